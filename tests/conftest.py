@@ -1,0 +1,27 @@
+"""Fixtures shared by all tests: where the real data and the golden numbers are."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+SHARED = Path(os.environ.get("SEQ2EXP_SHARED", Path(__file__).parents[1] / ".." / "shared")).resolve()
+
+
+def _shared(folder: str) -> Path:
+    path = SHARED / folder
+    if not path.is_dir():
+        pytest.skip(f"needs the shared data in {path} (set SEQ2EXP_SHARED to the folder that holds data/ and golden/)")
+    return path
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Folder of real human data (K562, chromosome 22)."""
+    return _shared("data/k562-chr22")
+
+
+@pytest.fixture(scope="session")
+def shared_golden() -> Path:
+    """Folder of numbers recorded from the published model."""
+    return _shared("golden")
