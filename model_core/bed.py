@@ -1,0 +1,224 @@
+"""Reading BED and narrowPeak files, plain or gzipped; every complaint names the file and the line."""
+
+import gzip
+import math
+import re
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from model_core.errors import InputError, complaint
+
+_NUMBERS = ("score", "signal_value", "minus_log10_p", "minus_log10_q")
+BED_COLUMNS = (
+    *("chrom", "start", "end", "name", "score", "strand"),
+    *("thick_start", "thick_end", "item_rgb", "block_count", "block_sizes", "block_starts"),
+)
+NARROWPEAK_COLUMNS = (
+    *("chrom", "start", "end", "name", "score", "strand"),
+    *("signal_value", "minus_log10_p", "minus_log10_q", "summit"),
+)
+_POSITION = re.compile(r"[0-9]{1,12}")
+_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?|[+-]?inf|nan", re.IGNORECASE)
+
+
+def read_bed(path: str | Path, names: Sequence[str] | None = None, sort: bool = True) -> pd.DataFrame:
+    """The intervals of a BED file (3 or more columns; tabs or spaces; plain or gzipped).
+
+    Args:
+        path: the file. Comment, track and browser lines and empty lines are passed over.
+        names: names of the first columns, at least chrom, start, end; further columns are left out. By
+            default the names in a header line ("#chrom start end ..."), else BED_COLUMNS, then column13, ...
+        sort: give the rows by chrom, start, end; False keeps the file's order (for `intervals.is_sorted`).
+
+    Returns:
+        chrom str; start, end int64, 0-based half-open, start <= end; score float64 of any size, NaN for ".";
+        other columns str.
+
+    Raises:
+        InputError: missing, unreadable or malformed, with the line number.
+    """
+    path = Path(path)
+    return _read_table(
+        path, lambda header, width: _bed_names(path, names, header, width), {"score": _number}, sort
+    )
+
+
+def read_narrowpeak(path: str | Path, sort: bool = True) -> pd.DataFrame:
+    """The peaks of a narrowPeak file (10 columns, plain or gzipped).
+
+    Returns:
+        NARROWPEAK_COLUMNS: as `read_bed`, and signal_value, minus_log10_p, minus_log10_q float64 (-1: not
+        given), summit int64 (0-based offset from start, -1: not given). Several rows may share one interval
+        (--call-summits of MACS3).
+
+    Raises:
+        InputError: as `read_bed`, fewer than 10 columns, or a summit outside its peak.
+    """
+    path = Path(path)
+
+    def names(header: Sequence[str] | None, width: int | None) -> Sequence[str]:
+        if width is not None and width < len(NARROWPEAK_COLUMNS):
+            advice = "give a narrowPeak file, or call peaks without --broad"
+            raise InputError(complaint(path, f"{width} columns", "the 10 of a narrowPeak", advice))
+        return NARROWPEAK_COLUMNS
+
+    return _read_table(
+        path, names, {**dict.fromkeys(_NUMBERS, _number), "summit": _summit}, sort, _check_summit
+    )
+
+
+def read_lines(path: str | Path) -> Iterator[tuple[int, str]]:
+    """(line number from 1, line without its end) of a UTF-8 text file, plain or gzipped by its first bytes.
+
+    Raises:
+        InputError: missing, a folder, a cut-off gzip, or not text.
+    """
+    path = Path(path)
+    number = 0
+    try:
+        with path.open("rb") as raw:
+            gzipped = raw.read(2) == b"\x1f\x8b"
+        with (
+            gzip.open(path, "rt", encoding="utf-8-sig")
+            if gzipped
+            else path.open(encoding="utf-8-sig") as lines
+        ):
+            for number, line in enumerate(lines, 1):
+                yield number, line.rstrip("\n")
+    except FileNotFoundError:
+        raise InputError(complaint(path, "no such file", "a text file", "check the path")) from None
+    except (IsADirectoryError, PermissionError) as error:
+        raise InputError(
+            complaint(path, str(error.strerror).lower(), "a readable file", "check the path")
+        ) from None
+    except UnicodeDecodeError:
+        found = f"bytes that are not text after line {number}"
+        raise InputError(
+            complaint(path, found, "a text file, plain or gzipped", "check the format")
+        ) from None
+    except (EOFError, gzip.BadGzipFile, zlib.error):
+        found = f"a damaged or cut-off gzip after line {number}"
+        raise InputError(complaint(path, found, "a whole file", "copy or download it again")) from None
+
+
+def _read_table(
+    path: Path,
+    choose_names: Callable[[Sequence[str] | None, int | None], Sequence[str]],
+    converters: dict[str, Callable[[str], Any]],
+    sort: bool,
+    check: Callable[[dict[str, Any]], None] | None = None,
+) -> pd.DataFrame:
+    converters = {"start": _position, "end": _position, "strand": _strand, **converters}
+    names: Sequence[str] | None = None
+    header: Sequence[str] | None = None
+    width, rows = 0, []
+    for number, line in read_lines(path):
+        fields = _fields(line)
+        if not fields or fields[0] in ("track", "browser"):
+            continue
+        if fields[0].startswith("#") or (names is None and _is_header(fields)):
+            header = fields if _is_header(fields) else header
+            continue
+        if names is None:
+            width = len(fields)
+            names = choose_names(header, width)
+        try:
+            rows.append(_row(fields, width, names, converters, check))
+        except InputError as error:
+            raise InputError(f"{path} line {number}: {error}") from None
+    return _as_table(choose_names(header, None) if names is None else names, rows, sort)
+
+
+def _row(fields, width, names, converters, check) -> tuple:
+    if len(fields) < len(names) or (len(fields) != width and len(names) == width):
+        expected = f"{width}, as in the first row" if len(names) == width else f"at least {len(names)}"
+        raise InputError(f"found {len(fields)} columns; expected {expected}; separate columns by tabs")
+    row = {name: converters.get(name, str)(field) for name, field in zip(names, fields, strict=False)}
+    if not row["chrom"]:
+        raise InputError("found no chromosome name; expected one in the first column; mend the line")
+    if row["end"] < row["start"]:
+        found = f"start {row['start']} after end {row['end']}"
+        raise InputError(f"found {found}; expected 0-based half-open start <= end; mend the line")
+    if check:
+        check(row)
+    return tuple(row.values())
+
+
+def _as_table(names: Sequence[str], rows: list[tuple], sort: bool) -> pd.DataFrame:
+    columns = list(zip(*rows, strict=True)) or [()] * len(names)
+    types = {"start": np.int64, "end": np.int64, "summit": np.int64} | dict.fromkeys(_NUMBERS, np.float64)
+    table = pd.DataFrame(
+        {
+            name: pd.Series(values, dtype=types.get(name, str))
+            for name, values in zip(names, columns, strict=True)
+        }
+    )
+    return table.sort_values(["chrom", "start", "end"], kind="stable", ignore_index=True) if sort else table
+
+
+def _fields(line: str) -> list[str]:
+    if not line.strip():
+        return []
+    return [field.strip() for field in line.split("\t")] if "\t" in line else line.split()
+
+
+def _is_header(fields: Sequence[str]) -> bool:
+    return [field.lower() for field in fields[1:3]] in (["start", "end"], ["chromstart", "chromend"])
+
+
+def _bed_names(
+    path: Path, names: Sequence[str] | None, header: Sequence[str] | None, width: int | None
+) -> Sequence[str]:
+    if names is not None:
+        if tuple(names[:3]) != BED_COLUMNS[:3] or len(set(names)) < len(names):
+            raise ValueError(f"names must be distinct and begin with chrom, start, end: {list(names)}")
+        if width is not None and width < len(names):
+            found, expected = f"{width} columns", f"{len(names)} ({', '.join(names)})"
+            raise InputError(complaint(path, found, expected, "add the missing columns"))
+        return names
+    if width is None:
+        width = len(header) if header else 3
+    if width < 3:
+        found = f"{width} column{'s' * (width != 1)} in the first row"
+        raise InputError(complaint(path, found, "at least chrom, start, end", "separate columns by tabs"))
+    named = [*BED_COLUMNS[:3], *header[3:]] if header else []
+    if len(named) == width == len(set(named)):
+        return named
+    return [*BED_COLUMNS[:width], *(f"column{i + 1}" for i in range(len(BED_COLUMNS), width))]
+
+
+def _position(text: str) -> int:
+    if not _POSITION.fullmatch(text):
+        raise InputError(f"found {text[:40]!r} as a position; expected a whole number from 0; mend the line")
+    return int(text)
+
+
+def _number(text: str) -> float:
+    if text in (".", ""):
+        return math.nan
+    if not _NUMBER.fullmatch(text):
+        advice = "mend the line, or name the columns in a header line '#chrom start end ...'"
+        raise InputError(f"found {text[:40]!r} as a number; expected a number or '.'; {advice}")
+    return float(text)
+
+
+def _summit(text: str) -> int:
+    return -1 if text in ("-1", ".", "") else _position(text)
+
+
+def _strand(text: str) -> str:
+    if text not in ("+", "-", ".", ""):
+        advice = "mend the line, or name the columns in a header line '#chrom start end ...'"
+        raise InputError(f"found {text[:40]!r} as a strand; expected +, - or .; {advice}")
+    return text or "."
+
+
+def _check_summit(row: dict[str, Any]) -> None:
+    if row["summit"] >= max(row["end"] - row["start"], 1):
+        found = f"summit {row['summit']} in a peak of {row['end'] - row['start']} bp"
+        raise InputError(f"{found}; expected an offset from start inside the peak, or -1; mend the line")

@@ -1,0 +1,257 @@
+"""Interval tables: pandas DataFrames with the columns chrom, start, end, 0-based and half-open.
+
+Everything here is a function from tables or arrays to tables or arrays. What a person types (1-based)
+becomes 0-based in `parse_site` and `parse_locus` and nowhere else. The operations use bioframe's array
+functions: its table functions warn under pandas 3 and fail on empty tables.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from model_core.bed import read_bed as read_bed
+from model_core.bed import read_narrowpeak as read_narrowpeak
+from model_core.errors import InputError, complaint
+
+COORDINATES = ("chrom", "start", "end")
+_TYPED_POSITION = re.compile(r"[0-9]{1,3}(,[0-9]{3})+|[0-9]{1,12}")
+
+
+class Site(NamedTuple):
+    """One stranded base: chromosome, 0-based position, strand ("+" or "-")."""
+
+    chrom: str
+    position: int
+    strand: str = "+"
+
+
+def parse_site(text: str) -> Site:
+    """The site a person typed as chrom:position[:strand], 1-based, e.g. "chr22:1,000:+"; no strand means "+".
+
+    Raises:
+        InputError: the text does not have that form.
+    """
+    body, strand = text.strip(), "+"
+    if body[-2:] in (":+", ":-"):
+        body, strand = body[:-2], body[-1]
+    chrom, _, typed = body.rpartition(":")
+    position = _typed_position(typed)
+    if not chrom or re.search(r"\s", chrom) or position is None:
+        form = "chrom:position:strand counted from 1, such as chr22:23,180,365:+"
+        raise InputError(complaint("site", repr(text), form, "type it in that form"))
+    return Site(chrom, position - 1, strand)
+
+
+def parse_locus(text: str) -> tuple[str, int, int]:
+    """(chrom, start, end), 0-based half-open, of a locus typed 1-based and inclusive.
+
+    Args:
+        text: "chr22:1,000-2,000", or "chr22:1,000" for one base.
+
+    Raises:
+        InputError: the text does not have that form, or ends before it starts.
+    """
+    chrom, _, span = text.strip().rpartition(":")
+    first, dash, last = span.partition("-")
+    start, end = _typed_position(first), _typed_position(last if dash else first)
+    if not chrom or re.search(r"\s", chrom) or start is None or end is None or end < start:
+        form = "chrom:start-end counted from 1 with start <= end, such as chr22:1,000-2,000"
+        raise InputError(complaint("locus", repr(text), form, "type it in that form"))
+    return chrom, start - 1, end
+
+
+def _typed_position(text: str) -> int | None:
+    text = text.strip()
+    position = int(text.replace(",", "")) if _TYPED_POSITION.fullmatch(text) else 0
+    return position or None
+
+
+def rasterise(table: pd.DataFrame, chrom: str, start: int, end: int) -> np.ndarray:
+    """bool (end - start,): which bases of chrom:start-end lie in an interval of the table.
+
+    Args:
+        table: intervals in any order; they may overlap.
+        start, end: 0-based half-open; start may be negative and end may lie beyond the chromosome.
+    """
+    here = (table["chrom"] == chrom).to_numpy(bool)
+    starts = np.clip(table["start"].to_numpy(np.int64)[here] - start, 0, end - start)
+    ends = np.clip(table["end"].to_numpy(np.int64)[here] - start, 0, end - start)
+    depth = np.zeros(end - start + 1, np.int32)
+    np.add.at(depth, starts, 1)
+    np.add.at(depth, ends, -1)
+    return np.cumsum(depth[:-1]) > 0
+
+
+def runs(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(starts, ends), int64, of the runs of True in a bool array (L,), half-open, left to right."""
+    edges = np.diff(np.concatenate(([False], np.asarray(mask, bool), [False])).astype(np.int8))
+    return np.flatnonzero(edges == 1), np.flatnonzero(edges == -1)
+
+
+def sort(table: pd.DataFrame) -> pd.DataFrame:
+    """The same rows by chrom (as text), start, end, with a fresh index; rows that tie keep their order."""
+    return table.sort_values(list(COORDINATES), kind="stable", ignore_index=True)
+
+
+def is_sorted(table: pd.DataFrame) -> bool:
+    """Whether each chromosome stands in one block, in any order, and starts never decrease within it."""
+    chrom, start = table["chrom"].to_numpy(object), table["start"].to_numpy(np.int64)
+    new_block = chrom[1:] != chrom[:-1]
+    blocks = int(new_block.sum()) + (len(chrom) > 0)
+    return blocks == table["chrom"].nunique() and bool(np.all(new_block | (start[1:] >= start[:-1])))
+
+
+def merge(table: pd.DataFrame, gap: int = 0) -> pd.DataFrame:
+    """chrom, start, end of unions of intervals that overlap, touch or lie at most `gap` bp apart; sorted."""
+    from bioframe import arrops
+
+    merged = []
+    for chrom, rows in table.groupby("chrom", sort=True):
+        starts, ends = rows["start"].to_numpy(np.int64), rows["end"].to_numpy(np.int64)
+        _, starts, ends = arrops.merge_intervals(starts, ends, min_dist=gap)
+        merged.append(pd.DataFrame({"chrom": chrom, "start": starts, "end": ends}))
+    return pd.concat(merged, ignore_index=True) if merged else empty_table()
+
+
+def overlap_pairs(table: pd.DataFrame, others: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """(rows of table, rows of others), int64 positions of the pairs that share a base, in order of both."""
+    from bioframe import arrops
+
+    left, right = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
+    for rows, other_rows in _rows_by_chromosome(table, others):
+        mine, theirs = table.iloc[rows], others.iloc[other_rows]
+        i, j = arrops.overlap_intervals(*_bounds(mine), *_bounds(theirs))
+        left.append(rows[i])
+        right.append(other_rows[j])
+    left, right = np.concatenate(left), np.concatenate(right)
+    shared = _shared(table, others, left, right) > 0  # bioframe counts empty intervals in; they share no base
+    left, right = left[shared], right[shared]
+    order = np.lexsort((right, left))
+    return left[order], right[order]
+
+
+def overlaps(table: pd.DataFrame, others: pd.DataFrame) -> np.ndarray:
+    """bool (rows of table,): whether the row shares at least one base with any row of others."""
+    found = np.zeros(len(table), bool)
+    found[overlap_pairs(table, others)[0]] = True
+    return found
+
+
+def shared_bases(table: pd.DataFrame, others: pd.DataFrame) -> np.ndarray:
+    """int64 (rows of table,): how many bases of the row lie in any row of others, each base counted once."""
+    others = merge(others)
+    left, right = overlap_pairs(table, others)
+    total = np.zeros(len(table), np.int64)
+    np.add.at(total, left, _shared(table, others, left, right))
+    return total
+
+
+def subtract(table: pd.DataFrame, others: pd.DataFrame) -> pd.DataFrame:
+    """chrom, start, end of what is left of each row of table without others; sorted, rows never joined."""
+    others = merge(others)
+    left, right = overlap_pairs(table, others)
+    pieces = [(row.chrom, row.start, row.end) for row in table.iloc[~overlaps(table, others)].itertuples()]
+    for row in np.unique(left):
+        chrom, position, end = (table.iloc[row][name] for name in COORDINATES)
+        for hole in others.iloc[right[left == row]].itertuples():
+            pieces.append((chrom, position, hole.start))
+            position = max(position, hole.end)
+        pieces.append((chrom, position, end))
+    pieces = [piece for piece in pieces if piece[2] > piece[1]]
+    return sort(pd.DataFrame(pieces, columns=list(COORDINATES))) if pieces else empty_table()
+
+
+def distance_to_nearest(table: pd.DataFrame, others: pd.DataFrame) -> np.ndarray:
+    """float64 (rows of table,): bp between the row and the nearest of others on its chromosome.
+
+    0 where they overlap or touch, NaN where the chromosome has none.
+    """
+    distance = np.full(len(table), np.nan)
+    for rows, other_rows in _rows_by_chromosome(table, others):
+        starts, ends = _bounds(table.iloc[rows])
+        other_starts, other_ends = _bounds(others.iloc[other_rows])
+        # The nearest on the left is the one that ends last among those starting before this row's end.
+        order = np.argsort(other_starts, kind="stable")
+        reach = np.maximum.accumulate(other_ends[order])
+        before = np.searchsorted(other_starts[order], ends, "right")
+        left = np.where(before > 0, starts - reach[np.maximum(before - 1, 0)], np.inf)
+        after = np.minimum(before, len(order) - 1)
+        right = np.where(before < len(order), other_starts[order][after] - ends, np.inf)
+        distance[rows] = np.maximum(np.minimum(left, right), 0)
+    return distance
+
+
+def empty_table() -> pd.DataFrame:
+    """A table with the columns chrom, start, end and no rows."""
+    return pd.DataFrame(
+        {"chrom": pd.Series(dtype=str), "start": np.empty(0, np.int64), "end": np.empty(0, np.int64)}
+    )
+
+
+def _bounds(table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    return table["start"].to_numpy(np.int64), table["end"].to_numpy(np.int64)
+
+
+def _shared(table: pd.DataFrame, others: pd.DataFrame, left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    (starts, ends), (other_starts, other_ends) = _bounds(table), _bounds(others)
+    return np.minimum(ends[left], other_ends[right]) - np.maximum(starts[left], other_starts[right])
+
+
+def _rows_by_chromosome(table: pd.DataFrame, others: pd.DataFrame) -> Iterable[tuple[np.ndarray, np.ndarray]]:
+    mine, theirs = table.groupby("chrom").indices, others.groupby("chrom").indices
+    return [(mine[chrom], theirs[chrom]) for chrom in mine if chrom in theirs]
+
+
+def match_chromosomes(found: Iterable[str], expected: Iterable[str] | str, path: object) -> None:
+    """Check that a file has the chromosomes that are asked of it.
+
+    Args:
+        found: chromosome names in the file.
+        expected: the names needed, or one name.
+        path: the file, for the message.
+
+    Raises:
+        InputError: a name is missing; the message names the file's own spelling of it where there is one.
+    """
+    found = list(found)
+    expected = [expected] if isinstance(expected, str) else list(expected)
+    missing = [name for name in expected if name not in set(found)]
+    if not missing:
+        return
+    name = missing[0]
+    alias = next((other for other in found if _plain(other) == _plain(name)), None)
+    more = f" (and {len(missing) - 1} more that are asked for)" if len(missing) > 1 else ""
+    has = f"'{alias}'" if alias else listed(found)
+    advice = (
+        f"rename {_renaming(path, alias, name)}" if alias else "check that it belongs to this genome assembly"
+    )
+    raise InputError(f"{path} has no chromosome '{name}'{more}, it has {has}; {advice}")
+
+
+def listed(names: Sequence[str], shown: int = 5) -> str:
+    """The first few names in quotes and how many there are in all, for a message."""
+    if not names:
+        return "none"
+    more = f", ... ({len(names)} in all)" if len(names) > shown else ""
+    return ", ".join(f"'{name}'" for name in names[:shown]) + more
+
+
+def _plain(chrom: str) -> str:
+    bare = chrom.lower().removeprefix("chr")
+    return "m" if bare == "mt" else bare
+
+
+def _renaming(path: object, alias: str, name: str) -> str:
+    suffixes = [suffix.lower() for suffix in Path(str(path)).suffixes]
+    change = f"'{alias}' to '{name}' and so on"
+    if ".bam" in suffixes:
+        return f"{change} with samtools reheader"
+    if ".bw" in suffixes or ".bigwig" in suffixes:
+        return f"{change} with bigWigToBedGraph, sed and bedGraphToBigWig"
+    if ".mcool" in suffixes or ".cool" in suffixes:
+        return f"{change} with cooler.rename_chroms"
+    return f"{change} with sed, or use the other file's names"
