@@ -1,0 +1,141 @@
+"""What a Seq2Exp model is made of and how it is trained: two frozen settings objects, without torch."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass
+
+from model_core.errors import InputError, complaint
+
+VARIANTS = ("soft", "hard")
+
+
+@dataclass(frozen=True)
+class Seq2ExpConfig:
+    """Everything that decides what the model computes; it travels inside every checkpoint.
+
+    The defaults are the paper's soft model; `recipe` gives the published settings of each variant. Lengths are in
+    bases. `signals`, `prior_b` and `prior_w` go together, one entry a signal in the order of the model's input.
+    """
+
+    variant: str = "soft"
+    window: int = 200_000  # L: bases the model sees around a TSS
+    promoter: int = 2_000  # central bases, always kept, over which the predictor averages
+    d_model: int = 128
+    n_layers: int = 4  # blocks of the generator, and again of the predictor
+    d_state: int = 16
+    d_conv: int = 4
+    expand: int = 2
+    dt_rank: int | None = None  # None = ceil(d_model / 16)
+    norm_epsilon: float = 1e-5
+    n_gene_features: int = 9
+    signals: tuple[str, ...] = ("H3K27ac", "DNase", "Hi-C")
+    prior_b: tuple[float, ...] = (1.5, 0.2, 1.0)
+    prior_w: tuple[float, ...] = (0.4, 0.4, 0.2)
+    beta_min: float = 1.0
+    prior_scale: float = 10.0
+    z_scale: float = 1.0
+    kl_mu: float = 0.1  # mean of the Beta that the KL pulls z towards
+    kl_scale: float = 10.0  # its alpha
+    kl_weight: float = 0.01  # lambda
+    threshold: float = 0.5  # hard: z at or above it is kept
+    shared: bool = False  # generator and predictor are one stack
+    position_embedding: bool = False
+    generator_signals: bool = False  # the generator sees the signals, too
+    hard_gradient: bool = False  # multiply the gathered embeddings by the straight-through mask
+    released_padding: bool = False  # hard: let the padding of a batch into the scans, as the release does
+
+    def __post_init__(self):
+        for name in ("signals", "prior_b", "prior_w"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+        for problem in self._problems():
+            raise InputError(problem)
+
+    def _problems(self):
+        where = "model settings"
+        if self.variant not in VARIANTS:
+            yield complaint(where, f"variant {self.variant!r}", f"one of {', '.join(VARIANTS)}", "correct it")
+        if not len(self.signals) == len(self.prior_b) == len(self.prior_w):
+            counts = f"{len(self.signals)} signals, {len(self.prior_b)} b and {len(self.prior_w)} w"
+            yield complaint(where, counts, "one prior (b, w) for each signal", "give every signal its prior")
+        if not 0 < self.promoter <= self.window:
+            found = f"a promoter of {self.promoter} bp in a window of {self.window} bp"
+            yield complaint(where, found, "0 < promoter <= window", "shorten the promoter or widen the window")
+        for name in ("d_model", "n_layers", "d_state", "d_conv", "expand"):
+            if getattr(self, name) < 1:
+                yield complaint(where, f"{name} = {getattr(self, name)}", "at least 1", "correct it")
+        if self.d_state > 64:
+            yield complaint(where, f"d_state = {self.d_state}", "at most 64", "correct it")
+
+    @property
+    def d_inner(self) -> int:
+        """Channels inside a Mamba mixer."""
+        return self.expand * self.d_model
+
+    @property
+    def rank(self) -> int:
+        """Width of the low-rank projection that gives the step size (Mamba's dt_rank)."""
+        return self.dt_rank or math.ceil(self.d_model / 16)
+
+    def promoter_in(self, length: int) -> slice:
+        """The central `promoter` positions of a window of `length` bases."""
+        start = (length - self.promoter) // 2
+        return slice(start, start + self.promoter)
+
+    def to_dict(self) -> dict:
+        """Plain JSON values; `from_dict` reads them back."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict) -> Seq2ExpConfig:
+        """The configuration of a checkpoint or a study; unknown names are refused with their spelling."""
+        known = {field.name for field in dataclasses.fields(cls)}
+        unknown = sorted(set(values) - known)
+        if unknown:
+            raise InputError(
+                complaint("model settings", ", ".join(unknown), f"names among {', '.join(sorted(known))}", "correct them")
+            )
+        return cls(**values)
+
+
+def recipe(variant: str, **settings) -> Seq2ExpConfig:
+    """The published settings of `variant` ("soft" or "hard"), changed where `settings` says so."""
+    published = {
+        "soft": {},
+        "hard": {
+            "beta_min": 0.0,
+            "prior_scale": 1.0,
+            "kl_mu": 0.45,
+            "kl_scale": 0.1,
+            "shared": True,
+            "position_embedding": True,
+            "generator_signals": True,
+        },
+    }
+    return Seq2ExpConfig.from_dict({"variant": variant, **published.get(variant, {}), **settings})
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How a model is trained; the defaults are the paper's recipe."""
+
+    steps: int = 50_000
+    batch_size: int = 8
+    accumulate: int = 1  # batches whose gradients are added before a step
+    lr: float = 5e-4
+    lr_start: float = 1e-5
+    lr_end: float = 1e-4
+    warmup: int = 5_000
+    weight_decay: float = 1e-6
+    betas: tuple[float, float] = (0.9, 0.95)
+    clip: float = 1.0
+    validations_per_epoch: int = 2
+    precision: str = "32-true"
+    seed: int = 2
+    workers: int = 0
+    mean_z: bool = False  # replace the draw of z by its mean (makes training deterministic)
+
+    def to_dict(self) -> dict:
+        """Plain JSON values."""
+        return dataclasses.asdict(self)

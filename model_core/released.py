@@ -1,0 +1,284 @@
+"""The authors' checkpoints: their keys, their constants, and an unpickler that cannot run code.
+
+A released checkpoint is a Lightning .ckpt: a zip archive with a pickle that names tensors, plain containers and a few
+omegaconf classes. Everything the model needs beside its weights stands in `hyper_parameters`, an omegaconf DictConfig
+with interpolations left unresolved. Here each class the pickle may name is mapped to a tensor builder, a plain
+container or an inert stand-in; every other name is refused, so that a file can only describe data.
+"""
+
+from __future__ import annotations
+
+import collections
+import io
+import pickle
+import re
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from model_core.config import Seq2ExpConfig
+from model_core.errors import InputError, complaint
+
+_DTYPES = {
+    "FloatStorage": torch.float32,
+    "DoubleStorage": torch.float64,
+    "HalfStorage": torch.float16,
+    "BFloat16Storage": torch.bfloat16,
+    "LongStorage": torch.int64,
+    "IntStorage": torch.int32,
+    "BoolStorage": torch.bool,
+    "ByteStorage": torch.uint8,
+}
+
+
+class _Node:
+    """Stands in for an omegaconf class: keeps the state it is given and does nothing."""
+
+    def __init__(self, *args):
+        self.state = {}
+
+    def __setstate__(self, state):
+        self.state = state if isinstance(state, dict) else {}
+
+    def __setitem__(self, key, value):
+        self.state[key] = value
+
+
+class _Storage:
+    """The name of a tensor storage class, reduced to its dtype."""
+
+    def __init__(self, dtype: torch.dtype):
+        self.dtype = dtype
+
+
+def _rebuild_tensor(storage, offset, size, stride, *_):
+    size, stride = tuple(size), tuple(stride)
+    if len(size) != len(stride) or any(n < 0 for n in (*size, *stride, offset)):
+        raise pickle.UnpicklingError("a tensor with a negative or inconsistent shape")
+    last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
+    if all(size) and last >= storage.numel():
+        raise pickle.UnpicklingError("a tensor that reaches beyond its storage")
+    return storage.as_strided(size, stride, offset).clone()
+
+
+def _rebuild_parameter(data, *_):
+    return data
+
+
+class _Constructor:
+    """A harmless callable that the pickle may call: plain containers only."""
+
+    CONTAINERS = {
+        "collections OrderedDict": collections.OrderedDict,
+        "collections defaultdict": lambda *_: {},
+        "__builtin__ dict": dict, "builtins dict": dict,
+        "__builtin__ list": list, "builtins list": list,
+        "__builtin__ set": set, "builtins set": set,
+        "__builtin__ long": int, "__builtin__ int": int, "builtins int": int,
+        "__builtin__ float": float, "builtins float": float,
+        "torch Size": tuple,
+        "torch._utils _rebuild_tensor_v2": _rebuild_tensor,
+        "torch._utils _rebuild_parameter": _rebuild_parameter,
+    }  # fmt: skip
+
+
+class _DataUnpickler(pickle.Unpickler):
+    def __init__(self, file, storages):
+        super().__init__(file)
+        self._storages = storages
+
+    def find_class(self, module: str, name: str) -> Any:
+        known = _Constructor.CONTAINERS.get(f"{module} {name}")
+        if known is not None:
+            return known
+        if module == "torch" and name in _DTYPES:
+            return _Storage(_DTYPES[name])
+        if module.split(".")[0] in ("omegaconf", "typing") or module.startswith("pytorch_lightning.utilities"):
+            return _Node
+        raise pickle.UnpicklingError(f"it names {module}.{name}, which is neither a tensor nor a plain container")
+
+    def persistent_load(self, pid: Any) -> torch.Tensor:
+        kind, storage, key, _, count = pid
+        if kind != "storage" or not isinstance(storage, _Storage) or not re.fullmatch(r"\d+", str(key)):
+            raise pickle.UnpicklingError("a reference that is not a tensor storage")
+        data = self._storages(str(key))
+        width = torch.empty(0, dtype=storage.dtype).element_size()
+        if len(data) != count * width:
+            raise pickle.UnpicklingError(f"a tensor storage of {len(data)} bytes where {count * width} were announced")
+        return torch.frombuffer(bytearray(data), dtype=storage.dtype) if data else torch.empty(0, dtype=storage.dtype)
+
+
+def read_archive(path: str | Path) -> dict:
+    """The contents of a torch zip checkpoint: tensors, numbers, strings, dicts and lists, nothing else.
+
+    Raises:
+        InputError: not such a file, damaged, or naming anything that could run code.
+    """
+    path = Path(path)
+    expected = "a PyTorch checkpoint holding tensors and plain containers"
+    try:
+        with zipfile.ZipFile(path) as archive:
+            root = next((n for n in archive.namelist() if n.endswith("/data.pkl")), None)
+            if root is None:
+                raise InputError(complaint(path, "a zip file without data.pkl", expected, "check which file this is"))
+            folder = root[: -len("data.pkl")]
+            data = io.BytesIO(archive.read(root))
+            found = _DataUnpickler(data, lambda key: archive.read(f"{folder}data/{key}")).load()
+    except FileNotFoundError:
+        raise InputError(complaint(path, "no such file", expected, "check the path")) from None
+    except InputError:
+        raise
+    except Exception as error:  # a damaged or hostile pickle can raise anything
+        raise InputError(complaint(path, str(error) or type(error).__name__, expected, "do not trust this file")) from None
+    if not isinstance(found, dict):
+        raise InputError(complaint(path, f"a {type(found).__name__}", expected, "check which file this is"))
+    return found
+
+
+def plain(node: Any, depth: int = 0) -> Any:
+    """An omegaconf stand-in as plain dicts, lists and values; interpolations stay as strings."""
+    if depth > 50:
+        raise InputError(complaint("checkpoint", "hyper_parameters nested over 50 deep", "a settings tree", "do not trust it"))
+    if isinstance(node, _Node):
+        content = node.state.get("_content", node.state.get("_val"))
+        return plain(content, depth + 1)
+    if isinstance(node, dict):
+        return {str(k): plain(v, depth + 1) for k, v in node.items() if not (isinstance(v, _Node) and v is node)}
+    if isinstance(node, (list, tuple)):
+        return [plain(value, depth + 1) for value in node]
+    return node
+
+
+# Their key -> ours, as regular expressions on the part after "model."; tied tensors are saved under both names.
+_KEYS = (
+    (r"pos_emb", "position_embedding"),
+    (r"seq_input_layer\.", "sequence_embedding."),
+    (r"signal_input_layer\.", "signal_embedding."),
+    (r"mask_output\.", "mask_head."),
+    (r"pToExpr\.", "expression_head."),
+    (r"encoder\.backbone\.", "predictor."),
+    (r"generator\.backbone\.", "generator."),
+    (r"norm_f\.", "norm."),
+    (r"layers\.", "blocks."),
+    (r"mixer\.mamba_(?:fwd|rev)\.(in_proj|out_proj)\.", r"mixer.\1."),
+    (r"mixer\.mamba_fwd\.", "mixer.forward_scan."),
+    (r"mixer\.mamba_rev\.", "mixer.reverse_scan."),
+    (r"conv1d\.", "convolution."),
+)
+_CONSTANTS = ("prior_weights", "signal_betas")
+
+
+def our_key(key: str) -> str:
+    """Our name of a released parameter, e.g. "encoder.backbone.norm_f.weight" -> "predictor.norm.weight"."""
+    for theirs, ours in _KEYS:
+        key = re.sub(rf"(?:^|(?<=\.)){theirs}" if not theirs.endswith("emb") else f"^{theirs}$", ours, key)
+    return key
+
+
+def our_state(state: dict[str, torch.Tensor], config: Seq2ExpConfig) -> dict[str, torch.Tensor]:
+    """A released `state_dict` under our names; constants left out, the second copy of shared tensors left out.
+
+    Raises:
+        InputError: two copies of one tied tensor that differ, or something that is not a tensor.
+    """
+    ours: dict[str, torch.Tensor] = {}
+    for name, tensor in state.items():
+        key = name.removeprefix("model.")
+        if not isinstance(tensor, torch.Tensor):
+            raise InputError(complaint(name, f"a {type(tensor).__name__}", "a tensor", "check which file this is"))
+        if key in _CONSTANTS:
+            continue
+        key = our_key(key)
+        if config.shared and key.startswith("predictor."):
+            key = "generator." + key.removeprefix("predictor.")
+        if key == "position_embedding":
+            tensor = tensor.reshape(tensor.shape[-2:])
+        if key in ours and not torch.equal(ours[key], tensor):
+            raise InputError(complaint(name, "a copy that differs from its tied twin", "equal copies", "do not use it"))
+        ours[key] = tensor
+    return ours
+
+
+_UNSUPPORTED = {  # released settings that change the computation, with the only value the published models use
+    "post_sample": True, "post_dist": "beta", "decouple_x": True, "only_x_sig": False, "use_include_list": False,
+    "mask_region_hard": True, "use_bio_mask": False, "use_peak_mask": False, "use_mask_model": False,
+    "merge_peak_mask": False, "node_merge_mask": False, "pool_mask": 0, "merge_mask": 0, "top_mask_percent": 0.0,
+    "test_top": False, "test_top_soft": False, "use_gumbel": False, "rms_norm": True, "residual_in_fp32": False,
+    "bidirectional": True, "bidirectional_strategy": "add", "bidirectional_weight_tie": True, "rcps": False,
+    "interact": "concat", "useRNAFeat": True, "prior_signal": "all", "base_size": 4,
+}  # fmt: skip
+
+
+def _resolve(value: Any, here: tuple[str, ...], tree: dict, hops: int = 0) -> Any:
+    """The value that an omegaconf interpolation such as ${dataset.seq_range} or ${.enc_n_layer} points at."""
+    match = re.fullmatch(r"\$\{(\.*)([\w.]+)\}", value) if isinstance(value, str) else None
+    if match is None or hops > 10:
+        return value
+    dots, target = match.groups()
+    base = here[: len(here) - len(dots)] if dots else ()
+    path = (*base, *target.split("."))
+    node: Any = tree
+    for part in path:
+        node = node.get(part) if isinstance(node, dict) else None
+    return _resolve(node, path, tree, hops + 1)
+
+
+def released_config(hyper_parameters: Any, state: dict, where: str | Path) -> Seq2ExpConfig:
+    """Our configuration of a released checkpoint, from its `hyper_parameters` and its two stored constants.
+
+    Raises:
+        InputError: settings are missing, or switch on something that the published models do not use.
+    """
+    tree = plain(hyper_parameters)
+    model = (tree.get("model") or {}).get("config") if isinstance(tree, dict) else None
+    if not isinstance(model, dict):
+        expected = "model.config among the hyper_parameters, as the release writes them"
+        raise InputError(complaint(where, "none", expected, "check that this is a Seq2Exp checkpoint"))
+
+    def get(name: str) -> Any:
+        value = _resolve(model.get(name), ("model", "config", name), tree)
+        if value is None:
+            raise InputError(complaint(where, f"no value for model.config.{name}", "all settings", "check the file"))
+        return value
+
+    for name, only in _UNSUPPORTED.items():
+        if name in model and get(name) != only:
+            raise InputError(
+                complaint(where, f"{name} = {get(name)!r}", f"{only!r}, as published", "this setting is not supported")
+            )
+    ssm = get("ssm_cfg")
+    rank = ssm.get("dt_rank", "auto")
+    constants = {name: state.get(f"model.{name}") for name in _CONSTANTS}
+    if any(value is None for value in constants.values()):
+        raise InputError(complaint(where, "no prior_weights or signal_betas", "both", "check that this is Seq2Exp"))
+    loss = _resolve((tree.get("task") or {}).get("loss"), ("task", "loss"), tree) or {}
+    hard = bool(get("post_hard_dist"))
+    signals = int(get("signal_size"))
+    return Seq2ExpConfig(
+        variant="hard" if hard else "soft",
+        window=int(get("seq_range")),
+        promoter=int(get("center_len")),
+        d_model=int(get("d_model")),
+        n_layers=int(get("enc_n_layer")),
+        d_state=int(ssm.get("d_state", 16)),
+        d_conv=int(ssm.get("d_conv", 4)),
+        expand=int(ssm.get("expand", 2)),
+        dt_rank=None if rank == "auto" else int(rank),
+        norm_epsilon=float(get("norm_epsilon")),
+        n_gene_features=int(get("rna_feat_dim")),
+        signals=("H3K27ac", "DNase", "Hi-C") if signals == 3 else tuple(f"signal{i + 1}" for i in range(signals)),
+        prior_b=tuple(constants["signal_betas"].double().tolist()),
+        prior_w=tuple(torch.softmax(constants["prior_weights"].double(), 0).tolist()),
+        beta_min=float(get("beta_min")),
+        prior_scale=float(get("prior_scale_factor")),
+        z_scale=float(get("z_scale")),
+        kl_mu=float(get("marginal_mean")),
+        kl_scale=float(get("marginal_scale")),
+        kl_weight=float(loss.get("kl_loss_weight", 0.01)),
+        threshold=float(get("sample_threshold")),
+        shared=bool(get("enc_prd_ps")),
+        position_embedding=bool(get("pos_enc")),
+        generator_signals=bool(get("gen_signal")) or bool(get("enc_prd_ps")),
+    )
