@@ -15,6 +15,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+try:
+    from model_core.scan_cpu import convolution_cpu, scan_cpu
+except ImportError:  # a bare GPU machine has no numba
+    convolution_cpu = scan_cpu = None
+
+
+def _on_cpu(x: Tensor) -> bool:
+    return x.device.type == "cpu" and x.dtype in (torch.float32, torch.float64)
+
 
 def selective_scan(
     u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor, z: Tensor, reverse: bool = False
@@ -33,11 +42,8 @@ def selective_scan(
     Returns:
         (batch, length, channels), the dtype of `u`.
     """
-    if u.device.type == "cpu" and u.dtype in (torch.float32, torch.float64):
-        from model_core.scan_cpu import scan_cpu
-
-        if scan_cpu is not None:
-            return scan_cpu(u, delta, A, B, C, D, z, reverse)
+    if scan_cpu is not None and _on_cpu(u):
+        return scan_cpu(u, delta, A, B, C, D, z, reverse)
     return scan_definition(u, delta, A, B, C, D, z, reverse)
 
 
@@ -68,6 +74,13 @@ def causal_convolution(x: Tensor, weight: Tensor, bias: Tensor, reverse: bool = 
     Returns:
         (batch, length, channels), the dtype of `x`.
     """
+    if convolution_cpu is not None and _on_cpu(x):
+        return convolution_cpu(x, weight, bias, reverse)
+    return convolution_definition(x, weight, bias, reverse)
+
+
+def convolution_definition(x: Tensor, weight: Tensor, bias: Tensor, reverse: bool = False) -> Tensor:
+    """`causal_convolution` as a sum of shifted copies; any device, autograd by PyTorch."""
     if reverse:
         weight = weight.flip(-1)
     taps = weight.shape[-1]
