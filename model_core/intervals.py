@@ -18,6 +18,7 @@ from model_core.bed import read_narrowpeak as read_narrowpeak
 from model_core.errors import InputError, complaint
 
 COORDINATES = ("chrom", "start", "end")
+_OTHER_ASSEMBLY = "check that it is of the study's genome assembly, or leave that chromosome out"
 _TYPED_POSITION = re.compile(r"[0-9]{1,3}(,[0-9]{3})+|[0-9]{1,12}")
 
 
@@ -187,9 +188,7 @@ def distance_to_nearest(table: pd.DataFrame, others: pd.DataFrame) -> np.ndarray
 
 def empty_table() -> pd.DataFrame:
     """A table with the columns chrom, start, end and no rows."""
-    return pd.DataFrame(
-        {"chrom": pd.Series(dtype=str), "start": np.empty(0, np.int64), "end": np.empty(0, np.int64)}
-    )
+    return pd.DataFrame({"chrom": pd.Series(dtype=str), "start": np.empty(0, np.int64), "end": np.empty(0, np.int64)})
 
 
 def _bounds(table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
@@ -226,9 +225,7 @@ def match_chromosomes(found: Iterable[str], expected: Iterable[str] | str, path:
     alias = next((other for other in found if _plain(other) == _plain(name)), None)
     more = f" (and {len(missing) - 1} more that are asked for)" if len(missing) > 1 else ""
     has = f"'{alias}'" if alias else listed(found)
-    advice = (
-        f"rename {_renaming(path, alias, name)}" if alias else "check that it belongs to this genome assembly"
-    )
+    advice = f"rename {_renaming(path, alias, name)}" if alias else "check that it belongs to this genome assembly"
     raise InputError(f"{path} has no chromosome '{name}'{more}, it has {has}; {advice}")
 
 

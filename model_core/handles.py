@@ -1,0 +1,49 @@
+"""Open files that survive pickling, forks and threads: each process and thread opens its own when needed."""
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Generic, TypeVar
+
+import pysam
+
+Handle = TypeVar("Handle")
+
+
+class LazyHandle(Generic[Handle]):
+    """A file opened where and when it is needed; it pickles as its opener.
+
+    A handle shared after a fork shares the file position too, and a handle shared by threads is not safe in
+    htslib, libBigWig or HDF5: hence one for each thread of each process.
+
+    Args:
+        open_file: called without arguments, gives the open file; must be picklable.
+    """
+
+    def __init__(self, open_file: Callable[[], Handle]):
+        self._open_file = open_file
+        self._mine = threading.local()
+
+    def get(self) -> Handle:
+        """The open file of this process and thread."""
+        if getattr(self._mine, "process", None) != os.getpid():
+            self._mine.file = self._open_file()
+            self._mine.process = os.getpid()
+        return self._mine.file
+
+    def __getstate__(self) -> dict:
+        return {"open_file": self._open_file}
+
+    def __setstate__(self, state: dict) -> None:
+        self.__init__(**state)
+
+
+@contextmanager
+def quiet_htslib() -> Iterator[None]:
+    """Keep htslib from printing to stderr; its failures reach the user as an InputError instead."""
+    verbosity = pysam.set_verbosity(0)
+    try:
+        yield
+    finally:
+        pysam.set_verbosity(verbosity)
