@@ -1,0 +1,130 @@
+"""scores.jsonl: a line for each scored gene, appended once its masks are on disk; and the appender's lock."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from contextlib import suppress
+from pathlib import Path
+
+from model_core.errors import InputError, complaint
+
+FIELDS = ("gene_id", "symbol", "chrom", "tss", "strand", "split", "observed", "predicted", "row")
+
+
+def read_journal(path: Path) -> tuple[list[dict], int]:
+    """(the whole lines as dicts with FIELDS, how many bytes they take).
+
+    A last line that is torn (the writer was killed inside it) is not whole: it is left out, and its row in
+    the masks is free again.
+
+    Raises:
+        InputError: a line before the last is no JSON, lacks a field, is out of row order, or repeats a gene.
+    """
+    content = path.read_bytes() if path.exists() else b""
+    lines = content.split(b"\n")
+    whole, torn = lines[:-1], lines[-1]
+    records, seen, length = [], set(), len(content) - len(torn)
+    for number, line in enumerate(whole, 1):
+        try:
+            record = _record(line)
+        except ValueError:
+            if number == len(whole):  # a newline can reach the disk before the bytes in front of it
+                return records, length - len(line) - 1
+            _damaged(path, number, "a damaged line")
+        if record["row"] != number - 1:
+            _damaged(path, number, f"row {record['row']} where {number - 1} is due")
+        if record["gene_id"] in seen:
+            _damaged(path, number, f"gene {record['gene_id']!r} a second time")
+        seen.add(record["gene_id"])
+        records.append(record)
+    return records, length
+
+
+def append_journal(path: Path, record: dict) -> None:
+    """Append one line and wait until it is on the disk."""
+    line = json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n"
+    with path.open("ab") as journal:
+        journal.write(line.encode())
+        journal.flush()
+        os.fsync(journal.fileno())
+
+
+def _record(line: bytes) -> dict:
+    record = json.loads(line)
+    if not isinstance(record, dict) or any(name not in record for name in FIELDS):
+        raise ValueError("not the line of a gene")
+    return record
+
+
+def _damaged(path: Path, number: int, found: str) -> None:
+    where = f"{path} line {number}"
+    raise InputError(complaint(where, found, "one whole line for each gene", "score the genes again into a new run"))
+
+
+class Lock:
+    """A file that one writer at a time can hold; it names the writer's process and host.
+
+    Args:
+        path: the lock file. It is there while the lock is held. One left by a process that is dead is taken
+        over.
+    """
+
+    def __init__(self, path: Path):
+        self.path = path
+
+    def acquire(self) -> None:
+        """Take the lock.
+
+        Raises:
+            InputError: another writer holds it.
+        """
+        with suppress(FileExistsError):
+            return self._create()
+        holder = self._read()
+        if _may_live(holder):
+            found = f"another writer (process {holder.get('pid', '?')} on {holder.get('host', 'another host')})"
+            advice = f"wait for it, or delete {self.path.name} if you know that it is dead"
+            raise InputError(complaint(self.path, found, "one writer at a time", advice))
+        self.path.rename(self._mine("stale"))  # of two that take it over at once, one fails here or in _create
+        self._mine("stale").unlink()
+        try:
+            self._create()
+        except FileExistsError:
+            raise InputError(complaint(self.path, "another writer", "one writer at a time", "wait for it")) from None
+
+    def release(self) -> None:
+        """Give the lock back."""
+        self.path.unlink(missing_ok=True)
+
+    def _create(self) -> None:
+        # Linked into place whole, so that nobody ever reads a lock without its holder.
+        temporary = self._mine("new")
+        temporary.write_text(json.dumps({"pid": os.getpid(), "host": socket.gethostname()}))
+        try:
+            os.link(temporary, self.path)
+        finally:
+            temporary.unlink()
+
+    def _read(self) -> dict:
+        with suppress(OSError, ValueError):
+            holder = json.loads(self.path.read_text())
+            if isinstance(holder, dict):
+                return holder
+        return {}
+
+    def _mine(self, kind: str) -> Path:
+        return self.path.with_name(f"{self.path.name}.{kind}.{os.getpid()}")
+
+
+def _may_live(holder: dict) -> bool:
+    if holder.get("host") != socket.gethostname() or not isinstance(holder.get("pid"), int):
+        return True  # another machine, or unreadable: nobody here can know
+    try:
+        os.kill(holder["pid"], 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -1,0 +1,120 @@
+"""manifest.json: what a run is and what it was made from."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+
+from model_core.errors import InputError, complaint
+
+SCHEMA = 1
+_NEEDED = ("kind", "name", "variant", "window", "promoter", "resolution", "element_rule", "progress")
+_RECORDED = ("seq2exp-viz", "numpy", "scipy", "pandas", "zarr", "torch")  # packages whose versions are kept
+_LEFTOVERS = (
+    "study.json",
+    "config.json",
+    "chrom.sizes",
+    "blacklist.bed",
+    "lock",
+)  # written before the manifest
+
+
+def new_manifest(folder: Path, study: str | Path | None, checkpoint: str | Path | None, **entries) -> dict:
+    """A manifest for a run without scored genes; `entries` are its other fields (docs/run-folder.md)."""
+    return {
+        "schema": SCHEMA,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "study": described_file(study, folder),
+        "checkpoint": described_file(checkpoint, folder),
+        "versions": _versions(),
+        "element_rule": None,
+        "merge_rule": "max",
+        **entries,
+    }
+
+
+def read_manifest(folder: Path) -> dict:
+    """The manifest of a run folder.
+
+    Raises:
+        InputError: no folder, no run, half-written, damaged, or of a newer schema.
+    """
+    path = folder / "manifest.json"
+    if not folder.is_dir():
+        raise InputError(complaint(folder, "no such folder", "a run folder", "check the path"))
+    if not path.exists():
+        if any(folder.iterdir()) and is_free(folder):
+            found, advice = (
+                "a run folder whose creation was cut off",
+                "create it again, nothing was scored yet",
+            )
+        else:
+            found, advice = "no manifest.json", "give a folder that train or score has written"
+        raise InputError(complaint(folder, found, "a run folder", advice))
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(complaint(path, f"damaged JSON ({error})", "a manifest", "copy the run again")) from None
+    schema = manifest.get("schema") if isinstance(manifest, dict) else None
+    if not isinstance(schema, int) or schema < 1:
+        raise InputError(complaint(path, f"schema {schema!r}", f"schema 1 to {SCHEMA}", "give the folder of a run"))
+    if schema > SCHEMA:
+        advice = "update seq2exp-viz to read it"
+        raise InputError(complaint(path, f"schema {schema}", f"schema {SCHEMA} at most", advice))
+    missing = [name for name in _NEEDED if name not in manifest]
+    if missing:
+        raise InputError(complaint(path, f"no {', '.join(missing)}", "the manifest of a run", "copy the run again"))
+    check_lengths(path, manifest)
+    return manifest
+
+
+def check_lengths(where: object, manifest: dict) -> None:
+    """Raise InputError unless window, promoter and resolution are whole numbers that fit together."""
+    window, promoter, resolution = (manifest[name] for name in ("window", "promoter", "resolution"))
+    if any(not isinstance(x, int) or x < 1 for x in (window, promoter, resolution)):
+        found = f"window {window!r}, promoter {promoter!r}, resolution {resolution!r}"
+        raise InputError(complaint(where, found, "lengths in bp of at least 1", "correct them"))
+    if promoter > window:
+        found = f"a promoter of {promoter} bp in a window of {window} bp"
+        raise InputError(complaint(where, found, "promoter <= window", "correct them"))
+    if window % resolution:
+        found = f"resolution {resolution} bp for a window of {window} bp"
+        raise InputError(complaint(where, found, "a resolution that divides the window", "choose one that does"))
+
+
+def is_free(folder: Path) -> bool:
+    """Whether a run can be created here: nothing there, an empty folder, or what a killed creation left."""
+    if not folder.exists():
+        return True
+    return folder.is_dir() and all(x.name in _LEFTOVERS or x.name.startswith(".") for x in folder.iterdir())
+
+
+def described_file(path: str | Path | None, folder: Path) -> dict | None:
+    """{"path": absolute, "relative": from the run folder, "sha256": of the content}, or None for no file.
+
+    Raises:
+        InputError: no such file.
+    """
+    if path is None:
+        return None
+    path = Path(path).resolve()
+    if not path.is_file():
+        raise InputError(complaint(path, "no such file", "a file to record in the run", "check the path"))
+    with path.open("rb") as content:
+        digest = hashlib.file_digest(content, "sha256").hexdigest()
+    return {"path": str(path), "relative": os.path.relpath(path, folder.resolve()), "sha256": digest}
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for package in _RECORDED:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue  # the viewer installs without torch
+    return found
