@@ -43,9 +43,7 @@ def read_bed(path: str | Path, names: Sequence[str] | None = None, sort: bool = 
         InputError: missing, unreadable or malformed, with the line number.
     """
     path = Path(path)
-    return _read_table(
-        path, lambda header, width: _bed_names(path, names, header, width), {"score": _number}, sort
-    )
+    return _read_table(path, lambda header, width: _bed_names(path, names, header, width), {"score": _number}, sort)
 
 
 def read_narrowpeak(path: str | Path, sort: bool = True) -> pd.DataFrame:
@@ -67,9 +65,7 @@ def read_narrowpeak(path: str | Path, sort: bool = True) -> pd.DataFrame:
             raise InputError(complaint(path, f"{width} columns", "the 10 of a narrowPeak", advice))
         return NARROWPEAK_COLUMNS
 
-    return _read_table(
-        path, names, {**dict.fromkeys(_NUMBERS, _number), "summit": _summit}, sort, _check_summit
-    )
+    return _read_table(path, names, {**dict.fromkeys(_NUMBERS, _number), "summit": _summit}, sort, _check_summit)
 
 
 def read_lines(path: str | Path) -> Iterator[tuple[int, str]]:
@@ -83,24 +79,16 @@ def read_lines(path: str | Path) -> Iterator[tuple[int, str]]:
     try:
         with path.open("rb") as raw:
             gzipped = raw.read(2) == b"\x1f\x8b"
-        with (
-            gzip.open(path, "rt", encoding="utf-8-sig")
-            if gzipped
-            else path.open(encoding="utf-8-sig") as lines
-        ):
+        with gzip.open(path, "rt", encoding="utf-8-sig") if gzipped else path.open(encoding="utf-8-sig") as lines:
             for number, line in enumerate(lines, 1):
                 yield number, line.rstrip("\n")
     except FileNotFoundError:
         raise InputError(complaint(path, "no such file", "a text file", "check the path")) from None
     except (IsADirectoryError, PermissionError) as error:
-        raise InputError(
-            complaint(path, str(error.strerror).lower(), "a readable file", "check the path")
-        ) from None
+        raise InputError(complaint(path, str(error.strerror).lower(), "a readable file", "check the path")) from None
     except UnicodeDecodeError:
         found = f"bytes that are not text after line {number}"
-        raise InputError(
-            complaint(path, found, "a text file, plain or gzipped", "check the format")
-        ) from None
+        raise InputError(complaint(path, found, "a text file, plain or gzipped", "check the format")) from None
     except (EOFError, gzip.BadGzipFile, zlib.error):
         found = f"a damaged or cut-off gzip after line {number}"
         raise InputError(complaint(path, found, "a whole file", "copy or download it again")) from None
@@ -153,10 +141,7 @@ def _as_table(names: Sequence[str], rows: list[tuple], sort: bool) -> pd.DataFra
     columns = list(zip(*rows, strict=True)) or [()] * len(names)
     types = {"start": np.int64, "end": np.int64, "summit": np.int64} | dict.fromkeys(_NUMBERS, np.float64)
     table = pd.DataFrame(
-        {
-            name: pd.Series(values, dtype=types.get(name, str))
-            for name, values in zip(names, columns, strict=True)
-        }
+        {name: pd.Series(values, dtype=types.get(name, str)) for name, values in zip(names, columns, strict=True)}
     )
     return table.sort_values(["chrom", "start", "end"], kind="stable", ignore_index=True) if sort else table
 

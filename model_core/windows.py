@@ -1,7 +1,7 @@
 """One gene's window: the bases, signals and blacklist around its transcription start."""
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -9,6 +9,9 @@ import pandas as pd
 from model_core.errors import InputError, complaint
 from model_core.genome import Genome, one_hot
 from model_core.intervals import match_chromosomes, rasterise
+
+if TYPE_CHECKING:
+    from model_core.signals import Signal
 
 
 class Window(NamedTuple):
@@ -46,15 +49,6 @@ class WindowData(NamedTuple):
     blacklist: np.ndarray
 
 
-class ReadsWindow(Protocol):
-    """Anything that gives one number per base of a window: a coverage track, a contact vector."""
-
-    name: str
-
-    def read(self, window: Window) -> np.ndarray:
-        """float32 (window.length,)."""
-
-
 class WindowReader:
     """Reads windows of one study. It can be pickled; files are opened on first use in each process.
 
@@ -64,7 +58,7 @@ class WindowReader:
         blacklist: table with chrom, start, end, or None.
     """
 
-    def __init__(self, genome: Genome, signals: Sequence[ReadsWindow], blacklist: pd.DataFrame | None = None):
+    def __init__(self, genome: Genome, signals: "Sequence[Signal]", blacklist: pd.DataFrame | None = None):
         self.genome = genome
         self.signals = tuple(signals)
         columns = ["chrom", "start", "end"]
@@ -95,9 +89,7 @@ class WindowReader:
         if not 0 <= window.tss < size:
             here = f"position {window.tss + 1:,} (counted from 1)"
             limits = f"1 to {size:,} on {window.chrom}"
-            raise InputError(
-                complaint(self.genome.path, here, limits, "check the assembly of the gene table")
-            )
+            raise InputError(complaint(self.genome.path, here, limits, "check the assembly of the gene table"))
         if window.length < 1:
             found = f"a window of {window.length} bp"
             raise InputError(complaint("window", found, "at least 1 bp", "ask for a longer window"))
