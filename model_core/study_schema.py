@@ -11,7 +11,13 @@ from model_core.genes import FEATURES
 from model_core.signals import TRANSFORMS
 
 CONTACT_FILES = (".hic", ".mcool", ".cool")
+CACHE = "cache"  # folder beside study.toml for what is computed once
 SIGNAL_FILES = (".bw", ".bigwig", ".bam", *CONTACT_FILES)
+_SETTINGS_OF = (
+    (("scale",), ("bigWig files", "BAM files")),
+    (("extend", "shift"), ("BAM files",)),
+    (("resolution", "normalisation", "pseudocount"), ("Hi-C files",)),
+)
 
 
 def _against_folder(path: Path, info: ValidationInfo) -> Path:
@@ -81,11 +87,14 @@ class Genes(Section):
     label_transform: TransformName | None = None
     gene_types: list[str] = ["protein_coding"]  # without a table: which genes of the annotation; [] = all
     promoter_activity: list[str] = Field([], max_length=2)  # signals; default: the first two that are no contact
+    zscore_promoter_activity: bool = False  # as the lengths are; for small genomes, where RPM run into thousands
     split: Split = Split()
     features: dict[FeatureName, FeatureColumn] = {}
 
     @model_validator(mode="after")
-    def _label_has_transform(self) -> Genes:
+    def _fits_together(self) -> Genes:
+        if self.table is None and (self.label is not None or self.features):
+            raise ValueError("a table beside label or features, which are columns of it")
         if self.label is not None and self.label_transform is None:
             choices = ", ".join(f'"{name}"' for name in TRANSFORMS)
             raise ValueError(f"a label_transform beside the label, one of {choices} (the paper: log10p1)")
@@ -107,18 +116,32 @@ class SignalSpec(Section):
     transform: TransformName = "none"
     prior: Prior
     contact: bool | None = None  # contact to the TSS rather than activity; default by file type
+    scale: float | None = Field(None, gt=0)  # factor on a bigWig's or a coverage's values, before the transform
+    extend: int | None = Field(None, gt=0)  # BAM only, as shift: bp counted from each read's 5' end
+    shift: int | None = None  # bp by which the 5' end is moved first
     resolution: int | None = Field(None, gt=0)  # bp; Hi-C files only, as the next two; None = the release's
     normalisation: str | None = None
-    pseudocount: float | None = Field(None, ge=0)
+    pseudocount: float | None = Field(None, ge=0)  # contacts added; None = the release's power law
 
     @model_validator(mode="after")
     def _fits_its_file(self) -> SignalSpec:
         if not self.path.name.lower().endswith(SIGNAL_FILES):
             raise ValueError(f"a file that ends in {', '.join(SIGNAL_FILES)}")
-        given = [key for key in ("resolution", "normalisation", "pseudocount") if getattr(self, key) is not None]
-        if given and not self.is_hic:
-            raise ValueError(f"{', '.join(given)} only for Hi-C files ({', '.join(CONTACT_FILES)})")
+        ending = "Hi-C files" if self.is_hic else "BAM files" if self.is_bam else "bigWig files"
+        for keys, kinds in _SETTINGS_OF:
+            given = [key for key in keys if getattr(self, key) is not None]
+            if given and ending not in kinds:
+                raise ValueError(f"{', '.join(given)} only for {' and '.join(kinds)}")
+        if self.shift is not None and self.extend is None:
+            raise ValueError("extend beside shift")
+        if self.is_hic and self.transform != "none":
+            raise ValueError("no transform for Hi-C files, which give log10(1 + contact) as it is")
         return self
+
+    @property
+    def is_bam(self) -> bool:
+        """Reads, whose coverage is the signal."""
+        return self.path.name.lower().endswith(".bam")
 
     @property
     def is_hic(self) -> bool:
@@ -145,7 +168,7 @@ class Peaks(Section):
     def _one_source(self) -> Peaks:
         given = [key for key in ("narrowpeak", "reads", "signal") if getattr(self, key)]
         if len(given) != 1:
-            raise ValueError("exactly one of narrowpeak, reads, signal" + (f", not {', '.join(given)}" if given else ""))
+            raise ValueError(f"exactly one of narrowpeak, reads, signal; not {' and '.join(given) or 'none'}")
         if self.control and not self.reads:
             raise ValueError("reads beside control")
         return self
