@@ -15,9 +15,7 @@ from model_core.config import Seq2ExpConfig
 from model_core.scan import causal_convolution, selective_scan
 
 DT_MIN, DT_MAX, DT_FLOOR = 1e-3, 1e-1, 1e-4
-DEFAULT_DEPTH = (
-    64  # the depth by which the release scales output projections, whatever the real one (difference 12)
-)
+DEFAULT_DEPTH = 64  # the depth by which the release scales output projections, whatever the real one (difference 12)
 
 
 class Direction(nn.Module):
@@ -26,9 +24,7 @@ class Direction(nn.Module):
     def __init__(self, config: Seq2ExpConfig):
         super().__init__()
         E, N, R = config.d_inner, config.d_state, config.rank
-        self.convolution = nn.Conv1d(
-            E, E, config.d_conv, groups=E
-        )  # holds the parameters; see causal_convolution
+        self.convolution = nn.Conv1d(E, E, config.d_conv, groups=E)  # holds the parameters; see causal_convolution
         self.x_proj = nn.Linear(E, R + 2 * N, bias=False)
         self.dt_proj = nn.Linear(R, E)
         self.A_log = nn.Parameter(torch.log(torch.arange(1.0, N + 1)).repeat(E, 1))  # (E, N)
@@ -39,9 +35,7 @@ class Direction(nn.Module):
     def _initialise(self):
         """Step sizes log-uniform in 1e-3 .. 1e-1, put through the inverse of softplus (Mamba's initialisation)."""
         nn.init.zeros_(self.convolution.bias)
-        nn.init.uniform_(
-            self.dt_proj.weight, -(self.dt_proj.in_features**-0.5), self.dt_proj.in_features**-0.5
-        )
+        nn.init.uniform_(self.dt_proj.weight, -(self.dt_proj.in_features**-0.5), self.dt_proj.in_features**-0.5)
         low, high = math.log(DT_MIN), math.log(DT_MAX)
         dt = torch.exp(torch.rand_like(self.dt_proj.bias) * (high - low) + low).clamp(min=DT_FLOOR)
         self.dt_proj.bias.copy_(dt + torch.log(-torch.expm1(-dt)))

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from model_core.atomic import replacing
 from model_core.config import Seq2ExpConfig
 from model_core.errors import InputError, complaint
 from model_core.model import Seq2Exp
@@ -76,11 +76,14 @@ def save_checkpoint(path: str | Path, model: Seq2Exp, metadata: dict | None = No
         metadata: JSON values kept beside the configuration.
     """
     path = Path(path)
-    header = {"format": FORMAT, "config": json.dumps(model.config.to_dict()), "metadata": json.dumps(metadata or {})}
+    header = {
+        "format": FORMAT,
+        "config": json.dumps(model.config.to_dict()),
+        "metadata": json.dumps(metadata or {}),
+    }
     tensors = {name: t.detach().cpu().contiguous() for name, t in model.state_dict().items()}
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    save_file(tensors, unfinished, header)
-    os.replace(unfinished, path)
+    with replacing(path) as unfinished:
+        save_file(tensors, unfinished, header)
 
 
 def _read_ours(path: Path) -> tuple[Seq2ExpConfig, dict, dict]:
@@ -110,5 +113,7 @@ def _fill(model: Seq2Exp, state: dict, path: Path) -> None:
             problems.append(f"{name} of shape {tuple(state[name].shape)} instead of {tuple(wanted[name].shape)}")
     if problems:
         expected = f"the parameters of a {model.config.variant} model of width {model.config.d_model}"
-        raise InputError(complaint(path, "; ".join(problems), expected, "check that weights and settings belong together"))
+        raise InputError(
+            complaint(path, "; ".join(problems), expected, "check that weights and settings belong together")
+        )
     model.load_state_dict(state)

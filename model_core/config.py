@@ -94,7 +94,12 @@ class Seq2ExpConfig:
         unknown = sorted(set(values) - known)
         if unknown:
             raise InputError(
-                complaint("model settings", ", ".join(unknown), f"names among {', '.join(sorted(known))}", "correct them")
+                complaint(
+                    "model settings",
+                    ", ".join(unknown),
+                    f"names among {', '.join(sorted(known))}",
+                    "correct them",
+                )
             )
         return cls(**values)
 

@@ -84,7 +84,7 @@ def harden(z: Tensor, threshold: float) -> Tensor:
 
 
 def kl_to_marginal(z: BetaParameters, config: Seq2ExpConfig) -> Tensor:
-    """Mean over all bases of KL( Beta(alpha, beta) || Beta(s, s (1 - mu) / mu) ), a scalar; s and mu of the settings."""
+    """Mean over all bases of KL( Beta(alpha, beta) || Beta(s, s (1 - mu) / mu) ), a scalar."""
     s, mu = config.kl_scale, config.kl_mu
     marginal = Beta(z.alpha.new_tensor(s), z.alpha.new_tensor(s * (1 - mu) / mu), validate_args=False)
     return kl_divergence(Beta(z.alpha, z.beta, validate_args=False), marginal).mean()

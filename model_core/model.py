@@ -188,7 +188,12 @@ class Seq2Exp(nn.Module):
         self.eval()
         try:
             out = self(
-                tensor(sequence), tensor(signals), tensor(gene_features), tensor(blacklist, torch.bool), False, tensor(keep)
+                tensor(sequence),
+                tensor(signals),
+                tensor(gene_features),
+                tensor(blacklist, torch.bool),
+                False,
+                tensor(keep),
             )
         finally:
             self.train(training)
@@ -210,7 +215,12 @@ class Seq2Exp(nn.Module):
                 raise InputError(complaint(name, f"shape {np.shape(array)}", f"{wanted}", "make the arrays fit"))
         if shape[1] != config.window and (config.position_embedding or shape[1] < config.promoter):
             raise InputError(
-                complaint("sequence", f"{shape[1]} bases", f"the trained window of {config.window}", "score that window")
+                complaint(
+                    "sequence",
+                    f"{shape[1]} bases",
+                    f"the trained window of {config.window}",
+                    "score that window",
+                )
             )
 
 

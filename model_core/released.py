@@ -67,21 +67,19 @@ def _rebuild_parameter(data, *_):
     return data
 
 
-class _Constructor:
-    """A harmless callable that the pickle may call: plain containers only."""
-
-    CONTAINERS = {
-        "collections OrderedDict": collections.OrderedDict,
-        "collections defaultdict": lambda *_: {},
-        "__builtin__ dict": dict, "builtins dict": dict,
-        "__builtin__ list": list, "builtins list": list,
-        "__builtin__ set": set, "builtins set": set,
-        "__builtin__ long": int, "__builtin__ int": int, "builtins int": int,
-        "__builtin__ float": float, "builtins float": float,
-        "torch Size": tuple,
-        "torch._utils _rebuild_tensor_v2": _rebuild_tensor,
-        "torch._utils _rebuild_parameter": _rebuild_parameter,
-    }  # fmt: skip
+_CALLABLES = {  # all that a pickle may name and call, beside the stand-ins
+    "collections OrderedDict": collections.OrderedDict,
+    "collections defaultdict": lambda *_: {},
+    **{
+        f"{module} {kind.__name__}": kind
+        for module in ("__builtin__", "builtins")
+        for kind in (dict, list, set, int, float)
+    },
+    "__builtin__ long": int,
+    "torch Size": tuple,
+    "torch._utils _rebuild_tensor_v2": _rebuild_tensor,
+    "torch._utils _rebuild_parameter": _rebuild_parameter,
+}
 
 
 class _DataUnpickler(pickle.Unpickler):
@@ -90,7 +88,7 @@ class _DataUnpickler(pickle.Unpickler):
         self._storages = storages
 
     def find_class(self, module: str, name: str) -> Any:
-        known = _Constructor.CONTAINERS.get(f"{module} {name}")
+        known = _CALLABLES.get(f"{module} {name}")
         if known is not None:
             return known
         if module == "torch" and name in _DTYPES:
@@ -131,7 +129,9 @@ def read_archive(path: str | Path) -> dict:
     except InputError:
         raise
     except Exception as error:  # a damaged or hostile pickle can raise anything
-        raise InputError(complaint(path, str(error) or type(error).__name__, expected, "do not trust this file")) from None
+        raise InputError(
+            complaint(path, str(error) or type(error).__name__, expected, "do not trust this file")
+        ) from None
     if not isinstance(found, dict):
         raise InputError(complaint(path, f"a {type(found).__name__}", expected, "check which file this is"))
     return found
@@ -140,7 +140,9 @@ def read_archive(path: str | Path) -> dict:
 def plain(node: Any, depth: int = 0) -> Any:
     """An omegaconf stand-in as plain dicts, lists and values; interpolations stay as strings."""
     if depth > 50:
-        raise InputError(complaint("checkpoint", "hyper_parameters nested over 50 deep", "a settings tree", "do not trust it"))
+        raise InputError(
+            complaint("checkpoint", "hyper_parameters nested over 50 deep", "a settings tree", "do not trust it")
+        )
     if isinstance(node, _Node):
         content = node.state.get("_content", node.state.get("_val"))
         return plain(content, depth + 1)
@@ -246,7 +248,12 @@ def released_config(hyper_parameters: Any, state: dict, where: str | Path) -> Se
     for name, only in _UNSUPPORTED.items():
         if name in model and get(name) != only:
             raise InputError(
-                complaint(where, f"{name} = {get(name)!r}", f"{only!r}, as published", "this setting is not supported")
+                complaint(
+                    where,
+                    f"{name} = {get(name)!r}",
+                    f"{only!r}, as published",
+                    "this setting is not supported",
+                )
             )
     ssm = get("ssm_cfg")
     rank = ssm.get("dt_rank", "auto")

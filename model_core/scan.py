@@ -1,4 +1,4 @@
-"""The two sequence operations of Mamba, each one function: its definition in PyTorch, and kernels that compute the same.
+"""The two sequence operations of Mamba, each one function: its definition in PyTorch, and kernels beside it.
 
 The selective scan:
 

@@ -51,9 +51,7 @@ def _power_of_two32(t):
     t = max(t, np.float32(-126.0))
     k = np.floor(t + np.float32(0.5))
     r = t - k
-    p = np.float32(
-        1.535336188319500e-4
-    )  # minimax coefficients of 2^r on [-1/2, 1/2] (Cephes library's exp2f)
+    p = np.float32(1.535336188319500e-4)  # minimax coefficients of 2^r on [-1/2, 1/2] (Cephes library's exp2f)
     p = p * r + np.float32(1.339887440266574e-3)
     p = p * r + np.float32(9.618437357674640e-3)
     p = p * r + np.float32(5.550332471162809e-2)
@@ -354,9 +352,7 @@ class _Scan(torch.autograd.Function):
         return du, ddelta, dA.sum(0), dB.sum(1), dC.sum(1), dD.sum(0), dz, None
 
 
-def scan_cpu(
-    u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor, z: Tensor, reverse: bool
-) -> Tensor:
+def scan_cpu(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor, z: Tensor, reverse: bool) -> Tensor:
     """`model_core.scan.selective_scan` for float32 and float64 tensors on the CPU."""
     return _Scan.apply(u, delta, A, B, C, D, z, reverse)
 
@@ -380,9 +376,7 @@ class _Convolution(torch.autograd.Function):
         tasks = x.shape[0] * -(-x.shape[1] // ROWS)
         dpre, dx = torch.empty_like(x), torch.empty_like(x)
         dweight, dbias = weight.new_zeros(tasks, *weight.shape), bias.new_zeros(tasks, *bias.shape)
-        _convolution_backward(
-            *_arrays(x, weight, bias), ctx.step, *_arrays(dout.contiguous(), dpre, dweight, dbias)
-        )
+        _convolution_backward(*_arrays(x, weight, bias), ctx.step, *_arrays(dout.contiguous(), dpre, dweight, dbias))
         _convolution_input(*_arrays(dpre, weight), ctx.step, dx.numpy())
         return dx, dweight.sum(0).t()[:, None], dbias.sum(0), None
 

@@ -1,0 +1,64 @@
+"""How far a long job has come: a live bar on a terminal, a line now and then elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+_QUIET_SECONDS = 10.0  # between lines where there is no terminal
+
+
+class Job:
+    """A count towards `total` that tells what, how many and how long left, on standard error.
+
+    Use as a context manager: ``with Job("scoring genes", 120) as job: job.advance(note="GATA1")``.
+
+    Args:
+        what: shown in front.
+        total: units of work.
+        done: units already done before (a resumed job).
+    """
+
+    def __init__(self, what: str, total: int, done: int = 0):
+        self.what, self.total, self.done = what, total, done
+        self._first = done
+        self._started = self._told = time.monotonic()
+        self._bar: Progress | None = None
+
+    def __enter__(self) -> Job:
+        if sys.stderr.isatty():
+            columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+            text = TextColumn("{task.description}"), TextColumn("{task.fields[note]}")
+            self._bar = Progress(text[0], *columns, text[1], console=Console(stderr=True))
+            self._bar.start()
+            self._task = self._bar.add_task(self.what, total=self.total, completed=self.done, note="")
+        return self
+
+    def __exit__(self, *_) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+        elif self.done > self._first:
+            spent = time.monotonic() - self._started
+            print(f"{self.what}: {self.done}/{self.total} in {_clock(spent)}", file=sys.stderr, flush=True)
+
+    def advance(self, count: int = 1, note: str = "") -> None:
+        """`count` more units are done; `note` says the latest result."""
+        self.done += count
+        if self._bar is not None:
+            self._bar.update(self._task, advance=count, note=note)
+        elif time.monotonic() - self._told >= _QUIET_SECONDS and self.done < self.total:
+            self._told = time.monotonic()
+            print(f"{self.what}: {self.done}/{self.total}, {self._left()} left  {note}", file=sys.stderr, flush=True)
+
+    def _left(self) -> str:
+        spent, done = time.monotonic() - self._started, self.done - self._first
+        return _clock(spent / done * (self.total - self.done)) if done else "unknown time"
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

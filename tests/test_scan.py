@@ -1,0 +1,105 @@
+"""The scan and the convolution: by hand, and the CPU kernels against their definitions."""
+
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from model_core.scan import (
+    causal_convolution,
+    convolution_definition,
+    scan_definition,
+    selective_scan,
+)
+
+
+def scan_inputs(batch, length, channels, states, dtype=torch.float32, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+
+    def normal(*shape):
+        return torch.randn(*shape, dtype=dtype, generator=generator)
+
+    A = -torch.exp(normal(channels, states) * 0.5 + 1)
+    u, delta, z = (normal(batch, length, channels) for _ in range(3))
+    B, C = normal(batch, length, states), normal(batch, length, states)
+    return [u, delta - 2, A, B, C, normal(channels), z]
+
+
+def relative(a, b):
+    return float((a - b).norm() / b.norm())
+
+
+def test_two_steps_worked_by_hand():
+    u = torch.tensor([[[1.0], [2.0]]])
+    delta = torch.full((1, 2, 1), math.log(math.e - 1))  # softplus of it is 1
+    A, D = torch.tensor([[-math.log(2)]]), torch.tensor([10.0])  # the state halves at each step
+    B, C = torch.tensor([[[3.0], [1.0]]]), torch.tensor([[[1.0], [2.0]]])
+    z = torch.full((1, 2, 1), 100.0)  # silu(100) = 100
+    y = selective_scan(u, delta, A, B, C, D, z)
+    assert torch.allclose(y[0, :, 0], torch.tensor([(3 + 10) * 100.0, (2 * (1.5 + 2) + 20) * 100.0]))
+    back = selective_scan(u, delta, A, B, C, D, z, reverse=True)
+    assert torch.allclose(back[0, :, 0], torch.tensor([(1 + 3 + 10) * 100.0, (2 * 2 + 20) * 100.0]))
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    st.integers(1, 3), st.integers(1, 70), st.integers(1, 130), st.integers(1, 17), st.booleans(), st.integers(0, 999)
+)
+def test_kernel_agrees_with_the_definition_in_any_shape(batch, length, channels, states, reverse, seed):
+    inputs = [t.requires_grad_() for t in scan_inputs(batch, length, channels, states, torch.float64, seed)]
+    kernel, definition = selective_scan(*inputs, reverse), scan_definition(*inputs, reverse)
+    assert torch.allclose(kernel, definition, rtol=1e-10, atol=1e-12)
+    upstream = torch.cos(torch.arange(kernel.numel(), dtype=kernel.dtype)).reshape(kernel.shape)
+    for ours, theirs in zip(
+        torch.autograd.grad(kernel, inputs, upstream), torch.autograd.grad(definition, inputs, upstream), strict=True
+    ):
+        assert torch.allclose(ours, theirs, rtol=1e-9, atol=1e-10)
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_float32_kernel_agrees_to_one_in_a_million(reverse):
+    inputs = scan_inputs(1, 2048, 64, 16)
+    exact = scan_definition(*(t.double() for t in inputs), reverse)
+    assert relative(selective_scan(*inputs, reverse).double(), exact) < 1e-6
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_gradients_pass_gradcheck(reverse):
+    inputs = [t.requires_grad_() for t in scan_inputs(2, 37, 3, 2, torch.float64)]
+    assert torch.autograd.gradcheck(lambda *a: selective_scan(*a, reverse), inputs)
+
+
+def test_large_and_tiny_steps_stay_finite():
+    u, delta, A, B, C, D, z = scan_inputs(1, 64, 8, 4)
+    delta = torch.linspace(-100, 100, 64).reshape(1, 64, 1).expand(1, 64, 8)
+    z = z * 60
+    kernel, definition = selective_scan(u, delta, A, B, C, D, z), scan_definition(u, delta, A, B, C, D, z)
+    assert torch.isfinite(kernel).all()
+    assert relative(kernel, definition) < 1e-6
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(1, 3), st.integers(1, 600), st.integers(1, 9), st.integers(1, 5), st.booleans())
+def test_convolution_agrees_with_its_definition(batch, length, channels, taps, reverse):
+    generator = torch.Generator().manual_seed(length)
+    x = torch.randn(batch, length, channels, dtype=torch.float64, generator=generator).requires_grad_()
+    weight = torch.randn(channels, 1, taps, dtype=torch.float64, generator=generator).requires_grad_()
+    bias = torch.randn(channels, dtype=torch.float64, generator=generator).requires_grad_()
+    ours, definition = causal_convolution(x, weight, bias, reverse), convolution_definition(x, weight, bias, reverse)
+    assert torch.allclose(ours, definition)
+    for a, b in zip(
+        torch.autograd.grad(ours.square().sum(), [x, weight, bias]),
+        torch.autograd.grad(definition.square().sum(), [x, weight, bias]),
+        strict=True,
+    ):
+        assert torch.allclose(a, b)
+
+
+def test_convolution_looks_back_only_and_reversed_ahead_only():
+    x = torch.zeros(1, 9, 1)
+    x[0, 4] = 1.0
+    weight, bias = torch.ones(1, 1, 3), torch.zeros(1)
+    assert causal_convolution(x, weight, bias).nonzero()[:, 1].tolist() == [4, 5, 6]
+    assert causal_convolution(x, weight, bias, reverse=True).nonzero()[:, 1].tolist() == [2, 3, 4]
