@@ -195,6 +195,9 @@ class Run(RunFiles):
         Raises:
             InputError: another process writes to this run.
         """
+        if self._written is not None:  # inside another `writing` of this object
+            yield self
+            return
         self._lock.acquire()
         try:
             records, length = read_journal(self._journal)

@@ -1,0 +1,104 @@
+"""`seq2exp-viz export`: elements as BED or narrowPeak, masks as bigWig, of a whole run or of one gene."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+
+from model_core.assemble import DECIMALS, merged_track, provenance
+from model_core.elements import PROMOTER_CLASS
+from model_core.errors import InputError, complaint
+from model_core.merge import merged_by_max
+from model_core.run import Run
+from model_core.tracks import Block, write_bed, write_bigwig, write_narrowpeak
+
+SUFFIXES = {"bed": ".elements.bed", "bigwig": ".mask.bigWig", "narrowpeak": ".elements.narrowPeak"}
+
+
+def export(
+    run: Run,
+    kind: str,
+    gene: str | None = None,
+    output: str | Path | None = None,
+    *,
+    resolution: int | None = None,
+    decimals: int | None = DECIMALS,
+    bgzip: bool = False,
+) -> Path:
+    """Write one export and return its path; the same run gives the same bytes.
+
+    Args:
+        run: assembled, unless one gene is asked for.
+        kind: "bed", "bigwig" or "narrowpeak".
+        gene: gene_id or symbol; None = all genes (their masks merged by max).
+        output: the file; by default RUN[.GENE] with the kind's suffix, in the current folder.
+        resolution: bp of a bin of a bigWig. decimals: of a bigWig; None = do not round.
+        bgzip: compress BED or narrowPeak and index it with tabix; adds .gz to a default name.
+
+    Raises:
+        InputError: an unknown kind or gene, a run that is not assembled, or options that do not belong to the kind.
+    """
+    if kind not in SUFFIXES:
+        raise InputError(complaint("export", f"kind {kind!r}", f"one of {', '.join(SUFFIXES)}", "choose one"))
+    if kind == "bigwig" and bgzip:
+        raise InputError(
+            complaint("export", "bgzip for a bigWig", "BED or narrowPeak", "leave it out; a bigWig is compressed")
+        )
+    if kind != "bigwig" and resolution is not None:
+        raise InputError(complaint("export", f"a resolution for {kind}", "bigwig", "leave it out"))
+    output = Path(output) if output else Path(default_name(run, kind, gene, bgzip))
+    if not output.parent.is_dir():
+        raise InputError(complaint(output, f"no folder {output.parent}", "an existing folder", "make it first"))
+    if kind == "bigwig":
+        write_bigwig(output, run.chrom_sizes, mask_blocks(run, gene, resolution), decimals)
+    elif kind == "bed":
+        rule = run.rule
+        comments = [*provenance(run, rule), "coordinates=0-based,half-open name=symbol:element"]
+        write_bed(output, [named_elements(run, gene)], comments, bgzip)
+    else:
+        write_narrowpeak(output, as_narrowpeak(named_elements(run, gene)), bgzip)
+    return output
+
+
+def default_name(run: Run, kind: str, gene: str | None = None, bgzip: bool = False) -> str:
+    """The file name of an export: run, gene where there is one, and what it is; safe on any file system."""
+    parts = [run.name] if gene is None else [run.name, run.gene(gene)["symbol"]]
+    stem = ".".join(re.sub(r"[^A-Za-z0-9_+-]+", "_", part).strip("_") or "run" for part in parts)
+    return stem + SUFFIXES[kind] + (".gz" if bgzip else "")
+
+
+def named_elements(run: Run, gene: str | None = None) -> pd.DataFrame:
+    """ELEMENT_COLUMNS of a run or a gene, sorted; names say the gene, too: GENE1:E1."""
+    table = _assembled(run).elements if gene is None else run.cut(gene)
+    return table.assign(name=table["symbol"] + ":" + table["name"])
+
+
+def as_narrowpeak(elements: pd.DataFrame) -> pd.DataFrame:
+    """Elements, without promoters, as NARROWPEAK_COLUMNS: signal_value = max_mask; p and q are not given (-1)."""
+    table = elements[elements["class"] != PROMOTER_CLASS]
+    return table.assign(
+        signal_value=table["max_mask"], minus_log10_p=-1, minus_log10_q=-1, summit=table["thickStart"] - table["start"]
+    )
+
+
+def mask_blocks(run: Run, gene: str | None, resolution: int | None) -> Iterator[Block]:
+    """The mask of a gene, or of all merged by max, in bins of `resolution` bp (default: the run's, the track's)."""
+    least = run.manifest["resolution"]
+    if resolution is not None and resolution < least:
+        found, expected = f"resolution {resolution} bp", f"at least the run's {least} bp"
+        raise InputError(complaint("export", found, expected, "ask for a coarser one"))
+    if gene is None:
+        stated = _assembled(run).manifest["assembled"]["track_resolution"]
+        return merged_track(run, resolution or stated)
+    mask = run.mask(gene)
+    return merged_by_max([mask], run.chrom_sizes[mask.chrom], resolution or least)
+
+
+def _assembled(run: Run) -> Run:
+    if not run.manifest.get("assembled"):
+        expected = "a run whose masks were assembled"
+        raise InputError(complaint(run.path, "no elements yet", expected, "wait for scoring to end, or name one gene"))
+    return run
