@@ -64,7 +64,7 @@ class HicSignal(Signal):
         self._file = LazyHandle(partial(_open_hic, self.path, self.resolution, normalisation))
 
     @cached_property
-    def chromosomes(self) -> dict[str, int]:
+    def sizes(self) -> dict[str, int]:
         """Length in bp of each chromosome of the file."""
         return dict(self._file.get().chromosomes())
 
@@ -77,8 +77,8 @@ class HicSignal(Signal):
         Raises:
             InputError: unreadable file, no such chromosome, no such resolution or normalisation, TSS beyond its end.
         """
-        match_chromosomes(self.chromosomes, window.chrom, self.path)
-        size = self.chromosomes[window.chrom]
+        match_chromosomes(self.sizes, window.chrom, self.path)
+        size = self.sizes[window.chrom]
         if not 0 <= window.tss < size:
             found, expected = f"position {window.tss + 1:,} (from 1)", f"1 to {size:,} on {window.chrom}"
             raise InputError(complaint(self.path, found, expected, "check the assembly of the gene table"))
@@ -114,7 +114,7 @@ class HicSignal(Signal):
         return np.nan_to_num(row, nan=0, posinf=0, neginf=0)
 
     def _fetch(self, chrom: str, *bins: tuple[int, int]) -> np.ndarray:
-        size = self.chromosomes[chrom]
+        size = self.sizes[chrom]
         places = [f"{chrom}\t{i * self.resolution}\t{min(j * self.resolution, size)}" for i, j in bins]
         try:
             pixels = self._file.get().fetch(

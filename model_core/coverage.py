@@ -1,17 +1,18 @@
 """Read coverage of a BAM, computed once into a bigWig."""
 
+import fcntl
 import hashlib
 import json
-import os
-import tempfile
 from array import array
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pyBigWig
 import pysam
 
+from model_core.atomic import replacing
 from model_core.errors import InputError, complaint
 from model_core.handles import quiet_htslib
 
@@ -32,15 +33,52 @@ def cached_coverage(
     Args:
         cache: folder, made where missing.
     """
-    bam = Path(bam)
+    bam, cache = Path(bam), Path(cache)
     try:
         state = bam.stat()
     except OSError:
         raise InputError(complaint(bam, "no such file", "a BAM", "check the path")) from None
     key = [str(bam.resolve()), state.st_size, state.st_mtime_ns, extend, shift]
     digest = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:16]
-    path = Path(cache) / f"{bam.stem}.{digest}.bigWig"
-    return path if path.exists() else coverage(bam, path, extend, shift, progress)
+    path = cache / f"{bam.stem}.{digest}.bigWig"
+    if path.exists():
+        return path
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        lock = path.with_suffix(".lock").open("w")
+    except OSError as error:
+        found = f"no place to write to ({error.strerror})"
+        raise InputError(complaint(cache, found, f"a folder for the coverage of {bam}", "make it writable")) from None
+    with lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # of several workers one computes, the others wait
+        return path if path.exists() else coverage(bam, path, extend, shift, progress)
+
+
+def bam_sizes(bam: Path) -> dict[str, int]:
+    """Length in bp of each chromosome in a BAM's header.
+
+    Raises:
+        InputError: missing or no BAM.
+    """
+    with _reading(bam) as reads:
+        return dict(zip(reads.references, reads.lengths, strict=True))
+
+
+@contextmanager
+def _reading(bam: Path) -> Iterator[pysam.AlignmentFile]:
+    """The open BAM; what goes wrong while it is read becomes an InputError."""
+    try:
+        with quiet_htslib(), pysam.AlignmentFile(str(bam), "rb") as reads:
+            if not reads.references:
+                raise InputError(complaint(bam, "no chromosomes in the header", "aligned reads", "align them first"))
+            yield reads
+    except InputError:
+        raise
+    except FileNotFoundError:
+        raise InputError(complaint(bam, "no such file", "a BAM", "check the path")) from None
+    except (OSError, ValueError) as error:
+        reason = "cut off" if "truncated" in str(error) else f"unreadable ({error})"
+        raise InputError(complaint(bam, reason, "a whole BAM", "copy or make it again")) from None
 
 
 def coverage(
@@ -71,47 +109,34 @@ def coverage(
         found = f"extend {extend}, shift {shift}"
         raise InputError(complaint(bam, found, "extend of 1 bp or more, and shift only with it", "change the settings"))
     bigwig.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, unfinished = tempfile.mkstemp(dir=bigwig.parent, prefix=f".{bigwig.stem}.", suffix=".part")
-    os.close(descriptor)
-    try:
-        with quiet_htslib():
-            _write(bam, unfinished, extend, shift, progress or (lambda share: None))
-        os.replace(unfinished, bigwig)
-    finally:
-        Path(unfinished).unlink(missing_ok=True)
+    with replacing(bigwig) as unfinished, _reading(bam) as reads:
+        _write(reads, bam, unfinished, extend, shift, progress or (lambda share: None))
     return bigwig
 
 
-def _write(bam: Path, bigwig: str, extend: int | None, shift: int, progress: Callable[[float], None]) -> None:
+def _write(
+    reads: pysam.AlignmentFile,
+    bam: Path,
+    bigwig: Path,
+    extend: int | None,
+    shift: int,
+    progress: Callable[[float], None],
+) -> None:
+    names, sizes, done = reads.references, reads.lengths, 0
     try:
-        with pysam.AlignmentFile(str(bam), "rb") as reads:
-            names, sizes = reads.references, reads.lengths
-            if not names:
-                raise InputError(complaint(bam, "no chromosomes in the header", "aligned reads", "align them first"))
-            track = pyBigWig.open(bigwig, "w")
-            track.addHeader(list(zip(names, sizes, strict=True)))
-            done = 0
-            for chromosome, starts, ends in _spans(reads, bam, extend, shift):
-                _add(track, names[chromosome], *_pile_up(starts, ends, sizes[chromosome]))
-                done = sum(sizes[: chromosome + 1])
-                progress(done / sum(sizes))
-            track.close()
-            if not done:
-                raise InputError(
-                    complaint(bam, "no read that counts", "aligned reads", "check its flags with samtools")
-                )
-            progress(1.0)
-    except InputError:
-        raise
-    except FileNotFoundError:
-        raise InputError(complaint(bam, "no such file", "a BAM", "check the path")) from None
+        track = pyBigWig.open(str(bigwig), "w")
+        track.addHeader(list(zip(names, sizes, strict=True)))
+        for chromosome, starts, ends in _spans(reads, bam, extend, shift):
+            _add(track, names[chromosome], *_pile_up(starts, ends, sizes[chromosome]))
+            done = sum(sizes[: chromosome + 1])
+            progress(done / sum(sizes))
+        track.close()
     except RuntimeError as error:
-        raise InputError(
-            complaint(bigwig, f"writing failed ({error})", "room for the coverage", "check the disk")
-        ) from None
-    except (OSError, ValueError) as error:
-        reason = "cut off" if "truncated" in str(error) else f"unreadable ({error})"
-        raise InputError(complaint(bam, reason, "a whole BAM", "copy or make it again")) from None
+        found = f"writing failed ({error})"
+        raise InputError(complaint(bigwig, found, "room for the coverage", "check the disk")) from None
+    if not done:
+        raise InputError(complaint(bam, "no read that counts", "aligned reads", "check its flags with samtools"))
+    progress(1.0)
 
 
 def _spans(

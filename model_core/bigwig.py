@@ -1,0 +1,78 @@
+"""Opening bigWig files, and the summary in their headers."""
+
+import struct
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyBigWig
+
+from model_core.errors import InputError, complaint
+
+_BIGWIG, _BIGBED = 0x888FFC26, 0x8789F2EB
+
+
+class Summary(NamedTuple):
+    """A signal in its file's own units: covered bases, and sum, mean, smallest and largest value over those bases."""
+
+    covered: int
+    total: float
+    mean: float
+    minimum: float
+    maximum: float
+
+
+def open_bigwig(path: Path) -> Any:
+    """The open pyBigWig file.
+
+    Raises:
+        InputError: missing, no bigWig, or cut off.
+    """
+    check_whole(path)
+    try:
+        return pyBigWig.open(str(path))
+    except RuntimeError:
+        raise InputError(complaint(path, "a damaged header", "a whole bigWig", "copy or make it again")) from None
+
+
+def check_whole(path: Path) -> None:
+    """InputError unless the file begins and ends as a bigWig does; libBigWig itself crashes on some cut-off files."""
+    try:
+        with path.open("rb") as file:
+            start = file.read(64)
+            file.seek(-min(4, len(start)), 2)
+            end = file.read()
+    except FileNotFoundError:
+        raise InputError(complaint(path, "no such file", "a bigWig", "check the path")) from None
+    except OSError as error:
+        raise InputError(
+            complaint(path, (error.strerror or str(error)).lower(), "a bigWig", "check the path")
+        ) from None
+    kinds = {struct.pack(order + "I", number): number for order in "<>" for number in (_BIGWIG, _BIGBED)}
+    kind = kinds.get(start[:4])
+    if kind != _BIGWIG:
+        found = "a bigBed" if kind == _BIGBED else "no bigWig"
+        raise InputError(complaint(path, found, "a bigWig", "convert it, for instance with bedGraphToBigWig"))
+    if len(start) < 64 or end != start[:4]:
+        raise InputError(complaint(path, "no end mark", "a whole bigWig", "it is cut off: copy or make it again"))
+
+
+def header_summary(path: Path) -> Summary:
+    """What the header tells of the whole file; all NaN but for `covered` where an old file tells nothing.
+
+    Read from the bytes, as pyBigWig rounds the sum to a whole number and crashes where it is NaN.
+
+    Raises:
+        InputError: as `open_bigwig`.
+    """
+    check_whole(path)
+    with path.open("rb") as file:
+        header = file.read(64)
+        order = "<" if header[:4] == struct.pack("<I", _BIGWIG) else ">"
+        (offset,) = struct.unpack(order + "Q", header[44:52])
+        file.seek(offset)
+        block = file.read(40)
+    if not offset or len(block) < 40:
+        return Summary(0, np.nan, np.nan, np.nan, np.nan)
+    covered, low, high, total, _ = struct.unpack(order + "Qdddd", block)
+    return Summary(covered, total, total / covered, low, high) if covered else Summary(0, 0.0, 0.0, 0.0, 0.0)
