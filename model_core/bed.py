@@ -206,4 +206,4 @@ def _strand(text: str) -> str:
 def _check_summit(row: dict[str, Any]) -> None:
     if row["summit"] >= max(row["end"] - row["start"], 1):
         found = f"summit {row['summit']} in a peak of {row['end'] - row['start']} bp"
-        raise InputError(f"{found}; expected an offset from start inside the peak, or -1; mend the line")
+        raise InputError(f"found {found}; expected an offset from start inside the peak, or -1; mend the line")
