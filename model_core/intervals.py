@@ -155,13 +155,14 @@ def subtract(table: pd.DataFrame, others: pd.DataFrame) -> pd.DataFrame:
     """chrom, start, end of what is left of each row of table without others; sorted, rows never joined."""
     others = merge(others)
     left, right = overlap_pairs(table, others)
-    pieces = [(row.chrom, row.start, row.end) for row in table.iloc[~overlaps(table, others)].itertuples()]
-    for row in np.unique(left):
-        chrom, position, end = (table.iloc[row][name] for name in COORDINATES)
-        for hole in others.iloc[right[left == row]].itertuples():
-            pieces.append((chrom, position, hole.start))
-            position = max(position, hole.end)
-        pieces.append((chrom, position, end))
+    chroms, (starts, ends), (holes, hole_ends) = table["chrom"].to_numpy(object), _bounds(table), _bounds(others)
+    edges = np.searchsorted(left, np.arange(len(table) + 1))
+    pieces = []
+    for row, (position, end) in enumerate(zip(starts, ends, strict=True)):
+        for hole in right[edges[row] : edges[row + 1]]:
+            pieces.append((chroms[row], position, holes[hole]))
+            position = max(position, hole_ends[hole])
+        pieces.append((chroms[row], position, end))
     pieces = [piece for piece in pieces if piece[2] > piece[1]]
     return sort(pd.DataFrame(pieces, columns=list(COORDINATES))) if pieces else empty_table()
 
