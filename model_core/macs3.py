@@ -1,0 +1,87 @@
+"""The program macs3: where it is, which words it takes, and what it says when it fails."""
+
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from model_core.atomic import write_text
+from model_core.errors import InputError, complaint
+
+FORMATS = {".bam": "BAM", ".bed": "BED", ".tagalign": "BED", ".bedpe": "BEDPE"}
+# Words of macs3 that name what goes in and out: those stand in the study, or no narrowPeak would come out.
+_OURS = {
+    "callpeak": ("-t", "--treatment", "-c", "--control", "-n", "--name", "--outdir", "--broad", "--trackline"),
+    "bdgpeakcall": ("-i", "--ifile", "-o", "--ofile", "--o-prefix", "--outdir", "--cutoff-analysis"),
+}
+
+
+def find_macs3() -> tuple[Path, str]:
+    """The program, beside this Python or on the PATH, and its version."""
+    beside = Path(sys.executable).with_name("macs3")
+    found = str(beside) if beside.is_file() else shutil.which("macs3")
+    if found is None:
+        do = "install it: pip install 'seq2exp-viz[model]', or give a narrowPeak file"
+        raise InputError(complaint("peak calling", "no program macs3", f"it beside {sys.executable} or on PATH", do))
+    said = subprocess.run([found, "--version"], capture_output=True, text=True)
+    if said.returncode:
+        advice = "install macs3 anew"
+        raise InputError(complaint(found, _last_words(said.stderr), "its version", advice))
+    return Path(found), said.stdout.split()[-1]
+
+
+def run_macs3(command: list[str], folder: Path, log: Path) -> None:
+    """Run macs3 in `folder`; what it says goes to `log`, whether it succeeds or not."""
+    said = subprocess.run(command, cwd=folder, capture_output=True, text=True, errors="replace")
+    write_text(log, f"$ {shlex.join(command)}\n{said.stdout}{said.stderr}")
+    if said.returncode:
+        found = f"exit status {said.returncode} with: {_last_words(said.stderr)}"
+        advice = f"check inputs and options; all it said is in {log}"
+        raise InputError(complaint(f"macs3 {command[1]}", found, "peaks", advice))
+
+
+def _last_words(stderr: str) -> str:
+    lines = [line.strip() for line in stderr.splitlines() if line.strip()]
+    return lines[-1] if lines else "nothing said"
+
+
+def reads_format(paths: Sequence[str]) -> str:
+    """The -f of callpeak for files that all end in .bam, .bed, .tagAlign or .bedpe (.gz).
+
+    Raises:
+        InputError: another ending, or several formats.
+    """
+    formats = set()
+    for path in map(Path, paths):
+        bare = path.with_suffix("") if path.suffix.lower() == ".gz" else path
+        kind = FORMATS.get(bare.suffix.lower())
+        if kind is None:
+            do = "convert it, or name the format in options (-f)"
+            raise InputError(complaint(path, "an unknown format of reads", ", ".join(FORMATS), do))
+        formats.add(kind)
+    if len(formats) > 1:
+        found = f"reads as {' and '.join(sorted(formats))}"
+        raise InputError(complaint("macs3 callpeak", found, "one format", "convert some of them"))
+    return formats.pop()
+
+
+def has_option(options: Sequence[str], short: str, long: str) -> bool:
+    """Whether the option is among the words, in any of the spellings that macs3 takes."""
+    words = [word.split("=")[0] for word in options if word.startswith("-")]
+    return any(
+        word.startswith(short) if not word.startswith("--") else len(word) > 3 and long.startswith(word)
+        for word in words
+    )
+
+
+def refuse_inputs_and_outputs(caller: str, options: Sequence[str]) -> None:
+    """Raise InputError where the words set what comes in or goes out, in any of the spellings that macs3 takes."""
+    for option in options:
+        word = option.split("=")[0]
+        short = not word.startswith("--") and word[:2] in _OURS[caller]
+        long = len(word) > 3 and word != "--cutoff" and any(ours.startswith(word) for ours in _OURS[caller])
+        if short or long:
+            expected = "options other than its inputs and outputs"
+            raise InputError(complaint(f"macs3 {caller}", f"option {option}", expected, "leave it out"))

@@ -1,0 +1,321 @@
+"""The simulated study: real formats, planted truth, the same bytes for the same seed."""
+
+import dataclasses
+import gzip
+
+import hictkpy
+import numpy as np
+import pandas as pd
+import pyBigWig
+import pysam
+import pytest
+
+from model_core.assays import Tags, contact_with_tss, measure_contacts, measure_expression, pile_up
+from model_core.errors import InputError
+from model_core.intervals import overlaps
+from model_core.planting import plant
+from model_core.simulate import HARDER, World, simulate_study
+from model_core.study import load_study
+from model_core.transcripts import draw_transcript
+
+SMALL = World(genes=(14, 14, 6), validation_genes=5)
+STOPS = ("TAA", "TAG", "TGA")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return simulate_study(tmp_path_factory.mktemp("simulated") / "study", seed=3, world=SMALL).parent
+
+
+@pytest.fixture(scope="module")
+def planted():
+    """Enough genes for statistics, without writing any file."""
+    return plant(World(genes=(100, 60, 40), validation_genes=20), seed=1)
+
+
+def truth(folder, name):
+    table = pd.read_csv(folder / "truth" / f"{name}.bed", sep="\t")
+    return table.rename(columns={"#chrom": "chrom"})
+
+
+def test_study_can_be_loaded_and_read(folder):
+    study = load_study(folder / "study.toml")
+    genes = study.genes()
+    assert study.simulated
+    assert genes.split.value_counts().to_dict() == {"train": 23, "test": 6, "validation": 5}
+    assert set(genes.chrom[genes.split == "test"]) == {"chr3"}
+    assert genes.notna().all(axis=None)  # every feature of every gene can be computed
+    data = study.reader().read(study.windows(genes)[0])
+    assert data.sequence.shape == (8192, 4)
+    assert data.signals.shape == (8192, 3)
+    assert (data.signals.max(axis=0) > 0).all()
+
+
+def test_label_is_the_planted_expression(folder):
+    genes = load_study(folder / "study.toml").gene_sites().set_index("gene_id")
+    parts = pd.read_csv(folder / "truth" / "genes.tsv", sep="\t").set_index("gene_id")
+    assert np.allclose(genes.label[parts.index], parts.expression, atol=1e-6)
+    total = SMALL.baseline + parts[["promoter", "features", "elements", "noise"]].sum(axis=1)
+    expressed = parts.cage >= 10  # below that, rounding to whole counts shows
+    assert np.allclose(parts.expression[expressed], total[expressed], atol=0.03)
+
+
+def test_element_part_is_the_sum_of_causal_effects(folder):
+    parts = pd.read_csv(folder / "truth" / "genes.tsv", sep="\t").set_index("gene_id")
+    effects = truth(folder, "causal").groupby("gene").effect.sum().reindex(parts.index, fill_value=0)
+    assert np.allclose(parts.elements, effects, atol=1e-5)
+    assert not truth(folder, "decoys").effect.any()
+    assert not truth(folder, "closed").effect.any()
+
+
+def test_readme_and_study_say_that_all_is_simulated(folder):
+    assert "ALL DATA IN THIS FOLDER ARE SIMULATED" in (folder / "README.txt").read_text()
+    study = load_study(folder / "study.toml")
+    assert study.name == "simulated-3"
+
+
+def test_elements_lie_in_their_window_and_apart_from_promoter_exons_and_each_other(planted):
+    world = World()
+    tss = planted.genes.set_index("gene_id").tss
+    elements = planted.elements
+    start, end = elements.start - tss[elements.gene_id].to_numpy(), elements.end - tss[elements.gene_id].to_numpy()
+    assert (start >= -world.window // 2).all()
+    assert (end <= world.window // 2).all()
+    assert ((end <= -world.promoter // 2) | (start >= world.promoter // 2)).all()
+    gaps = elements.start.to_numpy()[1:] - elements.end.to_numpy()[:-1]
+    same_chromosome = elements.chrom.to_numpy()[1:] == elements.chrom.to_numpy()[:-1]
+    assert gaps[same_chromosome].min() >= world.element_gap
+    assert not overlaps(elements, planted.exons).any()
+
+
+def test_few_elements_find_no_place(planted):
+    per_gene = planted.elements.groupby("kind").size() / len(planted.genes)
+    assert per_gene["causal"] == pytest.approx(2.0, abs=0.25)  # of 0 to 4
+    assert per_gene["decoy"] == pytest.approx(3.5, abs=0.25)  # of 2 to 5
+    assert per_gene["closed"] > 0.98
+
+
+def test_peak_height_tells_nothing_about_effect(planted):
+    strong = planted.elements[planted.elements.strength == "strong"]
+    causal, decoy = strong[strong.kind == "causal"], strong[strong.kind == "decoy"]
+    assert abs(np.corrcoef(causal.dnase, causal["size"])[0, 1]) < 0.15
+    assert np.log(causal.dnase).mean() == pytest.approx(np.log(decoy.dnase).mean(), abs=0.1)
+
+
+def test_weak_elements_have_signal_times_the_weak_factor(planted):
+    causal = planted.elements[planted.elements.kind == "causal"]
+    weak = causal.strength == "weak"
+    assert weak.mean() == pytest.approx(0.25, abs=0.07)
+    assert causal.dnase[weak].median() / causal.dnase[~weak].median() == pytest.approx(0.12, abs=0.03)
+    assert causal["size"][weak].mean() == pytest.approx(causal["size"][~weak].mean(), rel=0.05)
+
+
+def test_elements_explain_more_of_expression_than_promoters_do(planted):
+    world, rng = World(), np.random.default_rng(0)
+    tss = planted.genes.set_index("gene_id").tss[planted.elements.gene_id].to_numpy()
+    contacts = {chrom: measure_contacts(world, len(bases), rng) for chrom, bases in planted.sequences.items()}
+    contact = contact_with_tss(world, planted.elements, tss, contacts)
+    elements = planted.elements.assign(effect=planted.elements["size"] * contact)
+    parts = measure_expression(world, planted.genes, elements, rng)
+    explained = parts[["promoter", "elements", "noise"]].corrwith(parts.expression) ** 2
+    assert 0.15 < explained["promoter"] < 0.45
+    assert 0.5 < explained["elements"] < 0.8
+    assert explained["noise"] < 0.05
+
+
+def carries(planted, element, motif):
+    """Whether an element has a motif with at most one base changed."""
+    bases = planted.sequences[element.chrom][element.start : element.end]
+    wanted = np.array(["ACGT".index(letter) for letter in motif])
+    return ((np.lib.stride_tricks.sliding_window_view(bases, len(wanted)) == wanted).sum(axis=1) >= 8).any()
+
+
+def test_grammar_stands_in_the_sequence(planted):
+    world = World()
+    share = {}
+    for kind, grammar in (("causal", "AB"), ("closed", "AB"), ("decoy", "CD"), ("decoy", "")):
+        mine = planted.elements[(planted.elements.kind == kind) & (planted.elements.grammar == grammar)]
+        for letter in "ABCD":
+            found = [carries(planted, element, world.motif(letter)) for element in mine.itertuples()]
+            share[kind, grammar, letter] = np.mean(found)
+    for (_, grammar, letter), found in share.items():
+        assert found > 0.95 if letter in grammar else found < 0.15
+
+
+def test_harder_world_has_decoys_with_one_causal_motif_on_either_strand():
+    planted = plant(dataclasses.replace(HARDER, genes=(40,), chromosomes=("chr1",), validation_genes=0), seed=0)
+    decoys = planted.elements[planted.elements.kind == "decoy"]
+    assert set(decoys.grammar) == {"CD", "AC", "BD", "A"}
+    with_a = decoys[decoys.grammar == "A"]
+    forward = np.mean([carries(planted, element, HARDER.motif("A")) for element in with_a.itertuples()])
+    reverse = np.mean([carries(planted, element, "GATGAGTCA") for element in with_a.itertuples()])
+    assert 0.5 < forward < 1
+    assert 0.5 < reverse < 1
+
+
+def test_transcript_has_open_reading_frame_and_splice_sites():
+    for seed in range(50):
+        transcript = draw_transcript(np.random.default_rng(seed))
+        text = "".join("ACGT"[code] for code in transcript.sequence)
+        first, last = transcript.coding
+        coding = "".join(text[max(start, first) : max(0, min(end, last))] for start, end in transcript.exons)
+        codons = [coding[place : place + 3] for place in range(0, len(coding), 3)]
+        assert codons[0] == "ATG"
+        assert codons[-1] in STOPS
+        assert not set(codons[:-1]) & set(STOPS)
+        assert transcript.exons[0, 0] == 0
+        assert transcript.exons[-1, 1] == len(text) <= 5_600
+        for left, right in zip(transcript.exons[:-1, 1], transcript.exons[1:, 0], strict=True):
+            assert text[left : left + 2] + text[right - 2 : right] == "GTAG"
+
+
+def test_codons_and_splice_sites_of_the_gtf_stand_in_the_fasta(folder):
+    with gzip.open(folder / "genes.gtf.gz", "rt") as lines:
+        rows = [line.rstrip("\n").split("\t") for line in lines]
+    names = ["chrom", "source", "type", "start", "end", "score", "strand", "frame"]
+    gtf = pd.DataFrame([row[:8] for row in rows], columns=names)
+    gtf[["start", "end"]] = gtf[["start", "end"]].astype(int)
+    gtf["gene"] = [row[8].split('"')[1] for row in rows]
+    with pysam.FastaFile(str(folder / "genome.fa")) as fasta:
+
+        def bases(part, strand):
+            """The spliced sequence of GTF rows in the gene's direction."""
+            part = part.sort_values("start")
+            text = "".join(fasta.fetch(row.chrom, row.start - 1, row.end).upper() for row in part.itertuples())
+            return text if strand == "+" else text[::-1].translate(str.maketrans("ACGT", "TGCA"))
+
+        for _, gene in gtf.groupby("gene"):
+            strand = gene.strand.iloc[0]
+            cds, start, stop = (bases(gene[gene.type == name], strand) for name in ("CDS", "start_codon", "stop_codon"))
+            assert start == "ATG" == cds[:3]
+            assert stop in STOPS
+            assert len(cds) % 3 == 0
+            exons = gene[gene.type == "exon"].sort_values("start")
+            introns = pd.DataFrame({"chrom": exons.chrom.iloc[0], "start": exons.end[:-1].to_numpy() + 1})
+            introns["end"] = exons.start[1:].to_numpy() - 1
+            for place in range(len(introns)):
+                intron = bases(introns[place : place + 1], strand)
+                assert intron[:2] + intron[-2:] == "GTAG"
+            lengths = (gene.end - gene.start + 1).groupby(gene.type).sum()
+            assert lengths["exon"] == lengths.drop(["exon", "gene", "transcript", "start_codon"]).sum()
+            frames = gene[gene.type == "CDS"].sort_values("start", ascending=strand == "+")
+            read = (frames.end - frames.start + 1).cumsum().shift(fill_value=0)
+            assert (frames.frame.astype(int) == -read % 3).all()
+
+
+def test_tss_of_the_gene_table_is_the_first_base_of_the_gtf_gene(folder):
+    genes = pd.read_csv(folder / "genes.tsv", sep="\t").set_index("gene_id")
+    with gzip.open(folder / "genes.gtf.gz", "rt") as lines:
+        rows = [line.split("\t") for line in lines if "\tgene\t" in line]
+    for row in rows:
+        gene = genes.loc[row[8].split('"')[1]]
+        assert gene.tss == (int(row[3]) - 1 if gene.strand == "+" else int(row[4]) - 1)
+    assert set(genes.strand) == {"+", "-"}
+
+
+def test_pile_up_centres_each_tag_on_its_cut_site():
+    world = World(tags_per_unit=2.0)
+    forward, reverse = np.zeros(11, np.int16), np.zeros(11, np.int16)
+    forward[4], reverse[10] = 2, 1
+    values = pile_up(world, Tags(forward, reverse), fragment=4)
+    assert values.tolist() == [0, 0, 1, 1, 1, 1, 0, 0, 0.5, 0.5]
+
+
+def test_dnase_track_is_the_pile_up_of_the_reads(folder):
+    reads = pd.read_csv(folder / "DNase.tags.bed.gz", sep="\t", header=None)
+    reads.columns = ["chrom", "start", "end", "name", "score", "strand"]
+    with pyBigWig.open(str(folder / "DNase.bigWig")) as track:
+        for chrom, size in track.chroms().items():
+            mine = reads[reads.chrom == chrom]
+            cuts = np.where(mine.strand == "+", mine.start, mine.end)
+            covered = np.zeros(size + 1)
+            np.add.at(covered, np.maximum(cuts - 40, 0), 1)
+            np.add.at(covered, np.minimum(cuts + 40, size), -1)
+            values = np.nan_to_num(track.values(chrom, 0, size, numpy=True))
+            assert np.array_equal(values, np.cumsum(covered)[:-1] / 4)
+            assert mine.start.is_monotonic_increasing
+
+
+def test_released_prior_tells_open_elements_from_background(folder):
+    # A fresh soft model has E[z] > 0.5 where the weighted sum of the signals passes 0.88.
+    study = load_study(folder / "study.toml")
+    genes, reader = study.gene_sites(), study.reader()
+    decoys, far = truth(folder, "decoys"), []
+    for gene, window in zip(genes.itertuples(), study.windows(genes), strict=True):
+        weighted = reader.read(window).signals @ np.array([0.4, 0.4, 0.2])
+        for decoy in decoys[decoys.gene == gene.gene_id].itertuples():
+            assert np.median(weighted[decoy.start - window.start : decoy.end - window.start]) > 0.88
+        others = pd.concat([truth(folder, name) for name in ("causal", "decoys")])
+        away = np.ones(window.length, bool)
+        away[window.length // 2 - 800 : window.length // 2 + 800] = False
+        for element in others[others.gene == gene.gene_id].itertuples():
+            away[max(0, element.start - 500 - window.start) : element.end + 500 - window.start] = False
+        far.append(weighted[away])
+    assert np.quantile(np.concatenate(far), 0.9) < 0.88
+
+
+def test_contacts_decay_with_distance_and_are_normalised(folder):
+    path = f"{folder / 'contacts.mcool'}::/resolutions/500"
+    contacts = hictkpy.File(path)
+    assert contacts.avail_normalizations() == ["VC"]
+    raw, normalised = (contacts.fetch("chr1", normalization=name).to_numpy() for name in ("NONE", "VC"))
+    inside = slice(10, -10)
+    mean = [np.nanmean(np.diagonal(np.nan_to_num(normalised), offset)[inside]) for offset in (0, 2, 8, 40, 60)]
+    assert mean[0] > mean[1] > mean[2] > mean[3] > mean[4] == 0
+    assert mean[2] / mean[0] == pytest.approx((1 + 4_000 / 1_500) ** -0.9, rel=0.1)
+    upper = np.triu(np.ones(raw.shape, bool))
+    assert np.nansum(normalised[upper]) == pytest.approx(raw[upper].sum(), rel=1e-6)
+    assert list(hictkpy.MultiResFile(str(folder / "contacts.mcool")).resolutions()) == [500, 5000]
+
+
+def test_contacts_are_counts_of_the_true_contact():
+    world = World(bin_bias=0.0, contact_shape=1e9, hic_depth=1e6)
+    contacts = measure_contacts(world, 20_250, np.random.default_rng(0))
+    assert contacts.true.shape == (41, 48)
+    assert contacts.true[20, 3] == pytest.approx((1 + 1_500 / 1_500) ** -0.9, rel=1e-3)
+    assert contacts.counts[20, 3] == pytest.approx(1e6 * contacts.true[20, 3], rel=0.01)
+    assert contacts.counts[20, 21:].sum() == 0  # beyond the chromosome's end
+    assert contacts.counts[:4].sum() == 0  # unknown sequence
+
+
+def test_blacklist_touches_windows_and_promoters(folder):
+    study = load_study(folder / "study.toml")
+    genes, reader = study.gene_sites(), study.reader()
+    listed = [reader.read(window).blacklist for window in study.windows(genes)]
+    assert any(0 < mask.mean() < 0.2 for mask in listed)
+    assert any(mask[4096 - 256 : 4096 + 256].any() for mask in listed)
+
+
+def test_genome_has_unknown_ends_and_lower_case_bases(folder):
+    with pysam.FastaFile(str(folder / "genome.fa")) as fasta:
+        text = fasta.fetch("chr1")
+    assert text[:2_000] == text[-2_000:] == "N" * 2_000
+    assert set(text) == set("ACGTNacgt")
+
+
+def test_same_seed_gives_the_same_bytes_and_another_seed_others(tmp_path, folder):
+    again = simulate_study(tmp_path / "again", seed=3, world=SMALL).parent
+    other = simulate_study(tmp_path / "other", seed=4, world=SMALL).parent
+    names = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+    assert names == sorted(str(path.relative_to(again)) for path in again.rglob("*") if path.is_file())
+    for name in names:
+        if name == "contacts.mcool":  # HDF5 notes the time
+            one, two = (hictkpy.File(f"{home / name}::/resolutions/500").fetch().to_df() for home in (folder, again))
+            assert one.equals(two)
+        else:
+            assert (folder / name).read_bytes() == (again / name).read_bytes(), name
+    assert (folder / "genome.fa").read_bytes() != (other / "genome.fa").read_bytes()
+
+
+def test_a_folder_with_files_is_refused_and_left_alone(tmp_path):
+    (tmp_path / "mine.txt").write_text("precious")
+    with pytest.raises(InputError, match="not empty"):
+        simulate_study(tmp_path, world=SMALL)
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_a_failed_simulation_leaves_nothing_behind(tmp_path):
+    impossible = dataclasses.replace(SMALL, motifs=())
+    with pytest.raises(KeyError):
+        simulate_study(tmp_path / "study", world=impossible)
+    assert list(tmp_path.iterdir()) == []
