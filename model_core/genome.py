@@ -138,7 +138,7 @@ def _check_index(path: Path, index: Path, blocks: Path, compressed: bool) -> Non
         rows = -(-int(length) // max(int(line_bases), 1))
         indexed = int(offset) + int(length) + max(rows - 1, 0) * (int(line_bytes) - int(line_bases))
         held = _uncompressed_size(path, blocks) if compressed else path.stat().st_size
-    except (ValueError, struct.error, UnicodeDecodeError):
+    except (ValueError, IndexError, struct.error):
         raise InputError(complaint(index, "not a FASTA index", "one of samtools faidx", "delete it")) from None
     # Behind the last base come a line end and perhaps empty lines.
     if not indexed <= held <= indexed + 64:
