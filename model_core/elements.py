@@ -84,8 +84,8 @@ class KeptHistogram:
     def threshold(self, share: float) -> tuple[float, float]:
         """(lowest threshold, in steps of 2^-20, that at most `share` of the values reach; share that does).
 
-        The share is exact; the threshold is within 2^-20 (about 1e-6) of the exact quantile. Where a whole
-        plateau of equal values sits at the quantile, all of it stays below the threshold.
+        The share is exact; the threshold is less than 2^-20 (about 1e-6) above the lowest number that does the same.
+        Where a plateau of equal values sits at the quantile, all of it stays below the threshold.
 
         Raises:
             InputError: nothing was counted.
