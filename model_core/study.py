@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Callable
-from functools import cached_property, partial
+from functools import cached_property
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
@@ -46,7 +45,6 @@ class Study(Section):
     model: dict[str, Any] = Field({})  # settings of Seq2ExpConfig
     training: dict[str, Any] = Field({})  # settings of TrainConfig
     _path: Path = PrivateAttr(Path("study.toml"))
-    _opened: dict[str, Signal] = PrivateAttr(default_factory=dict)
 
     @property
     def path(self) -> Path:
@@ -97,19 +95,15 @@ class Study(Section):
         """The sequence."""
         return self._genome
 
-    def signals(self, progress: Callable[[str, float], None] | None = None) -> list[Signal]:
-        """The signals in the study's order; coverage of BAM files is computed into `cache` on first use.
-
-        Args:
-            progress: told a signal's name and the share done, 0 to 1, while its coverage is computed.
-        """
-        return [self._signal(spec.name, progress) for spec in self.signal_specs]
+    def signals(self) -> list[Signal]:
+        """The signals in the study's order. Coverage of a BAM is computed into `cache` once, by `Signal.prepare`."""
+        return [self._signals[spec.name] for spec in self.signal_specs]
 
     def activity_signals(self) -> list[Signal]:
         """The one or two signals of promoter activity: those [genes] names, else the first two that are no contact."""
         names = self.gene_settings.promoter_activity
         names = names or [spec.name for spec in self.signal_specs if not spec.is_contact][:2]
-        return [self._signal(name) for name in names]
+        return [self._signals[name] for name in names]
 
     def annotation(self) -> pd.DataFrame:
         """The rows of the GTF, as `annotation.read_gtf` gives them."""
@@ -180,12 +174,9 @@ class Study(Section):
     def _genome(self) -> Genome:
         return Genome(self.genome_files.fasta)
 
-    def _signal(self, name: str, progress: Callable[[str, float], None] | None = None) -> Signal:
-        if name not in self._opened:
-            spec = next(spec for spec in self.signal_specs if spec.name == name)
-            tell = partial(progress, name) if progress else None
-            self._opened[name] = open_signal(spec, self.folder / CACHE, tell)
-        return self._opened[name]
+    @cached_property
+    def _signals(self) -> dict[str, Signal]:
+        return {spec.name: open_signal(spec, self.folder / CACHE) for spec in self.signal_specs}
 
     @cached_property
     def _annotation(self) -> pd.DataFrame:
@@ -224,6 +215,18 @@ def load_study(path: str | Path) -> Study:
     Raises:
         Problems: everything that is wrong, at once.
     """
+    study, problems = parse_study(path)
+    if problems:
+        raise Problems(problems)
+    return study
+
+
+def parse_study(path: str | Path) -> tuple[Study | None, list[str]]:
+    """(study, problems): as `load_study`; with problems in files alone there is a study nevertheless.
+
+    Raises:
+        InputError: no readable TOML.
+    """
     path = Path(path).expanduser().absolute()
     path = path / "study.toml" if path.is_dir() else path
     raw = _read_toml(path)
@@ -232,12 +235,9 @@ def load_study(path: str | Path) -> Study:
         study = Study.model_validate(raw, context=context)
     except ValidationError as error:
         parts = sound_parts(raw, Study, context)
-        raise Problems([*schema_problems(error, Study, path), *study_problems(parts, path)]) from None
+        return None, [*schema_problems(error, Study, path), *study_problems(parts, path)]
     study._path = path
-    problems = study_problems(Parts.of(study), path)
-    if problems:
-        raise Problems(problems)
-    return study
+    return study, study_problems(Parts.of(study), path)
 
 
 def write_template(path: str | Path) -> Path:

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_args
 
-import pysam
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from model_core.bed import read_bed, read_lines, read_narrowpeak
@@ -18,10 +17,9 @@ from model_core.config import Seq2ExpConfig, TrainConfig, recipe
 from model_core.errors import InputError, Problems, complaint
 from model_core.gene_table import read_gene_table
 from model_core.genome import Genome
-from model_core.handles import quiet_htslib
 from model_core.intervals import listed, match_chromosomes
 from model_core.signals import open_signal
-from model_core.study_schema import Genes, GenomeFiles, Peaks, SignalSpec, Truth
+from model_core.study_schema import CACHE, Genes, GenomeFiles, Peaks, SignalSpec, Truth
 
 _FROM_SIGNALS = ("signals", "prior_b", "prior_w")
 
@@ -193,7 +191,7 @@ def signal_problems(spec: SignalSpec, sizes: Mapping[str, int] | None, chroms: I
     """
     problems: list[str] = []
     with noting(problems):
-        found = _bam_chromosomes(spec.path) if spec.is_bam else open_signal(spec, spec.path.parent).chromosomes
+        found = open_signal(spec, CACHE).sizes
         require_shared(found, sizes, spec.path)
         match_chromosomes(found, [chrom for chrom in chroms if sizes is None or chrom in sizes], spec.path)
         other = [chrom for chrom in found if sizes and sizes.get(chrom, found[chrom]) != found[chrom]]
@@ -205,17 +203,6 @@ def signal_problems(spec: SignalSpec, sizes: Mapping[str, int] | None, chroms: I
             do = "use a signal of the FASTA's assembly, or lift it over"
             problems.append(complaint(spec.path, what, f"{sizes[chrom]:,} bp, as in the FASTA", do))
     return problems
-
-
-def _bam_chromosomes(path: Path) -> dict[str, int]:
-    """Chromosomes of a BAM's header; its coverage takes minutes and is left to those who need it."""
-    if not path.is_file():
-        raise InputError(complaint(path, "no such file", "a BAM", "check the path"))
-    try:
-        with quiet_htslib(), pysam.AlignmentFile(str(path), "rb") as reads:
-            return dict(zip(reads.references, reads.lengths, strict=True))
-    except (OSError, ValueError) as error:
-        raise InputError(complaint(path, f"unreadable ({error})", "a whole BAM", "copy or make it again")) from None
 
 
 def _interval_problems(path: Path, read: Callable, sizes: Mapping[str, int] | None) -> list[str]:
