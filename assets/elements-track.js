@@ -1,0 +1,133 @@
+/* One igv.js track class: the elements of a gene as blocks, each tied to the gene's start site by an arc.
+ * The server cuts the elements; this file asks for them at the current threshold and draws them.
+ */
+(function () {
+  "use strict";
+
+  const ROOM = 20; // pixels at the bottom for the blocks
+  const BLOCK = 11;
+  const INK = { text: "rgb(60, 66, 76)", line: "rgb(205, 210, 217)", white: "rgb(255, 255, 255)" };
+
+  function define(igv) {
+    const graphics = igv.IGVGraphics;
+
+    class ElementsTrack extends igv.TrackBase {
+      static defaults = { height: 78 };
+
+      init(config) {
+        super.init(config);
+        this.type = "elements";
+        this.region = config.region;
+        this.threshold = config.threshold;
+        this.answer = null; // the last answer of the server
+        this.asked = null; // its address
+      }
+
+      show({ url, region, name, threshold }) {
+        Object.assign(this, { url, region, threshold });
+        Object.assign(this.config, { url, region, threshold, name });
+        this.name = name;
+      }
+
+      setThreshold(threshold) {
+        this.threshold = threshold;
+        this.config.threshold = threshold;
+      }
+
+      async load() {
+        const known = this.threshold === undefined || this.threshold === null;
+        const address = known ? this.url : `${this.url}?threshold=${this.threshold}`;
+        if (this.asked !== address || !this.answer) {
+          this.asked = address;
+          this.answer = fetch(address, { credentials: "same-origin" }).then(async (got) => {
+            if (!got.ok) throw new Error((await got.text()).slice(0, 300));
+            return got.json();
+          });
+          this.answer.catch(() => (this.asked = null));
+        }
+        return this.answer;
+      }
+
+      async getFeatures(chr) {
+        if (!this.region || chr !== this.region.chrom) return [];
+        const answer = await this.load();
+        this.tss = answer.tss;
+        return answer.elements.slice().sort((a, b) => a.start - b.start);
+      }
+
+      draw({ context, bpStart, bpPerPixel, pixelWidth, pixelHeight, features }) {
+        const x = (base) => (base - bpStart) / bpPerPixel;
+        graphics.fillRect(context, 0, 0, pixelWidth, pixelHeight, { fillStyle: INK.white });
+        if (!this.region || !features) return;
+        const ground = pixelHeight - ROOM;
+        const from = Math.max(0, x(this.region.start));
+        const to = Math.min(pixelWidth, x(this.region.end));
+        if (to > from) graphics.strokeLine(context, from, ground + ROOM / 2, to, ground + ROOM / 2, { strokeStyle: INK.line });
+        const tss = x(this.tss);
+        const longest = Math.max(1, ...features.map((f) => Math.abs(middle(f) - this.tss)));
+        for (const f of features) {
+          if (f.class !== "promoter") arc(context, x(middle(f)), tss, ground, (ground - 4) * reach(f, this.tss, longest), f);
+        }
+        for (const f of features) {
+          const left = x(f.start);
+          const width = Math.max(2, x(f.end) - left);
+          graphics.fillRect(context, left, ground + (ROOM - BLOCK) / 2, width, BLOCK, { fillStyle: f.color });
+          const label = f.class === "promoter" ? "" : f.name;
+          if (label && width > 6.5 * label.length + 6) {
+            const style = { fillStyle: INK.white, font: "10px sans-serif", textAlign: "center" };
+            graphics.fillText(context, label, left + width / 2, ground + ROOM / 2 + 3.5, style);
+          }
+        }
+      }
+
+      popupData(clickState) {
+        const at = clickState.genomicLocation;
+        const cache = clickState.viewport.featureCache;
+        const slack = 3 * (clickState.referenceFrame ? clickState.referenceFrame.bpPerPixel : 1);
+        const found = ((cache && cache.features) || []).filter((f) => f.start - slack <= at && at < f.end + slack);
+        return found.flatMap((f, i) => [...(i ? ["<hr>"] : []), ...rows(f)]);
+      }
+
+      menuItemList() {
+        return [];
+      }
+
+      getState() {
+        const state = super.getState();
+        return { ...state, type: "elements", url: this.url, region: this.region, threshold: this.threshold };
+      }
+    }
+
+    igv.registerTrackClass("elements", ElementsTrack);
+    return ElementsTrack;
+  }
+
+  const middle = (f) => (f.start + f.end) / 2;
+  /* Nearer elements get lower arcs, by the square root, so that the near ones stay apart. */
+  const reach = (f, tss, longest) => 0.25 + 0.75 * Math.sqrt(Math.abs(middle(f) - tss) / longest);
+
+  function arc(context, from, to, ground, height, f) {
+    context.beginPath();
+    context.moveTo(from, ground);
+    context.bezierCurveTo(from, ground - 1.3 * height, to, ground - 1.3 * height, to, ground);
+    context.strokeStyle = f.color;
+    context.lineWidth = 0.4 + 1.4 * Math.max(0, Math.min(1, f.mean));
+    context.stroke();
+  }
+
+  function rows(f) {
+    const place = `${f.chr}:${(f.start + 1).toLocaleString("en")}-${f.end.toLocaleString("en")}`;
+    const side = f.distance < 0 ? "upstream" : "downstream";
+    return [
+      { name: f.name, value: f.words },
+      { name: "Place", value: place },
+      { name: "Length", value: `${(f.end - f.start).toLocaleString("en")} bp` },
+      { name: "Mean mask", value: f.mean.toFixed(3) },
+      { name: "Spread of z", value: f.spread.toFixed(3) },
+      { name: "From the start site", value: `${Math.abs(f.distance).toLocaleString("en")} bp ${side}` },
+      ...(f.peak && f.peak !== "." ? [{ name: "Peak", value: f.peak }] : []),
+    ];
+  }
+
+  window.seq2expElementsTrack = { define };
+})();

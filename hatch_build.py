@@ -1,0 +1,24 @@
+"""Build hook: bring igv.js into the wheel and the sdist by npm; where npm is missing, build without it and say so."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+
+
+class VendorIgv(BuildHookInterface):
+    """Runs ``seq2exp_viz/vendor.py`` by its path: the package cannot be imported while it is being built."""
+
+    def initialize(self, version: str, build_data: dict) -> None:
+        root = Path(self.root)
+        spec = importlib.util.spec_from_file_location("vendor", root / "seq2exp_viz" / "vendor.py")
+        vendor = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(vendor)
+        try:
+            self.app.display_info(vendor.vendor(root))
+        except Exception as problem:  # a build without network or npm still gives a working viewer (igv.js 3.1.4)
+            self.app.display_warning(f"igv.js 3.8 was not fetched: {problem}")
+            return
+        build_data.setdefault("artifacts", []).append("assets/vendor/*")

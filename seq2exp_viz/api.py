@@ -1,0 +1,306 @@
+"""The JSON and byte interface of the page: keyed by the run's name and the gene's id, never by a path."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from functools import wraps
+
+import numpy as np
+import pandas as pd
+from flask import Blueprint, Request, Response, request
+
+from model_core.assemble import provenance
+from model_core.elements import PROMOTER_CLASS
+from model_core.errors import InputError
+from seq2exp_viz import browser_files, downloads, igv, summaries
+from seq2exp_viz.ranges import send_bytes
+from seq2exp_viz.search import chromosome, find
+from seq2exp_viz.shelf import OpenRun, Shelf
+
+MOST_FEATURES = 5_000
+MIMETYPES = {".bed": "text/plain", ".tsv": "text/tab-separated-values", ".json": "application/json"}
+
+
+class RequestError(ValueError):
+    """A parameter of the request is not what it should be."""
+
+
+def as_json(value: object, status: int = 200) -> Response:
+    """A compact JSON answer that the browser asks for again each time; NaN becomes null."""
+    text = json.dumps(value, separators=(",", ":"), allow_nan=False)
+    return Response(text, status, {"Cache-Control": "no-cache"}, mimetype="application/json")
+
+
+def integer(name: str, default: int | None = None) -> int:
+    """A whole number out of the query; fractions, which igv.js sends after a drag, are rounded down."""
+    text = request.args.get(name, "")
+    try:
+        value = float(text) if text else float(default if default is not None else "nan")
+        return math.floor(min(max(value, -1e12), 1e12))
+    except ValueError:
+        raise RequestError(f"{name}={text[:40]!r}: expected a whole number") from None
+
+
+def threshold_of(asked: Request) -> float | None:
+    """The threshold in the query, None where it is missing."""
+    text = asked.args.get("threshold", "")
+    if not text:
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        value = float("nan")
+    if not 0 <= value <= 1:
+        raise RequestError(f"threshold={text[:40]!r}: expected a number from 0 to 1")
+    return value
+
+
+def api(shelf: Shelf, base: str, prefer: str = "vendored") -> Blueprint:
+    """All routes below `base`; `shelf` is the only thing they look into; `prefer` chooses igv.js."""
+    routes = Blueprint("api", __name__)
+
+    def route(rule: str) -> Callable:
+        def register(answer: Callable) -> Callable:
+            @wraps(answer)
+            def guarded(run: str, **names: str) -> Response:
+                view = shelf.get(run)
+                if view is None:
+                    return as_json({"message": f"There is no run {run[:80]!r} here."}, 404)
+                try:
+                    return answer(view, **names)
+                except RequestError as problem:
+                    return as_json({"message": str(problem)}, 400)
+                except (InputError, FileNotFoundError) as problem:
+                    return as_json({"message": str(problem)}, 404)
+
+            return routes.route(rule)(guarded)
+
+        return register
+
+    @routes.route("/api/runs")
+    def runs() -> Response:
+        return as_json([{"key": view.key, "name": view.run.name, **view.manifest["progress"]} for view in shelf])
+
+    @routes.route("/igv.js")
+    def igv_library() -> Response:
+        return send_bytes(browser_files.igv_script(prefer).path, request, "text/javascript")
+
+    @route("/api/<run>/view")
+    def view_of(view: OpenRun) -> Response:
+        gene = request.args.get("gene") or None
+        return as_json(igv.browser(view, base, gene, threshold_of(request)))
+
+    @route("/api/<run>/search")
+    def search(view: OpenRun) -> Response:
+        return as_json(find(view, request.args.get("q", "")))
+
+    @route("/api/<run>/genes")
+    def genes(view: OpenRun) -> Response:
+        return as_json(records(view.genes))
+
+    @route("/data/<run>/<file>")
+    def data(view: OpenRun, file: str) -> Response:
+        path = view.files.get(file)
+        if path is None:
+            return as_json({"message": f"This run serves no file {file[:80]!r}."}, 404)
+        kind = next((kind for ending, kind in MIMETYPES.items() if file.endswith(ending)), "application/octet-stream")
+        response = send_bytes(path, request, kind)
+        if "download" in request.args:
+            response.headers["Content-Disposition"] = f'attachment; filename="{view.key}.{file}"'
+        return response
+
+    add_gene_routes(route)
+    add_interval_routes(route)
+    add_blank_genome(route)
+    return routes
+
+
+def add_gene_routes(route: Callable) -> None:
+    """What belongs to one gene: its mask, contact, prior and elements, and the two downloads."""
+
+    @route("/api/<run>/genes/<path:gene>/mask")
+    def mask(view: OpenRun, gene: str) -> Response:
+        found = view.mask(gene)
+        start, end = integer("start", found.start), integer("end", found.end)
+        return as_json(summaries.mask_summary(found, view.interval(gene), start, end, integer("bins", 1000)))
+
+    @route("/api/<run>/genes/<path:gene>/contact/<name>")
+    def contact(view: OpenRun, gene: str, name: str) -> Response:
+        if name not in {track.name for track in view.signals if track.file is None}:
+            raise InputError(f"{name[:80]!r} is no contact signal of this run.")
+        return vector(view, gene, view.contact(gene, name))
+
+    @route("/api/<run>/genes/<path:gene>/prior")
+    def prior(view: OpenRun, gene: str) -> Response:
+        if view.prior_config is None:
+            raise InputError("The signals of this run are not on this machine, so their prior cannot be computed.")
+        return vector(view, gene, view.prior(gene))
+
+    @route("/api/<run>/genes/<path:gene>/elements")
+    def elements(view: OpenRun, gene: str) -> Response:
+        return as_json(element_answer(view, gene, threshold_of(request)))
+
+    @route("/api/<run>/genes/<path:gene>/elements.bed")
+    def bed(view: OpenRun, gene: str) -> Response:
+        row = view.gene(gene)
+        threshold = threshold_of(request)
+        rule = view.rule if threshold is None else view.rule.at(threshold)
+        content = downloads.elements_bed(view.cut(gene, threshold), provenance(view.run, rule))
+        return attachment(content, f"{view.key}.{row['symbol']}.elements.bed", "text/plain")
+
+    @route("/api/<run>/genes/<path:gene>/mask.bigWig")
+    def bigwig(view: OpenRun, gene: str) -> Response:
+        row = view.gene(gene)
+        content = downloads.mask_bigwig(view.mask(gene), view.run.chrom_sizes)
+        return attachment(content, f"{view.key}.{row['symbol']}.mask.bigWig", "application/octet-stream")
+
+    @route("/api/<run>/signals/<name>")
+    def signal(view: OpenRun, name: str) -> Response:
+        track = next((track for track in view.signals if name in (track.name, track.id)), None)
+        if track is None or track.file is None:
+            raise InputError(f"{name[:80]!r} is no coverage signal of this run.")
+        where = request.args.get("chrom", "")
+        path = view.files[track.file]
+        return as_json(
+            summaries.bigwig_summary(path, where, max(0, integer("start")), integer("end"), integer("bins", 1000))
+        )
+
+
+def add_interval_routes(route: Callable) -> None:
+    """Intervals in a view: gene models, peaks, planted truth, blacklist."""
+
+    @route("/api/<run>/models/<level>")
+    def models(view: OpenRun, level: str) -> Response:
+        if level not in ("gene", "transcript") or view.models is None:
+            raise InputError("There are no such gene models in this run.")
+        table = view.models.table(level)
+        chrom, start, end = place(view)
+        if table is None:  # the annotation is still being read: the scored genes' start sites stand in
+            return as_json(start_sites(view.genes, chrom, start, end))
+        return as_json(table.features(chrom, start, end))
+
+    @route("/api/<run>/peaks")
+    def peaks(view: OpenRun) -> Response:
+        return as_json(interval_features(view.run.peaks, *place(view)))
+
+    @route("/api/<run>/truth/<kind>")
+    def truth(view: OpenRun, kind: str) -> Response:
+        return as_json(interval_features(view.truth(kind), *place(view)))
+
+    @route("/api/<run>/blacklist")
+    def blacklist(view: OpenRun) -> Response:
+        return as_json(interval_features(view.run.blacklist, *place(view)))
+
+
+def add_blank_genome(route: Callable) -> None:
+    """A genome of N for runs whose FASTA is elsewhere: igv.js does not start without one."""
+
+    @route("/api/<run>/blank.fa.fai")
+    def index(view: OpenRun) -> Response:
+        lines = [f"{name}\t{size}\t0\t{size}\t{size + 1}\n" for name, size in view.run.chrom_sizes.items()]
+        return Response("".join(lines), mimetype="text/plain")
+
+    @route("/api/<run>/blank.fa")
+    def bases(view: OpenRun) -> Response:
+        from seq2exp_viz.ranges import byte_range
+
+        longest = max(view.run.chrom_sizes.values(), default=0)
+        start, stop = byte_range(request.headers.get("Range"), longest) or (0, 0)
+        stop = min(stop, start + 4_000_000)
+        headers = {"Content-Range": f"bytes {start}-{stop - 1}/{longest}", "Accept-Ranges": "bytes"}
+        return Response(b"N" * (stop - start), 206, headers, mimetype="text/plain")
+
+
+def place(view: OpenRun) -> tuple[str, int, int]:
+    """chrom, start, end of the query, the chromosome in the genome's own spelling."""
+    chrom = request.args.get("chrom", "")
+    known = chromosome(view.run.chrom_sizes, chrom)
+    if known is None:
+        raise RequestError(f"chrom={chrom[:40]!r}: no such chromosome")
+    return known, max(0, integer("start", 0)), integer("end", view.run.chrom_sizes[known])
+
+
+def vector(view: OpenRun, gene: str, values: np.ndarray) -> Response:
+    """Means of a per-base vector over a gene's window, as the query asks."""
+    window = view.window(gene)
+    start, end = integer("start", window.start), integer("end", window.end)
+    bins = integer("bins", 1000)
+    return as_json(summaries.vector_summary(values, window.chrom, window.start, start, end, bins))
+
+
+def element_answer(view: OpenRun, gene: str, threshold: float | None) -> dict:
+    """The gene's elements at a threshold, and how much of the window they cover."""
+    row, table = view.gene(gene), view.cut(gene, threshold)
+    learned = int(view.mask(gene).learned.sum()) * view.run.manifest["resolution"]
+    mine = table[table["class"] != PROMOTER_CLASS]
+    covered = int((mine["end"] - mine["start"]).sum())
+    return {
+        "gene": str(row["gene_id"]),
+        "tss": int(row["tss"]),
+        "threshold": view.rule.threshold if threshold is None else threshold,
+        "count": len(mine),
+        "covered_percent": round(100 * covered / learned, 2) if learned else None,
+        "elements": [_element(item) for item in table.to_dict("records")],
+    }
+
+
+def _element(item: dict) -> dict:
+    return {
+        "chr": str(item["chrom"]),
+        "start": int(item["start"]),
+        "end": int(item["end"]),
+        "name": str(item["name"]),
+        "class": item["class"],
+        "words": igv.CLASS_WORDS[item["class"]],
+        "color": igv.colour_of(item["class"]),
+        "mean": round(float(item["mean_mask"]), 4),
+        "max": round(float(item["max_mask"]), 4),
+        "spread": round(float(item["spread"]), 4),
+        "distance": int(item["distance_to_tss"]),
+        "peak": str(item["peak"]),
+    }
+
+
+def interval_features(table: pd.DataFrame | None, chrom: str, start: int, end: int) -> list[dict]:
+    """Rows of an interval table in chrom:start-end for igv.js; of too many, the longest. Columns of words and numbers
+    besides the place go along and are shown when a feature is clicked."""
+    if table is None:
+        return []
+    starts, ends = table["start"].to_numpy(np.int64), table["end"].to_numpy(np.int64)
+    here = (table["chrom"] == chrom).to_numpy(bool) & (starts < end) & (ends > start)
+    found = table[here]
+    if len(found) > MOST_FEATURES:
+        found = found.loc[(found["end"] - found["start"]).nlargest(MOST_FEATURES).index].sort_values("start")
+    rows = records(found.drop(columns=["chrom", "file"], errors="ignore"))
+    return [{"chr": chrom, **{name: value for name, value in row.items() if value is not None}} for row in rows]
+
+
+def start_sites(genes: pd.DataFrame, chrom: str, start: int, end: int) -> list[dict]:
+    """The scored genes' start sites, as features one base long."""
+    here = genes[(genes["chrom"] == chrom) & genes["tss"].between(start, end - 1)]
+    return [
+        {"chr": chrom, "start": int(tss), "end": int(tss) + 1, "name": str(name), "strand": str(strand)}
+        for tss, name, strand in zip(here["tss"], here["symbol"], here["strand"], strict=True)
+    ]
+
+
+def records(table: pd.DataFrame) -> list[dict]:
+    """Rows as JSON values: NumPy numbers become Python's, NaN and missing become None."""
+    columns = {}
+    for name in table.columns:
+        values = table[name].to_numpy()
+        if values.dtype.kind == "f":
+            columns[name] = [None if math.isnan(value) else round(value, 5) for value in values.tolist()]
+        elif values.dtype.kind in "iub":
+            columns[name] = values.tolist()
+        else:
+            columns[name] = [None if pd.isna(value) else str(value) for value in values.tolist()]
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)] if columns else []
+
+
+def attachment(content: bytes, name: str, kind: str) -> Response:
+    """Bytes to be saved under a name; the name is made plain first, because symbols come from files."""
+    plain = "".join(letter if letter.isalnum() or letter in "._-" else "_" for letter in name)
+    return Response(content, 200, {"Content-Disposition": f'attachment; filename="{plain}"'}, mimetype=kind)

@@ -1,0 +1,61 @@
+"""Where the browser side lies: the assets folder, in a checkout and in a wheel alike, and the igv.js to serve."""
+
+from __future__ import annotations
+
+import re
+from importlib.util import find_spec
+from pathlib import Path
+from typing import NamedTuple
+
+from model_core.errors import InputError, complaint
+from seq2exp_viz import vendor
+
+
+class IgvScript(NamedTuple):
+    """An igv.js file, its version, and where it comes from, in words."""
+
+    path: Path
+    version: str
+    source: str
+
+
+def folder() -> Path:
+    """The assets folder: inside the package once installed, beside it in a checkout.
+
+    Raises InputError where neither is there.
+    """
+    package = Path(__file__).resolve().parent
+    for place in (package / "assets", package.parent / "assets"):
+        if (place / "bridge.js").is_file():
+            return place
+    raise InputError(
+        complaint(package, "no assets folder", "bridge.js and its neighbours", "install the package again")
+    )
+
+
+def igv_script(prefer: str = "vendored") -> IgvScript:
+    """The igv.js 3.8 that the build put into assets/vendor, else the 3.1.4 inside the igv-notebook package.
+
+    Args:
+        prefer: "vendored", or "notebook" to take igv-notebook's in any case.
+
+    Raises:
+        InputError: neither is there.
+    """
+    vendored = folder() / "vendor" / "igv.min.js"
+    if prefer == "vendored" and vendored.is_file():
+        return IgvScript(vendored, vendor.VERSION, "put in place at build time")
+    found = find_spec("igv_notebook")
+    home = Path(found.origin).parent if found is not None and found.origin else None
+    # js/igv.min.js of the same package is an older version: the .iife.js is the one VERSION_IGV speaks of.
+    script = home / "js" / "igv.iife.js" if home else None
+    if script is None or not script.is_file():
+        where = "assets/vendor and igv-notebook"
+        raise InputError(
+            complaint(
+                where, "no igv.js", "one of the two", "run `python -m seq2exp_viz.vendor`, or pip install igv-notebook"
+            )
+        )
+    stated = home / "VERSION_IGV"
+    version = stated.read_text().strip() if stated.is_file() else "3.1.4"
+    return IgvScript(script, re.sub(r"[^0-9.]", "", version), "from the igv-notebook package")

@@ -1,0 +1,209 @@
+"""What the page does: the browser-side functions are in assets/bridge.js, the rest asks the open runs."""
+
+from __future__ import annotations
+
+from dash import ClientsideFunction, Dash, Input, Output, State, no_update
+
+from model_core.errors import InputError
+from seq2exp_viz import api, layout
+from seq2exp_viz.shelf import OpenRun, Shelf
+
+GRID_COLUMNS = ["symbol", "observed", "predicted", "kept_percent", "elements", "elements_without_peak", "gene_id"]
+
+
+def register(app: Dash, shelf: Shelf, base: str) -> None:
+    """Bind all callbacks to `app`."""
+    _client(app)
+    _server(app, shelf, base)
+
+
+def _client(app: Dash) -> None:
+    """Callbacks that run in the browser (assets/bridge.js, namespace seq2exp)."""
+
+    def bind(name: str, *signature, **options) -> None:
+        app.clientside_callback(ClientsideFunction("seq2exp", name), *signature, **options)
+
+    bind("start", Output("asked", "data"), Output("run", "value"), Input("config", "data"))
+    bind(
+        "pick",
+        Output("gene", "data", allow_duplicate=True),
+        Input("genes", "selectedRows"),
+        State("gene", "data"),
+        prevent_initial_call=True,
+    )
+    bind(
+        "find",
+        Output("gene", "data", allow_duplicate=True),
+        Input("search", "n_submit"),
+        State("search", "value"),
+        State("run", "value"),
+        State("gene", "data"),
+        prevent_initial_call=True,
+    )
+    bind(
+        "draw",
+        Output("drawn", "data"),
+        Input("gene", "data"),
+        Input("threshold", "value"),
+        State("asked", "data"),
+        State("config", "data"),
+        State("revision", "data"),
+    )
+    bind(
+        "annotated", Output("drawn", "data", allow_duplicate=True), Input("revision", "data"), prevent_initial_call=True
+    )
+    bind(
+        "filter",
+        Output("genes", "dashGridOptions"),
+        Input("filter", "value"),
+        State("genes", "dashGridOptions"),
+        prevent_initial_call=True,
+    )
+    bind(
+        "select",
+        Output("genes", "selectedRows"),
+        Output("genes", "scrollTo"),
+        Input("gene", "data"),
+        Input("genes", "rowData"),
+        State("genes", "selectedRows"),
+    )
+    bind(
+        "reset",
+        Output("threshold", "value", allow_duplicate=True),
+        Input("reset", "n_clicks"),
+        State("revision", "data"),
+        prevent_initial_call=True,
+    )
+
+
+def _server(app: Dash, shelf: Shelf, base: str) -> None:
+    """Callbacks that need the runs."""
+
+    @app.callback(
+        Output("genes", "rowData"),
+        Output("gene", "data"),
+        Output("threshold", "value"),
+        Output("facts", "children"),
+        Output("legend", "children"),
+        Output("caveat", "children"),
+        Output("run-files", "children"),
+        Output("progress", "children"),
+        Output("revision", "data"),
+        Input("run", "value"),
+        State("asked", "data"),
+        prevent_initial_call=True,
+    )
+    def show_run(key: str, asked: dict | None):
+        view = shelf.get(key) or shelf.first
+        asked = asked if asked and asked.get("run") == view.key else {}
+        gene = first_gene(view, asked.get("gene"))
+        chosen = asked.get("threshold")
+        threshold = chosen if isinstance(chosen, float | int) and 0 <= chosen <= 1 else view.rule.threshold
+        view.signals, view.genome, view.models  # noqa: B018  opened here, so that their notes are known
+        return (
+            rows(view),
+            {"run": view.key, "gene": gene},
+            threshold,
+            layout.facts(view),
+            layout.legend(view),
+            layout.caveat(view),
+            layout.run_files(view, base),
+            layout.progress(view),
+            revision(view),
+        )
+
+    @app.callback(
+        Output("genes", "rowData", allow_duplicate=True),
+        Output("progress", "children", allow_duplicate=True),
+        Output("gene", "data", allow_duplicate=True),
+        Output("revision", "data", allow_duplicate=True),
+        Input("poll", "n_intervals"),
+        State("run", "value"),
+        State("revision", "data"),
+        State("gene", "data"),
+        prevent_initial_call=True,
+    )
+    def poll(_count: int, key: str, seen: dict | None, shown: dict | None):
+        view = shelf.get(key) if key else None
+        now = revision(view) if view is not None else None
+        if now is None or now == seen:
+            return no_update, no_update, no_update, no_update
+        if seen and seen["mark"] == now["mark"]:
+            return no_update, no_update, no_update, now
+        waiting = shown is not None and shown.get("gene") is None
+        gene = {"run": view.key, "gene": first_gene(view, None)} if waiting and len(view.genes) else no_update
+        return rows(view), layout.progress(view), gene, now
+
+    @app.callback(
+        Output("gene-head", "children"),
+        Input("gene", "data"),
+        Input("revision", "data"),
+    )
+    def show_gene(shown: dict | None, _revision: dict | None):
+        view, gene = chosen(shelf, shown)
+        if view is None:
+            return []
+        if gene is None:
+            return ["No gene has been scored yet. This page fills by itself as results come in."]
+        return layout.gene_head(view, gene)
+
+    @app.callback(
+        Output("element-list", "children"),
+        Output("cut-line", "children"),
+        Output("get-bed", "href"),
+        Output("get-bigwig", "href"),
+        Input("gene", "data"),
+        Input("threshold", "value"),
+    )
+    def show_elements(shown: dict | None, threshold: float | None):
+        view, gene = chosen(shelf, shown)
+        if view is None or gene is None:
+            return [], "", "#", "#"
+        answer = api.element_answer(view, gene, threshold)
+        from seq2exp_viz.igv import api_url
+
+        bed = api_url(
+            view, base, "genes", gene, "elements.bed", **({} if threshold is None else {"threshold": threshold})
+        )
+        return (
+            layout.element_list(answer),
+            layout.cut_line(answer),
+            bed,
+            api_url(view, base, "genes", gene, "mask.bigWig"),
+        )
+
+
+def chosen(shelf: Shelf, shown: dict | None) -> tuple[OpenRun | None, str | None]:
+    """The run and the gene's id that the page shows; the id None where the run does not hold it."""
+    view = shelf.get(shown["run"]) if shown else None
+    if view is None:
+        return None, None
+    try:
+        return view, str(view.gene(shown["gene"])["gene_id"]) if shown.get("gene") else None
+    except InputError:
+        return view, None
+
+
+def first_gene(view: OpenRun, asked: str | None) -> str | None:
+    """The gene asked for (id or symbol) if it is scored, else a held-out one with elements, else the first."""
+    genes = view.genes
+    if not len(genes):
+        return None
+    if asked:
+        try:
+            return str(view.gene(asked)["gene_id"])
+        except InputError:
+            pass
+    held_out = genes[(genes["split"] == "test") & (genes["elements"].fillna(0) > 0)]
+    return str((held_out if len(held_out) else genes).iloc[0]["gene_id"])
+
+
+def rows(view: OpenRun) -> list[dict]:
+    """The gene table for the grid."""
+    return api.records(view.genes.reindex(columns=GRID_COLUMNS))
+
+
+def revision(view: OpenRun) -> dict:
+    """What the browser keeps to see whether something changed, and to reset the threshold."""
+    annotated = view.models is not None and view.models.table("gene") is not None
+    return {"mark": view.revision, "threshold": view.rule.threshold, "run": view.key, "annotated": annotated}

@@ -1,0 +1,37 @@
+"""One gene's elements and mask as files, made when they are asked for; the formats are `model_core.tracks`'."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from model_core.masks import GeneMask
+from model_core.tracks import Block, write_bed, write_bigwig
+
+DECIMALS = 4
+
+
+def elements_bed(elements: pd.DataFrame, comments: Sequence[str] = ()) -> bytes:
+    """BED9+ with a header line, as in the run folder's elements.bed.
+
+    Args:
+        elements: `model_core.elements.ELEMENT_COLUMNS`, sorted. comments: lines above the header.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        path = Path(scratch) / "elements.bed"
+        write_bed(path, [elements], comments)
+        return path.read_bytes()
+
+
+def mask_bigwig(mask: GeneMask, sizes: Mapping[str, int]) -> bytes:
+    """A bigWig with zoom levels of one gene's mask, clipped to its chromosome (`sizes`: bp of each)."""
+    first = max(0, -(mask.start // mask.resolution))  # bins before the chromosome's first base are left out
+    block = Block(mask.chrom, mask.start + first * mask.resolution, mask.resolution, mask.mask[first:])
+    last = -(-(sizes[mask.chrom] - block.start) // mask.resolution)
+    with tempfile.TemporaryDirectory() as scratch:
+        path = Path(scratch) / "mask.bigWig"
+        write_bigwig(path, sizes, [block._replace(values=block.values[:last])], DECIMALS)
+        return path.read_bytes()

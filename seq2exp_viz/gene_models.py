@@ -1,0 +1,259 @@
+"""Gene and transcript models for the genome browser, made once from a GTF and kept in a cache.
+
+A GTF of a whole genome is a million lines and more, plain or gzipped, and seldom indexed. It is parsed once, in a
+process of its own (`python -m seq2exp_viz.gene_models GTF CACHE`), into a few small arrays; after that a view costs
+a binary search. All coordinates are 0-based half-open.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+import threading
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+LEVELS = ("gene", "transcript")
+DETAIL_SPAN = 5_000_000  # bp; a wider view gets genes without their exons
+MOST = 4_000  # features in one answer
+COPY_GAP = 100_000  # bp
+
+
+def cache_folder() -> Path:
+    """Where derived files may lie: $SEQ2EXP_CACHE, else the user's cache folder."""
+    base = os.environ.get("SEQ2EXP_CACHE")
+    if base:
+        return Path(base)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "seq2exp-viz"
+
+
+@dataclass(frozen=True)
+class ModelTable:
+    """Gene models of one level, sorted by chromosome and start.
+
+    name, id, kind, strand, chrom: str arrays (n,). start, end: int64 (n,). cds_start, cds_end: int64 (n,), equal
+    where nothing is coding. offset: int64 (n + 1,) into exon_start, exon_end int64.
+    """
+
+    name: np.ndarray
+    id: np.ndarray
+    kind: np.ndarray
+    strand: np.ndarray
+    chrom: np.ndarray
+    start: np.ndarray
+    end: np.ndarray
+    cds_start: np.ndarray
+    cds_end: np.ndarray
+    offset: np.ndarray
+    exon_start: np.ndarray
+    exon_end: np.ndarray
+
+    @cached_property
+    def chromosomes(self) -> dict[str, slice]:
+        """The rows of each chromosome."""
+        names, first = np.unique(self.chrom, return_index=True)
+        order = np.argsort(first)
+        bounds = [*first[order].tolist(), len(self.chrom)]
+        return {str(names[k]): slice(bounds[i], bounds[i + 1]) for i, k in enumerate(order)}
+
+    def rows(self, chrom: str, start: int, end: int) -> np.ndarray:
+        """int64: rows that share a base with chrom:start-end."""
+        part = self.chromosomes.get(chrom)
+        if part is None:
+            return np.empty(0, np.int64)
+        stop = part.start + int(np.searchsorted(self.start[part], end, "left"))
+        return part.start + np.flatnonzero(self.end[part.start : stop] > start)
+
+    def features(self, chrom: str, start: int, end: int) -> list[dict]:
+        """What igv.js draws in chrom:start-end: one dict a model; exons only where the view is narrow enough."""
+        rows = self.rows(chrom, start, end)
+        if len(rows) > MOST:  # keep the longest: the others are not a pixel wide
+            lengths = self.end[rows] - self.start[rows]
+            rows = np.sort(rows[np.argsort(-lengths, kind="stable")[:MOST]])
+        detailed = end - start <= DETAIL_SPAN
+        return [self._feature(int(row), detailed) for row in rows]
+
+    def _feature(self, row: int, detailed: bool) -> dict:
+        feature = {
+            "chr": str(self.chrom[row]),
+            "start": int(self.start[row]),
+            "end": int(self.end[row]),
+            "name": str(self.name[row]),
+            "strand": str(self.strand[row]),
+            "id": str(self.id[row]),
+            "kind": str(self.kind[row]).replace("_", " "),
+        }
+        if detailed:
+            here = slice(self.offset[row], self.offset[row + 1])
+            cds = int(self.cds_start[row]), int(self.cds_end[row])
+            pairs = zip(self.exon_start[here].tolist(), self.exon_end[here].tolist(), strict=True)
+            feature["exons"] = [_exon(start, end, *cds) for start, end in pairs]
+            feature["cdStart"], feature["cdEnd"] = cds
+        return feature
+
+
+def _exon(start: int, end: int, cds_start: int, cds_end: int) -> dict:
+    exon = {"start": start, "end": end}
+    if cds_start >= cds_end or end <= cds_start or start >= cds_end:
+        return {**exon, "utr": True}
+    if cds_start > start:
+        exon["cdStart"] = cds_start
+    if cds_end < end:
+        exon["cdEnd"] = cds_end
+    return exon
+
+
+def model_table(gtf: pd.DataFrame, level: str) -> ModelTable:
+    """Models out of a GTF table (`model_core.annotation.read_gtf`): one a gene, with the union of its exons, or one a
+    transcript."""
+    owner = "gene_id" if level == "gene" else "transcript_id"
+    exons = gtf[(gtf["type"] == "exon") & (gtf[owner] != "")]
+    keys = ["chrom", owner, "copy"] if level == "gene" else ["chrom", owner]
+    exons = _copies(exons) if level == "gene" else exons
+    exons = exons.sort_values([*keys, "start", "end"], kind="stable")
+    group = exons.groupby(keys, sort=False, observed=True).ngroup().to_numpy(np.int64)
+    first = np.flatnonzero(np.diff(group, prepend=-1))
+    at, starts, ends = _union(group, exons["start"].to_numpy(np.int64), exons["end"].to_numpy(np.int64))
+    heads = exons.iloc[first]
+    coding = gtf[gtf["type"].isin(["CDS", "stop_codon"])]
+    coding = coding.merge(exons[["chrom", "transcript_id", *keys[2:]]].drop_duplicates(), on=["chrom", "transcript_id"])
+    spans = coding.groupby(keys, observed=True).agg(cds_start=("start", "min"), cds_end=("end", "max"))
+    spans = heads[keys].merge(spans.reset_index(), on=keys, how="left").fillna({"cds_start": 0, "cds_end": 0})
+    count = len(first)
+    offset = np.searchsorted(at, np.arange(count + 1))
+    start = starts[offset[:-1]]
+    end = np.maximum.reduceat(ends, offset[:-1]) if count else ends
+    chrom = heads["chrom"].to_numpy(str)
+    order = np.lexsort((end, start, chrom))
+    pieces = [np.arange(offset[row], offset[row + 1]) for row in order]
+    taken = np.concatenate(pieces) if pieces else np.empty(0, np.int64)
+    return ModelTable(
+        name=heads["symbol"].to_numpy(str)[order],
+        id=heads[owner].to_numpy(str)[order],
+        kind=heads["gene_type"].to_numpy(str)[order],
+        strand=heads["strand"].to_numpy(str)[order],
+        chrom=chrom[order],
+        start=start[order],
+        end=end[order],
+        cds_start=spans["cds_start"].to_numpy(np.int64)[order],
+        cds_end=spans["cds_end"].to_numpy(np.int64)[order],
+        offset=np.concatenate([[0], np.cumsum([len(piece) for piece in pieces], dtype=np.int64)]).astype(np.int64),
+        exon_start=starts[taken],
+        exon_end=ends[taken],
+    )
+
+
+def _copies(exons: pd.DataFrame) -> pd.DataFrame:
+    """`exons` with a column `copy`: where an annotation uses one gene id for several places (repeat families, ids that
+    are symbols), transcripts further apart than COPY_GAP are drawn as models of their own."""
+    keys = ["chrom", "gene_id", "transcript_id"]
+    spans = exons.groupby(keys, observed=True).agg(first=("start", "min"), last=("end", "max")).reset_index()
+    spans = spans.sort_values(["chrom", "gene_id", "first"], kind="stable")
+    owner = spans.groupby(["chrom", "gene_id"], sort=False, observed=True).ngroup().to_numpy(np.int64)
+    far = np.int64(spans["last"].max() + COPY_GAP + 1) if len(spans) else 1
+    reach = np.maximum.accumulate(spans["last"].to_numpy() + owner * far)
+    away = spans["first"].to_numpy()[1:] + owner[1:] * far > reach[:-1] + COPY_GAP
+    spans["copy"] = np.concatenate([[0], np.cumsum(away)])[: len(spans)]
+    return exons.merge(spans[[*keys, "copy"]], on=keys)
+
+
+def _union(group: np.ndarray, start: np.ndarray, end: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(group, start, end) of merged intervals; the input is sorted by group, then start."""
+    if not len(group):
+        return group, start, end
+    far = np.int64(max(end.max(), 1) + 1)  # puts every group on its own stretch of one long line
+    line_start, line_end = start + group * far, end + group * far
+    reach = np.maximum.accumulate(line_end)
+    fresh = np.concatenate([[True], line_start[1:] > reach[:-1]])
+    first = np.flatnonzero(fresh)
+    last = np.concatenate([first[1:] - 1, [len(group) - 1]])
+    return group[first], start[first], reach[last] - group[first] * far
+
+
+def build(gtf_path: Path, cache: Path) -> None:
+    """Parse the GTF and write both levels into `cache` (an .npz), whole or not at all."""
+    from model_core.annotation import read_gtf
+
+    gtf = read_gtf(gtf_path, types=("exon", "CDS", "stop_codon"))
+    arrays = {}
+    for level in LEVELS:
+        table = model_table(gtf, level)
+        arrays |= {f"{level}.{field}": getattr(table, field) for field in ModelTable.__dataclass_fields__}
+    cache.parent.mkdir(parents=True, exist_ok=True)
+    temporary = cache.with_name(f"{cache.name}.{os.getpid()}.part")
+    with open(temporary, "wb") as handle:
+        np.savez_compressed(handle, **arrays)
+    os.replace(temporary, cache)
+
+
+class GeneModels:
+    """The models of one GTF; the first use starts their parsing, and until it has ended `table` gives None.
+
+    Args:
+        path: GTF, plain or gzipped.
+        folder: where the cache lies.
+    """
+
+    def __init__(self, path: Path, folder: Path | None = None):
+        self.path = Path(path)
+        found = os.stat(self.path)
+        key = f"{self.path.resolve()}|{found.st_mtime_ns}|{found.st_size}|models-2"
+        name = hashlib.sha256(key.encode()).hexdigest()[:20]
+        self.cache = (folder or cache_folder()) / f"genes-{name}.npz"
+        self.problem: str | None = None
+        self._tables: dict[str, ModelTable] = {}
+        self._process: subprocess.Popen | None = None
+        self._lock = threading.Lock()
+
+    def start(self) -> None:
+        """Begin to parse in the background where the cache is missing."""
+        with self._lock:
+            if self._process is None and not self.cache.exists():
+                command = [sys.executable, "-m", "seq2exp_viz.gene_models", str(self.path), str(self.cache)]
+                self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+
+    def wait(self, seconds: float) -> bool:
+        """Wait until the models are there; whether they are."""
+        self.start()
+        if self._process is not None and self._process.poll() is None:
+            try:
+                self._process.wait(seconds)
+            except subprocess.TimeoutExpired:
+                return False
+        return self.table("gene") is not None
+
+    def table(self, level: str) -> ModelTable | None:
+        """The models of a level ("gene" or "transcript"), or None while they are being made or cannot be."""
+        if level in self._tables:
+            return self._tables[level]
+        self.start()
+        with self._lock:
+            process = self._process
+            if process is not None and process.poll() is None:
+                return None
+            if process is not None and process.returncode and self.problem is None:
+                self.problem = (process.stderr.read().strip().splitlines() or ["parsing failed"])[-1]
+            if not self.cache.exists():
+                return None
+            if level not in self._tables:
+                with np.load(self.cache, allow_pickle=False) as stored:
+                    fields = ModelTable.__dataclass_fields__
+                    self._tables[level] = ModelTable(**{field: stored[f"{level}.{field}"] for field in fields})
+        return self._tables[level]
+
+    def close(self) -> None:
+        """Stop parsing, if it is still going on."""
+        if self._process is not None:
+            if self._process.poll() is None:
+                self._process.terminate()
+            self._process.communicate()
+
+
+if __name__ == "__main__":
+    build(Path(sys.argv[1]), Path(sys.argv[2]))

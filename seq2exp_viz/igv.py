@@ -1,0 +1,212 @@
+"""What igv.js is told: the reference, and one dict a track in igv.js's own field names (its documentation is ours).
+
+Pure functions of an open run. Everything in these dicts survives an igv.js session: strings and numbers, no functions.
+igv.js puts track names into the page as HTML, so every name that comes from a file is escaped here.
+"""
+
+from __future__ import annotations
+
+from html import escape
+from urllib.parse import quote, urlencode
+
+from model_core.elements import CLASS_COLOURS
+from seq2exp_viz.ranges import version_of
+from seq2exp_viz.shelf import OpenRun, SignalTrack
+
+SIGNAL_COLOURS = ("rgb(42, 122, 100)", "rgb(95, 95, 130)", "rgb(140, 105, 60)", "rgb(120, 90, 120)")
+PEAK_COLOUR = "rgb(70, 78, 90)"
+GENE_COLOUR = "rgb(40, 50, 80)"
+PRIOR_COLOUR = "rgb(120, 120, 120)"
+CLASS_WORDS = {
+    "promoter": "promoter, always kept",
+    "with_peak": "element with a peak",
+    "without_peak": "element without a peak",
+    "no_peak_file": "element (no peaks in this study)",
+}
+
+
+def colour_of(kind: str) -> str:
+    """The CSS colour of an element class; the same in the tracks, in the BED file and in the legend."""
+    return f"rgb({CLASS_COLOURS[kind].replace(',', ', ')})"
+
+
+def data_url(view: OpenRun, base: str, file: str) -> str:
+    """The address of a served file; it carries the file's version, so that a browser may keep what it has read."""
+    return f"{base}data/{view.key}/{quote(file)}?v={version_of(view.files[file])}"
+
+
+def api_url(view: OpenRun, base: str, *parts: str, **query: object) -> str:
+    """The address of an answer of the JSON interface."""
+    address = f"{base}api/{view.key}/" + "/".join(quote(part, safe="") for part in parts)
+    return address + (f"?{urlencode(query)}" if query else "")
+
+
+def reference(view: OpenRun, base: str) -> dict:
+    """The genome for igv.js: the study's FASTA, or its chromosomes filled with N where that is elsewhere."""
+    assembly = escape(view.study.assembly if view.study else "genome")
+    chosen = {"id": assembly, "name": assembly, "wholeGenomeView": False}
+    files = view.files
+    fasta = next((name for name in ("genome.fa", "genome.fa.gz") if f"{name}.fai" in files), None)
+    if fasta is None:
+        blank = api_url(view, base, "blank.fa")
+        return {**chosen, "fastaURL": blank, "indexURL": f"{blank}.fai"}
+    chosen |= {"fastaURL": data_url(view, base, fasta), "indexURL": data_url(view, base, f"{fasta}.fai")}
+    if f"{fasta}.gzi" in files:
+        chosen["compressedIndexURL"] = data_url(view, base, f"{fasta}.gzi")
+    return chosen
+
+
+def tracks(view: OpenRun, base: str, gene_id: str | None, threshold: float | None) -> list[dict]:
+    """All tracks of a run, top to bottom.
+
+    Returns:
+        dicts with id, label, group ("Genes", "Measured", "Model", "Controls"), on (shown at first) and config (for
+        igv.js; `order` keeps the rows in place when one is switched on later).
+    """
+    rows = [*_annotation(view, base), *_measured(view, base, gene_id)]
+    if gene_id is not None:
+        rows += _model(view, base, gene_id, threshold)
+    rows += _controls(view, base, gene_id)
+    for order, row in enumerate(rows, 1):
+        row["config"] |= {"id": row["id"], "name": escape(row["label"]), "order": order, "removable": False}
+    return rows
+
+
+def _row(name: str, label: str, group: str, on: bool = True, **config: object) -> dict:
+    return {"id": name, "label": label, "group": group, "on": on, "config": config}
+
+
+def _features(url: str, **config: object) -> dict:
+    """A track of intervals that the server answers view by view; the place is filled in by igv.js."""
+    joined = url + ("&" if "?" in url else "?") + "chrom=$CHR&start=$START&end=$END"
+    source = {"url": joined, "method": "GET", "contentType": "application/json"}
+    return {"type": "annotation", "sourceType": "custom", "source": source, "visibilityWindow": -1, **config}
+
+
+def _annotation(view: OpenRun, base: str) -> list[dict]:
+    if view.models is None:
+        return []
+    look = {"displayMode": "EXPANDED", "color": GENE_COLOUR, "autoHeight": False}
+    genes = _features(api_url(view, base, "models", "gene"), height=62, **look)
+    transcripts = _features(api_url(view, base, "models", "transcript"), height=120, **look)
+    return [
+        _row("genes", "Genes", "Genes", **genes),
+        _row("transcripts", "Transcripts", "Genes", on=False, **transcripts),
+    ]
+
+
+def _measured(view: OpenRun, base: str, gene_id: str | None) -> list[dict]:
+    rows = []
+    for number, signal in enumerate(view.signals):
+        colour = SIGNAL_COLOURS[number % len(SIGNAL_COLOURS)]
+        if signal.file is not None:
+            url = data_url(view, base, signal.file)
+            config = {"type": "wig", "format": "bigwig", "url": url, "color": colour, "height": 46, "autoscale": True}
+            rows.append(_row(signal.id, signal.name, "Measured", **config, min=0))
+        elif gene_id is not None:
+            rows.append(
+                _row(
+                    signal.id,
+                    f"{signal.name} contact to this TSS",
+                    "Measured",
+                    **_contact(view, base, gene_id, signal, colour),
+                )
+            )
+    if view.run.peaks is not None:
+        peaks = _features(api_url(view, base, "peaks"), height=30, displayMode="SQUISHED", color=PEAK_COLOUR)
+        rows.append(_row("peaks", f"{peak_name(view)} peaks", "Measured", **peaks))
+    return rows
+
+
+def _contact(view: OpenRun, base: str, gene_id: str, signal: SignalTrack, colour: str) -> dict:
+    return {
+        **_own(view, base, gene_id, "contact", signal.name),
+        "height": 46,
+        "color": colour,
+        "area": True,
+        "autoscale": True,
+        "quantity": "Contact with this TSS",
+    }
+
+
+def _own(view: OpenRun, base: str, gene_id: str, *parts: str) -> dict:
+    window = view.window(gene_id)
+    size = view.run.chrom_sizes[window.chrom]
+    region = {"chrom": window.chrom, "start": max(0, window.start), "end": min(window.end, size)}
+    return {"type": "mask", "url": api_url(view, base, "genes", gene_id, *parts), "region": region}
+
+
+def _model(view: OpenRun, base: str, gene_id: str, threshold: float | None) -> list[dict]:
+    symbol = str(view.gene(gene_id)["symbol"])
+    threshold = view.rule.threshold if threshold is None else threshold
+    own = _own(view, base, gene_id, "mask")
+    elements = {"type": "elements", "url": api_url(view, base, "genes", gene_id, "elements"), "region": own["region"]}
+    return [
+        _row("mask", f"Mask of {symbol}", "Model", **own, height=132, threshold=threshold, quantity="Mean of z"),
+        _row("elements", f"Elements of {symbol}", "Model", **elements, height=84, threshold=threshold),
+    ]
+
+
+def _controls(view: OpenRun, base: str, gene_id: str | None) -> list[dict]:
+    rows = []
+    if gene_id is not None and view.prior_config is not None:
+        prior = {
+            **_own(view, base, gene_id, "prior"),
+            "height": 70,
+            "color": PRIOR_COLOUR,
+            "quantity": "Mean of the prior",
+        }
+        rows.append(_row("prior", "Control: signals alone (the prior)", "Controls", on=False, **prior))
+    if "mask.bigWig" in view.files:
+        url = data_url(view, base, "mask.bigWig")
+        config = {
+            "type": "wig",
+            "format": "bigwig",
+            "url": url,
+            "color": "rgb(0, 84, 147)",
+            "height": 46,
+            "min": 0,
+            "max": 1,
+        }
+        rows.append(_row("merged", "All genes' masks, highest", "Controls", on=False, **config))
+    for kind, label, colour in (
+        ("causal", "Planted: causal", "rgb(0, 130, 80)"),
+        ("decoys", "Planted: decoys", "rgb(150, 150, 150)"),
+    ):
+        if view.truth(kind) is not None:
+            config = _features(api_url(view, base, "truth", kind), height=28, displayMode="SQUISHED", color=colour)
+            rows.append(_row(kind, label, "Controls", on=False, **config))
+    if view.run.blacklist is not None and len(view.run.blacklist):
+        config = _features(
+            api_url(view, base, "blacklist"), height=24, displayMode="SQUISHED", color="rgb(180, 90, 90)"
+        )
+        rows.append(_row("blacklist", "Blacklist", "Controls", on=False, **config))
+    return rows
+
+
+def peak_name(view: OpenRun) -> str:
+    """Who called the peaks, as the study says it."""
+    settings = view.study.peak_settings if view.study else None
+    return settings.name if settings else "MACS3"
+
+
+def browser(view: OpenRun, base: str, gene_id: str | None, threshold: float | None) -> dict:
+    """All that the page needs to put a gene on the screen: reference, tracks, first locus, colours.
+
+    Raises InputError where the gene is not scored in this run.
+    """
+    locus = None
+    if gene_id is not None:
+        window = view.window(gene_id)
+        size = view.run.chrom_sizes[window.chrom]
+        locus = {"chrom": window.chrom, "start": max(0, window.start), "end": min(size, window.end)}
+    elif view.run.chrom_sizes:
+        chrom, size = next(iter(view.run.chrom_sizes.items()))
+        locus = {"chrom": chrom, "start": 0, "end": size}
+    return {
+        "run": view.key,
+        "gene": gene_id,
+        "reference": reference(view, base),
+        "tracks": tracks(view, base, gene_id, threshold),
+        "locus": locus,
+    }

@@ -1,0 +1,146 @@
+"""Who may ask the server, and what the page may do: token, Host check and headers, as hooks on a Flask app."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import ipaddress
+import secrets
+from dataclasses import dataclass, field
+from urllib.parse import urlencode, urlsplit
+
+from flask import Flask, Response, redirect, request
+
+LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]", "::1"})
+
+
+@dataclass(frozen=True)
+class Access:
+    """The rule by which a request is let in.
+
+    Args:
+        token: secret that every request must show (query, cookie or header), or None: then only requests whose Host
+            header is one of `hosts` are answered, so that a foreign page cannot reach us by renaming its address.
+        hosts: host names without port.
+        path: path below which the cookie counts (the URL prefix).
+    """
+
+    token: str | None = None
+    hosts: frozenset[str] = field(default=LOOPBACK_NAMES)
+    path: str = "/"
+
+    @property
+    def cookie(self) -> str:
+        """Name of the cookie; another one for each token, because cookies do not know ports."""
+        return f"seq2exp_viz_{hashlib.sha256((self.token or '').encode()).hexdigest()[:8]}"
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach `host`; names other than localhost count as reachable from outside."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def access_for(host: str, token: str | None = None, path: str = "/") -> Access:
+    """No token on a loopback address unless one is given; a random one on every other address."""
+    if token is None and not is_loopback(host):
+        token = secrets.token_urlsafe(24)
+    return Access(token=token, path=path)
+
+
+def content_security_policy(script_hashes: list[str]) -> str:
+    """The policy that keeps the page on this machine: igv.js would otherwise ask igv.org after any 404."""
+    scripts = " ".join(["script-src 'self'", *(f"'{item.strip(chr(39))}'" for item in script_hashes)])
+    return "; ".join(
+        [
+            "default-src 'self'",
+            "connect-src 'self' data: blob:",
+            scripts,
+            "style-src 'self' 'unsafe-inline'",
+            "img-src 'self' data: blob:",
+            "font-src 'self' data:",
+            "worker-src 'self' blob:",
+            "object-src 'none'",
+            "base-uri 'none'",
+            "form-action 'self'",
+            "frame-ancestors 'self'",
+        ]
+    )
+
+
+def protect(server: Flask, access: Access, policy: str) -> None:
+    """Put the token and Host checks before, and the security headers after, every request of `server`."""
+
+    @server.before_request
+    def check() -> Response | tuple[Response, int] | None:
+        if not _same_origin():
+            return _refusal("This request came from another site.", 403)
+        if access.token is None:
+            return None if _host() in access.hosts else _refusal(_unknown_host(), 403)
+        if _shown_in_url(access.token):
+            return _remember(access)
+        known = request.cookies.get(access.cookie, "") or _bearer()
+        if hmac.compare_digest(known.encode(), access.token.encode()):
+            return None
+        return _refusal("This page needs its token: open the link that `seq2exp-viz serve` printed.", 401)
+
+    @server.after_request
+    def add_headers(response: Response) -> Response:
+        headers = response.headers
+        headers.setdefault("Content-Security-Policy", policy)
+        headers.setdefault("X-Content-Type-Options", "nosniff")
+        headers.setdefault("Referrer-Policy", "no-referrer")
+        headers.setdefault("Cross-Origin-Resource-Policy", "same-origin")
+        return response
+
+
+def _host() -> str:
+    """The Host header without its port, lower case."""
+    host = request.headers.get("Host", "").strip().lower()
+    if host.startswith("["):
+        return host.split("]", 1)[0] + "]"
+    return host.rsplit(":", 1)[0] if ":" in host else host
+
+
+def _same_origin() -> bool:
+    """Whether a writing request comes from our own page (reading ones are held by the browser's own rule)."""
+    origin = request.headers.get("Origin")
+    if request.method in ("GET", "HEAD", "OPTIONS") or not origin:
+        return True
+    return urlsplit(origin).netloc.lower() == request.headers.get("Host", "").lower()
+
+
+def _bearer() -> str:
+    kind, _, value = request.headers.get("Authorization", "").partition(" ")
+    return value.strip() if kind.lower() in ("token", "bearer") else ""
+
+
+def _shown_in_url(token: str) -> bool:
+    shown = request.args.get("token", "")
+    return hmac.compare_digest(shown.encode(), token.encode())
+
+
+def _remember(access: Access) -> Response:
+    """Trade the token in the URL for a cookie, so that links copied from the page do not carry it."""
+    rest = urlencode([(name, value) for name, value in request.args.items(multi=True) if name != "token"])
+    # The path is our own and relative, so that it holds behind any prefix.
+    response = redirect("./" + request.path.rsplit("/", 1)[-1] + (f"?{rest}" if rest else ""))
+    response.autocorrect_location_header = False
+    # Lax, so that a link to the page works from a mail; writing requests are held by the Origin check.
+    response.set_cookie(access.cookie, access.token, httponly=True, samesite="Lax", path=access.path)
+    return response
+
+
+def _unknown_host() -> str:
+    return (
+        f"This server does not answer to the name {_host() or '(none)'!r}; open it as http://127.0.0.1:PORT, "
+        "or start it with --token to use another name."
+    )
+
+
+def _refusal(message: str, status: int) -> Response:
+    return Response(message + "\n", status=status, mimetype="text/plain")

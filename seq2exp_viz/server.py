@@ -1,0 +1,125 @@
+"""`serve`: opens runs, finds a port, says the address, and answers until it is stopped."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+import threading
+import webbrowser
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from urllib.parse import urlencode
+
+from model_core.errors import InputError, complaint
+from seq2exp_viz.app import Settings, clean_prefix, create_app
+from seq2exp_viz.security import access_for, is_loopback
+from seq2exp_viz.shelf import Shelf
+
+DEFAULT_PORT = 8050
+PORTS_TRIED = 50
+THREADS = 8
+
+
+def serve(
+    runs: Sequence[str | Path],
+    host: str = "127.0.0.1",
+    port: int | None = None,
+    open_browser: bool = True,
+    url_prefix: str | None = None,
+    token: str | None = None,
+    igv: str = "vendored",
+    say: Callable[[str], None] = print,
+) -> None:
+    """Serve run folders until Ctrl-C.
+
+    Args:
+        runs: run folders; all can be chosen on the page, the first is shown.
+        host: address to listen on. On any other than this machine's own a token is asked for.
+        port: None tries 8050 and up to 49 after it; a given one must be free; 0 lets the system choose.
+        open_browser: open the page, unless there is no display or the session came through SSH.
+        url_prefix: path below which a proxy shows the page; default $JUPYTERHUB_SERVICE_PREFIX's proxy path, else "/".
+        token: secret that is asked for (on a login node others can reach 127.0.0.1, too); None = only where needed.
+        igv: "vendored" or "notebook" (igv.js 3.1.4 in any case).
+        say: called with each line for the person.
+
+    Raises:
+        InputError: a folder is no run, or the port is taken.
+    """
+    shelf = Shelf(runs)
+    sock = bind(host, port)
+    chosen = sock.getsockname()[1]
+    prefix = clean_prefix(url_prefix if url_prefix is not None else hub_prefix(chosen))
+    access = access_for(host, token, prefix)
+    app = create_app(shelf, Settings(prefix=prefix, access=access, igv=igv))
+    address = url(host, chosen, prefix, access.token)
+    for view in shelf:  # read annotations meanwhile, where no earlier run of the server has left them in the cache
+        if view.models is not None:
+            view.models.start()
+    try:
+        listen(app.server, sock, ready=lambda: _announce(address, host, chosen, open_browser, say))
+    finally:
+        shelf.close()
+
+
+def bind(host: str, port: int | None) -> socket.socket:
+    """A listening socket: the given port, or the first free one from DEFAULT_PORT on.
+
+    Raises:
+        InputError: the port, or each of those tried, is taken, or the address is not this machine's.
+    """
+    wanted = range(DEFAULT_PORT, DEFAULT_PORT + PORTS_TRIED) if port is None else [port]
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    for candidate in wanted:
+        sock = socket.socket(family, socket.SOCK_STREAM)
+        if os.name == "posix":
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            sock.bind((host.strip("[]"), candidate))
+            sock.listen(128)
+            return sock
+        except OSError as problem:
+            sock.close()
+            reason = problem.strerror or str(problem)
+    asked = f"port {port}" if port is not None else f"ports {wanted[0]} to {wanted[-1]}"
+    raise InputError(complaint(f"{host}", f"{asked}: {reason}", "a free port", "choose another with --port")) from None
+
+
+def listen(application, sock: socket.socket, ready: Callable[[], None] | None = None) -> None:
+    """Answer requests on a bound socket with waitress until interrupted; `ready` is called once it answers."""
+    from waitress.server import create_server
+
+    server = create_server(application, sockets=[sock], threads=THREADS, clear_untrusted_proxy_headers=True, ident=None)
+    if ready is not None:
+        threading.Thread(target=ready, daemon=True).start()
+    try:
+        server.run()
+    except KeyboardInterrupt:
+        pass
+    finally:
+        server.close()
+
+
+def url(host: str, port: int, prefix: str = "/", token: str | None = None) -> str:
+    """The address to open, with the token where one is needed."""
+    shown = {"0.0.0.0": socket.gethostname(), "::": socket.gethostname()}.get(
+        host, f"[{host}]" if ":" in host else host
+    )
+    return f"http://{shown}:{port}{prefix}" + (f"?{urlencode({'token': token})}" if token else "")
+
+
+def hub_prefix(port: int) -> str:
+    """The path under which JupyterHub's server proxy shows a port, "/" outside JupyterHub."""
+    service = os.environ.get("JUPYTERHUB_SERVICE_PREFIX")
+    return f"{service.rstrip('/')}/proxy/{port}/" if service else "/"
+
+
+def _announce(address: str, host: str, port: int, open_browser: bool, say: Callable[[str], None]) -> None:
+    say(f"seq2exp-viz is ready at {address}  (Ctrl-C stops it)")
+    remote = bool(os.environ.get("SSH_CONNECTION"))
+    if remote and is_loopback(host):
+        person = os.environ.get("USER", "you")
+        say(f"From your own computer: ssh -L {port}:127.0.0.1:{port} {person}@{socket.gethostname()}")
+    seen = sys.platform in ("darwin", "win32") or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+    if open_browser and seen and not remote:
+        webbrowser.open(address)

@@ -1,0 +1,105 @@
+"""Put igv.js into ``assets/vendor/`` with the ordinary npm client: ``python -m seq2exp_viz.vendor``.
+
+igv.js is never committed. The build hook (``hatch_build.py``) and ``make`` call this file; it needs nothing but
+the standard library, because it also runs while the wheel is being built. Without npm nothing is lost: the
+page then serves the igv.js 3.1.4 that the igv-notebook package carries, and says so.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+from pathlib import Path
+
+VERSION = "3.8.10"
+INTEGRITY = "sha512-foqT9SJHoKvVXl7euYUsOy7XMs1nTrPeJMQbGRp7qWU7a6HzF345FER/nHUTdsL5cumaoAe19gDmJYsEHO08rw=="
+MEMBERS = {"package/dist/igv.min.js": "igv.min.js", "package/LICENSE": "igv.LICENSE"}
+FOLDER = Path("assets") / "vendor"
+
+
+class VendorError(RuntimeError):
+    """igv.js could not be fetched, or is not the file that was pinned."""
+
+
+def vendored(folder: Path) -> bool:
+    """Whether ``folder`` already holds the pinned igv.js, byte for byte."""
+    try:
+        note = json.loads((folder / "igv.json").read_text())
+        text = (folder / "igv.min.js").read_bytes()
+    except (OSError, ValueError):
+        return False
+    return note == {"version": VERSION, "integrity": INTEGRITY, "sha256": hashlib.sha256(text).hexdigest()}
+
+
+def integrity_of(archive: Path) -> str:
+    """The archive's integrity string as npm writes it: ``sha512-`` and the base64 of the digest."""
+    return "sha512-" + base64.b64encode(hashlib.sha512(archive.read_bytes()).digest()).decode()
+
+
+def unpack(archive: Path, folder: Path) -> None:
+    """Check ``archive`` against the pin and put igv.min.js and its licence into ``folder``, each atomically.
+
+    Raises VendorError when the digest is another one than the pinned.
+    """
+    found = integrity_of(archive)
+    if found != INTEGRITY:
+        raise VendorError(f"{archive.name} has {found}, expected {INTEGRITY}; it was not unpacked.")
+    folder.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(archive) as tar:
+        for member, name in MEMBERS.items():
+            handle = tar.extractfile(member)
+            if handle is None:
+                raise VendorError(f"{archive.name} has no {member}.")
+            _write(folder / name, handle.read())
+    digest = hashlib.sha256((folder / "igv.min.js").read_bytes()).hexdigest()
+    note = {"version": VERSION, "integrity": INTEGRITY, "sha256": digest}
+    _write(folder / "igv.json", json.dumps(note, indent=1).encode())
+
+
+def vendor(root: Path) -> str:
+    """Fetch igv.js into ``root/assets/vendor`` unless it is there; returns one sentence that says what was done.
+
+    Raises VendorError when npm is missing, fails, or brings another file than the pinned one.
+    """
+    folder = root / FOLDER
+    if vendored(folder):
+        return f"igv.js {VERSION} is already in {folder}."
+    npm = shutil.which("npm")
+    if npm is None:
+        raise VendorError("npm was not found, so igv.js 3.1.4 out of igv-notebook will be served; install npm for 3.8.")
+    with tempfile.TemporaryDirectory() as scratch:
+        command = [npm, "pack", f"igv@{VERSION}", "--silent"]
+        done = subprocess.run(command, cwd=scratch, capture_output=True, text=True, timeout=300)
+        archives = list(Path(scratch).glob("*.tgz"))
+        if done.returncode or not archives:
+            last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+            raise VendorError(f"`{' '.join(command[1:])}` failed ({last}); igv.js 3.1.4 will be served instead.")
+        unpack(archives[0], folder)
+    return f"igv.js {VERSION} put into {folder}."
+
+
+def _write(path: Path, content: bytes) -> None:
+    temporary = path.with_name(path.name + ".part")
+    temporary.write_bytes(content)
+    os.replace(temporary, path)
+
+
+def main() -> int:
+    """Vendor into the checkout this file lies in; exit code 1 (and one sentence) where it cannot be done."""
+    try:
+        print(vendor(Path(__file__).resolve().parents[1]))
+    except (VendorError, subprocess.TimeoutExpired, OSError) as problem:
+        print(f"igv.js 3.8 was not fetched: {problem}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
