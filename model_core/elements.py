@@ -85,7 +85,8 @@ class KeptHistogram:
         """(lowest threshold, in steps of 2^-20, that at most `share` of the values reach; share that does).
 
         The share is exact; the threshold is less than 2^-20 (about 1e-6) above the lowest number that does the same.
-        Where a plateau of equal values sits at the quantile, all of it stays below the threshold.
+        Where a plateau of equal values sits at the quantile, all of it stays below the threshold. No threshold is
+        above 1: where more than `share` of the values are 1, all of these are kept.
 
         Raises:
             InputError: nothing was counted.

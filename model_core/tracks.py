@@ -103,7 +103,8 @@ def summary(path: str | Path, chrom: str, start: int, end: int, bins: int) -> tu
         InputError: no such file, no bigWig, or a cut-off one.
     """
     try:
-        with pybigtools.open(str(path)) as bigwig:
+        # Through a file object, for pybigtools refuses paths that end in anything but .bw or .bigWig.
+        with Path(path).open("rb") as file, pybigtools.open(file) as bigwig:
             if chrom not in bigwig.chroms():
                 return np.full(bins, np.nan, np.float32), np.full(bins, np.nan, np.float32)
             mean, highest = (
