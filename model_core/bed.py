@@ -122,7 +122,13 @@ def _read_table(
     return _as_table(choose_names(header, None) if names is None else names, rows, sort)
 
 
-def _row(fields, width, names, converters, check) -> tuple:
+def _row(
+    fields: Sequence[str],
+    width: int,
+    names: Sequence[str],
+    converters: dict[str, Callable[[str], Any]],
+    check: Callable[[dict[str, Any]], None] | None,
+) -> tuple:
     if len(fields) < len(names) or (len(fields) != width and len(names) == width):
         expected = f"{width}, as in the first row" if len(names) == width else f"at least {len(names)}"
         raise InputError(f"found {len(fields)} columns; expected {expected}; separate columns by tabs")

@@ -1,10 +1,10 @@
 """Contact of every base of a window to its transcription start, from Hi-C (.hic, .mcool, .cool)."""
 
+import warnings
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import hictkpy
 import numpy as np
 
 from model_core.errors import InputError, complaint
@@ -129,8 +129,14 @@ class HicSignal(Signal):
 def _open_hic(path: Path, resolution: int, normalisation: str) -> Any:
     if not path.is_file():
         raise InputError(complaint(path, "no such file", "a .hic, .mcool or .cool file", "check the path"))
-    file = _at_resolution(path, resolution)
-    available = ["NONE", *(name for name in file.avail_normalizations() if name != "NONE")]
+    try:
+        file = _at_resolution(path, resolution)
+        available = ["NONE", *(name for name in file.avail_normalizations() if name != "NONE")]
+    except RuntimeError as error:
+        found = f"no readable Hi-C ({str(error).splitlines()[0]})"
+        raise InputError(
+            complaint(path, found, "a whole .hic, .mcool or .cool file", "copy or convert it again")
+        ) from None
     if normalisation not in available:
         found = f"no normalisation '{normalisation}' at {resolution:,} bp"
         raise InputError(complaint(path, found, f"one of {', '.join(available)}", "set normalisation to one of these"))
@@ -138,24 +144,24 @@ def _open_hic(path: Path, resolution: int, normalisation: str) -> Any:
 
 
 def _at_resolution(path: Path, resolution: int) -> Any:
-    def refuse(available: list[int]) -> InputError:
-        held = ", ".join(f"{size}" for size in available)
-        return InputError(
-            complaint(path, f"no bins of {resolution} bp", f"one of {held}", "set resolution to one of these")
-        )
+    hictkpy = _hictkpy()
+    single = hictkpy.File(path) if hictkpy.is_cooler(path) else None
+    several = hictkpy.MultiResFile(path) if single is None else None
+    held = several.resolutions().tolist() if single is None else [single.resolution()]
+    if resolution not in held:
+        expected = f"one of {', '.join(map(str, held))}"
+        raise InputError(complaint(path, f"no bins of {resolution} bp", expected, "set resolution to one of these"))
+    return several[resolution] if single is None else single
 
-    try:
-        if hictkpy.is_cooler(path):
-            file = hictkpy.File(path)
-            if file.resolution() != resolution:
-                raise refuse([file.resolution()])
-            return file
-        files = hictkpy.MultiResFile(path)
-        if resolution not in files.resolutions():
-            raise refuse(files.resolutions().tolist())
-        return files[resolution]
-    except RuntimeError as error:
-        reason = f"no readable Hi-C ({str(error).splitlines()[0]})"
-        raise InputError(
-            complaint(path, reason, "a whole .hic, .mcool or .cool file", "copy or convert it again")
-        ) from None
+
+def _hictkpy() -> Any:
+    """hictkpy, imported where Hi-C is read and nowhere else, with its logger silent.
+
+    It warns at each fork that its logger does not follow. Reading does, as each process opens the file anew, so
+    that data loaders may fork after all.
+    """
+    import hictkpy
+
+    hictkpy.logging.setLevel("CRITICAL")
+    warnings.filterwarnings("ignore", message="hictkpy: detected a call to fork")
+    return hictkpy

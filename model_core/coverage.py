@@ -7,6 +7,7 @@ from array import array
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyBigWig
@@ -182,7 +183,9 @@ def _pile_up(starts: np.ndarray, ends: np.ndarray, size: int) -> tuple[np.ndarra
     return places[first], np.append(places[first[1:]], size), depth[first]
 
 
-def _add(track, chrom: str, starts: np.ndarray, ends: np.ndarray, depths: np.ndarray, rows: int = 1_000_000) -> None:
+def _add(
+    track: Any, chrom: str, starts: np.ndarray, ends: np.ndarray, depths: np.ndarray, rows: int = 1_000_000
+) -> None:
     for row in range(0, len(starts), rows):
         piece = slice(row, row + rows)
         track.addEntries(
