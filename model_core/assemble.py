@@ -13,6 +13,7 @@ import pandas as pd
 from model_core.atomic import replacing, write_text
 from model_core.elements import ELEMENT_COLUMNS, PROMOTER_CLASS, WITHOUT_PEAK, ElementRule, cut_elements, default_rule
 from model_core.errors import InputError, complaint
+from model_core.intervals import merge
 from model_core.merge import merged_by_max
 from model_core.run import Run
 from model_core.scored_genes import DERIVED, GENE_COLUMNS
@@ -34,8 +35,8 @@ def assemble(
 
     Args:
         run: with at least one scored gene.
-        study_peaks: peaks to copy into the run: narrowPeak files (each with its .json beside it), or a table; None
-            leaves the run's peaks as they are.
+        study_peaks: the peaks of the study, which take the place of the run's: .narrowPeak files, each copied with the
+            .json beside it, or a table; None leaves the run's peaks as they are.
         rule: how to cut elements; by default that of `default_rule` over all genes.
         track_resolution: bp of a bin of the merged track; by default that of the run, doubled until the track has at
             most 2^26 bins (0.9 GB of memory while it is written).
@@ -85,10 +86,8 @@ def provenance(run: Run, rule: ElementRule) -> list[str]:
 
 
 def _default_resolution(run: Run) -> int:
-    genes, resolution = run.genes, run.manifest["resolution"]
-    covered = np.minimum(  # bases with a value, not counting the overlap of windows twice beyond the chromosomes
-        (genes["end"] - genes["start"]).groupby(genes["chrom"]).sum(), pd.Series(run.chrom_sizes)
-    ).sum()
+    windows, resolution = merge(run.genes[["chrom", "start", "end"]]), run.manifest["resolution"]
+    covered = int((windows["end"] - windows["start"]).sum())
     while covered / resolution > MOST_VALUES:
         resolution *= 2
     return resolution
@@ -101,15 +100,25 @@ def _copy_peaks(run: Run, peaks: pd.DataFrame | str | Path | Sequence[str | Path
     folder.mkdir(exist_ok=True)
     if isinstance(peaks, pd.DataFrame):
         write_narrowpeak(folder / "peaks.narrowPeak", peaks)
-        return
-    for path in [peaks] if isinstance(peaks, (str, Path)) else peaks:
-        path = Path(path)
-        if not path.is_file():
-            raise InputError(complaint(path, "no such file", "a narrowPeak file", "call peaks first"))
-        for source in (path, path.with_suffix(".json")):
-            if source.is_file():
-                with replacing(folder / source.name) as temporary:
-                    shutil.copyfile(source, temporary)
+        given = {"peaks"}
+    else:
+        paths = [Path(path) for path in ([peaks] if isinstance(peaks, (str, Path)) else peaks)]
+        for path in paths:
+            _copy_with_record(path, folder)
+        given = {path.stem for path in paths}
+    for path in folder.iterdir():
+        if path.stem not in given and path.suffix in (".narrowPeak", ".json"):
+            path.unlink()  # peaks of an earlier call, which the study no longer names
+
+
+def _copy_with_record(path: Path, folder: Path) -> None:
+    if path.suffix != ".narrowPeak" or not path.is_file():
+        found = "no such file" if path.suffix == ".narrowPeak" else "another suffix"
+        raise InputError(complaint(path, found, "a .narrowPeak file", "call peaks first"))
+    for source in (path, path.with_suffix(".json")):
+        if source.is_file():
+            with replacing(folder / source.name) as temporary:
+                shutil.copyfile(source, temporary)
 
 
 def _cut_all(run: Run, rule: ElementRule) -> pd.DataFrame:

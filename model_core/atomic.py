@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -37,6 +39,13 @@ def write_text(path: str | Path, text: str) -> None:
 def write_json(path: str | Path, value: dict) -> None:
     """Write indented JSON atomically; NaN and infinity, which not all readers know, are a ValueError."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what killed writers left of `replacing` in a folder: temporary files untouched for an hour or more."""
+    for path in folder.glob(".[0-9]*.*") if folder.is_dir() else ():
+        if re.match(r"\.[0-9]+\.", path.name) and path.is_file() and time.time() - path.stat().st_mtime > 3600:
+            path.unlink(missing_ok=True)
 
 
 def fsync(path: str | Path) -> None:

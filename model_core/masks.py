@@ -146,6 +146,11 @@ class MaskStore:
             raise InputError(complaint(self.path, f"no data in row {row}", "alpha and beta > 0", advice))
         return alpha, beta
 
+    def tidy(self) -> None:
+        """Remove the half-written chunks of a killed writer; for the one writer alone."""
+        for path in self.path.glob("*/*.partial"):
+            path.unlink()
+
     def _create(self) -> None:
         import zarr
         from zarr.codecs import BloscCodec

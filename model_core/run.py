@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from model_core.atomic import write_json, write_text
+from model_core.atomic import remove_leftovers, write_json, write_text
 from model_core.elements import ELEMENT_COLUMNS, ElementRule, cut_elements, default_rule, read_elements
 from model_core.errors import InputError, complaint
 from model_core.intervals import listed
@@ -203,6 +203,9 @@ class Run(RunFiles):
             records, length = read_journal(self._journal)
             if self._journal.exists():
                 os.truncate(self._journal, length)
+            self._masks.tidy()
+            for folder in (self.path, *(self.path / name for name in ("tracks", "elements", "peaks", "training"))):
+                remove_leftovers(folder)
             self._written = {record["gene_id"]: record for record in records}
             self._note_progress(asked)
             try:

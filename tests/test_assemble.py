@@ -108,7 +108,7 @@ def test_the_merged_track_can_be_coarser(run):
 def test_a_track_too_long_to_write_in_little_memory_is_coarser_by_default(run, monkeypatch):
     monkeypatch.setattr("model_core.assemble.MOST_VALUES", 2600)
     assemble(run, rule=RULE)
-    assert run.manifest["assembled"]["track_resolution"] == 4  # 10,000 bases in windows: 2,500 bins of 4
+    assert run.manifest["assembled"]["track_resolution"] == 4  # 7,000 bases in windows: 1,750 bins of 4
 
 
 def write_peaks(folder: Path, run: Run) -> Path:
@@ -144,9 +144,18 @@ def test_peaks_may_come_as_a_table_and_stay_when_assembling_again(run, tmp_path)
     assert run.peaks["score"].tolist() == [1000]
 
 
+def test_new_peaks_take_the_place_of_old_ones(run, tmp_path):
+    path = write_peaks(tmp_path, run)
+    assemble(run, study_peaks=path, rule=RULE)
+    path.rename(tmp_path / "again.narrowPeak")
+    assemble(run, study_peaks=[tmp_path / "again.narrowPeak"], rule=RULE)
+    assert [x.name for x in (run.path / "peaks").iterdir()] == ["again.narrowPeak"]
+
+
 def test_missing_peaks_are_told(run, tmp_path):
-    with pytest.raises(InputError, match="call peaks first"):
-        assemble(run, study_peaks=tmp_path / "none.narrowPeak")
+    for name in ("none.narrowPeak", "peaks.bed"):
+        with pytest.raises(InputError, match="call peaks first"):
+            assemble(run, study_peaks=tmp_path / name)
 
 
 def test_without_peaks_nothing_is_said_about_them(run):

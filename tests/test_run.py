@@ -199,6 +199,20 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
     assert sorted(x.name for x in run.path.iterdir()) == ["chrom.sizes", "config.json", "manifest.json", "study.json"]
 
 
+def test_what_killed_writers_left_is_cleared_away_and_nothing_else(tmp_path):
+    run = make_run(tmp_path / "run", genes=1)
+    kept = [run.path / name for name in (".77.fresh.bigWig", ".notes", "masks.zarr/alpha/c.0.0")]
+    gone = [run.path / name for name in (".77.mask.bigWig", "masks.zarr/alpha/c.9.abc.partial")]
+    for path in (*kept[:2], *gone):
+        path.touch()
+    os.utime(gone[0], (0, 0))
+    os.utime(kept[1], (0, 0))
+    with run.writing():
+        pass
+    assert all(path.exists() for path in kept)
+    assert not any(path.exists() for path in gone)
+
+
 def test_a_reader_sees_what_a_writer_adds(tmp_path):
     run = small_run(tmp_path / "run")
     reader = Run.open(run.path)
