@@ -96,7 +96,7 @@ def test_gene_without_contact_around_its_start_has_no_vector(path):
 
 def test_contact_within_500_bp_of_the_start_counts_even_in_the_next_bin(tmp_path):
     signal = HicSignal("HiC", write(tmp_path / "x.cool"), normalisation="NONE")
-    # Bin 4 has contact with bin 3 but none with itself: the last base of bin 3, 19,999, is nearer than 500 bp to 20,498 only.
+    # Bin 4 has contact with bin 3 and none with itself; 19,999, the last base of bin 3, is 499 bp from 20,498.
     assert read(signal, 15_000, 42_000, tss=20_498)[0] > 0
     assert (read(signal, 15_000, 42_000, tss=20_499) == 0).all()
 
