@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from model_core.annotation import gene_exons, match_genes
+from model_core.gene_table import lengths_of
 from model_core.genes import PROMOTER_FLANK
 from model_core.genome import Genome
 from model_core.signals import BigWigSignal
@@ -138,7 +139,7 @@ def judge_annotation(gtf: pd.DataFrame, genome: Genome, genes: int = 400) -> lis
     coding = gtf[(gtf.type == "CDS") & gtf.chrom.isin(list(genome.sizes))].gene_id.unique()
     chosen = spread_out(pd.DataFrame({"gene_id": coding.astype(str)}), genes).gene_id
     exons = gene_exons(gtf, chosen.tolist())
-    exons = exons[exons.end <= exons.chrom.map(genome.sizes).fillna(0)]
+    exons = exons[exons.end <= lengths_of(exons.chrom, genome.sizes)]
     sites = {"start codons": (_start_codons(exons, genome), ("ATG",))}
     donors, acceptors = _splice_sites(exons, genome)
     sites |= {"splice donors": (donors, ("GT", "GC")), "splice acceptors": (acceptors, ("AG",))}

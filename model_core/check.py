@@ -16,7 +16,7 @@ from rich.text import Text
 from model_core import builds
 from model_core.builds import Verdict
 from model_core.errors import complaint
-from model_core.gene_table import distance_to_others
+from model_core.gene_table import distance_to_others, lengths_of
 from model_core.genes import FEATURES
 from model_core.genome import Genome
 from model_core.intervals import listed
@@ -135,7 +135,7 @@ def _check_annotation(study: Study, gtf: pd.DataFrame, genome: Genome, report: R
     if strange:
         found = f"{len(gtf) - len(known):,} of {len(gtf):,} rows on {listed(strange, 3)}"
         report.warnings.append(complaint(path, found, "chromosomes of the FASTA", "they are passed over"))
-    beyond = known[known.end > known.chrom.map(sizes).astype(np.int64)]
+    beyond = known[known.end > known.chrom.astype(str).map(sizes).astype(float)]
     if len(beyond):
         first = beyond.iloc[0]
         found = f"{len(beyond):,} rows beyond the chromosome's end ({first.symbol} at {first.chrom}:{first.end:,})"
@@ -146,7 +146,7 @@ def _check_annotation(study: Study, gtf: pd.DataFrame, genome: Genome, report: R
 def _check_genes(study: Study, genes: pd.DataFrame, report: Report) -> None:
     sizes, half = study.genome().sizes, study.window // 2
     labelled = genes.label.notna()
-    ends = genes.chrom.map(sizes)
+    ends = lengths_of(genes.chrom, sizes)
     padded = genes[(genes.tss < half) | (genes.tss - half + study.window > ends)]
     rows = [("all", *_counts(genes, labelled))]
     rows += [(f"split {name}", *_counts(part, labelled)) for name, part in genes.groupby("split", sort=False)]

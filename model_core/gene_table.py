@@ -122,17 +122,19 @@ def split_genes(
     names = np.full(len(table), "train", dtype=object)
     if not split.validation and not split.test:
         return names, []
-    if cells is None and split.column != "chrom":
-        found, do = f"column = {split.column!r} without a gene table", "split by chromosome or name a table"
+    column = split.column or "chrom"
+    if cells is None and column != "chrom":
+        found, do = f"column = {column!r} without a gene table", "split by chromosome or name a table"
         return names, [complaint("[genes.split]", found, 'column = "chrom"', do)]
-    values = (table.chrom if cells is None else cells[split.column]).map(_plain_value).to_numpy()
+    by_chromosome = cells is None or split.column is None
+    values = (table.chrom if by_chromosome else cells[column]).map(_plain_value).to_numpy()
     problems, chosen = [], {}
     for part in ("validation", "test"):
         wanted = {_plain_value(value) for value in getattr(split, part)}
         chosen[part] = np.isin(values, sorted(wanted))
         names[chosen[part]] = part
         if wanted and not chosen[part].any():
-            found = f"no gene with {split.column} {listed(sorted(wanted))}"
+            found = f"no gene with {column} {listed(sorted(wanted))}"
             has = listed(sorted(set(values.tolist())))
             expected = f"some {part} genes; the column has {has}"
             problems.append(complaint(path, found, expected, f"correct {part} in [genes.split]"))
@@ -184,13 +186,18 @@ def position_problems(table: pd.DataFrame, sizes: Mapping[str, int], path: Path)
         except InputError as error:
             problems.append(f"{path}: {len(unknown)} genes are on chromosomes that the FASTA does not have: {error}")
     known = table[table.chrom.isin(list(sizes))]
-    off = known[(known.tss < 0) | (known.tss >= known.chrom.map(sizes))]
+    off = known[(known.tss < 0) | (known.tss >= lengths_of(known.chrom, sizes))]
     if len(off):
         first = "; ".join(f"{row.gene_id} at {row.chrom}:{row.tss + 1:,}" for row in off.head(3).itertuples())
         expected = "TSSs inside their chromosomes"
         do = "check that table and FASTA are of the same assembly"
         problems.append(complaint(path, f"{len(off)} TSSs off the chromosome ({first})", expected, do))
     return problems
+
+
+def lengths_of(chroms: Iterable[str], sizes: Mapping[str, int]) -> np.ndarray:
+    """float64 (n,): length in bp of each row's chromosome, NaN where it is unknown."""
+    return np.array([sizes.get(str(chrom), np.nan) for chrom in chroms], np.float64)
 
 
 def _missing_columns(settings: Genes, cells: pd.DataFrame, path: Path) -> tuple[list[str], Genes | None]:

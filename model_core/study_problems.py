@@ -86,7 +86,8 @@ def schema_problems(error: ValidationError, schema: type[BaseModel], path: Path)
     items = sorted(error.errors(), key=lambda item: item["type"] == "missing")
     for item in items:
         *table, key = item["loc"]
-        where = f"{path} {_spelled(item['loc'])}".rstrip()
+        is_table = item["type"] != "missing" and isinstance(item["input"], dict)
+        where = f"{path} {_spelled(item['loc'], is_table)}".rstrip()
         if item["type"] == "extra_forbidden":
             known = _keys(schema, table)
             near = difflib.get_close_matches(str(key), known, 1, 0.6)
@@ -142,12 +143,14 @@ def _short(text: str) -> str:
     return text if len(text) < 120 else f"{text[:117]}..."
 
 
-def _spelled(place: tuple[str | int, ...]) -> str:
+def _spelled(place: tuple[str | int, ...], is_table: bool = False) -> str:
     """A place in the TOML as a reader finds it: [genes.split] test, [[signals]] number 2 prior.b."""
     words = [str(word) for word in place]
     if len(place) > 1 and isinstance(place[1], int):
         return f"[[{words[0]}]] number {int(words[1]) + 1} {'.'.join(words[2:])}"
-    return f"[{'.'.join(words[:-1])}] {words[-1]}" if len(words) > 1 else "".join(words)
+    if len(words) == 1:
+        return f"[{words[0]}]" if is_table else words[0]
+    return f"[{'.'.join(words[:-1])}] {words[-1]}" if words else ""
 
 
 def _keys(schema: Any, place: Iterable[str | int]) -> list[str]:

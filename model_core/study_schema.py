@@ -55,7 +55,7 @@ class GenomeFiles(Section):
 class Split(Section):
     """[genes.split]: which genes validate and test; all others train."""
 
-    column: str = "chrom"
+    column: str | None = None  # of the table; default: the chromosomes
     validation: list[str | int | float] = []
     test: list[str | int | float] = []
     gap: int = Field(0, ge=0)  # bp; training genes with a TSS this near a validation or test TSS are set aside

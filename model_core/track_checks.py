@@ -10,6 +10,7 @@ import pandas as pd
 
 from model_core.bed import read_bed, read_narrowpeak
 from model_core.errors import complaint
+from model_core.gene_table import lengths_of
 from model_core.genome import Genome
 from model_core.intervals import is_sorted, listed, merge
 from model_core.signals import BigWigSignal, Signal, header_summary
@@ -114,7 +115,7 @@ def check_intervals(path: Path, kind: str, sizes: Mapping[str, int], warnings: l
         names = listed(sorted(set(table.chrom) - set(sizes)), 3)
         found = f"{len(table) - len(known)} of {len(table)} intervals on {names}"
         warnings.append(complaint(path, found, "chromosomes of the FASTA", "they are passed over"))
-    beyond = known[known.end > known.chrom.map(sizes)]
+    beyond = known[known.end > lengths_of(known.chrom, sizes)]
     if len(beyond):
         first = beyond.iloc[0]
         found = f"{len(beyond)} intervals beyond the chromosome ({first.chrom}:{first.start + 1:,}-{first.end:,})"
