@@ -213,3 +213,21 @@ def test_hard_and_binned_runs_assemble_too(tmp_path, variant, resolution):
     if variant == "hard":
         assert run.rule == ElementRule(0.5, smooth=0)
         assert set(np.unique(run.mask("G0").mask)) == {0, 1}
+
+
+def test_on_real_chromatin_elements_of_the_signal_lie_on_macs3_peaks(shared_data, tmp_path):
+    """A mask that is nothing but DNase finds the peaks that MACS called on the same DNase."""
+    sizes = {"chr22": 50_818_468}
+    blacklist = read_bed(shared_data / "hg38-blacklist.v2.chr22.bed")
+    run = Run.create(tmp_path / "run", window=200_000, promoter=2000, chrom_sizes=sizes, blacklist=blacklist)
+    genes = pd.read_csv(shared_data / "genes.chr22.tsv", sep="\t").query("gene_type == 'protein_coding'")
+    with run.writing(), pyBigWig.open(str(shared_data / "K562.DNase.reconstructed.bigWig")) as dnase:
+        for gene in genes.iloc[100:104].to_dict("records"):
+            start = gene["tss"] - 100_000
+            signal = np.nan_to_num(dnase.values("chr22", start, start + 200_000, numpy=True))
+            run.append({**gene, "predicted": 1.0}, 1 + np.log1p(signal), np.full(200_000, 9.0))
+    counts = assemble(run, study_peaks=shared_data / "K562.DNase.macs2_q0.01.narrowPeak")
+    assert 3.5 < counts["element_bases_percent"] < 5.5  # 5 before runs are joined and short ones dropped
+    assert counts["elements"] > 50
+    assert counts["elements_with_peak"] > 0.5 * counts["elements"]
+    assert (run.elements["end"] - run.elements["start"]).min() >= 50
