@@ -18,7 +18,7 @@ _SMALLEST = float(np.finfo(np.float16).tiny)  # 6.1e-5: below it float16 loses d
 _LARGEST = float(np.finfo(np.float16).max)  # 65,504
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class GeneMask:
     """The mask of one gene's window; bins of `resolution` bases, left to right on the forward strand.
 

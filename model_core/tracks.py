@@ -105,6 +105,8 @@ def summary(path: str | Path, chrom: str, start: int, end: int, bins: int) -> tu
     try:
         # Through a file object, for pybigtools refuses paths that end in anything but .bw or .bigWig.
         with Path(path).open("rb") as file, pybigtools.open(file) as bigwig:
+            if not bigwig.is_bigwig:
+                raise ValueError("a bigBed")
             if chrom not in bigwig.chroms():
                 return np.full(bins, np.nan, np.float32), np.full(bins, np.nan, np.float32)
             mean, highest = (
