@@ -139,8 +139,7 @@ def test_a_summary_of_what_is_no_bigwig_is_refused(tmp_path):
     whole = np.random.default_rng(0).random(3000)
     write_bigwig(tmp_path / "whole", SIZES, [block("chr1", 0, whole)])
     (tmp_path / "cut").write_bytes((tmp_path / "whole").read_bytes()[:3000])
-    with pybigtools.open(str(tmp_path / "elements.bb"), "w") as bigbed:
-        bigbed.write(SIZES, [("chr1", 0, 10, "x")])
+    pybigtools.open(str(tmp_path / "elements.bb"), "w").write(SIZES, [("chr1", 0, 10, "x")])
     for name in ("missing", "text", "cut", "elements.bb"):
         with pytest.raises(InputError, match=f"{name}: found nothing readable"):
             summary(tmp_path / name, "chr1", 0, 3000, 1)
