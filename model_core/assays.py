@@ -31,18 +31,29 @@ class Contacts(NamedTuple):
     counts: np.ndarray
 
 
-def dnase_profile(world: World, planted: Planted, chrom: str, rng: np.random.Generator) -> np.ndarray:
+def mappability(size: int, rng: np.random.Generator) -> np.ndarray:
+    """float32 (size,): how well the genome is seen, around 1 and slowly changing; 0 where the sequence is unknown.
+
+    It is the background of every experiment, so that a control tells what is background.
+    """
+    knots = rng.gamma(6, 1 / 6, size // 1_000 + 2)
+    seen = np.interp(np.arange(size), np.arange(len(knots)) * 1_000, knots).astype(np.float32)
+    seen[:TELOMERE] = seen[-TELOMERE:] = 0
+    return seen
+
+
+def dnase_profile(world: World, planted: Planted, chrom: str, seen: np.ndarray) -> np.ndarray:
     """float32 (size,): expected DNase, a flat-topped bump over each open element and promoter."""
-    profile = _background(world.dnase_background, len(planted.sequences[chrom]), rng)
+    profile = world.dnase_background * seen
     for site in _open_sites(planted, chrom):
         first, shape = _flat_top(site.start, site.end, shoulder=25)
         profile[first : first + len(shape)] += site.dnase * shape
     return _with_artefacts(world, planted, chrom, profile)
 
 
-def h3k27ac_profile(world: World, planted: Planted, chrom: str, rng: np.random.Generator) -> np.ndarray:
+def h3k27ac_profile(world: World, planted: Planted, chrom: str, seen: np.ndarray) -> np.ndarray:
     """float32 (size,): expected H3K27ac, broader than DNase, with a dip where the open element is."""
-    profile = _background(world.h3k27ac_background, len(planted.sequences[chrom]), rng)
+    profile = world.h3k27ac_background * seen
     for site in _open_sites(planted, chrom):
         first, shape = _flat_top(site.start - 150, site.end + 150, shoulder=120)
         dip_first, dip = _flat_top(site.start, site.end, shoulder=80)
@@ -51,10 +62,9 @@ def h3k27ac_profile(world: World, planted: Planted, chrom: str, rng: np.random.G
     return _with_artefacts(world, planted, chrom, profile)
 
 
-def control_profile(world: World, planted: Planted, chrom: str, rng: np.random.Generator) -> np.ndarray:
+def control_profile(world: World, planted: Planted, chrom: str, seen: np.ndarray) -> np.ndarray:
     """float32 (size,): expected control, background alone, and the artefacts that DNase has, too."""
-    profile = _background(4 * world.dnase_background, len(planted.sequences[chrom]), rng)
-    return _with_artefacts(world, planted, chrom, profile)
+    return _with_artefacts(world, planted, chrom, world.control_background * seen)
 
 
 def sequence_tags(world: World, profile: np.ndarray, fragment: int, rng: np.random.Generator) -> Tags:
@@ -126,21 +136,13 @@ def measure_expression(
     return parts
 
 
-def _background(level: float, size: int, rng: np.random.Generator) -> np.ndarray:
-    """float32 (size,): a slowly changing level around `level`; 0 where the sequence is unknown."""
-    knots = rng.gamma(6, level / 6, size // 1_000 + 2)
-    profile = np.interp(np.arange(size), np.arange(len(knots)) * 1_000, knots).astype(np.float32)
-    profile[:TELOMERE] = profile[-TELOMERE:] = 0
-    return profile
-
-
 def _open_sites(planted: Planted, chrom: str):
-    """Rows with start, end, dnase, h3k27ac: the elements with signal, and 250 bp of each promoter."""
+    """Rows with start, end, dnase, h3k27ac: the elements with signal, and 380 bp of each promoter."""
     columns = ["start", "end", "dnase", "h3k27ac"]
     elements = planted.elements[(planted.elements.chrom == chrom) & (planted.elements.dnase > 0)]
     promoters = planted.genes[planted.genes.chrom == chrom].copy()
-    promoters["start"] = promoters.tss + np.where(promoters.strand == "+", -200, -50)
-    promoters["end"] = promoters.start + 250
+    promoters["start"] = promoters.tss + np.where(promoters.strand == "+", -230, -150)
+    promoters["end"] = promoters.start + 380
     return pd.concat([elements[columns], promoters[columns]]).itertuples()
 
 

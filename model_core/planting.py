@@ -65,7 +65,7 @@ def _lay_out(world: World, rng: np.random.Generator) -> tuple[pd.DataFrame, dict
     strength = genes["promoter_strength"] = rng.normal(size=len(genes))
     for signal in ("dnase", "h3k27ac"):
         height = 0.8 * strength + 0.6 * rng.normal(size=len(genes))
-        genes[signal] = np.minimum(world.peak_height * np.exp(world.peak_spread * height), world.highest_peak)
+        genes[signal] = world.promoter_height * np.exp(world.peak_spread * height)
     return genes, sizes
 
 

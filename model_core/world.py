@@ -47,11 +47,13 @@ class World:
     peak_height: float = 8.0  # median; heights are lognormal and never tell an effect
     peak_spread: float = 0.45  # sd of the logarithm
     highest_peak: float = 30.0
+    promoter_height: float = 16.0  # median; higher where the promoter is stronger
     weak_share: float = 0.25  # of the causal elements
     weak_factor: float = 0.12  # their height against the others'
     dnase_background: float = 0.25
     h3k27ac_background: float = 0.35
-    tags_per_unit: float = 4.0  # tags over a base where the track is 1
+    control_background: float = 1.0
+    tags_per_unit: float = 2.0  # tags over a base where the track is 1
     dnase_fragment: int = 80
     h3k27ac_fragment: int = 200
     artefact_height: float = 25.0  # of blacklisted regions, in signals and control alike
