@@ -43,12 +43,18 @@ def read_journal(path: Path) -> tuple[list[dict], int]:
 
 
 def append_journal(path: Path, record: dict) -> None:
-    """Append one line and wait until it is on the disk."""
+    """Append one line and wait until it is on the disk; where that fails, no part of it stays."""
     line = json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n"
-    with path.open("ab") as journal:
-        journal.write(line.encode())
-        journal.flush()
-        os.fsync(journal.fileno())
+    length = path.stat().st_size if path.exists() else 0
+    try:
+        with path.open("ab") as journal:
+            journal.write(line.encode())
+            journal.flush()
+            os.fsync(journal.fileno())
+    except BaseException:
+        if path.exists():
+            os.truncate(path, length)
+        raise
 
 
 def _record(line: bytes) -> dict:

@@ -199,6 +199,26 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
     assert sorted(x.name for x in run.path.iterdir()) == ["chrom.sizes", "config.json", "manifest.json", "study.json"]
 
 
+def test_a_line_that_failed_is_not_in_the_way_of_the_next(tmp_path, monkeypatch):
+    run = small_run(tmp_path / "run")
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    genes = [{**LOCATION, "gene_id": name, "tss": 10} for name in "ABC"]
+    with run.writing():
+        run.append(genes[0], np.ones(8), np.ones(8))
+        with monkeypatch.context() as broken:
+            broken.setattr("model_core.journal.os.fsync", full)
+            broken.setattr("model_core.masks.fsync", lambda _: None)  # the masks arrive, their line does not
+            with pytest.raises(OSError, match="No space"):
+                run.append(genes[1], np.ones(8), np.ones(8))
+        run.append(genes[2], np.full(8, 3), np.ones(8))
+    run = Run.open(run.path)
+    assert run.scored == {"A", "C"}
+    assert run.mask("C").alpha.tolist() == [3] * 8
+
+
 def test_what_killed_writers_left_is_cleared_away_and_nothing_else(tmp_path):
     run = make_run(tmp_path / "run", genes=1)
     kept = [run.path / name for name in (".77.fresh.bigWig", ".notes", "masks.zarr/alpha/c.0.0")]
