@@ -146,7 +146,7 @@ def score(
                 record |= {"observed": float(gene["label"]), "predicted": float(out.expression[i])}
                 run.append(record, out.alpha[i], out.beta[i])
                 job.advance(note=gene["symbol"])
-    assemble(run, study.peaks())
+    assemble(run, study.peaks_path())
     run.write_json("metrics.json", {**run.metrics, "prediction": run_metrics(run)})
     return run
 

@@ -201,7 +201,6 @@ def train(
 
 
 def _fit(trainer, lesson: Lesson, stream: DataLoader, validation: DataLoader, last: Path) -> None:
-    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module="lightning")  # its advice on workers and on its own deprecations
         try:
@@ -214,6 +213,7 @@ def _fit(trainer, lesson: Lesson, stream: DataLoader, validation: DataLoader, la
 
 
 def _trainer(run: Run, training: TrainConfig, device: torch.device, genes: int, book: Bookkeeping):
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)  # its banner and tips say nothing to our users
     every = max(1, round(genes / training.batch_size / training.validations_per_epoch))
     return lightning.Trainer(
         accelerator="gpu" if device.type == "cuda" else "cpu",

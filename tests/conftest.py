@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the command line does
 SHARED = Path(os.environ.get("SEQ2EXP_SHARED", Path(__file__).parents[1] / ".." / "shared")).resolve()
 
 

@@ -1,0 +1,47 @@
+# Each target does its own set-up: a virtual environment in .venv with everything the project needs.
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+DEMO ?= demo
+
+.PHONY: demo demo-run test lint setup chromium vendor clean
+
+# The main job, end to end: simulate a study, train, score, call peaks with MACS3, show the page.
+demo: setup vendor
+	$(BIN)/seq2exp-viz demo $(DEMO)
+
+# The same without serving the page at the end.
+demo-run: setup vendor
+	$(BIN)/seq2exp-viz demo $(DEMO) --no-serve
+
+test: setup vendor chromium lint
+	$(BIN)/python -m pytest
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+setup: $(VENV)/.installed
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; try: make PYTHON=python3.11")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[model,dev]'
+	touch $@
+
+# igv.js 3.8 by npm, checked against its hash; without npm the copy inside igv-notebook is served.
+vendor: setup
+	-$(BIN)/python -m seq2exp_viz.vendor
+
+# The browser of the page's tests: Debian's package where the rights are there, else a word on what to install.
+chromium:
+	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || \
+	  { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -q && apt-get install -y -q chromium; } || \
+	  echo "No Chromium found: the browser tests need it (Debian: apt-get install chromium)"
+	@command -v bedtools >/dev/null || \
+	  { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get install -y -q bedtools; } || \
+	  echo "No bedtools found: the tests that compare with it are skipped (Debian: apt-get install bedtools)"
+
+clean:
+	rm -rf $(VENV) $(DEMO) build dist assets/vendor

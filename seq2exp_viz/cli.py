@@ -1,0 +1,203 @@
+"""The command line: one thin function a command, in the order in which they are used."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from model_core.errors import InputError, complaint
+
+app = typer.Typer(
+    name="seq2exp-viz",
+    help="Seq2Exp in a genome browser: which bases a model holds responsible for a gene's expression.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+)
+
+StudyPath = Annotated[Path, typer.Argument(metavar="STUDY", help="study.toml, or the folder that holds it")]
+RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="run folder, as train leaves it")]
+Device = Annotated[str | None, typer.Option(help="cpu, cuda or cuda:1; default: a GPU if there is one")]
+
+
+def main() -> None:
+    """Run the program: a user's mistake is one message and exit code 2, never a traceback."""
+    # Threads that wait give way: on a busy machine, spinning ones slow each other down twofold.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    try:
+        app()
+    except InputError as error:
+        typer.secho(f"error: {error}", err=True, fg=typer.colors.RED)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        typer.echo("stopped; the same command goes on from here", err=True)
+        sys.exit(130)
+
+
+def needs_model() -> None:
+    """Raise InputError where the packages of the extra `model` are missing."""
+    from importlib.util import find_spec
+
+    missing = [name for name in ("torch", "lightning", "numba", "safetensors") if find_spec(name) is None]
+    if missing:
+        found = f"no {', '.join(missing)}"
+        raise InputError(complaint("this installation", found, "the extra `model`", "pip install 'seq2exp-viz[model]'"))
+
+
+def example(line: str) -> str:
+    """The last line of a command's help."""
+    return f"Example: [bold]seq2exp-viz {line}[/bold]"
+
+
+@app.command(epilog=example("init my-study"))
+def init(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="folder (made where missing) or path of a .toml")],
+):
+    """Write a commented study.toml to fill in."""
+    from model_core.study import write_template
+
+    path = write_template(folder)
+    typer.echo(f"wrote {path}; fill it in, then: seq2exp-viz check {path}")
+
+
+@app.command(epilog=example("check demo/study"))
+def check(study: StudyPath):
+    """Read everything a study names and report every problem at once; say whether the builds agree."""
+    from model_core.check import check_study
+
+    report = check_study(study)
+    typer.echo(report.text())
+    if not report.ok:
+        raise typer.Exit(2)
+
+
+@app.command(epilog=example("peaks demo/study"))
+def peaks(study: StudyPath):
+    """Call the study's peaks with MACS3 (or read its narrowPeak file) and say what they can and cannot tell."""
+    from model_core.peaks import peaks_of_study
+    from model_core.study import load_study
+
+    table, record = peaks_of_study(load_study(study))
+    typer.echo(f"{len(table):,} peaks  {record.get('command') or ''}".rstrip())
+    typer.echo(record["limits"])
+
+
+@app.command(epilog=example("train demo/study --variant soft --steps 100 --out my-run"))
+def train(
+    study: StudyPath,
+    out: Annotated[Path, typer.Option(help="run folder; an interrupted training of it goes on", show_default=False)],
+    variant: Annotated[Literal["soft", "hard"], typer.Option(help="the paper's soft or hard mask")] = "soft",
+    steps: Annotated[int | None, typer.Option(min=1, help="optimiser steps [paper: 50,000]")] = None,
+    batch_size: Annotated[int | None, typer.Option(min=1, help="genes a step [paper: 8]")] = None,
+    lr: Annotated[float | None, typer.Option(help="highest learning rate [paper: 5e-4]")] = None,
+    warmup: Annotated[int | None, typer.Option(min=0, help="steps of warm-up [paper: 5,000]")] = None,
+    window: Annotated[int | None, typer.Option(min=1, help="bp around the TSS [paper: 200,000]")] = None,
+    promoter: Annotated[int | None, typer.Option(min=1, help="central bp always kept [paper: 2,000]")] = None,
+    width: Annotated[int | None, typer.Option(min=1, help="width of the model [paper: 128]")] = None,
+    depth: Annotated[int | None, typer.Option(min=1, help="blocks of each stack [paper: 4]")] = None,
+    seed: Annotated[int | None, typer.Option(help="of weights, order and draws")] = None,
+    workers: Annotated[int | None, typer.Option(min=0, help="processes that read windows ahead")] = None,
+    device: Device = None,
+):
+    """Train a model on a study; settings not given are those of study.toml, then the paper's."""
+    needs_model()
+    from model_core.study import load_study
+    from model_core.train import train as train_model
+
+    opened = load_study(study)
+    model = {"variant": variant, "window": window, "promoter": promoter, "d_model": width, "n_layers": depth}
+    training = {"steps": steps, "batch_size": batch_size, "lr": lr, "warmup": warmup, "seed": seed, "workers": workers}
+    config = opened.config(**{k: v for k, v in model.items() if v is not None})
+    recipe = opened.train_config(**{k: v for k, v in training.items() if v is not None})
+    run = train_model(opened, config, recipe, out, device)
+    typer.echo(f"trained {run.path}; next: seq2exp-viz score {run.path}")
+
+
+@app.command(epilog=example("score demo/run --genes MOCK2,MOCK7"))
+def score(
+    run: RunPath,
+    genes: Annotated[str | None, typer.Option(metavar="A,B", help="symbols or ids, comma between")] = None,
+    at: Annotated[list[str] | None, typer.Option(metavar="CHROM:POS:STRAND", help="any place, counted from 1")] = None,
+    chrom: Annotated[str | None, typer.Option(help="all genes of a chromosome")] = None,
+    all_genes: Annotated[bool, typer.Option("--all", help="all genes of the study")] = False,
+    batch_size: Annotated[int, typer.Option(min=1, help="windows at once")] = 1,
+    workers: Annotated[int, typer.Option(min=0, help="processes that read windows ahead")] = 0,
+    device: Device = None,
+):
+    """Score genes into a run: masks, predictions, elements, tracks. Without a choice: the test genes."""
+    needs_model()
+    from model_core.intervals import parse_site
+    from model_core.run import Run
+    from model_core.score import choose_genes, study_of
+    from model_core.score import score as score_genes
+
+    opened = Run.open(run)
+    study = study_of(opened)
+    names = [name.strip() for name in (genes or "").split(",") if name.strip()]
+    sites = [parse_site(text) for text in at or []]
+    chosen = choose_genes(study.genes(), names, sites, chrom, all_genes)
+    score_genes(opened, study, chosen, device=device, batch_size=batch_size, workers=workers)
+    counts = opened.metrics["counts"]
+    typer.echo(f"{len(opened.scored):,} genes scored, {counts['elements']:,} elements in {opened.path}")
+    typer.echo(f"next: seq2exp-viz serve {opened.path}")
+
+
+@app.command(epilog=example("export demo/run bed --gene MOCK2 -o MOCK2.bed"))
+def export(
+    run: RunPath,
+    kind: Annotated[
+        Literal["bed", "bigwig", "narrowpeak"], typer.Argument(help="elements as BED9+ or narrowPeak; mask")
+    ],
+    gene: Annotated[str | None, typer.Option(help="symbol or id; default: all genes")] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="file to write")] = None,
+    resolution: Annotated[int | None, typer.Option(min=1, help="bp of a bin of the bigWig")] = None,
+    decimals: Annotated[int, typer.Option("--round", min=0, help="decimals of the bigWig")] = 3,
+    bgzip: Annotated[bool, typer.Option(help="compress BED or narrowPeak and index it with tabix")] = False,
+):
+    """Write elements or masks for other programs; the same run gives the same bytes."""
+    from model_core.run import Run
+    from seq2exp_viz.exports import export as write_export
+
+    path = write_export(Run.open(run), kind, gene, output, resolution=resolution, decimals=decimals, bgzip=bgzip)
+    typer.echo(f"wrote {path}")
+
+
+@app.command(epilog=example("serve demo/run"))
+def serve(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="run folders; the first is shown first")],
+    port: Annotated[int | None, typer.Option(min=0, max=65535, help="default: the first free from 8050")] = None,
+    host: Annotated[str, typer.Option(help="address; any but this machine's own asks for a token")] = "127.0.0.1",
+    open_browser: Annotated[bool, typer.Option("--open/--no-open", help="open a browser window")] = True,
+    url_prefix: Annotated[str | None, typer.Option(help="path below which a proxy shows the page")] = None,
+    token: Annotated[
+        str | None, typer.Option(envvar="SEQ2EXP_TOKEN", help="secret to ask for; default: made up")
+    ] = None,
+):
+    """Show runs in a page: masks, peaks and signals in igv.js."""
+    from seq2exp_viz.server import serve as serve_runs
+
+    serve_runs(runs, host, port, open_browser, url_prefix, token)
+
+
+@app.command(epilog=example("demo demo --no-serve"))
+def demo(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="where study and runs go")],
+    serve_page: Annotated[
+        bool, typer.Option("--serve/--no-serve", help="show the page while and after it runs")
+    ] = True,
+    seed: Annotated[int, typer.Option(help="of the simulation and the training")] = 0,
+    port: Annotated[int | None, typer.Option(min=0, max=65535, help="of the page")] = None,
+):
+    """Simulate a study with planted elements, train, score, call peaks with MACS3 and judge the mask."""
+    needs_model()
+    from seq2exp_viz.demo import run_demo
+
+    run_demo(folder, seed, serve_page, port)
+
+
+if __name__ == "__main__":
+    main()

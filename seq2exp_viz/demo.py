@@ -1,0 +1,100 @@
+"""The demo: a simulated study from reads to page, and how well the mask finds what was planted."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from model_core.check import check_study
+from model_core.evaluate import against_truth
+from model_core.peaks import peaks_of_study
+from model_core.run import Run
+from model_core.score import choose_genes, score
+from model_core.simulate import simulate_study
+from model_core.study import Study, load_study
+from model_core.train import train
+
+TRAINING = {"steps": 160, "warmup": 20, "lr": 2e-3, "lr_end": 1e-4, "validations_per_epoch": 1}
+
+
+def run_demo(folder: Path, seed: int = 0, serve_page: bool = True, port: int | None = None) -> Run:
+    """Everything at once, into `folder`: study/, run/ (soft) and control/ (a model that sees the promoter only).
+
+    Called again on the same folder it goes on where it was.
+    """
+    console = Console()
+    console.print("[bold]All data of this demo are simulated.[/bold] Nothing in it was measured.")
+    study_file = folder / "study" / "study.toml"
+    if not study_file.exists():
+        simulate_study(folder / "study", seed)
+    report = check_study(study_file)
+    print(report.text())
+    study = load_study(study_file)
+    called, record = peaks_of_study(study)
+    console.print(f"MACS3: {len(called):,} peaks. {record['limits']}", markup=False)
+    recipe = study.train_config(**TRAINING, seed=seed)
+    config = study.config(variant="soft")
+    genes = choose_genes(study.genes())
+    run = train(study, config, recipe, folder / "run")
+    with _page(run, serve_page, port) as page:
+        score(run, study, genes)
+        # The control is the same model on a window that is all promoter, so nothing else can be seen.
+        control = train(study, study.config(variant="soft", window=config.promoter), recipe, folder / "control")
+        score(control, study, genes)
+        run.write_json("metrics.json", {**run.metrics, "truth": against_truth(run, study)})
+        print_results(console, run, control, study)
+        if page is not None:
+            page.wait()
+    return run
+
+
+@contextmanager
+def _page(run: Run, serve_page: bool, port: int | None):
+    """The page in a process of its own (it never imports torch), stopped at the end."""
+    if not serve_page:
+        yield None
+        return
+    words = [sys.executable, "-m", "seq2exp_viz.cli", "serve", str(run.path)]
+    page = subprocess.Popen(words + (["--port", str(port)] if port is not None else []))
+    try:
+        yield page
+    finally:
+        page.terminate()
+        page.wait()
+
+
+def print_results(console: Console, run: Run, control: Run, study: Study) -> None:
+    """What the demo found, as tables: prediction, ranking of bases, sets of bases."""
+    console.print(f"\n[bold]Prediction on held-out chromosomes[/bold] ({study.name}, simulated)")
+    table = Table("model", "genes", "Pearson", "95 % interval", "MSE")
+    for name, one in {"soft": run, "promoter only": control}.items():
+        found = one.metrics["prediction"]["test"]
+        low, high = found["pearson_95"]
+        table.add_row(
+            name, str(found["genes"]), f"{found['pearson']:.3f}", f"{low:.3f} to {high:.3f}", f"{found['mse']:.3f}"
+        )
+    console.print(table)
+    truth = run.metrics["truth"]
+    console.print(
+        f"[bold]Does the mask rank planted causal bases?[/bold] {truth['genes']} genes, {truth['bases']:,} bases, "
+        f"{truth['causal_share']:.1%} of them causal (that is the AUPRC of a guess)"
+    )
+    table = Table("score", "AUPRC", "AUROC")
+    for row in truth["bases_table"]:
+        table.add_row(row["score"], f"{row['auprc']:.3f}", f"{row['auroc']:.3f}")
+    console.print(table)
+    console.print("[bold]The same share of bases kept by each[/bold]")
+    table = Table("set", "kept", "precision", "recall", "causal elements found", "weak ones found", "decoy bases kept")
+    for row in truth["sets_table"]:
+        values = [row[k] for k in ("kept", "precision", "recall", "elements_found", "weak_found", "decoys_kept")]
+        table.add_row(row["set"], *(f"{value:.1%}" for value in values))
+    console.print(table)
+    console.print(
+        f"Rank correlation of the mask with its signal prior: {truth['prior_correlation']:.4f}. A faithful soft mask "
+        "follows its signals: it shows where signal is, not which element matters."
+    )

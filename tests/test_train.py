@@ -1,0 +1,167 @@
+"""Training and scoring on a tiny simulated study: recipe, resuming, refusals."""
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from model_core.checkpoint import load_with_metadata, save_checkpoint
+from model_core.config import TrainConfig, recipe
+from model_core.dataset import EndlessBatches
+from model_core.errors import InputError
+from model_core.intervals import parse_site
+from model_core.metrics import prediction_metrics
+from model_core.model import Seq2Exp
+from model_core.run import Run
+from model_core.score import check_signals, choose_genes, score, study_of
+from model_core.simulate import simulate_study
+from model_core.study import load_study
+from model_core.train import learning_rate, optimiser, train
+from model_core.world import World
+
+SMALL = {"window": 1024, "promoter": 128, "d_model": 16, "n_layers": 1}
+SHORT = {"steps": 4, "warmup": 2, "batch_size": 4, "lr": 1e-3, "validations_per_epoch": 1000}
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    return load_study(
+        simulate_study(tmp_path_factory.mktemp("study"), seed=1, world=World(genes=(24, 24, 12), validation_genes=8))
+    )
+
+
+@pytest.fixture(scope="module")
+def trained(study, tmp_path_factory):
+    return train(
+        study, study.config(**SMALL), study.train_config(**SHORT), tmp_path_factory.mktemp("runs") / "run", "cpu"
+    )
+
+
+def weights(run):
+    return load_with_metadata(run.path / "checkpoint.safetensors", "cpu")[0].state_dict()
+
+
+def test_learning_rate_rises_to_its_peak_and_falls_to_its_end():
+    paper = TrainConfig()
+    assert learning_rate(0, paper) == pytest.approx(1e-5)
+    assert learning_rate(2_500, paper) == pytest.approx((1e-5 + 5e-4) / 2)
+    assert learning_rate(5_000, paper) == pytest.approx(5e-4)
+    assert learning_rate(27_500, paper) == pytest.approx((5e-4 + 1e-4) / 2)
+    assert learning_rate(50_000, paper) == pytest.approx(1e-4)
+
+
+def test_weight_decay_reaches_norms_and_positions_but_not_biases_decays_and_skips():
+    model = Seq2Exp(recipe("hard", **SMALL))
+    decayed, spared = optimiser(model, TrainConfig()).param_groups
+    assert decayed["weight_decay"] == 1e-6
+    assert spared["weight_decay"] == 0
+    names = {id(p): name for name, p in model.named_parameters()}
+    in_decay = {names[id(p)] for p in decayed["params"]}
+    assert "position_embedding" in in_decay
+    assert "generator.norm.weight" in in_decay
+    assert not any(name.endswith(("bias", "A_log", ".D")) for name in in_decay)
+    assert len(in_decay) + len(spared["params"]) == len(names)
+
+
+def test_every_gene_comes_once_a_pass_and_batch_n_does_not_depend_on_where_one_begins():
+    stream = iter(EndlessBatches(7, 3, seed=5))
+    rows = [next(stream) for _ in range(7)]
+    flat = [row for batch in rows for row in batch]
+    assert all(sorted(flat[7 * turn : 7 * turn + 7]) == list(range(7)) for turn in range(3))
+    assert next(iter(EndlessBatches(7, 3, seed=5, first=4))) == rows[4]
+    halves = [next(iter(EndlessBatches(7, 4, seed=5, rank=rank, world=2))) for rank in (0, 1)]
+    assert sorted(halves[0] + halves[1]) == sorted(next(iter(EndlessBatches(7, 4, seed=5))))
+
+
+def test_stopping_and_resuming_gives_the_weights_of_not_stopping(study, trained, tmp_path):
+    config, short = study.config(**SMALL), study.train_config(**SHORT)
+    half = dataclasses.replace(short, steps=2)
+    import model_core.train as training
+
+    # The schedule of the whole training from the start: only the stop is early.
+    schedule = training.learning_rate
+    training.learning_rate = lambda step, _: schedule(step, short)
+    try:
+        run = train(study, config, half, tmp_path / "run", "cpu")
+    finally:
+        training.learning_rate = schedule
+    run.write_json("config.json", {**run.config, "training": short.to_dict()})
+    train(study, config, short, run.path, "cpu")
+    last = [torch.load(r.path / "training/last.ckpt", weights_only=True)["state_dict"] for r in (run, trained)]
+    assert all(torch.equal(last[0][name], last[1][name]) for name in last[1])
+
+
+def test_a_run_with_other_settings_is_not_overwritten(study, trained):
+    with pytest.raises(InputError, match="other settings"):
+        train(study, study.config(**{**SMALL, "d_model": 8}), study.train_config(**SHORT), trained.path, "cpu")
+
+
+def test_scoring_leaves_masks_elements_tracks_and_predictions(study, trained):
+    genes = choose_genes(study.genes())
+    assert set(genes["split"]) == {"test"}
+    run = score(Run.open(trained.path), study_of(trained), genes.head(3), device="cpu", batch_size=2)
+    assert len(run.genes) == 3
+    gene = run.genes.iloc[0]
+    mask = run.mask(gene["gene_id"])
+    assert mask.alpha.shape == (1024,)
+    assert np.isfinite(run.genes["predicted"]).all()
+    assert run.merged_track.exists()
+    assert run.metrics["prediction"]["test"]["genes"] == 3
+    before = run.genes.set_index("gene_id")["predicted"]
+    again = score(Run.open(run.path), study, genes.head(5), device="cpu").genes.set_index("gene_id")["predicted"]
+    assert len(again) == 5  # only the two new ones were computed; one gene at a time or two, the numbers are the same
+    assert again[before.index].tolist() == before.tolist()
+
+
+def test_any_place_can_be_scored(study, trained):
+    site = parse_site("chr1:50,001:-")
+    run = score(Run.open(trained.path), study, choose_genes(study.genes(), sites=[site]), device="cpu")
+    gene = run.gene("chr1:50001:-")
+    assert gene["tss"] == 50_000
+    assert math.isnan(gene["observed"])
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"), [({"names": ["NOSUCH"]}, "no gene 'NOSUCH'"), ({"chrom": "7"}, "no gene on '7'")]
+)
+def test_unknown_genes_and_chromosomes_are_named(study, asked, message):
+    with pytest.raises(InputError, match=message):
+        choose_genes(study.genes(), **asked)
+
+
+def test_signals_in_another_order_are_refused(study, trained):
+    model, metadata = load_with_metadata(trained.path / "checkpoint.safetensors", "cpu")
+    check_signals(study, model, metadata)
+    swapped = study.model_copy(update={"signal_specs": study.signal_specs[::-1]})
+    with pytest.raises(InputError, match="in its order"):
+        check_signals(swapped, model, metadata)
+
+
+def test_checkpoint_of_another_shape_is_refused(trained, tmp_path):
+    model, metadata = load_with_metadata(trained.path / "checkpoint.safetensors", "cpu")
+    model.config = dataclasses.replace(model.config, d_model=32)
+    save_checkpoint(tmp_path / "wrong.safetensors", model, metadata)
+    with pytest.raises(InputError, match="of shape"):
+        load_with_metadata(tmp_path / "wrong.safetensors", "cpu")
+
+
+@pytest.mark.parametrize("content", [b"", b"not a checkpoint", b"\x00" * 100])
+@pytest.mark.parametrize("suffix", [".safetensors", ".ckpt"])
+def test_damaged_checkpoints_are_one_message(tmp_path, content, suffix):
+    path = tmp_path / f"broken{suffix}"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="broken"):
+        load_with_metadata(path, "cpu")
+
+
+def test_metrics_worked_by_hand():
+    found = prediction_metrics(np.array([0.0, 1, 2, 3, np.nan]), np.array([0.0, 2, 1, 3, 7]))
+    assert found["genes"] == 4
+    assert found["mse"] == pytest.approx(0.5)
+    assert found["mae"] == pytest.approx(0.5)
+    assert found["pearson"] == pytest.approx(0.8)
+    assert found["pearson_95"] == pytest.approx(
+        [np.tanh(np.arctanh(0.8) - 1.959964), np.tanh(np.arctanh(0.8) + 1.959964)]
+    )
