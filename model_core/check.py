@@ -22,7 +22,7 @@ from model_core.genome import Genome
 from model_core.intervals import listed
 from model_core.study import Study, parse_study
 from model_core.study_problems import noting
-from model_core.track_checks import LEVELS, check_intervals, describe_sequence, describe_signal
+from model_core.track_checks import LEVELS, UNREAD, check_intervals, describe_sequence, describe_signal
 
 LOOKED_AT = 100  # windows whose sequence and signals are read
 PLACES = 2_000  # start sites, and places elsewhere, at which signals are compared
@@ -119,10 +119,10 @@ def _check_files(study: Study, report: Report) -> None:
         _check_genes(study, genes, report)
         if gtf is not None and study.gene_settings.table is not None:
             verdicts.append(builds.judge_start_sites(genes, gtf))
-    _check_tracks(study, genes, verdicts, report)
+    readable = _check_tracks(study, genes, verdicts, report)
     _check_interval_files(study, report)
     _tell_verdicts(study, verdicts, report)
-    if genes is not None and gtf is not None:
+    if genes is not None and gtf is not None and {signal.name for signal in study.activity_signals()} <= readable:
         with noting(report.problems):
             _check_features(study, report)
 
@@ -154,9 +154,7 @@ def _check_genes(study: Study, genes: pd.DataFrame, report: Report) -> None:
     rows += chroms[:SHOWN] + ([(f"... {len(chroms) - SHOWN} more", "", "", "")] if len(chroms) > SHOWN else [])
     report.tables.append(Table("Genes", ("", "genes", "with label", "median label"), rows))
     if len(padded):
-        found = (
-            f"{len(padded)} windows of {study.window:,} bp that reach beyond their chromosome ({_some(padded.symbol)})"
-        )
+        found = f"{len(padded)} windows of {study.window:,} bp that reach off their chromosome ({_some(padded.symbol)})"
         report.warnings.append(complaint("genes", found, "whole windows", "what is missing is padded with N and 0"))
     if study.gene_settings.label is not None:
         _check_splits(study, genes[labelled], report)
@@ -209,7 +207,8 @@ def _check_features(study: Study, report: Report) -> None:
         report.warnings.append(complaint("gene features", found, expected, do))
 
 
-def _check_tracks(study: Study, genes: pd.DataFrame | None, verdicts: list[Verdict], report: Report) -> None:
+def _check_tracks(study: Study, genes: pd.DataFrame | None, verdicts: list[Verdict], report: Report) -> set[str]:
+    """Looks at sequence and signals, adds to the verdicts, and gives the names of the signals that can be read."""
     genome, looked_at, windows = study.genome(), None, []
     if genes is not None and len(genes):
         looked_at = builds.spread_out(genes.sort_values(["chrom", "tss"]), LOOKED_AT)
@@ -218,9 +217,13 @@ def _check_tracks(study: Study, genes: pd.DataFrame | None, verdicts: list[Verdi
             rows = describe_sequence(genome, looked_at, windows, report.warnings)
             report.tables.append(Table("Sequence", ("", ""), rows))
         elsewhere = builds.random_places(genes, genome, PLACES)
-    rows = []
+    rows, readable = [], set()
     for spec, signal in zip(study.signal_specs, study.signals(), strict=True):
-        rows.append(describe_signal(signal, windows, report.problems, report.warnings))
+        row = describe_signal(signal, windows, report.problems, report.warnings)
+        rows.append(row)
+        if windows and row[2] == UNREAD:
+            continue  # one message for a file is enough
+        readable.add(signal.name)
         if windows and not spec.is_contact:
             with noting(report.problems):
                 starts = builds.spread_out(genes, PLACES)
@@ -232,6 +235,7 @@ def _check_tracks(study: Study, genes: pd.DataFrame | None, verdicts: list[Verdi
     if not np.isclose(weights, 1, atol=0.01):
         found = f"weights w of the signals' priors that add up to {weights:g}"
         report.warnings.append(complaint("signals", found, "1, as in the paper", "scale them"))
+    return readable
 
 
 def _check_interval_files(study: Study, report: Report) -> None:

@@ -195,8 +195,9 @@ def signal_problems(spec: SignalSpec, sizes: Mapping[str, int] | None, chroms: I
     problems: list[str] = []
     with noting(problems):
         found = open_signal(spec, CACHE).sizes
+        asked = [chrom for chrom in chroms if sizes is None or chrom in sizes]
+        match_chromosomes(found, asked, spec.path)
         require_shared(found, sizes, spec.path)
-        match_chromosomes(found, [chrom for chrom in chroms if sizes is None or chrom in sizes], spec.path)
         other = [chrom for chrom in found if sizes and sizes.get(chrom, found[chrom]) != found[chrom]]
         if other:
             chrom = other[0]

@@ -12,7 +12,7 @@ from model_core.bed import read_bed, read_narrowpeak
 from model_core.errors import complaint
 from model_core.gene_table import lengths_of
 from model_core.genome import Genome
-from model_core.intervals import is_sorted, listed, merge
+from model_core.intervals import is_sorted, listed, match_chromosomes, merge
 from model_core.signals import BigWigSignal, Signal, header_summary
 from model_core.study_problems import noting
 from model_core.windows import Window
@@ -20,6 +20,7 @@ from model_core.windows import Window
 LEVELS = (0.5, 0.9, 0.99, 0.999)  # of the quantiles that are shown, and that a checkpoint keeps
 EVERY = 50  # bp between the bases that they are taken from
 FOLD = 3.0  # between two quantiles, from which signals count as of different units
+UNREAD = "-"
 MUCH_UNKNOWN = 0.1  # share of N from which windows are warned of
 
 
@@ -66,17 +67,18 @@ def describe_signal(
         problems: is added to: unreadable, infinite or negative values, nothing at all.
         warnings: is added to: NaN.
     """
-    values = np.zeros(0, np.float32)
+    values, chromosomes = np.zeros(0, np.float32), []
     with noting(problems):
-        _check_values(signal, problems, warnings)
-        parts = [signal.read(window)[::EVERY] for window in windows]
-        values = np.concatenate(parts) if parts else values
-    chromosomes = []
-    with noting([]):
         chromosomes = list(signal.sizes)
+        asked = sorted({window.chrom for window in windows})
+        # With none in common loading has complained already.
+        if set(asked) & set(chromosomes):
+            match_chromosomes(chromosomes, asked, signal.path)
+            _check_values(signal, problems, warnings)
+            values = np.concatenate([signal.read(window)[::EVERY] for window in windows])
     names = ", ".join(chromosomes[:3]) + (f", ... ({len(chromosomes)})" if len(chromosomes) > 3 else "")
     if not len(values):
-        return (signal.name, names, *["-"] * (len(LEVELS) + 2))
+        return (signal.name, names, *[UNREAD] * (len(LEVELS) + 2))
     numbers = (*np.quantile(values.astype(float), LEVELS), values.max())
     return (signal.name, names, f"{(values > 0).mean():.1%}", *(f"{number:.3g}" for number in numbers))
 
@@ -93,7 +95,7 @@ def _check_values(signal: Signal, problems: list[str], warnings: list[str]) -> N
         do = "use counts or fold changes in place of log ratios"
         expected = "0 or more: the prior's alpha grows with the signal"
         problems.append(complaint(signal.path, f"values down to {summary.minimum:.4g}", expected, do))
-    if not summary.maximum > 0 and not summary.minimum < 0:
+    if summary.total == 0 and not summary.minimum < 0:  # (pyBigWig writes 2e-308 as the largest value of all zeros)
         problems.append(complaint(signal.path, "no value above 0", "a measured signal", "check how it was made"))
 
 
