@@ -104,6 +104,7 @@
       search: false,
       queryParametersSupported: false,
       showNavigation: false,
+      showChromosomeWidget: false,
       showIdeogram: false,
       showSampleNames: false,
       minimumBases: 40,

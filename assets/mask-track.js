@@ -55,6 +55,7 @@
 
       async getFeatures(chr, start, end, bpPerPixel) {
         const region = this.region;
+        if (this.config.data) return chr === region.chrom ? asFeatures(chr, this.config.data) : []; // brought along, as in a notebook
         if (!this.url || !region || chr !== region.chrom || end <= region.start || start >= region.end) return [];
         const from = Math.max(Math.floor(start), region.start);
         const to = Math.min(Math.ceil(end), region.end);
@@ -64,17 +65,7 @@
           credentials: "same-origin",
         });
         if (!answer.ok) throw new Error((await answer.text()).slice(0, 300));
-        const got = await answer.json();
-        return got.mean.map((mean, i) => ({
-          chr,
-          start: got.start + i * got.bin,
-          end: Math.min(got.start + (i + 1) * got.bin, got.end),
-          value: mean,
-          mean,
-          low: got.low ? got.low[i] : null, // vectors without a spread (contact, prior) have no band
-          high: got.high ? got.high[i] : null,
-          forced: got.forced ? got.forced[i] : -1,
-        }));
+        return asFeatures(chr, await answer.json());
       }
 
       doAutoscale(features) {
@@ -221,6 +212,20 @@
     return MaskTrack;
   }
 
+  /* Lists as the server sends them -> one feature a bin. Vectors without a spread (contact, prior) have no band. */
+  function asFeatures(chr, got) {
+    return got.mean.map((mean, i) => ({
+      chr,
+      start: got.start + i * got.bin,
+      end: Math.min(got.start + (i + 1) * got.bin, got.end),
+      value: mean,
+      mean,
+      low: got.low ? got.low[i] : null,
+      high: got.high ? got.high[i] : null,
+      forced: got.forced ? got.forced[i] : -1,
+    }));
+  }
+
   const faint = (colour) => colour.replace("rgb(", "rgba(").replace(")", ", 0.25)");
 
   /* Neighbouring features with the same key, one after the other. */
@@ -229,7 +234,7 @@
     for (const f of features || []) {
       const key = keyOf(f);
       const last = pieces[pieces.length - 1];
-      if (last && last.key === key && last.end === f.start) {
+      if (last && last.key === key && Math.abs(last.end - f.start) < 1e-6 * f.start + 1e-6) {
         last.features.push(f);
         last.end = f.end;
       } else {

@@ -15,9 +15,10 @@ from model_core.assemble import provenance
 from model_core.elements import PROMOTER_CLASS
 from model_core.errors import InputError
 from seq2exp_viz import browser_files, downloads, igv, summaries
-from seq2exp_viz.ranges import send_bytes
+from seq2exp_viz.ranges import RangeError, byte_range, send_bytes
 from seq2exp_viz.search import chromosome, find
-from seq2exp_viz.shelf import OpenRun, Shelf
+from seq2exp_viz.shelf import Shelf
+from seq2exp_viz.view import OpenRun
 
 MOST_FEATURES = 5_000
 MIMETYPES = {".bed": "text/plain", ".tsv": "text/tab-separated-values", ".json": "application/json"}
@@ -72,6 +73,8 @@ def api(shelf: Shelf, base: str, prefer: str = "vendored") -> Blueprint:
                     return answer(view, **names)
                 except RequestError as problem:
                     return as_json({"message": str(problem)}, 400)
+                except RangeError as problem:
+                    return as_json({"message": f"No such range: {problem}"}, 416)
                 except (InputError, FileNotFoundError) as problem:
                     return as_json({"message": str(problem)}, 404)
 
@@ -82,6 +85,11 @@ def api(shelf: Shelf, base: str, prefer: str = "vendored") -> Blueprint:
     @routes.route("/api/runs")
     def runs() -> Response:
         return as_json([{"key": view.key, "name": view.run.name, **view.manifest["progress"]} for view in shelf])
+
+    @routes.route("/api/<path:rest>")
+    @routes.route("/data/<path:rest>")
+    def nowhere(rest: str) -> Response:  # without it Dash would answer with the page
+        return as_json({"message": f"There is nothing at {rest[:80]!r}."}, 404)
 
     @routes.route("/igv.js")
     def igv_library() -> Response:
@@ -204,8 +212,6 @@ def add_blank_genome(route: Callable) -> None:
 
     @route("/api/<run>/blank.fa")
     def bases(view: OpenRun) -> Response:
-        from seq2exp_viz.ranges import byte_range
-
         longest = max(view.run.chrom_sizes.values(), default=0)
         start, stop = byte_range(request.headers.get("Range"), longest) or (0, 0)
         stop = min(stop, start + 4_000_000)

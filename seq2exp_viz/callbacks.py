@@ -5,8 +5,9 @@ from __future__ import annotations
 from dash import ClientsideFunction, Dash, Input, Output, State, no_update
 
 from model_core.errors import InputError
-from seq2exp_viz import api, layout
-from seq2exp_viz.shelf import OpenRun, Shelf
+from seq2exp_viz import api, panel
+from seq2exp_viz.shelf import Shelf
+from seq2exp_viz.view import OpenRun
 
 GRID_COLUMNS = ["symbol", "observed", "predicted", "kept_percent", "elements", "elements_without_peak", "gene_id"]
 
@@ -104,11 +105,11 @@ def _server(app: Dash, shelf: Shelf, base: str) -> None:
             rows(view),
             {"run": view.key, "gene": gene},
             threshold,
-            layout.facts(view),
-            layout.legend(view),
-            layout.caveat(view),
-            layout.run_files(view, base),
-            layout.progress(view),
+            panel.facts(view),
+            panel.legend(view),
+            panel.caveat(view),
+            panel.run_files(view, base),
+            panel.progress(view),
             revision(view),
         )
 
@@ -132,7 +133,7 @@ def _server(app: Dash, shelf: Shelf, base: str) -> None:
             return no_update, no_update, no_update, now
         waiting = shown is not None and shown.get("gene") is None
         gene = {"run": view.key, "gene": first_gene(view, None)} if waiting and len(view.genes) else no_update
-        return rows(view), layout.progress(view), gene, now
+        return rows(view), panel.progress(view), gene, now
 
     @app.callback(
         Output("gene-head", "children"),
@@ -145,7 +146,7 @@ def _server(app: Dash, shelf: Shelf, base: str) -> None:
             return []
         if gene is None:
             return ["No gene has been scored yet. This page fills by itself as results come in."]
-        return layout.gene_head(view, gene)
+        return panel.gene_head(view, gene)
 
     @app.callback(
         Output("element-list", "children"),
@@ -166,8 +167,8 @@ def _server(app: Dash, shelf: Shelf, base: str) -> None:
             view, base, "genes", gene, "elements.bed", **({} if threshold is None else {"threshold": threshold})
         )
         return (
-            layout.element_list(answer),
-            layout.cut_line(answer),
+            panel.element_list(answer),
+            panel.cut_line(answer),
             bed,
             api_url(view, base, "genes", gene, "mask.bigWig"),
         )

@@ -12,6 +12,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -214,18 +215,16 @@ class GeneModels:
     def start(self) -> None:
         """Begin to parse in the background where the cache is missing."""
         with self._lock:
-            if self._process is None and not self.cache.exists():
+            if self._process is None and self.problem is None and not self.cache.exists():
                 command = [sys.executable, "-m", "seq2exp_viz.gene_models", str(self.path), str(self.cache)]
                 self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
 
     def wait(self, seconds: float) -> bool:
         """Wait until the models are there; whether they are."""
         self.start()
-        if self._process is not None and self._process.poll() is None:
-            try:
-                self._process.wait(seconds)
-            except subprocess.TimeoutExpired:
-                return False
+        end = time.monotonic() + seconds
+        while self._parsing() and time.monotonic() < end:
+            time.sleep(0.02)
         return self.table("gene") is not None
 
     def table(self, level: str) -> ModelTable | None:
@@ -233,26 +232,35 @@ class GeneModels:
         if level in self._tables:
             return self._tables[level]
         self.start()
+        if self._parsing() or not self.cache.exists():
+            return None
         with self._lock:
-            process = self._process
-            if process is not None and process.poll() is None:
-                return None
-            if process is not None and process.returncode and self.problem is None:
-                self.problem = (process.stderr.read().strip().splitlines() or ["parsing failed"])[-1]
-            if not self.cache.exists():
-                return None
             if level not in self._tables:
                 with np.load(self.cache, allow_pickle=False) as stored:
                     fields = ModelTable.__dataclass_fields__
                     self._tables[level] = ModelTable(**{field: stored[f"{level}.{field}"] for field in fields})
         return self._tables[level]
 
+    def _parsing(self) -> bool:
+        """Whether the parser is still at work; what it complained of is kept once it has ended."""
+        with self._lock:
+            if self._process is None:
+                return False
+            if self._process.poll() is None:
+                return True
+            _, complaint = self._process.communicate()
+            if self._process.returncode:
+                self.problem = (complaint.strip().splitlines() or ["the annotation could not be read"])[-1]
+            self._process = None
+            return False
+
     def close(self) -> None:
         """Stop parsing, if it is still going on."""
-        if self._process is not None:
-            if self._process.poll() is None:
+        with self._lock:
+            if self._process is not None:
                 self._process.terminate()
-            self._process.communicate()
+                self._process.communicate()
+                self._process = None
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from urllib.parse import quote, urlencode
 
 from model_core.elements import CLASS_COLOURS
 from seq2exp_viz.ranges import version_of
-from seq2exp_viz.shelf import OpenRun, SignalTrack
+from seq2exp_viz.view import OpenRun, SignalTrack
 
 SIGNAL_COLOURS = ("rgb(42, 122, 100)", "rgb(95, 95, 130)", "rgb(140, 105, 60)", "rgb(120, 90, 120)")
 PEAK_COLOUR = "rgb(70, 78, 90)"
@@ -80,14 +80,22 @@ def _features(url: str, **config: object) -> dict:
     """A track of intervals that the server answers view by view; the place is filled in by igv.js."""
     joined = url + ("&" if "?" in url else "?") + "chrom=$CHR&start=$START&end=$END"
     source = {"url": joined, "method": "GET", "contentType": "application/json"}
-    return {"type": "annotation", "sourceType": "custom", "source": source, "visibilityWindow": -1, **config}
+    # Without expandQuery=False igv.js asks for whole chromosomes, however narrow the view.
+    fixed = {
+        "type": "annotation",
+        "sourceType": "custom",
+        "source": source,
+        "visibilityWindow": -1,
+        "expandQuery": False,
+    }
+    return {**fixed, **config}
 
 
 def _annotation(view: OpenRun, base: str) -> list[dict]:
     if view.models is None:
         return []
     look = {"displayMode": "EXPANDED", "color": GENE_COLOUR, "autoHeight": False}
-    genes = _features(api_url(view, base, "models", "gene"), height=62, **look)
+    genes = _features(api_url(view, base, "models", "gene"), height=72, **look)
     transcripts = _features(api_url(view, base, "models", "transcript"), height=120, **look)
     return [
         _row("genes", "Genes", "Genes", **genes),

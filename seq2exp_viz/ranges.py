@@ -77,7 +77,9 @@ def send_bytes(path: Path, request: Request, mimetype: str = "application/octet-
         if wanted:
             headers["Content-Range"] = f"bytes {start}-{stop - 1}/{size}"
         headers["Content-Length"] = str(stop - start)
-        body = b"" if request.method == "HEAD" else _body(handle, start, stop)
+        if request.method == "HEAD":  # an iterator, because the length of bytes would replace the stated one
+            return Response(iter(()), 206 if wanted else 200, headers, mimetype=mimetype)
+        body = _body(handle, start, stop)
         if isinstance(body, bytes):
             return Response(body, 206 if wanted else 200, headers, mimetype=mimetype)
         handle, streamed = -1, Response(body, 206 if wanted else 200, headers, mimetype=mimetype)

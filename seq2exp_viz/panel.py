@@ -1,0 +1,183 @@
+"""What callbacks fill into the page: facts about a run, the gene's panel, the list of its elements."""
+
+from __future__ import annotations
+
+import dash_mantine_components as dmc
+from dash import html
+
+from seq2exp_viz import figures, igv
+from seq2exp_viz.view import OpenRun
+
+PRIOR_LINE = {
+    "soft": "The released soft mask follows its signal prior: it shows where the signals are high. "
+    "Do not read it as a discovery.",
+    "hard": "The released hard mask gets no gradient from the prediction: it shows its prior, not a discovery.",
+}
+
+
+def facts(view: OpenRun) -> list:
+    """Badges that say what the run is; simulated data are called so."""
+    manifest = view.manifest
+    window = manifest["window"]
+    length = f"{window / 1000:.3g} kb" if window >= 1000 else f"{window} bp"
+    badges = [
+        dmc.Badge(
+            f"{manifest['variant']} model, {length} window",
+            variant="default",
+            color="gray",
+            size="md",
+            radius="sm",
+            tt="none",
+            fw=500,
+        )
+    ]
+    if manifest["simulated"]:
+        badges.append(
+            dmc.Badge(
+                "All data simulated",
+                color="orange",
+                variant="filled",
+                autoContrast=True,
+                size="md",
+                radius="sm",
+                tt="none",
+                fw=600,
+            )
+        )
+    return badges
+
+
+def run_files(view: OpenRun, base: str) -> list:
+    """Links to the run's own files."""
+    words = {
+        "elements.bed": "All elements (BED)",
+        "mask.bigWig": "All masks, merged (bigWig)",
+        "genes.tsv": "Gene table (TSV)",
+        "manifest.json": "Manifest (JSON)",
+    }
+    return [
+        html.A(text, href=f"{base}data/{view.key}/{file}?download=1")
+        for file, text in words.items()
+        if file in view.files
+    ]
+
+
+def caveat(view: OpenRun) -> list:
+    """What must be said under this run's masks, and what could not be shown."""
+    line = PRIOR_LINE.get(view.manifest["variant"], "")
+    return [line, *(html.Span(f" {note}", className="note") for note in view.notes)]
+
+
+def legend(view: OpenRun) -> list:
+    """What each mark in the browser means."""
+    kinds = ["promoter", "with_peak", "without_peak"] if view.run.peaks is not None else ["promoter", "no_peak_file"]
+    peaks = igv.peak_name(view)
+    words = {
+        "promoter": "promoter, always kept",
+        "with_peak": f"element with {peaks} peak",
+        "without_peak": f"element without {peaks} peak",
+        "no_peak_file": "element (no peaks in this study)",
+    }
+    marks = [_mark("line", "mean of z"), _mark("band", "95 % range of z"), _mark("dashes", "threshold")]
+    return [
+        *marks,
+        *(_mark("block", words[kind], igv.colour_of(kind)) for kind in kinds),
+        _mark("arc", "element to start site"),
+    ]
+
+
+def _mark(kind: str, text: str, colour: str | None = None) -> html.Span:
+    style = {"background": colour} if colour else {}
+    return html.Span(className="mark", children=[html.Span(className=f"swatch {kind}", style=style), text])
+
+
+def progress(view: OpenRun) -> list:
+    """How many genes are scored, and a bar while more are to come."""
+    scored, asked = len(view.genes), view.manifest["progress"].get("asked")
+    if asked and scored < asked:
+        bar = dmc.Progress(value=100 * scored / asked, size="xs", w="100%", **{"aria-label": "Scored genes"})
+        return [html.Span(f"{scored:,} of {asked:,} genes scored"), bar]
+    return [html.Span(f"{scored:,} genes")]
+
+
+def gene_head(view: OpenRun, gene_id: str) -> list:
+    """Name, place, observed and predicted of a gene, and where it lies among all genes."""
+    gene = view.gene(gene_id)
+    label = label_words(view)
+    split = gene["split"] if isinstance(gene["split"], str) else None
+    place = f"{gene['chrom']}:{int(gene['tss']) + 1:,} ({gene['strand']})"
+    parts = [
+        html.H2(str(gene["symbol"])),
+        html.Div([str(gene["gene_id"])] if gene["gene_id"] != gene["symbol"] else [], className="quiet"),
+        html.Div(place, className="quiet", title="Transcription start site"),
+        html.Div(f"{split} gene" if split else "", className="quiet"),
+        html.Div(
+            className="numbers",
+            children=[_number("Observed", gene["observed"]), _number("Predicted", gene["predicted"])],
+        ),
+        html.Div(label, className="quiet unit"),
+    ]
+    svg = figures.observed_against_predicted(view.genes, gene_id)
+    if svg is not None:
+        correlation = figures.pearson(view.genes)
+        note = f"Pearson {correlation[0]:.2f} over {correlation[1]:,} test genes" if correlation else ""
+        alt = "Observed against predicted expression of all scored genes, this gene ringed"
+        parts.append(html.Img(src=figures.data_address(svg), alt=alt, className="scatter"))
+        parts.append(html.Div(note, className="quiet"))
+    return parts
+
+
+def label_words(view: OpenRun) -> str:
+    """The unit of observed and predicted, as the study states it."""
+    settings = view.study.gene_settings if view.study is not None else None
+    if settings is None or settings.label is None:
+        return ""
+    words = {"log10p1": "log10({} + 1)", "log1p": "ln({} + 1)", "sqrt": "square root of {}", "none": "{}"}
+    return words.get(settings.label_transform, "{}").format(settings.label)
+
+
+def _number(name: str, value: float) -> html.Div:
+    known = value is not None and value == value
+    shown = f"{value:.2f}" if known else "none"
+    return html.Div(
+        className="number", children=[html.Span(name, className="quiet"), html.Span(shown, className="value")]
+    )
+
+
+def element_list(answer: dict) -> list:
+    """One button an element, by name, that goes to its place."""
+    rows = [item for item in answer["elements"] if item["class"] != "promoter"]
+    rows.sort(key=lambda item: int(item["name"][1:]) if item["name"][1:].isdigit() else 0)
+    head = html.Div(
+        className="element head-row",
+        children=[html.Span(""), html.Span("Element"), html.Span("From start"), html.Span("Mask")],
+    )
+    buttons = [
+        html.Button(
+            className="element",
+            title=item["words"] + (f": {item['peak']}" if item["peak"] not in (".", "") else ""),
+            **{"data-locus": f"{item['chr']}:{item['start']}-{item['end']}"},
+            children=[
+                html.Span(className="swatch block", style={"background": item["color"]}),
+                html.Span(item["name"]),
+                html.Span(distance_words(item["distance"])),
+                html.Span(f"{item['mean']:.2f}"),
+            ],
+        )
+        for item in rows
+    ]
+    return [head, *buttons] if rows else [html.Div("No element at this threshold.", className="quiet")]
+
+
+def distance_words(distance: int) -> str:
+    """Signed distance to the start site in kb or bp; minus is upstream."""
+    sign = "−" if distance < 0 else "+"
+    size = abs(distance)
+    return f"{sign}{size / 1000:.1f} kb" if size >= 1000 else f"{sign}{size} bp"
+
+
+def cut_line(answer: dict) -> str:
+    """How many elements the threshold leaves, and their share of the window."""
+    count = answer["count"]
+    share = f", {answer['covered_percent']:.1f} % of the window" if answer["covered_percent"] is not None else ""
+    return f"{count} {'element' if count == 1 else 'elements'}{share}"

@@ -1,0 +1,290 @@
+"""One run as a server shows it: its study opened, its files given ids, its slow answers remembered.
+
+A request never brings a path. It brings the key of a run and the id of a file or gene, and both are looked up here.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from model_core.bed import read_bed
+from model_core.config import Seq2ExpConfig
+from model_core.errors import InputError
+from model_core.masks import GeneMask
+from model_core.run import Run
+from model_core.study_schema import CACHE
+from model_core.windows import Window
+from seq2exp_viz.gene_models import GeneModels, cache_folder
+from seq2exp_viz.prior import prior_mean
+
+RULE_SAMPLE = 40  # genes over which a threshold is chosen while a run is still being scored
+REMEMBERED = 24  # masks and cuts kept in memory; about 2 MB each at 200 kb
+
+
+class Memory:
+    """The last few answers of a function, by key; safe to use from several threads."""
+
+    def __init__(self, size: int = REMEMBERED):
+        self.size, self._items, self._lock = size, OrderedDict(), threading.Lock()
+
+    def get(self, key: tuple, make: Callable[[], Any]) -> Any:
+        """The remembered answer, or a new one from `make` (its exceptions are not remembered)."""
+        with self._lock:
+            if key in self._items:
+                self._items.move_to_end(key)
+                return self._items[key]
+        value = make()
+        with self._lock:
+            self._items[key] = value
+            while len(self._items) > self.size:
+                self._items.popitem(last=False)
+        return value
+
+
+@dataclass(frozen=True)
+class SignalTrack:
+    """A raw signal of the study: `file` is the id of its bigWig, or None for contact read from a Hi-C file."""
+
+    name: str
+    id: str
+    file: str | None
+    transform: str
+
+
+class OpenRun:
+    """One run on the shelf.
+
+    Args:
+        key: its name in URLs: letters, digits, dot, dash and underscore, unique on the shelf.
+        run: the opened run folder.
+        cache: folder for derived files.
+    """
+
+    def __init__(self, key: str, run: Run, cache: Path | None = None):
+        self.key, self.run = key, run
+        self.cache = cache or cache_folder()
+        self.notes: list[str] = []  # what of the study could not be opened here, in words for the page
+        self._masks, self._cuts, self._vectors = Memory(), Memory(), Memory()
+        self._lock, self._reading = threading.Lock(), threading.Lock()
+
+    # ------------------------------------------------------------------------------------------ what the run is
+
+    @property
+    def manifest(self) -> dict:
+        """The manifest as it now stands on disk (a run may still be growing)."""
+        return self._current().manifest
+
+    def _current(self) -> Run:
+        path = self.run.path / "manifest.json"
+        stamp = path.stat().st_mtime_ns
+        with self._lock:
+            if stamp != getattr(self, "_stamp", None):
+                if getattr(self, "_stamp", None) is not None:
+                    self.run = Run.open(self.run.path)
+                self._stamp = stamp
+            return self.run
+
+    @property
+    def revision(self) -> str:
+        """Changes when a gene is added or the tables are rewritten; cheap."""
+        marks = []
+        for name in ("scores.jsonl", "genes.tsv", "manifest.json"):
+            try:
+                found = (self.run.path / name).stat()
+                marks.append(f"{found.st_mtime_ns:x}.{found.st_size:x}")
+            except OSError:
+                marks.append("-")
+        return "-".join(marks)
+
+    @cached_property
+    def study(self):
+        """The study (`model_core.study.Study`) as the run resolved it, or None with a note."""
+        from model_core.study import Study
+
+        if not self.run.study:
+            self.notes.append("The run does not say which study it was made from: raw signals cannot be shown.")
+            return None
+        try:
+            described = self.run.manifest["study"] or {}
+            return Study.restore(self.run.study, described.get("path") or self.run.path / "study.toml")
+        except ValueError as problem:
+            first = str(problem).splitlines()[0]
+            self.notes.append(f"The study named by the run could not be read ({first}).")
+            return None
+
+    @cached_property
+    def genome(self):
+        """The genome (`model_core.genome.Genome`), or None with a note where its file is not on this machine."""
+        from model_core.genome import Genome
+
+        if self.study is None:
+            return None
+        try:
+            genome = Genome(self.study.genome_files.fasta)
+            return genome if genome.sizes else None
+        except (InputError, OSError) as problem:
+            self.notes.append(f"Bases are not shown: {problem}")
+            return None
+
+    @cached_property
+    def signals(self) -> list[SignalTrack]:
+        """The raw signals whose files are there; the others are named in the notes."""
+        tracks = []
+        for number, spec in enumerate(self.study.signal_specs if self.study else []):
+            path = self._signal_file(spec)
+            if path is None or not path.is_file():
+                self.notes.append(f"{spec.name} is not shown: {spec.path} is not there.")
+                continue
+            file = None if spec.is_hic else f"signal-{number}.bigWig"
+            tracks.append(SignalTrack(spec.name, f"signal-{number}", file, spec.transform))
+        return tracks
+
+    @cached_property
+    def models(self) -> GeneModels | None:
+        """Gene models of the annotation, or None with a note."""
+        if self.study is None:
+            return None
+        try:
+            return GeneModels(self.study.genome_files.annotation, self.cache)
+        except OSError:
+            self.notes.append(f"Genes are not drawn: {self.study.genome_files.annotation} is not there.")
+            return None
+
+    # ------------------------------------------------------------------------------------------ files by their id
+
+    @cached_property
+    def _study_files(self) -> dict[str, Path]:
+        files: dict[str, Path] = {}
+        if self.genome is not None:
+            fasta = Path(self.study.genome_files.fasta)
+            ending = "genome.fa.gz" if fasta.name.endswith((".gz", ".bgz")) else "genome.fa"
+            files[ending] = fasta
+            for suffix in (".fai", ".gzi"):
+                index = Path(f"{fasta}{suffix}")
+                if index.is_file():
+                    files[f"{ending}{suffix}"] = index
+        by_id = {track.id: track for track in self.signals}
+        for number, spec in enumerate(self.study.signal_specs if self.study else []):
+            track = by_id.get(f"signal-{number}")
+            if track is not None and track.file is not None:
+                files[track.file] = self._signal_file(spec)
+        return files
+
+    def _signal_file(self, spec) -> Path | None:
+        path = Path(spec.path)
+        if path.suffix.lower() != ".bam":
+            return path
+        # The coverage of a BAM was computed when the study was trained or scored; it is not computed here.
+        made = sorted((self.study.folder / CACHE).glob(f"{path.stem}*.bigWig"), key=lambda found: found.stat().st_mtime)
+        return made[-1] if made else None
+
+    @property
+    def files(self) -> dict[str, Path]:
+        """id -> path of all that may be downloaded; nothing else is ever served."""
+        own = {
+            "elements.bed": self.run.path / "elements" / "elements.bed",
+            "genes.tsv": self.run.path / "genes.tsv",
+            "mask.bigWig": self.run.path / "tracks" / "mask.bigWig",
+            "manifest.json": self.run.path / "manifest.json",
+            "metrics.json": self.run.path / "metrics.json",
+        }
+        return self._study_files | {name: path for name, path in own.items() if path.is_file()}
+
+    # ------------------------------------------------------------------------------------------ answers
+
+    @property
+    def genes(self) -> pd.DataFrame:
+        """The gene table of the run, as far as it is scored."""
+        return self._current().genes
+
+    def gene(self, gene_id: str) -> pd.Series:
+        """One gene by id or symbol; InputError where it is not scored."""
+        return self._current().gene(gene_id)
+
+    def mask(self, gene_id: str) -> GeneMask:
+        """A gene's mask, remembered."""
+        return self._masks.get((gene_id, self._gene_stamp), lambda: self._current().mask(gene_id))
+
+    def interval(self, gene_id: str) -> tuple[np.ndarray, np.ndarray]:
+        """(low, high) of the central 95 % of z, float32 (bins,), remembered."""
+        return self._vectors.get(("interval", gene_id, self._gene_stamp), lambda: self.mask(gene_id).interval(0.95))
+
+    def cut(self, gene_id: str, threshold: float | None = None) -> pd.DataFrame:
+        """The gene's elements at a threshold (None: the run's rule), remembered."""
+        from model_core.elements import cut_elements
+
+        rule = self.rule if threshold is None else self.rule.at(threshold)
+
+        def make() -> pd.DataFrame:
+            return cut_elements(self.mask(gene_id), rule, self.gene(gene_id), self._current().peaks)
+
+        return self._cuts.get((gene_id, rule, self._gene_stamp), make)
+
+    def contact(self, gene_id: str, name: str) -> np.ndarray:
+        """Contact of each base of the window with this gene's TSS: float32 (window,)."""
+        return self._vectors.get((name, gene_id), lambda: self._read([name], self.window(gene_id))[:, 0])
+
+    @cached_property
+    def prior_config(self) -> Seq2ExpConfig | None:
+        """The model's settings where all its signals are on this machine, so that the prior alone can be shown."""
+        try:
+            config = Seq2ExpConfig.from_dict(self.run.config.get("model", {}))
+        except (InputError, TypeError):
+            return None
+        return config if [track.name for track in self.signals] == list(config.signals) else None
+
+    def prior(self, gene_id: str) -> np.ndarray:
+        """What the signals alone would keep: float32 (window,), 0 to 1, remembered."""
+        window = self.window(gene_id)
+
+        def make() -> np.ndarray:
+            return prior_mean(self._read(list(self.prior_config.signals), window), self.prior_config)
+
+        return self._vectors.get(("prior", gene_id), make)
+
+    def truth(self, kind: str) -> pd.DataFrame | None:
+        """What a simulation planted ("causal" or "decoys"), or None."""
+        planted = self.study.truth if self.study is not None else None
+        path = getattr(planted, kind, None) if kind in ("causal", "decoys") else None
+        if path is None or not Path(path).is_file():
+            return None
+        return self._vectors.get(("truth", kind), lambda: read_bed(path))
+
+    def window(self, gene_id: str) -> Window:
+        """The window around a gene's TSS."""
+        gene = self.gene(gene_id)
+        length = int(self.run.manifest["window"])
+        return Window(str(gene["chrom"]), int(gene["tss"]), str(gene["strand"]), length)
+
+    def _read(self, names: list[str], window: Window) -> np.ndarray:
+        """float32 (window, signals). One at a time: the readers of bigWig and Hi-C files are not made for threads."""
+        with self._reading:
+            by_name = {signal.name: signal for signal in self.study.signals()}
+            return np.stack([by_name[name].read(window) for name in names], axis=1)
+
+    @property
+    def rule(self):
+        """The rule of the elements: the manifest's, or while scoring goes on one from the first genes."""
+        from model_core.elements import ElementRule, default_rule
+
+        run = self._current()
+        if run.manifest["element_rule"]:
+            return ElementRule.from_dict(run.manifest["element_rule"])
+        names = list(run.genes["gene_id"][:RULE_SAMPLE])
+        if not names:
+            return ElementRule(0.5)
+        return self._vectors.get(("rule", len(names)), lambda: default_rule(map(self.mask, names), run.hard))
+
+    @property
+    def _gene_stamp(self) -> str:
+        """Scored masks never change in place; a run folder made anew has another creation time."""
+        return str(self.run.manifest["created"])

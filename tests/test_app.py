@@ -1,0 +1,216 @@
+"""The page without a browser: what Dash is given, and what its callbacks answer."""
+
+import json
+
+import pytest
+from viewer_run import EVIL, add_genes, gene_table, make_study, make_viewer_run
+
+from model_core.run import Run
+from seq2exp_viz import callbacks, figures, panel
+from seq2exp_viz.app import Settings, create_app
+from seq2exp_viz.security import Access
+from seq2exp_viz.shelf import Shelf
+
+MYC = "ENSG00000000000.1"
+
+
+@pytest.fixture(scope="module")
+def shelf(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("app")
+    study = make_study(folder / "study")
+    runs = [
+        make_viewer_run(folder / "run", study, name="demo"),
+        make_viewer_run(folder / "real", study, name="real", simulated=False),
+    ]
+    shelf = Shelf(runs, cache=folder / "cache")
+    yield shelf
+    shelf.close()
+
+
+@pytest.fixture(scope="module")
+def app(shelf):
+    return create_app(shelf, Settings(prefix="/node/7/", igv="notebook"))
+
+
+def text_of(component) -> str:
+    """All that a component and its children say, as JSON."""
+    return json.dumps(component, default=lambda part: part.to_plotly_json())
+
+
+def call(app, output: str, inputs: list[dict], state: list[dict]):
+    """Ask one callback over HTTP, as the browser does."""
+    key = next(key for key in app.callback_map if output in key)
+    spec = app.callback_map[key]
+    outputs = [{"id": part.component_id, "property": part.component_property} for part in spec["output"]]
+    body = {
+        "output": key,
+        "outputs": outputs,
+        "inputs": inputs,
+        "state": state,
+        "changedPropIds": [f"{inputs[0]['id']}.{inputs[0]['property']}"],
+    }
+    answer = app.server.test_client().post("/_dash-update-component", json=body)
+    assert answer.status_code == 200, answer.data
+    return answer.get_json()["response"]
+
+
+def prop(name: str, value, which: str = "data") -> dict:
+    return {"id": name, "property": which, "value": value}
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/node/7/", "/node/7", "/_dash-layout", "/node/7/_dash-layout", "/node/7/api/runs", "/api/runs"]
+)
+def test_the_page_answers_with_and_without_its_prefix(app, path):
+    assert app.server.test_client().get(path).status_code == 200
+
+
+def test_all_addresses_carry_the_prefix(app):
+    page = app.server.test_client().get("/").data.decode()
+    assert 'src="/node/7/_dash-component-suites' in page
+    assert text_of(app.layout).count('"base": "/node/7/"') == 1
+
+
+def test_igv_is_not_loaded_before_the_page(app):
+    assert "igv.min.js" not in app.server.test_client().get("/").data.decode()
+
+
+def test_the_page_says_which_igv_runs(app):
+    assert "igv.js 3.1.4, from the igv-notebook package" in text_of(app.layout)
+
+
+def test_without_the_token_nothing_is_shown(shelf):
+    client = create_app(shelf, Settings(access=Access(token="t"), igv="notebook")).server.test_client()
+    for path in ("/", "/_dash-layout", "/api/runs", "/data/demo/mask.bigWig", "/igv.js", "/assets/bridge.js"):
+        assert client.get(path).status_code == 401, path
+
+
+def test_a_run_fills_the_page(app):
+    response = call(
+        app,
+        "genes.rowData",
+        [prop("run", "demo", "value")],
+        [prop("asked", {"run": "demo", "gene": "HBB", "threshold": 0.5})],
+    )
+    assert len(response["genes"]["rowData"]) == 6
+    assert response["gene"]["data"] == {"run": "demo", "gene": "ENSG00000000002.3"}
+    assert response["threshold"]["value"] == 0.5
+    assert "All data simulated" in json.dumps(response["facts"])
+
+
+def test_a_run_of_real_data_is_not_called_simulated(shelf):
+    assert "simulated" not in text_of(panel.facts(shelf["real"]))
+
+
+def test_the_faithful_mask_is_never_called_discovery(shelf):
+    line = panel.caveat(shelf["demo"])[0]
+    assert "follows its signal prior" in line
+    shelf["demo"].run.manifest["variant"] = "causal"
+    assert panel.caveat(shelf["demo"])[0] == ""
+    shelf["demo"].run.manifest["variant"] = "soft"
+
+
+@pytest.mark.parametrize(
+    ("asked", "gene"), [(MYC, MYC), ("myc", MYC), ("NOPE", "ENSG00000000002.3"), (None, "ENSG00000000002.3")]
+)
+def test_a_link_to_a_gene_opens_it_and_else_a_held_out_one(shelf, asked, gene):
+    assert callbacks.first_gene(shelf["demo"], asked) == gene
+
+
+def test_a_threshold_changes_the_list_of_elements(app):
+    inputs = [prop("gene", {"run": "demo", "gene": MYC}), prop("threshold", 0.7, "value")]
+    strict = call(app, "element-list.children", inputs, [])
+    inputs[1]["value"] = 0.4
+    loose = call(app, "element-list.children", inputs, [])
+    assert strict["cut-line"]["children"] != loose["cut-line"]["children"]
+    assert loose["get-bed"]["href"] == f"/node/7/api/demo/genes/{MYC}/elements.bed?threshold=0.4"
+
+
+def test_the_gene_panel_shows_observed_and_predicted(shelf):
+    text = text_of(panel.gene_head(shelf["demo"], "ENSG00000000002.3"))
+    assert '"1.30"' in text
+    assert '"1.24"' in text
+    assert "log10(level + 1)" in text
+    assert "test gene" in text
+
+
+def test_a_gene_without_an_observed_value_says_none():
+    assert '"none"' in text_of(panel._number("Observed", float("nan")))
+
+
+def test_every_element_class_is_in_the_legend(shelf):
+    text = text_of(panel.legend(shelf["demo"]))
+    assert all(
+        words in text
+        for words in ("promoter, always kept", "with MACS3 peak", "without MACS3 peak", "95 % range", "threshold")
+    )
+
+
+@pytest.mark.parametrize(
+    ("distance", "words"), [(-17_340, "−17.3 kb"), (250, "+250 bp"), (0, "+0 bp"), (999, "+999 bp"), (1_000, "+1.0 kb")]
+)
+def test_distances_are_signed_and_short(distance, words):
+    assert panel.distance_words(distance) == words
+
+
+def test_the_page_fills_while_genes_are_scored(tmp_path):
+    path = make_viewer_run(tmp_path / "run", make_study(tmp_path / "study"), name="early", genes=0)
+    app = create_app(Shelf([path], cache=tmp_path / "cache"), Settings(igv="notebook"))
+    start = call(app, "genes.rowData", [prop("run", "early", "value")], [prop("asked", {"run": "early"})])
+    assert start["genes"]["rowData"] == []
+    assert start["gene"]["data"] == {"run": "early", "gene": None}
+    head = app.server.test_client()
+    assert head.get("/api/early/view").get_json()["locus"] == {"chrom": "chr1", "start": 0, "end": 40_000}
+    add_genes(Run.open(path), range(2))
+    key = "genes.rowData@"
+    state = [
+        prop("run", "early", "value"),
+        prop("revision", start["revision"]["data"]),
+        prop("gene", {"run": "early", "gene": None}),
+    ]
+    later = call(app, key, [prop("poll", 1, "n_intervals")], state)
+    assert [row["symbol"] for row in next(value for name, value in later.items() if name == "genes")["rowData"]] == [
+        "MYC",
+        "GATA1",
+    ]
+    assert "2 of 6 genes scored" in json.dumps(later["progress"])
+    assert later["gene"]["data"]["gene"] is not None
+
+
+def test_nothing_is_sent_where_nothing_changed(app, shelf):
+    assert shelf["demo"].models.wait(60)
+    state = [
+        prop("run", "demo", "value"),
+        prop("revision", callbacks.revision(shelf["demo"])),
+        prop("gene", {"run": "demo", "gene": MYC}),
+    ]
+    key = next(key for key in app.callback_map if "genes.rowData@" in key)
+    outputs = [
+        {"id": part.component_id, "property": part.component_property} for part in app.callback_map[key]["output"]
+    ]
+    body = {
+        "output": key,
+        "outputs": outputs,
+        "inputs": [prop("poll", 1, "n_intervals")],
+        "state": state,
+        "changedPropIds": ["poll.n_intervals"],
+    }
+    assert app.server.test_client().post("/_dash-update-component", json=body).status_code == 204
+
+
+def test_the_scatter_rings_the_chosen_gene():
+    table = gene_table().assign(observed=lambda t: t.level, predicted=lambda t: t.level)
+    svg = figures.observed_against_predicted(table, MYC)
+    assert svg.count("<circle") == 7
+    assert figures.observed_against_predicted(table.head(1), MYC) is None
+
+
+def test_a_correlation_is_that_of_the_test_genes():
+    table = gene_table().assign(observed=lambda t: t.level, predicted=lambda t: -t.level)
+    assert figures.pearson(table) == (pytest.approx(-1), 3)
+    assert figures.pearson(table, "nothing") is None
+
+
+def test_names_out_of_files_reach_the_page_as_text(shelf):
+    assert text_of(panel.gene_head(shelf["demo"], EVIL)).count("img src=x") == 1
+    assert "<img" not in figures.observed_against_predicted(shelf["demo"].genes, EVIL)

@@ -1,0 +1,193 @@
+"""A small whole study and a scored run of it, in the real formats, for tests of the page and its server."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from model_core.assemble import assemble
+from model_core.run import Run
+from model_core.study import load_study
+from model_core.tracks import Block, write_bigwig
+
+SIZE, WINDOW, PROMOTER = 40_000, 4_000, 400
+EVIL = '<img src=x onerror="window.hacked=1">'  # a symbol that must stay text wherever it is shown
+SYMBOLS = ("MYC", "GATA1", "HBB", "BCR", EVIL, "MYC2")
+
+
+def make_study(folder: Path, seed: int = 0) -> Path:
+    """Write FASTA, GTF, gene table, two bigWigs, contacts, peaks and study.toml; the path of study.toml."""
+    rng = np.random.default_rng(seed)
+    folder.mkdir(parents=True, exist_ok=True)
+    sequence = "".join(rng.choice(list("ACGT"), SIZE))
+    lines = "\n".join(sequence[i : i + 60] for i in range(0, SIZE, 60))
+    (folder / "genome.fa").write_text(f">chr1\n{lines}\n>chr2\n{lines}\n")
+    genes = gene_table()
+    (folder / "genes.tsv").write_text(genes.to_csv(sep="\t", index=False))
+    (folder / "genes.gtf").write_text("".join(_gtf_lines(row) for row in genes.itertuples()))
+    sizes = {"chr1": SIZE, "chr2": SIZE}
+    for number, name in enumerate(("H3K27ac", "DNase")):
+        blocks = [Block(chrom, 0, 10, _hills(rng, number)) for chrom in sizes]
+        write_bigwig(folder / f"{name}.bw", sizes, blocks, 2)
+    _write_contacts(folder / "contacts.cool", sizes)
+    peaks = [
+        f"{row.chrom}\t{row.tss + 900}\t{row.tss + 1300}\t<b>peak{i}</b>\t1200\t.\t9.5\t8.1\t6.2\t150\n"
+        for i, row in enumerate(genes.itertuples())
+    ]
+    (folder / "peaks.narrowPeak").write_text(
+        "".join(sorted(peaks, key=lambda line: (line.split("\t")[0], int(line.split("\t")[1]))))
+    )
+    (folder / "causal.bed").write_text("chr1\t10900\t11300\tcausal1\n")
+    (folder / "study.toml").write_text(STUDY)
+    return folder / "study.toml"
+
+
+def make_viewer_run(
+    folder: Path, study: Path, name: str = "tiny", genes: int = len(SYMBOLS), simulated: bool = True
+) -> Path:
+    """Score the first `genes` genes with made-up masks, high where the study's peaks are, and assemble; the run folder."""
+    loaded = load_study(study)
+    config = loaded.config()
+    run = Run.create(
+        folder,
+        kind="training",
+        name=name,
+        variant="soft",
+        window=WINDOW,
+        promoter=PROMOTER,
+        chrom_sizes=loaded.genome().sizes,
+        simulated=simulated,
+        study=study,
+        resolved=loaded.resolved(),
+        config={"model": config.to_dict()},
+        asked=len(SYMBOLS),
+    )
+    add_genes(run, range(genes))
+    if genes:
+        assemble(run, loaded.peaks_path())
+    return run.path
+
+
+def add_genes(run: Run, which: range) -> None:
+    """Append genes of `gene_table` with masks that differ from gene to gene."""
+    table = gene_table()
+    with run.writing():
+        for i in which:
+            row = table.iloc[i]
+            alpha, beta = mask_of(i)
+            gene = {name: row[name] for name in ("gene_id", "symbol", "chrom", "tss", "strand", "split")}
+            run.append(
+                {**gene, "observed": float(row["level"]), "predicted": float(row["level"]) * 0.8 + 0.1 * i}, alpha, beta
+            )
+
+
+def mask_of(i: int) -> tuple[np.ndarray, np.ndarray]:
+    """alpha, beta of gene number i: one hill over its peak, one without a peak at a place of its own."""
+    places = np.arange(WINDOW)
+    hills = np.exp(-(((places - WINDOW / 2 - 1100) / 150) ** 2)) + 0.9 * np.exp(
+        -(((places - 300 - 150 * i) / 120) ** 2)
+    )
+    return (2 + 14 * hills).astype(np.float32), np.full(WINDOW, 6, np.float32)
+
+
+def gene_table() -> pd.DataFrame:
+    """Six genes on two chromosomes."""
+    count = len(SYMBOLS)
+    return pd.DataFrame(
+        {
+            "gene_id": [f"ENSG0000000000{i}.{i + 1}" for i in range(count)],
+            "symbol": SYMBOLS,
+            "chrom": [f"chr{1 + i % 2}" for i in range(count)],
+            "tss": [10_000 + 3_000 * i for i in range(count)],
+            "strand": ["+-"[i % 2] for i in range(count)],
+            "level": [0.5 + 0.4 * i for i in range(count)],
+            "split": ["train", "test", "test", "validation", "test", "train"],
+        }
+    )
+
+
+def _gtf_lines(row) -> str:
+    start, end = (row.tss + 1, row.tss + 1200) if row.strand == "+" else (row.tss - 1198, row.tss + 1)
+    notes = f'gene_id "{row.gene_id}"; gene_name "{row.symbol.replace(chr(34), chr(39))}"; gene_type "protein_coding";'
+    exons = [(start, start + 300), (start + 700, end)]
+    rows = [("gene", start, end, ""), *(("exon", a, b, f' transcript_id "{row.gene_id}.t1";') for a, b in exons)]
+    rows.append(("CDS", start + 750, end - 100, f' transcript_id "{row.gene_id}.t1";'))
+    return "".join(
+        f"{row.chrom}\ttest\t{kind}\t{a}\t{b}\t.\t{row.strand}\t.\t{notes}{extra}\n" for kind, a, b, extra in rows
+    )
+
+
+def _hills(rng: np.random.Generator, number: int) -> np.ndarray:
+    places = np.arange(SIZE // 10) * 10
+    hills = sum(8 * np.exp(-(((places - tss - 1100) / (200 + 150 * number)) ** 2)) for tss in gene_table()["tss"])
+    return (hills + rng.uniform(0, 0.5, len(places))).astype(np.float32)
+
+
+def _write_contacts(path: Path, sizes: dict[str, int], resolution: int = 1000) -> None:
+    import cooler
+
+    names = list(sizes)
+    bins = pd.concat(
+        [pd.DataFrame({"chrom": n, "start": range(0, SIZE, resolution)}) for n in names], ignore_index=True
+    )
+    bins["end"] = bins["start"] + resolution
+    count = SIZE // resolution
+    pairs = [
+        (k * count + i, k * count + j, 200 // (1 + j - i))
+        for k in range(len(names))
+        for i in range(count)
+        for j in range(i, min(i + 8, count))
+    ]
+    pixels = pd.DataFrame(pairs, columns=["bin1_id", "bin2_id", "count"])
+    cooler.create_cooler(str(path), bins, pixels, ordered=True)
+
+
+STUDY = """\
+schema = 1
+name = "tiny"
+assembly = "toy1"
+simulated = true
+
+[genome]
+fasta = "genome.fa"
+annotation = "genes.gtf"
+
+[genes]
+table = "genes.tsv"
+label = "level"
+label_transform = "log10p1"
+
+[genes.split]
+column = "split"
+validation = ["validation"]
+test = ["test"]
+
+[[signals]]
+name = "H3K27ac"
+path = "H3K27ac.bw"
+prior = { b = 1.5, w = 0.4 }
+
+[[signals]]
+name = "DNase"
+path = "DNase.bw"
+prior = { b = 0.2, w = 0.4 }
+
+[[signals]]
+name = "Hi-C"
+path = "contacts.cool"
+prior = { b = 1.0, w = 0.2 }
+resolution = 1000
+normalisation = "NONE"
+pseudocount = 0.0
+
+[peaks]
+name = "MACS3"
+narrowpeak = "peaks.narrowPeak"
+
+[truth]
+causal = "causal.bed"
+
+[model]
+window = 4000
+promoter = 400
+"""
