@@ -51,16 +51,14 @@ def judge_lengths(assembly: str, sizes: Mapping[str, int]) -> Verdict:
         assembly: such as "hg38"; one that is not known is not judged.
         sizes: length in bp of each chromosome.
     """
-    what, fits = "FASTA and assembly name", fitting_assemblies(sizes)
-    known = _known_lengths(assembly)
-    if not known or not set(known) & {_bare(chrom) for chrom in sizes}:
-        return Verdict(
-            what, f"like {' or '.join(fits)}" if fits else "unknown lengths", f"'{assembly}' is unknown", None
-        )
+    what, known = "FASTA and assembly name", _known_lengths(assembly)
+    if _fits(known, sizes):
+        return Verdict(what, f"chromosomes of {assembly}'s lengths", f"those of {assembly}", True)
+    fits = " or ".join(fitting_assemblies(sizes))
     wrong = [chrom for chrom in sizes if known.get(_bare(chrom), sizes[chrom]) != sizes[chrom]]
     if not wrong:
-        return Verdict(what, f"chromosomes of {assembly}'s lengths", f"those of {assembly}", True)
-    measured = f"{wrong[0]} of {sizes[wrong[0]]:,} bp" + (f", as in {' or '.join(fits)}" if fits else "")
+        return Verdict(what, f"lengths of {fits or 'no known assembly'}", f"'{assembly}' is not known here", None)
+    measured = f"{wrong[0]} of {sizes[wrong[0]]:,} bp" + (f", as in {fits}" if fits else "")
     return Verdict(what, measured, f"{known[_bare(wrong[0])]:,} bp in {assembly}", False)
 
 

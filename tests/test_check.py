@@ -214,6 +214,8 @@ def test_assemblies_are_told_by_the_lengths_of_their_chromosomes():
     assert "as in hg19" in judge_lengths("hg38", {"chr22": 51_304_566}).measured
     assert judge_lengths("GRCh38", {"22": 50_818_468, "chrUn_1": 5}).agrees is True
     assert judge_lengths("mine", {"chr22": 50_818_468}).agrees is None
+    assert judge_lengths("mine", {"chr22": 50_818_468}).measured == "lengths of hg38"
+    assert judge_lengths("mine", {"chr1": 5}).measured == "lengths of no known assembly"
     assert fitting_assemblies({"chr1": 195_471_971}) == ["mm10"]
 
 

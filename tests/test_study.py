@@ -1,8 +1,10 @@
 """study.toml: what it may say, what is wrong with it, and what a study gives."""
 
 import pickle
+import re
 import shutil
 import tomllib
+from pathlib import Path
 
 import numpy as np
 import pysam
@@ -14,8 +16,9 @@ from small_study import SIZES, edit, open_chromatin, write_bigwig, write_small_s
 
 from model_core.errors import InputError, Problems
 from model_core.genes import FEATURES, standardise
+from model_core.signals import TRANSFORMS
 from model_core.study import Study, load_study, write_template
-from model_core.study_schema import SignalSpec
+from model_core.study_schema import Genes, GenomeFiles, Peaks, SignalSpec, Split, Truth
 
 
 @pytest.fixture(scope="session")
@@ -534,3 +537,27 @@ def test_the_repeated_id_of_the_real_table_is_found(real):
 def test_a_normalisation_that_the_real_hic_lacks_is_named_with_those_it_has(real):
     edit(real, 'normalisation = "weight"', 'normalisation = "VC"')
     one_problem(real, "K562.hic.chr22.mcool", "'VC'", "weight")
+
+
+# The reference
+
+
+def test_every_setting_stands_in_the_reference():
+    text = (Path(__file__).parents[1] / "docs" / "study.md").read_text()
+    for section in (GenomeFiles, Genes, Split, SignalSpec, Peaks, Truth):
+        for name, field in section.model_fields.items():
+            assert f"`{field.alias or name}`" in text or f"[genes.{name}]" in text, (section.__name__, name)
+    for name in (*TRANSFORMS, *FEATURES):
+        assert f"`{name}`" in text
+    for table in (info.alias or name for name, info in Study.model_fields.items()):
+        assert f"[{table}]" in text or f"{table} = " in text, table
+
+
+def test_the_examples_of_the_reference_are_right(tmp_path):
+    text = (Path(__file__).parents[1] / "docs" / "study.md").read_text()
+    examples = re.findall(r"```toml\n(.*?)```", text, re.DOTALL)
+    assert len(examples) == 4
+    rest = '[genome]\nfasta = "a.fa"\nannotation = "a.gtf"\n[genes]\ntable = "a.tsv"\n'
+    head, split, features, signal = examples
+    (tmp_path / "study.toml").write_text("\n".join([head, rest, split, features, signal]))
+    assert all("no such file" in problem for problem in problems_of(tmp_path))
