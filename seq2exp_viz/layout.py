@@ -133,7 +133,8 @@ def _genes() -> html.Section:
                 " cellHorizontalPadding: 6,"
                 " wrapperBorderRadius: 6, fontFamily: 'inherit'}, 'light')"
                 ".withParams({backgroundColor: '#17191d', foregroundColor: '#d5d9df', borderColor: '#32363d',"
-                " headerBackgroundColor: '#1f2227', browserColorScheme: 'dark', fontFamily: 'inherit', fontSize: 12, headerFontSize: 11,"
+                " headerBackgroundColor: '#1f2227', browserColorScheme: 'dark', fontFamily: 'inherit', fontSize: 12,"
+                " headerFontSize: 11,"
                 " spacing: 4, cellHorizontalPadding: 6, selectedRowBackgroundColor: '#20456b'}, 'dark')"
             },
         },

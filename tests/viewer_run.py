@@ -45,7 +45,7 @@ def make_study(folder: Path, seed: int = 0) -> Path:
 def make_viewer_run(
     folder: Path, study: Path, name: str = "tiny", genes: int = len(SYMBOLS), simulated: bool = True
 ) -> Path:
-    """Score the first `genes` genes with made-up masks, high where the study's peaks are, and assemble; the run folder."""
+    """Score the first `genes` genes with made-up masks, high where peaks are, and assemble; the run folder."""
     loaded = load_study(study)
     config = loaded.config()
     run = Run.create(

@@ -1,0 +1,106 @@
+"""64 kB ranges of a big file, six clients: our handler beside Flask's send_file, under the same waitress.
+
+    python benchmarks/ranges.py [--size-mb 256] [--requests 600] [--json FILE]
+"""
+
+from __future__ import annotations
+
+import argparse
+import http.client
+import json
+import multiprocessing
+import os
+import random
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+from flask import Flask, request, send_file
+
+from seq2exp_viz.ranges import send_bytes
+from seq2exp_viz.server import bind, listen
+
+RANGE, CLIENTS = 65_536, 6
+
+
+def application(path: Path) -> Flask:
+    """One app with both ways to the same file."""
+    app = Flask("benchmark")
+    app.add_url_rule("/ours", view_func=lambda: send_bytes(path, request))
+    app.add_url_rule("/send_file", view_func=lambda: send_file(path, conditional=True), endpoint="plain")
+    return app
+
+
+def client(port: int, way: str, size: int, count: int, seed: int, answers) -> None:
+    """Ask for `count` random ranges over one kept connection; seconds of each into the queue."""
+    rng = random.Random(seed)
+    connection = http.client.HTTPConnection("127.0.0.1", port)
+    seconds = []
+    for _ in range(count):
+        start = rng.randrange(0, size - RANGE)
+        began = time.perf_counter()
+        connection.request("GET", way, headers={"Range": f"bytes={start}-{start + RANGE - 1}"})
+        answer = connection.getresponse()
+        body = answer.read()
+        seconds.append(time.perf_counter() - began)
+        if answer.status != 206 or len(body) != RANGE:
+            sys.exit(f"{way}: status {answer.status}, {len(body)} bytes")
+    answers.put(seconds)
+
+
+def measure(port: int, way: str, size: int, count: int) -> dict:
+    """Requests a second and latencies of all clients together."""
+    answers = multiprocessing.Queue()
+    clients = [multiprocessing.Process(target=client, args=(port, way, size, count, seed, answers)) for seed in range(CLIENTS)]
+    began = time.perf_counter()
+    for process in clients:
+        process.start()
+    seconds = np.concatenate([answers.get() for _ in clients])
+    wall = time.perf_counter() - began
+    for process in clients:
+        process.join()
+    p50, p95 = np.percentile(seconds, [50, 95]) * 1000
+    return {"way": way, "requests_per_s": len(seconds) / wall, "p50_ms": p50, "p95_ms": p95, "mb": len(seconds) * RANGE / 1e6}
+
+
+def serve(path: str, ports) -> None:
+    """The server, in a process of its own."""
+    sock = bind("127.0.0.1", 0)
+    ports.put(sock.getsockname()[1])
+    listen(application(Path(path)), sock)
+
+
+def main() -> None:
+    """Measure both ways in turn, three rounds each, and print the best round of each."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--size-mb", type=int, default=256)
+    parser.add_argument("--requests", type=int, default=300, help="of each client and round")
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as scratch:
+        path = Path(scratch) / "big.bin"
+        with open(path, "wb") as handle:
+            for _ in range(options.size_mb):
+                handle.write(os.urandom(1 << 20))
+        ports = multiprocessing.Queue()
+        server = multiprocessing.Process(target=serve, args=(str(path), ports), daemon=True)
+        server.start()
+        port, size = ports.get(), path.stat().st_size
+        rounds = [measure(port, way, size, options.requests) for _ in range(3) for way in ("/send_file", "/ours")]
+        server.terminate()
+    best = {way: max((r for r in rounds if r["way"] == way), key=lambda r: r["requests_per_s"]) for way in ("/send_file", "/ours")}
+    print(f"{RANGE // 1024} kB ranges of {options.size_mb} MB, {CLIENTS} clients, waitress, best of 3 rounds")
+    for way, row in best.items():
+        print(f"{way:>11} {row['requests_per_s']:7.0f} requests/s   p50 {row['p50_ms']:5.2f} ms   p95 {row['p95_ms']:5.2f} ms")
+    ratio = best["/ours"]["requests_per_s"] / best["/send_file"]["requests_per_s"]
+    print(f"ratio {ratio:.2f}")
+    if options.json:
+        options.json.write_text(json.dumps({"rounds": rounds, "best": best, "ratio": ratio}, indent=1))
+
+
+if __name__ == "__main__":
+    threading.stack_size(0)
+    main()

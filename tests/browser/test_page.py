@@ -1,0 +1,183 @@
+"""The page in real headless Chromium, with igv.js 3.8 and with 3.1.4."""
+
+import json
+
+import pytest
+from viewer_run import EVIL
+
+pytestmark = pytest.mark.browser
+
+MYC, HBB = "ENSG00000000000.1", "ENSG00000000002.3"
+BRIDGE = "seq2expBridge"
+
+
+def test_every_track_of_the_page_is_really_drawn(visitor):
+    visitor.open(f"?gene={MYC}")
+    for track in ("genes", "signal-0", "signal-1", "signal-2", "peaks", "mask", "elements"):
+        assert visitor.ink(track) > 50, track
+    assert [feature["name"] for feature in visitor.features("genes")].count("MYC") == 1
+    assert {feature["class"] for feature in visitor.features("elements")} == {"promoter", "with_peak", "without_peak"}
+
+
+def test_a_click_on_a_gene_brings_its_own_mask(visitor):
+    visitor.open(f"?gene={MYC}")
+    before = visitor.features("mask")
+    visitor.page.click(f'#genes [row-id="{HBB}"] [col-id="symbol"]')
+    visitor.until(f"document.body.dataset.drawn.includes('{HBB}')").quiet()
+    after = visitor.features("mask")
+    assert (before[0]["start"], after[0]["start"]) == (8_000, 14_000)
+    assert [f["mean"] for f in before] != [f["mean"] for f in after]
+    assert visitor.value(f"{BRIDGE}.state.locus") == {"chrom": "chr1", "start": 14_000, "end": 18_000}
+    assert visitor.page.inner_text("#gene-head h2") == "HBB"
+
+
+def test_the_threshold_cuts_the_elements_anew(visitor):
+    visitor.open(f"?gene={MYC}&threshold=0.4")
+    loose = [(f["start"], f["end"]) for f in visitor.features("elements")]
+    line = visitor.page.inner_text("#cut-line")
+    visitor.page.focus("#threshold [role=slider]")
+    visitor.page.keyboard.press("End")  # a mask never passes 1: only the promoter stays
+    visitor.until(f"{BRIDGE}.trackOf('elements').threshold === 1")
+    visitor.until("document.body.dataset.drawn.endsWith('|1')").quiet()
+    visitor.until("document.getElementById('cut-line').textContent.startsWith('0 elements')")
+    assert [f["class"] for f in visitor.features("elements")] == ["promoter"]
+    assert len(loose) == 3
+    assert line.startswith("2 elements")
+    assert visitor.value(f"{BRIDGE}.trackOf('mask').threshold") == 1
+
+
+def test_a_link_opens_the_same_view_again(visitor, chromium):
+    visitor.open(f"?run=half&gene={HBB}&locus=chr1:15001-16500&threshold=0.52")
+    visitor.until("location.search.includes('locus=chr1:15001-16500')")
+    link, before = visitor.value("location.href"), visitor.value(f"{BRIDGE}.state.locus")
+    assert "run=half" in link
+    assert "threshold=0.52" in link
+    visitor.page.goto("about:blank")
+    visitor.page.goto(link)
+    visitor.settle()
+    assert visitor.value(f"{BRIDGE}.state.locus") == before == {"chrom": "chr1", "start": 15_000, "end": 16_500}
+    assert visitor.value(f"[{BRIDGE}.state.run, {BRIDGE}.state.gene, {BRIDGE}.state.threshold]") == ["half", HBB, 0.52]
+    assert visitor.page.input_value("#run") == "half"
+
+
+def search(visitor, text: str) -> None:
+    visitor.page.fill("#search", text)
+    visitor.page.press("#search", "Enter")
+
+
+def test_search_finds_genes_and_places(visitor):
+    visitor.open(f"?gene={MYC}")
+    search(visitor, "gata1")
+    visitor.until("document.body.dataset.drawn.includes('ENSG00000000001.2')").quiet()
+    assert visitor.value(f"{BRIDGE}.state.locus.chrom") == "chr2"
+    search(visitor, "chr1:9,001-9,500")
+    visitor.until(f"{BRIDGE}.state.locus.end === 9500")
+    assert visitor.value(f"{BRIDGE}.state.gene") == "ENSG00000000001.2"
+
+
+def test_a_wrong_name_and_a_missing_file_are_told_and_ask_nobody_outside(visitor):
+    """igv.js asks igv.org after a name it does not know and after any 404; the visitor's log is checked at the end."""
+    visitor.open(f"?gene={MYC}")
+    search(visitor, "NOSUCHGENE")
+    visitor.until("document.getElementById('message').textContent.includes('Nothing found')")
+    missing = json.dumps({"type": "wig", "format": "bigwig", "url": "data/demo/nothing.bigWig", "name": "missing"})
+    visitor.value(f"{BRIDGE}.igvBrowser().loadTrack({missing}).then(() => 'loaded', problem => String(problem))")
+    visitor.value(f"Promise.resolve({BRIDGE}.igvBrowser().search('NOSUCHGENE')).then(() => 1, () => 0)")
+    visitor.page.wait_for_timeout(800)
+    assert any("nothing.bigWig" in url for url in visitor.requests)
+
+
+def test_the_mask_track_survives_a_session(visitor):
+    visitor.open(f"?gene={MYC}&threshold=0.61")
+    drawn = len(visitor.features("mask"))
+    visitor.value(f"{BRIDGE}.igvBrowser().loadSession({BRIDGE}.igvBrowser().toJSON()).then(() => 1)")
+    visitor.until(f"{BRIDGE}.trackOf('mask') !== null").quiet()
+    visitor.until(
+        f"({BRIDGE}.trackOf('mask').trackView.viewports[0].featureCache || {{features: []}}).features.length > 0"
+    )
+    assert abs(len(visitor.features("mask")) - drawn) < 50
+    assert visitor.value(f"[{BRIDGE}.trackOf('mask').type, {BRIDGE}.trackOf('mask').threshold]") == ["mask", 0.61]
+    assert visitor.ink("mask") > 50
+    assert len(visitor.features("elements")) > 1
+
+
+def test_the_svg_holds_the_mask_and_the_elements(visitor):
+    visitor.open(f"?gene={MYC}")
+    with visitor.page.expect_download() as saved:
+        visitor.page.click("text=Download")
+        visitor.page.click("text=This view (SVG)")
+    svg = saved.value.path().read_text()
+    assert svg.startswith("<svg")
+    assert "rgb(0,84,147)" in svg.replace(" ", "")
+    assert "rgb(213,94,0)" in svg.replace(" ", "")
+
+
+def test_downloads_are_this_genes(visitor):
+    visitor.open(f"?gene={MYC}&threshold=0.5")
+    visitor.until("document.getElementById('get-bed').getAttribute('href').includes('threshold=0.5')")
+    with visitor.page.expect_download() as saved:
+        visitor.page.click("text=Download")
+        visitor.page.click("#get-bed")
+    assert saved.value.suggested_filename == "demo.MYC.elements.bed"
+    assert "MYC" in saved.value.path().read_text()
+
+
+def test_names_out_of_files_stay_text(visitor):
+    visitor.open("?gene=ENSG00000000004.5")
+    assert visitor.page.inner_text("#gene-head h2") == EVIL
+    box = visitor.value(
+        "(() => { const view = seq2expBridge.trackOf('peaks').trackView.viewports[0];"
+        " const box = (view.viewportElement || view.$viewport[0]).getBoundingClientRect(); return [box.x, box.y, box.width]; })()"
+    )
+    visitor.page.mouse.click(box[0] + box[2] * (900 + 2_000 + 200) / 4_000, box[1] + 13)
+    visitor.page.wait_for_timeout(900)
+    shown = visitor.value(
+        "[...document.getElementById('igv').shadowRoot.querySelectorAll('.igv-popover')].map(p => p.textContent).join(' ')"
+    )
+    assert "<b>peak4</b>" in shown
+    assert visitor.value("window.hacked") is None
+
+
+def test_controls_are_off_and_can_be_switched_on(visitor):
+    visitor.open(f"?gene={MYC}")
+    assert visitor.value(f"{BRIDGE}.trackOf('prior')") is None
+    visitor.page.click("summary:has-text('Tracks')")
+    visitor.page.check('[data-track="prior"]')
+    visitor.until(f"{BRIDGE}.trackOf('prior') !== null").quiet()
+    assert len(visitor.features("prior")) > 100
+    visitor.page.uncheck('[data-track="prior"]')
+    visitor.until(f"{BRIDGE}.trackOf('prior') === null")
+
+
+def test_the_page_works_by_keyboard(visitor):
+    visitor.open(f"?gene={MYC}")
+    visitor.page.click('#genes [col-id="symbol"]:has-text("BCR")')
+    visitor.until("document.body.dataset.drawn.includes('ENSG00000000003.4')")
+    visitor.page.keyboard.press("ArrowUp")
+    visitor.page.keyboard.press("Enter")
+    visitor.until("!document.body.dataset.drawn.includes('ENSG00000000003.4')").quiet()
+    visitor.page.focus("summary:has-text('Tracks')")
+    visitor.page.keyboard.press("Enter")
+    visitor.until("document.querySelector('details.menu[open] [data-track]') !== null")
+    visitor.page.keyboard.press("Escape")
+    visitor.until("document.querySelector('details.menu[open]') === null")
+
+
+def test_simulated_data_are_called_so_and_the_caveat_is_shown(visitor):
+    visitor.open()
+    assert "All data simulated" in visitor.page.inner_text("#facts")
+    assert "follows its signal prior" in visitor.page.inner_text("#caveat")
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_no_label_is_cut_at_1280_by_800(visitor, theme):
+    visitor.page.emulate_media(color_scheme=theme)
+    visitor.open(f"?gene={MYC}")
+    cut = visitor.value(
+        "[...document.querySelectorAll('.head *, .tools *, .legend *, .gene *, .foot *, .ag-header-cell-text')]"
+        ".filter(n => n.childElementCount === 0 && n.textContent.trim() && n.scrollWidth > n.clientWidth + 1 && getComputedStyle(n).display !== 'inline')"
+        ".map(n => n.textContent)"
+    )
+    assert cut == []
+    wide = visitor.value("document.documentElement.scrollWidth <= 1280 && document.documentElement.scrollHeight <= 800")
+    assert wide
