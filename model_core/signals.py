@@ -237,9 +237,13 @@ def open_signal(spec: Mapping[str, Any] | Any, cache: str | Path) -> Signal:
             found = f"transform '{transform}' for signal {get('name')}"
             raise InputError(complaint(path, found, "none: contact is log10(1 + x) as it is", "remove the transform"))
         return HicSignal(**given("name", "path", "resolution", "normalisation", "pseudocount"))
+    if Path(path).name.lower().endswith(".contact.json"):
+        from model_core.stored_contact import StoredContact
+
+        return StoredContact(**given("name", "path"))
     if ending == ".bam":
         return BamSignal(cache=cache, **given("name", "path", "transform", "scale", "extend", "shift"))
     if ending in (".bw", ".bigwig"):
         return BigWigSignal(**given("name", "path", "transform", "scale"))
-    expected = ".bw, .bigWig, .bam, .hic, .mcool or .cool"
+    expected = ".bw, .bigWig, .bam, .hic, .mcool, .cool or .contact.json"
     raise InputError(complaint(path, f"the ending '{ending}'", expected, "rename or convert it"))

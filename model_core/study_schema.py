@@ -12,7 +12,8 @@ from model_core.signals import TRANSFORMS
 
 CONTACT_FILES = (".hic", ".mcool", ".cool")
 CACHE = "cache"  # folder beside study.toml for what is computed once
-SIGNAL_FILES = (".bw", ".bigwig", ".bam", *CONTACT_FILES)
+STORED_CONTACT = ".contact.json"  # index of contact vectors worked out before (stored_contact.py)
+SIGNAL_FILES = (".bw", ".bigwig", ".bam", *CONTACT_FILES, STORED_CONTACT)
 _SETTINGS_OF = (
     (("scale",), ("bigWig files", "BAM files")),
     (("extend", "shift"), ("BAM files",)),
@@ -128,6 +129,7 @@ class SignalSpec(Section):
         if not self.path.name.lower().endswith(SIGNAL_FILES):
             raise ValueError(f"a file that ends in {', '.join(SIGNAL_FILES)}")
         ending = "Hi-C files" if self.is_hic else "BAM files" if self.is_bam else "bigWig files"
+        ending = "stored contact" if self.path.name.lower().endswith(STORED_CONTACT) else ending
         for keys, kinds in _SETTINGS_OF:
             given = [key for key in keys if getattr(self, key) is not None]
             if given and ending not in kinds:
@@ -145,8 +147,8 @@ class SignalSpec(Section):
 
     @property
     def is_hic(self) -> bool:
-        """A file of pairwise contacts, from which the contact to each TSS is read."""
-        return self.path.name.lower().endswith(CONTACT_FILES)
+        """A file of contacts, from which the contact to each TSS is read."""
+        return self.path.name.lower().endswith((*CONTACT_FILES, STORED_CONTACT))
 
     @property
     def is_contact(self) -> bool:
