@@ -20,7 +20,7 @@ from model_core.gene_table import TABLE_COLUMNS, position_problems, read_gene_ta
 from model_core.genes import FEATURES, LENGTHS, FeatureScale, feature_scale, raw_features
 from model_core.genome import Genome
 from model_core.signals import Signal, open_signal
-from model_core.study_problems import Parts, schema_problems, sound_parts, study_problems
+from model_core.study_problems import Parts, schema_problems, sound_parts, sound_settings, study_problems
 from model_core.study_schema import CACHE, Genes, GenomeFiles, Name, Peaks, Section, SignalSpec, Truth
 from model_core.windows import Window, WindowReader
 
@@ -237,7 +237,8 @@ def parse_study(path: str | Path) -> tuple[Study | None, list[str]]:
         parts = sound_parts(raw, Study, context)
         return None, [*schema_problems(error, Study, path), *study_problems(parts, path)]
     study._path = path
-    return study, study_problems(Parts.of(study), path)
+    problems = study_problems(Parts.of(study), path)
+    return study.model_copy(update={"model": sound_settings(study.model, Seq2ExpConfig)}), problems
 
 
 def write_template(path: str | Path) -> Path:

@@ -275,6 +275,18 @@ def _settings_problems(parts: Parts, path: Path) -> list[str]:
     return problems
 
 
+def sound_settings(settings: Mapping[str, Any], known: type) -> dict[str, Any]:
+    """The settings that have a known name and the right type, for looking further although others are wrong.
+
+    Args:
+        settings: [model] or [training].
+        known: Seq2ExpConfig or TrainConfig.
+    """
+    defaults = {item.name: item.default for item in dataclasses.fields(known)}
+    sound = {key: value for key, value in settings.items() if key in defaults and _fits(value, defaults[key])}
+    return {key: value for key, value in sound.items() if key not in ("window", "promoter") or value > 0}
+
+
 def _fits(value: Any, default: Any) -> bool:
     """Whether a TOML value is of the type of a setting's default (None stands for a whole number)."""
     if isinstance(default, bool) or isinstance(value, bool):

@@ -347,6 +347,15 @@ def test_a_study_that_cannot_be_read_is_a_report_too(tmp_path, small):
     only(report.warnings, "check again")
 
 
+@pytest.mark.parametrize("window", ['"wide"', "0", "-1", "true", "[]", "1"])
+def test_an_impossible_window_is_one_problem_and_the_rest_is_checked(small, window):
+    edit(small, "window = 4_000", f"window = {window}")
+    report = check_study(small)
+    only(report.problems, "window")
+    assert len(report.problems) == 1
+    assert rows_of(report, "Genes")["all"][0] == "50"
+
+
 def test_broken_genes_leave_the_rest_checked(small):
     edit(small.parent / "genes.tsv", "chr1\t45000\t-", "chr1\t45000\tx")
     report = check_study(small)
