@@ -357,7 +357,7 @@ def test_any_text_is_a_gtf_or_an_input_error(tmp_path, lines):
         gtf = read_gtf(path)
     except InputError:
         return
-    assert ((0 <= gtf.start) & (gtf.start < gtf.end)).all()
+    assert ((gtf.start >= 0) & (gtf.start < gtf.end)).all()
     assert (gtf.gene_id != "").all()
     features = mrna_features(gene_exons(gtf, gtf.gene_id.unique().tolist()))
     assert (features[["UTR5LEN", "CDSLEN", "UTR3LEN"]].dropna() >= 0).all(axis=None)
