@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from model_core.progress import Job
 from model_core.run import Run
 from model_core.scored_genes import site_gene
 from model_core.study import Study, load_study
+from model_core.track_checks import QUANTILE_WINDOWS, quantile_warnings, signal_quantiles
 
 
 def choose_genes(
@@ -53,7 +55,7 @@ def choose_genes(
     if names:
         chosen.append(_named(genes, names))
     if sites:
-        rows = [{**site_gene(site), "label": np.nan, **dict.fromkeys(FEATURES, np.nan)} for site in sites]
+        rows = [{**site_gene(site), "split": "", "label": np.nan, **dict.fromkeys(FEATURES, np.nan)} for site in sites]
         chosen.append(pd.DataFrame(rows))
     if len(chosen) == 1:
         test = genes[genes["split"] == "test"]
@@ -137,6 +139,10 @@ def score(
     scale = FeatureScale(**metadata["feature_scale"]) if metadata else study.feature_scale()
     left = genes[~genes["gene_id"].isin(run.scored)].reset_index(drop=True)
     data = GeneWindows(study.reader(), left, run.manifest["window"], scale)
+    if len(left) and metadata:
+        here = signal_quantiles(study.signals(), study.windows(study.genes()), QUANTILE_WINDOWS)
+        for warning in quantile_warnings(here, metadata["signal_quantiles"]):
+            print(f"warning: {warning}", file=sys.stderr)
     with run.writing(asked=len(run.scored | set(genes["gene_id"]))), Job("scoring genes", len(left)) as job:
         for batch in batches(data, batch_size, workers):
             out = _score_batch(model, batch)

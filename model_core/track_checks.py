@@ -19,16 +19,22 @@ from model_core.windows import Window
 
 LEVELS = (0.5, 0.9, 0.99, 0.999)  # of the quantiles that are shown, and that a checkpoint keeps
 EVERY = 50  # bp between the bases that they are taken from
+QUANTILE_WINDOWS = 50  # windows of a study that stand for all in a checkpoint's quantiles
 FOLD = 3.0  # between two quantiles, from which signals count as of different units
 UNREAD = "-"
 MUCH_UNKNOWN = 0.1  # share of N from which windows are warned of
 
 
-def signal_quantiles(signals: Sequence[Signal], windows: Sequence[Window]) -> dict[str, dict[str, float]]:
+def signal_quantiles(
+    signals: Sequence[Signal], windows: Sequence[Window], most: int = 10**9
+) -> dict[str, dict[str, float]]:
     """Quantiles of each signal, transformed, in these windows: {"DNase": {"0.5": 0.0, ...}, ...}.
+
+    Of more than `most` windows an even choice is read.
 
     A checkpoint keeps those of its training windows, so that `quantile_warnings` can tell signals of other units.
     """
+    windows = windows[:: max(1, len(windows) // most)]
     return {
         signal.name: dict(zip(map(str, LEVELS), signal.quantiles(windows, LEVELS, EVERY).tolist(), strict=True))
         for signal in signals

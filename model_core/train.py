@@ -32,6 +32,7 @@ from model_core.model import Output, Seq2Exp, loss_terms
 from model_core.progress import Job
 from model_core.run import Run
 from model_core.study import Study
+from model_core.track_checks import QUANTILE_WINDOWS, signal_quantiles
 
 NO_DECAY = ("bias", "A_log", ".D")
 HISTORY = ("step", "seconds", "loss", "prediction", "kl", "validation_mse", "validation_pearson")
@@ -191,6 +192,7 @@ def train(
     metadata = {
         "study": study.name,
         "signals": [{"name": signal.name, "transform": signal.transform} for signal in study.signal_specs],
+        "signal_quantiles": signal_quantiles(study.signals(), study.windows(genes), QUANTILE_WINDOWS),
         "feature_scale": scale.to_dict(),
         "training": training.to_dict(),
     }

@@ -1,0 +1,151 @@
+"""The whole way on files: commands on a simulated study, a scoring that is killed, and real human input at 200 kb."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pyBigWig
+import pytest
+
+from model_core.evaluate import against_truth, set_measures
+from model_core.run import Run
+from model_core.score import study_of
+from model_core.simulate import simulate_study
+from model_core.world import World
+from tests.real_study import real_study_toml
+
+WORDS = [sys.executable, "-m", "seq2exp_viz.cli"]
+ENVIRONMENT = {**os.environ, "COLUMNS": "200"}
+
+
+def command(*words, cwd=None):
+    done = subprocess.run([*WORDS, *map(str, words)], capture_output=True, text=True, cwd=cwd, env=ENVIRONMENT)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def simulated(tmp_path_factory):
+    """A small simulated study, trained for a few steps, as the commands leave it."""
+    folder = tmp_path_factory.mktemp("simulated")
+    simulate_study(folder / "study", seed=3, world=World(genes=(40, 40, 16), validation_genes=10))
+    command("peaks", folder / "study")
+    small = ["--window", 4096, "--width", 16, "--depth", 1, "--steps", 6, "--warmup", 2, "--batch-size", 4]
+    command("train", folder / "study", "--variant", "soft", "--out", folder / "run", *small, "--device", "cpu")
+    command("score", folder / "run", "--device", "cpu")
+    return folder
+
+
+def test_check_finds_a_simulated_study_ready(simulated):
+    shown = command("check", simulated / "study")
+    assert "builds agree" in shown
+    assert "BUILDS DISAGREE" not in shown
+
+
+def test_a_run_has_masks_predictions_elements_and_a_track(simulated):
+    run = Run.open(simulated / "run")
+    assert len(run.genes) == 16
+    assert (run.genes["split"] == "test").all()
+    assert run.peaks is not None
+    with pyBigWig.open(str(run.merged_track)) as track:
+        gene = run.genes.iloc[0]
+        tss = int(gene["tss"])
+        assert track.values(gene["chrom"], tss, tss + 1) == [1.0]  # the promoter is always kept
+    assert run.manifest["simulated"] is True
+
+
+def test_exports_are_the_same_bytes_twice_and_bedtools_takes_them(simulated, tmp_path):
+    for kind in ("bed", "bigwig", "narrowpeak"):
+        for name in ("one", "two"):
+            command("export", simulated / "run", kind, "-o", tmp_path / f"{name}.{kind}")
+        assert (tmp_path / f"one.{kind}").read_bytes() == (tmp_path / f"two.{kind}").read_bytes()
+    if shutil.which("bedtools") is None:
+        pytest.skip("bedtools is not installed; the bytes were compared")
+    merged = subprocess.run(
+        ["bedtools", "merge", "-i", tmp_path / "one.bed"], capture_output=True, text=True, check=True
+    )
+    assert merged.stdout
+
+
+def test_a_killed_scoring_loses_at_most_the_gene_in_hand_and_goes_on(simulated, tmp_path):
+    shutil.copytree(simulated / "run", tmp_path / "run")
+    for left in ("scores.jsonl", "genes.tsv"):
+        (tmp_path / "run" / left).unlink()
+    shutil.rmtree(tmp_path / "run" / "masks.zarr")
+    manifest = json.loads((tmp_path / "run" / "manifest.json").read_text())
+    relative = {"study": {**manifest["study"], "path": str(simulated / "study" / "study.toml")}, "element_rule": None}
+    (tmp_path / "run" / "manifest.json").write_text(json.dumps({**manifest, **relative}))
+    scoring = subprocess.Popen([*WORDS, "score", tmp_path / "run", "--device", "cpu"], stderr=subprocess.DEVNULL)
+    journal = tmp_path / "run" / "scores.jsonl"
+    limit = time.monotonic() + 120
+    while not (journal.exists() and journal.read_bytes().count(b"\n") >= 3):
+        assert scoring.poll() is None or journal.exists(), "the scoring ended before it was killed"
+        assert time.monotonic() < limit
+        time.sleep(0.005)
+    scoring.send_signal(signal.SIGKILL)
+    scoring.wait()
+    done = len(Run.open(tmp_path / "run").scored)
+    assert done >= 3
+    command("score", tmp_path / "run", "--device", "cpu")
+    ours, theirs = Run.open(tmp_path / "run"), Run.open(simulated / "run")
+    assert ours.genes["predicted"].tolist() == theirs.genes["predicted"].tolist()
+    assert ours.elements.equals(theirs.elements)
+
+
+def test_truth_is_judged_at_the_same_kept_share_for_all(simulated):
+    run = Run.open(simulated / "run")
+    found = against_truth(run, study_of(run))
+    kept = {row["set"]: row["kept"] for row in found["sets_table"]}
+    assert len({round(share, 4) for share in kept.values()}) == 1
+    assert found["genes"] == 16
+    assert set(kept) == {"mask elements", "random elements", "signal prior", "H3K27ac", "DNase", "Hi-C", "MACS3"}
+    # Hardly trained, the faithful soft mask ranks the bases as its signals do.
+    assert found["prior_correlation"] > 0.9
+
+
+def test_set_measures_worked_by_hand():
+    truth = {
+        "causal": np.array([1, 1, 1, 1, 0, 0, 0, 0], bool),
+        "weak": np.array([0, 0, 1, 1, 0, 0, 0, 0], bool),
+        "element": np.array([1, 1, 2, 2, 0, 0, 0, 0]),
+        "decoy": np.array([0, 0, 0, 0, 1, 1, 0, 0], bool),
+    }
+    found = set_measures(np.array([1, 1, 0, 0, 1, 0, 0, 0], bool), truth)
+    assert found == {
+        "kept": 3 / 8,
+        "precision": 2 / 3,
+        "recall": 0.5,
+        "elements_found": 0.5,
+        "weak_found": 0.0,
+        "decoys_kept": 0.5,
+    }
+
+
+@pytest.mark.slow
+def test_real_input_from_check_to_export_at_200_kb(shared_data, tmp_path):
+    """K562, chromosome 22: enough to run every step, not to judge the model (see the data's README)."""
+    (tmp_path / "study.toml").write_text(real_study_toml(shared_data))
+    assert "builds agree" in command("check", tmp_path)
+    shown = command("peaks", tmp_path)
+    assert "Read as given" in shown
+    small = ["--window", 8192, "--promoter", 2000, "--width", 16, "--depth", 1]
+    command("train", tmp_path, "--out", tmp_path / "short", *small, "--steps", 4, "--warmup", 1, "--batch-size", 2)
+    wide = ["--window", 200_000, "--width", 16, "--depth", 1, "--steps", 1, "--warmup", 1, "--batch-size", 1]
+    command("train", tmp_path, "--out", tmp_path / "run", *wide)
+    command("score", tmp_path / "run", "--genes", "MAPK1,SMARCB1", "--at", "chr22:31,000,000:-")
+    run = Run.open(tmp_path / "run")
+    assert len(run.genes) == 3
+    mask = run.mask("MAPK1")
+    assert mask.end - mask.start == 200_000
+    assert 0 < mask.kept_fraction < 1
+    elements = run.elements
+    assert set(elements["class"]) <= {"promoter", "with_peak", "without_peak"}
+    command("export", run.path, "bed", "--gene", "MAPK1", "-o", tmp_path / "MAPK1.bed")
+    command("export", run.path, "bigwig", "--resolution", 16, "-o", tmp_path / "all.bigWig")
+    with pyBigWig.open(str(tmp_path / "all.bigWig")) as track:
+        assert track.chroms()["chr22"] == 50_818_468
