@@ -1,0 +1,323 @@
+"""Fetching a study's files from a local server: whole, checked, gone on with, and what is said when they fail."""
+
+import gzip
+import hashlib
+import json
+import socket
+
+import pytest
+from file_server import serve_files
+from hypothesis import given
+from hypothesis import strategies as st
+
+from model_core import download
+from model_core.errors import InputError, Problems
+from model_core.fetch import fetch_study, plan, published, read_sources
+from model_core.presets import DOWNLOADS, Source, downloads_text
+
+CONTENT = bytes(range(256)) * 9_000  # 2.3 MB
+
+
+@pytest.fixture
+def server(monkeypatch):
+    monkeypatch.setattr(download.time, "sleep", lambda seconds: None)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with serve_files() as files:
+        yield files
+
+
+def md5(content):
+    return f"md5:{hashlib.md5(content).hexdigest()}"
+
+
+def study(folder, *sources):
+    """A folder whose downloads.toml names these sources."""
+    folder.mkdir(exist_ok=True)
+    (folder / DOWNLOADS).write_text(downloads_text(sources))
+    return folder
+
+
+def one(server, folder, content=CONTENT, **settings):
+    """A study of one file that the server has."""
+    server.content["/x.bin"] = content
+    return study(folder, Source("data/x.bin", f"{server.url}/x.bin", "made", **settings))
+
+
+def leftovers(folder):
+    return sorted(path.name for path in folder.rglob("*") if path.is_file() and path.name != DOWNLOADS)
+
+
+# What comes
+
+
+def test_files_come_whole_and_a_second_call_asks_for_nothing(server, tmp_path):
+    folder = one(server, tmp_path / "s", checksum=md5(CONTENT))
+    fetch_study(folder / "study.toml")
+    assert (folder / "data" / "x.bin").read_bytes() == CONTENT
+    assert leftovers(folder) == ["x.bin"]
+    server.asked.clear()
+    (item,) = fetch_study(folder)
+    assert item.state == "here"
+    assert server.asked == []
+
+
+def test_a_dry_run_tells_sizes_and_downloads_nothing(server, tmp_path):
+    folder = one(server, tmp_path / "s")
+    lines = []
+    (item,) = fetch_study(folder, dry_run=True, tell=lines.append)
+    assert (item.state, item.size) == ("missing", len(CONTENT))
+    assert lines[0].split()[:3] == ["missing", "2.3", "MB"]
+    assert f"{server.url}/x.bin" in lines[0]
+    assert leftovers(folder) == []
+    assert all(method == "HEAD" for method, *_ in server.asked)
+
+
+def test_a_broken_transfer_is_gone_on_with_in_the_same_call(server, tmp_path):
+    folder = one(server, tmp_path / "s", checksum=md5(CONTENT))
+    server.breaks["/x.bin"] = [100_000, 7, len(CONTENT)]
+    fetch_study(folder)
+    assert (folder / "data" / "x.bin").read_bytes() == CONTENT
+    asked = [asked for method, _, asked in server.asked if method == "GET"]
+    assert asked == [None, "bytes=100000-", "bytes=100007-"]
+
+
+def break_off(server, folder, length=100_000):
+    """Let a call fail after `length` bytes."""
+    server.breaks["/x.bin"] = [length, *[0] * 20]
+    with pytest.raises(InputError):
+        fetch_study(folder)
+    server.breaks.clear()
+    server.asked.clear()
+    assert (folder / "data" / "x.bin.part").stat().st_size == length
+    assert not (folder / "data" / "x.bin").exists()
+
+
+def test_the_next_call_goes_on_where_a_killed_one_stopped(server, tmp_path):
+    folder = one(server, tmp_path / "s", checksum=md5(CONTENT))
+    break_off(server, folder)
+    assert plan(folder)[0][0].line().startswith("0.1 MB of it here")
+    lines = []
+    fetch_study(folder, tell=lines.append)
+    assert (folder / "data" / "x.bin").read_bytes() == CONTENT
+    assert [asked for method, _, asked in server.asked if method == "GET"] == ["bytes=100000-"]
+    assert leftovers(folder) == ["x.bin"]
+
+
+@pytest.mark.parametrize("etag", ['"v2"', None])
+def test_a_file_that_has_changed_meanwhile_is_begun_anew(server, tmp_path, etag):
+    if etag is None:
+        server.etag = None  # then the size alone can tell
+    folder = one(server, tmp_path / "s")
+    break_off(server, folder)
+    server.etag, server.content["/x.bin"] = etag, CONTENT[::-1] + b"more"
+    fetch_study(folder)
+    assert (folder / "data" / "x.bin").read_bytes() == CONTENT[::-1] + b"more"
+
+
+def test_a_server_that_cannot_go_on_sends_the_whole_again(server, tmp_path):
+    folder = one(server, tmp_path / "s")
+    break_off(server, folder)
+    server.ranges = False
+    fetch_study(folder)
+    assert (folder / "data" / "x.bin").read_bytes() == CONTENT
+
+
+def test_a_part_that_is_whole_already_is_taken(server, tmp_path):
+    folder = one(server, tmp_path / "s", checksum=md5(CONTENT))
+    break_off(server, folder)
+    (folder / "data" / "x.bin.part").write_bytes(CONTENT)
+    fetch_study(folder)
+    assert (folder / "data" / "x.bin").read_bytes() == CONTENT
+
+
+def test_gzipped_files_stay_gzipped_unless_they_are_to_be_unpacked(server, tmp_path):
+    packed = gzip.compress(CONTENT)
+    server.content |= {"/a.gz": packed, "/b.fa.gz": packed}
+    sources = Source("data/a.gz", f"{server.url}/a.gz", ""), Source("b.fa", f"{server.url}/b.fa.gz", "", unpack=True)
+    folder = study(tmp_path / "s", *sources)
+    fetch_study(folder)
+    assert (folder / "data" / "a.gz").read_bytes() == packed
+    assert (folder / "b.fa").read_bytes() == CONTENT
+    assert leftovers(folder) == ["a.gz", "b.fa"]
+
+
+def test_progress_is_told_on_standard_error(server, tmp_path, capsys):
+    fetch_study(one(server, tmp_path / "s"))
+    assert "x.bin (MB): 2/3" in capsys.readouterr().err
+
+
+# Checksums
+
+
+def test_a_file_with_another_checksum_is_thrown_away(server, tmp_path):
+    folder = one(server, tmp_path / "s", checksum=md5(b"other"))
+    with pytest.raises(InputError, match="another checksum, thrown away"):
+        fetch_study(folder)
+    assert leftovers(folder) == []
+
+
+@pytest.mark.parametrize("form", ["json", "sums"])
+def test_checksums_are_asked_of_the_portal(server, tmp_path, form):
+    record = json.dumps({"md5sum": md5(CONTENT)[4:], "file_size": len(CONTENT), "accession": "X"})
+    sums = f"{'0' * 32}  other.bin\n{md5(CONTENT)[4:]}  ./x.bin\n"
+    server.content["/listing"] = (record if form == "json" else sums).encode()
+    folder = one(server, tmp_path / "s", listing=f"{server.url}/listing")
+    (item,) = fetch_study(folder)
+    assert (item.checksum, item.size) == (md5(CONTENT), len(CONTENT))
+    (folder / "data" / "x.bin").unlink()
+    server.content["/x.bin"] = CONTENT[:-1] + b"?"
+    with pytest.raises(InputError, match="another checksum"):
+        fetch_study(folder)
+
+
+def test_a_listing_without_the_file_is_told_but_no_obstacle(server, tmp_path):
+    server.content["/listing"] = b"nothing here"
+    folder = one(server, tmp_path / "s", listing=f"{server.url}/listing")
+    lines = []
+    fetch_study(folder, tell=lines.append)
+    assert "no checksum in" in lines[0]
+    assert "no checksum is public" in lines[1]
+
+
+def test_a_file_of_the_same_name_is_not_written_over(server, tmp_path):
+    server.content["/x.fa.gz"] = gzip.compress(CONTENT)
+    source = Source("x.fa", f"{server.url}/x.fa.gz", "", checksum=md5(server.content["/x.fa.gz"]), unpack=True)
+    folder = study(tmp_path / "s", source)
+    (folder / "x.fa.gz").write_text("mine")
+    with pytest.raises(InputError, match="another file of that name"):
+        fetch_study(folder)
+    assert (folder / "x.fa.gz").read_text() == "mine"
+
+
+@given(text=st.text(max_size=200))
+def test_any_listing_is_read(text):
+    size, checksum = None, None
+    try:
+        size, checksum = published("listing", text, "x")
+    except download.RefusedError:
+        assert text.lstrip().startswith("{")
+    assert size is None or size > 0
+    assert checksum is None or len(checksum) == 36
+
+
+# What does not come
+
+
+def closed_port():
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return sock.getsockname()[1]
+
+
+def test_without_a_connection_there_is_one_message(server, tmp_path):
+    url = f"http://127.0.0.1:{closed_port()}"
+    folder = study(tmp_path / "s", *(Source(f"{name}.bin", f"{url}/{name}", "") for name in "abc"))
+    with pytest.raises(InputError) as caught:
+        fetch_study(folder)
+    assert not isinstance(caught.value, Problems)
+    assert "no connection to 127.0.0.1 for 3 of 3 files (Connection refused)" in str(caught.value)
+    assert "Traceback" not in str(caught.value)
+    assert leftovers(folder) == []
+
+
+def test_a_host_that_does_not_exist_is_no_connection(tmp_path):
+    folder = study(tmp_path / "s", Source("a.bin", "http://no-such-host.invalid/a", ""))
+    with pytest.raises(InputError, match=r"no connection to no-such-host\.invalid"):
+        fetch_study(folder)
+
+
+def test_a_dry_run_without_a_connection_still_lists_the_addresses(tmp_path):
+    url = f"http://127.0.0.1:{closed_port()}/a"
+    (item,) = fetch_study(study(tmp_path / "s", Source("a.bin", url, "")), dry_run=True)
+    assert "size unknown" in item.line()
+    assert "cannot be reached" in item.line()
+    assert url in item.line()
+
+
+def test_one_missing_file_does_not_keep_the_others(server, tmp_path):
+    server.content["/b"] = b"here"
+    names = "abc"
+    folder = study(tmp_path / "s", *(Source(f"{name}.bin", f"{server.url}/{name}", "") for name in names))
+    with pytest.raises(Problems) as caught:
+        fetch_study(folder)
+    assert [problem.split(":")[0] for problem in caught.value.problems] == ["a.bin", "c.bin"]
+    assert "404" in caught.value.problems[0]
+    assert (folder / "b.bin").read_bytes() == b"here"
+
+
+def test_a_portal_that_asks_who_one_is_gets_the_netrc_and_else_says_so(server, tmp_path, monkeypatch):
+    server.user, server.content["/private.hic"] = "KEY:SECRET", b"contacts"
+    source = Source("x.hic", f"{server.url}/private.hic", "Hi-C", login="make an access key")
+    folder = study(tmp_path / "s", source)
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    with pytest.raises(InputError, match=r"403 Forbidden.*make an access key; or download it in a browser"):
+        fetch_study(folder)
+    (tmp_path / "netrc").write_text("machine 127.0.0.1 login KEY password SECRET\n")
+    (tmp_path / "netrc").chmod(0o600)
+    fetch_study(folder)
+    assert (folder / "x.hic").read_bytes() == b"contacts"
+
+
+def test_two_calls_at_once_do_not_write_one_file(server, tmp_path):
+    folder = one(server, tmp_path / "s")
+    transfer = download.Resuming(folder / "data" / "x.bin")
+    with transfer._alone(), pytest.raises(InputError, match="another download at work"):
+        fetch_study(folder)
+
+
+def test_too_little_space_is_told_before_anything_is_downloaded(server, tmp_path, monkeypatch):
+    folder = one(server, tmp_path / "s")
+    monkeypatch.setattr("shutil.disk_usage", lambda path: type("usage", (), {"free": 1_000_000}))
+    with pytest.raises(InputError, match=r"0\.0 GB free; expected about 0\.0 GB; make room"):
+        fetch_study(folder)
+    assert leftovers(folder) == []
+
+
+def test_a_damaged_gzip_is_thrown_away(server, tmp_path):
+    server.content["/x.gz"] = gzip.compress(CONTENT)[:-9]
+    folder = study(tmp_path / "s", Source("x.fa", f"{server.url}/x.gz", "", unpack=True))
+    with pytest.raises(InputError, match="damaged gzip"):
+        fetch_study(folder)
+    assert leftovers(folder) == []
+
+
+# downloads.toml
+
+
+def problems_of(folder, text):
+    (folder / DOWNLOADS).write_text(text)
+    with pytest.raises(InputError) as caught:
+        read_sources(folder)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["../x", "/etc/x", "a/../../x", "", ".hidden", "a//b", "a/", "a b", "study.toml", "downloads.toml", "a\\b", "~/x"],
+)
+def test_paths_that_leave_the_folder_are_refused(tmp_path, path):
+    assert "a path below" in problems_of(tmp_path, f"[[file]]\npath = {json.dumps(path)}\nurl = 'http://h/x'\n")
+
+
+@pytest.mark.parametrize(
+    "url", ["file:///etc/passwd", "ftp://h/x", "x", "", "http://", "https://u:p@h/x", "http://[::1"]
+)
+def test_addresses_of_other_kinds_are_refused(tmp_path, url):
+    assert "https://" in problems_of(tmp_path, f"[[file]]\npath = 'x'\nurl = '{url}'\n")
+
+
+def test_every_mistake_is_told_at_once(tmp_path):
+    text = "[[file]]\npath = 'x'\nurl = 'http://h/x'\nchecksum = 'md5:1'\n[[file]]\npath = 1\nurls = 'x'\n"
+    message = problems_of(tmp_path, text + "[[file]]\npath = 'X'\nurl = 'http://h/x'\nunpack = 'yes'\n")
+    assert message.startswith("5 problems")
+    assert "'x' twice" in message
+
+
+@pytest.mark.parametrize("text", ["", "file = 1", "[[file", "file = []", "file = [1]"])
+def test_other_text_is_refused(tmp_path, text):
+    assert DOWNLOADS in problems_of(tmp_path, text)
+
+
+def test_a_study_without_downloads_says_what_to_do(tmp_path):
+    with pytest.raises(InputError, match="init --preset"):
+        fetch_study(tmp_path / "study.toml")
