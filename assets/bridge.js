@@ -73,7 +73,8 @@
       .map((row) => {
         if (typeof row === "string") return "<hr>";
         if (!row.name) return "";
-        return `<div><span>${escapeHtml(row.name)}</span>&nbsp;&nbsp;${escapeHtml(row.value)}</div>`;
+        const name = String(row.name).replace(/_/g, " ").replace(/^minus log10/i, "−log10");
+        return `<div><span>${escapeHtml(name)}</span>&nbsp;&nbsp;${escapeHtml(row.value)}</div>`;
       })
       .join("");
   }
@@ -125,6 +126,12 @@
     .igv-track-drag-handle { background-color: rgb(241, 243, 246) !important; border: 0 !important; }
     .igv-track-drag-handle:hover { background-color: rgb(205, 212, 220) !important; }
     .igv-gear-menu-column svg { opacity: 0.45; }
+    .igv-ui-popover { font: 12px/1.55 system-ui, "DejaVu Sans", sans-serif !important; border: 1px solid rgb(205, 211, 219) !important;
+      border-radius: 6px !important; box-shadow: 0 8px 26px rgba(0, 0, 0, 0.16); overflow: hidden; }
+    .igv-ui-popover > div:first-child { background: rgb(244, 246, 248) !important; border: 0 !important; }
+    .igv-ui-popover > div:last-child { padding: 4px 10px 8px; font: inherit !important; }
+    .igv-ui-popover span { font-weight: 400 !important; color: rgb(92, 102, 116); }
+    .igv-ui-popover hr { border: 0; border-top: 1px solid rgb(225, 229, 234); }
   `;
   function calm() {
     const host = [...byId("igv").querySelectorAll("*"), byId("igv")].find((node) => node.shadowRoot);

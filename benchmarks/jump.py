@@ -1,6 +1,6 @@
 """A jump from gene to gene in headless Chromium with at least 10 tracks: time until all are drawn, requests, bytes.
 
-    python benchmarks/jump.py RUN [--jumps 20] [--igv vendored|notebook] [--json FILE]
+python benchmarks/jump.py RUN [--jumps 20] [--igv vendored|notebook] [--json FILE]
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from seq2exp_viz.shelf import Shelf
 
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 QUIET = "seq2expBridge.igvBrowser().trackViews.every(row => row.viewports.every(view => !view.loading))"
-JUMP = """async (gene) => {
-  const began = performance.now();
-  dash_clientside.set_props("gene", {data: {run: seq2expBridge.state.run, gene}});
-  while (!document.body.dataset.drawn.includes(`|${gene}|`)) await new Promise(done => setTimeout(done, 4));
-  while (!%s) await new Promise(done => setTimeout(done, 4));
-  return performance.now() - began;
-}""" % QUIET
+JUMP = (
+    "async (gene) => { const began = performance.now(); const nap = () => new Promise(done => setTimeout(done, 4));"
+    " dash_clientside.set_props('gene', {data: {run: seq2expBridge.state.run, gene}});"
+    " while (!document.body.dataset.drawn.includes(`|${gene}|`)) await nap();"
+    " while (!" + QUIET + ") await nap();"
+    " return performance.now() - began; }"
+)
 
 
 def wait(page, expression: str) -> None:
@@ -71,7 +71,9 @@ def main() -> None:
         wait(page, "document.body.dataset.drawn !== undefined")
         wait(page, QUIET)
         opened = time.perf_counter() - began
-        hidden = page.evaluate("[...document.querySelectorAll('[data-track]')].filter(x => !x.checked).map(x => x.dataset.track)")
+        hidden = page.evaluate(
+            "[...document.querySelectorAll('[data-track]')].filter(x => !x.checked).map(x => x.dataset.track)"
+        )
         shown = page.evaluate("document.querySelectorAll('[data-track]:checked').length")
         for track in hidden[: max(0, options.tracks - shown)]:
             page.evaluate(f"document.querySelector('[data-track=\"{track}\"]').click()")

@@ -13,7 +13,9 @@ from pathlib import Path
 
 from seq2exp_viz.server import bind
 
-CODE = "import sys; from seq2exp_viz.server import serve; serve(sys.argv[2:], port=int(sys.argv[1]), open_browser=False)"
+CODE = (
+    "import sys; from seq2exp_viz.server import serve; serve(sys.argv[2:], port=int(sys.argv[1]), open_browser=False)"
+)
 TOUR = ("", "_dash-layout", "_dash-dependencies", "igv.js", "api/runs")
 
 

@@ -110,7 +110,7 @@ def api(shelf: Shelf, base: str, prefer: str = "vendored") -> Blueprint:
 
     @route("/data/<run>/<file>")
     def data(view: OpenRun, file: str) -> Response:
-        path = view.files.get(file)
+        path = view.file(file)
         if path is None:
             return as_json({"message": f"This run serves no file {file[:80]!r}."}, 404)
         kind = next((kind for ending, kind in MIMETYPES.items() if file.endswith(ending)), "application/octet-stream")

@@ -8,8 +8,11 @@ from pathlib import Path
 from dash import Dash
 
 from seq2exp_viz import api, browser_files, callbacks, layout
-from seq2exp_viz.security import Access, content_security_policy, protect
+from seq2exp_viz.ranges import answer
+from seq2exp_viz.security import Access, content_security_policy, protect, refusal
 from seq2exp_viz.shelf import Shelf
+
+BYTES_HEADERS = (("X-Content-Type-Options", "nosniff"), ("Cross-Origin-Resource-Policy", "same-origin"))
 
 
 @dataclass(frozen=True)
@@ -46,9 +49,34 @@ def create_app(shelf: Shelf, settings: Settings = Settings()) -> Dash:
     app.layout = layout.page(shelf, settings.prefix, script)
     callbacks.register(app, shelf, settings.prefix)
     app.server.register_blueprint(api.api(shelf, settings.prefix, settings.igv))
-    app.server.wsgi_app = WithPrefix(app.server.wsgi_app, settings.prefix)
+    ranges_first = RangesFirst(app.server.wsgi_app, shelf, settings.access)
+    app.server.wsgi_app = WithPrefix(ranges_first, settings.prefix)
     protect(app.server, settings.access, content_security_policy(app.csp_hashes()))
     return app
+
+
+class RangesFirst:
+    """WSGI: ranges of served files are answered before Flask, which would cost more than reading them.
+
+    igv.js asks for hundreds of them. The rule of access and the table of files are the same as behind Flask.
+    """
+
+    def __init__(self, inner, shelf: Shelf, access: Access):
+        self.inner, self.shelf, self.access = inner, shelf, access
+
+    def __call__(self, environ: dict, start_response):
+        path = self._file(environ) if "HTTP_RANGE" in environ and environ["REQUEST_METHOD"] == "GET" else None
+        if path is None or refusal(self.access, environ):
+            return self.inner(environ, start_response)
+        status, headers, body = answer(path, environ)
+        phrase = {200: "200 OK", 206: "206 Partial Content", 304: "304 Not Modified", 416: "416 Range Not Satisfiable"}
+        start_response(phrase[status], [*headers, *BYTES_HEADERS])
+        return body
+
+    def _file(self, environ: dict) -> Path | None:
+        parts = environ.get("PATH_INFO", "").split("/")
+        view = self.shelf.get(parts[2]) if len(parts) == 4 and parts[1] == "data" else None
+        return view.file(parts[3]) if view is not None else None
 
 
 class WithPrefix:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from flask import Request, Response
 
@@ -55,8 +56,16 @@ def version_of(path: Path) -> str:
     return f"{found.st_mtime_ns:x}-{found.st_size:x}"
 
 
-def send_bytes(path: Path, request: Request, mimetype: str = "application/octet-stream") -> Response:
-    """Answer `request` with the file, or the range of it that is asked for (200, 206, 304 or 416).
+class Answer(NamedTuple):
+    """Status, headers and body of an answer, as plain as WSGI wants them."""
+
+    status: int
+    headers: list[tuple[str, str]]
+    body: Iterable[bytes]
+
+
+def answer(path: Path, environ: Mapping[str, str], mimetype: str = "application/octet-stream") -> Answer:
+    """The file, or the range of it that a WSGI request asks for (200, 206, 304 or 416).
 
     Only ever called with a path that a run names. A URL that carries the file's version (`?v=`) may be kept by the
     browser; any other must be asked for again.
@@ -66,35 +75,37 @@ def send_bytes(path: Path, request: Request, mimetype: str = "application/octet-
         found = os.fstat(handle)
         size, version = found.st_size, f"{found.st_mtime_ns:x}-{found.st_size:x}"
         tag = f'"{version}"'
-        keep = FOREVER if request.args.get("v") == version else "no-cache"
-        headers = {"Accept-Ranges": "bytes", "ETag": tag, "Cache-Control": keep}
+        keep = FOREVER if f"v={version}" in environ.get("QUERY_STRING", "").split("&") else "no-cache"
+        headers = [("Accept-Ranges", "bytes"), ("ETag", tag), ("Cache-Control", keep), ("Content-Type", mimetype)]
         wanted = None
-        if request.headers.get("If-Range", tag) == tag:
-            wanted = byte_range(request.headers.get("Range"), size)
-        if wanted is None and request.headers.get("If-None-Match") == tag:
-            return Response(status=304, headers=headers)
+        if environ.get("HTTP_IF_RANGE", tag) == tag:
+            wanted = byte_range(environ.get("HTTP_RANGE"), size)
+        if wanted is None and environ.get("HTTP_IF_NONE_MATCH") == tag:
+            return Answer(304, headers[:3], ())
         start, stop = wanted or (0, size)
         if wanted:
-            headers["Content-Range"] = f"bytes {start}-{stop - 1}/{size}"
-        headers["Content-Length"] = str(stop - start)
-        if request.method == "HEAD":  # an iterator, because the length of bytes would replace the stated one
-            return Response(iter(()), 206 if wanted else 200, headers, mimetype=mimetype)
-        body = _body(handle, start, stop)
-        if isinstance(body, bytes):
-            return Response(body, 206 if wanted else 200, headers, mimetype=mimetype)
-        handle, streamed = -1, Response(body, 206 if wanted else 200, headers, mimetype=mimetype)
-        return streamed
+            headers.append(("Content-Range", f"bytes {start}-{stop - 1}/{size}"))
+        headers.append(("Content-Length", str(stop - start)))
+        status = 206 if wanted else 200
+        if environ.get("REQUEST_METHOD") == "HEAD":
+            return Answer(status, headers, ())
+        if stop - start <= BLOCK:
+            return Answer(status, headers, (_read(handle, start, stop),))
+        handle, pieces = -1, _Pieces(handle, start, stop)  # the pieces own the handle now
+        return Answer(status, headers, pieces)
     except RangeError as problem:
-        headers = {"Content-Range": f"bytes */{size}", "Accept-Ranges": "bytes"}
-        return Response(f"No such range: {problem}\n", 416, headers, mimetype="text/plain")
+        text = f"No such range: {problem}\n".encode()
+        headers = [("Content-Range", f"bytes */{size}"), ("Accept-Ranges", "bytes"), ("Content-Type", "text/plain")]
+        return Answer(416, [*headers, ("Content-Length", str(len(text)))], (text,))
     finally:
         if handle >= 0:
             os.close(handle)
 
 
-def _body(handle: int, start: int, stop: int) -> bytes | Iterator[bytes]:
-    """The bytes themselves where they are few; else an iterator that owns and closes the handle."""
-    return _read(handle, start, stop) if stop - start <= BLOCK else _Pieces(handle, start, stop)
+def send_bytes(path: Path, request: Request, mimetype: str = "application/octet-stream") -> Response:
+    """`answer` as a Flask response."""
+    status, headers, body = answer(path, request.environ, mimetype)
+    return Response(body, status, headers, direct_passthrough=True)
 
 
 def _read(handle: int, start: int, stop: int) -> bytes:

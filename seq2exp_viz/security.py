@@ -6,10 +6,12 @@ import hashlib
 import hmac
 import ipaddress
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlencode, urlsplit
 
 from flask import Flask, Response, redirect, request
+from werkzeug.http import parse_cookie
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]", "::1"})
 
@@ -47,6 +49,7 @@ def is_loopback(host: str) -> bool:
 
 def access_for(host: str, token: str | None = None, path: str = "/") -> Access:
     """No token on a loopback address unless one is given; a random one on every other address."""
+    token = token or None  # an empty one would let everybody in
     if token is None and not is_loopback(host):
         token = secrets.token_urlsafe(24)
     return Access(token=token, path=path)
@@ -76,17 +79,11 @@ def protect(server: Flask, access: Access, policy: str) -> None:
     """Put the token and Host checks before, and the security headers after, every request of `server`."""
 
     @server.before_request
-    def check() -> Response | tuple[Response, int] | None:
-        if not _same_origin():
-            return _refusal("This request came from another site.", 403)
-        if access.token is None:
-            return None if _host() in access.hosts else _refusal(_unknown_host(), 403)
-        if _shown_in_url(access.token):
+    def check() -> Response | None:
+        if access.token is not None and _shown_in_url(access.token):
             return _remember(access)
-        known = request.cookies.get(access.cookie, "") or _bearer()
-        if hmac.compare_digest(known.encode(), access.token.encode()):
-            return None
-        return _refusal("This page needs its token: open the link that `seq2exp-viz serve` printed.", 401)
+        refused = refusal(access, request.environ)
+        return Response(refused[0] + "\n", status=refused[1], mimetype="text/plain") if refused else None
 
     @server.after_request
     def add_headers(response: Response) -> Response:
@@ -98,24 +95,37 @@ def protect(server: Flask, access: Access, policy: str) -> None:
         return response
 
 
-def _host() -> str:
+def refusal(access: Access, environ: Mapping[str, str]) -> tuple[str, int] | None:
+    """Why a WSGI request is not let in, in words, with the HTTP status; None where it is."""
+    if not _same_origin(environ):
+        return "This request came from another site.", 403
+    if access.token is None:
+        host = _host(environ)
+        return None if host in access.hosts else (_unknown_host(host), 403)
+    known = parse_cookie(environ.get("HTTP_COOKIE")).get(access.cookie, "") or _bearer(environ)
+    if hmac.compare_digest(known.encode(), access.token.encode()):
+        return None
+    return "This page needs its token: open the link that `seq2exp-viz serve` printed.", 401
+
+
+def _host(environ: Mapping[str, str]) -> str:
     """The Host header without its port, lower case."""
-    host = request.headers.get("Host", "").strip().lower()
+    host = environ.get("HTTP_HOST", "").strip().lower()
     if host.startswith("["):
         return host.split("]", 1)[0] + "]"
     return host.rsplit(":", 1)[0] if ":" in host else host
 
 
-def _same_origin() -> bool:
+def _same_origin(environ: Mapping[str, str]) -> bool:
     """Whether a writing request comes from our own page (reading ones are held by the browser's own rule)."""
-    origin = request.headers.get("Origin")
-    if request.method in ("GET", "HEAD", "OPTIONS") or not origin:
+    origin = environ.get("HTTP_ORIGIN")
+    if environ.get("REQUEST_METHOD") in ("GET", "HEAD", "OPTIONS") or not origin:
         return True
-    return urlsplit(origin).netloc.lower() == request.headers.get("Host", "").lower()
+    return urlsplit(origin).netloc.lower() == environ.get("HTTP_HOST", "").lower()
 
 
-def _bearer() -> str:
-    kind, _, value = request.headers.get("Authorization", "").partition(" ")
+def _bearer(environ: Mapping[str, str]) -> str:
+    kind, _, value = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
     return value.strip() if kind.lower() in ("token", "bearer") else ""
 
 
@@ -135,12 +145,8 @@ def _remember(access: Access) -> Response:
     return response
 
 
-def _unknown_host() -> str:
+def _unknown_host(host: str) -> str:
     return (
-        f"This server does not answer to the name {_host() or '(none)'!r}; open it as http://127.0.0.1:PORT, "
+        f"This server does not answer to the name {host or '(none)'!r}; open it as http://127.0.0.1:PORT, "
         "or start it with --token to use another name."
     )
-
-
-def _refusal(message: str, status: int) -> Response:
-    return Response(message + "\n", status=status, mimetype="text/plain")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import sys
@@ -89,6 +90,9 @@ def listen(application, sock: socket.socket, ready: Callable[[], None] | None = 
     """Answer requests on a bound socket with waitress until interrupted; `ready` is called once it answers."""
     from waitress.server import create_server
 
+    logging.getLogger("waitress.queue").setLevel(
+        logging.ERROR
+    )  # a browser asks for more at once than there are threads
     server = create_server(application, sockets=[sock], threads=THREADS, clear_untrusted_proxy_headers=True, ident=None)
     if ready is not None:
         threading.Thread(target=ready, daemon=True).start()

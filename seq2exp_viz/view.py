@@ -27,7 +27,7 @@ from seq2exp_viz.gene_models import GeneModels, cache_folder
 from seq2exp_viz.prior import prior_mean
 
 RULE_SAMPLE = 40  # genes over which a threshold is chosen while a run is still being scored
-REMEMBERED = 24  # masks and cuts kept in memory; about 2 MB each at 200 kb
+REMEMBERED = 6  # answers kept in memory; a mask of 200 kb takes 5 MB
 
 
 class Memory:
@@ -73,7 +73,7 @@ class OpenRun:
         self.key, self.run = key, run
         self.cache = cache or cache_folder()
         self.notes: list[str] = []  # what of the study could not be opened here, in words for the page
-        self._masks, self._cuts, self._vectors = Memory(), Memory(), Memory()
+        self._masks, self._cuts, self._vectors = Memory(), Memory(64), Memory()
         self._lock, self._reading = threading.Lock(), threading.Lock()
 
     # ------------------------------------------------------------------------------------------ what the run is
@@ -187,17 +187,27 @@ class OpenRun:
         made = sorted((self.study.folder / CACHE).glob(f"{path.stem}*.bigWig"), key=lambda found: found.stat().st_mtime)
         return made[-1] if made else None
 
+    @cached_property
+    def _own_files(self) -> dict[str, Path]:
+        """id -> where in the run folder it lies, once it has been made."""
+        places = {
+            "elements.bed": "elements/elements.bed",
+            "genes.tsv": "genes.tsv",
+            "mask.bigWig": "tracks/mask.bigWig",
+            "manifest.json": "manifest.json",
+            "metrics.json": "metrics.json",
+        }
+        return {name: self.run.path / place for name, place in places.items()}
+
+    def file(self, name: str) -> Path | None:
+        """The path of a file by its id, None for anything the run does not name; nothing else is ever served."""
+        path = self._study_files.get(name) or self._own_files.get(name)
+        return path if path is not None and path.is_file() else None
+
     @property
     def files(self) -> dict[str, Path]:
-        """id -> path of all that may be downloaded; nothing else is ever served."""
-        own = {
-            "elements.bed": self.run.path / "elements" / "elements.bed",
-            "genes.tsv": self.run.path / "genes.tsv",
-            "mask.bigWig": self.run.path / "tracks" / "mask.bigWig",
-            "manifest.json": self.run.path / "manifest.json",
-            "metrics.json": self.run.path / "metrics.json",
-        }
-        return self._study_files | {name: path for name, path in own.items() if path.is_file()}
+        """id -> path of all that may be downloaded now."""
+        return {name: path for name in [*self._study_files, *self._own_files] if (path := self.file(name)) is not None}
 
     # ------------------------------------------------------------------------------------------ answers
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from model_core.errors import InputError
 from seq2exp_viz import server
-from seq2exp_viz.app import clean_prefix
+from seq2exp_viz.app import RangesFirst, clean_prefix
 from seq2exp_viz.ranges import BLOCK, RangeError, byte_range, send_bytes, version_of
 from seq2exp_viz.security import Access, access_for, content_security_policy, is_loopback, protect
 
@@ -155,6 +155,30 @@ def test_this_machines_names_are_let_in(host):
     assert guarded(Access()).get("/", headers={"Host": host}).status_code == 200
 
 
+@pytest.mark.parametrize(("shown", "status"), [({}, 401), ({"Authorization": "Token secret"}, 206)])
+def test_ranges_that_are_answered_before_flask_need_the_token_too(tmp_path, shown, status):
+    path = tmp_path / "big.bin"
+    path.write_bytes(b"0123456789")
+
+    class Shelf:
+        def get(self, key):
+            return self if key == "run" else None
+
+        def file(self, name):
+            return path if name == "big.bin" else None
+
+    app = Flask("test")
+    access = Access(token="secret")
+    protect(app, access, "")
+    app.wsgi_app = RangesFirst(app.wsgi_app, Shelf(), access)
+    answer = app.test_client().get("/data/run/big.bin", headers={"Range": "bytes=2-4", **shown})
+    assert answer.status_code == status
+    assert answer.data == b"234" or status == 401
+    for other in ("/data/run/other", "/data/nope/big.bin", "/data/run/../big.bin"):
+        found = app.test_client().get(other, headers={"Range": "bytes=0-1", "Authorization": "Token secret"})
+        assert found.status_code == 404
+
+
 def test_a_token_is_traded_for_a_cookie_and_leaves_the_address():
     client = guarded(Access(token="secret"))
     assert client.get("/").status_code == 401
@@ -164,6 +188,11 @@ def test_a_token_is_traded_for_a_cookie_and_leaves_the_address():
     assert "HttpOnly" in answer.headers["Set-Cookie"]
     assert "SameSite=Lax" in answer.headers["Set-Cookie"]
     assert client.get("/").data == b"in"
+
+
+def test_an_empty_token_is_none_at_all():
+    assert access_for("127.0.0.1", "").token is None
+    assert access_for("0.0.0.0", "").token
 
 
 def test_a_program_shows_the_token_in_a_header():

@@ -73,7 +73,12 @@ class Visitor:
         self.requests: list[str] = []
         self.errors: list[str] = []
         page.on("request", lambda request: self.requests.append(request.url))
+        page.on("requestfailed", self._failed)
         page.on("pageerror", lambda error: self.errors.append(str(error)))
+
+    def _failed(self, request) -> None:
+        if request.failure == "csp":  # held back by the page's policy: it never left the browser
+            self.requests.remove(request.url)
 
     def open(self, query: str = "") -> "Visitor":
         self.page.goto(self.address + query)
@@ -101,7 +106,8 @@ class Visitor:
     def features(self, track: str) -> list[dict]:
         """What igv.js holds of a track, from its own state."""
         return self.value(
-            f"(() => {{ const t = seq2expBridge.trackOf('{track}'); const c = t && t.trackView.viewports[0].featureCache;"
+            f"(() => {{ const track = seq2expBridge.trackOf('{track}');"
+            " const c = track && track.trackView.viewports[0].featureCache;"
             " return c ? JSON.parse(JSON.stringify(c.features)) : []; })()"
         )
 
@@ -110,7 +116,8 @@ class Visitor:
         return self.value(
             f"(() => {{ const c = seq2expBridge.trackOf('{track}').trackView.viewports[0].canvas;"
             " const d = c.getContext('2d').getImageData(0, 0, c.width, c.height).data; let n = 0;"
-            " for (let i = 0; i < d.length; i += 4) if (d[i + 3] > 0 && d[i] + d[i + 1] + d[i + 2] < 720) n++; return n; })()"
+            " for (let i = 0; i < d.length; i += 4) if (d[i + 3] > 0 && d[i] + d[i + 1] + d[i + 2] < 720) n++;"
+            " return n; })()"
         )
 
 
