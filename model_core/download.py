@@ -55,7 +55,12 @@ class Resuming:
         self.part, self.notes = partial_path(target), target.with_name(f"{target.name}.part.json")
 
     def __call__(self, url: str, output_file: str, pooch: Any, check_only: bool = False) -> None:
-        """Download `url` and put it at `output_file`, whole.
+        """Put the whole file that `download` has left at `output_file`, which is what pooch asks of a downloader."""
+        os.replace(self.part, output_file)
+        self.notes.unlink(missing_ok=True)
+
+    def download(self, url: str) -> None:
+        """Transfer `url` into the .part file until it is whole.
 
         Raises:
             UnreachableError, RefusedError; InputError: another process is at the same file.
@@ -79,8 +84,6 @@ class Resuming:
                     raise reason
                 time.sleep(min(failures, 5))
             fsync(self.part)
-            os.replace(self.part, output_file)
-            self.notes.unlink(missing_ok=True)
 
     def _have(self) -> int:
         return self.part.stat().st_size if self.part.exists() else 0

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from model_core.atomic import replacing
+from model_core.atomic import remove_leftovers, replacing
 from model_core.download import RefusedError, Resuming, UnreachableError, head_size, partial_path, read_small
 from model_core.errors import InputError, Problems, complaint
 from model_core.presets import DOWNLOADS, Source
@@ -252,6 +252,8 @@ def _fetch(item: Item, attempts: int) -> None:
         raise InputError(complaint(item.download, found, expected, "move it away"))
     try:
         transfer = Resuming(item.download, item.size, attempts)
+        if not item.download.exists():
+            transfer.download(item.source.url)
         pooch.retrieve(item.source.url, item.checksum, item.download.name, item.download.parent, downloader=transfer)
     except RefusedError as error:
         found = f"no file to be had from {item.source.url} ({error})"
@@ -266,6 +268,7 @@ def _fetch(item: Item, attempts: int) -> None:
         found, do = "a download with another checksum, thrown away", "try again; ask the portal if it comes again"
         raise InputError(complaint(item.download, found, item.checksum, do)) from None
     if item.source.unpack:
+        remove_leftovers(item.target.parent)
         _unpack(item)
 
 
@@ -296,7 +299,7 @@ def _unpack(item: Item) -> None:
 
 
 def _no_connection(unreachable: dict[str, str], count: int, missing: int) -> str:
-    reasons = "; ".join(sorted(set(unreachable.values())))
-    found = f"no connection to {', '.join(sorted(unreachable))} for {count} of {missing} files ({reasons})"
+    hosts, reason = ", ".join(sorted(unreachable)), next(iter(unreachable.values()))
+    found = f"no connection to {hosts} for {count} of {missing} files ({reason})"
     do = f"fetch where there is internet, or download the addresses in {DOWNLOADS} by hand to the paths beside them"
     return complaint("fetch", found, "the internet", do)
