@@ -56,12 +56,49 @@ def example(line: str) -> str:
 @app.command(epilog=example("init my-study"))
 def init(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="folder (made where missing) or path of a .toml")],
+    preset: Annotated[str | None, typer.Option(help="public files: k562-hg38, gm12878-hg38 or h1-hg38")] = None,
+    from_airs: Annotated[Path | None, typer.Option(metavar="DATA_ROOT", help="the authors' released data")] = None,
+    cell_type: Annotated[str | None, typer.Option(help="with --from-airs: K562, GM12878 or H1")] = None,
+    fold: Annotated[int, typer.Option(help="with --from-airs: fold of the released split")] = 11,
+    annotation: Annotated[Path | None, typer.Option(help="with --from-airs: GTF; the release has none")] = None,
+    blacklist: Annotated[
+        Path | None, typer.Option(help="with --from-airs: BED in place of the released pickle")
+    ] = None,
+    shifted_contact: Annotated[
+        bool, typer.Option(help="with --from-airs: place Hi-C near chromosome ends as the release does")
+    ] = False,
 ):
-    """Write a commented study.toml to fill in."""
-    from model_core.study import write_template
+    """Write a study.toml: commented, to fill in; of public files; or of the authors' released data."""
+    if preset is not None and from_airs is not None:
+        raise InputError(complaint("init", "--preset and --from-airs", "one of them", "leave one out"))
+    if from_airs is not None:
+        from model_core.airs_study import study_from_airs
 
-    path = write_template(folder)
-    typer.echo(f"wrote {path}; fill it in, then: seq2exp-viz check {path}")
+        if cell_type is None:
+            raise InputError(complaint("init", "--from-airs alone", "a --cell-type", "add K562, GM12878 or H1"))
+        path = study_from_airs(from_airs, cell_type, folder, fold, annotation, blacklist, shifted_contact)
+        typer.echo(f"wrote {path}; next: seq2exp-viz check {path}")
+    elif preset is not None:
+        from model_core.presets import study_from_preset
+
+        path = study_from_preset(preset, folder)
+        typer.echo(f"wrote {path}; next: seq2exp-viz fetch {path}")
+    else:
+        from model_core.study import write_template
+
+        path = write_template(folder)
+        typer.echo(f"wrote {path}; fill it in, then: seq2exp-viz check {path}")
+
+
+@app.command(epilog=example("fetch my-study --dry-run"))
+def fetch(
+    study: StudyPath,
+    dry_run: Annotated[bool, typer.Option(help="say what would be fetched and how large it is")] = False,
+):
+    """Download the public files of a study that `init --preset` wrote; resumes, and checks checksums where public."""
+    from model_core.fetch import fetch_study
+
+    fetch_study(study, dry_run, typer.echo)
 
 
 @app.command(epilog=example("check demo/study"))

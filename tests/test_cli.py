@@ -27,7 +27,7 @@ def test_help_ends_with_an_example_of_the_command(command):
 
 
 def test_commands_are_listed_in_the_order_of_use():
-    assert COMMANDS == ["init", "check", "peaks", "train", "score", "export", "serve", "demo"]
+    assert COMMANDS == ["init", "fetch", "check", "peaks", "train", "score", "export", "serve", "demo"]
 
 
 def test_every_command_is_in_the_readme():
@@ -49,7 +49,7 @@ def test_every_command_is_in_the_readme():
 def test_a_mistake_is_one_message_and_exit_code_2(tmp_path, words, message):
     done = run(*words, cwd=tmp_path)
     assert done.returncode == 2
-    assert message in done.stderr
+    assert message in done.stdout + done.stderr
     assert "Traceback" not in done.stderr
 
 

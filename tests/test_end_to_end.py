@@ -17,7 +17,7 @@ from model_core.run import Run
 from model_core.score import study_of
 from model_core.simulate import simulate_study
 from model_core.world import World
-from tests.real_study import real_study_toml
+from real_study import real_study_toml
 
 WORDS = [sys.executable, "-m", "seq2exp_viz.cli"]
 ENVIRONMENT = {**os.environ, "COLUMNS": "200"}
