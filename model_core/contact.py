@@ -1,14 +1,15 @@
 """Contact of every base of a window to its transcription start, from Hi-C (.hic, .mcool, .cool)."""
 
-import warnings
-from functools import cached_property, partial
+from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
+from model_core.cooler_rows import WHOLE, CoolerRows
 from model_core.errors import InputError, complaint
-from model_core.handles import LazyHandle
+from model_core.hic_cache import REACH, HicRows
 from model_core.intervals import match_chromosomes
 from model_core.signals import Signal
 from model_core.windows import Window
@@ -48,6 +49,7 @@ class HicSignal(Signal):
         normalisation: as the file names it ("VC", "KR", "weight", ...), or "NONE" for raw counts. Values differ
             20-fold between normalisations, and with them what the priors mean.
         pseudocount: the power law, None for the release's, or a constant number of contacts; 0 switches it off.
+        cache: folder for what is made of a .hic, once (`hic_cache`); None for `cache` beside the file.
     """
 
     def __init__(
@@ -57,22 +59,28 @@ class HicSignal(Signal):
         resolution: int = 5_000,
         normalisation: str = "VC",
         pseudocount: PowerLaw | float | None = None,
+        cache: str | Path | None = None,
     ):
         self.name, self.path = name, Path(path)
         self.resolution, self.normalisation = int(resolution), normalisation
         self.pseudocount = PowerLaw() if pseudocount is None else pseudocount
-        self._file = LazyHandle(partial(_open_hic, self.path, self.resolution, normalisation))
+        self.cache = self.path.parent / "cache" if cache is None else Path(cache)
 
     @cached_property
     def sizes(self) -> dict[str, int]:
         """Length in bp of each chromosome of the file."""
-        return dict(self._file.get().chromosomes())
+        return self._rows.sizes
+
+    def prepare(self, progress: Callable[[float], None] | None = None) -> None:
+        """Make the map of a .hic that windows up to 2 * REACH bp need, unless the cache has it."""
+        if isinstance(self._rows, HicRows):
+            self._rows.within(REACH, progress)
 
     def read(self, window: Window) -> np.ndarray:
         """float32 (window.length,): log10(1 + x); 0 beyond the chromosome.
 
         All 0 where the contact summed over the bases nearer than TSS_REACH to the TSS is below TOO_LITTLE. Bins
-        that the normalisation leaves out count as 0.
+        that the normalisation leaves out count as 0. The first read of a .hic makes its map (`prepare`).
 
         Raises:
             InputError: unreadable file, no such chromosome, no such resolution or normalisation, TSS beyond its end.
@@ -83,85 +91,43 @@ class HicSignal(Signal):
             found, expected = f"position {window.tss + 1:,} (from 1)", f"1 to {size:,} on {window.chrom}"
             raise InputError(complaint(self.path, found, expected, "check the assembly of the gene table"))
         vector = np.zeros(window.length, np.float32)
-        if self._contact(window.chrom, self._around(window.tss, size), window.tss).sum() < TOO_LITTLE:
+        near = (max(window.tss - TSS_REACH + 1, 0), min(window.tss + TSS_REACH, size))
+        inside = (max(window.start, 0), min(window.end, size))
+        first = min(near[0], inside[0]) // self.resolution
+        last = (max(near[1], inside[1]) - 1) // self.resolution + 1
+        rows = self._rows.within(max(window.length - window.length // 2, TSS_REACH))
+        contact = rows.row(window.chrom, window.tss // self.resolution, first, last)
+        if self._per_base(contact, first, *near).sum() < TOO_LITTLE:
             return vector
-        bases = np.arange(max(window.start, 0), min(window.end, size))
-        contact = self._contact(window.chrom, bases, window.tss) + self._pseudocounts(np.abs(bases - window.tss))
-        vector[bases - window.start] = np.log10(1 + contact)
+        pseudocount = self._constant_pseudocount(max(window.tss - inside[0], inside[1] - window.tss))
+        if pseudocount is None:
+            distance = np.abs(np.arange(*inside) - window.tss)
+            values = np.log10(1 + self._per_base(contact, first, *inside) + self.pseudocount(distance))
+        else:
+            values = self._per_base(np.log10(1 + contact + pseudocount), first, *inside)
+        vector[inside[0] - window.start : inside[1] - window.start] = values
         return vector
 
-    def _around(self, tss: int, size: int) -> np.ndarray:
-        return np.arange(max(tss - TSS_REACH + 1, 0), min(tss + TSS_REACH, size))
-
-    def _pseudocounts(self, distance: np.ndarray) -> np.ndarray | float:
-        return self.pseudocount(distance) if isinstance(self.pseudocount, PowerLaw) else float(self.pseudocount)
-
-    def _contact(self, chrom: str, bases: np.ndarray, tss: int) -> np.ndarray:
-        """float64 (bases,): measured contact of a stretch of neighbouring bases with the TSS's bin."""
-        bins = bases // self.resolution
-        return self._row(chrom, tss // self.resolution, int(bins[0]), int(bins[-1]) + 1)[bins - bins[0]]
-
-    def _row(self, chrom: str, anchor: int, first: int, last: int) -> np.ndarray:
-        """float64 (last - first,): contact of the bins first..last with the anchor bin; NaN -> 0."""
-        row = np.zeros(last - first)
-        # hictk holds the upper triangle alone: bins left of the anchor are a column, the others a row.
-        if first < anchor:
-            stop = min(last, anchor)
-            row[: stop - first] = self._fetch(chrom, (first, stop), (anchor, anchor + 1)).ravel()
-        if last > anchor:
-            start = max(first, anchor)
-            row[start - first :] = self._fetch(chrom, (anchor, anchor + 1), (start, last)).ravel()
-        return np.nan_to_num(row, nan=0, posinf=0, neginf=0)
-
-    def _fetch(self, chrom: str, *bins: tuple[int, int]) -> np.ndarray:
-        size = self.sizes[chrom]
-        places = [f"{chrom}\t{i * self.resolution}\t{min(j * self.resolution, size)}" for i, j in bins]
+    @cached_property
+    def _rows(self) -> CoolerRows | HicRows:
         try:
-            pixels = self._file.get().fetch(
-                *places, normalization=self.normalisation, count_type="float64", query_type="BED"
-            )
-            return pixels.to_numpy()
-        except RuntimeError as error:
-            reason = f"damaged data ({str(error).splitlines()[0]})"
-            raise InputError(complaint(self.path, reason, "a whole Hi-C file", "copy or make it again")) from None
+            with self.path.open("rb") as file:
+                is_hic = file.read(3) == b"HIC"
+        except OSError as error:
+            found = "no such file" if isinstance(error, FileNotFoundError) else f"no readable file ({error.strerror})"
+            raise InputError(complaint(self.path, found, WHOLE, "check the path")) from None
+        if is_hic:
+            return HicRows(self.path, self.resolution, self.normalisation, self.cache)
+        return CoolerRows(self.path, self.resolution, self.normalisation)
 
+    def _per_base(self, row: np.ndarray, first: int, start: int, end: int) -> np.ndarray:
+        """float64 (end - start,): for each base the value of its bin, in a row that begins with the bin `first`."""
+        edges = np.clip(np.arange(first, first + len(row) + 1) * self.resolution, start, end)
+        return np.repeat(row, np.diff(edges))
 
-def _open_hic(path: Path, resolution: int, normalisation: str) -> Any:
-    if not path.is_file():
-        raise InputError(complaint(path, "no such file", "a .hic, .mcool or .cool file", "check the path"))
-    try:
-        file = _at_resolution(path, resolution)
-        available = ["NONE", *(name for name in file.avail_normalizations() if name != "NONE")]
-    except RuntimeError as error:
-        found = f"no readable Hi-C ({str(error).splitlines()[0]})"
-        raise InputError(
-            complaint(path, found, "a whole .hic, .mcool or .cool file", "copy or convert it again")
-        ) from None
-    if normalisation not in available:
-        found = f"no normalisation '{normalisation}' at {resolution:,} bp"
-        raise InputError(complaint(path, found, f"one of {', '.join(available)}", "set normalisation to one of these"))
-    return file
-
-
-def _at_resolution(path: Path, resolution: int) -> Any:
-    hictkpy = _hictkpy()
-    single = hictkpy.File(path) if hictkpy.is_cooler(path) else None
-    several = hictkpy.MultiResFile(path) if single is None else None
-    held = several.resolutions().tolist() if single is None else [single.resolution()]
-    if resolution not in held:
-        expected = f"one of {', '.join(map(str, held))}"
-        raise InputError(complaint(path, f"no bins of {resolution} bp", expected, "set resolution to one of these"))
-    return several[resolution] if single is None else single
-
-
-def _hictkpy() -> Any:
-    """hictkpy, imported where Hi-C is read and nowhere else, with its logger silent.
-
-    It warns at each fork that its logger does not follow. Reading does, as each process opens the file anew, so
-    that data loaders may fork after all.
-    """
-    import hictkpy
-
-    hictkpy.logging.setLevel("CRITICAL")
-    warnings.filterwarnings("ignore", message="hictkpy: detected a call to fork")
-    return hictkpy
+    def _constant_pseudocount(self, furthest: int) -> float | None:
+        """The pseudocount of all bases up to `furthest` bp from the TSS, None where it is not the same for all."""
+        law = self.pseudocount
+        if not isinstance(law, PowerLaw):
+            return float(law)
+        return float(law.expected(law.reference)) if law.gamma >= 0 and furthest <= law.reference else None

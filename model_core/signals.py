@@ -218,7 +218,7 @@ def open_signal(spec: Mapping[str, Any] | Any, cache: str | Path) -> Signal:
     Args:
         spec: name, path, and where given transform, scale; for BAM extend, shift; for Hi-C resolution,
             normalisation, pseudocount: keys of a mapping or attributes. None means the default.
-        cache: folder for the coverage computed from a BAM.
+        cache: folder for the coverage computed from a BAM and the map made of a .hic.
 
     Raises:
         InputError: impossible setting.
@@ -236,7 +236,7 @@ def open_signal(spec: Mapping[str, Any] | Any, cache: str | Path) -> Signal:
         if transform != "none":
             found = f"transform '{transform}' for signal {get('name')}"
             raise InputError(complaint(path, found, "none: contact is log10(1 + x) as it is", "remove the transform"))
-        return HicSignal(**given("name", "path", "resolution", "normalisation", "pseudocount"))
+        return HicSignal(cache=cache, **given("name", "path", "resolution", "normalisation", "pseudocount"))
     if Path(path).name.lower().endswith(".contact.json"):
         from model_core.stored_contact import StoredContact
 

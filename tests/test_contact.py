@@ -1,22 +1,24 @@
 """Contact to the transcription start: the formula worked by hand on seven pixels, settings, and the real map."""
 
+import ast
 import pickle
 import re
+import sys
+from pathlib import Path
 
-import hictkpy
+import h5py
 import numpy as np
-import pandas as pd
 import pytest
+from contact_maps import run_alone, write_map
 
+from model_core import hic_cache
 from model_core.contact import HicSignal, PowerLaw
+from model_core.cooler_rows import CoolerRows
 from model_core.errors import InputError
 from model_core.windows import Window
 
 SIZES = {"chr1": 42_000, "chr2": 10_000}  # 9 bins of 5 kb, the last of 2 kb, and 2 bins
-PIXELS = pd.DataFrame(
-    [(0, 3, 1), (2, 3, 4), (3, 3, 9), (3, 4, 2), (3, 6, 5), (8, 8, 7), (7, 7, 3)],
-    columns=["bin1_id", "bin2_id", "count"],
-)
+PIXELS = [(0, 3, 1), (2, 3, 4), (3, 3, 9), (3, 4, 2), (3, 6, 5), (8, 8, 7), (7, 7, 3)]
 TSS = 17_000  # in bin 3
 PSEUDOCOUNT = 0.001229  # exp(-4.80 + 11.63 * 0.87 - 0.87 ln(1,000,001)), worked on paper
 
@@ -26,19 +28,12 @@ def path(request, tmp_path):
     return write(tmp_path / request.param)
 
 
-def write(path):
-    if path.suffix == ".hic":
-        writer = hictkpy.hic.FileWriter(path, SIZES, [5_000, 10_000])
-    else:
-        writer = hictkpy.cooler.FileWriter(path, SIZES, 5_000)
-    writer.add_pixels(PIXELS.sort_values(["bin1_id", "bin2_id"]))
-    writer.finalize()
-    return path
+def write(path, pixels=PIXELS):
+    return write_map(path, SIZES, pixels, [5_000, 10_000])
 
 
 def weighted(path, **columns):
     """The cooler with weights added to its bins, as balancing tools do."""
-    h5py = pytest.importorskip("h5py")
     with h5py.File(path, "r+") as file:
         for name, values in columns.items():
             file["bins"].create_dataset(name, data=np.asarray(values, float))
@@ -138,6 +133,164 @@ def test_signal_can_be_pickled_after_use(path):
     signal = HicSignal("HiC", path, normalisation="NONE", pseudocount=PowerLaw(gamma=0.9))
     before = read(signal, 0, 42_000)
     assert np.array_equal(read(pickle.loads(pickle.dumps(signal)), 0, 42_000), before)
+
+
+# Reading a .cool in this process
+
+
+def test_a_row_is_that_of_the_whole_matrix(tmp_path):
+    pairs = np.random.default_rng(0).integers(0, 11, (40, 2))
+    pixels = {(int(min(pair)), int(max(pair))): i + 1 for i, pair in enumerate(pairs)}  # both chromosomes, and between
+    matrix = np.zeros((11, 11))
+    for (one, two), count in pixels.items():
+        matrix[one, two] = matrix[two, one] = count
+    path = write(tmp_path / "x.cool", [(*pair, count) for pair, count in pixels.items()])
+    rows = CoolerRows(path, 5_000)
+    for chrom, start, bins in (("chr1", 0, 9), ("chr2", 9, 2)):
+        for first in range(bins):
+            for anchor in range(first, bins):
+                for last in range(anchor + 1, bins + 1):
+                    expected = matrix[start + anchor, start + first : start + last]
+                    assert rows.row(chrom, anchor, first, last).tolist() == expected.tolist()
+
+
+def test_a_column_tells_itself_whether_it_divides_and_others_are_no_normalisation(tmp_path):
+    path = weighted(write(tmp_path / "x.cool"), GC=np.ones(11), mine=np.full(11, 2.0), GW_ICE=np.full(11, 2.0))
+    with h5py.File(path, "r+") as file:
+        file["bins/mine"].attrs["divisive_weights"] = True
+    assert CoolerRows(path, 5_000, "mine").row("chr1", 3, 3, 4).tolist() == [9 / 4]
+    assert CoolerRows(path, 5_000, "GW_ICE").row("chr1", 3, 3, 4).tolist() == [9 * 4]
+    with pytest.raises(InputError, match="expected one of NONE, GW_ICE, mine;"):
+        _ = CoolerRows(path, 5_000, "GC").sizes
+
+
+def test_a_weight_of_zero_that_divides_leaves_its_bin_out(tmp_path):
+    path = weighted(write(tmp_path / "x.cool"), VC=np.arange(-2.0, 9.0))
+    assert CoolerRows(path, 5_000, "VC").row("chr1", 3, 2, 5).tolist() == [0, 9, 1]
+
+
+def test_a_map_of_both_triangles_or_of_no_bin_size_is_refused(tmp_path):
+    for name, value, found in (("storage-mode", "square", "stored as 'square'"), ("bin-size", "null", "various sizes")):
+        path = write(tmp_path / "x.cool")
+        with h5py.File(path, "r+") as file:
+            file.attrs[name] = value
+        with pytest.raises(InputError, match=found):
+            _ = HicSignal("HiC", path, normalisation="NONE").sizes
+
+
+# Reading a .hic through a map made of it
+
+# Only a .hic's own reader calls this; of a .cool, which a test can give weights, it makes the same.
+BAND = """
+import sys, hictkpy
+from model_core import hic_child
+hic_child._PIXELS = {pixels}
+hic_child.write_band(hictkpy.File(sys.argv[1]), "{normalisation}", {reach}, sys.argv[2])
+"""
+
+
+def test_a_hic_is_converted_once_and_tells_how_far_it_is(tmp_path, monkeypatch):
+    path, told = write(tmp_path / "x.hic"), []
+    cache = tmp_path / "made" / "here"
+    signal = HicSignal("HiC", path, normalisation="NONE", cache=cache)
+    signal.prepare(told.append)
+    assert told == pytest.approx([9 / 11, 1])
+    assert [made.suffix for made in sorted(cache.iterdir())] == [".cool", ".lock"]
+
+    monkeypatch.setattr(hic_cache, "_ask", lambda *_: pytest.fail("the file was read again"))
+    again = HicSignal("HiC", path, normalisation="NONE", cache=cache)
+    assert again.sizes == SIZES
+    assert np.array_equal(read(again, 0, 42_000), read(signal, 0, 42_000))
+
+
+def test_another_file_in_its_place_is_converted_anew(tmp_path):
+    path = write(tmp_path / "x.hic")
+    signal = HicSignal("HiC", path, normalisation="NONE", pseudocount=0)
+    assert read(signal, 15_000, 15_001) == pytest.approx([np.log10(1 + 9)])
+    write(path, [(3, 3, 99)])
+    assert read(signal, 15_000, 15_001) == pytest.approx([np.log10(1 + 99)])
+
+
+def test_a_longer_window_gets_a_map_that_reaches_further(tmp_path):
+    sizes, pixels = {"chr1": 1_000_000}, [(20, 20, 9), (20, 45, 3), (20, 99, 4)]
+    path = write_map(tmp_path / "x.hic", sizes, pixels, [10_000])
+    signal = HicSignal("HiC", path, 10_000, "NONE", 0, tmp_path / "cache")
+    for length, expected in ((200_000, 0), (600_000, 3), (1_800_000, 3)):
+        assert signal.read(Window("chr1", 200_000, "+", length)).shape == (length,)
+        rows = signal._rows.within(length // 2)
+        assert rows.row("chr1", 20, 20, 100)[25] == expected
+    assert signal.read(Window("chr1", 200_000, "+", 1_800_000))[-110_000] == pytest.approx(np.log10(1 + 4))
+    assert len(list((tmp_path / "cache").glob("*.cool"))) == 3
+
+
+def test_what_is_made_of_a_hic_is_normalised_and_cooler_reads_it(tmp_path):
+    cooler = pytest.importorskip("cooler")
+    weights = np.array([1, 2, 3, 4, 5, np.nan, np.nan, 8, 9, 1, 1])
+    path = weighted(write(tmp_path / "x.cool", [*PIXELS, (3, 9, 1)]), VC=weights)
+    run_alone(BAND.format(pixels="1 << 22", normalisation="VC", reach=2), path, tmp_path / "made.cool")
+    made = cooler.Cooler(str(tmp_path / "made.cool"))
+    assert made.chromsizes.to_dict() == SIZES
+    assert made.bins()[:].equals(cooler.Cooler(str(path)).bins()[["chrom", "start", "end"]][:])
+    expected = [[2, 3, 4 / 12], [3, 3, 9 / 16], [3, 4, 2 / 20], [7, 7, 3 / 64], [8, 8, 7 / 81]]
+    assert made.pixels()[:].to_numpy() == pytest.approx(np.array(expected))
+
+
+def test_a_long_chromosome_is_converted_piece_by_piece(tmp_path):
+    path = write(tmp_path / "x.cool")
+    run_alone(BAND.format(pixels=6, normalisation="NONE", reach=3), path, tmp_path / "made.cool")
+    for anchor in range(9):
+        first, last = max(anchor - 3, 0), min(anchor + 4, 9)
+        one, two = (CoolerRows(file, 5_000).row("chr1", anchor, first, last) for file in (path, tmp_path / "made.cool"))
+        assert one.tolist() == two.tolist()
+
+
+def test_a_cache_that_cannot_be_written_is_told(tmp_path):
+    (tmp_path / "cache").write_text("a file")
+    with pytest.raises(InputError, match="no place to write to"):
+        HicSignal("HiC", write(tmp_path / "x.hic"), normalisation="NONE").prepare()
+
+
+def test_a_reader_that_dies_is_an_unreadable_file_and_leaves_nothing(tmp_path, monkeypatch):
+    signal = HicSignal("HiC", write(tmp_path / "x.hic"), normalisation="NONE")
+    assert signal.sizes == SIZES
+    monkeypatch.setattr(sys, "executable", "false")
+    with pytest.raises(InputError, match=r"no readable Hi-C \(its reader ended with code 1\)"):
+        signal.prepare()
+    assert not list(tmp_path.glob("cache/*.cool"))
+    assert not list(tmp_path.glob("cache/.*"))
+
+
+# What reading costs the process
+
+
+def test_only_the_reader_of_hic_files_imports_hictkpy():
+    importing = set()
+    for folder in ("model_core", "seq2exp_viz"):
+        for path in (Path(__file__).parents[1] / folder).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text())):
+                names = [alias.name for alias in node.names] if isinstance(node, ast.Import | ast.ImportFrom) else []
+                names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+                if any(name.split(".")[0] in ("hictkpy", "hic_child") or name.endswith("hic_child") for name in names):
+                    importing.add(path.name)
+    assert importing == {"hic_child.py"}
+
+
+IDLE = """
+import sys, threading, time
+from model_core.contact import HicSignal
+from model_core.windows import Window
+signal = HicSignal("HiC", sys.argv[1], normalisation="NONE")
+assert signal.read(Window("chr1", 17_000, "+", 10_000)).any()
+assert "hictkpy" not in sys.modules
+assert threading.active_count() == 1
+before = time.process_time()
+time.sleep(0.5)
+print(time.process_time() - before)
+"""
+
+
+def test_an_idle_process_that_has_read_contacts_burns_no_time(path):
+    assert float(run_alone(IDLE, path)) < 0.1
 
 
 # What goes wrong

@@ -4,11 +4,11 @@ import multiprocessing
 import pickle
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 
-import hictkpy
 import numpy as np
 import pandas as pd
 import pyBigWig
 import pytest
+from contact_maps import write_map
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -21,14 +21,8 @@ from model_core.windows import Window, WindowReader
 BASES = "ACGTN" * 8  # 40 bp
 
 
-def forking(test):
-    """Let a test fork in spite of the warnings of Python 3.12 and of hictkpy, whose logger alone does not follow."""
-    for message in (
-        "hictkpy. detected a call to fork:UserWarning",
-        "This process .* is multi-threaded:DeprecationWarning",
-    ):
-        test = pytest.mark.filterwarnings(f"ignore:{message}")(test)
-    return test
+# Python 3.12 warns of forks where any library has threads; none of ours holds a lock then.
+forking = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 
 
 @pytest.fixture(scope="module")
@@ -39,9 +33,7 @@ def reader(tmp_path_factory):
     file.addHeader([("chr1", 40), ("chr2", 4)])
     file.addEntries(["chr1"] * 40, list(range(40)), ends=list(range(1, 41)), values=[float(i) for i in range(40)])
     file.close()
-    contacts = hictkpy.cooler.FileWriter(folder / "x.cool", {"chr1": 40, "chr2": 4}, 10)
-    contacts.add_pixels(pd.DataFrame({"bin1_id": [0, 1, 2], "bin2_id": [1, 1, 2], "count": [9, 99, 5]}))
-    contacts.finalize()
+    write_map(folder / "x.cool", {"chr1": 40, "chr2": 4}, [(0, 1, 9), (1, 1, 99), (2, 2, 5)], [10])
     hic = HicSignal("HiC", folder / "x.cool", resolution=10, normalisation="NONE", pseudocount=0)
     blacklist = pd.DataFrame({"chrom": ["chr1", "chr2"], "start": [5, 0], "end": [8, 1], "name": "x"})
     return WindowReader(Genome(folder / "genome.fa"), [BigWigSignal("DNase", folder / "DNase.bw"), hic], blacklist)

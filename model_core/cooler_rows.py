@@ -1,0 +1,174 @@
+"""Contacts of one bin with its neighbours, read from a .cool or .mcool file.
+
+The layout is the Cooler schema (https://cooler.readthedocs.io/en/stable/schema.html), read with h5py. A row costs
+a few slices of neighbouring pixels, whatever the size of the map. The file is opened for each row and closed again
+(0.2 ms), so that no handle is shared by forked processes, and nothing but names and lengths is kept in memory.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from model_core.errors import InputError, complaint
+
+WHOLE = "a whole .hic, .mcool or .cool file"
+_COORDINATES = ("chrom", "start", "end")
+# Juicer's vectors divide and the iterative correction of Cooler multiplies, unless a column's own attribute
+# `divisive_weights` tells. A column of any other name may be anything (GC content) and is no normalisation.
+_DIVIDE = ("VC", "VC_SQRT", "KR", "SCALE")
+_MULTIPLY = ("weight", "ICE")
+
+
+class _Header(NamedTuple):
+    group: str  # where in the file the map of this resolution lies
+    sizes: dict[str, int]  # bp
+    first_bin: dict[str, int]  # of each chromosome
+    divides: bool | None  # None: no normalisation
+
+
+class CoolerRows:
+    """Normalised contacts at one resolution. It can be pickled and read in any process and thread.
+
+    Args:
+        path: .cool or .mcool.
+        resolution: bp of a bin; the file must hold it.
+        normalisation: a column of weights of the bins, or "NONE".
+    """
+
+    def __init__(self, path: str | Path, resolution: int, normalisation: str = "NONE"):
+        self.path, self.resolution, self.normalisation = Path(path), resolution, normalisation
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Length in bp of each chromosome.
+
+        Raises:
+            InputError: unreadable file, no such resolution or normalisation.
+        """
+        return self._header.sizes
+
+    def within(self, distance: int) -> "CoolerRows":
+        """Rows for contacts up to `distance` bp from their bin: these, as the file holds every distance."""
+        return self
+
+    def row(self, chrom: str, anchor: int, first: int, last: int) -> np.ndarray:
+        """float64 (last - first,): normalised contact of each bin first..last with the bin `anchor`.
+
+        0 where there is none, and for bins that the normalisation leaves out.
+
+        Args:
+            chrom: one of `sizes`.
+            anchor, first, last: bins of the chromosome, first <= anchor < last <= their number.
+
+        Raises:
+            InputError: damaged data, or as `sizes`.
+        """
+        header = self._header
+        start = header.first_bin[chrom]
+        with _reading(self.path, "damaged data") as file:
+            group = file[header.group]
+            row = _counts(group, start + anchor, start + first, start + last)
+            if header.divides is None:
+                return row
+            weights = group["bins"][self.normalisation][start + first : start + last].astype(np.float64)
+        factors = weights * weights[anchor - first]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            row = row / factors if header.divides else row * factors
+        return np.nan_to_num(row, nan=0, posinf=0, neginf=0)
+
+    @cached_property
+    def _header(self) -> _Header:
+        if not self.path.is_file():
+            raise InputError(complaint(self.path, "no such file", WHOLE, "check the path"))
+        with _reading(self.path, "no readable Hi-C") as file:
+            name = _group(file, self.path, self.resolution)
+            group = file[name]
+            mode = group.attrs.get("storage-mode", "symmetric-upper")
+            if mode != "symmetric-upper":
+                found = f"a map stored as '{mode}'"
+                raise InputError(complaint(self.path, found, "one stored as 'symmetric-upper'", "make it so"))
+            directions = _normalisations(group["bins"])
+            require_normalisation(self.path, self.resolution, self.normalisation, list(directions))
+            names = [str(chrom) for chrom in group["chroms/name"].asstr()[:]]
+            lengths, offsets = group["chroms/length"][:].tolist(), group["indexes/chrom_offset"][:-1].tolist()
+        return _Header(
+            name,
+            dict(zip(names, lengths, strict=True)),
+            dict(zip(names, offsets, strict=True)),
+            directions.get(self.normalisation),
+        )
+
+
+def require_resolution(path: Path, resolution: int, held: Sequence[int]) -> None:
+    """InputError, listing what there is, unless a file holds bins of `resolution` bp."""
+    if resolution not in held:
+        expected = f"one of {', '.join(map(str, held))}"
+        raise InputError(complaint(path, f"no bins of {resolution} bp", expected, "set resolution to one of these"))
+
+
+def require_normalisation(path: Path, resolution: int, normalisation: str, held: Sequence[str]) -> None:
+    """InputError, listing what there is, unless a file has a normalisation at a resolution; "NONE" always is."""
+    available = ["NONE", *(name for name in held if name != "NONE")]
+    if normalisation not in available:
+        found = f"no normalisation '{normalisation}' at {resolution:,} bp"
+        raise InputError(complaint(path, found, f"one of {', '.join(available)}", "set normalisation to one of these"))
+
+
+@contextmanager
+def _reading(path: Path, trouble: str) -> Iterator[Any]:
+    """The open HDF5 file; what goes wrong while it is read becomes an InputError."""
+    import h5py  # a sixth of a second, wanted only where Hi-C is read
+
+    try:
+        with h5py.File(path, "r") as file:
+            yield file
+    except InputError:
+        raise
+    except (OSError, KeyError, IndexError, RuntimeError, TypeError, ValueError) as error:
+        reason = str(error).strip("'\"").splitlines() or ["unknown"]
+        raise InputError(complaint(path, f"{trouble} ({reason[0]})", WHOLE, "copy or convert it again")) from None
+
+
+def _group(file: Any, path: Path, resolution: int) -> str:
+    """Where the map of a resolution lies in the file."""
+    if "resolutions" in file:
+        require_resolution(path, resolution, sorted(int(name) for name in file["resolutions"]))
+        return f"resolutions/{resolution}"
+    size = file.attrs["bin-size"]
+    if not isinstance(size, int | np.integer):
+        raise InputError(complaint(path, "bins of various sizes", "bins of one size", "bin the contacts again"))
+    require_resolution(path, resolution, [int(size)])
+    return "/"
+
+
+def _normalisations(bins: Any) -> dict[str, bool]:
+    """Whether each normalisation divides (True) or multiplies, by name."""
+    directions = {}
+    for name in bins:
+        kind = name.removeprefix("GW_").removeprefix("INTER_")
+        divides = bins[name].attrs.get("divisive_weights", kind in _DIVIDE)
+        if name not in _COORDINATES and ("divisive_weights" in bins[name].attrs or kind in (*_DIVIDE, *_MULTIPLY)):
+            directions[name] = bool(divides)
+    return directions
+
+
+def _counts(group: Any, anchor: int, first: int, last: int) -> np.ndarray:
+    """float64 (last - first,): raw contacts of the bins first..last (of all bins of the map) with `anchor`.
+
+    The upper triangle alone is stored, row after row: bins right of the anchor are its own row; those left of it
+    have it somewhere in theirs. The rows from first to the anchor are one stretch of pixels.
+    """
+    offsets = group["indexes/bin1_offset"][first : anchor + 2].astype(np.int64)
+    begin, own, end = int(offsets[0]), int(offsets[-2] - offsets[0]), int(offsets[-1])
+    columns = group["pixels/bin2_id"][begin:end].astype(np.int64) - first
+    counts = group["pixels/count"][begin:end]
+    row = np.zeros(last - first)
+    left = np.flatnonzero(columns[:own] == anchor - first)
+    row[np.searchsorted(offsets, begin + left, "right") - 1] = counts[left]
+    inside = columns[own:] < last - first
+    row[columns[own:][inside]] = counts[own:][inside]
+    return row
