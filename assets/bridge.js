@@ -97,6 +97,7 @@
       browser = null;
     }
     state.shown = new Set(view.tracks.filter((row) => row.on).map((row) => row.id));
+    state.known = new Set(view.tracks.map((row) => row.id));
     browser = await igv.createBrowser(byId("igv"), {
       reference: view.reference,
       locus: plain(locus),
@@ -165,6 +166,27 @@
     await track.trackView.updateViews();
   }
 
+  /* Tracks that a growing run did not have before: the first mask, peaks. */
+  async function addNew(view) {
+    for (const row of view.tracks.filter((candidate) => !state.known.has(candidate.id))) {
+      state.known.add(row.id);
+      if (row.on) {
+        state.shown.add(row.id);
+        await browser.loadTrack({ ...row.config });
+      }
+    }
+  }
+
+  /* The run has grown or was assembled: the same place again, with what is new. */
+  async function again() {
+    if (!state.run || !browser) return;
+    const view = await ask(`api/${state.run}/view`, state.gene ? { gene: state.gene } : {});
+    state.view = view;
+    await addNew(view);
+    await refresh(trackOf("elements"));
+    listTracks();
+  }
+
   async function showGene(view, locus) {
     const mine = view.tracks.filter((row) => ["mask", "elements"].includes(row.config.type));
     const changed = [];
@@ -174,10 +196,9 @@
         track.show(row.config);
         track.clearCachedFeatures();
         changed.push(track);
-      } else if (state.shown.has(row.id)) {
-        await browser.loadTrack(row.config);
       }
     }
+    await addNew(view);
     if (locus) await browser.search(plain(locus));
     await Promise.all(changed.map((track) => track.trackView.updateViews()));
   }
@@ -397,7 +418,9 @@
       if (revision && revision.annotated && state.annotated === false) {
         queue = queue.then(() => Promise.all(["genes", "transcripts"].map((id) => refresh(trackOf(id)))));
       }
-      if (revision) state.annotated = revision.annotated;
+      const grown = revision && state.mark && revision.run === state.run && revision.mark !== state.mark;
+      if (grown) queue = queue.then(again).catch((problem) => console.error(problem));
+      if (revision) Object.assign(state, { annotated: revision.annotated, mark: revision.mark, rule: revision.threshold });
       return nothing();
     },
 

@@ -29,6 +29,11 @@
         this.name = name;
       }
 
+      clearCachedFeatures() {
+        this.asked = null; // peaks may have been called meanwhile
+        super.clearCachedFeatures();
+      }
+
       setThreshold(threshold) {
         this.threshold = threshold;
         this.config.threshold = threshold;

@@ -118,22 +118,27 @@ def _server(app: Dash, shelf: Shelf, base: str) -> None:
         Output("progress", "children", allow_duplicate=True),
         Output("gene", "data", allow_duplicate=True),
         Output("revision", "data", allow_duplicate=True),
+        Output("threshold", "value", allow_duplicate=True),
+        Output("legend", "children", allow_duplicate=True),
         Input("poll", "n_intervals"),
         State("run", "value"),
         State("revision", "data"),
         State("gene", "data"),
+        State("threshold", "value"),
         prevent_initial_call=True,
     )
-    def poll(_count: int, key: str, seen: dict | None, shown: dict | None):
+    def poll(_count: int, key: str, seen: dict | None, shown: dict | None, threshold: float | None):
         view = shelf.get(key) if key else None
         now = revision(view) if view is not None else None
         if now is None or now == seen:
-            return no_update, no_update, no_update, no_update
+            return (no_update,) * 6
         if seen and seen["mark"] == now["mark"]:
-            return no_update, no_update, no_update, now
+            return no_update, no_update, no_update, now, no_update, no_update
         waiting = shown is not None and shown.get("gene") is None
         gene = {"run": view.key, "gene": first_gene(view, None)} if waiting and len(view.genes) else no_update
-        return rows(view), panel.progress(view), gene, now
+        untouched = seen is not None and threshold == seen["threshold"] != now["threshold"]
+        cut = now["threshold"] if untouched else no_update  # the run's rule has changed, the person chose nothing else
+        return rows(view), panel.progress(view), gene, now, cut, panel.legend(view)
 
     @app.callback(
         Output("gene-head", "children"),

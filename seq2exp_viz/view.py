@@ -232,12 +232,13 @@ class OpenRun:
         """The gene's elements at a threshold (None: the run's rule), remembered."""
         from model_core.elements import cut_elements
 
-        rule = self.rule if threshold is None else self.rule.at(threshold)
+        rule = self.rule if threshold is None else self.rule.at(threshold)  # (`rule` also looks at the manifest)
 
         def make() -> pd.DataFrame:
             return cut_elements(self.mask(gene_id), rule, self.gene(gene_id), self._current().peaks)
 
-        return self._cuts.get((gene_id, rule, self._gene_stamp), make)
+        # The manifest is written after the peaks have come, so its time tells cuts without and with peaks apart.
+        return self._cuts.get((gene_id, rule, self._gene_stamp, self._stamp), make)
 
     def contact(self, gene_id: str, name: str) -> np.ndarray:
         """Contact of each base of the window with this gene's TSS: float32 (window,)."""

@@ -169,6 +169,7 @@ def test_the_page_fills_while_genes_are_scored(tmp_path, request):
         prop("run", "early", "value"),
         prop("revision", start["revision"]["data"]),
         prop("gene", {"run": "early", "gene": None}),
+        prop("threshold", start["threshold"]["value"], "value"),
     ]
     later = call(app, key, [prop("poll", 1, "n_intervals")], state)
     assert [row["symbol"] for row in next(value for name, value in later.items() if name == "genes")["rowData"]] == [
@@ -177,6 +178,7 @@ def test_the_page_fills_while_genes_are_scored(tmp_path, request):
     ]
     assert "2 of 6 genes scored" in json.dumps(later["progress"])
     assert later["gene"]["data"]["gene"] is not None
+    assert later["threshold"]["value"] == later["revision"]["data"]["threshold"] != start["threshold"]["value"]
 
 
 def test_nothing_is_sent_where_nothing_changed(app, shelf):
@@ -185,6 +187,7 @@ def test_nothing_is_sent_where_nothing_changed(app, shelf):
         prop("run", "demo", "value"),
         prop("revision", callbacks.revision(shelf["demo"])),
         prop("gene", {"run": "demo", "gene": MYC}),
+        prop("threshold", 0.5, "value"),
     ]
     key = next(key for key in app.callback_map if "genes.rowData@" in key)
     outputs = [
