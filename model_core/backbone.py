@@ -89,19 +89,31 @@ class Backbone(nn.Module):
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.n_layers))
         self.norm = nn.RMSNorm(config.d_model, eps=config.norm_epsilon)
 
-    def forward(self, h: Tensor, valid: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        h: Tensor,
+        valid: Tensor | None = None,
+        gate: Tensor | None = None,
+        absent: Tensor | None = None,
+    ) -> Tensor:
         """Hidden states of `h`.
 
         Args:
             h: (B, L, d).
             valid: (B, L) bool, False on padding behind a gene's own positions; padding then changes nothing before
                 it, so genes in a batch do not change each other's numbers (difference 10). None = no padding.
+            gate: (B, L), a mask that hides: multiplied after the norm, which would undo it before, in every block.
+            absent: (d,), with `gate`: hidden positions are replaced by this embedding, once, ahead of the first block.
         """
         keep = None if valid is None else valid[..., None].to(h.dtype)
+        if gate is not None:
+            keep = gate[..., None]
+        if absent is not None:
+            h, keep = keep * self.blocks[0].norm(h) + (1 - keep) * absent, None
         residual = h
-        for block in self.blocks:
-            h = block.norm(residual)
+        for number, block in enumerate(self.blocks):
+            h = residual if absent is not None and number == 0 else block.norm(residual)
             if keep is not None:
                 h = h * keep
-            residual = residual + block.mixer(h, keep)
+            residual = residual + block.mixer(h, None if valid is None else keep)
         return self.norm(residual)

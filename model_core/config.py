@@ -8,7 +8,15 @@ from dataclasses import dataclass
 
 from model_core.errors import InputError, complaint
 
-VARIANTS = ("soft", "hard")
+VARIANTS = ("soft", "hard", "causal")
+CHOICES = {  # settings that are one of a few words
+    "variant": VARIANTS,
+    "head": ("beta", "logit"),
+    "kl": ("beta", "mean"),
+    "apply": ("multiply", "gather", "gate", "absent"),
+    "decision": ("soft", "hard", "top"),
+    "mask": ("learned", "promoter", "random", "signal", "macs3"),
+}
 
 
 @dataclass(frozen=True)
@@ -39,12 +47,25 @@ class Seq2ExpConfig:
     kl_mu: float = 0.1  # mean of the Beta that the KL pulls z towards
     kl_scale: float = 10.0  # its alpha
     kl_weight: float = 0.01  # lambda
+    mask: str = "learned"  # or a control in its place: promoter, random, signal (the prior), macs3 (the study's peaks)
+    head: str = "beta"  # or logit: sequence logit + learned signal logit
+    kl: str = "beta"  # or mean: KL of Bernoulli(E[z]) to Bernoulli(kl_mu)
+    prior_learned: bool = False  # prior_scale is where a learned scale starts
+    beta_product_exact: bool = False  # take the 1 off that the product of two Beta densities asks for
+    decision: str = (
+        "soft"  # what becomes of z: itself, 1 from the threshold on (hard), or 1 for the highest share (top)
+    )
     threshold: float = 0.5  # hard: z at or above it is kept
+    top_share: float = 0.1  # top: share of the window that is kept
+    apply: str = (
+        "multiply"  # how the mask hides: multiply, gather, gate (after each norm), absent (a learned embedding)
+    )
     shared: bool = False  # generator and predictor are one stack
     position_embedding: bool = False
     generator_signals: bool = False  # the generator sees the signals, too
-    hard_gradient: bool = False  # multiply the gathered embeddings by the straight-through mask
-    released_padding: bool = False  # hard: let the padding of a batch into the scans, as the release does
+    hard_gradient: bool = False  # gather: multiply the gathered embeddings by the straight-through mask
+    reverse_complement: bool = False  # read genes on the minus strand along their own strand
+    released_padding: bool = False  # gather: let the padding of a batch into the scans, as the release does
 
     def __post_init__(self):
         for name in ("signals", "prior_b", "prior_w"):
@@ -54,8 +75,10 @@ class Seq2ExpConfig:
 
     def _problems(self):
         where = "model settings"
-        if self.variant not in VARIANTS:
-            yield complaint(where, f"variant {self.variant!r}", f"one of {', '.join(VARIANTS)}", "correct it")
+        for name, choices in CHOICES.items():
+            if getattr(self, name) not in choices:
+                found = f"{name} {getattr(self, name)!r}"
+                yield complaint(where, found, f"one of {', '.join(choices)}", "correct it")
         if not len(self.signals) == len(self.prior_b) == len(self.prior_w):
             counts = f"{len(self.signals)} signals, {len(self.prior_b)} b and {len(self.prior_w)} w"
             yield complaint(where, counts, "one prior (b, w) for each signal", "give every signal its prior")
@@ -104,21 +127,27 @@ class Seq2ExpConfig:
         return cls(**values)
 
 
+RECIPES = {
+    "soft": {},
+    "hard": {
+        "beta_min": 0.0,
+        "prior_scale": 1.0,
+        "kl_mu": 0.45,
+        "kl_scale": 0.1,
+        "decision": "hard",
+        "apply": "gather",
+        "shared": True,
+        "position_embedding": True,
+        "generator_signals": True,
+    },
+    # Ours, of the repairs that pay: a mask that hides, and a KL that leaves its mean free to move.
+    "causal": {"head": "logit", "kl": "mean", "kl_weight": 0.1, "prior_scale": 0.1, "apply": "gate"},
+}
+
+
 def recipe(variant: str, **settings) -> Seq2ExpConfig:
-    """The published settings of `variant` ("soft" or "hard"), changed where `settings` says so."""
-    published = {
-        "soft": {},
-        "hard": {
-            "beta_min": 0.0,
-            "prior_scale": 1.0,
-            "kl_mu": 0.45,
-            "kl_scale": 0.1,
-            "shared": True,
-            "position_embedding": True,
-            "generator_signals": True,
-        },
-    }
-    return Seq2ExpConfig.from_dict({"variant": variant, **published.get(variant, {}), **settings})
+    """The settings of `variant` ("soft" and "hard" as published, "causal" ours), changed where `settings` says so."""
+    return Seq2ExpConfig.from_dict({"variant": variant, **RECIPES.get(variant, {}), **settings})
 
 
 @dataclass(frozen=True)
@@ -139,6 +168,8 @@ class TrainConfig:
     precision: str = "32-true"
     seed: int = 2
     workers: int = 0
+    pretrain_steps: int = 0  # first: the generator learns to predict the signals from the sequence
+    block_steps: int = 0  # of `steps`, the first: the predictor learns under random-block masks
     mean_z: bool = False  # replace the draw of z by its mean (makes training deterministic)
 
     def to_dict(self) -> dict:

@@ -11,7 +11,11 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from model_core.config import Seq2ExpConfig
+from model_core.errors import InputError, complaint
 from model_core.genes import FeatureScale, standardise
+from model_core.intervals import rasterise
+from model_core.study import Study
 from model_core.windows import Window, WindowReader
 
 
@@ -23,6 +27,7 @@ class Batch(NamedTuple):
     signals: Tensor  # (B, L, S) float32
     gene_features: Tensor  # (B, 9) float32
     blacklist: Tensor  # (B, L) bool
+    peaks: Tensor  # (B, L) bool, all False unless they are asked for
     label: Tensor  # (B,) float32, NaN where unknown
 
 
@@ -32,13 +37,21 @@ class GeneWindows(Dataset):
     Args:
         reader: of the study.
         genes: gene table with chrom, tss, strand, label and the nine FEATURES.
-        window: bp.
+        config: of the model, for the window and the strand.
         scale: of the training genes.
+        peaks: the study's peaks, for the control mask `macs3`.
     """
 
-    def __init__(self, reader: WindowReader, genes: pd.DataFrame, window: int, scale: FeatureScale):
-        self.reader = reader
-        self.windows = [Window(g.chrom, int(g.tss), g.strand, window) for g in genes.itertuples()]
+    def __init__(
+        self,
+        reader: WindowReader,
+        genes: pd.DataFrame,
+        config: Seq2ExpConfig,
+        scale: FeatureScale,
+        peaks: pd.DataFrame | None = None,
+    ):
+        self.reader, self.peaks, self.reverse_complement = reader, peaks, config.reverse_complement
+        self.windows = [Window(g.chrom, int(g.tss), g.strand, config.window) for g in genes.itertuples()]
         self.features = standardise(genes, scale)
         self.labels = genes["label"].to_numpy(np.float32)
 
@@ -46,8 +59,37 @@ class GeneWindows(Dataset):
         return len(self.windows)
 
     def __getitem__(self, index: int) -> tuple:
-        data = self.reader.read(self.windows[index])
-        return index, data.sequence, data.signals, self.features[index], data.blacklist, self.labels[index]
+        window = self.windows[index]
+        data = self.reader.read(window)
+        peaks = np.zeros(window.length, bool)
+        if self.peaks is not None:
+            peaks = rasterise(self.peaks, window.chrom, window.start, window.end)
+        arrays = [data.sequence, data.signals, data.blacklist, peaks]
+        if self.turned(index):  # A, C, G, T backwards are T, G, C, A: the complement
+            arrays = [array[::-1] for array in arrays]
+            arrays[0] = arrays[0][:, ::-1]
+        sequence, signals, blacklist, peaks = arrays
+        return index, sequence, signals, self.features[index], blacklist, peaks, self.labels[index]
+
+    def turned(self, index: int) -> bool:
+        """Whether a window is read along the minus strand, so that what the model says of it must be turned back."""
+        return self.reverse_complement and self.windows[index].strand == "-"
+
+
+def gene_windows(study: Study, genes: pd.DataFrame, config: Seq2ExpConfig, scale: FeatureScale) -> GeneWindows:
+    """The windows of a study's genes as a model of this configuration reads them.
+
+    Computes what is computed only once (coverage of a BAM, a map of a .hic).
+
+    Raises:
+        InputError: the model's mask is made of peaks and the study has none.
+    """
+    for signal in study.signals():
+        signal.prepare()
+    peaks = study.peaks() if config.mask == "macs3" else None
+    if config.mask == "macs3" and peaks is None:
+        raise InputError(complaint(study.path, "no peaks", "peaks for the mask macs3", "run `seq2exp-viz peaks` first"))
+    return GeneWindows(study.reader(), genes, config, scale, peaks)
 
 
 class EndlessBatches(Sampler):

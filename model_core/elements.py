@@ -86,15 +86,12 @@ class KeptHistogram:
 
         The share is exact; the threshold is less than 2^-20 (about 1e-6) above the lowest number that does the same.
         Where a plateau of equal values sits at the quantile, all of it stays below the threshold. No threshold is
-        above 1: where more than `share` of the values are 1, all of these are kept.
-
-        Raises:
-            InputError: nothing was counted.
+        above 1: where more than `share` of the values are 1, all of these are kept. Where nothing was counted (a
+        window that is all promoter) there is nothing to cut, and the threshold is 1.
         """
         total = int(self.counts.sum())
         if not total:
-            advice = "score genes whose window holds more than promoter and blacklist"
-            raise InputError(complaint("element rule", "no learned bases", "masks to choose a threshold from", advice))
+            return 1.0, 0.0
         reached = np.cumsum(self.counts[::-1])[::-1]  # values at or above each level
         level = int(np.searchsorted(-reached, -share * total, "left"))  # reached falls with the level
         level = min(level, _LEVELS)

@@ -10,6 +10,7 @@ window length L, width d, signals S.
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -79,41 +80,86 @@ class Seq2Exp(nn.Module):
         self.generator = Backbone(config)
         self.mask_head = nn.Linear(d, 2)
         self.predictor = None if config.shared else Backbone(config)
+        self.absent_embedding = nn.Parameter(torch.zeros(d)) if config.apply == "absent" else None
+        self.signal_logit = nn.Linear(len(config.signals), 1) if config.head == "logit" else None
+        learned = torch.tensor(math.log(config.prior_scale)) if config.prior_learned else None
+        self.log_prior_scale = None if learned is None else nn.Parameter(learned)
         self.expression_head = nn.Sequential(
             nn.Linear(d + config.n_gene_features, d), nn.ReLU(), nn.Linear(d, d), nn.ReLU(), nn.Linear(d, 1)
         )
         for name, parameter in self.named_parameters():
             if name.endswith("bias") and "dt_proj" not in name:
                 nn.init.zeros_(parameter)
+        if self.signal_logit is not None:  # begin at the share that the KL asks for
+            nn.init.constant_(self.signal_logit.bias, math.log(config.kl_mu / (1 - config.kl_mu)))
 
-    def mask_parameters(self, sequence: Tensor, signals: Tensor) -> BetaParameters:
-        """alpha and beta of z, (B, L) each, from sequence (B, L, 4) and signals (B, L, S)."""
+    def mask_parameters(self, sequence: Tensor, signals: Tensor, peaks: Tensor | None = None) -> BetaParameters:
+        """alpha and beta of z, (B, L) each.
+
+        Args:
+            sequence: (B, L, 4). signals: (B, L, S). peaks: (B, L) bool, for the control of that name.
+        """
+        if self.config.mask != "learned":
+            return masks.around(self._control(sequence, signals, peaks))
+        logits = self.mask_head(self.read_sequence(sequence, signals))  # (B, L, 2)
+        if self.config.head == "logit":
+            by_signal = self.signal_logit(torch.log1p(signals))[..., 0]  # (B, L)
+            return masks.around(torch.sigmoid(logits[..., 1] - logits[..., 0] + by_signal))
+        scale = None if self.log_prior_scale is None else self.log_prior_scale.exp()
+        says_sequence = masks.sequence_beta(logits, self.config)
+        says_signals = masks.signal_beta(signals, self.config, scale)
+        return masks.posterior(says_sequence, says_signals, self.config)
+
+    def read_sequence(self, sequence: Tensor, signals: Tensor) -> Tensor:
+        """The generator's hidden states (B, L, d)."""
         h = self.sequence_embedding(sequence)  # (B, L, d)
         if self.config.generator_signals:
             h = h + self.signal_embedding(signals)
         if self.position_embedding is not None:
             h = h + self.position_embedding
-        logits = self.mask_head(self.generator(h))  # (B, L, 2)
-        says_sequence = masks.sequence_beta(logits, self.config)
-        says_signals = masks.signal_beta(signals, self.config)
-        return masks.posterior(says_sequence, says_signals, self.config)
+        return self.generator(h)
+
+    def _control(self, sequence: Tensor, signals: Tensor, peaks: Tensor | None) -> Tensor:
+        """The mask (B, L) of a control, before promoter and blacklist are forced."""
+        kind = self.config.mask
+        if kind == "signal":
+            return masks.signal_beta(signals, self.config).mean
+        if kind == "macs3":
+            if peaks is None:
+                raise InputError(complaint("mask macs3", "no peaks", "the study's peaks", "call them, or add [peaks]"))
+            return peaks.to(signals.dtype)
+        if kind == "random":  # the same for the same gene, whatever its batch
+            with torch.random.fork_rng(devices=[]):
+                rows = []
+                for gene in sequence:
+                    torch.manual_seed(int((gene.argmax(-1) * torch.arange(len(gene), device=gene.device)).sum()))
+                    rows.append(masks.random_blocks(1, len(gene), self.config.top_share))
+            return torch.cat(rows).to(signals)
+        return torch.zeros_like(signals[..., 0])  # promoter: only what is forced is kept
 
     def decide(self, z: Tensor, blacklist: Tensor | None) -> Tensor:
-        """The mask (B, L) that z (B, L), drawn or its mean, stands for: forced, and for hard models cut to 0 or 1."""
-        mask = masks.force(z, blacklist, self.config.promoter_in(z.shape[1]))
-        return masks.harden(mask, self.config.threshold) if self.config.variant == "hard" else mask
+        """The mask (B, L) that z (B, L), drawn or its mean, stands for, promoter and blacklist forced."""
+        promoter = self.config.promoter_in(z.shape[1])
+        if self.config.decision == "top":  # forced positions do not count among the highest
+            return masks.force(masks.decide(z, self.config), blacklist, promoter)
+        return masks.decide(masks.force(z, blacklist, promoter), self.config)
 
     def predict(self, sequence: Tensor, signals: Tensor, gene_features: Tensor, mask: Tensor) -> Tensor:
         """Expression (B,) of genes seen through `mask` (B, L), which is used exactly as it is."""
         h = self.sequence_embedding(sequence) + self.signal_embedding(signals)  # (B, L, d)
-        if self.config.variant == "hard":
-            seen = self._predict_gathered(h, mask)
+        backbone = self.generator if self.predictor is None else self.predictor
+        apply = self.config.apply
+        if apply == "gather":
+            seen = self._predict_gathered(backbone, h, mask)
         else:
-            promoter = self.config.promoter_in(h.shape[1])
-            seen = self.predictor(h * mask[..., None])[:, promoter].mean(1)  # (B, d)
+            if apply == "multiply":
+                h = backbone(h * mask[..., None])
+            else:
+                h = backbone(h, gate=mask, absent=self.absent_embedding)
+            seen = h[:, self.config.promoter_in(h.shape[1])].mean(1)  # (B, d)
         return self.expression_head(torch.cat([seen, gene_features], -1))[:, 0]
 
-    def _predict_gathered(self, h: Tensor, mask: Tensor) -> Tensor:
+    def _predict_gathered(self, backbone: Backbone, h: Tensor, mask: Tensor) -> Tensor:
         """Mean hidden state (B, d) over the promoter, of a predictor that reads the kept positions only."""
         if self.position_embedding is not None:
             h = h + self.position_embedding
@@ -125,7 +171,6 @@ class Seq2Exp(nn.Module):
         order = order[:, :longest]
         valid = torch.gather(kept, 1, order)  # (B, longest)
         h = torch.gather(h, 1, order[..., None].expand(-1, -1, h.shape[-1])) * valid[..., None]
-        backbone = self.generator if self.predictor is None else self.predictor
         h = backbone(h, None if self.config.released_padding else valid)  # (B, longest, d)
         promoter = self.config.promoter_in(mask.shape[1])
         inside = valid & (order >= promoter.start) & (order < promoter.stop)  # where the promoter has gone
@@ -139,6 +184,7 @@ class Seq2Exp(nn.Module):
         blacklist: Tensor | None = None,
         sample: bool = False,
         keep: Tensor | None = None,
+        peaks: Tensor | None = None,
     ) -> Output:
         """Mask and expression of a batch of genes.
 
@@ -149,9 +195,11 @@ class Seq2Exp(nn.Module):
             blacklist: (B, L) bool, bases to hide.
             sample: draw z (training); False takes its mean.
             keep: (B, L) float, a mask used exactly as it is in place of the learned one.
+            peaks: (B, L) bool, for the control `macs3`.
         """
-        z = self.mask_parameters(sequence, signals)
-        mask = self.decide(masks.draw(z) if sample else z.mean, blacklist) if keep is None else keep
+        z = self.mask_parameters(sequence, signals, peaks)
+        drawn = sample and self.config.mask == "learned"
+        mask = self.decide(masks.draw(z, self.config) if drawn else z.mean, blacklist) if keep is None else keep
         return Output(self.predict(sequence, signals, gene_features, mask), mask, z)
 
     @torch.no_grad()
@@ -162,6 +210,7 @@ class Seq2Exp(nn.Module):
         gene_features: np.ndarray,
         blacklist: np.ndarray | None = None,
         keep: np.ndarray | None = None,
+        peaks: np.ndarray | None = None,
     ) -> Score:
         """Mask and expression of a batch of genes, numpy in and numpy out; genes do not change each other's numbers.
 
@@ -171,6 +220,7 @@ class Seq2Exp(nn.Module):
             gene_features: (B, n_gene_features), standardised.
             blacklist: (B, L) bool, or None.
             keep: (B, L), 0-1, a mask used exactly as it is (nothing forced onto it) in place of the learned one.
+            peaks: (B, L) bool, for models trained under the control mask `macs3`.
 
         Returns:
             `Score`, float32.
@@ -187,14 +237,8 @@ class Seq2Exp(nn.Module):
         training = self.training
         self.eval()
         try:
-            out = self(
-                tensor(sequence),
-                tensor(signals),
-                tensor(gene_features),
-                tensor(blacklist, torch.bool),
-                False,
-                tensor(keep),
-            )
+            flags = tensor(blacklist, torch.bool), False, tensor(keep), tensor(peaks, torch.bool)
+            out = self(tensor(sequence), tensor(signals), tensor(gene_features), *flags)
         finally:
             self.train(training)
         return Score(*(t.float().cpu().numpy() for t in (out.expression, out.mask, out.z.alpha, out.z.beta)))
@@ -231,4 +275,5 @@ def loss_terms(out: Output, y: Tensor, config: Seq2ExpConfig) -> dict[str, Tenso
     """
     prediction = F.smooth_l1_loss(out.expression, y)
     kl = masks.kl_to_marginal(out.z, config)
-    return {"prediction": prediction, "kl": kl, "loss": prediction + config.kl_weight * kl}
+    weight = config.kl_weight if config.mask == "learned" else 0.0
+    return {"prediction": prediction, "kl": kl, "loss": prediction + weight * kl}

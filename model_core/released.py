@@ -265,6 +265,8 @@ def released_config(hyper_parameters: Any, state: dict, where: str | Path) -> Se
     signals = int(get("signal_size"))
     return Seq2ExpConfig(
         variant="hard" if hard else "soft",
+        decision="hard" if hard else "soft",
+        apply="gather" if hard else "multiply",
         window=int(get("seq_range")),
         promoter=int(get("center_len")),
         d_model=int(get("d_model")),

@@ -12,7 +12,7 @@ import torch
 
 from model_core.assemble import assemble
 from model_core.checkpoint import load_with_metadata
-from model_core.dataset import GeneWindows, batches
+from model_core.dataset import batches, gene_windows
 from model_core.errors import InputError, complaint
 from model_core.genes import FEATURES, FeatureScale
 from model_core.intervals import Site, listed
@@ -138,7 +138,7 @@ def score(
     # The authors' checkpoints do not hold the constants of their features; the study's own stand in.
     scale = FeatureScale(**metadata["feature_scale"]) if metadata else study.feature_scale()
     left = genes[~genes["gene_id"].isin(run.scored)].reset_index(drop=True)
-    data = GeneWindows(study.reader(), left, run.manifest["window"], scale)
+    data = gene_windows(study, left, model.config, scale)
     if len(left) and metadata:
         here = signal_quantiles(study.signals(), study.windows(study.genes()), QUANTILE_WINDOWS)
         for warning in quantile_warnings(here, metadata["signal_quantiles"]):
@@ -150,7 +150,8 @@ def score(
                 gene = left.iloc[row]
                 record = {**gene[["gene_id", "symbol", "chrom", "tss", "strand", "split"]].to_dict()}
                 record |= {"observed": float(gene["label"]), "predicted": float(out.expression[i])}
-                run.append(record, out.alpha[i], out.beta[i])
+                way = -1 if data.turned(row) else 1
+                run.append(record, out.alpha[i][::way], out.beta[i][::way])
                 job.advance(note=gene["symbol"])
     assemble(run, study.peaks_path())
     run.write_json("metrics.json", {**run.metrics, "prediction": run_metrics(run)})
@@ -168,7 +169,8 @@ def run_metrics(run: Run) -> dict:
 
 def _score_batch(model: Seq2Exp, batch):
     try:
-        return model.score(*(t.numpy() for t in (batch.sequence, batch.signals, batch.gene_features, batch.blacklist)))
+        arrays = (batch.sequence, batch.signals, batch.gene_features, batch.blacklist)
+        return model.score(*(t.numpy() for t in arrays), peaks=batch.peaks.numpy())
     except (torch.cuda.OutOfMemoryError, MemoryError):
         found = f"no memory left for {len(batch.index)} windows of {batch.sequence.shape[1]:,} bp at once"
     except RuntimeError as error:  # the CPU allocator says it in words

@@ -21,10 +21,11 @@ import torch
 from lightning.pytorch.callbacks import Callback
 from torch.utils.data import DataLoader
 
+from model_core import mask as masks
 from model_core.atomic import replacing
 from model_core.checkpoint import choose_device, save_checkpoint
 from model_core.config import Seq2ExpConfig, TrainConfig
-from model_core.dataset import Batch, EndlessBatches, GeneWindows, batches, collate
+from model_core.dataset import Batch, EndlessBatches, batches, collate, gene_windows
 from model_core.errors import InputError, complaint
 from model_core.genes import FeatureScale
 from model_core.metrics import prediction_metrics
@@ -70,21 +71,31 @@ class Lesson(lightning.LightningModule):
         self.best_mse = math.inf
         self._terms: list[dict] = []
 
-    def see(self, batch: Batch, sample: bool) -> Output:
-        """The model's output for a batch."""
-        return self.model(batch.sequence.float(), batch.signals, batch.gene_features, batch.blacklist, sample)
+    def see(self, batch: Batch, sample: bool, keep: torch.Tensor | None = None) -> Output:
+        """The model's output for a batch; `keep` as in `Seq2Exp.forward`."""
+        return self.model(
+            batch.sequence.float(), batch.signals, batch.gene_features, batch.blacklist, sample, keep, batch.peaks
+        )
 
     def on_train_batch_start(self, batch, index) -> None:
         # The draws of a step follow from the step alone, so that a resumed training repeats them.
         torch.manual_seed(hash((self.training_config.seed, self.global_step, index, self.global_rank)) % 2**63)
 
     def training_step(self, batch: Batch, index: int) -> torch.Tensor:
-        terms = loss_terms(self.see(batch, not self.training_config.mean_z), batch.label, self.model.config)
+        out = self.see(batch, not self.training_config.mean_z, self._blocks(batch))
+        terms = loss_terms(out, batch.label, self.model.config)
         if not torch.isfinite(terms["loss"]):
             found = f"a loss of {terms['loss'].item()} at step {self.global_step}"
             raise InputError(complaint("training", found, "a number", "lower the learning rate or check the signals"))
         self._terms.append({name: term.detach() for name, term in terms.items()})
         return terms["loss"]
+
+    def _blocks(self, batch: Batch) -> torch.Tensor | None:
+        """Random-block masks in the first `block_steps`: the predictor learns to do without any part of the window."""
+        if self.global_step >= self.training_config.block_steps:
+            return None
+        blocks = masks.random_blocks(*batch.blacklist.shape).to(batch.signals)
+        return masks.force(blocks, batch.blacklist, self.model.config.promoter_in(blocks.shape[1]))
 
     def validation_step(self, batch: Batch, index: int) -> None:
         self._seen.append((batch.label.cpu(), self.see(batch, sample=False).expression.float().cpu()))
@@ -185,8 +196,7 @@ def train(
     model = Seq2Exp(config)
     if first >= training.steps:
         return run
-    reader = study.reader()
-    data = {name: GeneWindows(reader, part, config.window, scale) for name, part in parts.items()}
+    data = {name: gene_windows(study, part, config, scale) for name, part in parts.items()}
     sampler = EndlessBatches(len(data["train"]), training.batch_size, training.seed, first * training.accumulate)
     stream = DataLoader(data["train"], batch_sampler=sampler, num_workers=training.workers, collate_fn=collate)
     metadata = {
@@ -216,7 +226,9 @@ def _fit(trainer, lesson: Lesson, stream: DataLoader, validation: DataLoader, la
 
 def _trainer(run: Run, training: TrainConfig, device: torch.device, genes: int, book: Bookkeeping):
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)  # its banner and tips say nothing to our users
-    every = max(1, round(genes / training.batch_size / training.validations_per_epoch))
+    batches_in_all = training.steps * training.accumulate
+    wanted = max(1, round(genes / training.batch_size / training.validations_per_epoch))
+    every = math.ceil(batches_in_all / max(1, round(batches_in_all / wanted)))  # so that the last step is validated
     return lightning.Trainer(
         accelerator="gpu" if device.type == "cuda" else "cpu",
         devices=1 if device.index is None else [device.index],
@@ -224,7 +236,7 @@ def _trainer(run: Run, training: TrainConfig, device: torch.device, genes: int, 
         accumulate_grad_batches=training.accumulate,
         gradient_clip_val=training.clip,
         precision=training.precision,
-        val_check_interval=min(every, training.steps * training.accumulate),
+        val_check_interval=every,
         check_val_every_n_epoch=None,
         num_sanity_val_steps=0,
         callbacks=[book],

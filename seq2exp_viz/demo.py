@@ -19,7 +19,7 @@ from model_core.simulate import simulate_study
 from model_core.study import Study, load_study
 from model_core.train import train
 
-TRAINING = {"steps": 100, "warmup": 20, "lr": 2e-3, "lr_end": 1e-4, "validations_per_epoch": 1}
+TRAINING = {"steps": 100, "warmup": 20, "lr": 2e-3, "lr_end": 1e-4, "validations_per_epoch": 2}
 
 
 def run_demo(folder: Path, seed: int = 0, serve_page: bool = True, port: int | None = None) -> Run:

@@ -192,9 +192,8 @@ def test_more_ones_than_the_share_are_all_kept():
     assert histogram.threshold(0.05) == (1, 0.5)
 
 
-def test_a_threshold_cannot_be_chosen_from_nothing():
-    with pytest.raises(InputError, match="no learned bases"):
-        default_rule([mask_of([0.5], "p")], hard=False)
+def test_windows_that_are_all_promoter_have_nothing_to_cut():
+    assert default_rule([mask_of([0.5], "p")], hard=False).threshold == 1
 
 
 @pytest.mark.parametrize("wrong", [{"threshold": 1.5}, {"threshold": float("nan")}, {"smooth": -1}, {"join": -1}])

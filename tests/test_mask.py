@@ -62,6 +62,6 @@ def test_kl_is_zero_at_the_marginal_and_right_beside_it():
 
 def test_draws_have_the_mean_and_spread_of_their_beta():
     torch.manual_seed(0)
-    z = masks.draw(BetaParameters(torch.full((1, 40_000), 3.0), torch.full((1, 40_000), 1.0)))
+    z = masks.draw(BetaParameters(torch.full((1, 40_000), 3.0), torch.full((1, 40_000), 1.0)), SOFT)
     assert z.mean().item() == pytest.approx(0.75, abs=0.005)
     assert z.var().item() == pytest.approx(3 / (16 * 5), abs=0.002)
