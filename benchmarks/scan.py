@@ -15,7 +15,7 @@ import time
 
 import torch
 
-from model_core.scan import scan_definition, selective_scan
+from model_core.network.scan import scan_definition, selective_scan
 
 
 def seconds(call, runs: int) -> float:
@@ -65,9 +65,9 @@ def main() -> None:
     found["both_ratio"] = found["both_definition_s"] / found["both_kernel_s"]
     print(json.dumps(found, indent=2))
     print(
-        f"\n{a.length:,} bp x {a.channels} channels x {a.states} states: the kernel is {found['forward_ratio']:.0f} times "
-        f"as fast forward, {found['both_ratio']:.0f} times forward and backward; "
-        f"it deviates by {deviation['kernel']:.1e} from float64 (the definition in float32: {deviation['definition']:.1e})"
+        f"\n{a.length:,} bp x {a.channels} channels x {a.states} states: the kernel is {found['forward_ratio']:.0f} "
+        f"times as fast forward, {found['both_ratio']:.0f} times forward and backward; it deviates by "
+        f"{deviation['kernel']:.1e} from float64 (the definition in float32: {deviation['definition']:.1e})"
     )
 
 

@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 from flask import Blueprint, Request, Response, request
 
-from model_core.assemble import provenance
-from model_core.elements import PROMOTER_CLASS
 from model_core.errors import InputError
+from model_core.outputs.assemble import provenance
+from model_core.outputs.elements import PROMOTER_CLASS
 from seq2exp_viz import browser_files, downloads, igv, summaries
 from seq2exp_viz.ranges import RangeError, byte_range, send_bytes
 from seq2exp_viz.search import chromosome, find

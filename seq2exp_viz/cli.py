@@ -72,19 +72,19 @@ def init(
     if preset is not None and from_airs is not None:
         raise InputError(complaint("init", "--preset and --from-airs", "one of them", "leave one out"))
     if from_airs is not None:
-        from model_core.airs_study import study_from_airs
+        from model_core.authors.airs_study import study_from_airs
 
         if cell_type is None:
             raise InputError(complaint("init", "--from-airs alone", "a --cell-type", "add K562, GM12878 or H1"))
         path = study_from_airs(from_airs, cell_type, folder, fold, annotation, blacklist, shifted_contact)
         typer.echo(f"wrote {path}; next: seq2exp-viz check {path}")
     elif preset is not None:
-        from model_core.presets import study_from_preset
+        from model_core.authors.presets import study_from_preset
 
         path = study_from_preset(preset, folder)
         typer.echo(f"wrote {path}; next: seq2exp-viz fetch {path}")
     else:
-        from model_core.study import write_template
+        from model_core.inputs.study import write_template
 
         path = write_template(folder)
         typer.echo(f"wrote {path}; fill it in, then: seq2exp-viz check {path}")
@@ -96,7 +96,7 @@ def fetch(
     dry_run: Annotated[bool, typer.Option(help="say what would be fetched and how large it is")] = False,
 ):
     """Download the public files of a study that `init --preset` wrote; resumes, and checks checksums where public."""
-    from model_core.fetch import fetch_study
+    from model_core.authors.fetch import fetch_study
 
     fetch_study(study, dry_run, typer.echo)
 
@@ -104,7 +104,7 @@ def fetch(
 @app.command(epilog=example("check demo/study"))
 def check(study: StudyPath):
     """Read everything a study names and report every problem at once; say whether the builds agree."""
-    from model_core.check import check_study
+    from model_core.inputs.check import check_study
 
     report = check_study(study)
     typer.echo(report.text())
@@ -115,8 +115,8 @@ def check(study: StudyPath):
 @app.command(epilog=example("peaks demo/study"))
 def peaks(study: StudyPath):
     """Call the study's peaks with MACS3 (or read its narrowPeak file) and say what they can and cannot tell."""
-    from model_core.peaks import peaks_of_study
-    from model_core.study import load_study
+    from model_core.inputs.peaks import peaks_of_study
+    from model_core.inputs.study import load_study
 
     table, record = peaks_of_study(load_study(study))
     typer.echo(f"{len(table):,} peaks  {record.get('command') or ''}".rstrip())
@@ -142,8 +142,8 @@ def train(
 ):
     """Train a model on a study; settings not given are those of study.toml, then the paper's."""
     needs_model()
-    from model_core.study import load_study
-    from model_core.train import train as train_model
+    from model_core.inputs.study import load_study
+    from model_core.network.train import train as train_model
 
     opened = load_study(study)
     model = {"variant": variant, "window": window, "promoter": promoter, "d_model": width, "n_layers": depth}
@@ -168,9 +168,9 @@ def score(
     """Score genes into a run: masks, predictions, elements, tracks. Without a choice: the test genes."""
     needs_model()
     from model_core.intervals import parse_site
-    from model_core.run import Run
-    from model_core.score import choose_genes, study_of
-    from model_core.score import score as score_genes
+    from model_core.network.score import choose_genes, study_of
+    from model_core.network.score import score as score_genes
+    from model_core.outputs.run import Run
 
     opened = Run.open(run)
     study = study_of(opened)
@@ -196,7 +196,7 @@ def export(
     bgzip: Annotated[bool, typer.Option(help="compress BED or narrowPeak and index it with tabix")] = False,
 ):
     """Write elements or masks for other programs; the same run gives the same bytes."""
-    from model_core.run import Run
+    from model_core.outputs.run import Run
     from seq2exp_viz.exports import export as write_export
 
     path = write_export(Run.open(run), kind, gene, output, resolution=resolution, decimals=decimals, bgzip=bgzip)

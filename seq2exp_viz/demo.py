@@ -10,14 +10,14 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from model_core.check import check_study
-from model_core.evaluate import against_truth
-from model_core.peaks import peaks_of_study
-from model_core.run import Run
-from model_core.score import choose_genes, score
-from model_core.simulate import simulate_study
-from model_core.study import Study, load_study
-from model_core.train import train
+from model_core.evidence.evaluate import against_truth
+from model_core.inputs.check import check_study
+from model_core.inputs.peaks import peaks_of_study
+from model_core.inputs.study import Study, load_study
+from model_core.network.score import choose_genes, score
+from model_core.network.train import train
+from model_core.outputs.run import Run
+from model_core.simulation.simulate import simulate_study
 
 TRAINING = {"steps": 100, "warmup": 20, "lr": 2e-3, "lr_end": 1e-4, "validations_per_epoch": 2}
 

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from model_core.assemble import DECIMALS, merged_track, provenance
-from model_core.elements import PROMOTER_CLASS
 from model_core.errors import InputError, complaint
-from model_core.merge import merged_by_max
-from model_core.run import Run
-from model_core.tracks import Block, write_bed, write_bigwig, write_narrowpeak
+from model_core.outputs.assemble import DECIMALS, merged_track, provenance
+from model_core.outputs.elements import PROMOTER_CLASS
+from model_core.outputs.merge import merged_by_max
+from model_core.outputs.run import Run
+from model_core.outputs.tracks import Block, write_bed, write_bigwig, write_narrowpeak
 
 SUFFIXES = {"bed": ".elements.bed", "bigwig": ".mask.bigWig", "narrowpeak": ".elements.narrowPeak"}
 

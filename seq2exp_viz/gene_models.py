@@ -111,7 +111,7 @@ def _exon(start: int, end: int, cds_start: int, cds_end: int) -> dict:
 
 
 def model_table(gtf: pd.DataFrame, level: str) -> ModelTable:
-    """Models out of a GTF table (`model_core.annotation.read_gtf`): one a gene, with the union of its exons, or one a
+    """Models out of a GTF table (`annotation.read_gtf`): one a gene, with the union of its exons, or one a
     transcript."""
     owner = "gene_id" if level == "gene" else "transcript_id"
     exons = gtf[(gtf["type"] == "exon") & (gtf[owner] != "")]
@@ -179,7 +179,7 @@ def _union(group: np.ndarray, start: np.ndarray, end: np.ndarray) -> tuple[np.nd
 
 def build(gtf_path: Path, cache: Path) -> None:
     """Parse the GTF and write both levels into `cache` (an .npz), whole or not at all."""
-    from model_core.annotation import read_gtf
+    from model_core.inputs.annotation import read_gtf
 
     gtf = read_gtf(gtf_path, types=("exon", "CDS", "stop_codon"))
     arrays = {}

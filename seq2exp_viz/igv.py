@@ -9,7 +9,7 @@ from __future__ import annotations
 from html import escape
 from urllib.parse import quote, urlencode
 
-from model_core.elements import CLASS_COLOURS
+from model_core.outputs.elements import CLASS_COLOURS
 from seq2exp_viz.ranges import version_of
 from seq2exp_viz.view import OpenRun, SignalTrack
 

@@ -7,7 +7,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from model_core.run import Run
+from model_core.outputs.run import Run
 from seq2exp_viz import api, browser_files, igv, summaries
 from seq2exp_viz.view import OpenRun
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from model_core.errors import InputError
-from model_core.run import Run
+from model_core.outputs.run import Run
 from seq2exp_viz.view import OpenRun
 
 

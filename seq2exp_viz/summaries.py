@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from model_core.masks import GeneMask
-from model_core.tracks import summary
+from model_core.outputs.masks import GeneMask
+from model_core.outputs.tracks import summary
 
 MOST_BINS = 6_000
 DIGITS = 4

@@ -16,15 +16,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from model_core.bed import read_bed
 from model_core.config import Seq2ExpConfig
 from model_core.errors import InputError
-from model_core.masks import GeneMask
-from model_core.run import Run
-from model_core.study_schema import CACHE
-from model_core.windows import Window
+from model_core.evidence.controls import signal_prior
+from model_core.bed import read_bed
+from model_core.inputs.study_schema import CACHE
+from model_core.inputs.windows import Window
+from model_core.outputs.masks import GeneMask
+from model_core.outputs.run import Run
 from seq2exp_viz.gene_models import GeneModels, cache_folder
-from seq2exp_viz.prior import prior_mean
 
 RULE_SAMPLE = 40  # genes over which a threshold is chosen while a run is still being scored
 REMEMBERED = 6  # answers kept in memory; a mask of 200 kb takes 5 MB
@@ -107,8 +107,8 @@ class OpenRun:
 
     @cached_property
     def study(self):
-        """The study (`model_core.study.Study`) as the run resolved it, or None with a note."""
-        from model_core.study import Study
+        """The study (`model_core.inputs.study.Study`) as the run resolved it, or None with a note."""
+        from model_core.inputs.study import Study
 
         if not self.run.study:
             self.notes.append("The run does not say which study it was made from: raw signals cannot be shown.")
@@ -123,8 +123,8 @@ class OpenRun:
 
     @cached_property
     def genome(self):
-        """The genome (`model_core.genome.Genome`), or None with a note where its file is not on this machine."""
-        from model_core.genome import Genome
+        """The genome (`model_core.inputs.genome.Genome`), or None with a note where its file is not on this machine."""
+        from model_core.inputs.genome import Genome
 
         if self.study is None:
             return None
@@ -230,7 +230,7 @@ class OpenRun:
 
     def cut(self, gene_id: str, threshold: float | None = None) -> pd.DataFrame:
         """The gene's elements at a threshold (None: the run's rule), remembered."""
-        from model_core.elements import cut_elements
+        from model_core.outputs.elements import cut_elements
 
         rule = self.rule if threshold is None else self.rule.at(threshold)  # (`rule` also looks at the manifest)
 
@@ -258,7 +258,7 @@ class OpenRun:
         window = self.window(gene_id)
 
         def make() -> np.ndarray:
-            return prior_mean(self._read(list(self.prior_config.signals), window), self.prior_config)
+            return signal_prior(self._read(list(self.prior_config.signals), window), self.prior_config)
 
         return self._vectors.get(("prior", gene_id), make)
 
@@ -285,7 +285,7 @@ class OpenRun:
     @property
     def rule(self):
         """The rule of the elements: the manifest's, or while scoring goes on one from the first genes."""
-        from model_core.elements import ElementRule, default_rule
+        from model_core.outputs.elements import ElementRule, default_rule
 
         run = self._current()
         if run.manifest["element_rule"]:

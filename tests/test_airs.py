@@ -13,14 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from released_folder import BLACKLISTED, GENES, SIZES, VECTOR, contact_at, write_released_folder
 
-from model_core.airs_study import study_from_airs
+from model_core.authors.airs_study import study_from_airs
+from model_core.authors.mask_pickle import mask_intervals, read_masks
 from model_core.errors import InputError, Problems
-from model_core.genes import standardise
+from model_core.inputs.genes import standardise
+from model_core.inputs.stored_contact import StoredContact, write_index
+from model_core.inputs.study import load_study
+from model_core.inputs.windows import Window
 from model_core.intervals import rasterise
-from model_core.mask_pickle import mask_intervals, read_masks
-from model_core.stored_contact import StoredContact, write_index
-from model_core.study import load_study
-from model_core.windows import Window
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ import pyBigWig
 import pytest
 from viewer_run import EVIL, make_study, make_viewer_run
 
-from model_core.masks import GeneMask
-from model_core.run import Run
+from model_core.outputs.masks import GeneMask
+from model_core.outputs.run import Run
 from seq2exp_viz import summaries
 from seq2exp_viz.api import interval_features, records
 from seq2exp_viz.app import Settings, create_app
@@ -178,7 +178,7 @@ def test_contact_prior_and_signal_are_answered_for_a_gene(client, shelf):
 
 def test_the_prior_is_the_models_own_formula(shelf):
     torch = pytest.importorskip("torch")
-    from model_core.mask import signal_beta
+    from model_core.network.mask import signal_beta
 
     view = shelf.first
     signals = view._read(["H3K27ac", "DNase", "Hi-C"], view.window(MYC))

@@ -5,7 +5,7 @@ import json
 import pytest
 from viewer_run import EVIL, add_genes, gene_table, make_study, make_viewer_run
 
-from model_core.run import Run
+from model_core.outputs.run import Run
 from seq2exp_viz import callbacks, figures, panel
 from seq2exp_viz.app import Settings, create_app
 from seq2exp_viz.security import Access

@@ -8,8 +8,8 @@ import pytest
 from real_study import real_study_toml
 from small_study import SIZES, edit, open_chromatin, small_genes, write_bigwig, write_small_study
 
-from model_core.annotation import read_gtf
-from model_core.builds import (
+from model_core.inputs.annotation import read_gtf
+from model_core.inputs.builds import (
     fitting_assemblies,
     judge_annotation,
     judge_lengths,
@@ -17,11 +17,11 @@ from model_core.builds import (
     judge_start_sites,
     random_places,
 )
-from model_core.check import check_study
-from model_core.genome import Genome
-from model_core.signals import BigWigSignal
-from model_core.study import load_study
-from model_core.track_checks import quantile_warnings, signal_quantiles
+from model_core.inputs.check import check_study
+from model_core.inputs.genome import Genome
+from model_core.inputs.signals import BigWigSignal
+from model_core.inputs.study import load_study
+from model_core.inputs.track_checks import quantile_warnings, signal_quantiles
 
 
 @pytest.fixture(scope="session")

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model_core import coverage as module
-from model_core.coverage import cached_coverage, coverage
 from model_core.errors import InputError
-from model_core.signals import BamSignal, BigWigSignal
-from model_core.windows import Window
+from model_core.inputs import coverage as module
+from model_core.inputs.coverage import cached_coverage, coverage
+from model_core.inputs.signals import BamSignal, BigWigSignal
+from model_core.inputs.windows import Window
 
 UNMAPPED, REVERSE, SECONDARY, FAILED, DUPLICATE, SUPPLEMENTARY = 4, 16, 256, 512, 1024, 2048
 

@@ -11,13 +11,13 @@ import time
 import numpy as np
 import pyBigWig
 import pytest
-
-from model_core.evaluate import against_truth, set_measures
-from model_core.run import Run
-from model_core.score import study_of
-from model_core.simulate import simulate_study
-from model_core.world import World
 from real_study import real_study_toml
+
+from model_core.evidence.evaluate import against_truth, set_measures
+from model_core.network.score import study_of
+from model_core.outputs.run import Run
+from model_core.simulation.simulate import simulate_study
+from model_core.simulation.world import World
 
 WORDS = [sys.executable, "-m", "seq2exp_viz.cli"]
 ENVIRONMENT = {**os.environ, "COLUMNS": "200"}

@@ -9,11 +9,11 @@ import pysam
 import pytest
 from run_builder import make_run
 
-from model_core.assemble import assemble
-from model_core.bed import read_narrowpeak
-from model_core.elements import CLASS_COLOURS, ElementRule, read_elements
 from model_core.errors import InputError
-from model_core.run import Run
+from model_core.bed import read_narrowpeak
+from model_core.outputs.assemble import assemble
+from model_core.outputs.elements import CLASS_COLOURS, ElementRule, read_elements
+from model_core.outputs.run import Run
 from seq2exp_viz.exports import default_name, export
 
 KINDS = ("bed", "bigwig", "narrowpeak")

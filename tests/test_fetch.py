@@ -10,10 +10,10 @@ from file_server import serve_files
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model_core import download
+from model_core.authors import download
+from model_core.authors.fetch import fetch_study, plan, published, read_sources
+from model_core.authors.presets import DOWNLOADS, Source, downloads_text
 from model_core.errors import InputError, Problems
-from model_core.fetch import fetch_study, plan, published, read_sources
-from model_core.presets import DOWNLOADS, Source, downloads_text
 
 CONTENT = bytes(range(256)) * 9_000  # 2.3 MB
 

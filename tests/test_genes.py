@@ -8,9 +8,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from model_core.annotation import gene_exons, genes_from_gtf, match_genes, read_gtf
 from model_core.errors import InputError
-from model_core.genes import (
+from model_core.inputs.annotation import gene_exons, genes_from_gtf, match_genes, read_gtf
+from model_core.inputs.genes import (
     FEATURES,
     FeatureScale,
     feature_scale,
@@ -19,7 +19,7 @@ from model_core.genes import (
     raw_features,
     standardise,
 )
-from model_core.genome import Genome
+from model_core.inputs.genome import Genome
 
 # + gene: exons 100-200, 300-400, 500-600 (0-based), CDS 150-200, 300-400, 500-547, stop codon 547-550.
 PLUS = [
@@ -391,7 +391,7 @@ def test_computed_features_are_those_of_the_real_table(real, name):
 
 
 def test_promoter_activity_of_the_real_signals_follows_that_from_the_reads(real, shared_data):
-    from model_core.signals import BigWigSignal
+    from model_core.inputs.signals import BigWigSignal
 
     table, _ = real
     files = ("K562.H3K27ac.elements.bigWig", "K562.DNase.elements.bigWig")

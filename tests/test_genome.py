@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model_core.errors import InputError
-from model_core.genome import Genome, one_hot
+from model_core.inputs.genome import Genome, one_hot
 
 FASTA = b">chr1 a comment\nACGT\nNacc\nRt\n>chr2\nGGGG\n"
 

@@ -10,7 +10,7 @@ import pytest
 from viewer_run import EVIL, make_study, make_viewer_run
 
 from model_core.errors import InputError
-from model_core.run import Run
+from model_core.outputs.run import Run
 from seq2exp_viz import browser_files, igv, vendor
 from seq2exp_viz.gene_models import GeneModels, model_table
 from seq2exp_viz.view import OpenRun

@@ -5,9 +5,9 @@ import math
 import pytest
 import torch
 
-from model_core import mask as masks
 from model_core.config import recipe
-from model_core.mask import BetaParameters
+from model_core.network import mask as masks
+from model_core.network.mask import BetaParameters
 
 SOFT, HARD = recipe("soft"), recipe("hard")
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model_core.masks import GeneMask, MaskStore, binned, packed
+from model_core.outputs.masks import GeneMask, MaskStore, binned, packed
 
 
 @given(st.lists(st.tuples(st.floats(2**-10, 5e5, width=32), st.floats(2**-10, 5e5, width=32)), min_size=1, max_size=30))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from model_core.config import Seq2ExpConfig
-from model_core.posterior import (
+from model_core.outputs.posterior import (
     BLACKLISTED,
     LEARNED,
     PROMOTER,

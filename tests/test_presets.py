@@ -4,17 +4,16 @@ import gzip
 import re
 import tomllib
 
-import hictkpy
-import pandas as pd
 import pytest
+from contact_maps import write_map
 from file_server import serve_files
 from small_study import SIZES, edit, write_small_study
 
+from model_core.authors.fetch import fetch_study, read_sources
+from model_core.authors.presets import DOWNLOADS, PRESETS, study_from_preset
 from model_core.config import Seq2ExpConfig
 from model_core.errors import InputError, Problems
-from model_core.fetch import fetch_study, read_sources
-from model_core.presets import DOWNLOADS, PRESETS, study_from_preset
-from model_core.study import Study, load_study
+from model_core.inputs.study import Study, load_study
 
 ACCESSIONS = {
     "k562-hg38": ("ENCFF465GBD", "ENCFF414OGC", "4DNFITUOMFUQ"),
@@ -79,9 +78,7 @@ def portals(tmp_path, monkeypatch):
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     (tmp_path / "made").mkdir()
     made = write_small_study(tmp_path / "made").parent
-    writer = hictkpy.hic.FileWriter(made / "x.hic", SIZES, [5_000])
-    writer.add_pixels(pd.DataFrame({"bin1_id": [0, 3, 4], "bin2_id": [4, 4, 4], "count": [2, 3, 7]}))
-    writer.finalize()
+    write_map(made / "x.hic", SIZES, [(0, 4, 2), (3, 4, 3), (4, 4, 7)], [5_000])
     with serve_files() as server:
         for pattern, file in (
             (r"hg38\.fa\.gz$", "genome.fa"),

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model_core.contact import HicSignal
 from model_core.errors import InputError
-from model_core.signals import TRANSFORMS, BamSignal, BigWigSignal, open_signal
-from model_core.windows import Window
+from model_core.inputs.contact import HicSignal
+from model_core.inputs.signals import TRANSFORMS, BamSignal, BigWigSignal, open_signal
+from model_core.inputs.windows import Window
 
 SIZES = {"chr1": 1000, "chr2": 500}
 

@@ -7,19 +7,19 @@ import numpy as np
 import pytest
 import torch
 
-from model_core.checkpoint import load_with_metadata, save_checkpoint
 from model_core.config import TrainConfig, recipe
-from model_core.dataset import EndlessBatches
 from model_core.errors import InputError
+from model_core.evidence.metrics import prediction_metrics
+from model_core.inputs.study import load_study
 from model_core.intervals import parse_site
-from model_core.metrics import prediction_metrics
-from model_core.model import Seq2Exp
-from model_core.run import Run
-from model_core.score import check_signals, choose_genes, score, study_of
-from model_core.simulate import simulate_study
-from model_core.study import load_study
-from model_core.train import learning_rate, optimiser, train
-from model_core.world import World
+from model_core.network.checkpoint import load_with_metadata, save_checkpoint
+from model_core.network.dataset import EndlessBatches
+from model_core.network.model import Seq2Exp
+from model_core.network.score import check_signals, choose_genes, score, study_of
+from model_core.network.train import learning_rate, optimiser, train
+from model_core.outputs.run import Run
+from model_core.simulation.simulate import simulate_study
+from model_core.simulation.world import World
 
 SMALL = {"window": 1024, "promoter": 128, "d_model": 16, "n_layers": 1}
 SHORT = {"steps": 4, "warmup": 2, "batch_size": 4, "lr": 1e-3, "validations_per_epoch": 1000}
@@ -78,7 +78,7 @@ def test_every_gene_comes_once_a_pass_and_batch_n_does_not_depend_on_where_one_b
 def test_stopping_and_resuming_gives_the_weights_of_not_stopping(study, trained, tmp_path):
     config, short = study.config(**SMALL), study.train_config(**SHORT)
     half = dataclasses.replace(short, steps=2)
-    import model_core.train as training
+    import model_core.network.train as training
 
     # The schedule of the whole training from the start: only the stop is early.
     schedule = training.learning_rate

@@ -12,11 +12,11 @@ from contact_maps import write_map
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model_core.contact import HicSignal
 from model_core.errors import InputError
-from model_core.genome import Genome
-from model_core.signals import BigWigSignal
-from model_core.windows import Window, WindowReader
+from model_core.inputs.contact import HicSignal
+from model_core.inputs.genome import Genome
+from model_core.inputs.signals import BigWigSignal
+from model_core.inputs.windows import Window, WindowReader
 
 BASES = "ACGTN" * 8  # 40 bp
 

@@ -1,0 +1,1 @@
+"""What comes from the authors' release or from public portals: checkpoints, data folder, presets."""

@@ -1,0 +1,305 @@
+"""Downloading the files that a study's downloads.toml names: resumable, checked, one after the other.
+
+pooch compares checksums and puts whole files in their place; `download.Resuming` does the transfer. Nothing that is
+downloaded is run; names are taken from downloads.toml alone, never from a server.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import re
+import shutil
+import tomllib
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from model_core.atomic import remove_leftovers, replacing
+from model_core.authors.download import RefusedError, Resuming, UnreachableError, head_size, partial_path, read_small
+from model_core.authors.presets import DOWNLOADS, Source
+from model_core.errors import InputError, Problems, complaint
+
+_PATH = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*(/[A-Za-z0-9][A-Za-z0-9_.+-]*)*")
+_CHECKSUM = re.compile(r"md5:[0-9a-f]{32}|sha256:[0-9a-f]{64}")
+_MD5 = re.compile(r"[0-9a-fA-F]{32}")
+
+
+@dataclass(frozen=True)
+class Item:
+    """One file to fetch.
+
+    source: its entry of downloads.toml; target: where it goes; state: "here", "partial" or "missing"; done: bytes
+    already downloaded; size: bytes of the download, None where unknown; checksum: "md5:...", None where none is
+    public; note: what could not be found out.
+    """
+
+    source: Source
+    target: Path
+    state: str
+    done: int = 0
+    size: int | None = None
+    checksum: str | None = None
+    note: str = ""
+
+    @property
+    def download(self) -> Path:
+        """What is downloaded: the target, or its gzipped form."""
+        return self.target.with_name(f"{self.target.name}.gz") if self.source.unpack else self.target
+
+    def line(self) -> str:
+        """The item in one line: state, size, path, what, address."""
+        size = "size unknown" if self.size is None else f"{self.size / 1e6:,.1f} MB"
+        state = f"{self.done / 1e6:,.1f} MB of it here" if self.state == "partial" else self.state
+        what = f"{self.source.path}  {self.source.about}  {self.source.url}"
+        extra = [text for text in ("needs a login" if self.source.login else "", self.note) if text]
+        return f"{state:<8} {size:>14}  {what}" + (f"  ({'; '.join(extra)})" if extra else "")
+
+
+def read_sources(study_path: str | Path) -> tuple[Path, list[Source]]:
+    """(folder, sources) of the downloads.toml beside a study.toml.
+
+    Raises:
+        Problems: everything that is wrong in it: unknown keys, paths that leave the folder, addresses that are not
+            http or https, checksums that are none.
+        InputError: none there, or no TOML.
+    """
+    study_path = Path(study_path).expanduser().absolute()
+    folder = study_path if study_path.is_dir() else study_path.parent
+    path = folder / DOWNLOADS
+    expected = f"a {DOWNLOADS} that says where the study's files come from"
+    try:
+        entries = tomllib.loads(path.read_text(encoding="utf-8")).get("file")
+    except FileNotFoundError:
+        do = "make a study with `seq2exp-viz init --preset`, or get the files by hand"
+        raise InputError(complaint(path, "no such file", expected, do)) from None
+    except (OSError, ValueError) as error:
+        raise InputError(complaint(path, f"no readable TOML ({error})", expected, "mend it")) from None
+    if not isinstance(entries, list) or not entries or not all(isinstance(entry, dict) for entry in entries):
+        raise InputError(complaint(path, "no [[file]]", expected, "mend it"))
+    problems = [
+        problem for number, entry in enumerate(entries, 1) for problem in _wrong(entry, f"{path} file {number}")
+    ]
+    paths = [str(entry.get("path")).lower() for entry in entries]
+    for twice in sorted({name for name in paths if paths.count(name) > 1}):
+        problems.append(complaint(path, f"'{twice}' twice", "distinct paths", "take one away"))
+    if problems:
+        raise Problems(problems)
+    return folder, [Source(**{"about": "", **entry}) for entry in entries]
+
+
+def plan(study_path: str | Path) -> tuple[list[Item], dict[str, str]]:
+    """(files, servers that cannot be reached with the reason): what is here, what is not, and how large it is.
+
+    Asks the portals, downloads nothing.
+    """
+    folder, sources = read_sources(study_path)
+    _pooch()
+    unreachable: dict[str, str] = {}
+    return [_look_up(_item(folder, source), unreachable) for source in sources], unreachable
+
+
+def fetch_study(
+    study_path: str | Path, dry_run: bool = False, tell: Callable[[str], None] | None = None, attempts: int = 5
+) -> list[Item]:
+    """Download the missing files of a study; what an interrupted call left is gone on with.
+
+    Args:
+        study_path: the study.toml, or its folder.
+        dry_run: look up sizes, download nothing.
+        tell: is told one line for each file.
+        attempts: how often a transfer that breaks off is taken up again.
+
+    Returns:
+        The files as found before the call, in the order of downloads.toml.
+
+    Raises:
+        Problems: every file that could not be had; the others are there.
+        InputError: no connection at all, or too little space on the disk.
+    """
+    (items, unreachable), tell = plan(study_path), tell or (lambda line: None)
+    for item in items:
+        tell(item.line())
+    if dry_run:
+        return items
+    missing = [item for item in items if item.state != "here"]
+    _check_space(missing)
+    problems = []
+    for item in missing:
+        host = urlsplit(item.source.url).hostname
+        try:
+            if host not in unreachable:
+                _fetch(item, attempts)
+                tell(f"fetched {item.target}" + ("" if item.checksum else "; no checksum is public to compare it with"))
+        except UnreachableError as error:
+            unreachable[host] = str(error)
+        except InputError as error:
+            problems.append(str(error))
+    cut_off = [item for item in missing if urlsplit(item.source.url).hostname in unreachable]
+    if cut_off:
+        problems.insert(0, _no_connection(unreachable, len(cut_off), len(missing)))
+    if problems:
+        raise Problems(problems) if len(problems) > 1 else InputError(problems[0])
+    return items
+
+
+def published(listing: str, text: str, name: str) -> tuple[int | None, str | None]:
+    """(size in bytes, "md5:..."), each None where the listing does not tell.
+
+    Args:
+        listing: its address, for messages.
+        text: a JSON record with md5sum and file_size, or lines of an MD5 sum and a file name.
+        name: the file's name.
+    """
+    if text.lstrip().startswith("{"):
+        try:
+            record = json.loads(text)
+        except ValueError:
+            raise RefusedError(f"{listing} is no readable JSON") from None
+        size, md5 = record.get("file_size"), str(record.get("md5sum"))
+        size = size if isinstance(size, int) and not isinstance(size, bool) and size > 0 else None
+        return size, f"md5:{md5.lower()}" if _MD5.fullmatch(md5) else None
+    for line in text.splitlines():
+        words = line.split()
+        if len(words) == 2 and _MD5.fullmatch(words[0]) and words[1].lstrip("*").removeprefix("./") == name:
+            return None, f"md5:{words[0].lower()}"
+    return None, None
+
+
+def _wrong(entry: dict[str, Any], where: str) -> list[str]:
+    known = {field.name: field.type for field in fields(Source)}
+    problems = []
+    for key, value in entry.items():
+        if key not in known:
+            problems.append(complaint(where, f"an unknown key '{key}'", f"one of {', '.join(known)}", "take it away"))
+        elif not isinstance(value, bool if key == "unpack" else str):
+            expected = "true or false" if key == "unpack" else "text"
+            problems.append(complaint(f"{where} {key}", repr(value), expected, "correct it"))
+    if problems:
+        return problems
+    path, reserved = entry.get("path", ""), ("study.toml", DOWNLOADS)
+    if not _PATH.fullmatch(path) or path in reserved:
+        expected = "a path below the study's folder, of letters, digits and _ . + -"
+        problems.append(complaint(f"{where} path", repr(path), expected, "correct it"))
+    for key in ("url", "listing"):
+        if (key == "url" or key in entry) and not _is_web_address(entry.get(key, "")):
+            expected = "an address that begins with https:// or http://, without a password"
+            problems.append(complaint(f"{where} {key}", repr(entry.get(key, "")), expected, "correct it"))
+    if "checksum" in entry and not _CHECKSUM.fullmatch(entry["checksum"]):
+        expected = "md5: or sha256: and small hexadecimal digits"
+        problems.append(complaint(f"{where} checksum", repr(entry["checksum"]), expected, "correct it"))
+    return problems
+
+
+def _is_web_address(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and "@" not in parts.netloc
+    except ValueError:
+        return False
+
+
+def _item(folder: Path, source: Source) -> Item:
+    target = folder / source.path
+    item = Item(source, target, "missing", checksum=source.checksum)
+    part = partial_path(item.download)
+    if target.exists():
+        return replace(item, state="here", size=target.stat().st_size)
+    if item.download.exists():
+        return replace(item, state="partial", done=item.download.stat().st_size)
+    return replace(item, state="partial", done=part.stat().st_size) if part.exists() else item
+
+
+def _look_up(item: Item, unreachable: dict[str, str]) -> Item:
+    """The item with size and checksum as the portal tells them; servers without a connection go to `unreachable`."""
+    source = item.source
+    if item.state == "here":
+        return item
+    host, size, checksum, notes = urlsplit(source.listing or source.url).hostname, None, None, []
+    if host in unreachable:
+        return replace(item, note=f"{host} cannot be reached")
+    try:
+        if source.listing:
+            name = unquote(urlsplit(source.url).path.rpartition("/")[2])
+            size, checksum = published(source.listing, read_small(source.listing), name)
+            notes += [] if checksum or source.checksum else [f"no checksum in {source.listing}"]
+        size = size or head_size(source.url)
+    except UnreachableError as error:
+        unreachable[host] = str(error)
+        notes.append(f"{host} cannot be reached")
+    except RefusedError as error:
+        notes.append(f"no checksum: {error}")
+    return replace(item, size=size, checksum=item.checksum or checksum, note="; ".join(notes))
+
+
+def _check_space(items: list[Item]) -> None:
+    needed = sum(max((item.size or 0) - item.done, 0) + (item.size or 0) * 4 * item.source.unpack for item in items)
+    if items:
+        folder = next(parent for parent in items[0].target.parents if parent.exists())
+        free = shutil.disk_usage(folder).free
+        if needed > free:
+            found, expected = f"{free / 1e9:,.1f} GB free", f"about {needed / 1e9:,.1f} GB"
+            raise InputError(complaint(folder, found, expected, "make room, or put the study on another disk"))
+
+
+def _fetch(item: Item, attempts: int) -> None:
+    pooch = _pooch()
+    if item.download.exists() and item.checksum and not pooch.hashes.hash_matches(item.download, item.checksum):
+        found, expected = "another file of that name", f"the one with {item.checksum}"
+        raise InputError(complaint(item.download, found, expected, "move it away"))
+    try:
+        transfer = Resuming(item.download, item.size, attempts)
+        if not item.download.exists():
+            transfer.download(item.source.url)
+        pooch.retrieve(item.source.url, item.checksum, item.download.name, item.download.parent, downloader=transfer)
+    except RefusedError as error:
+        found = f"no file to be had from {item.source.url} ({error})"
+        by_hand = f"download it in a browser and put it at {item.download}"
+        do = f"{item.source.login}; or {by_hand}" if item.source.login and error.login else f"try again, or {by_hand}"
+        raise InputError(complaint(item.source.path, found, item.source.about or "a download", do)) from None
+    except (InputError, UnreachableError):
+        raise
+    except OSError as error:
+        raise InputError(complaint(item.download, str(error), "a file to write", "make room and try again")) from None
+    except ValueError:
+        found, do = "a download with another checksum, thrown away", "try again; ask the portal if it comes again"
+        raise InputError(complaint(item.download, found, item.checksum, do)) from None
+    if item.source.unpack:
+        remove_leftovers(item.target.parent)
+        _unpack(item)
+
+
+def _pooch() -> Any:
+    """pooch, imported where files are fetched and nowhere else, with its log silent."""
+    try:
+        import pooch
+    except ImportError:
+        do = "pip install 'seq2exp-viz[model]'"
+        raise InputError(complaint("this installation", "no pooch", "the extra `model`", do)) from None
+    pooch.get_logger().setLevel("WARNING")
+    return pooch
+
+
+def _unpack(item: Item) -> None:
+    try:
+        with (
+            replacing(item.target) as temporary,
+            gzip.open(item.download, "rb") as packed,
+            temporary.open("wb") as unpacked,
+        ):
+            shutil.copyfileobj(packed, unpacked, 1 << 20)
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        item.download.unlink()
+        found = f"a damaged gzip ({error}), thrown away"
+        raise InputError(complaint(item.download, found, "a whole one", "try again")) from None
+    item.download.unlink()
+
+
+def _no_connection(unreachable: dict[str, str], count: int, missing: int) -> str:
+    hosts, reason = ", ".join(sorted(unreachable)), next(iter(unreachable.values()))
+    found = f"no connection to {hosts} for {count} of {missing} files ({reason})"
+    do = f"fetch where there is internet, or download the addresses in {DOWNLOADS} by hand to the paths beside them"
+    return complaint("fetch", found, "the internet", do)

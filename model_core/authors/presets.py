@@ -1,0 +1,182 @@
+"""Studies of public files, ready to download: the paper's three cell types on hg38.
+
+A preset writes a study.toml and beside it a downloads.toml, which says where each file comes from; `fetch.fetch_study`
+reads that. Checksums and sizes are not written down here: they are asked of the same portal, when fetching.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from model_core.atomic import write_text
+from model_core.authors.airs_study import new_study_path
+from model_core.errors import InputError, complaint
+
+DOWNLOADS = "downloads.toml"
+GENCODE = "https://ftp.ebi.ac.uk/pub/databases/gencode/Gencode_human/release_47"
+UCSC = "https://hgdownload.soe.ucsc.edu/goldenPath/hg38/bigZips"
+ENCODE = "https://www.encodeproject.org/files"
+FOUR_DN = "https://data.4dnucleome.org/files-processed"
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a file of a study comes from: one [[file]] of downloads.toml.
+
+    path: below the study's folder; url: http or https; listing: address of what tells size or MD5 (an ENCODE or 4DN
+    record as JSON, or a list of MD5 sums as text); checksum: "md5:..." or "sha256:..." where it is known beforehand;
+    unpack: what is downloaded is gzipped, the file of the study is not; login: what to do where the portal asks who
+    one is; about: what it is.
+    """
+
+    path: str
+    url: str
+    about: str
+    listing: str | None = None
+    checksum: str | None = None
+    unpack: bool = False
+    login: str | None = None
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A cell type's public files: ENCODE accessions of H3K27ac and DNase (bigWig), 4DN accession of Hi-C (.hic)."""
+
+    cell_type: str
+    h3k27ac: str
+    dnase: str
+    hic: str
+
+
+PRESETS = {
+    "k562-hg38": Preset("K562", "ENCFF465GBD", "ENCFF414OGC", "4DNFITUOMFUQ"),
+    "gm12878-hg38": Preset("GM12878", "ENCFF798KYP", "ENCFF960FMM", "4DNFI1UEG1HD"),
+    "h1-hg38": Preset("H1", "ENCFF771GNB", "ENCFF232GUZ", "4DNFIFI6NIKJ"),
+}
+_LOGIN = (
+    "4DN gives files to registered users alone, and anyone may register: log in at data.4dnucleome.org, make an access "
+    "key in your profile, put the line `machine data.4dnucleome.org login KEY password SECRET` into ~/.netrc, and "
+    "chmod 600 ~/.netrc"
+)
+
+
+def sources(preset: Preset) -> list[Source]:
+    """The public files of a preset, in the order of its study.toml."""
+    gtf = "gencode.v47.basic.annotation.gtf.gz"
+    return [
+        Source("data/hg38.fa", f"{UCSC}/hg38.fa.gz", "hg38 of UCSC", f"{UCSC}/md5sum.txt", unpack=True),
+        Source(f"data/{gtf}", f"{GENCODE}/{gtf}", "GENCODE 47, basic", f"{GENCODE}/MD5SUMS"),
+        _encode("ENCFF356LFX", "bed.gz", "ENCODE blacklist (unified)"),
+        _encode(preset.h3k27ac, "bigWig", f"{preset.cell_type} H3K27ac"),
+        _encode(preset.dnase, "bigWig", f"{preset.cell_type} DNase"),
+        Source(
+            f"data/{preset.hic}.hic",
+            f"{FOUR_DN}/{preset.hic}/@@download/{preset.hic}.hic",
+            f"{preset.cell_type} Hi-C",
+            f"{FOUR_DN}/{preset.hic}/?format=json",
+            login=_LOGIN,
+        ),
+    ]
+
+
+def study_from_preset(name: str, folder: str | Path) -> Path:
+    """Write study.toml and downloads.toml of a preset; nothing is downloaded.
+
+    Args:
+        name: a key of PRESETS.
+        folder: for the study (made where missing), or the path of its .toml.
+
+    Returns:
+        Path of the study.toml; `load_study` takes it once `fetch_study` has brought the files.
+
+    Raises:
+        InputError: no such preset; a study in `folder` already.
+    """
+    if name not in PRESETS:
+        expected = f"one of {', '.join(PRESETS)}"
+        raise InputError(complaint("preset", repr(name), expected, "choose one, or write a study with `init FOLDER`"))
+    path = new_study_path(folder, (DOWNLOADS,))
+    files = sources(PRESETS[name])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_text(path.parent / DOWNLOADS, downloads_text(files))
+    write_text(path, _study_text(name, PRESETS[name], files))
+    return path
+
+
+def downloads_text(files: Iterable[Source]) -> str:
+    """A downloads.toml."""
+    parts = [
+        "# Where the files of the study beside this come from; `seq2exp-viz fetch STUDY` reads it.\n"
+        "# listing: where size or MD5 can be asked for; checksum: one known beforehand (md5:... or sha256:...).\n"
+    ]
+    for file in files:
+        lines = ["[[file]]"]
+        for key, value in vars(file).items():
+            if value is True or (value and isinstance(value, str)):
+                lines.append(f"{key} = true" if value is True else f"{key} = {json.dumps(value)}")
+        parts.append("\n".join(lines) + "\n")
+    return "\n".join(parts)
+
+
+def _encode(accession: str, ending: str, about: str) -> Source:
+    url = f"{ENCODE}/{accession}/@@download/{accession}.{ending}"
+    return Source(f"data/{accession}.{ending}", url, about, f"{ENCODE}/{accession}/?format=json")
+
+
+def _study_text(name: str, preset: Preset, files: list[Source]) -> str:
+    fasta, annotation, blacklist, h3k27ac, dnase, hic = (file.path for file in files)
+    column = f"{preset.cell_type}_CAGE_128*3_sum"
+    label = (
+        "# the CAGE bigWig of FANTOM5 (H1_CAGE_CNhs13964.bw in the authors' release), summed over TSS +/- 192 bp"
+        if preset.cell_type == "H1"
+        else f"# column {column} of the Xpresso table GM12878_K562_18377_gene_expr_fromXpresso.csv"
+    )
+    return f"""\
+# {preset.cell_type} on hg38 from public files. `seq2exp-viz fetch` brings them; where from is in {DOWNLOADS}.
+schema = 1
+name = "{name}"
+assembly = "hg38"
+
+[genome]
+fasta = "{fasta}"
+annotation = "{annotation}"
+blacklist = "{blacklist}"
+
+# EXPRESSION LABELS HAVE NO SINGLE PUBLIC FILE. Scoring needs none: genes come from the annotation, their features are
+# computed. For training put a table at data/genes.tsv, tab-separated, one line a gene: gene_id, symbol, chrom, tss
+# (0-based), strand, CAGE; then take away the "# " of the three lines below. The paper's labels are
+{label};
+# who has the authors' release gets all of it with `seq2exp-viz init --from-airs`.
+[genes]
+# table = "data/genes.tsv"
+# label = "CAGE"
+# label_transform = "log10p1"
+
+[genes.split]
+test = ["chr22", "chrX"]               # as in the paper's fold_11
+# validation = ["chr21"]               # for training
+
+[[signals]]
+name = "H3K27ac"
+path = "{h3k27ac}"
+prior = {{ b = 1.5, w = 0.4 }}
+
+[[signals]]
+name = "DNase"
+path = "{dnase}"
+prior = {{ b = 0.2, w = 0.4 }}
+
+[[signals]]
+name = "Hi-C"                          # 4DN asks for a login: {DOWNLOADS}
+path = "{hic}"
+prior = {{ b = 1.0, w = 0.2 }}
+resolution = 5000
+normalisation = "VC"
+
+[model]
+window = 200000
+promoter = 2000
+"""

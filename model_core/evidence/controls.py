@@ -1,0 +1,40 @@
+"""The mask's rivals: what else ranks the bases of a window, judged by the same yardstick."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from model_core.config import Seq2ExpConfig
+
+
+def signal_prior(signals: np.ndarray, config: Seq2ExpConfig) -> np.ndarray:
+    """The mask of a model whose sequence part says nothing: alpha2 / (alpha2 + beta2).
+
+    `model_core.network.mask.signal_beta` in NumPy, because the viewer has no torch.
+
+    Args:
+        signals: float32 (L, S), as the model sees them; S as in `config`.
+
+    Returns:
+        float32 (L,), 0 to 1.
+    """
+    w, b = np.asarray(config.prior_w, np.float64), np.asarray(config.prior_b, np.float64)
+    alpha = (signals.astype(np.float64) + config.beta_min) @ w
+    beta = float((b + config.beta_min) @ w)
+    return (alpha / np.maximum(alpha + beta, 1e-12)).astype(np.float32)
+
+
+def peak_scores(peaks: pd.DataFrame, chrom: str, start: int, end: int) -> np.ndarray:
+    """The signal value of the strongest peak over each base, 0 where there is none: float32 (end - start,).
+
+    Args:
+        peaks: table of `model_core.bed.read_narrowpeak`.
+    """
+    values = np.zeros(end - start, np.float32)
+    here = peaks[(peaks["chrom"] == chrom) & (peaks["start"] < end) & (peaks["end"] > start)]
+    strength = here["signal_value"] if (here["signal_value"] > 0).any() else here["score"]
+    for first, last, value in zip(here["start"], here["end"], strength, strict=True):
+        part = values[max(first, start) - start : min(last, end) - start]
+        np.maximum(part, value, out=part)
+    return values

@@ -1,0 +1,1 @@
+"""What a study names, and how it is read: genome, signals, genes, peaks, windows."""

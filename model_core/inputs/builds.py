@@ -1,0 +1,232 @@
+"""Do genome, annotation, gene table and signals belong to one assembly? Judged by what only the right build shows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import bioframe
+import numpy as np
+import pandas as pd
+
+from model_core.inputs.annotation import gene_exons, match_genes
+from model_core.inputs.gene_table import lengths_of
+from model_core.inputs.genes import PROMOTER_FLANK
+from model_core.inputs.genome import Genome
+from model_core.inputs.signals import BigWigSignal
+
+# Measured on K562, chromosome 22: at TSSs DNase, ATAC and H3K27ac are 22 to 30 times as high as elsewhere, and 0.9 to
+# 1.8 times when displaced by 20 to 700 kb, as a wrong build displaces them.
+SIGNAL_RATIO = 3.0
+# GENCODE's longest coding sequences: 95 % of start codons ATG, 99 % of donors GT or GC and of acceptors AG; in a wrong
+# build 1 to 13 %.
+CODON_SHARE = 0.7
+TSS_SHARE = 0.5  # of start sites inside their annotated gene; next to none in a wrong build
+TSS_SLACK = 5_000  # bp outside the annotated gene that a start site may lie
+FEWEST = 20  # observations below which nothing is judged
+AWAY = 2_000  # bp from any TSS that "elsewhere" begins
+
+
+class Verdict(NamedTuple):
+    """One judgement: what was compared, what was measured and expected, and the conclusion.
+
+    agrees is None where there was too little to judge by.
+    """
+
+    what: str
+    measured: str
+    expected: str
+    agrees: bool | None
+
+    @property
+    def word(self) -> str:
+        """The conclusion in words."""
+        return {True: "builds agree", False: "BUILDS DISAGREE", None: "not judged"}[self.agrees]
+
+
+def judge_lengths(assembly: str, sizes: Mapping[str, int]) -> Verdict:
+    """Whether the FASTA's chromosomes have the lengths of the assembly that the study names.
+
+    Args:
+        assembly: such as "hg38"; one that is not known is not judged.
+        sizes: length in bp of each chromosome.
+    """
+    what, known = "FASTA and assembly name", _known_lengths(assembly)
+    if _fits(known, sizes):
+        return Verdict(what, f"chromosomes of {assembly}'s lengths", f"those of {assembly}", True)
+    fits = " or ".join(fitting_assemblies(sizes))
+    wrong = [chrom for chrom in sizes if known.get(_bare(chrom), sizes[chrom]) != sizes[chrom]]
+    if not wrong:
+        return Verdict(what, f"lengths of {fits or 'no known assembly'}", f"'{assembly}' is not known here", None)
+    measured = f"{wrong[0]} of {sizes[wrong[0]]:,} bp" + (f", as in {fits}" if fits else "")
+    return Verdict(what, measured, f"{known[_bare(wrong[0])]:,} bp in {assembly}", False)
+
+
+def fitting_assemblies(sizes: Mapping[str, int]) -> list[str]:
+    """Names of the known assemblies (UCSC's) whose chromosomes have these lengths."""
+    table = bioframe.assemblies_available()
+    names = table.provider_build[table.provider == "ucsc"]
+    return [name for name in names if _fits(_known_lengths(name), sizes)]
+
+
+def judge_signal(
+    signal: BigWigSignal, starts: pd.DataFrame, elsewhere: pd.DataFrame, sizes: Mapping[str, int]
+) -> Verdict:
+    """Whether a signal of open chromatin is high at the start sites, as it is in the right build only.
+
+    Compared are the means over TSS +/- 500 bp and over as wide a stretch elsewhere; values above the 95th percentile of
+    both (weighed equally) count as that, so that a few towers do not decide.
+
+    Args:
+        signal: activity (DNase, ATAC, acetylation), not contact.
+        starts: chrom, tss of genes.
+        elsewhere: chrom, tss of other places (`random_places`).
+        sizes: length in bp of each chromosome.
+    """
+    what = f"{signal.name} at TSSs over elsewhere"
+    expected = f"at least {SIGNAL_RATIO:g} times (right build: 10 to 30; wrong build: 1 to 2)"
+    if len(starts) < FEWEST or len(elsewhere) < FEWEST:
+        return Verdict(what, f"{len(starts)} TSSs, {len(elsewhere)} places", expected, None)
+    near, far = _means(signal, starts, sizes), _means(signal, elsewhere, sizes)
+    levels = np.linspace(0, 1, 1001)
+    highest = np.quantile([np.quantile(near, levels), np.quantile(far, levels)], 0.95)
+    if highest > 0:
+        near, far = np.minimum(near, highest), np.minimum(far, highest)
+    if not near.mean() > 0 and not far.mean() > 0:
+        return Verdict(what, "no signal at either", expected, None)
+    ratio = near.mean() / far.mean() if far.mean() > 0 else np.inf
+    measured = f"{near.mean():.3g} / {far.mean():.3g} = {ratio:.1f} times ({len(near)} TSSs, {len(far)} places)"
+    return Verdict(what, measured, expected, bool(ratio >= SIGNAL_RATIO))
+
+
+def spread_out(table: pd.DataFrame, count: int) -> pd.DataFrame:
+    """At most `count` rows, evenly over the table."""
+    return table.iloc[np.unique(np.linspace(0, len(table) - 1, min(len(table), count)).astype(int))]
+
+
+def random_places(genes: pd.DataFrame, genome: Genome, count: int, seed: int = 0) -> pd.DataFrame:
+    """Up to `count` random known bases at least 2 kb from any TSS: chrom, tss (the place), sorted.
+
+    Args:
+        genes: chrom, tss; places are drawn on their chromosomes in proportion to length.
+        genome: for lengths and unknown bases.
+    """
+    rng = np.random.default_rng(seed)
+    starts = {chrom: np.sort(part.tss.to_numpy()) for chrom, part in genes.groupby("chrom")}
+    sizes = {chrom: genome.sizes[chrom] for chrom in starts}
+    lengths = np.array(list(sizes.values()), float)
+    drawn = []
+    chroms = rng.choice(list(sizes), 10 * count, p=lengths / lengths.sum()) if sizes else []
+    for chrom, share in zip(map(str, chroms), rng.random(10 * count), strict=False):
+        place = int(share * sizes[chrom])
+        nearest = np.searchsorted(starts[chrom], [place - AWAY, place + AWAY])
+        if nearest[0] == nearest[1] and genome.sequence(chrom, place, place + 1) != "N":
+            drawn.append((chrom, place))
+        if len(drawn) == count:
+            break
+    return pd.DataFrame(sorted(drawn), columns=["chrom", "tss"])
+
+
+def judge_annotation(gtf: pd.DataFrame, genome: Genome, genes: int = 400) -> list[Verdict]:
+    """Whether start codons and splice sites stand in the sequence where the annotation says.
+
+    Args:
+        gtf: from `read_gtf`.
+        genome: the sequence; sites with unknown bases are left out.
+        genes: how many to look at, evenly over the annotation.
+    """
+    coding = gtf[(gtf.type == "CDS") & gtf.chrom.isin(list(genome.sizes))].gene_id.unique()
+    chosen = spread_out(pd.DataFrame({"gene_id": coding.astype(str)}), genes).gene_id
+    exons = gene_exons(gtf, chosen.tolist())
+    exons = exons[exons.end <= lengths_of(exons.chrom, genome.sizes)]
+    sites = {"start codons": (_start_codons(exons, genome), ("ATG",))}
+    donors, acceptors = _splice_sites(exons, genome)
+    sites |= {"splice donors": (donors, ("GT", "GC")), "splice acceptors": (acceptors, ("AG",))}
+    return [_judge_sites(name, found, motifs) for name, (found, motifs) in sites.items()]
+
+
+def judge_start_sites(genes: pd.DataFrame, gtf: pd.DataFrame) -> Verdict:
+    """Whether the gene table's start sites lie in the same genes of the annotation.
+
+    Args:
+        genes: gene_id, symbol, chrom, tss of the table.
+        gtf: from `read_gtf`.
+    """
+    what = "gene table's TSSs and annotation"
+    expected = f"at least {TSS_SHARE:.0%} inside the annotated gene (or within {TSS_SLACK:,} bp of it)"
+    spans = gtf.groupby("gene_id", observed=True).agg(start=("start", "min"), end=("end", "max"))
+    matched = match_genes(genes, gtf)
+    known = matched.notna().to_numpy()
+    if known.sum() < FEWEST:
+        return Verdict(what, f"{known.sum()} of {len(genes)} genes found in the annotation", expected, None)
+    spans = spans.loc[matched[known].tolist()]
+    tss = genes.tss.to_numpy()[known]
+    inside = (tss >= spans.start.to_numpy() - TSS_SLACK) & (tss < spans.end.to_numpy() + TSS_SLACK)
+    measured = f"{inside.sum()} of {known.sum()} ({inside.mean():.0%})"
+    return Verdict(what, measured, expected, bool(inside.mean() >= TSS_SHARE))
+
+
+def _means(signal: BigWigSignal, places: pd.DataFrame, sizes: Mapping[str, int]) -> np.ndarray:
+    """float64 (n,): mean of the signal over each place +/- 500 bp, cut at the chromosome's ends."""
+    means = np.zeros(len(places))
+    for row, (chrom, place) in enumerate(zip(places.chrom, places.tss.tolist(), strict=True)):
+        start = max(place - PROMOTER_FLANK, 0)
+        means[row] = signal.mean_over(chrom, start, min(place + PROMOTER_FLANK, sizes[chrom]))
+    return means
+
+
+def _start_codons(exons: pd.DataFrame, genome: Genome) -> list[str]:
+    codons = []
+    for exon in exons.itertuples():
+        start = exon.cds_start if exon.strand == "+" else exon.cds_end - 3
+        if exon.cds_end - exon.cds_start >= 3 and exon.start <= start and start + 3 <= exon.end:
+            codons.append(_bases(genome, exon.chrom, start, start + 3, exon.strand))
+    return codons
+
+
+def _splice_sites(exons: pd.DataFrame, genome: Genome) -> tuple[list[str], list[str]]:
+    donors, acceptors = [], []
+    following = exons.shift(-1)
+    introns = exons.assign(next_start=following.start)[exons.gene_id == following.gene_id]
+    for intron in introns.itertuples():
+        start, end = intron.end, int(intron.next_start)
+        if end - start < 4:
+            continue
+        left = _bases(genome, intron.chrom, start, start + 2, intron.strand)
+        right = _bases(genome, intron.chrom, end - 2, end, intron.strand)
+        donors.append(left if intron.strand == "+" else right)
+        acceptors.append(right if intron.strand == "+" else left)
+    return donors, acceptors
+
+
+def _bases(genome: Genome, chrom: str, start: int, end: int, strand: str) -> str:
+    bases = genome.sequence(chrom, start, end)
+    return bases if strand == "+" else bases.translate(str.maketrans("ACGT", "TGCA"))[::-1]
+
+
+def _judge_sites(name: str, found: list[str], motifs: tuple[str, ...]) -> Verdict:
+    known = [bases for bases in found if "N" not in bases]
+    hits = sum(bases in motifs for bases in known)
+    expected = f"at least {CODON_SHARE:.0%} {' or '.join(motifs)} (95 % or more in the right build)"
+    if len(known) < FEWEST:
+        return Verdict(f"{name} in the sequence", f"{len(known)} with known bases", expected, None)
+    measured = f"{hits} of {len(known)} ({hits / len(known):.0%})"
+    return Verdict(f"{name} in the sequence", measured, expected, hits >= CODON_SHARE * len(known))
+
+
+def _known_lengths(assembly: str) -> dict[str, int]:
+    try:
+        sizes = bioframe.assembly_info(assembly).chromsizes
+    except ValueError:
+        return {}
+    return {_bare(chrom): int(size) for chrom, size in sizes.items()}
+
+
+def _fits(known: Mapping[str, int], sizes: Mapping[str, int]) -> bool:
+    shared = [chrom for chrom in sizes if _bare(chrom) in known]
+    return bool(shared) and all(known[_bare(chrom)] == sizes[chrom] for chrom in shared)
+
+
+def _bare(chrom: str) -> str:
+    bare = str(chrom).removeprefix("chr")
+    return "M" if bare == "MT" else bare

@@ -1,0 +1,282 @@
+"""Everything that can be said of a study before training: what is in it, what is wrong, whether the builds agree."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from rich.console import Console
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from model_core.errors import complaint
+from model_core.inputs import builds
+from model_core.inputs.builds import Verdict
+from model_core.inputs.gene_table import distance_to_others, lengths_of
+from model_core.inputs.genes import FEATURES
+from model_core.inputs.genome import Genome
+from model_core.inputs.study import Study, parse_study
+from model_core.inputs.study_problems import noting
+from model_core.inputs.track_checks import LEVELS, UNREAD, check_intervals, describe_sequence, describe_signal
+from model_core.intervals import listed
+
+LOOKED_AT = 100  # windows whose sequence and signals are read
+PLACES = 2_000  # start sites, and places elsewhere, at which signals are compared
+SHOWN = 30  # rows of a table
+LARGE_ACTIVITY = 1_000  # RPM, from which promoter activity drowns the other features
+
+
+@dataclass(frozen=True)
+class Table:
+    """A titled table of text."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: list[tuple[str, ...]]
+
+
+@dataclass
+class Report:
+    """What a check found.
+
+    problems must be mended before the study can be used; warnings should be read; tables describe the study.
+    """
+
+    study: str
+    problems: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    tables: list[Table] = field(default_factory=list)
+
+    @property
+    def ok(self) -> bool:
+        """No problems; there may be warnings."""
+        return not self.problems
+
+    def text(self, width: int = 120) -> str:
+        """The report as plain text: tables, warnings, problems, and one line in conclusion."""
+        console = Console(file=io.StringIO(), width=width, color_system=None, force_terminal=False)
+        console.print(Text(f"Study {self.study}"))
+        for table in self.tables:
+            drawn = RichTable(title=Text(table.title), title_justify="left")
+            for number, column in enumerate(table.columns):
+                drawn.add_column(Text(column), overflow="fold", justify="left" if number == 0 else None)
+            for row in table.rows:
+                drawn.add_row(*map(Text, row))
+            console.print(drawn)
+        for name, messages in (("warning", self.warnings), ("problem", self.problems)):
+            if messages:
+                console.print(Text(_counted(len(messages), name) + ":"))
+            for message in messages:
+                console.print(Text(f"- {message}"))
+        ending = f"{_counted(len(self.problems), 'problem')}, {_counted(len(self.warnings), 'warning')}."
+        console.print(Text(f"{'Ready' if self.ok else 'Not ready'}: {ending}"))
+        return console.file.getvalue()
+
+
+def check_study(path: str | Path) -> Report:
+    """Read everything a study.toml names, and report all that is wrong at once.
+
+    The coverage of a BAM is computed, if the cache does not hold it yet. Never raises on bad input.
+
+    Args:
+        path: the study.toml, or its folder.
+    """
+    report = Report(str(path))
+    study = None
+    with noting(report.problems):
+        study, problems = parse_study(path)
+        report.problems += problems
+    if study is None:
+        report.warnings.append("only what study.toml names correctly was looked at; check again when it is mended")
+    else:
+        report.study = f"{study.name} ({study.path})"
+        _check_files(study, report)
+    # What loading found is found again on the way; it is told once.
+    report.problems = list(dict.fromkeys(report.problems))
+    report.warnings = list(dict.fromkeys(report.warnings))
+    return report
+
+
+def _check_files(study: Study, report: Report) -> None:
+    genome, sizes, gtf, genes = study.genome(), None, None, None
+    with noting(report.problems):
+        sizes = genome.sizes
+    with noting(report.problems):
+        gtf = study.annotation()
+    if sizes is None:
+        return
+    verdicts = [builds.judge_lengths(study.assembly, sizes)]
+    if gtf is not None:
+        _check_annotation(study, gtf, genome, report)
+        verdicts += builds.judge_annotation(gtf, genome)
+    with noting(report.problems):
+        genes = study.gene_sites()
+    if genes is not None and len(genes):
+        _check_genes(study, genes, report)
+        if gtf is not None and study.gene_settings.table is not None:
+            verdicts.append(builds.judge_start_sites(genes, gtf))
+    readable = _check_tracks(study, genes, verdicts, report)
+    _check_interval_files(study, report)
+    _tell_verdicts(study, verdicts, report)
+    if genes is not None and gtf is not None and {signal.name for signal in study.activity_signals()} <= readable:
+        with noting(report.problems):
+            _check_features(study, report)
+
+
+def _check_annotation(study: Study, gtf: pd.DataFrame, genome: Genome, report: Report) -> None:
+    path, sizes = study.genome_files.annotation, genome.sizes
+    chroms = gtf.chrom.astype(str)
+    known = gtf[chroms.isin(list(sizes))]
+    strange = sorted(set(chroms) - set(sizes))
+    if strange:
+        found = f"{len(gtf) - len(known):,} of {len(gtf):,} rows on {listed(strange, 3)}"
+        report.warnings.append(complaint(path, found, "chromosomes of the FASTA", "they are passed over"))
+    beyond = known[known.end > known.chrom.astype(str).map(sizes).astype(float)]
+    if len(beyond):
+        first = beyond.iloc[0]
+        found = f"{len(beyond):,} rows beyond the chromosome's end ({first.symbol} at {first.chrom}:{first.end:,})"
+        do = "use an annotation of the FASTA's assembly"
+        report.problems.append(complaint(path, found, f"ends up to {sizes[first.chrom]:,}", do))
+
+
+def _check_genes(study: Study, genes: pd.DataFrame, report: Report) -> None:
+    sizes, half = study.genome().sizes, study.window // 2
+    labelled = genes.label.notna()
+    ends = lengths_of(genes.chrom, sizes)
+    padded = genes[(genes.tss < half) | (genes.tss - half + study.window > ends)]
+    rows = [("all", *_counts(genes, labelled))]
+    rows += [(f"split {name}", *_counts(part, labelled)) for name, part in genes.groupby("split", sort=False)]
+    chroms = [(str(name), *_counts(part, labelled)) for name, part in genes.groupby("chrom", sort=False)]
+    rows += chroms[:SHOWN] + ([(f"... {len(chroms) - SHOWN} more", "", "", "")] if len(chroms) > SHOWN else [])
+    report.tables.append(Table("Genes", ("", "genes", "with label", "median label"), rows))
+    if len(padded):
+        found = f"{len(padded)} windows of {study.window:,} bp that reach off their chromosome ({_some(padded.symbol)})"
+        report.warnings.append(complaint("genes", found, "whole windows", "what is missing is padded with N and 0"))
+    if study.gene_settings.label is not None:
+        _check_splits(study, genes[labelled], report)
+        if not labelled.all():
+            found = f"{(~labelled).sum()} of {len(genes)} genes without a label ({_some(genes.symbol[~labelled])})"
+            report.warnings.append(complaint("genes", found, "a label to train or test on", "they are scored only"))
+
+
+def _check_splits(study: Study, genes: pd.DataFrame, report: Report) -> None:
+    for part in ("train", "validation", "test"):
+        if not (genes.split == part).any():
+            do = "set [genes.split]" if part != "train" else "leave some genes out of validation and test"
+            report.warnings.append(complaint("genes", f"no labelled {part} genes", f"some genes to {part} on", do))
+    training = (genes.split == "train").to_numpy()
+    for part in ("validation", "test"):
+        near = distance_to_others(genes, training, (genes.split == part).to_numpy()) < study.window
+        if near.any():
+            first = _some(genes.symbol[training][near])
+            found = f"{near.sum()} of {training.sum()} training windows that overlap a {part} window ({first})"
+            do = f"split by chromosome, or set gap = {study.window} under [genes.split]"
+            report.warnings.append(complaint("genes", found, "windows apart", do))
+
+
+def _check_features(study: Study, report: Report) -> None:
+    genes = study.genes()
+    columns = study.gene_settings.features
+    rows = []
+    for name in FEATURES:
+        source = f"column {columns[name].column}" if name in columns else "computed"
+        known = genes[name].dropna()
+        middle = f"{known.median():.4g}" if len(known) else "-"
+        rows.append((name, source, str(len(genes) - len(known)), middle))
+    report.tables.append(Table("Gene features", ("", "from", "missing", "median"), rows))
+    missing = genes[genes[list(FEATURES)].isna().any(axis=1)]
+    if len(missing):
+        found = f"{len(missing)} of {len(genes)} genes with missing features ({_some(missing.symbol)})"
+        do = "the mean of the training genes stands in for what is missing"
+        report.warnings.append(complaint("gene features", found, "nine features for each gene", do))
+    activity = genes.PROMOTERACTIVITY.max()
+    if (
+        activity > LARGE_ACTIVITY
+        and "PROMOTERACTIVITY" in FEATURES
+        and not study.gene_settings.zscore_promoter_activity
+    ):
+        found, expected = (
+            f"promoter activities up to {activity:,.0f} RPM",
+            "some hundreds at most, as in a whole genome",
+        )
+        do = "set zscore_promoter_activity = true under [genes]"
+        report.warnings.append(complaint("gene features", found, expected, do))
+
+
+def _check_tracks(study: Study, genes: pd.DataFrame | None, verdicts: list[Verdict], report: Report) -> set[str]:
+    """Looks at sequence and signals, adds to the verdicts, and gives the names of the signals that can be read."""
+    genome, looked_at, windows = study.genome(), None, []
+    if genes is not None and len(genes):
+        looked_at = builds.spread_out(genes.sort_values(["chrom", "tss"]), LOOKED_AT)
+        windows = study.windows(looked_at)
+        with noting(report.problems):
+            rows = describe_sequence(genome, looked_at, windows, report.warnings)
+            report.tables.append(Table("Sequence", ("", ""), rows))
+        elsewhere = builds.random_places(genes, genome, PLACES)
+    rows, readable = [], set()
+    for spec, signal in zip(study.signal_specs, study.signals(), strict=True):
+        row = describe_signal(signal, windows, report.problems, report.warnings)
+        rows.append(row)
+        if windows and row[2] == UNREAD:
+            continue  # one message for a file is enough
+        readable.add(signal.name)
+        if windows and not spec.is_contact:
+            with noting(report.problems):
+                starts = builds.spread_out(genes, PLACES)
+                verdicts.append(builds.judge_signal(signal, starts, elsewhere, genome.sizes))
+    columns = ("", "chromosomes", "bases > 0", *(f"{level * 100:g} %" for level in LEVELS), "highest")
+    title = f"Signals, as transformed, in {len(windows)} windows"
+    report.tables.append(Table(title, columns, rows))
+    weights = sum(spec.prior.w for spec in study.signal_specs)
+    if not np.isclose(weights, 1, atol=0.01):
+        found = f"weights w of the signals' priors that add up to {weights:g}"
+        report.warnings.append(complaint("signals", found, "1, as in the paper", "scale them"))
+    return readable
+
+
+def _check_interval_files(study: Study, report: Report) -> None:
+    files = [("blacklist", study.genome_files.blacklist), ("peaks", study.peaks_path())]
+    if study.truth is not None:
+        files += [("planted, causal", study.truth.causal), ("planted, decoys", study.truth.decoys)]
+    rows = []
+    for kind, path in files:
+        if path is not None:
+            with noting(report.problems):
+                rows.append(check_intervals(path, kind, study.genome().sizes, report.warnings))
+    if rows:
+        report.tables.append(Table("Intervals", ("", "file", "intervals", "bp", "chromosomes"), rows))
+
+
+def _tell_verdicts(study: Study, verdicts: list[Verdict], report: Report) -> None:
+    rows = [(verdict.what, verdict.measured, verdict.expected, verdict.word) for verdict in verdicts]
+    report.tables.append(Table("Do the builds agree?", ("", "found", "expected", "verdict"), rows))
+    for verdict in verdicts:
+        if verdict.agrees is False:
+            do = "check that FASTA, annotation, gene table and signals are of one assembly (hg19 and hg38?)"
+            message = complaint(verdict.what, verdict.measured, verdict.expected, do)
+            _blame(study, verdict, report).append(message)
+
+
+def _blame(study: Study, verdict: Verdict, report: Report) -> list[str]:
+    """Problems, or warnings where the right build may look like that: simulations, signals that avoid promoters."""
+    promoters = {f"{signal.name} at TSSs over elsewhere" for signal in study.activity_signals()}
+    certain = not verdict.what.endswith("at TSSs over elsewhere") or verdict.what in promoters
+    return report.problems if certain and not study.simulated else report.warnings
+
+
+def _counts(part: pd.DataFrame, labelled: pd.Series) -> tuple[str, str, str]:
+    labels = part.label[labelled[part.index]]
+    return str(len(part)), str(len(labels)), f"{labels.median():.3g}" if len(labels) else "-"
+
+
+def _some(names: Iterable[str]) -> str:
+    names = list(names)
+    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}" + ("" if count == 1 else "s")

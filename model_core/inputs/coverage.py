@@ -1,0 +1,193 @@
+"""Read coverage of a BAM, computed once into a bigWig."""
+
+import fcntl
+import hashlib
+import json
+from array import array
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyBigWig
+import pysam
+
+from model_core.atomic import replacing
+from model_core.errors import InputError, complaint
+from model_core.inputs.handles import quiet_htslib
+
+_SKIPPED = 0x4 | 0x100 | 0x200 | 0x400 | 0x800  # unmapped, secondary, failed, duplicate, supplementary
+
+
+def cached_coverage(
+    bam: str | Path,
+    cache: str | Path,
+    extend: int | None = None,
+    shift: int = 0,
+    progress: Callable[[float], None] | None = None,
+) -> Path:
+    """Path of the bigWig with a BAM's coverage (see `coverage`), computed if the cache does not hold it yet.
+
+    The file's name tells the BAM's path, size and time of change and the settings: none is mistaken for another.
+
+    Args:
+        cache: folder, made where missing.
+    """
+    bam, cache = Path(bam), Path(cache)
+    try:
+        state = bam.stat()
+    except OSError:
+        raise InputError(complaint(bam, "no such file", "a BAM", "check the path")) from None
+    key = [str(bam.resolve()), state.st_size, state.st_mtime_ns, extend, shift]
+    digest = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:16]
+    path = cache / f"{bam.stem}.{digest}.bigWig"
+    if path.exists():
+        return path
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        lock = path.with_suffix(".lock").open("w")
+    except OSError as error:
+        found = f"no place to write to ({error.strerror})"
+        raise InputError(complaint(cache, found, f"a folder for the coverage of {bam}", "make it writable")) from None
+    with lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # of several workers one computes, the others wait
+        return path if path.exists() else coverage(bam, path, extend, shift, progress)
+
+
+def bam_sizes(bam: Path) -> dict[str, int]:
+    """Length in bp of each chromosome in a BAM's header.
+
+    Raises:
+        InputError: missing or no BAM.
+    """
+    with _reading(bam) as reads:
+        return dict(zip(reads.references, reads.lengths, strict=True))
+
+
+@contextmanager
+def _reading(bam: Path) -> Iterator[pysam.AlignmentFile]:
+    """The open BAM; what goes wrong while it is read becomes an InputError."""
+    try:
+        with quiet_htslib(), pysam.AlignmentFile(str(bam), "rb") as reads:
+            if not reads.references:
+                raise InputError(complaint(bam, "no chromosomes in the header", "aligned reads", "align them first"))
+            yield reads
+    except InputError:
+        raise
+    except FileNotFoundError:
+        raise InputError(complaint(bam, "no such file", "a BAM", "check the path")) from None
+    except (OSError, ValueError) as error:
+        reason = "cut off" if "truncated" in str(error) else f"unreadable ({error})"
+        raise InputError(complaint(bam, reason, "a whole BAM", "copy or make it again")) from None
+
+
+def coverage(
+    bam: str | Path,
+    bigwig: str | Path,
+    extend: int | None = None,
+    shift: int = 0,
+    progress: Callable[[float], None] | None = None,
+) -> Path:
+    """Write how many reads cover each base, as a bigWig, whole or not at all; returns its path.
+
+    Unmapped, secondary, supplementary, failed and duplicate reads are passed over. Memory grows with the reads of one
+    chromosome.
+
+    Args:
+        bam: sorted by coordinate; no index is needed.
+        bigwig: where to write.
+        extend: None counts the aligned bases of each read; a length in bp counts so many bases from its 5' end
+            along its strand, cut at the chromosome's ends (--extsize of MACS3).
+        shift: with extend, bp by which the 5' end is moved along the strand first (--shift of MACS3).
+        progress: told the share of the genome done, 0 to 1.
+
+    Raises:
+        InputError: missing, cut off, no BAM, not sorted; or impossible settings.
+    """
+    bam, bigwig = Path(bam), Path(bigwig)
+    if (extend is not None and extend < 1) or (shift and extend is None):
+        found = f"extend {extend}, shift {shift}"
+        raise InputError(complaint(bam, found, "extend of 1 bp or more, and shift only with it", "change the settings"))
+    bigwig.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(bigwig) as unfinished, _reading(bam) as reads:
+        _write(reads, bam, unfinished, extend, shift, progress or (lambda share: None))
+    return bigwig
+
+
+def _write(
+    reads: pysam.AlignmentFile,
+    bam: Path,
+    bigwig: Path,
+    extend: int | None,
+    shift: int,
+    progress: Callable[[float], None],
+) -> None:
+    names, sizes, done = reads.references, reads.lengths, 0
+    try:
+        track = pyBigWig.open(str(bigwig), "w")
+        track.addHeader(list(zip(names, sizes, strict=True)))
+        for chromosome, starts, ends in _spans(reads, bam, extend, shift):
+            _add(track, names[chromosome], *_pile_up(starts, ends, sizes[chromosome]))
+            done = sum(sizes[: chromosome + 1])
+            progress(done / sum(sizes))
+        track.close()
+    except RuntimeError as error:
+        found = f"writing failed ({error})"
+        raise InputError(complaint(bigwig, found, "room for the coverage", "check the disk")) from None
+    if not done:
+        raise InputError(complaint(bam, "no read that counts", "aligned reads", "check its flags with samtools"))
+    progress(1.0)
+
+
+def _spans(
+    reads: pysam.AlignmentFile, bam: Path, extend: int | None, shift: int
+) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+    """(chromosome number, starts, ends) of what the reads of each chromosome in turn cover; int64, any order."""
+    current, last, spans = -1, -1, array("q")
+    for read in reads.fetch(until_eof=True):
+        if read.flag & _SKIPPED:
+            continue
+        if (read.reference_id, read.reference_start) < (current, last):
+            raise InputError(
+                complaint(bam, "reads out of order", "a BAM sorted by coordinate", f"samtools sort {bam.name}")
+            )
+        if read.reference_id != current:
+            if spans:
+                yield current, *np.frombuffer(spans, np.int64).reshape(-1, 2).T
+            current, spans = read.reference_id, array("q")
+        last = read.reference_start
+        for span in read.get_blocks() if extend is None else [_extended(read, extend, shift)]:
+            spans.extend(span)
+    if spans:
+        yield current, *np.frombuffer(spans, np.int64).reshape(-1, 2).T
+
+
+def _extended(read: pysam.AlignedSegment, extend: int, shift: int) -> tuple[int, int]:
+    if read.is_reverse:
+        end = read.reference_end - shift
+        return end - extend, end
+    start = read.reference_start + shift
+    return start, start + extend
+
+
+def _pile_up(starts: np.ndarray, ends: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(starts, ends, depths) of the stretches of one depth from 0 to size, int64; depth 0 included."""
+    starts, ends = np.clip(starts, 0, size), np.clip(ends, 0, size)
+    places, where = np.unique(np.concatenate(([0, size], starts, ends)), return_inverse=True)
+    change = np.zeros(len(places), np.int64)
+    np.add.at(change, where[2 : 2 + len(starts)], 1)
+    np.add.at(change, where[2 + len(starts) :], -1)
+    depth = np.cumsum(change)[:-1]
+    first = np.flatnonzero(np.concatenate(([True], depth[1:] != depth[:-1]))) if len(depth) else np.empty(0, np.int64)
+    return places[first], np.append(places[first[1:]], size), depth[first]
+
+
+def _add(
+    track: Any, chrom: str, starts: np.ndarray, ends: np.ndarray, depths: np.ndarray, rows: int = 1_000_000
+) -> None:
+    for row in range(0, len(starts), rows):
+        piece = slice(row, row + rows)
+        track.addEntries(
+            [chrom] * len(starts[piece]), starts[piece], ends=ends[piece], values=depths[piece].astype(np.float64)
+        )

@@ -1,0 +1,278 @@
+"""Reading the gene table of a study: ids, start sites, labels, splits, and the features that stand in it."""
+
+from __future__ import annotations
+
+import csv
+import difflib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from model_core.errors import InputError, Problems, complaint
+from model_core.bed import read_lines
+from model_core.inputs.genes import FEATURES
+from model_core.inputs.signals import TAKE_NEGATIVE, TRANSFORMS
+from model_core.intervals import listed, match_chromosomes
+
+if TYPE_CHECKING:
+    from model_core.inputs.study_schema import Genes, Split
+
+TABLE_COLUMNS = ("gene_id", "symbol", "chrom", "tss", "strand", "label", "split")
+MISSING = frozenset({"", ".", "NA", "N/A", "NaN", "nan", "null", "None"})
+_STRANDS = {"+": "+", "-": "-", "1": "+", "+1": "+", "-1": "-"}
+
+
+def read_gene_table(settings: Genes, sizes: Mapping[str, int] | None = None) -> pd.DataFrame:
+    """The genes of a study's table.
+
+    Args:
+        settings: [genes] of study.toml, with a table.
+        sizes: length in bp of each chromosome; None leaves positions unchecked.
+
+    Returns:
+        TABLE_COLUMNS and FEATURES, in the order of the file: gene_id, symbol, chrom, strand, split str;
+        tss int64, 0-based; label float64, transformed, NaN where there is none; features float64, NaN where empty or
+        not in the table.
+
+    Raises:
+        Problems: everything that is wrong with the table.
+    """
+    path = settings.table
+    cells = read_cells(path)
+    problems, settings = _missing_columns(settings, cells, path)
+    if settings is None:
+        raise Problems(problems)
+    table = pd.DataFrame({"gene_id": cells[settings.id]})
+    symbol = settings.symbol or ("symbol" if "symbol" in cells else settings.id)
+    table["symbol"] = cells[symbol].where(cells[symbol] != "", cells[settings.id])
+    table["chrom"] = cells[settings.chrom]
+    tss, odd = numbers(cells[settings.tss], whole=True)
+    table["tss"] = np.where(np.isnan(tss), 0, tss).astype(np.int64) - int(settings.one_based)
+    table["strand"] = cells[settings.strand].map(_STRANDS).fillna("")
+    problems += _id_problems(path, cells[settings.id], settings.id)
+    problems += _odd_cells(path, cells[settings.tss], odd | np.isnan(tss), settings.tss, "whole numbers of bp")
+    problems += _odd_cells(path, cells[settings.strand], table.strand == "", settings.strand, "+ or -")
+    problems += [] if sizes is None else position_problems(table[~np.isnan(tss)], sizes, path)
+    table["label"] = _label(settings, cells, problems)
+    table["split"], more = split_genes(table, settings.split, path, cells)
+    problems += more
+    for name in FEATURES:
+        table[name] = _feature(settings, cells, name, problems)
+    if problems:
+        raise Problems(problems)
+    return table.reset_index(drop=True)
+
+
+def read_cells(path: Path) -> pd.DataFrame:
+    """All cells of a tab-separated table with a header, as str; the index is the line number in the file.
+
+    Raises:
+        InputError: unreadable, empty, two columns of one name, or a line with too few or too many cells.
+    """
+    reader = csv.reader((line for _, line in read_lines(path)), delimiter="\t")
+    rows, lines = [], []
+    try:
+        for row in reader:
+            if any(cell.strip() for cell in row):
+                rows.append([cell.strip() for cell in row])
+                lines.append(reader.line_num)
+    except csv.Error as error:
+        where = f"{path} line {reader.line_num}"
+        raise InputError(complaint(where, str(error), "a tab-separated table", "mend the line")) from None
+    if len(rows) < 2:
+        found = f"{len(rows)} lines with text"
+        raise InputError(complaint(path, found, "a header and a line for each gene", "check the path"))
+    header = [rows[0][0].lstrip("#").strip(), *rows[0][1:]]
+    for row, line in zip(rows, lines, strict=True):
+        if len(row) != len(header):
+            found = f"{len(row)} cells"
+            expected = f"{len(header)}, as in the header, separated by tabs"
+            raise InputError(complaint(f"{path} line {line}", found, expected, "mend the line"))
+    twice = sorted({name for name in header if header.count(name) > 1})
+    if twice:
+        raise InputError(complaint(path, f"columns of one name: {listed(twice)}", "distinct names", "rename one"))
+    return pd.DataFrame(rows[1:], columns=header, index=lines[1:], dtype=str)
+
+
+def numbers(cells: pd.Series, whole: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    """(values, odd): float64 (n,), NaN where the cell is empty or odd; bool (n,), where it is not a finite number."""
+    empty = cells.isin(MISSING).to_numpy()
+    values = pd.to_numeric(cells.where(~empty, "0"), errors="coerce").to_numpy(np.float64)
+    odd = ~np.isfinite(values)
+    if whole:
+        with np.errstate(invalid="ignore"):
+            odd |= (values != np.floor(values)) | (np.abs(values) > 1e12)
+    return np.where(empty | odd, np.nan, values), odd & ~empty
+
+
+def split_genes(
+    table: pd.DataFrame, split: Split, path: Path, cells: pd.DataFrame | None = None
+) -> tuple[np.ndarray, list[str]]:
+    """(names, problems): for each gene "train", "validation", "test", or "aside" (a training gene inside the gap).
+
+    Args:
+        table: genes with chrom and tss.
+        split: [genes.split]; without lists all genes train.
+        path: where the genes come from, for messages.
+        cells: the table's columns; None where genes come from the annotation and only chrom can be asked for.
+    """
+    names = np.full(len(table), "train", dtype=object)
+    if not split.validation and not split.test:
+        return names, []
+    column = split.column or "chrom"
+    if cells is None and column != "chrom":
+        found, do = f"column = {column!r} without a gene table", "split by chromosome or name a table"
+        return names, [complaint("[genes.split]", found, 'column = "chrom"', do)]
+    by_chromosome = cells is None or split.column is None
+    values = (table.chrom if by_chromosome else cells[column]).map(_plain_value).to_numpy()
+    problems, chosen = [], {}
+    for part in ("validation", "test"):
+        wanted = {_plain_value(value) for value in getattr(split, part)}
+        chosen[part] = np.isin(values, sorted(wanted))
+        names[chosen[part]] = part
+        if wanted and not chosen[part].any():
+            found = f"no gene with {column} {listed(sorted(wanted))}"
+            has = listed(sorted(set(values.tolist())))
+            expected = f"some {part} genes; the column has {has}"
+            problems.append(complaint(path, found, expected, f"correct {part} in [genes.split]"))
+    both = sorted({_plain_value(v) for v in split.validation} & {_plain_value(v) for v in split.test})
+    if both:
+        found = f"{listed(both)} in validation and in test"
+        problems.append(complaint("[genes.split]", found, "each value in one of them", "take it out of one"))
+    if split.gap:
+        held_out = chosen["validation"] | chosen["test"]
+        near = distance_to_others(table, ~held_out, held_out) <= split.gap
+        names[np.flatnonzero(~held_out)[near]] = "aside"
+    return names, problems
+
+
+def distance_to_others(table: pd.DataFrame, mine: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """float64 (mine.sum(),): bp from each TSS in `mine` to the nearest in `others`; inf without one on its chromosome.
+
+    Args:
+        table: n genes with chrom and tss.
+        mine, others: bool (n,).
+    """
+    chroms, tss = table.chrom.to_numpy(), table.tss.to_numpy()
+    rows = np.flatnonzero(mine)
+    nearest = np.full(len(rows), np.inf)
+    for chrom in set(chroms[rows].tolist()):
+        places = np.sort(tss[others & (chroms == chrom)]).astype(np.float64)
+        here = np.flatnonzero(chroms[rows] == chrom)
+        if len(places):
+            right = np.searchsorted(places, tss[rows[here]])
+            before = places[np.maximum(right - 1, 0)]
+            after = places[np.minimum(right, len(places) - 1)]
+            nearest[here] = np.minimum(np.abs(tss[rows[here]] - before), np.abs(after - tss[rows[here]]))
+    return nearest
+
+
+def position_problems(table: pd.DataFrame, sizes: Mapping[str, int], path: Path) -> list[str]:
+    """What is wrong with the genes' chromosomes and start sites.
+
+    Args:
+        table: genes with gene_id, chrom, tss.
+        sizes: length in bp of each chromosome of the genome.
+        path: where the genes come from, for messages.
+    """
+    problems = []
+    unknown = table[~table.chrom.isin(list(sizes))]
+    if len(unknown):
+        try:
+            match_chromosomes(list(sizes), sorted(unknown.chrom.unique()), "the genome's FASTA")
+        except InputError as error:
+            problems.append(f"{path}: {len(unknown)} genes are on chromosomes that the FASTA does not have: {error}")
+    known = table[table.chrom.isin(list(sizes))]
+    off = known[(known.tss < 0) | (known.tss >= lengths_of(known.chrom, sizes))]
+    if len(off):
+        first = "; ".join(f"{row.gene_id} at {row.chrom}:{row.tss + 1:,}" for row in off.head(3).itertuples())
+        expected = "TSSs inside their chromosomes"
+        do = "check that table and FASTA are of the same assembly"
+        problems.append(complaint(path, f"{len(off)} TSSs off the chromosome ({first})", expected, do))
+    return problems
+
+
+def lengths_of(chroms: Iterable[str], sizes: Mapping[str, int]) -> np.ndarray:
+    """float64 (n,): length in bp of each row's chromosome, NaN where it is unknown."""
+    return np.array([sizes.get(str(chrom), np.nan) for chrom in chroms], np.float64)
+
+
+def _missing_columns(settings: Genes, cells: pd.DataFrame, path: Path) -> tuple[list[str], Genes | None]:
+    """(problems, the settings without the columns that are missing; None where there are no genes without them)."""
+    vital = {key: getattr(settings, key) for key in ("id", "chrom", "tss", "strand")}
+    other = {key: getattr(settings, key) for key in ("symbol", "label")}
+    if settings.split.validation or settings.split.test:
+        other["split"] = settings.split.column
+    features = {f"features.{name}": column.column for name, column in settings.features.items()}
+    problems, missing = [], set()
+    for key, column in {**vital, **other, **features}.items():
+        if column is not None and column not in cells:
+            missing.add(key)
+            has = f"its columns are {listed(list(cells.columns), 30)}"
+            near = difflib.get_close_matches(column, cells.columns, 1, 0.6)
+            do = f"did you mean '{near[0]}'?" if near else "correct the name in study.toml"
+            problems.append(complaint(path, f"no column '{column}'", f"one for genes.{key}; {has}", do))
+    if missing & set(vital):
+        return problems, None
+    kept = {name: column for name, column in settings.features.items() if f"features.{name}" not in missing}
+    without = {key: None if key != "split" else type(settings.split)() for key in other if key in missing}
+    return problems, settings.model_copy(update={**without, "features": kept})
+
+
+def _id_problems(path: Path, ids: pd.Series, column: str) -> list[str]:
+    problems = _odd_cells(path, ids, ids.isin(MISSING), column, "an id for each gene")
+    twice = ids[ids.duplicated() & ~ids.isin(MISSING)]
+    if len(twice):
+        found = f"{twice.nunique()} gene ids more than once in column '{column}' ({listed(list(twice.unique()), 3)})"
+        problems.append(complaint(path, found, "one line for each gene", "keep one line of each"))
+    return problems
+
+
+def _label(settings: Genes, cells: pd.DataFrame, problems: list[str]) -> np.ndarray:
+    if settings.label is None:
+        return np.full(len(cells), np.nan)
+    values, odd = numbers(cells[settings.label])
+    expected = "numbers, or empty where a gene was not measured"
+    problems += _odd_cells(settings.table, cells[settings.label], odd, settings.label, expected)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        label = np.asarray(TRANSFORMS[settings.label_transform](values), np.float64)
+    impossible = np.isfinite(values) & ~np.isfinite(label)
+    if settings.label_transform not in TAKE_NEGATIVE:
+        impossible |= values < 0
+    expected = f"no negative values for the label_transform '{settings.label_transform}'"
+    problems += _odd_cells(settings.table, cells[settings.label], impossible, settings.label, expected)
+    return label
+
+
+def _feature(settings: Genes, cells: pd.DataFrame, name: str, problems: list[str]) -> np.ndarray:
+    column = settings.features.get(name)
+    if column is None:
+        return np.full(len(cells), np.nan)
+    values, odd = numbers(cells[column.column])
+    problems += _odd_cells(settings.table, cells[column.column], odd, column.column, f"numbers for {name}")
+    if not column.zscored:
+        expected = f"0 or more for {name}; for z-scores give {{ column = ..., zscored = true }}"
+        problems += _odd_cells(settings.table, cells[column.column], values < 0, column.column, expected)
+    return values
+
+
+def _odd_cells(path: Path, cells: pd.Series, odd: Iterable[bool], column: str, expected: str) -> list[str]:
+    odd = np.asarray(odd, bool)
+    if not odd.any():
+        return []
+    first = ", ".join(f"{cell!r} in line {line}" for line, cell in cells[odd].head(3).items())
+    found = f"{odd.sum()} of {len(odd)} cells in column '{column}' ({first}{', ...' if odd.sum() > 3 else ''})"
+    return [complaint(path, found, expected, "correct them")]
+
+
+def _plain_value(value: object) -> str:
+    """A value as text, whole numbers without decimals, so that 5, "5" and 5.0 are one."""
+    text = str(value).strip()
+    try:
+        number = float(text)
+    except ValueError:
+        return text
+    return str(int(number)) if number.is_integer() and abs(number) < 1e15 else str(number)

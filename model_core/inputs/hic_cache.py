@@ -1,0 +1,149 @@
+"""Contacts of a .hic file, through a small .cool made of it once.
+
+A .hic is read by a process of its own (hic_child), which writes the normalised contacts near the diagonal into the
+cache: from then on rows are read as from any .cool.
+"""
+
+import fcntl
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from model_core.atomic import replacing
+from model_core.errors import InputError, complaint
+from model_core.inputs.cooler_rows import WHOLE, CoolerRows, require_normalisation, require_resolution
+
+REACH = 100_000  # bp that a cached map reaches from the diagonal at the least: half a window of the method
+
+
+class HicFacts(NamedTuple):
+    """What a .hic holds: bp by chromosome, bp of a bin, and names of normalisations at the resolution asked for."""
+
+    sizes: dict[str, int]
+    resolutions: list[int]
+    normalisations: list[str]
+
+
+class HicRows:
+    """Normalised contacts of a .hic at one resolution. It can be pickled and read in any process and thread.
+
+    Args:
+        path: the .hic.
+        resolution: bp of a bin; the file must hold it.
+        normalisation: as the file names it, or "NONE".
+        cache: folder for the map made of it; made where missing.
+    """
+
+    def __init__(self, path: str | Path, resolution: int, normalisation: str, cache: str | Path):
+        self.path, self.resolution, self.normalisation, self.cache = Path(path), resolution, normalisation, Path(cache)
+        self._made: dict[Path, CoolerRows] = {}
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Length in bp of each chromosome; makes no map.
+
+        Raises:
+            InputError: unreadable file, no such resolution or normalisation.
+        """
+        made = self._place(REACH)
+        return self._rows(made).sizes if made.exists() else self._facts().sizes
+
+    def within(self, distance: int, progress: Callable[[float], None] | None = None) -> CoolerRows:
+        """Rows for contacts up to `distance` bp from their bin, from a map made now unless the cache has it.
+
+        Args:
+            distance: bp; a map reaches further, to a power of two of bins and REACH at the least.
+            progress: told the share done, 0 to 1, while a map is made.
+
+        Raises:
+            InputError: as `sizes`, and where the map cannot be written.
+        """
+        path = self._place(distance)
+        if not path.exists():
+            self._make(path, self._bins(distance), progress)
+        return self._rows(path)
+
+    def _rows(self, path: Path) -> CoolerRows:
+        return self._made.setdefault(path, CoolerRows(path, self.resolution))
+
+    def _bins(self, distance: int) -> int:
+        """How many bins from the diagonal the map for a distance reaches."""
+        return 1 << (-(-max(distance, REACH) // self.resolution)).bit_length()
+
+    def _place(self, distance: int) -> Path:
+        """Where the map lies: the name tells the file's path, size and time of change and the settings."""
+        key = [*_state(self.path), self.resolution, self.normalisation, self._bins(distance)]
+        digest = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:16]
+        return self.cache / f"{self.path.stem}.{digest}.cool"
+
+    def _facts(self) -> HicFacts:
+        found = _facts(*_state(self.path), self.resolution)
+        require_resolution(self.path, self.resolution, found.resolutions)
+        require_normalisation(self.path, self.resolution, self.normalisation, found.normalisations)
+        return found
+
+    def _make(self, path: Path, reach: int, progress: Callable[[float], None] | None) -> None:
+        self._facts()
+        try:
+            self.cache.mkdir(parents=True, exist_ok=True)
+            lock = path.with_suffix(".lock").open("w")
+        except OSError as error:
+            found, expected = f"no place to write to ({error.strerror})", f"a folder for the contacts of {self.path}"
+            raise InputError(complaint(self.cache, found, expected, "make it writable")) from None
+        with lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # of several workers one computes, the others wait
+            if not path.exists():
+                with replacing(path) as unfinished:
+                    settings = [self.resolution, self.normalisation, reach, unfinished]
+                    _ask(self.path, "convert", settings, progress)
+
+
+def _state(path: Path) -> tuple[str, int, int]:
+    """(resolved path, size, time of change) of a file."""
+    try:
+        state = path.stat()
+    except OSError:
+        raise InputError(complaint(path, "no such file", WHOLE, "check the path")) from None
+    return str(path.resolve()), state.st_size, state.st_mtime_ns
+
+
+@lru_cache(maxsize=64)
+def _facts(path: str, size: int, changed: int, resolution: int) -> HicFacts:
+    """Facts of the file of that size and time of change, asked for once in a process."""
+    return HicFacts(**_ask(Path(path), "facts", [resolution]))
+
+
+def _ask(path: Path, task: str, settings: list[Any], progress: Callable[[float], None] | None = None) -> Any:
+    """The outcome of one task of hic_child, run to its end."""
+    words = [sys.executable, "-m", "model_core.inputs.hic_child", task, str(path.resolve()), *map(str, settings)]
+    # The child must find this very package, wherever it was imported from.
+    paths = [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
+    answer: dict[str, Any] = {}
+    with (
+        tempfile.TemporaryFile("w+") as complaints,
+        subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, stderr=complaints, text=True) as child,
+    ):
+        try:
+            for line in child.stdout:
+                if not line.startswith("{"):
+                    continue  # a library's own words
+                answer = json.loads(line)
+                if progress is not None and "share" in answer:
+                    progress(answer["share"])
+            child.wait()
+        finally:
+            child.kill()
+        complaints.seek(0)
+        said = complaints.read().strip().splitlines()
+    if "done" in answer:
+        return answer["done"]
+    reason = answer.get("problem") or (said[-1] if said else f"its reader ended with code {child.returncode}")
+    raise InputError(complaint(path, f"no readable Hi-C ({reason})", WHOLE, "copy or convert it again"))

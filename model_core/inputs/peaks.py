@@ -1,0 +1,231 @@
+"""Peaks called by MACS3, with the command, the version and the inputs kept beside them."""
+
+import hashlib
+import json
+import shlex
+import shutil
+import tempfile
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyBigWig
+
+from model_core.atomic import replacing, write_json
+from model_core.errors import InputError, complaint
+from model_core.bed import read_narrowpeak
+from model_core.inputs.macs3 import find_macs3, has_option, reads_format, refuse_inputs_and_outputs, run_macs3
+from model_core.inputs.study import Study
+from model_core.intervals import match_chromosomes
+
+SCHEMA = 1
+QUANTILE = 0.98  # of a signal, over all bases; the default cutoff
+LIMITS = {
+    "callpeak": "Called on reads by macs3 callpeak: peaks are what is enriched over a local background, at the q-value "
+    "of the command; a peak says nothing about a gene.",
+    "bdgpeakcall": "Called by macs3 bdgpeakcall: all that reaches one cutoff of the signal, without a background "
+    "model, so there are no p- or q-values (columns 7 to 9 are 0) and the cutoff decides how many peaks there are.",
+    "given": "Read as given; how these peaks were called is not recorded here.",
+}
+
+
+def peaks_of_study(study: Study) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """The peaks of a study and how they came about; called by MACS3 unless the study names a narrowPeak.
+
+    Called peaks go to the study's folder `peaks`, as NAME.narrowPeak with NAME.json and NAME.log. They are not called
+    again while inputs, command and MACS3 are the same. Paths in the record are absolute.
+
+    Returns:
+        The table of `bed.read_narrowpeak`, and the record as `call_peaks` returns it; a given narrowPeak has
+        caller "given". record["limits"] is a sentence to show wherever the peaks are shown.
+
+    Raises:
+        InputError: the study has no [peaks], names a signal that is no bigWig, or as `call_peaks`.
+    """
+    settings = study.peak_settings
+    if settings is None:
+        advice = "add [peaks] with narrowpeak, reads or signal"
+        raise InputError(complaint(study.path, "no [peaks]", "a source of peaks", advice))
+    if settings.narrowpeak is not None:
+        table = read_narrowpeak(settings.narrowpeak)
+        record = _record("given", settings.name, None, None, _inputs(narrowpeak=[settings.narrowpeak]))
+        record["peaks"] = len(table)
+    else:
+        signal = None
+        if settings.signal is not None:
+            signal = next(spec.path for spec in study.signal_specs if spec.name == settings.signal)
+        path = study.folder / "peaks" / f"{settings.name}.narrowPeak"
+        sizes = study.genome().sizes
+        sources = {"reads": settings.reads, "control": settings.control, "signal": signal}
+        record = call_peaks(path, **sources, genome_size=sum(sizes.values()), options=settings.options)
+        table = read_narrowpeak(path)
+    if len(table) and not table.chrom.isin(study.genome().sizes).any():
+        match_chromosomes(table.chrom.unique(), study.genome().sizes, settings.narrowpeak or path)
+    return table, record
+
+
+def call_peaks(
+    path: str | Path,
+    reads: Sequence[str | Path] = (),
+    control: Sequence[str | Path] = (),
+    signal: str | Path | None = None,
+    genome_size: int | None = None,
+    options: Sequence[str] = (),
+    quantile: float = QUANTILE,
+) -> dict[str, Any]:
+    """Call peaks with the program macs3 and write them as narrowPeak, the record (.json) and the log (.log) beside it.
+
+    `macs3 callpeak` on reads; `macs3 bdgpeakcall` where there is only a signal. Nothing runs when the record beside
+    `path` shows the same command, version and inputs, and the peaks are still those it wrote.
+
+    Args:
+        path: where the peaks go, NAME.narrowPeak; its folder is made. NAME also names the peaks.
+        reads: BAM, BED (.bed, .tagAlign) or BEDPE files, the latter three plain or gzipped; all of one format.
+        control: the same of a control; may be empty.
+        signal: a bigWig, in place of reads.
+        genome_size: bp that reads can map to (-g); needed with reads unless `options` give it.
+        options: further words for macs3, such as ("--nomodel", "--shift", "-75", "--extsize", "150", "-q", "0.01") for
+            the cut sites of DNase or ATAC, or ("-c", "7", "-l", "200", "-g", "50") for a signal. Default for a signal:
+            the cutoff below, at least 150 bp (-l), stretches up to 75 bp apart joined (-g).
+        quantile: the cutoff for a signal is this quantile over all bases of the bigWig; bases without value count as 0.
+
+    Returns:
+        The record: schema, caller ("callpeak" or "bdgpeakcall"), name, command (one line of shell), macs3 (version),
+        inputs (role, path, bytes, sha256 of each), peaks (how many), sha256 (of the narrowPeak), limits (a sentence),
+        cutoff_rule (a sentence, where the cutoff was derived), created (UTC).
+
+    Raises:
+        InputError: macs3 is not installed or fails (with its last words; the log has all), or a file cannot be used.
+    """
+    path = Path(path).absolute()
+    if bool(reads) == (signal is not None):
+        raise ValueError("either reads or a signal")
+    inputs = _inputs(reads=reads, control=control, signal=[] if signal is None else [signal])
+    program, version = find_macs3()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{path.stem}.", dir=path.parent) as folder:
+        if reads:
+            caller, rule, made = "callpeak", None, Path(folder) / f"{path.stem}_peaks.narrowPeak"
+            words = _callpeak_words(path.stem, inputs, genome_size, options)
+        else:
+            caller, made = "bdgpeakcall", Path(folder) / path.stem
+            words, rule = _bdgpeakcall_words(path.stem, inputs, Path(folder), options, quantile)
+        record = _record(caller, path.stem, shlex.join(["macs3", caller, *words]), version, inputs)
+        known = _known_record(path, record)
+        if known is not None:
+            return known
+        run_macs3([str(program), caller, *words], Path(folder), path.with_suffix(".log"))
+        record["peaks"] = len(read_narrowpeak(made))
+        record["sha256"] = _sha256(made)
+        if rule:
+            record["cutoff_rule"] = rule
+        with replacing(path) as temporary:
+            shutil.copyfile(made, temporary)
+    write_json(path.with_suffix(".json"), record)
+    return record
+
+
+def _callpeak_words(name: str, inputs: list[dict], genome_size: int | None, options: Sequence[str]) -> list[str]:
+    refuse_inputs_and_outputs("callpeak", options)
+    paths = {role: [entry["path"] for entry in inputs if entry["role"] == role] for role in ("reads", "control")}
+    words = ["-t", *paths["reads"], *(["-c", *paths["control"]] if paths["control"] else [])]
+    if not has_option(options, "-f", "--format"):
+        words += ["-f", reads_format([*paths["reads"], *paths["control"]])]
+    if not has_option(options, "-g", "--gsize"):
+        if genome_size is None:
+            advice = 'give it, or options = ["-g", ...]'
+            raise InputError(complaint("macs3 callpeak", "no genome size", "the number of mappable bp", advice))
+        words += ["-g", str(genome_size)]
+    return [*words, "-n", name, *options]
+
+
+def _bdgpeakcall_words(
+    name: str, inputs: list[dict], folder: Path, options: Sequence[str], quantile: float
+) -> tuple[list[str], str | None]:
+    refuse_inputs_and_outputs("bdgpeakcall", options)
+    source = Path(inputs[0]["path"])
+    bases = _write_bedgraph(source, folder / "signal.bedGraph")
+    words, rule = ["-i", "signal.bedGraph"], None
+    if not has_option(options, "-c", "--cutoff"):
+        cutoff = _quantile(bases, quantile, source)
+        words += ["-c", f"{cutoff:.6g}"]
+        rule = f"the {quantile:g} quantile of {source.name} over all of its {int(bases.sum()):,} bases"
+    if not has_option(options, "-l", "--min-length"):
+        words += ["-l", "150"]
+    if not has_option(options, "-g", "--max-gap"):
+        words += ["-g", "75"]
+    return [*words, "--no-trackline", "-o", name, *options], rule
+
+
+def _write_bedgraph(bigwig: Path, bedgraph: Path, chunk: int = 4_000_000) -> pd.Series:
+    """Write a bigWig as bedGraph; returns the number of bases (int64) at each value, sorted by value.
+
+    Bases at 0 are written too: bdgpeakcall (3.0.4) takes the intervals on both sides of a gap for neighbours and joins
+    peaks across it.
+    """
+    try:
+        source = pyBigWig.open(str(bigwig))
+    except RuntimeError:
+        source = None
+    if source is None or not source.isBigWig():
+        raise InputError(
+            complaint(bigwig, "no readable bigWig", "a signal in bigWig format", "check the file, or use reads")
+        )
+    bases = pd.Series(dtype=np.int64)
+    with source, bedgraph.open("w") as file:
+        for chrom, size in sorted(source.chroms().items()):
+            for start in range(0, size, chunk):
+                values = np.nan_to_num(source.values(chrom, start, min(start + chunk, size), numpy=True))
+                edges = np.concatenate([[0], np.flatnonzero(np.diff(values)) + 1, [len(values)]])
+                runs = pd.DataFrame({"chrom": chrom, "start": start + edges[:-1], "end": start + edges[1:]})
+                runs["value"] = values[edges[:-1]]
+                runs.to_csv(file, sep="\t", header=False, index=False)
+                counted = (runs.end - runs.start).groupby(runs.value).sum()
+                bases = bases.add(counted, fill_value=0) if len(bases) else counted
+    return bases.sort_index()
+
+
+def _quantile(bases: pd.Series, quantile: float, source: Path) -> float:
+    """The value that a share `quantile` of the bases does not exceed; the smallest positive value if that is 0."""
+    reached = bases.cumsum() >= quantile * bases.sum()
+    cutoff = float(bases.index[reached.to_numpy()][0])
+    positive = bases.index[bases.index > 0]
+    if not len(positive):
+        raise InputError(complaint(source, "no value above 0", "a signal with peaks", "check the file"))
+    return max(cutoff, float(positive[0]))
+
+
+def _inputs(**paths: Sequence[str | Path]) -> list[dict[str, Any]]:
+    """Role, absolute path, size and SHA-256 of each input file."""
+    entries = []
+    for role, files in paths.items():
+        for file in map(Path, files):
+            if not file.is_file():
+                raise InputError(complaint(file, "no such file", f"a file ({role})", "check the path"))
+            entry = {"role": role, "path": str(file.absolute()), "bytes": file.stat().st_size}
+            entries.append({**entry, "sha256": _sha256(file)})
+    return entries
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _record(caller: str, name: str, command: str | None, version: str | None, inputs: list[dict]) -> dict[str, Any]:
+    created = datetime.now(UTC).isoformat(timespec="seconds")
+    about = {"schema": SCHEMA, "caller": caller, "name": name, "command": command, "macs3": version}
+    return {**about, "inputs": inputs, "limits": LIMITS[caller], "created": created}
+
+
+def _known_record(path: Path, record: dict[str, Any]) -> dict[str, Any] | None:
+    """The record beside `path` if it tells of the same call and the peaks are unchanged since."""
+    try:
+        known = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+        same = all(known.get(key) == record[key] for key in ("schema", "command", "macs3", "inputs"))
+        return known if same and known.get("sha256") == _sha256(path) else None
+    except (OSError, ValueError, AttributeError):
+        return None  # none, or not one of ours: call again

@@ -1,0 +1,249 @@
+"""Raw measured tracks, read per window: bigWig files, BAM files through a cached bigWig, Hi-C contact."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from model_core.errors import InputError, complaint
+from model_core.inputs.bigwig import Summary, header_summary, open_bigwig
+from model_core.inputs.coverage import bam_sizes, cached_coverage
+from model_core.inputs.handles import LazyHandle
+from model_core.inputs.windows import Window
+from model_core.intervals import match_chromosomes
+
+# Elementwise, on arrays of any float type; log1p is the natural logarithm.
+TRANSFORMS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "none": lambda values: values,
+    "log1p": np.log1p,
+    "log10p1": lambda values: np.log1p(values) / np.log(10),
+    "sqrt": np.sqrt,
+    "arcsinh": np.arcsinh,
+}
+TAKE_NEGATIVE = ("none", "arcsinh")
+_BLOCK = 1 << 20  # bp read at a time where a whole chromosome must be
+
+
+class Signal(ABC):
+    """One number per base of any window. It can be pickled; each process and thread opens the file on first use."""
+
+    name: str
+    path: Path
+
+    @property
+    @abstractmethod
+    def sizes(self) -> dict[str, int]:
+        """Length in bp of each chromosome the file has."""
+
+    @abstractmethod
+    def read(self, window: Window) -> np.ndarray:
+        """float32 (window.length,), transformed; 0 where nothing is known and beyond the chromosome's ends.
+
+        Raises:
+            InputError: unreadable file, no such chromosome, or values that the transform cannot take.
+        """
+
+    def prepare(self, progress: Callable[[float], None] | None = None) -> None:  # noqa: B027 - most need nothing
+        """Do now what the first read would otherwise wait for; `progress` is told the share done, 0 to 1."""
+
+    def quantiles(self, windows: Sequence[Window], levels: Sequence[float], every: int = 50) -> np.ndarray:
+        """float64 (levels,): quantiles of the transformed signal over every `every`-th base of these windows.
+
+        Args:
+            windows: at least one.
+            levels: probabilities, 0 to 1.
+        """
+        return np.quantile(np.concatenate([self.read(window)[::every] for window in windows]).astype(float), levels)
+
+
+class BigWigSignal(Signal):
+    """A bigWig file; every value is multiplied by `scale`, then transformed.
+
+    Args:
+        name: as in the study.
+        path: the bigWig.
+        transform: a name in TRANSFORMS.
+        scale: factor on the file's values, before the transform.
+    """
+
+    def __init__(self, name: str, path: str | Path, transform: str = "none", scale: float = 1.0):
+        if transform not in TRANSFORMS:
+            found, expected = f"transform '{transform}'", f"one of {', '.join(TRANSFORMS)}"
+            raise InputError(complaint(f"signal {name}", found, expected, "choose one"))
+        self.name, self.path, self.transform, self.scale = name, Path(path), transform, float(scale)
+        self._file = LazyHandle(partial(open_bigwig, self.path))
+
+    @cached_property
+    def sizes(self) -> dict[str, int]:
+        """Length in bp of each chromosome in the header. Some writers list only chromosomes that have data."""
+        return dict(self._file.get().chroms())
+
+    def read(self, window: Window) -> np.ndarray:
+        """float32 (window.length,): see `Signal.read`."""
+        values = self.values(window.chrom, window.start, window.end)
+        if self.transform == "none" and self.scale == 1:
+            return values
+        values = values * np.float64(self.scale)
+        if self.transform not in TAKE_NEGATIVE and values.min(initial=0) < 0:
+            place = int(np.flatnonzero(values < 0)[0])
+            found = f"{values[place]:g} at {window.chrom}:{window.start + place + 1:,}"
+            expected = f"no negative values for the transform '{self.transform}' of signal {self.name}"
+            advice = f"use {' or '.join(TAKE_NEGATIVE)}, or another file"
+            raise InputError(complaint(self.path, found, expected, advice))
+        return TRANSFORMS[self.transform](values).astype(np.float32)
+
+    def values(self, chrom: str, start: int, end: int) -> np.ndarray:
+        """float32 (end - start,): the file's own values, NaN -> 0, 0 beyond the chromosome's ends.
+
+        Raises:
+            InputError: unreadable file, no such chromosome, or an infinite value.
+        """
+        match_chromosomes(self.sizes, chrom, self.path)
+        first, last = (min(max(edge, 0), self.sizes[chrom]) for edge in (start, end))
+        values = np.zeros(end - start, np.float32)
+        if first < last:
+            found = self._fetch(chrom, first, last)
+            if len(found):  # a file without any data gives none
+                values[first - start : last - start] = np.nan_to_num(found, nan=0, posinf=np.inf, neginf=-np.inf)
+        finite = np.isfinite(values)
+        if not finite.all():
+            found = f"an infinite value at {chrom}:{start + int(np.argmin(finite)) + 1:,}"
+            raise InputError(complaint(self.path, found, "finite numbers", "make the bigWig again without it"))
+        return values
+
+    def total(self) -> float:
+        """Sum of the file's own values over the genome."""
+        return self.summary().total
+
+    def mean_over(self, chrom: str, start: int, end: int) -> float:
+        """Mean of the file's own values over all end - start > 0 bases, uncovered ones as 0.
+
+        Raises:
+            InputError: as `values`.
+        """
+        return float(self.values(chrom, start, end).sum(dtype=np.float64) / (end - start))
+
+    def summary(self, chrom: str | None = None) -> Summary:
+        """The whole file, exactly, from its header; or one chromosome, nearly, from the zoom levels."""
+        whole = header_summary(self._bigwig())
+        # A NaN written as a value spoils the sums in the header and in the zoom levels: then every base is read.
+        if not np.isfinite(whole.total):
+            return self._summed(chrom)
+        return whole if chrom is None else self._zoomed(chrom)
+
+    def _bigwig(self) -> Path:
+        return self.path
+
+    def _zoomed(self, chrom: str) -> Summary:
+        match_chromosomes(self.sizes, chrom, self.path)
+        file, size = self._file.get(), self.sizes[chrom]
+        kinds = ("coverage", "mean", "min", "max")
+        try:
+            share, mean, low, high = (file.stats(chrom, type=kind)[0] or 0.0 for kind in kinds)
+        except RuntimeError:
+            found = f"damaged zoom levels of {chrom}"
+            raise InputError(complaint(self.path, found, "a whole bigWig", "make it again")) from None
+        covered = round(share * size)
+        return Summary(covered, mean * covered, mean, low, high)
+
+    def _summed(self, chrom: str | None) -> Summary:
+        covered, total, low, high = 0, 0.0, np.inf, -np.inf
+        for values in self._covered_values([chrom] if chrom else list(self.sizes)):
+            covered, total = covered + values.size, total + float(values.sum(dtype=np.float64))
+            low, high = min(low, float(values.min())), max(high, float(values.max()))
+        return Summary(covered, total, total / covered, low, high) if covered else Summary(0, 0.0, 0.0, 0.0, 0.0)
+
+    def _covered_values(self, chroms: Sequence[str]) -> Iterator[np.ndarray]:
+        match_chromosomes(self.sizes, chroms, self.path)
+        for chrom in chroms:
+            for start in range(0, self.sizes[chrom], _BLOCK):
+                found = self._fetch(chrom, start, min(start + _BLOCK, self.sizes[chrom]))
+                if not np.isnan(found).all():
+                    yield found[~np.isnan(found)]
+
+    def _fetch(self, chrom: str, first: int, last: int) -> np.ndarray:
+        try:
+            return np.asarray(self._file.get().values(chrom, first, last, numpy=True), np.float32)
+        except RuntimeError:
+            found = f"damaged data at {chrom}:{first + 1:,}-{last:,}"
+            raise InputError(complaint(self.path, found, "a whole bigWig", "copy or make it again")) from None
+
+
+class BamSignal(BigWigSignal):
+    """How many reads cover each base (`coverage.coverage`), computed into the cache on first use, once.
+
+    Args:
+        name, transform, scale: as BigWigSignal.
+        path: the BAM, sorted by coordinate.
+        cache: folder for the coverage.
+        extend, shift: as `coverage.coverage`.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        path: str | Path,
+        cache: str | Path,
+        transform: str = "none",
+        scale: float = 1.0,
+        extend: int | None = None,
+        shift: int = 0,
+    ):
+        super().__init__(name, path, transform, scale)
+        self.cache, self.extend, self.shift = Path(cache), extend, shift
+        self._file = LazyHandle(self._open)
+
+    @cached_property
+    def sizes(self) -> dict[str, int]:
+        """Length in bp of each chromosome in the BAM's header; computes nothing."""
+        return bam_sizes(self.path)
+
+    def prepare(self, progress: Callable[[float], None] | None = None) -> None:
+        """Compute the coverage unless the cache has it."""
+        self._bigwig(progress)
+
+    def _bigwig(self, progress: Callable[[float], None] | None = None) -> Path:
+        return cached_coverage(self.path, self.cache, self.extend, self.shift, progress)
+
+    def _open(self) -> Any:
+        return open_bigwig(self._bigwig())
+
+
+def open_signal(spec: Mapping[str, Any] | Any, cache: str | Path) -> Signal:
+    """The signal of one [[signals]] entry, by its file's ending. Nothing is read yet.
+
+    Args:
+        spec: name, path, and where given transform, scale; for BAM extend, shift; for Hi-C resolution,
+            normalisation, pseudocount: keys of a mapping or attributes. None means the default.
+        cache: folder for the coverage computed from a BAM and the map made of a .hic.
+
+    Raises:
+        InputError: impossible setting.
+    """
+    from model_core.inputs.contact import HicSignal
+
+    get = spec.get if isinstance(spec, Mapping) else lambda key: getattr(spec, key, None)
+
+    def given(*keys: str) -> dict[str, Any]:
+        return {key: get(key) for key in keys if get(key) is not None}
+
+    path, ending = get("path"), Path(get("path")).suffix.lower()
+    if ending in (".hic", ".mcool", ".cool"):
+        transform = given("transform").get("transform", "none")
+        if transform != "none":
+            found = f"transform '{transform}' for signal {get('name')}"
+            raise InputError(complaint(path, found, "none: contact is log10(1 + x) as it is", "remove the transform"))
+        return HicSignal(cache=cache, **given("name", "path", "resolution", "normalisation", "pseudocount"))
+    if Path(path).name.lower().endswith(".contact.json"):
+        from model_core.inputs.stored_contact import StoredContact
+
+        return StoredContact(**given("name", "path"))
+    if ending == ".bam":
+        return BamSignal(cache=cache, **given("name", "path", "transform", "scale", "extend", "shift"))
+    if ending in (".bw", ".bigwig"):
+        return BigWigSignal(**given("name", "path", "transform", "scale"))
+    expected = ".bw, .bigWig, .bam, .hic, .mcool, .cool or .contact.json"
+    raise InputError(complaint(path, f"the ending '{ending}'", expected, "rename or convert it"))

@@ -1,0 +1,284 @@
+"""A study: the inputs of Seq2Exp, named in one `study.toml` (reference: docs/study.md)."""
+
+from __future__ import annotations
+
+import tomllib
+from functools import cached_property
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from pydantic import Field, PrivateAttr, ValidationError
+
+from model_core.config import Seq2ExpConfig, TrainConfig, recipe
+from model_core.errors import InputError, Problems, complaint
+from model_core.inputs.annotation import genes_from_gtf, read_gtf
+from model_core.bed import read_bed, read_narrowpeak
+from model_core.inputs.gene_table import TABLE_COLUMNS, position_problems, read_gene_table, split_genes
+from model_core.inputs.genes import FEATURES, LENGTHS, FeatureScale, feature_scale, raw_features
+from model_core.inputs.genome import Genome
+from model_core.inputs.signals import Signal, open_signal
+from model_core.inputs.study_problems import Parts, schema_problems, sound_parts, sound_settings, study_problems
+from model_core.inputs.study_schema import CACHE, Genes, GenomeFiles, Name, Peaks, Section, SignalSpec, Truth
+from model_core.inputs.windows import Window, WindowReader
+
+__all__ = ["FeatureScale", "Study", "load_study", "write_template"]
+
+
+class Study(Section):
+    """The inputs of Seq2Exp, as read from study.toml by `load_study`; all paths are absolute.
+
+    `resolved()` gives the same as JSON values, and `Study.restore` reads those back without looking at the files.
+    """
+
+    schema_version: Literal[1] = Field(alias="schema")
+    name: Name
+    assembly: str
+    simulated: bool = False
+    genome_files: GenomeFiles = Field(alias="genome")
+    gene_settings: Genes = Field(Genes(), alias="genes")
+    signal_specs: list[SignalSpec] = Field(alias="signals", min_length=1)
+    peak_settings: Peaks | None = Field(None, alias="peaks")
+    truth: Truth | None = None
+    model: dict[str, Any] = Field({})  # settings of Seq2ExpConfig
+    training: dict[str, Any] = Field({})  # settings of TrainConfig
+    _path: Path = PrivateAttr(Path("study.toml"))
+
+    @property
+    def path(self) -> Path:
+        """The study.toml."""
+        return self._path
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the study.toml; `cache` and `peaks` are made in it."""
+        return self._path.parent
+
+    @property
+    def window(self) -> int:
+        """bp around each TSS."""
+        return self.model.get("window", Seq2ExpConfig.window)
+
+    @property
+    def promoter(self) -> int:
+        """Central bp of each window that are always kept."""
+        return self.model.get("promoter", Seq2ExpConfig.promoter)
+
+    def config(self, **settings: Any) -> Seq2ExpConfig:
+        """The model's configuration: this study's signals and priors, then [model], then `settings`."""
+        priors = [spec.prior for spec in self.signal_specs]
+        inputs = {
+            "signals": tuple(spec.name for spec in self.signal_specs),
+            "prior_b": tuple(prior.b for prior in priors),
+            "prior_w": tuple(prior.w for prior in priors),
+        }
+        return recipe(**{"variant": Seq2ExpConfig.variant, **inputs, **self.model, **settings})
+
+    def train_config(self, **settings: Any) -> TrainConfig:
+        """How to train: the paper's recipe, then [training], then `settings`."""
+        return TrainConfig(**{**self.training, **settings})
+
+    def resolved(self) -> dict[str, Any]:
+        """The study as JSON values, every path absolute."""
+        return self.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+    @classmethod
+    def restore(cls, values: dict[str, Any], path: str | Path) -> Study:
+        """The study from what `resolved` gave; `path` is that of its study.toml, which need not exist any more."""
+        study = cls.model_validate(values)
+        study._path = Path(path)
+        return study
+
+    def genome(self) -> Genome:
+        """The sequence."""
+        return self._genome
+
+    def signals(self) -> list[Signal]:
+        """The signals in the study's order. Coverage of a BAM is computed into `cache` once, by `Signal.prepare`."""
+        return [self._signals[spec.name] for spec in self.signal_specs]
+
+    def activity_signals(self) -> list[Signal]:
+        """The one or two signals of promoter activity: those [genes] names, else the first two that are no contact."""
+        names = self.gene_settings.promoter_activity
+        names = names or [spec.name for spec in self.signal_specs if not spec.is_contact][:2]
+        return [self._signals[name] for name in names]
+
+    def annotation(self) -> pd.DataFrame:
+        """The rows of the GTF, as `annotation.read_gtf` gives them."""
+        return self._annotation
+
+    def gene_sites(self) -> pd.DataFrame:
+        """The gene table without computed features: quick, and enough to place windows.
+
+        Returns:
+            gene_id, symbol, chrom, strand, split str; tss int64, 0-based; label float64, transformed, NaN where
+            unmeasured; the nine FEATURES float64, NaN unless the table has them.
+
+        Raises:
+            InputError or Problems: as `load_study`, and an annotation without such genes.
+        """
+        return self._sites.copy()
+
+    def genes(self) -> pd.DataFrame:
+        """The gene table with all nine features on their own scales (`genes.raw_features`).
+
+        Features that [genes.features] names come from the table, all others are computed. NaN where a gene has none: an
+        empty cell, or an mRNA feature of a gene without coding sequence; `genes.standardise` puts the mean there.
+
+        Returns:
+            n genes with the columns of `gene_sites`.
+        """
+        return self._genes.copy()
+
+    def feature_scale(self) -> FeatureScale:
+        """The features' scale, from the training genes (from all, where the study has none)."""
+        genes = self._genes
+        training = genes[genes.split == "train"]
+        logged = (*LENGTHS, "PROMOTERACTIVITY") if self.gene_settings.zscore_promoter_activity else LENGTHS
+        return feature_scale(genes if training.empty else training, self.zscored, logged)
+
+    @property
+    def zscored(self) -> frozenset[str]:
+        """Features that the table holds as z-scores."""
+        return frozenset(name for name, column in self.gene_settings.features.items() if column.zscored)
+
+    def windows(self, genes: pd.DataFrame) -> list[Window]:
+        """One window for each row of a gene table."""
+        columns = (genes.chrom, genes.tss.tolist(), genes.strand)
+        return [Window(chrom, tss, strand, self.window) for chrom, tss, strand in zip(*columns, strict=True)]
+
+    def blacklist(self) -> pd.DataFrame | None:
+        """The blacklist's intervals, or None where the study has none."""
+        return None if self.genome_files.blacklist is None else read_bed(self.genome_files.blacklist)
+
+    def peaks_path(self) -> Path | None:
+        """The narrowPeak: the one the study names, else the one called into its folder `peaks`, else None."""
+        settings = self.peak_settings
+        if settings is None:
+            return None
+        called = self.folder / "peaks" / f"{settings.name}.narrowPeak"
+        return settings.narrowpeak or (called if called.is_file() else None)
+
+    def peaks(self) -> pd.DataFrame | None:
+        """The peaks, or None where the study has none or they are not called yet."""
+        path = self.peaks_path()
+        return None if path is None else read_narrowpeak(path)
+
+    def reader(self) -> WindowReader:
+        """Reads sequence, signals and blacklist of windows; can be sent to other processes."""
+        return WindowReader(self.genome(), self.signals(), self.blacklist())
+
+    @cached_property
+    def _genome(self) -> Genome:
+        return Genome(self.genome_files.fasta)
+
+    @cached_property
+    def _signals(self) -> dict[str, Signal]:
+        return {spec.name: open_signal(spec, self.folder / CACHE) for spec in self.signal_specs}
+
+    @cached_property
+    def _annotation(self) -> pd.DataFrame:
+        return read_gtf(self.genome_files.annotation)
+
+    @cached_property
+    def _sites(self) -> pd.DataFrame:
+        settings, sizes = self.gene_settings, self._genome.sizes
+        if settings.table is not None:
+            return read_gene_table(settings, sizes)
+        path = self.genome_files.annotation
+        genes = genes_from_gtf(self._annotation, settings.gene_types)
+        genes["label"] = np.nan
+        genes["split"], problems = split_genes(genes, settings.split, path)
+        problems += position_problems(genes, sizes, path)
+        if problems:
+            raise Problems(problems)
+        return genes[list(TABLE_COLUMNS)].assign(**dict.fromkeys(FEATURES, np.nan))
+
+    @cached_property
+    def _genes(self) -> pd.DataFrame:
+        genes = self._sites.copy()
+        computed = [name for name in FEATURES if name not in self.gene_settings.features]
+        if computed:
+            features = raw_features(genes, self._annotation, self._genome, self.activity_signals(), computed)
+            genes[computed] = features[computed]
+        return genes
+
+
+def load_study(path: str | Path) -> Study:
+    """The study of a study.toml (or of a folder with one), its files looked into.
+
+    Read are the FASTA's index, the gene table, the blacklist, the peaks and the headers of the signals; not the
+    annotation beyond its first lines, nor the signals' values: those `check.check_study` reads.
+
+    Raises:
+        Problems: everything that is wrong, at once.
+    """
+    study, problems = parse_study(path)
+    if problems:
+        raise Problems(problems)
+    return study
+
+
+def parse_study(path: str | Path) -> tuple[Study | None, list[str]]:
+    """(study, problems): as `load_study`; with problems in files alone there is a study nevertheless.
+
+    Raises:
+        InputError: no readable TOML.
+    """
+    path = Path(path).expanduser().absolute()
+    path = path / "study.toml" if path.is_dir() else path
+    raw = _read_toml(path)
+    context = {"folder": path.parent}
+    try:
+        study = Study.model_validate(raw, context=context)
+    except ValidationError as error:
+        parts = sound_parts(raw, Study, context)
+        return None, [*schema_problems(error, Study, path), *study_problems(parts, path)]
+    study._path = path
+    problems = study_problems(Parts.of(study), path)
+    return study.model_copy(update={"model": sound_settings(study.model, Seq2ExpConfig)}), problems
+
+
+def write_template(path: str | Path) -> Path:
+    """Write a commented study.toml to fill in; an existing file is never overwritten.
+
+    Args:
+        path: the file, or a folder to put study.toml into (made where missing).
+
+    Returns:
+        Path of the file.
+
+    Raises:
+        InputError: the file exists, or cannot be written.
+    """
+    path = Path(path).expanduser()
+    path = path if path.suffix == ".toml" else path / "study.toml"
+    text = resources.files("model_core.inputs").joinpath("study_template.toml").read_text(encoding="utf-8")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        raise InputError(complaint(path, "a file", "a new path", "choose another, or remove this one")) from None
+    except OSError as error:
+        found = (error.strerror or str(error)).lower()
+        raise InputError(complaint(path, found, "a place to write to", "choose another")) from None
+    return path
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    expected = "a study.toml"
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except FileNotFoundError:
+        do = "check the path, or write one with `seq2exp-viz init`"
+        raise InputError(complaint(path, "no such file", expected, do)) from None
+    except OSError as error:
+        found = (error.strerror or str(error)).lower()
+        raise InputError(complaint(path, found, expected, "check the path")) from None
+    except UnicodeDecodeError:
+        raise InputError(complaint(path, "bytes that are not UTF-8 text", expected, "check the path")) from None
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(complaint(path, f"text that is not TOML ({error})", expected, "correct that line")) from None

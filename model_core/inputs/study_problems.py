@@ -1,0 +1,297 @@
+"""Everything that can be wrong with a study.toml and the files it names, each in one message."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, get_args
+
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
+from model_core.config import Seq2ExpConfig, TrainConfig, recipe
+from model_core.errors import InputError, Problems, complaint
+from model_core.bed import read_bed, read_lines, read_narrowpeak
+from model_core.inputs.gene_table import read_gene_table
+from model_core.inputs.genome import Genome
+from model_core.inputs.signals import open_signal
+from model_core.inputs.study_schema import CACHE, Genes, GenomeFiles, Peaks, SignalSpec, Truth
+from model_core.intervals import listed, match_chromosomes
+
+_FROM_SIGNALS = ("signals", "prior_b", "prior_w")
+
+
+@contextmanager
+def noting(problems: list[str]) -> Iterator[None]:
+    """Turn an InputError into entries of `problems`, and go on."""
+    try:
+        yield
+    except Problems as error:
+        problems.extend(error.problems)
+    except InputError as error:
+        problems.append(str(error))
+
+
+@dataclass
+class Parts:
+    """What of a study can be looked into: all of it, or what is left where its TOML is partly wrong."""
+
+    genome_files: GenomeFiles | None = None
+    gene_settings: Genes | None = None
+    signal_specs: list[SignalSpec] = field(default_factory=list)
+    peak_settings: Peaks | None = None
+    truth: Truth | None = None
+    model: dict[str, Any] = field(default_factory=dict)
+    training: dict[str, Any] = field(default_factory=dict)
+    whole: bool = True  # no part is missing, so that names can be looked up in other parts
+
+    @classmethod
+    def of(cls, study: BaseModel) -> Parts:
+        """The parts of a study whose TOML is right."""
+        names = [item.name for item in dataclasses.fields(cls) if item.name != "whole"]
+        return cls(**{name: getattr(study, name) for name in names})
+
+
+def sound_parts(raw: Mapping[str, Any], schema: type[BaseModel], context: dict[str, Any]) -> Parts:
+    """The tables of a study.toml that are right by themselves, where others are not.
+
+    Args:
+        raw: the TOML's content.
+        schema: Study.
+        context: for its validators (folder).
+    """
+    parts = Parts(whole=False)
+    for item in dataclasses.fields(Parts):
+        if item.name not in schema.model_fields:
+            continue
+        info = schema.model_fields[item.name]
+        value = raw.get(info.alias or item.name)
+        if item.name == "signal_specs":
+            tables = value if isinstance(value, list) else []
+            found = [_sound(SignalSpec, table, context) for table in tables]
+            parts.signal_specs = [spec for spec in found if spec is not None]
+        elif value is not None:
+            sound = _sound(info.annotation, value, context)
+            if sound is not None:
+                setattr(parts, item.name, sound)
+    return parts
+
+
+def schema_problems(error: ValidationError, schema: type[BaseModel], path: Path) -> list[str]:
+    """One message for each thing that pydantic found, with the nearest known key for an unknown one."""
+    problems, misspelt = [], set()
+    items = sorted(error.errors(), key=lambda item: item["type"] == "missing")
+    for item in items:
+        *table, key = item["loc"]
+        is_table = item["type"] != "missing" and isinstance(item["input"], dict)
+        where = f"{path} {_spelled(item['loc'], is_table)}".rstrip()
+        if item["type"] == "extra_forbidden":
+            known = _keys(schema, table)
+            near = difflib.get_close_matches(str(key), known, 1, 0.6)
+            misspelt.update((*table, name) for name in near)
+            do = f"did you mean '{near[0]}'?" if near else "take it away"
+            problems.append(complaint(where, f"an unknown key '{key}'", f"one of {', '.join(known)}", do))
+        elif item["type"] == "missing":
+            if tuple(item["loc"]) not in misspelt:
+                problems.append(complaint(where, "nothing", f"a value for '{key}'", "add it (docs/study.md)"))
+        else:
+            found = repr(item["input"])
+            expected = item["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+            problems.append(complaint(where, _short(found), expected, "correct it (docs/study.md)"))
+    return problems
+
+
+def study_problems(parts: Parts, path: Path) -> list[str]:
+    """What is wrong with the files and names of a study.
+
+    Args:
+        parts: what of the study can be looked into.
+        path: the study.toml, for messages.
+    """
+    problems: list[str] = []
+    sizes: Mapping[str, int] | None = None
+    if parts.genome_files is not None:
+        with noting(problems):
+            sizes = Genome(parts.genome_files.fasta).sizes
+        problems += _annotation_problems(parts.genome_files.annotation, sizes)
+        if parts.genome_files.blacklist is not None:
+            problems += _interval_problems(parts.genome_files.blacklist, read_bed, sizes)
+    chroms: list[str] = []
+    if parts.gene_settings is not None and parts.gene_settings.table is not None:
+        with noting(problems):
+            chroms = sorted(set(read_gene_table(parts.gene_settings, sizes).chrom))
+    for spec in parts.signal_specs:
+        problems += signal_problems(spec, sizes, chroms)
+    problems += _peak_problems(parts.peak_settings, sizes)
+    for file in (parts.truth.causal, parts.truth.decoys) if parts.truth else ():
+        problems += [] if file is None else _interval_problems(file, read_bed, sizes)
+    problems += _name_problems(parts, path) if parts.whole else []
+    return problems + _settings_problems(parts, path)
+
+
+def _sound(kind: Any, value: Any, context: dict[str, Any]) -> Any:
+    try:
+        return TypeAdapter(kind).validate_python(value, context=context)
+    except ValidationError:
+        return None
+
+
+def _short(text: str) -> str:
+    return text if len(text) < 120 else f"{text[:117]}..."
+
+
+def _spelled(place: tuple[str | int, ...], is_table: bool = False) -> str:
+    """A place in the TOML as a reader finds it: [genes.split] test, [[signals]] number 2 prior.b."""
+    words = [str(word) for word in place]
+    if len(place) > 1 and isinstance(place[1], int):
+        return f"[[{words[0]}]] number {int(words[1]) + 1} {'.'.join(words[2:])}"
+    if len(words) == 1:
+        return f"[{words[0]}]" if is_table else words[0]
+    return f"[{'.'.join(words[:-1])}] {words[-1]}" if words else ""
+
+
+def _keys(schema: Any, place: Iterable[str | int]) -> list[str]:
+    for word in place:
+        if isinstance(word, int) or word not in _aliases(schema):
+            continue
+        schema = _aliases(schema)[word].annotation
+        tables = [kind for kind in _inner(schema) if isinstance(kind, type) and issubclass(kind, BaseModel)]
+        schema = tables[0] if tables else schema
+    return list(_aliases(schema))
+
+
+def _aliases(schema: Any) -> dict[str, Any]:
+    return {info.alias or name: info for name, info in getattr(schema, "model_fields", {}).items()}
+
+
+def _inner(annotation: Any) -> list[Any]:
+    inner = get_args(annotation)
+    return [annotation, *(deep for part in inner for deep in _inner(part))] if inner else [annotation]
+
+
+def _annotation_problems(path: Path, sizes: Mapping[str, int] | None) -> list[str]:
+    problems: list[str] = []
+    with noting(problems):
+        first = next((line for _, line in read_lines(path) if line.strip() and not line.startswith("#")), "")
+        if len(first.split("\t")) != 9:
+            found = f"{first[:40]!r} in its first line"
+            raise InputError(complaint(path, found, "a GTF: 9 columns separated by tabs", "check the path"))
+        if sizes is not None:
+            match_chromosomes(sizes, first.split("\t")[0], f"the FASTA, whose chromosomes {path.name} must use,")
+    return problems
+
+
+def signal_problems(spec: SignalSpec, sizes: Mapping[str, int] | None, chroms: Iterable[str] = ()) -> list[str]:
+    """What a signal's header tells: readable or not, chromosomes, lengths.
+
+    Args:
+        spec: the signal.
+        sizes: length in bp of each chromosome of the genome, where known.
+        chroms: chromosomes of the genes, all of which the signal must have.
+    """
+    problems: list[str] = []
+    with noting(problems):
+        found = open_signal(spec, CACHE).sizes
+        asked = [chrom for chrom in chroms if sizes is None or chrom in sizes]
+        match_chromosomes(found, asked, spec.path)
+        require_shared(found, sizes, spec.path)
+        other = [chrom for chrom in found if sizes and sizes.get(chrom, found[chrom]) != found[chrom]]
+        if other:
+            chrom = other[0]
+            more = f", and {len(other) - 1} more of another length" if len(other) > 1 else ""
+            kind = "shorter" if found[chrom] < sizes[chrom] else "longer"
+            what = f"'{chrom}' with {found[chrom]:,} bp, {kind} than the genome's{more}"
+            do = "use a signal of the FASTA's assembly, or lift it over"
+            problems.append(complaint(spec.path, what, f"{sizes[chrom]:,} bp, as in the FASTA", do))
+    return problems
+
+
+def _interval_problems(path: Path, read: Callable, sizes: Mapping[str, int] | None) -> list[str]:
+    problems: list[str] = []
+    with noting(problems):
+        require_shared(read(path).chrom.unique(), sizes, path)
+    return problems
+
+
+def require_shared(found: Iterable[str], sizes: Mapping[str, int] | None, path: Path) -> None:
+    """InputError where a file's chromosomes are all unknown to the genome; a file may cover a part of it."""
+    names = list(found)
+    if sizes and names and not set(names) & set(sizes):
+        # The genome's name for one of the file's chromosomes makes the message, where there is one.
+        bare = {name.lower().removeprefix("chr") for name in names}
+        asked = next((name for name in sizes if name.lower().removeprefix("chr") in bare), next(iter(sizes)))
+        match_chromosomes(names, asked, path)
+
+
+def _peak_problems(peaks: Peaks | None, sizes: Mapping[str, int] | None) -> list[str]:
+    if peaks is None:
+        return []
+    if peaks.narrowpeak is not None:
+        return _interval_problems(peaks.narrowpeak, read_narrowpeak, sizes)
+    missing = [file for file in (*peaks.reads, *peaks.control) if not file.is_file()]
+    return [complaint(file, "no such file", "reads to call peaks from", "check the path") for file in missing]
+
+
+def _name_problems(parts: Parts, path: Path) -> list[str]:
+    """Names in one table of the study that must stand in another."""
+    problems = []
+    names = [spec.name for spec in parts.signal_specs]
+    activity = [spec.name for spec in parts.signal_specs if not spec.is_contact]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        found = f"signals of one name: {listed(twice)}"
+        problems.append(complaint(f"{path} [[signals]]", found, "distinct names", "rename one"))
+    for name in parts.gene_settings.promoter_activity if parts.gene_settings else ():
+        if name not in activity:
+            expected = f"signals that are no contact: {listed(activity)}"
+            problems.append(complaint(f"{path} [genes] promoter_activity", repr(name), expected, "correct the name"))
+    if parts.peak_settings is not None and parts.peak_settings.signal not in (None, *activity):
+        found, expected = repr(parts.peak_settings.signal), f"one of the signals: {listed(activity)}"
+        problems.append(complaint(f"{path} [peaks] signal", found, expected, "correct the name"))
+    return problems
+
+
+def _settings_problems(parts: Parts, path: Path) -> list[str]:
+    problems = []
+    for table, settings, known in (("model", parts.model, Seq2ExpConfig), ("training", parts.training, TrainConfig)):
+        fields = {item.name: item for item in dataclasses.fields(known)}
+        for key, value in settings.items():
+            where = f"{path} [{table}]"
+            if key not in fields:
+                near = difflib.get_close_matches(key, fields, 1, 0.6)
+                do = f"did you mean '{near[0]}'?" if near else "take it away"
+                problems.append(complaint(where, f"an unknown key '{key}'", f"one of {', '.join(fields)}", do))
+            elif key in _FROM_SIGNALS:
+                problems.append(complaint(where, f"'{key}'", "it in [[signals]] alone", "give name and prior there"))
+            elif not _fits(value, fields[key].default):
+                expected = f"a value like {fields[key].default!r}"
+                problems.append(complaint(f"{where} {key}", repr(value), expected, "correct it"))
+    if not problems:
+        with noting(problems):
+            recipe(**{"variant": Seq2ExpConfig.variant, **parts.model})
+    return problems
+
+
+def sound_settings(settings: Mapping[str, Any], known: type) -> dict[str, Any]:
+    """The settings that have a known name and the right type, for looking further although others are wrong.
+
+    Args:
+        settings: [model] or [training].
+        known: Seq2ExpConfig or TrainConfig.
+    """
+    defaults = {item.name: item.default for item in dataclasses.fields(known)}
+    sound = {key: value for key, value in settings.items() if key in defaults and _fits(value, defaults[key])}
+    return {key: value for key, value in sound.items() if key not in ("window", "promoter") or value > 0}
+
+
+def _fits(value: Any, default: Any) -> bool:
+    """Whether a TOML value is of the type of a setting's default (None stands for a whole number)."""
+    if isinstance(default, bool) or isinstance(value, bool):
+        return isinstance(default, bool) and isinstance(value, bool)
+    if isinstance(default, tuple):
+        return isinstance(value, list) and len(value) == len(default) and all(map(_fits, value, default))
+    kinds = {float: (int, float), str: str}.get(type(default), int)
+    return isinstance(value, kinds)

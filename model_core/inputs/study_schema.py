@@ -1,0 +1,183 @@
+"""The tables of `study.toml` and what may stand in them (reference: docs/study.md)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, model_validator
+
+from model_core.inputs.genes import FEATURES
+from model_core.inputs.signals import TRANSFORMS
+
+CONTACT_FILES = (".hic", ".mcool", ".cool")
+CACHE = "cache"  # folder beside study.toml for what is computed once
+STORED_CONTACT = ".contact.json"  # index of contact vectors worked out before (stored_contact.py)
+SIGNAL_FILES = (".bw", ".bigwig", ".bam", *CONTACT_FILES, STORED_CONTACT)
+_SETTINGS_OF = (
+    (("scale",), ("bigWig files", "BAM files")),
+    (("extend", "shift"), ("BAM files",)),
+    (("resolution", "normalisation", "pseudocount"), ("Hi-C files",)),
+)
+
+
+def _against_folder(path: Path, info: ValidationInfo) -> Path:
+    folder = (info.context or {}).get("folder")
+    path = path.expanduser()
+    return (Path(folder) / path).resolve() if folder is not None else path
+
+
+def _known_transform(name: str) -> str:
+    if name not in TRANSFORMS:
+        raise ValueError(f"one of {', '.join(TRANSFORMS)}")
+    return name
+
+
+FilePath = Annotated[Path, AfterValidator(_against_folder)]
+TransformName = Annotated[str, AfterValidator(_known_transform)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$", max_length=80)]  # becomes a file name
+FeatureName = Literal[FEATURES]
+
+
+class Section(BaseModel):
+    """A table of study.toml: unknown keys are mistakes, values do not change after reading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class GenomeFiles(Section):
+    """[genome]: sequence and annotation, all of one assembly."""
+
+    fasta: FilePath
+    annotation: FilePath  # GTF, plain or gzipped
+    blacklist: FilePath | None = None  # BED
+
+
+class Split(Section):
+    """[genes.split]: which genes validate and test; all others train."""
+
+    column: str | None = None  # of the table; default: the chromosomes
+    validation: list[str | int | float] = []
+    test: list[str | int | float] = []
+    gap: int = Field(0, ge=0)  # bp; training genes with a TSS this near a validation or test TSS are set aside
+
+
+class FeatureColumn(Section):
+    """A column of the gene table that holds a gene feature, already z-scored or not."""
+
+    column: str
+    zscored: bool = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_alone(cls, value: Any) -> Any:
+        return {"column": value} if isinstance(value, str) else value
+
+
+class Genes(Section):
+    """[genes]: the gene table, or none: then the genes come from the annotation, without labels."""
+
+    table: FilePath | None = None  # TSV with a header
+    id: str = "gene_id"
+    symbol: str | None = None  # column of names; default: `symbol` where the table has it, else the ids
+    chrom: str = "chrom"
+    tss: str = "tss"
+    strand: str = "strand"
+    one_based: bool = False  # the table counts TSSs from 1
+    label: str | None = None  # column of measured expression
+    label_transform: TransformName | None = None
+    gene_types: list[str] = ["protein_coding"]  # without a table: which genes of the annotation; [] = all
+    promoter_activity: list[str] = Field([], max_length=2)  # signals; default: the first two that are no contact
+    zscore_promoter_activity: bool = False  # as the lengths are; for small genomes, where RPM run into thousands
+    split: Split = Split()
+    features: dict[FeatureName, FeatureColumn] = {}
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Genes:
+        if self.table is None and (self.label is not None or self.features):
+            raise ValueError("a table beside label or features, which are columns of it")
+        if self.label is not None and self.label_transform is None:
+            choices = ", ".join(f'"{name}"' for name in TRANSFORMS)
+            raise ValueError(f"a label_transform beside the label, one of {choices} (the paper: log10p1)")
+        return self
+
+
+class Prior(Section):
+    """What a signal adds to the mask's Beta: alpha grows with w (s + beta_min), beta with w (b + beta_min)."""
+
+    b: float = Field(ge=0)  # in the signal's unit after its transform
+    w: float = Field(ge=0)
+
+
+class SignalSpec(Section):
+    """One [[signals]] entry."""
+
+    name: Name
+    path: FilePath
+    transform: TransformName = "none"
+    prior: Prior
+    contact: bool | None = None  # contact to the TSS rather than activity; default by file type
+    scale: float | None = Field(None, gt=0)  # factor on a bigWig's or a coverage's values, before the transform
+    extend: int | None = Field(None, gt=0)  # BAM only, as shift: bp counted from each read's 5' end
+    shift: int | None = None  # bp by which the 5' end is moved first
+    resolution: int | None = Field(None, gt=0)  # bp; Hi-C files only, as the next two; None = the release's
+    normalisation: str | None = None
+    pseudocount: float | None = Field(None, ge=0)  # contacts added; None = the release's power law
+
+    @model_validator(mode="after")
+    def _fits_its_file(self) -> SignalSpec:
+        if not self.path.name.lower().endswith(SIGNAL_FILES):
+            raise ValueError(f"a file that ends in {', '.join(SIGNAL_FILES)}")
+        ending = "Hi-C files" if self.is_hic else "BAM files" if self.is_bam else "bigWig files"
+        ending = "stored contact" if self.path.name.lower().endswith(STORED_CONTACT) else ending
+        for keys, kinds in _SETTINGS_OF:
+            given = [key for key in keys if getattr(self, key) is not None]
+            if given and ending not in kinds:
+                raise ValueError(f"{', '.join(given)} only for {' and '.join(kinds)}")
+        if self.shift is not None and self.extend is None:
+            raise ValueError("extend beside shift")
+        if self.is_hic and self.transform != "none":
+            raise ValueError("no transform for Hi-C files, which give log10(1 + contact) as it is")
+        return self
+
+    @property
+    def is_bam(self) -> bool:
+        """Reads, whose coverage is the signal."""
+        return self.path.name.lower().endswith(".bam")
+
+    @property
+    def is_hic(self) -> bool:
+        """A file of contacts, from which the contact to each TSS is read."""
+        return self.path.name.lower().endswith((*CONTACT_FILES, STORED_CONTACT))
+
+    @property
+    def is_contact(self) -> bool:
+        """Contact to the TSS, not activity: not used for promoter activity, not judged at TSSs."""
+        return self.is_hic if self.contact is None else self.contact
+
+
+class Peaks(Section):
+    """[peaks]: a narrowPeak file, or what to call peaks from."""
+
+    name: Name = "MACS3"
+    narrowpeak: FilePath | None = None
+    reads: list[FilePath] = []
+    control: list[FilePath] = []
+    signal: str | None = None
+    options: list[str] = []  # words passed on to macs3
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Peaks:
+        given = [key for key in ("narrowpeak", "reads", "signal") if getattr(self, key)]
+        if len(given) != 1:
+            raise ValueError(f"exactly one of narrowpeak, reads, signal; not {' and '.join(given) or 'none'}")
+        if self.control and not self.reads:
+            raise ValueError("reads beside control")
+        return self
+
+
+class Truth(Section):
+    """[truth]: what a simulation planted."""
+
+    causal: FilePath
+    decoys: FilePath | None = None

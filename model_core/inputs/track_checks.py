@@ -1,0 +1,162 @@
+"""What `check` says of a study's tracks and sequence: chromosomes, coverage, quantiles, and what is wrong with them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from model_core.errors import complaint
+from model_core.bed import read_bed, read_narrowpeak
+from model_core.inputs.gene_table import lengths_of
+from model_core.inputs.genome import Genome
+from model_core.inputs.signals import BigWigSignal, Signal, header_summary
+from model_core.inputs.study_problems import noting
+from model_core.inputs.windows import Window
+from model_core.intervals import is_sorted, listed, match_chromosomes, merge
+
+LEVELS = (0.5, 0.9, 0.99, 0.999)  # of the quantiles that are shown, and that a checkpoint keeps
+EVERY = 50  # bp between the bases that they are taken from
+QUANTILE_WINDOWS = 50  # windows of a study that stand for all in a checkpoint's quantiles
+FOLD = 3.0  # between two quantiles, from which signals count as of different units
+UNREAD = "-"
+MUCH_UNKNOWN = 0.1  # share of N from which windows are warned of
+
+
+def signal_quantiles(
+    signals: Sequence[Signal], windows: Sequence[Window], most: int = 10**9
+) -> dict[str, dict[str, float]]:
+    """Quantiles of each signal, transformed, in these windows: {"DNase": {"0.5": 0.0, ...}, ...}.
+
+    Of more than `most` windows an even choice is read.
+
+    A checkpoint keeps those of its training windows, so that `quantile_warnings` can tell signals of other units.
+    """
+    windows = windows[:: max(1, len(windows) // most)]
+    return {
+        signal.name: dict(zip(map(str, LEVELS), signal.quantiles(windows, LEVELS, EVERY).tolist(), strict=True))
+        for signal in signals
+    }
+
+
+def quantile_warnings(
+    found: Mapping[str, Mapping[str, float]], trained: Mapping[str, Mapping[str, float]]
+) -> list[str]:
+    """One warning for each signal whose upper quantiles are more than 3-fold those that the model was trained on.
+
+    Args:
+        found: of the study (`signal_quantiles`).
+        trained: of the checkpoint.
+    """
+    warnings = []
+    for name, levels in trained.items():
+        for level in sorted(set(levels) & set(found.get(name, {})), key=float, reverse=True):
+            here, there = found[name][level], levels[level]
+            if max(here, there) > FOLD * max(min(here, there), 1e-3):
+                measured = f"a {float(level):.1%} quantile of {here:.3g}"
+                do = "check that both are in the same units; a factor can be given as scale = ..."
+                warnings.append(complaint(f"signal {name}", measured, f"about {there:.3g}, as trained on", do))
+                break
+    return warnings
+
+
+def describe_signal(
+    signal: Signal, windows: Sequence[Window], problems: list[str], warnings: list[str]
+) -> tuple[str, ...]:
+    """A row of the table of signals: name, chromosomes, share of bases above 0, quantiles, largest value.
+
+    Args:
+        signal: as opened by the study.
+        windows: of genes, in which it is read.
+        problems: is added to: unreadable, infinite or negative values, nothing at all.
+        warnings: is added to: NaN.
+    """
+    values, chromosomes = np.zeros(0, np.float32), []
+    with noting(problems):
+        chromosomes = list(signal.sizes)
+        asked = sorted({window.chrom for window in windows})
+        # With none in common loading has complained already.
+        if set(asked) & set(chromosomes):
+            match_chromosomes(chromosomes, asked, signal.path)
+            _check_values(signal, problems, warnings)
+            values = np.concatenate([signal.read(window)[::EVERY] for window in windows])
+    names = ", ".join(chromosomes[:3]) + (f", ... ({len(chromosomes)})" if len(chromosomes) > 3 else "")
+    if not len(values):
+        return (signal.name, names, *[UNREAD] * (len(LEVELS) + 2))
+    numbers = (*np.quantile(values.astype(float), LEVELS), values.max())
+    return (signal.name, names, f"{(values > 0).mean():.1%}", *(f"{number:.3g}" for number in numbers))
+
+
+def _check_values(signal: Signal, problems: list[str], warnings: list[str]) -> None:
+    if not isinstance(signal, BigWigSignal):
+        return
+    summary = signal.summary()
+    if not signal.path.name.lower().endswith(".bam") and np.isnan(header_summary(signal.path).total):
+        warnings.append(
+            complaint(signal.path, "NaN written as values (or no sum in its header)", "numbers", "NaN is read as 0")
+        )
+    if summary.minimum < -1e-6:
+        do = "use counts or fold changes in place of log ratios"
+        expected = "0 or more: the prior's alpha grows with the signal"
+        problems.append(complaint(signal.path, f"values down to {summary.minimum:.4g}", expected, do))
+    if summary.total == 0 and not summary.minimum < 0:  # (pyBigWig writes 2e-308 as the largest value of all zeros)
+        problems.append(complaint(signal.path, "no value above 0", "a measured signal", "check how it was made"))
+
+
+def check_intervals(path: Path, kind: str, sizes: Mapping[str, int], warnings: list[str]) -> tuple[str, ...]:
+    """A row of the table of interval files: kind, file, intervals, bp, chromosomes; "-" where it cannot be read.
+
+    Args:
+        path: BED or narrowPeak.
+        kind: "blacklist", "peaks" ...; "peaks" are read as narrowPeak.
+        sizes: length in bp of each chromosome of the genome.
+        warnings: is added to: unsorted, other chromosomes, intervals beyond the ends.
+    """
+    table = (read_narrowpeak if kind == "peaks" else read_bed)(path, sort=False)
+    if not is_sorted(table):
+        expected = "intervals in order of position"
+        warnings.append(complaint(path, "an unsorted file", expected, "it is sorted on reading; sort -k1,1 -k2,2n"))
+    known = table[table.chrom.isin(list(sizes))]
+    if len(known) < len(table):
+        names = listed(sorted(set(table.chrom) - set(sizes)), 3)
+        found = f"{len(table) - len(known)} of {len(table)} intervals on {names}"
+        warnings.append(complaint(path, found, "chromosomes of the FASTA", "they are passed over"))
+    beyond = known[known.end > lengths_of(known.chrom, sizes)]
+    if len(beyond):
+        first = beyond.iloc[0]
+        found = f"{len(beyond)} intervals beyond the chromosome ({first.chrom}:{first.start + 1:,}-{first.end:,})"
+        expected = f"ends up to {sizes[first.chrom]:,}"
+        warnings.append(complaint(path, found, expected, "check that it is of the FASTA's assembly"))
+    merged = merge(known)
+    covered = int((merged.end - merged.start).sum())
+    return kind, path.name, f"{len(table):,}", f"{covered:,}", str(table.chrom.nunique())
+
+
+def describe_sequence(
+    genome: Genome, genes: pd.DataFrame, windows: Sequence[Window], warnings: list[str]
+) -> list[tuple[str, str]]:
+    """Rows of the table of sequence: bases in the FASTA, share of N in these windows.
+
+    Args:
+        genome: the sequence.
+        genes: one for each window, in the same order.
+        windows: those looked at.
+        warnings: is added to: windows with more than a tenth of N.
+    """
+    shares = np.array([genome.sequence(*window[:1], window.start, window.end).count("N") for window in windows])
+    shares = shares / np.array([window.length for window in windows])
+    rows = [
+        ("chromosomes", str(len(genome.sizes))),
+        ("bases", f"{sum(genome.sizes.values()):,}"),
+        (f"N in {len(windows)} windows looked at, mean", f"{shares.mean():.1%}"),
+        ("N in the worst of them", f"{shares.max():.1%}"),
+    ]
+    much = np.flatnonzero(shares > MUCH_UNKNOWN)
+    if len(much):
+        worst = much[np.argsort(-shares[much])][:3]
+        first = ", ".join(f"{genes.symbol.iat[row]} {shares[row]:.0%}" for row in worst)
+        found = f"more than {MUCH_UNKNOWN:.0%} N in {len(much)} of {len(windows)} windows looked at (worst: {first})"
+        warnings.append(complaint(genome.path, found, "known bases", "the model sees nothing there"))
+    return rows

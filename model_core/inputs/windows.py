@@ -1,0 +1,95 @@
+"""One gene's window: the bases, signals and blacklist around its transcription start."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from model_core.errors import InputError, complaint
+from model_core.inputs.genome import Genome, one_hot
+from model_core.intervals import match_chromosomes, rasterise
+
+if TYPE_CHECKING:
+    from model_core.inputs.signals import Signal
+
+
+class Window(NamedTuple):
+    """`length` bp on the forward strand around the base `tss` (0-based), from tss - length // 2.
+
+    The strand is carried along for display and features; it never turns the sequence round (method: point 4).
+    """
+
+    chrom: str
+    tss: int
+    strand: str
+    length: int
+
+    @property
+    def start(self) -> int:
+        """First base; negative where the window begins before the chromosome."""
+        return self.tss - self.length // 2
+
+    @property
+    def end(self) -> int:
+        """One past the last base; may lie beyond the chromosome."""
+        return self.start + self.length
+
+
+class WindowData(NamedTuple):
+    """What the model reads of one window of L bp with S signals.
+
+    sequence: uint8 (L, 4), one-hot in the order A, C, G, T; all zero for N and beyond the chromosome.
+    signals: float32 (L, S), transformed, in the study's order; 0 where unknown.
+    blacklist: bool (L,).
+    """
+
+    sequence: np.ndarray
+    signals: np.ndarray
+    blacklist: np.ndarray
+
+
+class WindowReader:
+    """Reads windows of one study. It can be pickled; files are opened on first use in each process.
+
+    Args:
+        genome: the sequence.
+        signals: S readers, in the model's order.
+        blacklist: table with chrom, start, end, or None.
+    """
+
+    def __init__(self, genome: Genome, signals: "Sequence[Signal]", blacklist: pd.DataFrame | None = None):
+        self.genome = genome
+        self.signals = tuple(signals)
+        columns = ["chrom", "start", "end"]
+        tables = {} if blacklist is None else dict(iter(blacklist[columns].groupby("chrom")))
+        self._blacklist = {str(chrom): table.reset_index(drop=True) for chrom, table in tables.items()}
+
+    def read(self, window: Window) -> WindowData:
+        """Sequence, signals and blacklist of a window; its cost depends on the window's length alone.
+
+        Raises:
+            InputError: no such chromosome, a start site off the chromosome, or a signal that cannot be read.
+        """
+        self.check(window)
+        sequence = one_hot(self.genome.sequence(window.chrom, window.start, window.end))  # (L, 4)
+        signals = np.zeros((window.length, len(self.signals)), np.float32)  # (L, S)
+        for column, signal in enumerate(self.signals):
+            signals[:, column] = signal.read(window)
+        table = self._blacklist.get(window.chrom)
+        if table is None:
+            return WindowData(sequence, signals, np.zeros(window.length, bool))
+        return WindowData(sequence, signals, rasterise(table, window.chrom, window.start, window.end))
+
+    def check(self, window: Window) -> None:
+        """Raise InputError unless the window is around a base of this genome."""
+        sizes = self.genome.sizes
+        match_chromosomes(sizes, window.chrom, self.genome.path)
+        size = sizes[window.chrom]
+        if not 0 <= window.tss < size:
+            here = f"position {window.tss + 1:,} (counted from 1)"
+            limits = f"1 to {size:,} on {window.chrom}"
+            raise InputError(complaint(self.genome.path, here, limits, "check the assembly of the gene table"))
+        if window.length < 1:
+            found = f"a window of {window.length} bp"
+            raise InputError(complaint("window", found, "at least 1 bp", "ask for a longer window"))

@@ -1,0 +1,1 @@
+"""The model and what it is used for: mask, blocks, training, scoring."""

@@ -1,0 +1,119 @@
+"""Bidirectional Mamba blocks (Caduceus without reverse-complement sharing), channels last throughout.
+
+Keys: batch B, length L, width d, inner channels E = expand d, states N, rank R.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from model_core.config import Seq2ExpConfig
+from model_core.network.scan import causal_convolution, selective_scan
+
+DT_MIN, DT_MAX, DT_FLOOR = 1e-3, 1e-1, 1e-4
+DEFAULT_DEPTH = 64  # the depth by which the release scales output projections, whatever the real one (difference 12)
+
+
+class Direction(nn.Module):
+    """What the forward and the reversed scan of a mixer do not share."""
+
+    def __init__(self, config: Seq2ExpConfig):
+        super().__init__()
+        E, N, R = config.d_inner, config.d_state, config.rank
+        self.convolution = nn.Conv1d(E, E, config.d_conv, groups=E)  # holds the parameters; see causal_convolution
+        self.x_proj = nn.Linear(E, R + 2 * N, bias=False)
+        self.dt_proj = nn.Linear(R, E)
+        self.A_log = nn.Parameter(torch.log(torch.arange(1.0, N + 1)).repeat(E, 1))  # (E, N)
+        self.D = nn.Parameter(torch.ones(E))
+        self._initialise()
+
+    @torch.no_grad()
+    def _initialise(self):
+        """Step sizes log-uniform in 1e-3 .. 1e-1, put through the inverse of softplus (Mamba's initialisation)."""
+        nn.init.zeros_(self.convolution.bias)
+        nn.init.uniform_(self.dt_proj.weight, -(self.dt_proj.in_features**-0.5), self.dt_proj.in_features**-0.5)
+        low, high = math.log(DT_MIN), math.log(DT_MAX)
+        dt = torch.exp(torch.rand_like(self.dt_proj.bias) * (high - low) + low).clamp(min=DT_FLOOR)
+        self.dt_proj.bias.copy_(dt + torch.log(-torch.expm1(-dt)))
+
+    def forward(self, x: Tensor, z: Tensor, valid: Tensor | None, reverse: bool) -> Tensor:
+        """Gated scan of x (B, L, E) under gate z (B, L, E); `valid` (B, L, 1) is 0 on padding."""
+        x = causal_convolution(x, self.convolution.weight, self.convolution.bias, reverse)  # (B, L, E)
+        if valid is not None:
+            x = x * valid
+        R, N = self.dt_proj.in_features, self.A_log.shape[1]
+        low, B, C = self.x_proj(x).split([R, N, N], dim=-1)
+        return selective_scan(x, self.dt_proj(low), -torch.exp(self.A_log), B, C, self.D, z, reverse)
+
+
+class Mixer(nn.Module):
+    """Both directions between one input and one output projection: M(h) + flip(M_reversed(flip(h)))."""
+
+    def __init__(self, config: Seq2ExpConfig):
+        super().__init__()
+        d, E = config.d_model, config.d_inner
+        self.in_proj = nn.Linear(d, 2 * E, bias=False)
+        self.out_proj = nn.Linear(E, d, bias=False)
+        self.forward_scan = Direction(config)
+        self.reverse_scan = Direction(config)
+        nn.init.kaiming_uniform_(self.out_proj.weight, a=math.sqrt(5))
+        with torch.no_grad():
+            self.out_proj.weight /= math.sqrt(DEFAULT_DEPTH)
+
+    def forward(self, h: Tensor, valid: Tensor | None = None) -> Tensor:
+        # Two products in place of one and a split: both come out contiguous, so nothing is copied.
+        x, z = (F.linear(h, weight) for weight in self.in_proj.weight.chunk(2))  # (B, L, E) each
+        # The projections are tied between the directions, so each is applied once.
+        y = self.forward_scan(x, z, valid, reverse=False) + self.reverse_scan(x, z, valid, reverse=True)
+        return self.out_proj(y)  # (B, L, d)
+
+
+class Block(nn.Module):
+    """Pre-norm residual block: r <- r + h, h <- mixer(RMSNorm(r))."""
+
+    def __init__(self, config: Seq2ExpConfig):
+        super().__init__()
+        self.norm = nn.RMSNorm(config.d_model, eps=config.norm_epsilon)
+        self.mixer = Mixer(config)
+
+
+class Backbone(nn.Module):
+    """A stack of blocks and a final norm: (B, L, d) -> (B, L, d)."""
+
+    def __init__(self, config: Seq2ExpConfig):
+        super().__init__()
+        self.blocks = nn.ModuleList(Block(config) for _ in range(config.n_layers))
+        self.norm = nn.RMSNorm(config.d_model, eps=config.norm_epsilon)
+
+    def forward(
+        self,
+        h: Tensor,
+        valid: Tensor | None = None,
+        gate: Tensor | None = None,
+        absent: Tensor | None = None,
+    ) -> Tensor:
+        """Hidden states of `h`.
+
+        Args:
+            h: (B, L, d).
+            valid: (B, L) bool, False on padding behind a gene's own positions; padding then changes nothing before
+                it, so genes in a batch do not change each other's numbers (difference 10). None = no padding.
+            gate: (B, L), a mask that hides: multiplied after the norm, which would undo it before, in every block.
+            absent: (d,), with `gate`: hidden positions are replaced by this embedding, once, ahead of the first block.
+        """
+        keep = None if valid is None else valid[..., None].to(h.dtype)
+        if gate is not None:
+            keep = gate[..., None]
+        if absent is not None:
+            h, keep = keep * self.blocks[0].norm(h) + (1 - keep) * absent, None
+        residual = h
+        for number, block in enumerate(self.blocks):
+            h = residual if absent is not None and number == 0 else block.norm(residual)
+            if keep is not None:
+                h = h * keep
+            residual = residual + block.mixer(h, None if valid is None else keep)
+        return self.norm(residual)

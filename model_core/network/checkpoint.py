@@ -1,0 +1,119 @@
+"""Checkpoints: ours (safetensors with the configuration inside) and the authors' (Lightning .ckpt), read safely."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from model_core.atomic import replacing
+from model_core.authors.released import our_state, read_archive, released_config
+from model_core.config import Seq2ExpConfig
+from model_core.errors import InputError, complaint
+from model_core.network.model import Seq2Exp
+
+FORMAT = "seq2exp-viz checkpoint 1"
+
+
+def choose_device(device: str | None) -> torch.device:
+    """The device named, or with None the GPU if there is one, else the CPU.
+
+    Raises:
+        InputError: a GPU was asked for and there is none, or the name means nothing to PyTorch.
+    """
+    if device is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        chosen = torch.device(device)
+    except RuntimeError:
+        raise InputError(complaint("device", repr(device), "cpu, cuda or cuda:0", "correct it")) from None
+    if chosen.type == "cuda" and not torch.cuda.is_available():
+        raise InputError(complaint("device", "no CUDA device", "a GPU that PyTorch sees", "use --device cpu"))
+    return chosen
+
+
+def load_checkpoint(path: str | Path, device: str | None = None) -> Seq2Exp:
+    """The model of a checkpoint, ours or the authors', ready to score.
+
+    Args:
+        path: .safetensors (ours) or .ckpt (the release's).
+        device: "cpu", "cuda" or None = the GPU if there is one.
+
+    Raises:
+        InputError: not a checkpoint, damaged, hostile, or of other keys or shapes than its configuration asks for.
+    """
+    model, _ = load_with_metadata(path, device)
+    return model
+
+
+def load_with_metadata(path: str | Path, device: str | None = None) -> tuple[Seq2Exp, dict]:
+    """`load_checkpoint`, and what else stands in the file (feature constants, study, training); {} for the authors'."""
+    path = Path(path)
+    chosen = choose_device(device)
+    if not path.is_file():
+        raise InputError(complaint(path, "no such file", "a checkpoint (.safetensors or .ckpt)", "check the path"))
+    if path.suffix == ".safetensors":
+        config, state, metadata = _read_ours(path)
+    else:
+        content = read_archive(path)
+        theirs = content.get("state_dict")
+        if not isinstance(theirs, dict):
+            raise InputError(complaint(path, "no state_dict", "a Lightning checkpoint", "check which file this is"))
+        config = released_config(content.get("hyper_parameters"), theirs, path)
+        state, metadata = our_state(theirs, config), {}
+    model = Seq2Exp(config)
+    _fill(model, state, path)
+    return model.to(chosen).eval(), metadata
+
+
+def save_checkpoint(path: str | Path, model: Seq2Exp, metadata: dict | None = None) -> None:
+    """Write weights and configuration; atomically, so that a killed program leaves the old file or the new one.
+
+    Args:
+        metadata: JSON values kept beside the configuration.
+    """
+    path = Path(path)
+    header = {
+        "format": FORMAT,
+        "config": json.dumps(model.config.to_dict()),
+        "metadata": json.dumps(metadata or {}),
+    }
+    tensors = {name: t.detach().cpu().contiguous() for name, t in model.state_dict().items()}
+    with replacing(path) as unfinished:
+        save_file(tensors, unfinished, header)
+
+
+def _read_ours(path: Path) -> tuple[Seq2ExpConfig, dict, dict]:
+    try:
+        with safe_open(path, "pt") as file:
+            header = file.metadata() or {}
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+    except (SafetensorError, OSError) as error:
+        raise InputError(complaint(path, str(error), "a safetensors checkpoint", "copy it again")) from None
+    if header.get("format") != FORMAT:
+        raise InputError(complaint(path, f"format {header.get('format')!r}", repr(FORMAT), "update, or train again"))
+    return Seq2ExpConfig.from_dict(json.loads(header["config"])), state, json.loads(header["metadata"])
+
+
+def _fill(model: Seq2Exp, state: dict, path: Path) -> None:
+    """Copy `state` into `model`; missing and unexpected keys are named, wrong shapes refused."""
+    wanted = model.state_dict()
+    problems = []
+    if missing := sorted(set(wanted) - set(state)):
+        problems.append(f"without {', '.join(missing[:5])}" + (f" and {len(missing) - 5} more" if missing[5:] else ""))
+    if unexpected := sorted(set(state) - set(wanted)):
+        problems.append(
+            f"with unknown {', '.join(unexpected[:5])}" + (f" and {len(unexpected) - 5} more" if unexpected[5:] else "")
+        )
+    for name in sorted(set(wanted) & set(state)):
+        if wanted[name].shape != state[name].shape:
+            problems.append(f"{name} of shape {tuple(state[name].shape)} instead of {tuple(wanted[name].shape)}")
+    if problems:
+        expected = f"the parameters of a {model.config.variant} model of width {model.config.d_model}"
+        raise InputError(
+            complaint(path, "; ".join(problems), expected, "check that weights and settings belong together")
+        )
+    model.load_state_dict(state)

@@ -1,0 +1,131 @@
+"""Genes as batches for the model: windows read on the fly, in an order that a seed decides."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from model_core.config import Seq2ExpConfig
+from model_core.errors import InputError, complaint
+from model_core.inputs.genes import FeatureScale, standardise
+from model_core.inputs.study import Study
+from model_core.inputs.windows import Window, WindowReader
+from model_core.intervals import rasterise
+
+
+class Batch(NamedTuple):
+    """B genes as the model takes them."""
+
+    index: Tensor  # (B,) row of each gene in the table
+    sequence: Tensor  # (B, L, 4) uint8
+    signals: Tensor  # (B, L, S) float32
+    gene_features: Tensor  # (B, 9) float32
+    blacklist: Tensor  # (B, L) bool
+    peaks: Tensor  # (B, L) bool, all False unless they are asked for
+    label: Tensor  # (B,) float32, NaN where unknown
+
+
+class GeneWindows(Dataset):
+    """The window of each gene of a table.
+
+    Args:
+        reader: of the study.
+        genes: gene table with chrom, tss, strand, label and the nine FEATURES.
+        config: of the model, for the window and the strand.
+        scale: of the training genes.
+        peaks: the study's peaks, for the control mask `macs3`.
+    """
+
+    def __init__(
+        self,
+        reader: WindowReader,
+        genes: pd.DataFrame,
+        config: Seq2ExpConfig,
+        scale: FeatureScale,
+        peaks: pd.DataFrame | None = None,
+    ):
+        self.reader, self.peaks, self.reverse_complement = reader, peaks, config.reverse_complement
+        self.windows = [Window(g.chrom, int(g.tss), g.strand, config.window) for g in genes.itertuples()]
+        self.features = standardise(genes, scale)
+        self.labels = genes["label"].to_numpy(np.float32)
+
+    def __len__(self) -> int:
+        return len(self.windows)
+
+    def __getitem__(self, index: int) -> tuple:
+        window = self.windows[index]
+        data = self.reader.read(window)
+        peaks = np.zeros(window.length, bool)
+        if self.peaks is not None:
+            peaks = rasterise(self.peaks, window.chrom, window.start, window.end)
+        arrays = [data.sequence, data.signals, data.blacklist, peaks]
+        if self.turned(index):  # A, C, G, T backwards are T, G, C, A: the complement
+            arrays = [array[::-1] for array in arrays]
+            arrays[0] = arrays[0][:, ::-1]
+        sequence, signals, blacklist, peaks = arrays
+        return index, sequence, signals, self.features[index], blacklist, peaks, self.labels[index]
+
+    def turned(self, index: int) -> bool:
+        """Whether a window is read along the minus strand, so that what the model says of it must be turned back."""
+        return self.reverse_complement and self.windows[index].strand == "-"
+
+
+def gene_windows(study: Study, genes: pd.DataFrame, config: Seq2ExpConfig, scale: FeatureScale) -> GeneWindows:
+    """The windows of a study's genes as a model of this configuration reads them.
+
+    Computes what is computed only once (coverage of a BAM, a map of a .hic).
+
+    Raises:
+        InputError: the model's mask is made of peaks and the study has none.
+    """
+    for signal in study.signals():
+        signal.prepare()
+    peaks = study.peaks() if config.mask == "macs3" else None
+    if config.mask == "macs3" and peaks is None:
+        raise InputError(complaint(study.path, "no peaks", "peaks for the mask macs3", "run `seq2exp-viz peaks` first"))
+    return GeneWindows(study.reader(), genes, config, scale, peaks)
+
+
+class EndlessBatches(Sampler):
+    """Shuffled batches without end, the same for the same seed wherever one begins.
+
+    Each pass over the genes is its own permutation; batch number n is the same whether or not the batches before it
+    were asked for, so a resumed training sees what it would have seen.
+
+    Args:
+        count: genes. size: genes a batch, over all processes. first: number of the first batch.
+        rank, world: this process and how many share each batch.
+    """
+
+    def __init__(self, count: int, size: int, seed: int, first: int = 0, rank: int = 0, world: int = 1):
+        self.count, self.size, self.seed, self.first, self.rank, self.world = count, size, seed, first, rank, world
+
+    def __iter__(self) -> Iterator[list[int]]:
+        position = self.first * self.size
+        while True:
+            rows = [self._row(position + i) for i in range(self.size)]
+            yield rows[self.rank :: self.world]
+            position += self.size
+
+    def _row(self, position: int) -> int:
+        turn, place = divmod(position, self.count)
+        if getattr(self, "_turn", None) != turn:
+            self._turn = turn
+            self._order = np.random.default_rng([self.seed, turn]).permutation(self.count)
+        return int(self._order[place])
+
+
+def collate(items: list[tuple]) -> Batch:
+    """Genes of `GeneWindows` as one batch."""
+    return Batch(*(torch.from_numpy(np.stack(column)) for column in zip(*items, strict=True)))
+
+
+def batches(data: GeneWindows, size: int, workers: int = 0) -> DataLoader:
+    """All genes of `data`, once and in order, `size` at a time; `workers` processes read ahead."""
+    return DataLoader(data, batch_size=size, num_workers=workers, collate_fn=collate)

@@ -1,0 +1,143 @@
+"""The learned mask: for each base a Beta distribution of z, how far the base is kept for this gene.
+
+Every formula of the mask stands here once (Su et al., ICLR 2025, section 3, with the released code's constants). The
+same mean and range in numpy, for runs on disk, are in `model_core.outputs.posterior`.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.distributions import Beta, kl_divergence
+
+from model_core.config import Seq2ExpConfig
+
+EPSILON = 1e-8
+TEMPERATURE = 0.5  # of the binary concrete sample
+CONCENTRATION = 0.75  # alpha + beta of the logit head: the Beta of mean 1/2 then has the variance of that sample
+BLOCK_LENGTHS = (64, 512)  # bases of a random block
+
+
+class BetaParameters(NamedTuple):
+    """alpha and beta of one Beta distribution per base, each (batch, length), positive."""
+
+    alpha: Tensor
+    beta: Tensor
+
+    @property
+    def mean(self) -> Tensor:
+        """E[z] = alpha / (alpha + beta), (batch, length), 0-1."""
+        return self.alpha / (self.alpha + self.beta)
+
+
+def sequence_beta(logits: Tensor, config: Seq2ExpConfig) -> BetaParameters:
+    """What the sequence says: alpha1, beta1 = softplus(logit) + beta_min + epsilon.
+
+    Args:
+        logits: (batch, length, 2); [..., 1] feeds alpha, [..., 0] feeds beta.
+    """
+    positive = F.softplus(logits) + (config.beta_min + EPSILON)
+    return BetaParameters(positive[..., 1], positive[..., 0])
+
+
+def signal_beta(signals: Tensor, config: Seq2ExpConfig, prior_scale: Tensor | float | None = None) -> BetaParameters:
+    """What the signals say, without any learned part (i runs over the signals).
+
+    alpha2 = sum_i w_i ((s_i + beta_min) prior_scale + epsilon),  beta2 = sum_i w_i (b_i + beta_min) prior_scale
+
+    Args:
+        signals: (batch, length, signals), as the model sees them.
+        prior_scale: a learned scale in place of the settings' constant.
+    """
+    scale = config.prior_scale if prior_scale is None else prior_scale
+    w = signals.new_tensor(config.prior_w)
+    b = signals.new_tensor(config.prior_b)
+    alpha = (((signals + config.beta_min) * scale + EPSILON) * w).sum(-1)
+    beta = ((b + config.beta_min) * scale * w).sum()
+    return BetaParameters(alpha, beta.expand_as(alpha))
+
+
+def posterior(sequence: BetaParameters, signal: BetaParameters, config: Seq2ExpConfig) -> BetaParameters:
+    """The Beta of z: alpha = (alpha1 + alpha2) z_scale, and beta likewise.
+
+    The product of two Beta densities has parameters a1 + a2 - 1; the release leaves the -1 out (difference 1), and
+    `beta_product_exact` puts it in.
+    """
+    less = 1.0 if config.beta_product_exact else 0.0
+    sums = (sequence.alpha + signal.alpha - less, sequence.beta + signal.beta - less)
+    return BetaParameters(*(total.clamp(min=EPSILON) * config.z_scale for total in sums))
+
+
+def around(mean: Tensor) -> BetaParameters:
+    """A Beta of this mean (batch, length), 0-1, and of the logit head's spread."""
+    alpha, beta = CONCENTRATION * mean, CONCENTRATION * (1 - mean)
+    return BetaParameters(alpha.clamp(min=EPSILON), beta.clamp(min=EPSILON))
+
+
+def force(z: Tensor, blacklist: Tensor | None, promoter: slice) -> Tensor:
+    """z with 0 on the blacklist, then 1 on the promoter: a blacklisted promoter is kept.
+
+    Args:
+        z: (batch, length).
+        blacklist: (batch, length) bool, or None.
+        promoter: positions of the promoter in the window.
+    """
+    if blacklist is not None:
+        z = z.masked_fill(blacklist, 0.0)
+    inside = torch.zeros(z.shape[1], dtype=torch.bool, device=z.device)
+    inside[promoter] = True
+    return z.masked_fill(inside, 1.0)
+
+
+def harden(z: Tensor, threshold: float | Tensor) -> Tensor:
+    """1 where z >= threshold, else 0, with the gradient of z itself (straight-through)."""
+    hard = (z >= threshold).to(z.dtype)
+    return hard + z - z.detach() if z.requires_grad else hard
+
+
+def decide(z: Tensor, config: Seq2ExpConfig) -> Tensor:
+    """The mask (batch, length) that z stands for: z itself, 1 from the threshold on, or 1 for the highest share."""
+    if config.decision == "hard":
+        return harden(z, config.threshold)
+    if config.decision == "top":
+        kept = max(1, round(config.top_share * z.shape[1]))
+        return harden(z, z.detach().topk(kept, dim=1).values[:, -1:])
+    return z
+
+
+def random_blocks(batch: int, length: int, share: float = 0.5) -> Tensor:
+    """Masks (batch, length) of 0 and 1 in blocks, about `share` of them kept, from the global random numbers."""
+    mask = torch.empty(batch, length)
+    for row in mask:
+        start = 0
+        while start < length:
+            stop = start + int(torch.randint(*BLOCK_LENGTHS, ()))
+            row[start:stop] = float(torch.rand(()) < share)
+            start = stop
+    return mask
+
+
+def kl_to_marginal(z: BetaParameters, config: Seq2ExpConfig) -> Tensor:
+    """Mean over all bases of the KL that keeps masks sparse, a scalar.
+
+    `kl = "beta"`: KL( Beta(alpha, beta) || Beta(s, s (1 - mu) / mu) ), s = kl_scale, mu = kl_mu, as published; it also
+    pins the concentration, so that the mean hardly moves. `kl = "mean"`: KL( Bernoulli(E[z]) || Bernoulli(mu) ).
+    """
+    if config.kl == "mean":
+        mean = z.mean
+        yes, no = torch.special.xlogy(mean, mean / config.kl_mu), 1 - mean
+        return (yes + torch.special.xlogy(no, no / (1 - config.kl_mu))).mean()
+    s, mu = config.kl_scale, config.kl_mu
+    marginal = Beta(z.alpha.new_tensor(s), z.alpha.new_tensor(s * (1 - mu) / mu), validate_args=False)
+    return kl_divergence(Beta(z.alpha, z.beta, validate_args=False), marginal).mean()
+
+
+def draw(z: BetaParameters, config: Seq2ExpConfig) -> Tensor:
+    """One reparameterised sample of z, (batch, length): of its Beta, or for the logit head a binary concrete one."""
+    if config.head == "logit":
+        u = torch.rand_like(z.alpha).clamp(1e-6, 1 - 1e-6)
+        return torch.sigmoid((torch.log(z.alpha / z.beta) + torch.log(u / (1 - u))) / TEMPERATURE)
+    return Beta(z.alpha, z.beta, validate_args=False).rsample()

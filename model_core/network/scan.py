@@ -1,0 +1,91 @@
+"""The two sequence operations of Mamba, each one function: its definition in PyTorch, and kernels beside it.
+
+The selective scan:
+
+    a_t = exp(dt_t A)            dt = softplus(delta)
+    h_t = a_t h_{t-1} + dt_t B_t u_t
+    y_t = (C_t . h_t + D u_t) silu(z_t)
+
+(Gu and Dao 2023, section 3; h is (channels, states), everything else as in `selective_scan`.)
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+try:
+    from model_core.network.scan_cpu import convolution_cpu, scan_cpu
+except ImportError:  # a bare GPU machine has no numba
+    convolution_cpu = scan_cpu = None
+
+
+def _on_cpu(x: Tensor) -> bool:
+    return x.device.type == "cpu" and x.dtype in (torch.float32, torch.float64)
+
+
+def selective_scan(
+    u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor, z: Tensor, reverse: bool = False
+) -> Tensor:
+    """Gated output of the selective scan, on the fastest way that the tensors' device and dtype allow.
+
+    Args:
+        u: (batch, length, channels) input after convolution and SiLU.
+        delta: (batch, length, channels) step size before softplus, bias included.
+        A: (channels, states) negative decay rates.
+        B, C: (batch, length, states) input and output vectors.
+        D: (channels,) skip weight.
+        z: (batch, length, channels) gate before SiLU.
+        reverse: run from the last position to the first.
+
+    Returns:
+        (batch, length, channels), the dtype of `u`.
+    """
+    if scan_cpu is not None and _on_cpu(u):
+        return scan_cpu(u, delta, A, B, C, D, z, reverse)
+    return scan_definition(u, delta, A, B, C, D, z, reverse)
+
+
+def scan_definition(
+    u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor, z: Tensor, reverse: bool = False
+) -> Tensor:
+    """The recurrence written out step by step; any device, autograd by PyTorch. See `selective_scan`."""
+    dt = F.softplus(delta)
+    h = u.new_zeros(u.shape[0], u.shape[2], A.shape[1])  # (batch, channels, states)
+    ys = [None] * u.shape[1]
+    positions = range(u.shape[1] - 1, -1, -1) if reverse else range(u.shape[1])
+    for t in positions:
+        decay = torch.exp(dt[:, t, :, None] * A)
+        h = decay * h + (dt[:, t] * u[:, t])[..., None] * B[:, t, None, :]
+        ys[t] = (h * C[:, t, None, :]).sum(-1)
+    return (torch.stack(ys, 1) + u * D) * F.silu(z)
+
+
+def causal_convolution(x: Tensor, weight: Tensor, bias: Tensor, reverse: bool = False) -> Tensor:
+    """SiLU of a depthwise convolution that looks back only (with `reverse`: ahead only).
+
+    y_t = silu(bias + sum_k weight_k x_{t - K + 1 + k}), zeros before the first position.
+
+    Args:
+        x: (batch, length, channels).
+        weight: (channels, 1, K); bias: (channels,).
+
+    Returns:
+        (batch, length, channels), the dtype of `x`.
+    """
+    if convolution_cpu is not None and _on_cpu(x):
+        return convolution_cpu(x, weight, bias, reverse)
+    return convolution_definition(x, weight, bias, reverse)
+
+
+def convolution_definition(x: Tensor, weight: Tensor, bias: Tensor, reverse: bool = False) -> Tensor:
+    """`causal_convolution` as a sum of shifted copies; any device, autograd by PyTorch."""
+    if reverse:
+        weight = weight.flip(-1)
+    taps = weight.shape[-1]
+    padded = F.pad(x, (0, 0, 0, taps - 1) if reverse else (0, 0, taps - 1, 0))
+    y = bias
+    for k in range(taps):
+        y = y + padded[:, k : k + x.shape[1]] * weight[:, 0, k]
+    return F.silu(y)

@@ -1,0 +1,180 @@
+"""Scoring: from a checkpoint and a study to masks, predictions, elements and tracks in a run folder."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from model_core.errors import InputError, complaint
+from model_core.evidence.metrics import prediction_metrics
+from model_core.inputs.genes import FEATURES, FeatureScale
+from model_core.inputs.study import Study, load_study
+from model_core.inputs.track_checks import QUANTILE_WINDOWS, quantile_warnings, signal_quantiles
+from model_core.intervals import Site, listed
+from model_core.network.checkpoint import load_with_metadata
+from model_core.network.dataset import batches, gene_windows
+from model_core.network.model import Seq2Exp
+from model_core.outputs.assemble import assemble
+from model_core.outputs.run import Run
+from model_core.outputs.scored_genes import site_gene
+from model_core.progress import Job
+
+
+def choose_genes(
+    genes: pd.DataFrame,
+    names: Sequence[str] = (),
+    sites: Sequence[Site] = (),
+    chrom: str | None = None,
+    everything: bool = False,
+) -> pd.DataFrame:
+    """The rows of a gene table that were asked for; by default the test split, or all genes where there is none.
+
+    Args:
+        genes: the study's gene table.
+        names: gene ids or symbols (in any case).
+        sites: places that need not be genes; they get average gene features and no label.
+        chrom: all genes of a chromosome. everything: all genes.
+
+    Raises:
+        InputError: a name that is unknown or belongs to several genes, or a chromosome without genes.
+    """
+    chosen = [genes.iloc[:0]]
+    if everything:
+        chosen.append(genes)
+    if chrom is not None:
+        here = genes[genes["chrom"] == chrom]
+        if here.empty:
+            found = f"no gene on {chrom!r}"
+            raise InputError(complaint("genes", found, f"one of {listed(sorted(set(genes['chrom'])))}", "correct it"))
+        chosen.append(here)
+    if names:
+        chosen.append(_named(genes, names))
+    if sites:
+        rows = [{**site_gene(site), "split": "", "label": np.nan, **dict.fromkeys(FEATURES, np.nan)} for site in sites]
+        chosen.append(pd.DataFrame(rows))
+    if len(chosen) == 1:
+        test = genes[genes["split"] == "test"]
+        chosen.append(genes if test.empty else test)
+    parts = [part for part in chosen if not part.empty]
+    return pd.concat(parts).drop_duplicates("gene_id").reset_index(drop=True)
+
+
+def _named(genes: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
+    rows, problems = [], []
+    symbols = genes["symbol"].str.upper()
+    for name in names:
+        match = genes.index[(genes["gene_id"] == name) | (symbols == name.upper())]
+        if len(match) == 1:
+            rows.append(match[0])
+        elif len(match) == 0:
+            problems.append(f"no gene {name!r}")
+        else:
+            problems.append(f"{len(match)} genes named {name!r} ({listed(list(genes['gene_id'][match]))})")
+    if problems:
+        raise InputError(complaint("genes", "; ".join(problems), "genes of the study, each once", "check the names"))
+    return genes.loc[rows]
+
+
+def study_of(run: Run) -> Study:
+    """The study a run was made from: where its manifest says, or at the same place relative to the run.
+
+    Raises:
+        InputError: neither is there, or the study has problems (`load_study`).
+    """
+    recorded = run.manifest["study"]
+    if recorded is None:
+        raise InputError(complaint(run.path, "a run without a study", "one that names its study.toml", "train again"))
+    places = [Path(recorded["path"]), run.path / recorded["relative"]]
+    for path in places:
+        if path.is_file():
+            return load_study(path)
+    raise InputError(complaint(run.path, f"no study at {places[0]}", "the study it was made from", "put it back there"))
+
+
+def check_signals(study: Study, model: Seq2Exp, metadata: dict) -> None:
+    """Refuse a study whose signals differ from those of the checkpoint in name, order or transform."""
+    trained = metadata.get("signals") or [{"name": name, "transform": None} for name in model.config.signals]
+    given = [{"name": signal.name, "transform": signal.transform} for signal in study.signal_specs]
+    same = len(trained) == len(given) and all(
+        t["name"] == g["name"] and t["transform"] in (None, g["transform"]) for t, g in zip(trained, given, strict=True)
+    )
+    if not same:
+
+        def said(signals):
+            return ", ".join(f"{s['name']} ({s['transform'] or 'any transform'})" for s in signals)
+
+        expected = f"those of the checkpoint in its order: {said(trained)}"
+        raise InputError(complaint(study.name, f"signals {said(given)}", expected, "correct the study, or train again"))
+
+
+def score(
+    run: Run,
+    study: Study,
+    genes: pd.DataFrame,
+    checkpoint: str | Path | None = None,
+    device: str | None = None,
+    batch_size: int = 1,
+    workers: int = 0,
+) -> Run:
+    """Score genes into a run folder and derive its elements, tracks and tables; genes scored before are left out.
+
+    A killed scoring loses at most the gene in hand and goes on when it is called again.
+
+    Args:
+        run: the run folder; its own checkpoint is used unless another is named.
+        genes: rows of `choose_genes`.
+        batch_size: windows at once. workers: processes that read windows ahead.
+
+    Raises:
+        InputError: no checkpoint, signals that do not fit it, or memory that runs out.
+    """
+    model, metadata = load_with_metadata(checkpoint or run.path / "checkpoint.safetensors", device)
+    check_signals(study, model, metadata)
+    # The authors' checkpoints do not hold the constants of their features; the study's own stand in.
+    scale = FeatureScale(**metadata["feature_scale"]) if metadata else study.feature_scale()
+    left = genes[~genes["gene_id"].isin(run.scored)].reset_index(drop=True)
+    data = gene_windows(study, left, model.config, scale)
+    if len(left) and metadata:
+        here = signal_quantiles(study.signals(), study.windows(study.genes()), QUANTILE_WINDOWS)
+        for warning in quantile_warnings(here, metadata["signal_quantiles"]):
+            print(f"warning: {warning}", file=sys.stderr)
+    with run.writing(asked=len(run.scored | set(genes["gene_id"]))), Job("scoring genes", len(left)) as job:
+        for batch in batches(data, batch_size, workers):
+            out = _score_batch(model, batch)
+            for i, row in enumerate(batch.index.tolist()):
+                gene = left.iloc[row]
+                record = {**gene[["gene_id", "symbol", "chrom", "tss", "strand", "split"]].to_dict()}
+                record |= {"observed": float(gene["label"]), "predicted": float(out.expression[i])}
+                way = -1 if data.turned(row) else 1
+                run.append(record, out.alpha[i][::way], out.beta[i][::way])
+                job.advance(note=gene["symbol"])
+    assemble(run, study.peaks_path())
+    run.write_json("metrics.json", {**run.metrics, "prediction": run_metrics(run)})
+    return run
+
+
+def run_metrics(run: Run) -> dict:
+    """`prediction_metrics` of each split of a run's genes."""
+    genes = run.genes
+    return {
+        split or "none": prediction_metrics(part["observed"].to_numpy(float), part["predicted"].to_numpy(float))
+        for split, part in genes.groupby(genes["split"].fillna(""))
+    }
+
+
+def _score_batch(model: Seq2Exp, batch):
+    try:
+        arrays = (batch.sequence, batch.signals, batch.gene_features, batch.blacklist)
+        return model.score(*(t.numpy() for t in arrays), peaks=batch.peaks.numpy())
+    except (torch.cuda.OutOfMemoryError, MemoryError):
+        found = f"no memory left for {len(batch.index)} windows of {batch.sequence.shape[1]:,} bp at once"
+    except RuntimeError as error:  # the CPU allocator says it in words
+        if "can't allocate memory" not in str(error) and "not enough memory" not in str(error):
+            raise
+        found = f"no memory left for {len(batch.index)} windows of {batch.sequence.shape[1]:,} bp at once"
+    raise InputError(complaint("scoring", found, "room for a batch", "use --batch-size 1, or another --device"))

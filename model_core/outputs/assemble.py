@@ -1,0 +1,186 @@
+"""From the masks of a run to its derived files: elements, the merged track, genes.tsv, counts. No torch."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from model_core.atomic import replacing, write_text
+from model_core.errors import InputError, complaint
+from model_core.intervals import merge
+from model_core.outputs.elements import (
+    ELEMENT_COLUMNS,
+    PROMOTER_CLASS,
+    WITHOUT_PEAK,
+    ElementRule,
+    cut_elements,
+    default_rule,
+)
+from model_core.outputs.merge import merged_by_max
+from model_core.outputs.run import Run
+from model_core.outputs.scored_genes import DERIVED, GENE_COLUMNS
+from model_core.outputs.tracks import MOST_VALUES, Block, write_bed, write_bigwig, write_narrowpeak
+
+DECIMALS = 3  # of the merged track; float16 masks do not hold more
+
+
+def assemble(
+    run: Run,
+    study_peaks: pd.DataFrame | str | Path | Sequence[str | Path] | None = None,
+    rule: ElementRule | None = None,
+    track_resolution: int | None = None,
+    decimals: int | None = DECIMALS,
+) -> dict:
+    """Derive elements/elements.bed, tracks/mask.bigWig and genes.tsv from the masks; note the rule in the manifest.
+
+    Doing it again gives the same files. Each gene's mask is read three times; memory does not grow with the genes.
+
+    Args:
+        run: with at least one scored gene.
+        study_peaks: the peaks of the study, which take the place of the run's: .narrowPeak files, each copied with the
+            .json beside it, or a table; None leaves the run's peaks as they are.
+        rule: how to cut elements; by default that of `default_rule` over all genes.
+        track_resolution: bp of a bin of the merged track; by default that of the run, doubled until the track has at
+            most 2^26 bins (0.9 GB of memory while it is written).
+        decimals: of the merged track; None = do not round.
+
+    Returns:
+        What stands in metrics.json under `counts`.
+
+    Raises:
+        InputError: nothing is scored, or another process writes to the run.
+    """
+    if not run.scored:
+        raise InputError(complaint(run.path, "no scored gene", "at least one", "score genes first"))
+    with run.writing():
+        run.update(assembled=None)  # whoever reads meanwhile can see that the derived files are changing
+        _copy_peaks(run, study_peaks)
+        if rule is None:
+            rule = default_rule(map(run.mask, run.genes["gene_id"]), run.hard)
+        resolution = track_resolution or _default_resolution(run)
+        genes = _cut_all(run, rule)
+        (run.path / "tracks").mkdir(exist_ok=True)
+        write_bigwig(run.path / "tracks" / "mask.bigWig", run.chrom_sizes, merged_track(run, resolution), decimals)
+        _write_genes(run, genes)
+        counts = _counts(genes, run.peaks is not None)
+        run.write_json("metrics.json", {**run.metrics, "counts": counts})
+        stated = {"genes": len(genes), "track_resolution": resolution, "decimals": decimals}
+        run.update(element_rule=rule.to_dict(), assembled=stated)
+    return counts
+
+
+def merged_track(run: Run, resolution: int) -> Iterator[Block]:
+    """The masks of all scored genes merged by max, in bins of `resolution` bp, chromosome by chromosome."""
+    for chrom, genes in run.genes.groupby("chrom", sort=True):
+        yield from merged_by_max(map(run.mask, genes["gene_id"]), run.chrom_sizes[chrom], resolution)
+
+
+def provenance(run: Run, rule: ElementRule) -> list[str]:
+    """Comment lines for files cut from a run: which run, model, study and rule; the same whenever they are the same."""
+    manifest = run.manifest
+    study, checkpoint = (manifest.get(name) or {} for name in ("study", "checkpoint"))
+    simulated = " simulated=true" if manifest["simulated"] else ""
+    return [
+        f"seq2exp-viz run={json.dumps(run.name)} variant={manifest['variant']}{simulated}",
+        f"study_sha256={study.get('sha256', 'none')} checkpoint_sha256={checkpoint.get('sha256', 'none')}",
+        f"element_rule={json.dumps(rule.to_dict())}",
+    ]
+
+
+def _default_resolution(run: Run) -> int:
+    windows, resolution = merge(run.genes[["chrom", "start", "end"]]), run.manifest["resolution"]
+    covered = int((windows["end"] - windows["start"]).sum())
+    while covered / resolution > MOST_VALUES:
+        resolution *= 2
+    return resolution
+
+
+def _copy_peaks(run: Run, peaks: pd.DataFrame | str | Path | Sequence[str | Path] | None) -> None:
+    if peaks is None:
+        return
+    folder = run.path / "peaks"
+    folder.mkdir(exist_ok=True)
+    if isinstance(peaks, pd.DataFrame):
+        write_narrowpeak(folder / "peaks.narrowPeak", peaks)
+        given = {"peaks"}
+    else:
+        paths = [Path(path) for path in ([peaks] if isinstance(peaks, (str, Path)) else peaks)]
+        for path in paths:
+            _copy_with_record(path, folder)
+        given = {path.stem for path in paths}
+    for path in folder.iterdir():
+        if path.stem not in given and path.suffix in (".narrowPeak", ".json"):
+            path.unlink()  # peaks of an earlier call, which the study no longer names
+
+
+def _copy_with_record(path: Path, folder: Path) -> None:
+    if path.suffix != ".narrowPeak" or not path.is_file():
+        found = "no such file" if path.suffix == ".narrowPeak" else "another suffix"
+        raise InputError(complaint(path, found, "a .narrowPeak file", "call peaks first"))
+    for source in (path, path.with_suffix(".json")):
+        if source.is_file():
+            with replacing(folder / source.name) as temporary:
+                shutil.copyfile(source, temporary)
+
+
+def _cut_all(run: Run, rule: ElementRule) -> pd.DataFrame:
+    """Write elements.bed; one row a gene: gene_id, DERIVED, `learned` and `kept` bases of its window."""
+    rows: list[dict] = []
+
+    def tables() -> Iterator[pd.DataFrame]:
+        yield pd.DataFrame(columns=list(ELEMENT_COLUMNS))  # the header, even if nothing is found
+        for chrom, genes in run.genes.groupby("chrom", sort=True):
+            peaks = run.peaks
+            peaks = None if peaks is None else peaks[peaks["chrom"] == chrom]
+            found = []
+            for gene in genes.to_dict("records"):
+                mask = run.mask(gene["gene_id"])
+                elements = cut_elements(mask, rule, gene, peaks)
+                found.append(elements)
+                rows.append({"gene_id": gene["gene_id"], **_measures(mask, elements)})
+            yield pd.concat(found).sort_values(["start", "end", "gene_id"], ignore_index=True)
+
+    (run.path / "elements").mkdir(exist_ok=True)
+    write_bed(run.path / "elements" / "elements.bed", tables(), provenance(run, rule))
+    return pd.DataFrame(rows)
+
+
+def _measures(mask, elements: pd.DataFrame) -> dict:
+    elements = elements[elements["class"] != PROMOTER_CLASS]
+    return {
+        "kept_percent": 100 * mask.kept_fraction,
+        "elements": len(elements),
+        "elements_without_peak": int((elements["class"] == WITHOUT_PEAK).sum()),
+        "learned": int(mask.learned.sum()) * mask.resolution,
+        "kept": int((elements["end"] - elements["start"]).sum()),
+    }
+
+
+def _write_genes(run: Run, measures: pd.DataFrame) -> None:
+    table = run.genes.drop(columns=list(DERIVED)).merge(measures, on="gene_id")[list(GENE_COLUMNS)]
+    if run.peaks is None:
+        table["elements_without_peak"] = None
+    lines = table.round(dict.fromkeys(("observed", "predicted", "residual", "kept_percent"), 6))
+    write_text(run.path / "genes.tsv", lines.to_csv(sep="\t", index=False, lineterminator="\n", quoting=3))
+
+
+def _counts(genes: pd.DataFrame, peaks: bool) -> dict:
+    found, without = int(genes["elements"].sum()), int(genes["elements_without_peak"].sum())
+    return {
+        "genes": len(genes),
+        "elements": found,
+        "elements_with_peak": found - without if peaks else None,
+        "elements_without_peak": without if peaks else None,
+        "genes_without_elements": int((genes["elements"] == 0).sum()),
+        "kept_percent": _rounded(genes["kept_percent"].mean()),
+        "element_bases_percent": _rounded(100 * genes["kept"].sum() / max(genes["learned"].sum(), 1)),
+    }
+
+
+def _rounded(value: float) -> float | None:
+    return None if np.isnan(value) else round(float(value), 4)

@@ -1,0 +1,251 @@
+"""Elements: runs of kept bases, cut out of a gene's mask by a stated rule."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from model_core.errors import InputError, complaint
+from model_core.intervals import runs
+from model_core.outputs.masks import GeneMask
+from model_core.outputs.posterior import HARD_THRESHOLD, PROMOTER
+
+KEPT_TARGET = 0.05  # share of all learned bases of a run that lies at or above the default threshold
+WITH_PEAK, WITHOUT_PEAK, NO_PEAK_FILE = "with_peak", "without_peak", "no_peak_file"
+PROMOTER_CLASS = "promoter"
+# Okabe and Ito's colours, told apart with any colour vision; the page's legend shows the same.
+CLASS_COLOURS = {
+    PROMOTER_CLASS: "0,0,0",
+    WITH_PEAK: "0,114,178",
+    WITHOUT_PEAK: "213,94,0",
+    NO_PEAK_FILE: "0,158,115",
+}
+ELEMENT_COLUMNS = (
+    *("chrom", "start", "end", "name", "score", "strand", "thickStart", "thickEnd", "itemRgb"),
+    *("gene_id", "symbol", "class", "mean_mask", "max_mask", "spread", "distance_to_tss", "peak"),
+)
+_LEVELS = 2**20  # of the histogram; its steps are exact in float32
+
+
+@dataclass(frozen=True)
+class ElementRule:
+    """How elements are cut: bases at or above `threshold` in the smoothed mask, joined, short runs dropped.
+
+    threshold: 0 to 1. smooth: bp over which the mask is averaged first (each base with smooth // 2 on either
+    side; 0 = not at all). join: runs with a gap below this many bp become one. shortest: runs below this many
+    bp are dropped.
+    kept_target: the share of bases that the threshold was chosen for, or None where it was given.
+    """
+
+    threshold: float
+    smooth: int = 100
+    join: int = 100
+    shortest: int = 50
+    kept_target: float | None = None
+
+    def __post_init__(self):
+        if not 0 <= self.threshold <= 1:
+            raise InputError(complaint("element rule", f"threshold {self.threshold}", "0 to 1", "correct it"))
+        for name in ("smooth", "join", "shortest"):
+            if getattr(self, name) < 0:
+                raise InputError(
+                    complaint("element rule", f"{name} {getattr(self, name)} bp", "0 or more", "correct it")
+                )
+
+    def at(self, threshold: float) -> ElementRule:
+        """The same rule with a threshold that somebody chose."""
+        return dataclasses.replace(self, threshold=threshold, kept_target=None)
+
+    def to_dict(self) -> dict:
+        """Plain JSON values for the manifest."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping) -> ElementRule:
+        """The rule a manifest states."""
+        return cls(**{field.name: values[field.name] for field in dataclasses.fields(cls) if field.name in values})
+
+
+class KeptHistogram:
+    """Counts mask values as they stream by, for the threshold that keeps a share of them; always 8 MB."""
+
+    def __init__(self):
+        self.counts = np.zeros(_LEVELS + 1, np.int64)
+
+    def add(self, values: np.ndarray) -> None:
+        """Count mask values: float32 (n,), 0 to 1."""
+        self.counts += np.bincount((values * np.float32(_LEVELS)).astype(np.int64), minlength=_LEVELS + 1)
+
+    def threshold(self, share: float) -> tuple[float, float]:
+        """(lowest threshold, in steps of 2^-20, that at most `share` of the values reach; share that does).
+
+        The share is exact; the threshold is less than 2^-20 (about 1e-6) above the lowest number that does the same.
+        Where a plateau of equal values sits at the quantile, all of it stays below the threshold. No threshold is
+        above 1: where more than `share` of the values are 1, all of these are kept. Where nothing was counted (a
+        window that is all promoter) there is nothing to cut, and the threshold is 1.
+        """
+        total = int(self.counts.sum())
+        if not total:
+            return 1.0, 0.0
+        reached = np.cumsum(self.counts[::-1])[::-1]  # values at or above each level
+        level = int(np.searchsorted(-reached, -share * total, "left"))  # reached falls with the level
+        level = min(level, _LEVELS)
+        return level / _LEVELS, int(reached[level]) / total
+
+
+def smoothed(mask: GeneMask, bases: int) -> np.ndarray:
+    """Centred moving average of the mask over its learned bins: float32 (bins,); forced bins as they are.
+
+    Each bin is averaged with those at most bases / 2 away, rounded to whole bins; forced bins count for
+    nothing.
+    """
+    half = round(bases / 2 / mask.resolution)
+    if half == 0:
+        return mask.mask
+    sums, counts = (
+        np.concatenate(([0], np.cumsum(x, dtype=np.float64))) for x in (mask.mask * mask.learned, mask.learned)
+    )
+    places = np.arange(len(mask.mask))
+    low, high = np.maximum(places - half, 0), np.minimum(places + half + 1, len(places))
+    average = (sums[high] - sums[low]) / np.maximum(counts[high] - counts[low], 1)
+    return np.where(mask.learned, np.clip(average, 0, 1), mask.mask).astype(np.float32)
+
+
+def default_rule(masks: Iterable[GeneMask], hard: bool) -> ElementRule:
+    """The rule for a run: of soft masks the threshold that keeps 5 % of learned bases, of hard ones 0.5.
+
+    The 5 % are counted in the smoothed masks, before runs are joined and dropped.
+    """
+    if hard:
+        return ElementRule(HARD_THRESHOLD, smooth=0)
+    histogram = KeptHistogram()
+    smooth = ElementRule(0).smooth
+    for mask in masks:
+        histogram.add(smoothed(mask, smooth)[mask.learned])
+    return ElementRule(histogram.threshold(KEPT_TARGET)[0], kept_target=KEPT_TARGET)
+
+
+def kept_runs(
+    values: np.ndarray, learned: np.ndarray, rule: ElementRule, resolution: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """(starts, ends) int64, in bins: runs of learned bins that reach the threshold, joined, no short ones.
+
+    Runs are never joined across a forced bin, so that no element holds blacklisted bases or the promoter.
+
+    Args:
+        values: float (bins,), the smoothed mask. learned: bool (bins,). resolution: bp of a bin.
+    """
+    starts, ends = runs(learned & (values >= rule.threshold))
+    forced_before = np.concatenate(([0], np.cumsum(~learned)))
+    near = (starts[1:] - ends[:-1]) * resolution < rule.join
+    near &= forced_before[starts[1:]] == forced_before[ends[:-1]]
+    starts, ends = (
+        starts[np.concatenate(([True], ~near))[: len(starts)]],
+        ends[np.concatenate((~near, [True]))[: len(ends)]],
+    )
+    long = (ends - starts) * resolution >= rule.shortest
+    return starts[long], ends[long]
+
+
+def cut_elements(mask: GeneMask, rule: ElementRule, gene: Mapping, peaks: pd.DataFrame | None = None) -> pd.DataFrame:
+    """The elements of one gene and its promoter: ELEMENT_COLUMNS, left to right.
+
+    name: E1, E2, ... by falling mean_mask (ties: nearer the TSS first), and `promoter`. score: 1000 x
+    mean_mask.
+    thickStart, thickEnd: the summit, where the mask is highest (the middle one of equals). spread: mean
+    standard deviation of z. distance_to_tss: bp from TSS to summit, negative upstream on the gene's strand.
+    peak: the peak that shares most bases with the element, or ".".
+
+    Args:
+        gene: gene_id, symbol, tss, strand. peaks: chrom, start, end, name, or None where nothing was called.
+    """
+    starts, ends = kept_runs(smoothed(mask, rule.smooth), mask.learned, rule, mask.resolution)
+    table = _measured(mask, starts, ends)
+    table["class"], table["peak"] = _peak_class(table, mask, peaks)
+    promoter = _measured(mask, *runs(mask.forced == PROMOTER))
+    promoter["class"], promoter["peak"] = PROMOTER_CLASS, "."
+    promoter["summit"] = np.clip(gene["tss"], promoter["start"], promoter["end"] - 1)
+    distance = (table["summit"] - gene["tss"]).abs().to_numpy()
+    rank = np.empty(len(table), np.int64)
+    rank[np.lexsort((distance, -table["mean_mask"].to_numpy()))] = np.arange(1, len(table) + 1)
+    table["name"], promoter["name"] = [f"E{i}" for i in rank], PROMOTER_CLASS
+    table = pd.concat([part for part in (table, promoter) if len(part)]) if len(promoter) else table
+    return _as_bed(table.sort_values("start", ignore_index=True), mask, gene)
+
+
+def _measured(mask: GeneMask, starts: np.ndarray, ends: np.ndarray) -> pd.DataFrame:
+    """Bounds and summit of each run of bins on the chromosome, its mean and highest mask, its mean spread."""
+    measured = {name: np.zeros(len(starts)) for name in ("mean_mask", "max_mask", "spread")}
+    summit = np.zeros(len(starts), np.int64)
+    for i, (start, end) in enumerate(zip(starts, ends, strict=True)):
+        values = mask.mask[start:end]
+        measured["mean_mask"][i] = values.mean(dtype=np.float64)
+        measured["max_mask"][i] = values.max()
+        measured["spread"][i] = mask.sd[start:end].mean(dtype=np.float64)
+        highest = np.flatnonzero(values == values.max())
+        summit[i] = start + highest[len(highest) // 2]
+    bounds = {
+        "start": mask.start + starts * mask.resolution,
+        "end": mask.start + ends * mask.resolution,
+        "summit": mask.start + summit * mask.resolution + mask.resolution // 2,
+    }
+    return pd.DataFrame({**bounds, **measured})
+
+
+def _peak_class(table: pd.DataFrame, mask: GeneMask, peaks: pd.DataFrame | None) -> tuple[np.ndarray, np.ndarray]:
+    if peaks is None:
+        return np.full(len(table), NO_PEAK_FILE, object), np.full(len(table), ".", object)
+    starts, ends = peaks["start"].to_numpy(), peaks["end"].to_numpy()
+    near = (peaks["chrom"] == mask.chrom).to_numpy() & (starts < mask.end) & (ends > mask.start)
+    names = np.append(peaks["name"].to_numpy(object)[near], ".")
+    left = np.maximum(table["start"].to_numpy()[:, None], starts[near])
+    shared = np.minimum(table["end"].to_numpy()[:, None], ends[near]) - left  # bp, (elements, peaks)
+    shared = np.concatenate([shared, np.zeros((len(table), 1), np.int64)], axis=1)  # the last: no peak
+    best = np.where(shared.max(axis=1) > 0, shared.argmax(axis=1), shared.shape[1] - 1)
+    return np.where(best < shared.shape[1] - 1, WITH_PEAK, WITHOUT_PEAK).astype(object), names[best]
+
+
+def _as_bed(table: pd.DataFrame, mask: GeneMask, gene: Mapping) -> pd.DataFrame:
+    upstream = -1 if gene["strand"] == "-" else 1
+    table = table.assign(
+        chrom=mask.chrom,
+        score=np.clip(np.rint(1000 * table["mean_mask"]), 0, 1000).astype(np.int64),
+        strand=gene["strand"],
+        thickStart=table["summit"],
+        thickEnd=table["summit"] + 1,
+        itemRgb=table["class"].map(CLASS_COLOURS).astype(object),
+        gene_id=gene["gene_id"],
+        symbol=gene["symbol"],
+        distance_to_tss=upstream * (table["summit"] - gene["tss"]),
+    )
+    return table[list(ELEMENT_COLUMNS)]
+
+
+def read_elements(path: str | Path) -> pd.DataFrame:
+    """ELEMENT_COLUMNS of an element file written by `assemble` or `export`.
+
+    Raises:
+        InputError: another header.
+    """
+    types = dict.fromkeys(ELEMENT_COLUMNS, str)
+    types |= dict.fromkeys(("start", "end", "score", "thickStart", "thickEnd", "distance_to_tss"), np.int64)
+    types |= dict.fromkeys(("mean_mask", "max_mask", "spread"), np.float64)
+    with Path(path).open(encoding="utf-8") as lines:
+        header = next((line for line in lines if not line.startswith("##")), "").rstrip("\n")
+        if header != "#" + "\t".join(ELEMENT_COLUMNS):
+            expected = "the columns of an element file"
+            raise InputError(complaint(path, f"header {header!r}", expected, "assemble the run again"))
+        return pd.read_csv(
+            lines,
+            sep="\t",
+            header=None,
+            names=list(ELEMENT_COLUMNS),
+            dtype=types,
+            keep_default_na=False,
+            quoting=3,
+        )

@@ -1,0 +1,48 @@
+"""One track out of many masks: the highest mask of all genes whose windows cover a base."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+
+from model_core.outputs.masks import GeneMask
+from model_core.outputs.tracks import Block
+
+
+def merged_by_max(masks: Iterable[GeneMask], size: int, resolution: int) -> Iterator[Block]:
+    """The highest mask at each base of a chromosome, averaged over `resolution` bp: Blocks, left to right.
+
+    Only the bases that a window to come may still change are kept in memory.
+
+    Args:
+        masks: of one chromosome, by start of their windows. size: bp of the chromosome.
+        resolution: bp of a bin; bins begin at multiples of it. Bases in no window do not count; a bin of such is NaN.
+    """
+    chrom, origin, held = "", 0, np.empty(0, np.float32)  # held[i]: the highest mask so far at origin + i
+    for mask in masks:
+        chrom, start, end = mask.chrom, max(mask.start, 0), min(mask.end, size)
+        final = start // resolution * resolution - origin  # bases of `held` that no later window reaches
+        if final < 0:
+            raise ValueError(f"window at {chrom}:{start} after one that starts further right")
+        if len(held) and final:
+            yield Block(chrom, origin, resolution, _averaged(held[:final], resolution))
+        held, origin = held[final:], origin + final
+        if end - origin > len(held):
+            held = np.concatenate([held, np.full(end - origin - len(held), np.nan, np.float32)])
+        values = np.repeat(mask.mask, mask.resolution)[start - mask.start : end - mask.start]
+        part = held[start - origin : end - origin]
+        np.fmax(part, values, out=part)
+    if len(held):
+        yield Block(chrom, origin, resolution, _averaged(held, resolution))
+
+
+def _averaged(values: np.ndarray, resolution: int) -> np.ndarray:
+    """Means over runs of `resolution` values, the last run perhaps shorter; NaN does not count: float32."""
+    if resolution == 1:
+        return values
+    known = ~np.isnan(values)
+    edges = np.arange(0, len(values), resolution)
+    sums = np.add.reduceat(np.where(known, values, 0).astype(np.float64), edges)
+    counts = np.add.reduceat(known.astype(np.int64), edges)
+    return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan).astype(np.float32)

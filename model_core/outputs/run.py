@@ -1,0 +1,277 @@
+"""The run folder: what training or scoring leaves, and all that the viewer needs (docs/run-folder.md)."""
+
+from __future__ import annotations
+
+import difflib
+import math
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from model_core.atomic import remove_leftovers, write_json, write_text
+from model_core.errors import InputError, complaint
+from model_core.intervals import listed
+from model_core.outputs.elements import ELEMENT_COLUMNS, ElementRule, cut_elements, default_rule, read_elements
+from model_core.outputs.journal import Lock, append_journal, read_journal
+from model_core.outputs.manifest import check_lengths, is_free, new_manifest, read_manifest
+from model_core.outputs.masks import GeneMask, MaskStore, binned
+from model_core.outputs.run_files import RunFiles, stamp
+from model_core.outputs.scored_genes import gene_table, journal_record
+
+_JSON_FILES = ("config.json", "metrics.json", "study.json")
+_GENES_FOR_A_FIRST_RULE = 100
+
+
+class Run(RunFiles):
+    """One run folder, made by `Run.create`, opened by `Run.open`. Reading needs no lock.
+
+    What a writer adds meanwhile is seen at the next access; dicts and tables that are handed out are shared:
+    copy them before changing them.
+    """
+
+    def __init__(self, path: Path, manifest: dict):
+        super().__init__(path, manifest)
+        self._masks = MaskStore(path / "masks.zarr", manifest["window"] // manifest["resolution"])
+        self._lock = Lock(path / "lock")
+        self._written: dict[str, dict] | None = None  # gene_id -> journal line, while this object is the writer
+
+    @classmethod
+    def create(
+        cls,
+        path: str | Path,
+        *,
+        window: int,
+        promoter: int,
+        chrom_sizes: Mapping[str, int],
+        variant: str = "soft",
+        resolution: int = 1,
+        kind: str = "scoring",
+        name: str | None = None,
+        simulated: bool = False,
+        seed: int | None = None,
+        study: str | Path | None = None,
+        checkpoint: str | Path | None = None,
+        resolved: dict | None = None,
+        config: dict | None = None,
+        blacklist: pd.DataFrame | None = None,
+        asked: int | None = None,
+    ) -> Run:
+        """Make a new run folder and open it.
+
+        Args:
+            path: a folder that is not there, is empty, or was left by a creation that was killed.
+            window, promoter, resolution: bp; the resolution divides the window.
+            chrom_sizes: bp of each chromosome of the assembly.
+            kind: "training" or "scoring". seed: of the random numbers. asked: how many genes are to be
+                scored.
+            study, checkpoint: the files the run is made from; recorded with their sha256.
+            resolved: the study with absolute paths (study.json). config: model and training settings
+                (config.json).
+            blacklist: chrom, start, end.
+
+        Raises:
+            InputError: the folder holds something else, or the lengths do not fit.
+        """
+        path = Path(path)
+        if not is_free(path):
+            found = "a run" if (path / "manifest.json").exists() else "other files"
+            raise InputError(complaint(path, found, "an empty or new folder", "resume that run or give another folder"))
+        lengths = {"window": window, "promoter": promoter, "resolution": resolution}
+        described = {
+            "kind": kind,
+            "name": name or path.resolve().name,
+            "variant": variant,
+            "simulated": simulated,
+        }
+        progress = {"scored": 0, "asked": asked}
+        manifest = new_manifest(path, study, checkpoint, **described, **lengths, seed=seed, progress=progress)
+        check_lengths(path, manifest)
+        path.mkdir(parents=True, exist_ok=True)
+        write_json(path / "study.json", resolved or {})
+        write_json(path / "config.json", config or {})
+        write_text(path / "chrom.sizes", "".join(f"{chrom}\t{size}\n" for chrom, size in chrom_sizes.items()))
+        if blacklist is not None:
+            rows = blacklist[["chrom", "start", "end"]]
+            write_text(path / "blacklist.bed", rows.to_csv(sep="\t", header=False, index=False, lineterminator="\n"))
+        write_json(path / "manifest.json", manifest)  # last: a folder with a manifest is whole
+        return cls(path, manifest)
+
+    @classmethod
+    def open(cls, path: str | Path) -> Run:
+        """Open a run folder.
+
+        Raises:
+            InputError: no run folder, one of a newer schema, or one that is damaged or half-written.
+        """
+        run = cls(Path(path), read_manifest(Path(path)))
+        rows = run._masks.rows
+        if len(run.scored) > rows:
+            found, expected = f"{rows} rows of masks", f"the {len(run.scored)} that scores.jsonl names"
+            raise InputError(complaint(run.path, found, expected, "copy the whole folder again"))
+        return run
+
+    # ---- genes, masks, elements
+
+    @property
+    def scored(self) -> set[str]:
+        """gene_id of each scored gene."""
+        return set(self._records())
+
+    @property
+    def genes(self) -> pd.DataFrame:
+        """GENE_COLUMNS of each scored gene by chrom, start, gene_id; DERIVED ones are NaN before `assemble`.
+
+        tss: 0-based. start, end: the window inside the chromosome. residual: observed - predicted.
+        kept_percent: 0-100.
+        """
+        derived = self.path / "genes.tsv"
+        records = self._records()
+        make = lambda: gene_table(records, self.manifest["window"], self.chrom_sizes, derived)  # noqa: E731
+        return self._cached("genes", (len(records), stamp(derived)), make)
+
+    def gene(self, name: str) -> pd.Series:
+        """The row of `genes` with this gene_id, or else this symbol, or else this symbol in other case.
+
+        Raises:
+            InputError: no such gene, or several.
+        """
+        genes = self.genes
+        symbols = genes["symbol"]
+        for match in (genes["gene_id"] == name, symbols == name, symbols.str.upper() == name.upper()):
+            if match.sum() == 1:
+                return genes[match].iloc[0]
+            if match.any():
+                found = f"{match.sum()} genes named {name!r} ({listed(list(genes['gene_id'][match]))})"
+                raise InputError(complaint(self.path, found, "one", "ask by gene_id"))
+        near = difflib.get_close_matches(name, [*symbols, *genes["gene_id"]], n=3)
+        advice = f"did you mean {' or '.join(near)}?" if near else "score it first"
+        found = f"no gene {name!r} among {len(genes)} scored genes"
+        raise InputError(complaint(self.path, found, "a scored gene", advice))
+
+    def mask(self, name: str) -> GeneMask:
+        """The mask of a gene, by gene_id or symbol; promoter, blacklist and all off the chromosome forced."""
+        records = self._records()
+        record = records[name if name in records else self.gene(name)["gene_id"]]
+        alpha, beta = self._masks.read(record["row"])
+        start = record["tss"] - self.manifest["window"] // 2
+        forced = self.forced(record["chrom"], start)
+        end = start + self.manifest["window"]
+        return GeneMask(record["chrom"], start, end, self.manifest["resolution"], alpha, beta, forced, self.hard)
+
+    @property
+    def rule(self) -> ElementRule:
+        """The rule the elements were cut by; before `assemble`, the default rule of up to 100 genes."""
+        if self.manifest["element_rule"]:
+            return ElementRule.from_dict(self.manifest["element_rule"])
+        names = list(self._records())
+        names = names[:: max(1, math.ceil(len(names) / _GENES_FOR_A_FIRST_RULE))]
+        return self._cached("rule", names, lambda: default_rule(map(self.mask, names), self.hard))
+
+    @property
+    def elements(self) -> pd.DataFrame:
+        """ELEMENT_COLUMNS of all genes' elements and promoters, sorted; no rows until `assemble` has run."""
+        return self._file("elements/elements.bed", read_elements, pd.DataFrame(columns=list(ELEMENT_COLUMNS)))
+
+    def cut(self, name: str, threshold: float | None = None) -> pd.DataFrame:
+        """ELEMENT_COLUMNS of one gene, by gene_id or symbol; by the run's rule, or at another threshold."""
+        gene = self.gene(name)
+        rule = self.rule if threshold is None else self.rule.at(threshold)
+        return cut_elements(self.mask(gene["gene_id"]), rule, gene, self.peaks)
+
+    # ---- writing
+
+    @contextmanager
+    def writing(self, asked: int | None = None) -> Iterator[Run]:
+        """Hold the one writer's lock; `append` works inside. What a killed writer left half-done is dropped.
+
+        Args:
+            asked: how many genes are to be scored in all, for the manifest's progress; by default as it was.
+
+        Raises:
+            InputError: another process writes to this run.
+        """
+        if self._written is not None:  # inside another `writing` of this object
+            yield self
+            return
+        self._lock.acquire()
+        try:
+            records, length = read_journal(self._journal)
+            if self._journal.exists():
+                os.truncate(self._journal, length)
+            self._masks.tidy()
+            for folder in (self.path, *(self.path / name for name in ("tracks", "elements", "peaks", "training"))):
+                remove_leftovers(folder)
+            self._written = {record["gene_id"]: record for record in records}
+            self._note_progress(asked)
+            try:
+                yield self
+            finally:
+                self._note_progress(asked)
+        finally:
+            self._written = None
+            self._lock.release()
+
+    def append(self, gene: Mapping, alpha: np.ndarray, beta: np.ndarray) -> None:
+        """Add one scored gene: first its masks, then its journal line, each on the disk before the next.
+
+        Args:
+            gene: gene_id, chrom, tss (0-based), strand, predicted; symbol, split, observed where known.
+            alpha, beta: (window,) or (bins,), > 0; bases are averaged into bins.
+
+        Raises:
+            InputError: the gene is scored already, or lies off the chromosomes of the run.
+            RuntimeError: not inside `with run.writing():`.
+        """
+        if self._written is None:
+            raise RuntimeError("Run.append was called outside `with run.writing():`")
+        record = journal_record(gene, len(self._written), self.chrom_sizes, self.path)
+        if record["gene_id"] in self._written:
+            found = f"gene {record['gene_id']!r} again"
+            raise InputError(complaint(self.path, found, "each gene once", "leave it out"))
+        self._masks.write(record["row"], *(binned(values, self._masks.bins) for values in (alpha, beta)))
+        append_journal(self._journal, record)
+        self._written[record["gene_id"]] = record
+
+    def update(self, **changes: Any) -> None:
+        """Change entries of the manifest, on disk and here.
+
+        Raises:
+            InputError: after genes were scored, a change of what their masks mean (window, promoter,
+            resolution, variant).
+        """
+        manifest = {**read_manifest(self.path), **changes}
+        changed = [x for x in ("window", "promoter", "resolution", "variant") if manifest[x] != self.manifest[x]]
+        if changed and self.scored:
+            found, expected = f"a new {' and '.join(changed)}", f"that of its {len(self.scored)} scored genes"
+            raise InputError(complaint(self.path, found, expected, "score into another folder"))
+        check_lengths(self.path, manifest)
+        write_json(self.path / "manifest.json", manifest)
+        self.manifest = manifest
+        self._masks = MaskStore(self._masks.path, manifest["window"] // manifest["resolution"])
+
+    def write_json(self, name: str, value: dict) -> None:
+        """Write config.json, metrics.json or study.json, atomically."""
+        if name not in _JSON_FILES:
+            raise ValueError(f"{name}: expected one of {', '.join(_JSON_FILES)}")
+        write_json(self.path / name, value)
+
+    # ---- inside
+
+    @property
+    def _journal(self) -> Path:
+        return self.path / "scores.jsonl"
+
+    def _records(self) -> dict[str, dict]:
+        if self._written is not None:  # the writer knows; reading the journal for each gene would not be linear
+            return self._written
+        read = lambda: {record["gene_id"]: record for record in read_journal(self._journal)[0]}  # noqa: E731
+        return self._cached("records", stamp(self._journal), read)
+
+    def _note_progress(self, asked: int | None) -> None:
+        asked = self.manifest["progress"]["asked"] if asked is None else asked
+        self.update(progress={"scored": len(self.scored), "asked": asked})

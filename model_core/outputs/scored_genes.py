@@ -1,0 +1,93 @@
+"""Scored genes: the journal's record of one, and the table of all."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from model_core.errors import InputError, complaint
+from model_core.intervals import Site, match_chromosomes
+from model_core.outputs.journal import FIELDS
+
+DERIVED = ("kept_percent", "elements", "elements_without_peak")  # what `assemble` adds
+GENE_COLUMNS = (
+    *("gene_id", "symbol", "chrom", "tss", "strand", "start", "end"),
+    *("split", "observed", "predicted", "residual", *DERIVED),
+)
+
+
+def journal_record(gene: Mapping, row: int, sizes: Mapping[str, int], run: Path) -> dict:
+    """The journal's line for a scored gene whose masks go into `row`.
+
+    Args:
+        gene: gene_id, chrom, tss (0-based), strand, predicted; symbol, split, observed where known.
+        sizes: bp of each chromosome. run: the folder, for messages.
+
+    Raises:
+        InputError: the gene lies off these chromosomes, its strand is no strand, or a name breaks a table.
+    """
+    gene_id, chrom, tss, strand = str(gene["gene_id"]), str(gene["chrom"]), int(gene["tss"]), gene["strand"]
+    symbol = _text(gene.get("symbol")) or gene_id
+    match_chromosomes(sizes, chrom, run / "chrom.sizes")
+    if not 0 <= tss < sizes[chrom]:
+        found, expected = f"TSS {tss:,} of {gene_id!r}", f"0 to {sizes[chrom] - 1:,} on {chrom}"
+        raise InputError(complaint(run, found, expected, "check the assembly of the gene table"))
+    if strand not in ("+", "-"):
+        raise InputError(complaint(run, f"strand {strand!r} of {gene_id!r}", "+ or -", "correct it"))
+    if not gene_id.isprintable() or not symbol.isprintable() or not gene_id:
+        found, expected = f"gene_id {gene_id!r}, symbol {symbol!r}", "names without tabs and line ends"
+        raise InputError(complaint(run, found, expected, "correct the gene table"))
+    place = {"gene_id": gene_id, "symbol": symbol, "chrom": chrom, "tss": tss, "strand": strand}
+    values = {name: _number(gene.get(name)) for name in ("observed", "predicted")}
+    return {**place, "split": _text(gene.get("split")), **values, "row": row}
+
+
+def site_gene(site: Site) -> dict:
+    """gene_id, symbol, chrom, tss, strand of a place that is no gene of a table; the id is what one types.
+
+    The id counts from 1: Site("chr22", 19854894, "+") is "chr22:19854895:+".
+    """
+    name = f"{site.chrom}:{site.position + 1}:{site.strand}"
+    return {"gene_id": name, "symbol": name, "chrom": site.chrom, "tss": site.position, "strand": site.strand}
+
+
+def gene_table(records: Mapping[str, dict], window: int, sizes: Mapping[str, int], derived: Path) -> pd.DataFrame:
+    """GENE_COLUMNS of the journal's records, by chrom, start, gene_id.
+
+    Args:
+        records: gene_id -> journal line. window: bp. sizes: bp of each chromosome.
+        derived: genes.tsv, which need not be there and may know fewer genes.
+    """
+    table = pd.DataFrame(records.values(), columns=list(FIELDS)).drop(columns="row")
+    table = table.astype({"tss": np.int64, "observed": np.float64, "predicted": np.float64})
+    start = table["tss"] - window // 2
+    table["start"] = start.clip(lower=0)
+    table["end"] = np.minimum(start + window, table["chrom"].map(dict(sizes)).astype(np.int64))
+    table["residual"] = table["observed"] - table["predicted"]
+    known = _derived(derived).reindex(table["gene_id"])
+    for name in DERIVED:
+        table[name] = known[name].to_numpy()
+    return table.sort_values(["chrom", "start", "gene_id"], ignore_index=True)[list(GENE_COLUMNS)]
+
+
+def _derived(path: Path) -> pd.DataFrame:
+    """DERIVED of the genes in genes.tsv by gene_id; no rows where there is no file."""
+    if not path.exists():
+        return pd.DataFrame(columns=list(DERIVED), index=pd.Index([], dtype=str), dtype=np.float64)
+    columns = {"gene_id": str, **dict.fromkeys(DERIVED, np.float64)}
+    empty = {name: [""] for name in DERIVED}
+    table = pd.read_csv(path, sep="\t", usecols=list(columns), dtype=columns, keep_default_na=False, na_values=empty)
+    return table.set_index("gene_id")
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None or value != value else str(value)
+
+
+def _number(value: Any) -> float | None:
+    return None if value is None or not math.isfinite(value) else float(value)

@@ -1,0 +1,1 @@
+"""A simulated study with planted truth, in the real formats."""
