@@ -13,9 +13,9 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from model_core.errors import InputError, complaint
 from model_core.bed import read_bed as read_bed
 from model_core.bed import read_narrowpeak as read_narrowpeak
+from model_core.errors import InputError, complaint
 
 COORDINATES = ("chrom", "start", "end")
 _OTHER_ASSEMBLY = "check that it is of the study's genome assembly, or leave that chromosome out"

@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from model_core.bed import read_bed
 from model_core.config import Seq2ExpConfig
 from model_core.errors import InputError
 from model_core.evidence.controls import signal_prior
-from model_core.bed import read_bed
 from model_core.inputs.study_schema import CACHE
 from model_core.inputs.windows import Window
 from model_core.outputs.masks import GeneMask

@@ -9,8 +9,8 @@ import pyBigWig
 import pytest
 from run_builder import make_run
 
-from model_core.errors import InputError
 from model_core.bed import read_bed, read_narrowpeak
+from model_core.errors import InputError
 from model_core.intervals import is_sorted
 from model_core.outputs.assemble import assemble
 from model_core.outputs.elements import ElementRule, default_rule

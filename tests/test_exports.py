@@ -9,8 +9,8 @@ import pysam
 import pytest
 from run_builder import make_run
 
-from model_core.errors import InputError
 from model_core.bed import read_narrowpeak
+from model_core.errors import InputError
 from model_core.outputs.assemble import assemble
 from model_core.outputs.elements import CLASS_COLOURS, ElementRule, read_elements
 from model_core.outputs.run import Run

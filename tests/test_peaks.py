@@ -11,9 +11,9 @@ import pandas as pd
 import pyBigWig
 import pytest
 
+from model_core.bed import read_narrowpeak
 from model_core.errors import InputError
 from model_core.inputs import macs3, peaks
-from model_core.bed import read_narrowpeak
 from model_core.inputs.macs3 import find_macs3, has_option, reads_format, refuse_inputs_and_outputs
 from model_core.inputs.peaks import LIMITS, call_peaks, peaks_of_study
 from model_core.inputs.study import load_study

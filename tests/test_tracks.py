@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model_core.errors import InputError
 from model_core.bed import read_narrowpeak
+from model_core.errors import InputError
 from model_core.outputs.tracks import Block, summary, write_bed, write_bigwig, write_narrowpeak
 
 SIZES = {"chr2": 1000, "chr1": 3000, "chr10": 50}

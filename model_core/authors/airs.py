@@ -20,8 +20,8 @@ import numpy as np
 import pandas as pd
 
 from model_core.authors.mask_pickle import mask_intervals, read_masks
-from model_core.errors import InputError, Problems, complaint
 from model_core.bed import read_bed
+from model_core.errors import InputError, Problems, complaint
 from model_core.inputs.genes import FEATURES, LENGTHS
 from model_core.inputs.signals import BigWigSignal
 from model_core.inputs.stored_contact import open_hdf5, site_key

@@ -14,10 +14,10 @@ import pandas as pd
 from scipy import stats
 from sklearn.metrics import average_precision_score, roc_auc_score
 
+from model_core.bed import read_bed
 from model_core.config import Seq2ExpConfig
 from model_core.errors import InputError, complaint
 from model_core.evidence.controls import peak_scores, signal_prior
-from model_core.bed import read_bed
 from model_core.inputs.study import Study
 from model_core.inputs.windows import Window
 from model_core.intervals import rasterise

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from model_core.errors import InputError, complaint
 from model_core.bed import read_lines
+from model_core.errors import InputError, complaint
 
 FEATURE_TYPES = ("gene", "exon", "CDS", "stop_codon")
 GENE_COLUMNS = ("gene_id", "symbol", "chrom", "tss", "strand")

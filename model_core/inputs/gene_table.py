@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from model_core.errors import InputError, Problems, complaint
 from model_core.bed import read_lines
+from model_core.errors import InputError, Problems, complaint
 from model_core.inputs.genes import FEATURES
 from model_core.inputs.signals import TAKE_NEGATIVE, TRANSFORMS
 from model_core.intervals import listed, match_chromosomes

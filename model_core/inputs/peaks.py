@@ -15,8 +15,8 @@ import pandas as pd
 import pyBigWig
 
 from model_core.atomic import replacing, write_json
-from model_core.errors import InputError, complaint
 from model_core.bed import read_narrowpeak
+from model_core.errors import InputError, complaint
 from model_core.inputs.macs3 import find_macs3, has_option, reads_format, refuse_inputs_and_outputs, run_macs3
 from model_core.inputs.study import Study
 from model_core.intervals import match_chromosomes

@@ -12,10 +12,10 @@ import numpy as np
 import pandas as pd
 from pydantic import Field, PrivateAttr, ValidationError
 
+from model_core.bed import read_bed, read_narrowpeak
 from model_core.config import Seq2ExpConfig, TrainConfig, recipe
 from model_core.errors import InputError, Problems, complaint
 from model_core.inputs.annotation import genes_from_gtf, read_gtf
-from model_core.bed import read_bed, read_narrowpeak
 from model_core.inputs.gene_table import TABLE_COLUMNS, position_problems, read_gene_table, split_genes
 from model_core.inputs.genes import FEATURES, LENGTHS, FeatureScale, feature_scale, raw_features
 from model_core.inputs.genome import Genome

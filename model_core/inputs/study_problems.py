@@ -12,9 +12,9 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
+from model_core.bed import read_bed, read_lines, read_narrowpeak
 from model_core.config import Seq2ExpConfig, TrainConfig, recipe
 from model_core.errors import InputError, Problems, complaint
-from model_core.bed import read_bed, read_lines, read_narrowpeak
 from model_core.inputs.gene_table import read_gene_table
 from model_core.inputs.genome import Genome
 from model_core.inputs.signals import open_signal

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from model_core.errors import complaint
 from model_core.bed import read_bed, read_narrowpeak
+from model_core.errors import complaint
 from model_core.inputs.gene_table import lengths_of
 from model_core.inputs.genome import Genome
 from model_core.inputs.signals import BigWigSignal, Signal, header_summary

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from model_core.errors import InputError, complaint
 from model_core.bed import read_bed, read_narrowpeak
+from model_core.errors import InputError, complaint
 from model_core.intervals import rasterise, sort
 from model_core.outputs.posterior import BLACKLISTED, forced_state, promoter_bases
 
