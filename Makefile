@@ -15,7 +15,8 @@ demo-run: setup vendor
 	$(BIN)/seq2exp-viz demo $(DEMO) --no-serve
 
 test: setup vendor chromium lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 -m "not browser"
+	$(BIN)/python -m pytest -m browser
 
 lint: setup
 	$(BIN)/ruff check .

@@ -127,7 +127,12 @@ def peaks(study: StudyPath):
 def train(
     study: StudyPath,
     out: Annotated[Path, typer.Option(help="run folder; an interrupted training of it goes on", show_default=False)],
-    variant: Annotated[Literal["soft", "hard"], typer.Option(help="the paper's soft or hard mask")] = "soft",
+    variant: Annotated[
+        Literal["soft", "hard", "causal"], typer.Option(help="the paper's soft or hard mask, or ours")
+    ] = "soft",
+    mask: Annotated[
+        str, typer.Option(help="learned, or a control in its place: promoter, random, signal, macs3, top:10%")
+    ] = "learned",
     steps: Annotated[int | None, typer.Option(min=1, help="optimiser steps [paper: 50,000]")] = None,
     batch_size: Annotated[int | None, typer.Option(min=1, help="genes a step [paper: 8]")] = None,
     lr: Annotated[float | None, typer.Option(help="highest learning rate [paper: 5e-4]")] = None,
@@ -137,6 +142,13 @@ def train(
     width: Annotated[int | None, typer.Option(min=1, help="width of the model [paper: 128]")] = None,
     depth: Annotated[int | None, typer.Option(min=1, help="blocks of each stack [paper: 4]")] = None,
     seed: Annotated[int | None, typer.Option(help="of weights, order and draws")] = None,
+    seeds: Annotated[str | None, typer.Option(metavar="2,22,222", help="train once for each, with mean and sd")] = None,
+    accumulate: Annotated[int | None, typer.Option(min=1, help="batches whose gradients make a step")] = None,
+    precision: Annotated[str | None, typer.Option(help="32-true or bf16-mixed")] = None,
+    pretrain: Annotated[int | None, typer.Option(min=0, help="steps of learning the signals from sequence")] = None,
+    blocks: Annotated[int | None, typer.Option(min=0, help="first steps under random-block masks")] = None,
+    processes: Annotated[int, typer.Option(min=1, help="GPUs, or processes on the CPU, on each host")] = 1,
+    nodes: Annotated[int, typer.Option(min=1, help="hosts")] = 1,
     workers: Annotated[int | None, typer.Option(min=0, help="processes that read windows ahead")] = None,
     device: Device = None,
 ):
@@ -144,19 +156,53 @@ def train(
     needs_model()
     from model_core.inputs.study import load_study
     from model_core.network.train import train as train_model
+    from model_core.network.train import train_seeds
 
     opened = load_study(study)
     model = {"variant": variant, "window": window, "promoter": promoter, "d_model": width, "n_layers": depth}
+    model |= mask_settings(mask)
     training = {"steps": steps, "batch_size": batch_size, "lr": lr, "warmup": warmup, "seed": seed, "workers": workers}
+    training |= {"accumulate": accumulate, "precision": precision, "pretrain_steps": pretrain, "block_steps": blocks}
     config = opened.config(**{k: v for k, v in model.items() if v is not None})
     recipe = opened.train_config(**{k: v for k, v in training.items() if v is not None})
-    run = train_model(opened, config, recipe, out, device)
+    if seeds is not None:
+        runs = train_seeds(opened, config, recipe, out, parse_seeds(seeds), device)
+        typer.echo(f"trained {len(runs)} models; {(out / 'seeds.json').read_text()}")
+        return
+    run = train_model(opened, config, recipe, out, device, processes, nodes)
     typer.echo(f"trained {run.path}; next: seq2exp-viz score {run.path}")
+
+
+def mask_settings(text: str) -> dict:
+    """Model settings of --mask; "top:10%" is the learned mask cut to its highest tenth."""
+    if not text.startswith("top:"):
+        return {"mask": text}
+    share = text.removeprefix("top:").removesuffix("%")
+    try:
+        percent = float(share)
+    except ValueError:
+        percent = 0.0
+    if not 0 < percent < 100:
+        raise InputError(complaint("--mask", repr(text), "top: and a percentage, as in top:10%", "correct it"))
+    return {"decision": "top", "top_share": percent / 100}
+
+
+def parse_seeds(text: str) -> list[int]:
+    """The numbers of "2,22,222"."""
+    words = [word.strip() for word in text.split(",")]
+    if not all(word.isdigit() for word in words) or len(set(words)) != len(words):
+        raise InputError(complaint("--seeds", repr(text), "different whole numbers, comma between", "correct it"))
+    return [int(word) for word in words]
 
 
 @app.command(epilog=example("score demo/run --genes MOCK2,MOCK7"))
 def score(
     run: RunPath,
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="score into a new RUN with this checkpoint, ours or the authors' .ckpt")
+    ] = None,
+    study: Annotated[Path | None, typer.Option(help="with --checkpoint: the study to score")] = None,
+    resolution: Annotated[int, typer.Option(min=1, help="with --checkpoint: bp of a bin of the stored masks")] = 1,
     genes: Annotated[str | None, typer.Option(metavar="A,B", help="symbols or ids, comma between")] = None,
     at: Annotated[list[str] | None, typer.Option(metavar="CHROM:POS:STRAND", help="any place, counted from 1")] = None,
     chrom: Annotated[str | None, typer.Option(help="all genes of a chromosome")] = None,
@@ -167,20 +213,42 @@ def score(
 ):
     """Score genes into a run: masks, predictions, elements, tracks. Without a choice: the test genes."""
     needs_model()
+    from model_core.inputs.study import load_study
     from model_core.intervals import parse_site
-    from model_core.network.score import choose_genes, study_of
+    from model_core.network.score import choose_genes, run_for, study_of
     from model_core.network.score import score as score_genes
     from model_core.outputs.run import Run
 
-    opened = Run.open(run)
-    study = study_of(opened)
+    if checkpoint is None:
+        opened = Run.open(run)
+        source = study_of(opened)
+    elif study is None:
+        raise InputError(complaint("score", "--checkpoint alone", "a --study to score", "name its study.toml"))
+    else:
+        source = load_study(study)
+        opened = run_for(source, checkpoint, run, resolution)
+        model = opened.config["model"]
+        typer.echo(f"{checkpoint}: a {model['variant']} model, {model['window']:,} bp, width {model['d_model']}")
     names = [name.strip() for name in (genes or "").split(",") if name.strip()]
     sites = [parse_site(text) for text in at or []]
-    chosen = choose_genes(study.genes(), names, sites, chrom, all_genes)
-    score_genes(opened, study, chosen, device=device, batch_size=batch_size, workers=workers)
+    chosen = choose_genes(source.genes(), names, sites, chrom, all_genes)
+    score_genes(opened, source, chosen, checkpoint, device, batch_size=batch_size, workers=workers)
     counts = opened.metrics["counts"]
     typer.echo(f"{len(opened.scored):,} genes scored, {counts['elements']:,} elements in {opened.path}")
     typer.echo(f"next: seq2exp-viz serve {opened.path}")
+
+
+@app.command(epilog=example("convert demo/run/checkpoint.safetensors released.ckpt"))
+def convert(
+    source: Annotated[Path, typer.Argument(help=".safetensors (ours) or .ckpt (the authors')")],
+    target: Annotated[Path, typer.Argument(help="file to write; its ending tells the format")],
+):
+    """Turn a checkpoint of the authors into ours, or back; the weights stay exactly as they are."""
+    needs_model()
+    from model_core.network.checkpoint import convert as convert_checkpoint
+
+    config = convert_checkpoint(source, target).config
+    typer.echo(f"wrote {target}: a {config.variant} model, {config.window:,} bp, width {config.d_model}")
 
 
 @app.command(epilog=example("export demo/run bed --gene MOCK2 -o MOCK2.bed"))

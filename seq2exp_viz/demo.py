@@ -19,7 +19,7 @@ from model_core.network.train import train
 from model_core.outputs.run import Run
 from model_core.simulation.simulate import simulate_study
 
-TRAINING = {"steps": 100, "warmup": 20, "lr": 2e-3, "lr_end": 1e-4, "validations_per_epoch": 2}
+TRAINING = {"steps": 80, "warmup": 15, "lr": 6e-3, "lr_end": 1e-4, "validations_per_epoch": 2}
 
 
 def run_demo(folder: Path, seed: int = 0, serve_page: bool = True, port: int | None = None) -> Run:

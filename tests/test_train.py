@@ -1,9 +1,13 @@
 """Training and scoring on a tiny simulated study: recipe, resuming, refusals."""
 
 import dataclasses
+import json
 import math
+import subprocess
+import sys
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -13,10 +17,12 @@ from model_core.evidence.metrics import prediction_metrics
 from model_core.inputs.study import load_study
 from model_core.intervals import parse_site
 from model_core.network.checkpoint import load_with_metadata, save_checkpoint
-from model_core.network.dataset import EndlessBatches
+from model_core.network.dataset import EndlessBatches, gene_windows
+from model_core.network.lesson import learning_rate, optimiser
 from model_core.network.model import Seq2Exp
+from model_core.network.pretrain import pretrain
 from model_core.network.score import check_signals, choose_genes, score, study_of
-from model_core.network.train import learning_rate, optimiser, train
+from model_core.network.train import train, train_seeds
 from model_core.outputs.run import Run
 from model_core.simulation.simulate import simulate_study
 from model_core.simulation.world import World
@@ -78,7 +84,7 @@ def test_every_gene_comes_once_a_pass_and_batch_n_does_not_depend_on_where_one_b
 def test_stopping_and_resuming_gives_the_weights_of_not_stopping(study, trained, tmp_path):
     config, short = study.config(**SMALL), study.train_config(**SHORT)
     half = dataclasses.replace(short, steps=2)
-    import model_core.network.train as training
+    import model_core.network.lesson as training
 
     # The schedule of the whole training from the start: only the stop is early.
     schedule = training.learning_rate
@@ -165,3 +171,63 @@ def test_metrics_worked_by_hand():
     assert found["pearson_95"] == pytest.approx(
         [np.tanh(np.arctanh(0.8) - 1.959964), np.tanh(np.arctanh(0.8) + 1.959964)]
     )
+
+
+def test_seeds_are_trained_apart_and_summed_up(study, tmp_path):
+    one_step = dataclasses.replace(study.train_config(**SHORT), steps=1)
+    runs = train_seeds(study, study.config(**SMALL), one_step, tmp_path, [2, 22], "cpu")
+    found = json.loads((tmp_path / "seeds.json").read_text())
+    assert set(found["validation_mse"]) == {"2", "22"}
+    assert found["mean"] == pytest.approx(np.mean(list(found["validation_mse"].values())))
+    assert found["sd"] > 0
+    assert runs[0].metrics["training"]["peak_memory_bytes"] > 1e6
+    assert runs[0].manifest["checkpoint"]["sha256"] != runs[1].manifest["checkpoint"]["sha256"]
+
+
+def test_pretraining_lowers_the_error_of_the_signals_and_reaches_the_predictor(study, tmp_path):
+    config = study.config(variant="causal", **SMALL)
+    training = dataclasses.replace(study.train_config(**SHORT), pretrain_steps=30, lr=1e-2)
+    genes = gene_windows(study, study.genes(), config, study.feature_scale())
+    model, path = Seq2Exp(config), tmp_path / "pretrained.safetensors"
+    errors = pretrain(model, study, genes, training, path, "cpu")
+    assert np.mean(errors[-5:]) < 0.8 * np.mean(errors[:5])
+    generator, predictor = model.generator.state_dict(), model.predictor.state_dict()
+    assert all(torch.equal(generator[name], predictor[name]) for name in generator)
+    again = Seq2Exp(config)
+    assert pretrain(again, study, genes, training, path, "cpu") == []  # found again
+    assert torch.equal(again.sequence_embedding.weight, model.sequence_embedding.weight)
+
+
+def test_random_blocks_train_the_predictor_and_leave_the_mask_head_alone(study, tmp_path):
+    config = study.config(variant="causal", **SMALL)
+    training = dataclasses.replace(study.train_config(**SHORT), pretrain_steps=1, block_steps=2, steps=2)
+    run = train(study, config, training, tmp_path / "run", "cpu")
+    torch.manual_seed(training.seed)
+    fresh, trained = Seq2Exp(config).state_dict(), weights(run)
+    assert torch.equal(fresh["mask_head.weight"], trained["mask_head.weight"])
+    assert not torch.equal(fresh["expression_head.0.weight"], trained["expression_head.0.weight"])
+
+
+def test_two_processes_learn_what_one_learns_with_the_doubled_batch(study, tmp_path):
+    """With the draw of z replaced by its mean, the losses of two gloo processes are those of one."""
+    code = """
+import sys
+from model_core.inputs.study import load_study
+from model_core.network.train import train
+study = load_study(sys.argv[1])
+settings = {"window": 1024, "promoter": 128, "d_model": 16, "n_layers": 1}
+recipe = {"steps": 4, "warmup": 2, "batch_size": 4, "lr": 1e-3, "validations_per_epoch": 1000, "mean_z": True}
+train(study, study.config(**settings), study.train_config(**recipe), sys.argv[2], "cpu", processes=int(sys.argv[3]))
+"""
+    (tmp_path / "go.py").write_text(code)
+    histories = []
+    for processes in (1, 2):
+        out = tmp_path / f"run{processes}"
+        words = [sys.executable, tmp_path / "go.py", study.path, out, str(processes)]
+        done = subprocess.run(words, capture_output=True, text=True, timeout=300)
+        assert done.returncode == 0, done.stderr
+        assert Run.open(out).metrics["training"]["processes"] == processes
+        histories.append(pd.read_csv(out / "training" / "history.csv"))
+    one, two = (history[["loss", "prediction", "kl", "validation_mse"]].to_numpy() for history in histories)
+    print(f"\nlargest difference of the losses: {abs(one - two).max():.1e}")
+    assert np.allclose(one, two, rtol=1e-4, atol=1e-4)

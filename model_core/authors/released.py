@@ -203,7 +203,7 @@ def our_state(state: dict[str, torch.Tensor], config: Seq2ExpConfig) -> dict[str
     return ours
 
 
-_UNSUPPORTED = {  # released settings that change the computation, with the only value the published models use
+PUBLISHED_ONLY = {  # released settings that change the computation, with the only value the published models use
     "post_sample": True, "post_dist": "beta", "decouple_x": True, "only_x_sig": False, "use_include_list": False,
     "mask_region_hard": True, "use_bio_mask": False, "use_peak_mask": False, "use_mask_model": False,
     "merge_peak_mask": False, "node_merge_mask": False, "pool_mask": 0, "merge_mask": 0, "top_mask_percent": 0.0,
@@ -245,7 +245,7 @@ def released_config(hyper_parameters: Any, state: dict, where: str | Path) -> Se
             raise InputError(complaint(where, f"no value for model.config.{name}", "all settings", "check the file"))
         return value
 
-    for name, only in _UNSUPPORTED.items():
+    for name, only in PUBLISHED_ONLY.items():
         if name in model and get(name) != only:
             raise InputError(
                 complaint(

@@ -10,6 +10,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from model_core.atomic import replacing
+from model_core.authors.as_released import their_hyper_parameters, their_state
 from model_core.authors.released import our_state, read_archive, released_config
 from model_core.config import Seq2ExpConfig
 from model_core.errors import InputError, complaint
@@ -84,6 +85,31 @@ def save_checkpoint(path: str | Path, model: Seq2Exp, metadata: dict | None = No
     tensors = {name: t.detach().cpu().contiguous() for name, t in model.state_dict().items()}
     with replacing(path) as unfinished:
         save_file(tensors, unfinished, header)
+
+
+def convert(source: str | Path, target: str | Path) -> Seq2Exp:
+    """Write a checkpoint in the other format: .safetensors is ours, .ckpt the release's; the weights stay exact.
+
+    Raises:
+        InputError: `source` cannot be read, `target` has another ending, or the release does not know such a model.
+    """
+    target = Path(target)
+    model, metadata = load_with_metadata(source, "cpu")
+    if target.suffix == ".safetensors":
+        save_checkpoint(target, model, metadata)
+    elif target.suffix == ".ckpt":
+        content = {
+            "epoch": 0,
+            "global_step": int(metadata.get("step", 0)),
+            "pytorch-lightning_version": "1.8.6",  # of the release
+            "state_dict": their_state(model.state_dict(), model.config),
+            "hyper_parameters": their_hyper_parameters(model.config),
+        }
+        with replacing(target) as unfinished:
+            torch.save(content, unfinished)
+    else:
+        raise InputError(complaint(target, f"ending {target.suffix!r}", ".safetensors or .ckpt", "choose one"))
+    return model
 
 
 def _read_ours(path: Path) -> tuple[Seq2ExpConfig, dict, dict]:

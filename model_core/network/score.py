@@ -20,6 +20,7 @@ from model_core.network.checkpoint import load_with_metadata
 from model_core.network.dataset import batches, gene_windows
 from model_core.network.model import Seq2Exp
 from model_core.outputs.assemble import assemble
+from model_core.outputs.manifest import described_file
 from model_core.outputs.run import Run
 from model_core.outputs.scored_genes import site_gene
 from model_core.progress import Job
@@ -78,6 +79,38 @@ def _named(genes: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
     if problems:
         raise InputError(complaint("genes", "; ".join(problems), "genes of the study, each once", "check the names"))
     return genes.loc[rows]
+
+
+def run_for(study: Study, checkpoint: str | Path, out: str | Path, resolution: int = 1) -> Run:
+    """A run folder for scoring a study with a checkpoint, ours or the authors': new, or the one begun with it.
+
+    Raises:
+        InputError: the checkpoint cannot be read, or `out` holds something else.
+    """
+    model, metadata = load_with_metadata(checkpoint, "cpu")
+    check_signals(study, model, metadata)
+    config, out = model.config, Path(out)
+    described = {"model": config.to_dict(), "feature_scale": metadata.get("feature_scale")}
+    if (out / "manifest.json").exists():
+        run = Run.open(out)
+        if (run.manifest["checkpoint"] or {}).get("sha256") != described_file(checkpoint, out)["sha256"]:
+            found = "a run of another checkpoint"
+            raise InputError(complaint(out, found, "a new folder or the same checkpoint", "choose another --out"))
+        return run
+    return Run.create(
+        out,
+        variant=config.variant,
+        window=config.window,
+        promoter=config.promoter,
+        resolution=resolution,
+        chrom_sizes=study.genome().sizes,
+        simulated=study.simulated,
+        study=study.path,
+        checkpoint=checkpoint,
+        resolved=study.resolved(),
+        blacklist=study.blacklist(),
+        config=described,
+    )
 
 
 def study_of(run: Run) -> Study:

@@ -1,8 +1,7 @@
-"""Training: the paper's loss, optimiser and schedule, best weights by validation error, resumable at any time.
+"""Training a study: data, run folder, bookkeeping; resumable at any time, on one process or many.
 
-AdamW whose weight decay, as in the release, also reaches norm gains and the position embedding but not biases, A_log
-and D (docs/method.md, difference 13); linear warm-up, then a cosine. The order of the genes and each draw of z follow
-from the seed and the step alone, so a training that was stopped and resumed ends with the weights of one that was not.
+The order of the genes follows from the seed and the step alone, as do the draws (`model_core.network.lesson`). An
+interrupted training goes on from its last validation.
 """
 
 from __future__ import annotations
@@ -10,9 +9,14 @@ from __future__ import annotations
 import csv
 import logging
 import math
+import os
+import resource
+import statistics
 import time
 import warnings
+from collections.abc import Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import lightning
@@ -20,110 +24,25 @@ import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback
 from torch.utils.data import DataLoader
+from torch.utils.tensorboard import SummaryWriter
 
-from model_core.atomic import replacing
+from model_core.atomic import replacing, write_json
 from model_core.config import Seq2ExpConfig, TrainConfig
 from model_core.errors import InputError, complaint
-from model_core.evidence.metrics import prediction_metrics
 from model_core.inputs.genes import FeatureScale
 from model_core.inputs.study import Study
 from model_core.inputs.track_checks import QUANTILE_WINDOWS, signal_quantiles
-from model_core.network import mask as masks
 from model_core.network.checkpoint import choose_device, save_checkpoint
-from model_core.network.dataset import Batch, EndlessBatches, batches, collate, gene_windows
-from model_core.network.model import Output, Seq2Exp, loss_terms
+from model_core.network.dataset import EndlessBatches, GeneWindows, batches, collate, gene_windows
+from model_core.network.lesson import Lesson
+from model_core.network.model import Seq2Exp
+from model_core.network.pretrain import pretrain
+from model_core.outputs.manifest import described_file
 from model_core.outputs.run import Run
 from model_core.progress import Job
 
-NO_DECAY = ("bias", "A_log", ".D")
 HISTORY = ("step", "seconds", "loss", "prediction", "kl", "validation_mse", "validation_pearson")
-
-
-def learning_rate(step: int, training: TrainConfig) -> float:
-    """The learning rate of a step: linear from lr_start to lr over `warmup`, then a cosine to lr_end at `steps`."""
-    if step < training.warmup:
-        return training.lr_start + (training.lr - training.lr_start) * step / training.warmup
-    way = min(1.0, (step - training.warmup) / max(1, training.steps - training.warmup))
-    return training.lr_end + (training.lr - training.lr_end) * (1 + math.cos(math.pi * way)) / 2
-
-
-def optimiser(model: torch.nn.Module, training: TrainConfig) -> torch.optim.AdamW:
-    """AdamW with the release's weight decay groups."""
-    groups: dict[bool, list] = {True: [], False: []}
-    for name, parameter in model.named_parameters():
-        groups[not name.endswith(NO_DECAY)].append(parameter)
-    return torch.optim.AdamW(
-        [
-            {"params": groups[True], "weight_decay": training.weight_decay},
-            {"params": groups[False], "weight_decay": 0.0},
-        ],
-        lr=training.lr,
-        betas=training.betas,
-    )
-
-
-class Lesson(lightning.LightningModule):
-    """The model with its loss, optimiser and schedule, as Lightning wants it."""
-
-    def __init__(self, model: Seq2Exp, training: TrainConfig):
-        super().__init__()
-        self.model, self.training_config = model, training
-        self.best_mse = math.inf
-        self._terms: list[dict] = []
-
-    def see(self, batch: Batch, sample: bool, keep: torch.Tensor | None = None) -> Output:
-        """The model's output for a batch; `keep` as in `Seq2Exp.forward`."""
-        return self.model(
-            batch.sequence.float(), batch.signals, batch.gene_features, batch.blacklist, sample, keep, batch.peaks
-        )
-
-    def on_train_batch_start(self, batch, index) -> None:
-        # The draws of a step follow from the step alone, so that a resumed training repeats them.
-        torch.manual_seed(hash((self.training_config.seed, self.global_step, index, self.global_rank)) % 2**63)
-
-    def training_step(self, batch: Batch, index: int) -> torch.Tensor:
-        out = self.see(batch, not self.training_config.mean_z, self._blocks(batch))
-        terms = loss_terms(out, batch.label, self.model.config)
-        if not torch.isfinite(terms["loss"]):
-            found = f"a loss of {terms['loss'].item()} at step {self.global_step}"
-            raise InputError(complaint("training", found, "a number", "lower the learning rate or check the signals"))
-        self._terms.append({name: term.detach() for name, term in terms.items()})
-        return terms["loss"]
-
-    def _blocks(self, batch: Batch) -> torch.Tensor | None:
-        """Random-block masks in the first `block_steps`: the predictor learns to do without any part of the window."""
-        if self.global_step >= self.training_config.block_steps:
-            return None
-        blocks = masks.random_blocks(*batch.blacklist.shape).to(batch.signals)
-        return masks.force(blocks, batch.blacklist, self.model.config.promoter_in(blocks.shape[1]))
-
-    def validation_step(self, batch: Batch, index: int) -> None:
-        self._seen.append((batch.label.cpu(), self.see(batch, sample=False).expression.float().cpu()))
-
-    def on_validation_epoch_start(self) -> None:
-        self._seen: list = []
-
-    def on_validation_epoch_end(self) -> None:
-        seen = self.all_gather(torch.stack([torch.cat(part) for part in zip(*self._seen, strict=True)]).to(self.device))
-        observed, predicted = seen.cpu().movedim(-2, 0).reshape(2, -1).numpy()
-        self.validation = prediction_metrics(observed, predicted)
-
-    def average_terms(self) -> dict[str, float]:
-        """Mean of each loss term since this was last asked."""
-        terms, self._terms = self._terms, []
-        return {name: float(torch.stack([t[name] for t in terms]).mean()) for name in terms[0]} if terms else {}
-
-    def configure_optimizers(self):
-        optim = optimiser(self.model, self.training_config)
-        base = self.training_config.lr
-        schedule = torch.optim.lr_scheduler.LambdaLR(optim, lambda s: learning_rate(s, self.training_config) / base)
-        return {"optimizer": optim, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
-
-    def on_save_checkpoint(self, checkpoint: dict) -> None:
-        checkpoint["best_mse"] = self.best_mse
-
-    def on_load_checkpoint(self, checkpoint: dict) -> None:
-        self.best_mse = checkpoint["best_mse"]
+WAIT_SECONDS = 120  # of other processes, for the first one to make the run folder
 
 
 class Bookkeeping(Callback):
@@ -161,6 +80,10 @@ class Bookkeeping(Callback):
         row = {"step": trainer.global_step, "seconds": round(time.monotonic() - self.started, 1), **terms}
         row |= {"validation_mse": found["mse"], "validation_pearson": found["pearson"]}
         self._write_history(row)
+        with SummaryWriter(self.run.path / "training" / "tensorboard") as board:
+            for name in HISTORY[2:]:
+                if row.get(name) is not None:
+                    board.add_scalar(name, row[name], row["step"])
 
     def _write_history(self, row: dict) -> None:
         path = self.run.path / "training" / "history.csv"
@@ -172,33 +95,58 @@ class Bookkeeping(Callback):
             writer.writerow({k: f"{v:.6g}" if isinstance(v, float) else v for k, v in row.items()})
 
 
+class Lessons(lightning.LightningDataModule):
+    """Training and validation batches; each process of a training on several takes its share of every batch."""
+
+    def __init__(self, train: GeneWindows, validation: GeneWindows, training: TrainConfig, done: int):
+        super().__init__()
+        self.genes, self.validation, self.training, self.done = train, validation, training, done
+
+    def train_dataloader(self) -> DataLoader:
+        training, trainer = self.training, self.trainer
+        share = {"rank": trainer.global_rank, "world": trainer.world_size}
+        sampler = EndlessBatches(len(self.genes), training.batch_size, training.seed, self.done, **share)
+        return DataLoader(self.genes, batch_sampler=sampler, num_workers=training.workers, collate_fn=collate)
+
+    def val_dataloader(self) -> DataLoader:
+        return batches(self.validation, self.training.batch_size, self.training.workers)
+
+
 def train(
-    study: Study, config: Seq2ExpConfig, training: TrainConfig, out: str | Path, device: str | None = None
+    study: Study,
+    config: Seq2ExpConfig,
+    training: TrainConfig,
+    out: str | Path,
+    device: str | None = None,
+    processes: int = 1,
+    nodes: int = 1,
 ) -> Run:
     """Train a model on a study and leave a run folder; an interrupted training of the same folder goes on.
 
     Args:
         config: what the model is; its signals are those of the study.
-        training: how it is trained.
+        training: how it is trained; `batch_size` counts the genes of a step over all processes.
         out: run folder, new or of an interrupted training with the same settings.
         device: "cpu", "cuda" or None = the GPU if there is one.
+        processes, nodes: GPUs (or, on the CPU, processes) on each of so many hosts; torchrun and SLURM are recognised.
 
     Raises:
         InputError: no labelled training or validation genes, another run in `out`, or memory that runs out.
     """
+    _check_share(training, processes * nodes)
     genes = study.genes()
     parts = {name: _labelled(study, genes, name) for name in ("train", "validation")}
     scale = study.feature_scale()
     run = _open_or_create(study, config, training, scale, Path(out))
     last = run.path / "training" / "last.ckpt"
     first = _steps_done(last)
-    lightning.seed_everything(training.seed, verbose=False)
-    model = Seq2Exp(config)
     if first >= training.steps:
         return run
+    lightning.seed_everything(training.seed, verbose=False)
+    model = Seq2Exp(config)
     data = {name: gene_windows(study, part, config, scale) for name, part in parts.items()}
-    sampler = EndlessBatches(len(data["train"]), training.batch_size, training.seed, first * training.accumulate)
-    stream = DataLoader(data["train"], batch_sampler=sampler, num_workers=training.workers, collate_fn=collate)
+    if training.pretrain_steps and not first:
+        pretrain(model, study, data["train"], training, run.path / "training" / "pretrained.safetensors", device)
     metadata = {
         "study": study.name,
         "signals": [{"name": signal.name, "transform": signal.transform} for signal in study.signal_specs],
@@ -206,32 +154,70 @@ def train(
         "feature_scale": scale.to_dict(),
         "training": training.to_dict(),
     }
+    lessons = Lessons(data["train"], data["validation"], training, first * training.accumulate)
     with Job(f"training {config.variant}", training.steps, first) as job:
-        trainer = _trainer(run, training, choose_device(device), len(data["train"]), Bookkeeping(run, metadata, job))
-        _fit(trainer, Lesson(model, training), stream, batches(data["validation"], training.batch_size), last)
+        book = Bookkeeping(run, metadata, job)
+        trainer = _trainer(run, config, training, choose_device(device), len(data["train"]), book, processes, nodes)
+        lesson = Lesson(model, training)
+        _fit(trainer, lesson, lessons, last)
+    if trainer.is_global_zero:
+        _record(run, trainer, lesson, time.monotonic() - book.started)
     return run
 
 
-def _fit(trainer, lesson: Lesson, stream: DataLoader, validation: DataLoader, last: Path) -> None:
+def train_seeds(
+    study: Study,
+    config: Seq2ExpConfig,
+    training: TrainConfig,
+    out: str | Path,
+    seeds: Sequence[int],
+    device: str | None = None,
+) -> list[Run]:
+    """Train once for each seed into OUT/seed-N, and write OUT/seeds.json: best validation MSE, its mean and sd."""
+    runs = [train(study, config, replace(training, seed=s), Path(out) / f"seed-{s}", device) for s in seeds]
+    found = [run.metrics["training"]["best_validation_mse"] for run in runs]
+    spread = {"mean": statistics.fmean(found), "sd": statistics.stdev(found) if len(found) > 1 else None}
+    by_seed = {str(seed): mse for seed, mse in zip(seeds, found, strict=True)}
+    write_json(Path(out) / "seeds.json", {"validation_mse": by_seed, **spread})
+    return runs
+
+
+def _fit(trainer: lightning.Trainer, lesson: Lesson, lessons: Lessons, last: Path) -> None:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module="lightning")  # its advice on workers and on its own deprecations
         try:
-            trainer.fit(lesson, stream, validation, ckpt_path=str(last) if last.exists() else None, weights_only=True)
+            trainer.fit(lesson, datamodule=lessons, ckpt_path=str(last) if last.exists() else None, weights_only=True)
         except (torch.cuda.OutOfMemoryError, MemoryError):
             found = "no memory left"
             raise InputError(
                 complaint("training", found, "room for a batch", "use a smaller --batch-size, --window or --width")
             ) from None
+        except SystemExit:  # Lightning's way to end on Ctrl-C
+            raise KeyboardInterrupt from None
 
 
-def _trainer(run: Run, training: TrainConfig, device: torch.device, genes: int, book: Bookkeeping):
+def _trainer(
+    run: Run,
+    config: Seq2ExpConfig,
+    training: TrainConfig,
+    device: torch.device,
+    genes: int,
+    book: Bookkeeping,
+    processes: int,
+    nodes: int,
+) -> lightning.Trainer:
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)  # its banner and tips say nothing to our users
     batches_in_all = training.steps * training.accumulate
     wanted = max(1, round(genes / training.batch_size / training.validations_per_epoch))
     every = math.ceil(batches_in_all / max(1, round(batches_in_all / wanted)))  # so that the last step is validated
+    # Under a control mask, and under random blocks, the generator gets no gradient.
+    idle = config.mask != "learned" or training.block_steps > 0
+    many = "ddp_find_unused_parameters_true" if idle else "ddp"
     return lightning.Trainer(
         accelerator="gpu" if device.type == "cuda" else "cpu",
-        devices=1 if device.index is None else [device.index],
+        devices=processes if device.index is None else [device.index],
+        num_nodes=nodes,
+        strategy=many if processes * nodes > 1 else "auto",
         max_steps=training.steps,
         accumulate_grad_batches=training.accumulate,
         gradient_clip_val=training.clip,
@@ -249,6 +235,30 @@ def _trainer(run: Run, training: TrainConfig, device: torch.device, genes: int, 
     )
 
 
+def _record(run: Run, trainer: lightning.Trainer, lesson: Lesson, seconds: float) -> None:
+    """What the training took, into metrics.json; the checkpoint's hash, into the manifest."""
+    device = trainer.strategy.root_device
+    took = {"seconds": round(seconds, 1), "processes": trainer.world_size, "device": str(device)}
+    took["peak_memory_bytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    if device.type == "cuda":
+        took["peak_gpu_memory_bytes"] = torch.cuda.max_memory_allocated(device)
+    took |= {"steps": lesson.global_step, "best_validation_mse": lesson.best_mse}
+    run.write_json("metrics.json", {**run.metrics, "training": took})
+    run.update(checkpoint=described_file(run.path / "checkpoint.safetensors", run.path))
+
+
+def _check_share(training: TrainConfig, processes: int) -> None:
+    if training.batch_size % processes:
+        found = f"a batch of {training.batch_size} for {processes} processes"
+        raise InputError(complaint("training", found, "the same share for each", "choose another --batch-size"))
+
+
+def _rank() -> int:
+    """The number of this process among those of a training on several."""
+    names = ("RANK", "SLURM_PROCID", "LOCAL_RANK")
+    return next((int(os.environ[name]) for name in names if os.environ.get(name, "").isdigit()), 0)
+
+
 def _labelled(study: Study, genes, split: str):
     chosen = genes[(genes["split"] == split) & np.isfinite(genes["label"])].reset_index(drop=True)
     if chosen.empty:
@@ -259,6 +269,9 @@ def _labelled(study: Study, genes, split: str):
 
 def _open_or_create(study: Study, config: Seq2ExpConfig, training: TrainConfig, scale: FeatureScale, out: Path) -> Run:
     described = {"model": config.to_dict(), "training": training.to_dict(), "feature_scale": scale.to_dict()}
+    waited = time.monotonic() + WAIT_SECONDS
+    while _rank() > 0 and not (out / "manifest.json").exists() and time.monotonic() < waited:
+        time.sleep(0.1)  # the first process makes the folder
     if (out / "manifest.json").exists():
         run = Run.open(out)
         before = {name: run.config.get(name) for name in described}

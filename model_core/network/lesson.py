@@ -1,0 +1,117 @@
+"""One training lesson: the model with its loss, optimiser and schedule, as Lightning wants it.
+
+AdamW whose weight decay, as in the release, also reaches norm gains and the position embedding but not biases, A_log
+and D (docs/method.md, difference 13); linear warm-up, then a cosine. Each draw of z follows from the seed and the step
+alone, so a training that was stopped and resumed ends with the weights of one that was not.
+"""
+
+from __future__ import annotations
+
+import math
+
+import lightning
+import torch
+import torch.nn.functional as F
+
+from model_core.config import TrainConfig
+from model_core.errors import InputError, complaint
+from model_core.evidence.metrics import prediction_metrics
+from model_core.network import mask as masks
+from model_core.network.dataset import Batch
+from model_core.network.model import Output, Seq2Exp, loss_terms
+
+NO_DECAY = ("bias", "A_log", ".D")
+
+
+def learning_rate(step: int, training: TrainConfig) -> float:
+    """The learning rate of a step: linear from lr_start to lr over `warmup`, then a cosine to lr_end at `steps`."""
+    if step < training.warmup:
+        return training.lr_start + (training.lr - training.lr_start) * step / training.warmup
+    way = min(1.0, (step - training.warmup) / max(1, training.steps - training.warmup))
+    return training.lr_end + (training.lr - training.lr_end) * (1 + math.cos(math.pi * way)) / 2
+
+
+def optimiser(model: torch.nn.Module, training: TrainConfig) -> torch.optim.AdamW:
+    """AdamW with the release's weight decay groups."""
+    groups: dict[bool, list] = {True: [], False: []}
+    for name, parameter in model.named_parameters():
+        groups[not name.endswith(NO_DECAY)].append(parameter)
+    return torch.optim.AdamW(
+        [
+            {"params": groups[True], "weight_decay": training.weight_decay},
+            {"params": groups[False], "weight_decay": 0.0},
+        ],
+        lr=training.lr,
+        betas=training.betas,
+    )
+
+
+class Lesson(lightning.LightningModule):
+    """The model with its loss, optimiser and schedule, as Lightning wants it."""
+
+    def __init__(self, model: Seq2Exp, training: TrainConfig):
+        super().__init__()
+        self.model, self.training_config = model, training
+        self.best_mse = math.inf
+        self._terms: list[dict] = []
+
+    def see(self, batch: Batch, sample: bool) -> Output:
+        """The model's output for a batch."""
+        inputs = batch.sequence.float(), batch.signals, batch.gene_features, batch.blacklist
+        return self.model(*inputs, sample, peaks=batch.peaks)
+
+    def on_train_batch_start(self, batch, index) -> None:
+        # The draws of a step follow from the step alone, so that a resumed training repeats them.
+        torch.manual_seed(hash((self.training_config.seed, self.global_step, index, self.global_rank)) % 2**63)
+
+    def training_step(self, batch: Batch, index: int) -> torch.Tensor:
+        if self.global_step < self.training_config.block_steps:
+            terms = self._under_blocks(batch)
+        else:
+            out = self.see(batch, not self.training_config.mean_z)
+            terms = loss_terms(out, batch.label, self.model.config)
+        if not torch.isfinite(terms["loss"]):
+            found = f"a loss of {terms['loss'].item()} at step {self.global_step}"
+            raise InputError(complaint("training", found, "a number", "lower the learning rate or check the signals"))
+        self._terms.append({name: term.detach() for name, term in terms.items()})
+        return terms["loss"]
+
+    def _under_blocks(self, batch: Batch) -> dict[str, torch.Tensor]:
+        """The loss under random-block masks: the predictor learns to do without any part of the window."""
+        blocks = masks.random_blocks(*batch.blacklist.shape).to(batch.signals)
+        blocks = masks.force(blocks, batch.blacklist, self.model.config.promoter_in(blocks.shape[1]))
+        predicted = self.model.predict(batch.sequence.float(), batch.signals, batch.gene_features, blocks)
+        loss = F.smooth_l1_loss(predicted, batch.label)
+        return {"prediction": loss, "kl": torch.zeros_like(loss), "loss": loss}
+
+    def validation_step(self, batch: Batch, index: int) -> None:
+        self._seen.append((batch.label.cpu(), self.see(batch, sample=False).expression.float().cpu()))
+
+    def on_validation_epoch_start(self) -> None:
+        self._seen: list = []
+
+    def on_validation_epoch_end(self) -> None:
+        # Every process sees all validation genes, so that all agree on the best step without asking each other.
+        observed, predicted = (torch.cat(part).numpy() for part in zip(*self._seen, strict=True))
+        self.validation = prediction_metrics(observed, predicted)
+
+    def average_terms(self) -> dict[str, float]:
+        """Mean of each loss term since this was last asked, over all processes."""
+        terms, self._terms = self._terms, []
+        if not terms:
+            return {}
+        means = torch.stack([torch.stack(list(t.values())) for t in terms]).mean(0)  # (terms,)
+        means = self.trainer.strategy.reduce(means, reduce_op="mean")
+        return dict(zip(terms[0], means.tolist(), strict=True))
+
+    def configure_optimizers(self):
+        optim = optimiser(self.model, self.training_config)
+        base = self.training_config.lr
+        schedule = torch.optim.lr_scheduler.LambdaLR(optim, lambda s: learning_rate(s, self.training_config) / base)
+        return {"optimizer": optim, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def on_save_checkpoint(self, checkpoint: dict) -> None:
+        checkpoint["best_mse"] = self.best_mse
+
+    def on_load_checkpoint(self, checkpoint: dict) -> None:
+        self.best_mse = checkpoint["best_mse"]

@@ -1,0 +1,99 @@
+"""Pre-training: the generator learns to predict the study's signals from sequence, before it is asked for a mask.
+
+A mask cannot find what the model has not learned. Signals are plenty and need no labels, so the sequence reader starts
+from them: mean squared error of log(1 + signal), a base at a time, on windows of the training genes, shifted at random.
+The predictor starts from the same weights.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from model_core.atomic import replacing
+from model_core.config import TrainConfig
+from model_core.errors import InputError, complaint
+from model_core.inputs.study import Study
+from model_core.network.checkpoint import choose_device
+from model_core.network.dataset import GeneWindows
+from model_core.network.model import Seq2Exp
+from model_core.progress import Job
+
+
+def pretrain(
+    model: Seq2Exp, study: Study, genes: GeneWindows, training: TrainConfig, path: Path, device: str | None = None
+) -> list[float]:
+    """Train the model's sequence reader on the study's signals, in place; the outcome is kept and found again.
+
+    Args:
+        genes: the training genes.
+        training: `pretrain_steps`, `batch_size`, `lr` and `seed`.
+        path: where the weights are kept, so that a resumed training does not do it twice.
+
+    Returns:
+        The error of each step; empty where the outcome was there already.
+
+    Raises:
+        InputError: the model's generator sees the signals, or the study has contact only.
+    """
+    if model.config.generator_signals:
+        expected = "a generator that reads sequence only"
+        raise InputError(complaint("pre-training", "generator_signals", expected, "leave one of them out"))
+    columns = [i for i, spec in enumerate(study.signal_specs) if not spec.is_contact]
+    if not columns:
+        raise InputError(complaint(study.path, "no signal but contact", "one to predict", "leave pre-training out"))
+    reader = [model.sequence_embedding, model.generator]
+    errors = []
+    if not path.exists():
+        errors = _learn(model, genes, columns, training, choose_device(device))
+        weights = {f"{i}.{name}": t for i, part in enumerate(reader) for name, t in part.state_dict().items()}
+        with replacing(path) as unfinished:
+            save_file({name: t.detach().cpu().contiguous() for name, t in weights.items()}, unfinished)
+    kept = load_file(path)
+    for i, part in enumerate(reader):
+        part.load_state_dict({name[2:]: t for name, t in kept.items() if name.startswith(f"{i}.")})
+    if model.predictor is not None:
+        model.predictor.load_state_dict(model.generator.state_dict())
+    return errors
+
+
+def _learn(model: Seq2Exp, genes: GeneWindows, columns: list[int], training: TrainConfig, device: torch.device) -> None:
+    errors: list[float] = []
+    torch.manual_seed(training.seed)
+    rng = np.random.default_rng(training.seed)
+    head = nn.Linear(model.config.d_model, len(columns)).to(device)
+    model.to(device).train()
+    parameters = [*model.sequence_embedding.parameters(), *model.generator.parameters(), *head.parameters()]
+    optim = torch.optim.AdamW(parameters, lr=training.lr, weight_decay=training.weight_decay)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optim, training.lr, total_steps=training.pretrain_steps)
+    with Job("learning signals", training.pretrain_steps) as job:
+        for _ in range(training.pretrain_steps):
+            chosen = rng.integers(len(genes.windows), size=training.batch_size)
+            sequence, signals = (torch.from_numpy(x).to(device) for x in _shifted(genes, chosen, rng))
+            hidden = model.read_sequence(sequence.float(), signals)  # (B, L, d), from the sequence alone
+            loss = F.mse_loss(head(hidden), torch.log1p(signals[..., columns]))
+            optim.zero_grad()
+            loss.backward()
+            nn.utils.clip_grad_norm_(parameters, training.clip)
+            optim.step()
+            schedule.step()
+            errors.append(loss.item())
+            job.advance(note=f"error {errors[-1]:.3f}")
+    model.cpu()
+    return errors
+
+
+def _shifted(genes: GeneWindows, chosen: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Sequences (B, L, 4) and signals (B, L, S) of these genes' windows, each moved by up to half a window."""
+    data = []
+    for index in chosen:
+        window = genes.windows[index]
+        size = genes.reader.genome.sizes[window.chrom]
+        shift = int(rng.integers(-(window.length // 2), window.length // 2))
+        data.append(genes.reader.read(window._replace(tss=min(max(window.tss + shift, 0), size - 1))))
+    return np.stack([d.sequence for d in data]), np.stack([d.signals for d in data])
