@@ -1,0 +1,66 @@
+"""What holds for the whole project: who may import whom, and what must start without torch."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+VIEWER_ONLY = {"dash", "dash_ag_grid", "dash_mantine_components", "flask", "plotly", "waitress", "seq2exp_viz"}
+
+
+def imported(path: Path) -> set[str]:
+    """Top-level packages that a file imports, anywhere in it."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names.add(node.module.split(".")[0])
+    return names
+
+
+def test_model_core_never_imports_the_viewer():
+    offenders = {str(p.relative_to(ROOT)): imported(p) & VIEWER_ONLY for p in (ROOT / "model_core").rglob("*.py")}
+    assert {path: names for path, names in offenders.items() if names} == {}
+
+
+def test_only_the_network_and_the_authors_checkpoints_import_torch():
+    allowed = ("model_core/network/", "model_core/authors/released.py", "model_core/authors/as_released.py")
+    for path in [*(ROOT / "model_core").rglob("*.py"), *(ROOT / "seq2exp_viz").rglob("*.py")]:
+        place = str(path.relative_to(ROOT))
+        assert not (imported(path) & {"torch", "lightning", "numba"}) or place.startswith(allowed), place
+
+
+@pytest.mark.parametrize(
+    "module", ["model_core", "model_core.outputs.run", "model_core.inputs.study", "seq2exp_viz.app", "seq2exp_viz.cli"]
+)
+def test_viewing_starts_without_torch(module):
+    code = f"import sys, {module}; sys.exit(bool({{'torch', 'lightning', 'numba', 'hictkpy'}} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
+
+
+def test_the_model_runs_with_numpy_and_torch_alone():
+    """On a bare GPU machine: no numba, no pandas, no safetensors."""
+    code = """
+import sys
+for name in ("numba", "pandas", "safetensors", "lightning", "pydantic", "zarr", "scipy"):
+    sys.modules[name] = None
+import numpy as np
+from model_core.config import recipe
+from model_core.network.model import Seq2Exp
+model = Seq2Exp(recipe("soft", window=64, promoter=8, d_model=8, n_layers=1))
+out = model.score(np.zeros((1, 64, 4)), np.zeros((1, 64, 3)), np.zeros((1, 9)))
+assert np.isfinite(out.expression).all()
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_modules_stay_few_and_files_short():
+    for folder in [ROOT / "seq2exp_viz", *[p for p in (ROOT / "model_core").iterdir() if p.is_dir()]]:
+        assert len(list(folder.glob("*.py"))) <= 26, folder
+    for path in [*(ROOT / "model_core").rglob("*.py"), *(ROOT / "seq2exp_viz").rglob("*.py")]:
+        assert len(path.read_text().splitlines()) <= 400, path
