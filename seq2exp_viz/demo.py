@@ -15,7 +15,7 @@ from model_core.inputs.check import check_study
 from model_core.inputs.peaks import peaks_of_study
 from model_core.inputs.study import Study, load_study
 from model_core.network.score import choose_genes, score
-from model_core.network.train import train
+from model_core.network.train import begin_run, train
 from model_core.outputs.run import Run
 from model_core.simulation.simulate import simulate_study
 
@@ -40,8 +40,9 @@ def run_demo(folder: Path, seed: int = 0, serve_page: bool = True, port: int | N
     recipe = study.train_config(**TRAINING, seed=seed)
     config = study.config(variant="soft")
     genes = choose_genes(study.genes())
-    run = train(study, config, recipe, folder / "run")
-    with _page(run, serve_page, port) as page:
+    run = begin_run(study, config, recipe, folder / "run")
+    with _page(run, serve_page, port) as page:  # there from now on; it fills as results come
+        train(study, config, recipe, run.path)
         score(run, study, genes)
         # The control is the same model on a window that is all promoter, so nothing else can be seen.
         control = train(study, study.config(variant="soft", window=config.promoter), recipe, folder / "control")
@@ -49,6 +50,7 @@ def run_demo(folder: Path, seed: int = 0, serve_page: bool = True, port: int | N
         run.write_json("metrics.json", {**run.metrics, "truth": against_truth(run, study)})
         print_results(console, run, control, study)
         if page is not None:
+            console.print("The page is open at the address above; Ctrl-C stops it.")
             page.wait()
     return run
 

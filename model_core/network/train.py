@@ -29,7 +29,6 @@ from torch.utils.tensorboard import SummaryWriter
 from model_core.atomic import replacing, write_json
 from model_core.config import Seq2ExpConfig, TrainConfig
 from model_core.errors import InputError, complaint
-from model_core.inputs.genes import FeatureScale
 from model_core.inputs.study import Study
 from model_core.inputs.track_checks import QUANTILE_WINDOWS, signal_quantiles
 from model_core.network.checkpoint import choose_device, save_checkpoint
@@ -137,7 +136,7 @@ def train(
     genes = study.genes()
     parts = {name: _labelled(study, genes, name) for name in ("train", "validation")}
     scale = study.feature_scale()
-    run = _open_or_create(study, config, training, scale, Path(out))
+    run = begin_run(study, config, training, out)
     last = run.path / "training" / "last.ckpt"
     first = _steps_done(last)
     if first >= training.steps:
@@ -267,7 +266,13 @@ def _labelled(study: Study, genes, split: str):
     return chosen
 
 
-def _open_or_create(study: Study, config: Seq2ExpConfig, training: TrainConfig, scale: FeatureScale, out: Path) -> Run:
+def begin_run(study: Study, config: Seq2ExpConfig, training: TrainConfig, out: str | Path) -> Run:
+    """The run folder of a training: made, or opened where the same training was begun before.
+
+    Raises:
+        InputError: `out` holds a run with other settings, or something else.
+    """
+    out, scale = Path(out), study.feature_scale()
     described = {"model": config.to_dict(), "training": training.to_dict(), "feature_scale": scale.to_dict()}
     waited = time.monotonic() + WAIT_SECONDS
     while _rank() > 0 and not (out / "manifest.json").exists() and time.monotonic() < waited:
