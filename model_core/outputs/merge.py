@@ -22,6 +22,8 @@ def merged_by_max(masks: Iterable[GeneMask], size: int, resolution: int) -> Iter
     chrom, origin, held = "", 0, np.empty(0, np.float32)  # held[i]: the highest mask so far at origin + i
     for mask in masks:
         chrom, start, end = mask.chrom, max(mask.start, 0), min(mask.end, size)
+        if start >= end:
+            continue  # none of the window is on the chromosome
         final = start // resolution * resolution - origin  # bases of `held` that no later window reaches
         if final < 0:
             raise ValueError(f"window at {chrom}:{start} after one that starts further right")
