@@ -108,6 +108,29 @@ def test_truth_is_judged_at_the_same_kept_share_for_all(simulated):
     assert found["prior_correlation"] > 0.9
 
 
+def test_the_authors_checkpoint_scores_a_study_into_a_new_run(simulated, shared_golden, tmp_path):
+    theirs = shared_golden / "tiny_soft" / "checkpoint.ckpt"
+    gene = Run.open(simulated / "run").genes["symbol"].iloc[0]
+    words = ["--checkpoint", theirs, "--study", simulated / "study", "--genes", gene, "--resolution", 4]
+    shown = command("score", tmp_path / "theirs", *words, "--device", "cpu")
+    assert "a soft model, 4,096 bp, width 32" in shown
+    run = Run.open(tmp_path / "theirs")
+    assert run.mask(gene).alpha.shape == (1024,)
+    assert run.manifest["checkpoint"]["sha256"]
+    refused = subprocess.run(
+        [
+            *WORDS,
+            "score",
+            tmp_path / "theirs",
+            *map(str, [*words[:1], simulated / "run/checkpoint.safetensors", *words[2:]]),
+        ],
+        capture_output=True,
+        text=True,
+    )
+    assert refused.returncode == 2
+    assert "a run of another checkpoint" in refused.stderr
+
+
 def test_set_measures_worked_by_hand():
     truth = {
         "causal": np.array([1, 1, 1, 1, 0, 0, 0, 0], bool),

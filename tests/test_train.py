@@ -231,3 +231,17 @@ train(study, study.config(**settings), study.train_config(**recipe), sys.argv[2]
     one, two = (history[["loss", "prediction", "kl", "validation_mse"]].to_numpy() for history in histories)
     print(f"\nlargest difference of the losses: {abs(one - two).max():.1e}")
     assert np.allclose(one, two, rtol=1e-4, atol=1e-4)
+
+
+def test_minus_strand_genes_are_read_along_their_own_strand_where_that_is_asked_for(study):
+    genes, scale = study.genes(), study.feature_scale()
+    plain = gene_windows(study, genes, study.config(**SMALL), scale)
+    turned = gene_windows(study, genes, study.config(**SMALL, reverse_complement=True), scale)
+    minus, plus = (int(np.flatnonzero(genes["strand"] == strand)[0]) for strand in "-+")
+    _, sequence, signals, *_ = turned[minus]
+    _, forward, forward_signals, *_ = plain[minus]
+    assert np.array_equal(sequence, forward[::-1, ::-1])  # A and T, C and G change places, back to front
+    assert np.array_equal(signals, forward_signals[::-1])
+    assert np.array_equal(turned[plus][1], plain[plus][1])
+    assert turned.turned(minus)
+    assert not turned.turned(plus)
