@@ -74,7 +74,8 @@
         if (typeof row === "string") return "<hr>";
         if (!row.name) return "";
         const name = String(row.name).replace(/_/g, " ").replace(/^minus log10/i, "−log10");
-        return `<div><span>${escapeHtml(name)}</span>&nbsp;&nbsp;${escapeHtml(row.value)}</div>`;
+        const value = String(row.value).replace(/&nbsp;/g, " ").trim(); // igv.js pads values of wig tracks so
+        return `<div><span>${escapeHtml(name)}</span>&nbsp;&nbsp;${escapeHtml(value)}</div>`;
       })
       .join("");
   }

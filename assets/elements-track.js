@@ -60,10 +60,10 @@
         return answer.elements.slice().sort((a, b) => a.start - b.start);
       }
 
-      draw({ context, bpStart, bpPerPixel, pixelWidth, pixelHeight, features }) {
+      draw({ context, bpStart, bpPerPixel, pixelWidth, pixelHeight, features, referenceFrame }) {
         const x = (base) => (base - bpStart) / bpPerPixel;
         graphics.fillRect(context, 0, 0, pixelWidth, pixelHeight, { fillStyle: INK.white });
-        if (!this.region || !features) return;
+        if (!this.region || !features || (referenceFrame && referenceFrame.chr !== this.region.chrom)) return;
         const ground = pixelHeight - ROOM;
         const from = Math.max(0, x(this.region.start));
         const to = Math.min(pixelWidth, x(this.region.end));

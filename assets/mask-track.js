@@ -7,6 +7,8 @@
 (function () {
   "use strict";
 
+  const OUTSIDE = "outside this gene's window";
+  const FONT = "11px system-ui, sans-serif";
   const INK = {
     line: "rgb(0, 84, 147)",
     band: "rgba(0, 114, 178, 0.22)",
@@ -81,15 +83,20 @@
         return height - PAD - share * (height - 2 * PAD);
       }
 
-      draw({ context, bpStart, bpPerPixel, pixelWidth, pixelHeight, features, referenceFrame }) {
+      draw({ context, bpStart, bpPerPixel, pixelWidth, pixelHeight, features, referenceFrame, viewportWidth }) {
         const x = (base) => (base - bpStart) / bpPerPixel;
         const y = (value) => this.pixelOf(value, pixelHeight);
         const { min, max } = this.dataRange;
         graphics.fillRect(context, 0, 0, pixelWidth, pixelHeight, { fillStyle: "rgb(255, 255, 255)" });
+        if (!this.region || (referenceFrame && referenceFrame.chr !== this.region.chrom)) {
+          const seen = referenceFrame ? x(referenceFrame.start) : 0; // the canvas is wider than what is seen of it
+          this.drawElsewhere(context, seen + (viewportWidth || pixelWidth) / 2, pixelWidth, pixelHeight);
+          return;
+        }
         for (const level of [min, (min + max) / 2, max]) {
           graphics.strokeLine(context, 0, y(level), pixelWidth, y(level), { strokeStyle: INK.grid });
         }
-        this.drawOutside(context, x, pixelWidth, pixelHeight, referenceFrame);
+        this.drawOutside(context, x, pixelWidth, pixelHeight);
         this.drawForced(context, x, pixelHeight, features);
         this.drawBand(context, x, y, bpPerPixel, features);
         this.drawLine(context, x, y, bpPerPixel, features);
@@ -97,21 +104,26 @@
       }
 
       /* Beyond the window nothing was scored: say so instead of drawing a zero. */
-      drawOutside(context, x, pixelWidth, pixelHeight, referenceFrame) {
-        const region = this.region;
-        const elsewhere = !region || (referenceFrame && referenceFrame.chr !== region.chrom);
-        const left = elsewhere ? pixelWidth : Math.min(pixelWidth, x(region.start));
-        const right = elsewhere ? pixelWidth : Math.max(0, x(region.end));
-        const label = { fillStyle: INK.text, font: "11px system-ui, sans-serif", textAlign: "right" };
+      drawOutside(context, x, pixelWidth, pixelHeight) {
+        const left = Math.min(pixelWidth, x(this.region.start));
+        const right = Math.max(0, x(this.region.end));
+        const label = { fillStyle: INK.text, font: FONT, textAlign: "right" };
         if (left > 0) {
           graphics.fillRect(context, 0, 0, left, pixelHeight, { fillStyle: INK.outside });
-          graphics.fillText(context, "outside this gene's window", left - 8, pixelHeight / 2 + 4, label);
+          graphics.fillText(context, OUTSIDE, left - 8, pixelHeight / 2 + 4, label);
         }
         if (right < pixelWidth) {
           graphics.fillRect(context, right, 0, pixelWidth - right, pixelHeight, { fillStyle: INK.outside });
           label.textAlign = "left";
-          graphics.fillText(context, "outside this gene's window", right + 8, pixelHeight / 2 + 4, label);
+          graphics.fillText(context, OUTSIDE, right + 8, pixelHeight / 2 + 4, label);
         }
+      }
+
+      /* The same on another chromosome, where no edge of the window is near. */
+      drawElsewhere(context, middle, pixelWidth, pixelHeight) {
+        graphics.fillRect(context, 0, 0, pixelWidth, pixelHeight, { fillStyle: INK.outside });
+        const label = { fillStyle: INK.text, font: FONT, textAlign: "center" };
+        graphics.fillText(context, OUTSIDE, middle, pixelHeight / 2 + 4, label);
       }
 
       drawForced(context, x, pixelHeight, features) {

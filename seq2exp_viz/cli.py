@@ -90,12 +90,12 @@ def init(
         typer.echo(f"wrote {path}; fill it in, then: seq2exp-viz check {path}")
 
 
-@app.command(epilog=example("fetch my-study --dry-run"))
+@app.command(epilog=example("fetch k562 --dry-run"))
 def fetch(
     study: StudyPath,
     dry_run: Annotated[bool, typer.Option(help="say what would be fetched and how large it is")] = False,
 ):
-    """Download the public files of a study that `init --preset` wrote; resumes, and checks checksums where public."""
+    """Download the public files of a study that `init k562 --preset k562-hg38` wrote; resumes, and checks checksums."""
     from model_core.authors.fetch import fetch_study
 
     fetch_study(study, dry_run, typer.echo)
@@ -204,7 +204,9 @@ def score(
     study: Annotated[Path | None, typer.Option(help="with --checkpoint: the study to score")] = None,
     resolution: Annotated[int, typer.Option(min=1, help="with --checkpoint: bp of a bin of the stored masks")] = 1,
     genes: Annotated[str | None, typer.Option(metavar="A,B", help="symbols or ids, comma between")] = None,
-    at: Annotated[list[str] | None, typer.Option(metavar="CHROM:POS:STRAND", help="any place, counted from 1")] = None,
+    at: Annotated[
+        list[str] | None, typer.Option(metavar="CHROM:POS:STRAND", help="any place, counted from 1; without strand: +")
+    ] = None,
     chrom: Annotated[str | None, typer.Option(help="all genes of a chromosome")] = None,
     all_genes: Annotated[bool, typer.Option("--all", help="all genes of the study")] = False,
     batch_size: Annotated[int, typer.Option(min=1, help="windows at once")] = 1,
@@ -232,9 +234,14 @@ def score(
     names = [name.strip() for name in (genes or "").split(",") if name.strip()]
     sites = [parse_site(text) for text in at or []]
     chosen = choose_genes(source.genes(), names, sites, chrom, all_genes)
+    before = opened.manifest["element_rule"]
     score_genes(opened, source, chosen, checkpoint, device, batch_size=batch_size, workers=workers)
     counts = opened.metrics["counts"]
     typer.echo(f"{len(opened.scored):,} genes scored, {counts['elements']:,} elements in {opened.path}")
+    rule = opened.manifest["element_rule"]
+    typer.echo(f"threshold {rule['threshold']:.4f}: it keeps 5 % of the scored bases" if rule["kept_target"] else "")
+    if before and before["threshold"] != rule["threshold"]:
+        typer.echo(f"it was {before['threshold']:.4f} with fewer genes; elements of all genes were cut anew")
     typer.echo(f"next: seq2exp-viz serve {opened.path}")
 
 

@@ -36,7 +36,7 @@ def export(
         gene: gene_id or symbol; None = all genes (their masks merged by max).
         output: the file; by default RUN[.GENE] with the kind's suffix, in the current folder.
         resolution: bp of a bin of a bigWig. decimals: of a bigWig; None = do not round.
-        bgzip: compress BED or narrowPeak and index it with tabix; adds .gz to a default name.
+        bgzip: compress BED or narrowPeak and index it with tabix; adds .gz to the name.
 
     Raises:
         InputError: an unknown kind or gene, a run that is not assembled, or options that do not belong to the kind.
@@ -50,6 +50,8 @@ def export(
     if kind != "bigwig" and resolution is not None:
         raise InputError(complaint("export", f"a resolution for {kind}", "bigwig", "leave it out"))
     output = Path(output) if output else Path(default_name(run, kind, gene, bgzip))
+    if bgzip and output.suffix != ".gz":
+        output = output.with_name(f"{output.name}.gz")  # programs go by the ending
     if not output.parent.is_dir():
         raise InputError(complaint(output, f"no folder {output.parent}", "an existing folder", "make it first"))
     if kind == "bigwig":

@@ -7,6 +7,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from model_core.errors import InputError, complaint
 from model_core.outputs.run import Run
 from seq2exp_viz import api, browser_files, igv, summaries
 from seq2exp_viz.view import OpenRun
@@ -42,10 +43,15 @@ def browse(run: str | Path | Run, gene: str | None = None, threshold: float | No
         The igv_notebook.Browser, with `.search("chr1:1-1000")`, `.zoom_in()`, `.to_svg()`.
 
     Raises:
-        model_core.errors.InputError: no run, or no such gene.
+        model_core.errors.InputError: no run, no such gene, or not inside a notebook.
     """
     import igv_notebook
+    from IPython import get_ipython
     from IPython.display import Javascript, display
+
+    if get_ipython() is None:
+        do = "use it in Jupyter, or run `seq2exp-viz serve`"
+        raise InputError(complaint("browse", "no notebook around it", "a cell of a notebook", do))
 
     config = locus_config(run if isinstance(run, Run) else open_run(run), gene, threshold, bins)
     igv_notebook.init()

@@ -9,9 +9,9 @@ from seq2exp_viz import figures, igv
 from seq2exp_viz.view import OpenRun
 
 PRIOR_LINE = {
-    "soft": "The released soft mask follows its signal prior: it shows where the signals are high. "
+    "soft": "A soft mask, as published, follows its signal prior: it shows where the signals are high. "
     "Do not read it as a discovery.",
-    "hard": "The released hard mask gets no gradient from the prediction: it shows its prior, not a discovery.",
+    "hard": "A hard mask, as published, gets no gradient from the prediction: it shows its prior, not a discovery.",
 }
 
 

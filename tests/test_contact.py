@@ -351,3 +351,14 @@ def test_real_map_decays_with_distance_and_is_empty_in_the_short_arm(shared_data
     vector = signal.read(Window("chr22", 30_000_000, "+", 200_000))
     assert vector[100_000] > 5 * vector[160_000] > 0
     assert (signal.read(Window("chr22", 5_000_000, "+", 200_000)) == 0).all()
+
+
+def test_a_hic_without_chr_in_its_names_serves_a_genome_that_has_it(tmp_path):
+    pixels = [(10, 12, 7), (12, 12, 50), (12, 14, 5)]
+    bare = write_map(tmp_path / "bare.hic", {"1": 200_000}, pixels, [5_000])
+    same = write_map(tmp_path / "same.hic", {"chr1": 200_000}, pixels, [5_000])
+    window = Window("chr1", 62_000, "+", 40_000)
+    signals = [HicSignal("Hi-C", path, 5_000, "NONE", cache=tmp_path / "cache") for path in (bare, same)]
+    assert signals[0].sizes["chr1"] == 200_000
+    assert np.array_equal(signals[0].read(window), signals[1].read(window))
+    assert signals[0].read(window).max() > 0

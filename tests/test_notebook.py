@@ -39,6 +39,11 @@ def test_a_folder_that_is_no_run_is_told_in_words(tmp_path):
         seq2exp_viz.open_run(tmp_path)
 
 
+def test_outside_a_notebook_one_message_says_so(run_folder):
+    with pytest.raises(InputError, match="a cell of a notebook"):
+        seq2exp_viz.browse(run_folder)
+
+
 def test_the_picture_carries_all_its_data(run_folder):
     config = locus_config(seq2exp_viz.open_run(run_folder), "MYC")
     assert [track["name"] for track in config["tracks"]] == [

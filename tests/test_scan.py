@@ -103,3 +103,13 @@ def test_convolution_looks_back_only_and_reversed_ahead_only():
     weight, bias = torch.ones(1, 1, 3), torch.zeros(1)
     assert causal_convolution(x, weight, bias).nonzero()[:, 1].tolist() == [4, 5, 6]
     assert causal_convolution(x, weight, bias, reverse=True).nonzero()[:, 1].tolist() == [2, 3, 4]
+
+
+def test_bf16_inputs_are_computed_in_float32():
+    inputs = scan_inputs(1, 200, 16, 4)
+    low = [t if t.ndim < 3 else t.bfloat16() for t in inputs]  # A and D stay float32, as under autocast
+    y = selective_scan(*low)
+    assert y.dtype == torch.bfloat16
+    assert relative(y.float(), selective_scan(*(t.float() for t in low))) < 5e-3
+    x = inputs[0].bfloat16()
+    assert causal_convolution(x, torch.ones(16, 1, 4), torch.zeros(16)).dtype == torch.bfloat16

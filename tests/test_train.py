@@ -14,6 +14,7 @@ import torch
 from model_core.config import TrainConfig, recipe
 from model_core.errors import InputError
 from model_core.evidence.metrics import prediction_metrics
+from model_core.inputs.peaks import peaks_of_study
 from model_core.inputs.study import load_study
 from model_core.intervals import parse_site
 from model_core.network.checkpoint import load_with_metadata, save_checkpoint
@@ -212,6 +213,7 @@ def test_two_processes_learn_what_one_learns_with_the_doubled_batch(study, tmp_p
     """With the draw of z replaced by its mean, the losses of two gloo processes are those of one."""
     code = """
 import sys
+from model_core.inputs.peaks import peaks_of_study
 from model_core.inputs.study import load_study
 from model_core.network.train import train
 study = load_study(sys.argv[1])
@@ -245,3 +247,25 @@ def test_minus_strand_genes_are_read_along_their_own_strand_where_that_is_asked_
     assert np.array_equal(turned[plus][1], plain[plus][1])
     assert turned.turned(minus)
     assert not turned.turned(plus)
+
+
+@pytest.mark.parametrize("mask", ["promoter", "random", "signal", "macs3"])
+def test_the_predictor_trains_under_a_control_mask_and_scores_under_it(study, tmp_path, mask):
+    config = study.config(**SMALL, mask=mask)
+    one_step = dataclasses.replace(study.train_config(**SHORT), steps=1, warmup=0)
+    if mask == "macs3":
+        with pytest.raises(InputError, match="no peaks"):
+            train(study, config, one_step, tmp_path / "early", "cpu")
+        peaks_of_study(study)
+    run = train(study, config, one_step, tmp_path / "run", "cpu")
+    gene = study.genes()[lambda table: table["split"] == "test"].head(1)
+    found = score(run, study, gene, device="cpu").mask(gene["gene_id"].iloc[0])
+    learned = found.mean[found.learned]
+    assert learned.max() < 0.01 if mask == "promoter" else learned.max() > 0.5
+
+
+def test_bf16_trains_to_finite_weights(study, tmp_path):
+    short = dataclasses.replace(study.train_config(**SHORT), steps=2, precision="bf16-mixed", accumulate=2)
+    run = train(study, study.config(**SMALL), short, tmp_path / "run", "cpu")
+    assert all(torch.isfinite(tensor).all() for tensor in weights(run).values())
+    assert run.metrics["training"]["steps"] == 2

@@ -39,6 +39,10 @@ class PowerLaw(NamedTuple):
         return np.minimum(self.expected(distance), self.expected(self.reference))
 
 
+def _with_chr(chrom: str) -> str:
+    return "chrM" if chrom == "MT" else f"chr{chrom}"
+
+
 class HicSignal(Signal):
     """log10(1 + x), x = normalised contact between the base's bin and the TSS's bin, plus a pseudocount.
 
@@ -68,8 +72,14 @@ class HicSignal(Signal):
 
     @cached_property
     def sizes(self) -> dict[str, int]:
-        """Length in bp of each chromosome of the file."""
-        return self._rows.sizes
+        """Length in bp of each chromosome of the file; of a .hic that says 1, 2, ... also as chr1, chr2, ...
+
+        The .hic files of public portals leave "chr" out where their other files have it.
+        """
+        own = self._rows.sizes
+        if isinstance(self._rows, CoolerRows) or any(name.startswith("chr") for name in own):
+            return own
+        return {_with_chr(name): own[name] for name in own} | own
 
     def prepare(self, progress: Callable[[float], None] | None = None) -> None:
         """Make the map of a .hic that windows up to 2 * REACH bp need, unless the cache has it."""
@@ -96,7 +106,8 @@ class HicSignal(Signal):
         first = min(near[0], inside[0]) // self.resolution
         last = (max(near[1], inside[1]) - 1) // self.resolution + 1
         rows = self._rows.within(max(window.length - window.length // 2, TSS_REACH))
-        contact = rows.row(window.chrom, window.tss // self.resolution, first, last)
+        chrom = next(name for name in rows.sizes if window.chrom in (name, _with_chr(name)))
+        contact = rows.row(chrom, window.tss // self.resolution, first, last)
         if self._per_base(contact, first, *near).sum() < TOO_LITTLE:
             return vector
         pseudocount = self._constant_pseudocount(max(window.tss - inside[0], inside[1] - window.tss))

@@ -72,12 +72,19 @@ class Mixer(nn.Module):
         return self.out_proj(y)  # (B, L, d)
 
 
+class Norm(nn.RMSNorm):
+    """RMSNorm in the precision of its weight, also under bf16 inputs."""
+
+    def forward(self, h: Tensor) -> Tensor:
+        return super().forward(h.to(self.weight.dtype)).to(h.dtype)
+
+
 class Block(nn.Module):
     """Pre-norm residual block: r <- r + h, h <- mixer(RMSNorm(r))."""
 
     def __init__(self, config: Seq2ExpConfig):
         super().__init__()
-        self.norm = nn.RMSNorm(config.d_model, eps=config.norm_epsilon)
+        self.norm = Norm(config.d_model, eps=config.norm_epsilon)
         self.mixer = Mixer(config)
 
 
@@ -87,7 +94,7 @@ class Backbone(nn.Module):
     def __init__(self, config: Seq2ExpConfig):
         super().__init__()
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.n_layers))
-        self.norm = nn.RMSNorm(config.d_model, eps=config.norm_epsilon)
+        self.norm = Norm(config.d_model, eps=config.norm_epsilon)
 
     def forward(
         self,

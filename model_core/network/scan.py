@@ -22,7 +22,7 @@ except ImportError:  # a bare GPU machine has no numba
 
 
 def _on_cpu(x: Tensor) -> bool:
-    return x.device.type == "cpu" and x.dtype in (torch.float32, torch.float64)
+    return x.device.type == "cpu" and x.is_floating_point()
 
 
 def selective_scan(
@@ -43,7 +43,8 @@ def selective_scan(
         (batch, length, channels), the dtype of `u`.
     """
     if scan_cpu is not None and _on_cpu(u):
-        return scan_cpu(u, delta, A, B, C, D, z, reverse)
+        dtype = torch.float64 if u.dtype == torch.float64 else torch.float32  # of the state, also under bf16 inputs
+        return scan_cpu(*(t.to(dtype) for t in (u, delta, A, B, C, D, z)), reverse).to(u.dtype)
     return scan_definition(u, delta, A, B, C, D, z, reverse)
 
 
@@ -75,7 +76,8 @@ def causal_convolution(x: Tensor, weight: Tensor, bias: Tensor, reverse: bool = 
         (batch, length, channels), the dtype of `x`.
     """
     if convolution_cpu is not None and _on_cpu(x):
-        return convolution_cpu(x, weight, bias, reverse)
+        dtype = torch.float64 if x.dtype == torch.float64 else torch.float32
+        return convolution_cpu(*(t.to(dtype) for t in (x, weight, bias)), reverse).to(x.dtype)
     return convolution_definition(x, weight, bias, reverse)
 
 

@@ -46,7 +46,8 @@ def read_manifest(folder: Path) -> dict:
     """
     path = folder / "manifest.json"
     if not folder.is_dir():
-        raise InputError(complaint(folder, "no such folder", "a run folder", "check the path"))
+        found = "a file" if folder.exists() else "no such folder"
+        raise InputError(complaint(folder, found, "a run folder", "check the path"))
     if not path.exists():
         if any(folder.iterdir()) and is_free(folder):
             found, advice = (
