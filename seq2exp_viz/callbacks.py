@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dash import ClientsideFunction, Dash, Input, Output, State, no_update
+from dash import ClientsideFunction, Dash, Input, Output, State, html, no_update
 
 from model_core.errors import InputError
 from seq2exp_viz import api, panel
@@ -103,7 +103,7 @@ def _server(app: Dash, shelf: Shelf, base: str) -> None:
         view.signals, view.genome, view.models  # noqa: B018  opened here, so that their notes are known
         return (
             rows(view),
-            {"run": view.key, "gene": gene},
+            {"run": view.key, "gene": gene, "missing": missing_gene(view, asked.get("gene"))},
             threshold,
             panel.facts(view),
             panel.legend(view),
@@ -151,7 +151,9 @@ def _server(app: Dash, shelf: Shelf, base: str) -> None:
             return []
         if gene is None:
             return ["No gene has been scored yet. This page fills by itself as results come in."]
-        return panel.gene_head(view, gene)
+        missing = shown.get("missing")
+        words = [f"No scored gene {missing!r} in this run; this is another one."] if missing else []
+        return [*(html.Div(line, className="note", role="alert") for line in words), *panel.gene_head(view, gene)]
 
     @app.callback(
         Output("element-list", "children"),
@@ -190,16 +192,24 @@ def chosen(shelf: Shelf, shown: dict | None) -> tuple[OpenRun | None, str | None
         return view, None
 
 
-def first_gene(view: OpenRun, asked: str | None) -> str | None:
+def missing_gene(view: OpenRun, asked: object) -> str | None:
+    """The gene that a link asks for, where the run does not hold it scored."""
+    if not asked or not len(view.genes):
+        return None
+    try:
+        view.gene(str(asked))
+    except InputError:
+        return str(asked)[:80]
+    return None
+
+
+def first_gene(view: OpenRun, asked: object) -> str | None:
     """The gene asked for (id or symbol) if it is scored, else a held-out one with elements, else the first."""
     genes = view.genes
     if not len(genes):
         return None
-    if asked:
-        try:
-            return str(view.gene(asked)["gene_id"])
-        except InputError:
-            pass
+    if asked and missing_gene(view, asked) is None:
+        return str(view.gene(str(asked))["gene_id"])
     held_out = genes[(genes["split"] == "test") & (genes["elements"].fillna(0) > 0)]
     return str((held_out if len(held_out) else genes).iloc[0]["gene_id"])
 

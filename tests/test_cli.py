@@ -64,3 +64,15 @@ def test_without_torch_training_says_what_to_install(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(InputError, match=r"pip install 'seq2exp-viz\[model\]'"):
         cli.needs_model()
+
+
+def test_masks_and_seeds_are_read_from_words():
+    assert cli.mask_settings("macs3") == {"mask": "macs3"}
+    assert cli.mask_settings("top:10%") == {"decision": "top", "top_share": 0.1}
+    assert cli.parse_seeds("2, 22,222") == [2, 22, 222]
+    for wrong in ("top:", "top:0", "top:200%"):
+        with pytest.raises(InputError, match="percentage"):
+            cli.mask_settings(wrong)
+    for wrong in ("2,2", "two", ""):
+        with pytest.raises(InputError, match="whole numbers"):
+            cli.parse_seeds(wrong)

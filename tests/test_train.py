@@ -142,7 +142,7 @@ def test_signals_in_another_order_are_refused(study, trained):
     model, metadata = load_with_metadata(trained.path / "checkpoint.safetensors", "cpu")
     check_signals(study, model, metadata)
     swapped = study.model_copy(update={"signal_specs": study.signal_specs[::-1]})
-    with pytest.raises(InputError, match="in its order"):
+    with pytest.raises(InputError, match="in their order"):
         check_signals(swapped, model, metadata)
 
 

@@ -60,6 +60,21 @@ def test_a_link_opens_the_same_view_again(visitor, chromium):
     assert visitor.page.input_value("#run") == "half"
 
 
+def test_a_link_to_a_gene_that_is_not_there_says_so(visitor):
+    visitor.open("?gene=NOSUCH")
+    visitor.until("document.getElementById('gene-head').textContent.includes(\"No scored gene 'NOSUCH'\")")
+
+
+def test_on_another_chromosome_nothing_of_the_gene_is_drawn(visitor):
+    visitor.open(f"?gene={MYC}")
+    here = visitor.ink("elements")
+    search(visitor, "chr2:9,001-9,500")
+    visitor.until(f"{BRIDGE}.state.locus.chrom === 'chr2'").quiet()
+    assert here > 50
+    assert visitor.ink("elements") == 0
+    assert visitor.features("mask") == []
+
+
 def search(visitor, text: str) -> None:
     visitor.page.fill("#search", text)
     visitor.page.press("#search", "Enter")
