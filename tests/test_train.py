@@ -100,6 +100,18 @@ def test_stopping_and_resuming_gives_the_weights_of_not_stopping(study, trained,
     assert all(torch.equal(last[0][name], last[1][name]) for name in last[1])
 
 
+def test_the_last_step_is_validated_and_a_finished_training_is_not_done_again(study, tmp_path):
+    config = study.config(**SMALL)
+    odd = dataclasses.replace(study.train_config(**SHORT), steps=5, batch_size=8, validations_per_epoch=2)
+    for _ in range(2):
+        run = train(study, config, odd, tmp_path / "run", "cpu")
+        history = pd.read_csv(run.path / "training" / "history.csv")
+        assert history["step"].is_unique
+        assert history["step"].iloc[-1] == 5
+    assert len(history) > 1
+    assert run.metrics["training"]["best_validation_mse"] == pytest.approx(history["validation_mse"].min(), rel=1e-5)
+
+
 def test_a_run_with_other_settings_is_not_overwritten(study, trained):
     with pytest.raises(InputError, match="other settings"):
         train(study, study.config(**{**SMALL, "d_model": 8}), study.train_config(**SHORT), trained.path, "cpu")

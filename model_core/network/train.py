@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import csv
 import logging
-import math
 import os
 import resource
 import statistics
@@ -50,6 +49,7 @@ class Bookkeeping(Callback):
     def __init__(self, run: Run, metadata: dict, job: Job):
         self.run, self.metadata, self.job = run, metadata, job
         self.started = time.monotonic()
+        self.validated = 0  # the last step that was validated
         self._step = None
         self._note = ""
 
@@ -64,6 +64,7 @@ class Bookkeeping(Callback):
     def on_validation_end(self, trainer, lesson) -> None:
         if trainer.sanity_checking:
             return
+        self.validated = trainer.global_step
         found, terms = lesson.validation, lesson.average_terms()
         best = found["mse"] is not None and found["mse"] < lesson.best_mse
         if best:
@@ -158,7 +159,7 @@ def train(
         book = Bookkeeping(run, metadata, job)
         trainer = _trainer(run, config, training, choose_device(device), len(data["train"]), book, processes, nodes)
         lesson = Lesson(model, training)
-        _fit(trainer, lesson, lessons, last)
+        _fit(trainer, lesson, lessons, book, last)
     if trainer.is_global_zero:
         _record(run, trainer, lesson, time.monotonic() - book.started)
     return run
@@ -181,11 +182,13 @@ def train_seeds(
     return runs
 
 
-def _fit(trainer: lightning.Trainer, lesson: Lesson, lessons: Lessons, last: Path) -> None:
+def _fit(trainer: lightning.Trainer, lesson: Lesson, lessons: Lessons, book: Bookkeeping, last: Path) -> None:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module="lightning")  # its advice on workers and on its own deprecations
         try:
             trainer.fit(lesson, datamodule=lessons, ckpt_path=str(last) if last.exists() else None, weights_only=True)
+            if book.validated < trainer.global_step:  # the last step counts, wherever the interval ends
+                trainer.validate(lesson, datamodule=lessons, verbose=False)
         except (torch.cuda.OutOfMemoryError, MemoryError):
             found = "no memory left"
             raise InputError(
@@ -206,9 +209,7 @@ def _trainer(
     nodes: int,
 ) -> lightning.Trainer:
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)  # its banner and tips say nothing to our users
-    batches_in_all = training.steps * training.accumulate
-    wanted = max(1, round(genes / training.batch_size / training.validations_per_epoch))
-    every = math.ceil(batches_in_all / max(1, round(batches_in_all / wanted)))  # so that the last step is validated
+    every = max(1, round(genes / training.batch_size / training.validations_per_epoch))
     # Under a control mask, and under random blocks, the generator gets no gradient.
     idle = config.mask != "learned" or training.block_steps > 0
     many = "ddp_find_unused_parameters_true" if idle else "ddp"
@@ -221,7 +222,7 @@ def _trainer(
         accumulate_grad_batches=training.accumulate,
         gradient_clip_val=training.clip,
         precision=training.precision,
-        val_check_interval=every,
+        val_check_interval=min(every, training.steps * training.accumulate),
         check_val_every_n_epoch=None,
         num_sanity_val_steps=0,
         callbacks=[book],
