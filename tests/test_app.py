@@ -93,7 +93,7 @@ def test_a_run_fills_the_page(app):
         [prop("asked", {"run": "demo", "gene": "HBB", "threshold": 0.5})],
     )
     assert len(response["genes"]["rowData"]) == 6
-    assert response["gene"]["data"] == {"run": "demo", "gene": "ENSG00000000002.3"}
+    assert response["gene"]["data"] == {"run": "demo", "gene": "ENSG00000000002.3", "missing": None}
     assert response["threshold"]["value"] == 0.5
     assert "All data simulated" in json.dumps(response["facts"])
 
@@ -160,7 +160,7 @@ def test_the_page_fills_while_genes_are_scored(tmp_path, request):
     app = create_app(shelf, Settings(igv="notebook"))
     start = call(app, "genes.rowData", [prop("run", "early", "value")], [prop("asked", {"run": "early"})])
     assert start["genes"]["rowData"] == []
-    assert start["gene"]["data"] == {"run": "early", "gene": None}
+    assert start["gene"]["data"] == {"run": "early", "gene": None, "missing": None}
     head = app.server.test_client()
     assert head.get("/api/early/view").get_json()["locus"] == {"chrom": "chr1", "start": 0, "end": 40_000}
     add_genes(Run.open(path), range(2))
