@@ -121,7 +121,7 @@ def _measured(view: OpenRun, base: str, gene_id: str | None) -> list[dict]:
                 )
             )
     if view.run.peaks is not None:
-        peaks = _features(api_url(view, base, "peaks"), height=30, displayMode="SQUISHED", color=PEAK_COLOUR)
+        peaks = _features(api_url(view, base, "peaks"), height=42, margin=20, displayMode="SQUISHED", color=PEAK_COLOUR)
         rows.append(_row("peaks", f"{peak_name(view)} peaks", "Measured", **peaks))
     return rows
 

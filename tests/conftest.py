@@ -26,3 +26,8 @@ def shared_data() -> Path:
 def shared_golden() -> Path:
     """Folder of numbers recorded from the published model."""
     return _shared("golden")
+
+
+def pytest_make_parametrize_id(val):
+    """Bytes are named by their length: what gzip writes holds the time, and parallel workers must agree on names."""
+    return f"{len(val)} bytes" if isinstance(val, bytes) else None

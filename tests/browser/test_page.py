@@ -155,7 +155,7 @@ def click_on(visitor, track: str, base: int, down: int) -> str:
 def test_names_out_of_files_stay_text(visitor):
     visitor.open("?gene=ENSG00000000004.5")
     assert visitor.page.inner_text("#gene-head h2") == EVIL
-    assert "<b>peak4</b>" in click_on(visitor, "peaks", 23_100, 13)
+    assert "<b>peak4</b>" in click_on(visitor, "peaks", 23_100, 26)
     assert visitor.value("window.hacked") is None
 
 
