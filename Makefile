@@ -33,7 +33,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 
 # igv.js 3.8 by npm, checked against its hash; without npm the copy inside igv-notebook is served.
 vendor: setup
-	-$(BIN)/python -m seq2exp_viz.vendor
+	-$(BIN)/python -m seq2exp_viz.serving.vendor
 
 # The browser of the page's tests: Debian's package where the rights are there, else a word on what to install.
 chromium:

@@ -9,7 +9,7 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 
 class VendorIgv(BuildHookInterface):
-    """Runs ``seq2exp_viz/vendor.py`` by its path: the package cannot be imported while it is being built."""
+    """Runs ``seq2exp_viz/serving/vendor.py`` by its path: the package cannot be imported while it is being built."""
 
     def initialize(self, version: str, build_data: dict) -> None:
         root = Path(self.root)

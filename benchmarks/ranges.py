@@ -19,9 +19,9 @@ from pathlib import Path
 import numpy as np
 from flask import Flask, send_file
 
-from seq2exp_viz.app import RangesFirst
-from seq2exp_viz.security import Access
+from seq2exp_viz.page.app import RangesFirst
 from seq2exp_viz.server import bind, listen
+from seq2exp_viz.serving.security import Access
 
 RANGE, CLIENTS, OURS = 65_536, 6, "/data/run/big.bin"
 

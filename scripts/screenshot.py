@@ -17,9 +17,9 @@ from urllib.parse import urlencode
 
 from playwright.sync_api import Page, sync_playwright
 
-from seq2exp_viz.app import create_app
+from seq2exp_viz.page.app import create_app
 from seq2exp_viz.server import bind, listen
-from seq2exp_viz.shelf import Shelf
+from seq2exp_viz.shelf.runs import Shelf
 
 ARGUMENTS = (
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),

@@ -9,8 +9,10 @@ from typing import Any
 
 from model_core.errors import InputError, complaint
 from model_core.outputs.run import Run
-from seq2exp_viz import api, browser_files, igv, summaries
-from seq2exp_viz.view import OpenRun
+from seq2exp_viz.page import api, igv
+from seq2exp_viz.serving import browser_files
+from seq2exp_viz.shelf import summaries
+from seq2exp_viz.shelf.view import OpenRun
 
 BINS = 4_000  # of each drawn line; the numbers travel inside the notebook
 

@@ -13,9 +13,9 @@ from pathlib import Path
 from urllib.parse import urlencode
 
 from model_core.errors import InputError, complaint
-from seq2exp_viz.app import Settings, clean_prefix, create_app
-from seq2exp_viz.security import access_for, is_loopback
-from seq2exp_viz.shelf import Shelf
+from seq2exp_viz.page.app import Settings, clean_prefix, create_app
+from seq2exp_viz.serving.security import access_for, is_loopback
+from seq2exp_viz.shelf.runs import Shelf
 
 DEFAULT_PORT = 8050
 PORTS_TRIED = 50

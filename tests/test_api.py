@@ -9,11 +9,11 @@ from viewer_run import EVIL, make_study, make_viewer_run
 
 from model_core.outputs.masks import GeneMask
 from model_core.outputs.run import Run
-from seq2exp_viz import summaries
-from seq2exp_viz.api import interval_features, records
-from seq2exp_viz.app import Settings, create_app
-from seq2exp_viz.search import find
-from seq2exp_viz.shelf import Shelf
+from seq2exp_viz.page.api import interval_features, records
+from seq2exp_viz.page.app import Settings, create_app
+from seq2exp_viz.shelf import summaries
+from seq2exp_viz.shelf.runs import Shelf
+from seq2exp_viz.shelf.search import find
 
 MYC, HBB = "ENSG00000000000.1", "ENSG00000000002.3"
 

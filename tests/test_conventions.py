@@ -1,6 +1,7 @@
 """What holds for the whole project: who may import whom, and what must start without torch."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -35,7 +36,8 @@ def test_only_the_network_and_the_authors_checkpoints_import_torch():
 
 
 @pytest.mark.parametrize(
-    "module", ["model_core", "model_core.outputs.run", "model_core.inputs.study", "seq2exp_viz.app", "seq2exp_viz.cli"]
+    "module",
+    ["model_core", "model_core.outputs.run", "model_core.inputs.study", "seq2exp_viz.page.app", "seq2exp_viz.cli"],
 )
 def test_viewing_starts_without_torch(module):
     code = f"import sys, {module}; sys.exit(bool({{'torch', 'lightning', 'numba', 'hictkpy'}} & set(sys.modules)))"
@@ -59,8 +61,23 @@ assert np.isfinite(out.expression).all()
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.parametrize(
+    ("package", "above"),
+    [
+        ("shelf", ("page", "server", "cli")),
+        ("serving", ("page", "shelf", "server", "cli")),
+        ("page", ("server", "cli")),
+    ],
+)
+def test_the_viewers_packages_stand_on_each_other_one_way(package, above):
+    for path in (ROOT / "seq2exp_viz" / package).rglob("*.py"):
+        lines = re.findall(r"^ *from seq2exp_viz\.(\w+)", path.read_text(), re.M)
+        assert not set(lines) & set(above), path
+
+
 def test_modules_stay_few_and_files_short():
-    for folder in [ROOT / "seq2exp_viz", *[p for p in (ROOT / "model_core").iterdir() if p.is_dir()]]:
+    sources = [*(ROOT / "model_core").rglob("*.py"), *(ROOT / "seq2exp_viz").rglob("*.py")]
+    for folder in {path.parent for path in sources}:
         assert len(list(folder.glob("*.py"))) <= 26, folder
-    for path in [*(ROOT / "model_core").rglob("*.py"), *(ROOT / "seq2exp_viz").rglob("*.py")]:
+    for path in sources:
         assert len(path.read_text().splitlines()) <= 400, path

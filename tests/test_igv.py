@@ -11,9 +11,10 @@ from viewer_run import EVIL, make_study, make_viewer_run
 
 from model_core.errors import InputError
 from model_core.outputs.run import Run
-from seq2exp_viz import browser_files, igv, vendor
-from seq2exp_viz.gene_models import GeneModels, model_table
-from seq2exp_viz.view import OpenRun
+from seq2exp_viz.page import igv
+from seq2exp_viz.serving import browser_files, vendor
+from seq2exp_viz.shelf.gene_models import GeneModels, model_table
+from seq2exp_viz.shelf.view import OpenRun
 
 
 @pytest.fixture(scope="module")

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from model_core.errors import InputError
 from seq2exp_viz import server
-from seq2exp_viz.app import RangesFirst, clean_prefix
-from seq2exp_viz.ranges import BLOCK, RangeError, byte_range, send_bytes, version_of
-from seq2exp_viz.security import Access, access_for, content_security_policy, is_loopback, protect
+from seq2exp_viz.page.app import RangesFirst, clean_prefix
+from seq2exp_viz.serving.ranges import BLOCK, RangeError, byte_range, send_bytes, version_of
+from seq2exp_viz.serving.security import Access, access_for, content_security_policy, is_loopback, protect
 
 
 @pytest.fixture(scope="module")

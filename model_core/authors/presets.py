@@ -74,7 +74,7 @@ def sources(preset: Preset) -> list[Source]:
         _encode(preset.dnase, "bigWig", f"{preset.cell_type} DNase"),
         Source(
             f"data/{preset.hic}.hic",
-            f"{FOUR_DN}/{preset.hic}/@@download/{preset.hic}.hic",
+            f"{FOUR_DN}/{preset.hic}/download/{preset.hic}.hic",
             f"{preset.cell_type} Hi-C",
             f"{FOUR_DN}/{preset.hic}/?format=json",
             login=_LOGIN,
@@ -122,7 +122,7 @@ def downloads_text(files: Iterable[Source]) -> str:
 
 
 def _encode(accession: str, ending: str, about: str) -> Source:
-    url = f"{ENCODE}/{accession}/@@download/{accession}.{ending}"
+    url = f"{ENCODE}/{accession}/download/{accession}.{ending}"
     return Source(f"data/{accession}.{ending}", url, about, f"{ENCODE}/{accession}/?format=json")
 
 

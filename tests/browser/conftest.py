@@ -10,10 +10,10 @@ import pytest
 from viewer_run import make_study, make_viewer_run
 from visitor import Visitor
 
-from seq2exp_viz import browser_files
-from seq2exp_viz.app import Settings, create_app
+from seq2exp_viz.page.app import Settings, create_app
 from seq2exp_viz.server import bind, listen
-from seq2exp_viz.shelf import Shelf
+from seq2exp_viz.serving import browser_files
+from seq2exp_viz.shelf.runs import Shelf
 
 ARGUMENTS = [
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
@@ -53,7 +53,7 @@ def folders(tmp_path_factory) -> tuple[Path, Path]:
 def address(request, folders, tmp_path_factory) -> Iterator[str]:
     """The page's address, once with igv.js 3.8 and once with igv-notebook's 3.1.4 (there behind a prefix)."""
     if request.param == "vendored" and not (browser_files.folder() / "vendor" / "igv.min.js").is_file():
-        missing("needs igv.js 3.8: `python -m seq2exp_viz.vendor` (npm)")
+        missing("needs igv.js 3.8: `python -m seq2exp_viz.serving.vendor` (npm)")
     prefix = "/" if request.param == "vendored" else "/node/gpu7/"
     shelf = Shelf(folders, cache=tmp_path_factory.mktemp("cache"))
     for view in shelf:

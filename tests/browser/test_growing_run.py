@@ -9,9 +9,9 @@ from visitor import Visitor
 from model_core.inputs.study import load_study
 from model_core.outputs.assemble import assemble
 from model_core.outputs.run import Run
-from seq2exp_viz.app import Settings, create_app
+from seq2exp_viz.page.app import Settings, create_app
 from seq2exp_viz.server import bind, listen
-from seq2exp_viz.shelf import Shelf
+from seq2exp_viz.shelf.runs import Shelf
 
 pytestmark = pytest.mark.browser
 

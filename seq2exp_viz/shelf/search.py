@@ -8,7 +8,7 @@ import pandas as pd
 
 from model_core.errors import InputError
 from model_core.intervals import parse_locus
-from seq2exp_viz.view import OpenRun
+from seq2exp_viz.shelf.view import OpenRun
 
 LONGEST = 200  # letters of a query that are looked at
 MARGIN = 0.15  # share of a gene's length that is shown on either side of it

@@ -24,7 +24,7 @@ from model_core.inputs.study_schema import CACHE
 from model_core.inputs.windows import Window
 from model_core.outputs.masks import GeneMask
 from model_core.outputs.run import Run
-from seq2exp_viz.gene_models import GeneModels, cache_folder
+from seq2exp_viz.shelf.gene_models import GeneModels, cache_folder
 
 RULE_SAMPLE = 40  # genes over which a threshold is chosen while a run is still being scored
 REMEMBERED = 6  # answers kept in memory; a mask of 200 kb takes 5 MB

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from model_core.errors import InputError
 from model_core.outputs.run import Run
-from seq2exp_viz.view import OpenRun
+from seq2exp_viz.shelf.view import OpenRun
 
 
 class Shelf:

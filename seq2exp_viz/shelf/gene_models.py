@@ -1,8 +1,8 @@
 """Gene and transcript models for the genome browser, made once from a GTF and kept in a cache.
 
 A GTF of a whole genome is a million lines and more, plain or gzipped, and seldom indexed. It is parsed once, in a
-process of its own (`python -m seq2exp_viz.gene_models GTF CACHE`), into a few small arrays; after that a view costs
-a binary search. All coordinates are 0-based half-open.
+process of its own (`python -m seq2exp_viz.shelf.gene_models GTF CACHE`), into a few small arrays; after that a view
+costs a binary search. All coordinates are 0-based half-open.
 """
 
 from __future__ import annotations
@@ -216,7 +216,7 @@ class GeneModels:
         """Begin to parse in the background where the cache is missing."""
         with self._lock:
             if self._process is None and self.problem is None and not self.cache.exists():
-                command = [sys.executable, "-m", "seq2exp_viz.gene_models", str(self.path), str(self.cache)]
+                command = [sys.executable, "-m", "seq2exp_viz.shelf.gene_models", str(self.path), str(self.cache)]
                 self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
 
     def wait(self, seconds: float) -> bool:

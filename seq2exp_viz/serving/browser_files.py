@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from model_core.errors import InputError, complaint
-from seq2exp_viz import vendor
+from seq2exp_viz.serving import vendor
 
 
 class IgvScript(NamedTuple):
@@ -24,7 +24,7 @@ def folder() -> Path:
 
     Raises InputError where neither is there.
     """
-    package = Path(__file__).resolve().parent
+    package = Path(__file__).resolve().parents[1]
     for place in (package / "assets", package.parent / "assets"):
         if (place / "bridge.js").is_file():
             return place
@@ -53,7 +53,10 @@ def igv_script(prefer: str = "vendored") -> IgvScript:
         where = "assets/vendor and igv-notebook"
         raise InputError(
             complaint(
-                where, "no igv.js", "one of the two", "run `python -m seq2exp_viz.vendor`, or pip install igv-notebook"
+                where,
+                "no igv.js",
+                "one of the two",
+                "run `python -m seq2exp_viz.serving.vendor`, or pip install igv-notebook",
             )
         )
     stated = home / "VERSION_IGV"

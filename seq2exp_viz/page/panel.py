@@ -5,8 +5,8 @@ from __future__ import annotations
 import dash_mantine_components as dmc
 from dash import html
 
-from seq2exp_viz import figures, igv
-from seq2exp_viz.view import OpenRun
+from seq2exp_viz.page import figures, igv
+from seq2exp_viz.shelf.view import OpenRun
 
 PRIOR_LINE = {
     "soft": "A soft mask, as published, follows its signal prior: it shows where the signals are high. "

@@ -1,4 +1,4 @@
-"""Put igv.js into ``assets/vendor/`` with the ordinary npm client: ``python -m seq2exp_viz.vendor``.
+"""Put igv.js into ``assets/vendor/`` with the ordinary npm client: ``python -m seq2exp_viz.serving.vendor``.
 
 igv.js is never committed. The build hook (``hatch_build.py``) and ``make`` call this file; it needs nothing but
 the standard library, because it also runs while the wheel is being built. Without npm nothing is lost: the
@@ -94,7 +94,7 @@ def _write(path: Path, content: bytes) -> None:
 def main() -> int:
     """Vendor into the checkout this file lies in; exit code 1 (and one sentence) where it cannot be done."""
     try:
-        print(vendor(Path(__file__).resolve().parents[1]))
+        print(vendor(Path(__file__).resolve().parents[2]))
     except (VendorError, subprocess.TimeoutExpired, OSError) as problem:
         print(f"igv.js 3.8 was not fetched: {problem}", file=sys.stderr)
         return 1

@@ -10,8 +10,8 @@ from html import escape
 from urllib.parse import quote, urlencode
 
 from model_core.outputs.elements import CLASS_COLOURS
-from seq2exp_viz.ranges import version_of
-from seq2exp_viz.view import OpenRun, SignalTrack
+from seq2exp_viz.serving.ranges import version_of
+from seq2exp_viz.shelf.view import OpenRun, SignalTrack
 
 SIGNAL_COLOURS = ("rgb(42, 122, 100)", "rgb(95, 95, 130)", "rgb(140, 105, 60)", "rgb(120, 90, 120)")
 PEAK_COLOUR = "rgb(70, 78, 90)"

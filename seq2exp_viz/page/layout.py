@@ -8,8 +8,8 @@ import dash_ag_grid as dag
 import dash_mantine_components as dmc
 from dash import dcc, html
 
-from seq2exp_viz.browser_files import IgvScript
-from seq2exp_viz.shelf import Shelf
+from seq2exp_viz.serving.browser_files import IgvScript
+from seq2exp_viz.shelf.runs import Shelf
 
 POLL_MS = 3_000
 NUMBER = {"function": "params.value == null ? '' : d3.format('.2f')(params.value)"}

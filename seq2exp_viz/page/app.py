@@ -7,10 +7,11 @@ from pathlib import Path
 
 from dash import Dash
 
-from seq2exp_viz import api, browser_files, callbacks, layout
-from seq2exp_viz.ranges import answer
-from seq2exp_viz.security import Access, content_security_policy, protect, refusal
-from seq2exp_viz.shelf import Shelf
+from seq2exp_viz.page import api, callbacks, layout
+from seq2exp_viz.serving import browser_files
+from seq2exp_viz.serving.ranges import answer
+from seq2exp_viz.serving.security import Access, content_security_policy, protect, refusal
+from seq2exp_viz.shelf.runs import Shelf
 
 BYTES_HEADERS = (("X-Content-Type-Options", "nosniff"), ("Cross-Origin-Resource-Policy", "same-origin"))
 

@@ -14,11 +14,13 @@ from flask import Blueprint, Request, Response, request
 from model_core.errors import InputError
 from model_core.outputs.assemble import provenance
 from model_core.outputs.elements import PROMOTER_CLASS
-from seq2exp_viz import browser_files, downloads, igv, summaries
-from seq2exp_viz.ranges import RangeError, byte_range, send_bytes
-from seq2exp_viz.search import chromosome, find
-from seq2exp_viz.shelf import Shelf
-from seq2exp_viz.view import OpenRun
+from seq2exp_viz.page import downloads, igv
+from seq2exp_viz.serving import browser_files
+from seq2exp_viz.serving.ranges import RangeError, byte_range, send_bytes
+from seq2exp_viz.shelf import summaries
+from seq2exp_viz.shelf.runs import Shelf
+from seq2exp_viz.shelf.search import chromosome, find
+from seq2exp_viz.shelf.view import OpenRun
 
 MOST_FEATURES = 5_000
 MIMETYPES = {".bed": "text/plain", ".tsv": "text/tab-separated-values", ".json": "application/json"}

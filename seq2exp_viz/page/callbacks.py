@@ -5,9 +5,9 @@ from __future__ import annotations
 from dash import ClientsideFunction, Dash, Input, Output, State, html, no_update
 
 from model_core.errors import InputError
-from seq2exp_viz import api, panel
-from seq2exp_viz.shelf import Shelf
-from seq2exp_viz.view import OpenRun
+from seq2exp_viz.page import api, panel
+from seq2exp_viz.shelf.runs import Shelf
+from seq2exp_viz.shelf.view import OpenRun
 
 GRID_COLUMNS = ["symbol", "observed", "predicted", "kept_percent", "elements", "elements_without_peak", "gene_id"]
 
@@ -168,7 +168,7 @@ def _server(app: Dash, shelf: Shelf, base: str) -> None:
         if view is None or gene is None:
             return [], "", "#", "#"
         answer = api.element_answer(view, gene, threshold)
-        from seq2exp_viz.igv import api_url
+        from seq2exp_viz.page.igv import api_url
 
         bed = api_url(
             view, base, "genes", gene, "elements.bed", **({} if threshold is None else {"threshold": threshold})
