@@ -30,6 +30,28 @@ class Site(NamedTuple):
     strand: str = "+"
 
 
+class Window(NamedTuple):
+    """`length` bp on the forward strand around the base `tss` (0-based), from tss - length // 2.
+
+    The strand is carried along for display and features; it never turns the sequence round (method: point 4).
+    """
+
+    chrom: str
+    tss: int
+    strand: str
+    length: int
+
+    @property
+    def start(self) -> int:
+        """First base; negative where the window begins before the chromosome."""
+        return self.tss - self.length // 2
+
+    @property
+    def end(self) -> int:
+        """One past the last base; may lie beyond the chromosome."""
+        return self.start + self.length
+
+
 def parse_site(text: str) -> Site:
     """The site a person typed as chrom:position[:strand], 1-based, e.g. "chr22:1,000:+"; no strand means "+".
 

@@ -19,8 +19,7 @@ from model_core.errors import InputError, Problems
 from model_core.inputs.genes import standardise
 from model_core.inputs.stored_contact import StoredContact, write_index
 from model_core.inputs.study import load_study
-from model_core.inputs.windows import Window
-from model_core.intervals import rasterise
+from model_core.intervals import Window, rasterise
 
 
 @pytest.fixture

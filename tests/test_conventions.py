@@ -1,6 +1,7 @@
 """What holds for the whole project: who may import whom, and what must start without torch."""
 
 import ast
+import graphlib
 import re
 import subprocess
 import sys
@@ -73,6 +74,36 @@ def test_the_viewers_packages_stand_on_each_other_one_way(package, above):
     for path in (ROOT / "seq2exp_viz" / package).rglob("*.py"):
         lines = re.findall(r"^ *from seq2exp_viz\.(\w+)", path.read_text(), re.M)
         assert not set(lines) & set(above), path
+
+
+def needed() -> dict[str, set[str]]:
+    """The modules of model_core that each of them imports, wherever in the file the import stands."""
+    paths = {}
+    for path in (ROOT / "model_core").rglob("*.py"):
+        paths[".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")] = path
+    graph = {name: set() for name in paths}
+    for name, path in paths.items():
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                graph[name] |= {alias.name for alias in node.names} & set(paths)
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                both = [f"{node.module}.{alias.name}" for alias in node.names]
+                graph[name] |= {module if module in paths else node.module for module in both} & set(paths)
+        graph[name].discard(name)
+    return graph
+
+
+def test_no_module_of_the_core_needs_itself_through_others():
+    list(graphlib.TopologicalSorter(needed()).static_order())  # CycleError names the circle
+
+
+def test_the_packages_of_the_core_stand_on_each_other_one_way():
+    packages: dict[str, set[str]] = {}
+    for name, modules in needed().items():
+        package = ".".join(name.split(".")[:2])
+        packages.setdefault(package, set()).update({".".join(module.split(".")[:2]) for module in modules} - {package})
+    assert "model_core.inputs" in packages["model_core.network"]
+    list(graphlib.TopologicalSorter(packages).static_order())
 
 
 def test_modules_stay_few_and_files_short():

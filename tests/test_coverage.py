@@ -14,7 +14,7 @@ from model_core.errors import InputError
 from model_core.inputs import coverage as module
 from model_core.inputs.coverage import cached_coverage, coverage
 from model_core.inputs.signals import BamSignal, BigWigSignal
-from model_core.inputs.windows import Window
+from model_core.intervals import Window
 
 UNMAPPED, REVERSE, SECONDARY, FAILED, DUPLICATE, SUPPLEMENTARY = 4, 16, 256, 512, 1024, 2048
 

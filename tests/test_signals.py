@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from model_core.errors import InputError
 from model_core.inputs.contact import HicSignal
-from model_core.inputs.signals import TRANSFORMS, BamSignal, BigWigSignal, open_signal
-from model_core.inputs.windows import Window
+from model_core.inputs.signal_files import open_signal
+from model_core.inputs.signals import TRANSFORMS, BamSignal, BigWigSignal
+from model_core.intervals import Window
 
 SIZES = {"chr1": 1000, "chr2": 500}
 

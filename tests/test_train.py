@@ -13,7 +13,6 @@ import torch
 
 from model_core.config import TrainConfig, recipe
 from model_core.errors import InputError
-from model_core.evidence.metrics import prediction_metrics
 from model_core.inputs.peaks import peaks_of_study
 from model_core.inputs.study import load_study
 from model_core.intervals import parse_site
@@ -24,6 +23,7 @@ from model_core.network.model import Seq2Exp
 from model_core.network.pretrain import pretrain
 from model_core.network.score import check_signals, choose_genes, score, study_of
 from model_core.network.train import train, train_seeds
+from model_core.outputs.metrics import prediction_metrics
 from model_core.outputs.run import Run
 from model_core.simulation.simulate import simulate_study
 from model_core.simulation.world import World

@@ -16,7 +16,8 @@ from model_core.errors import InputError
 from model_core.inputs.contact import HicSignal
 from model_core.inputs.genome import Genome
 from model_core.inputs.signals import BigWigSignal
-from model_core.inputs.windows import Window, WindowReader
+from model_core.inputs.windows import WindowReader
+from model_core.intervals import Window
 
 BASES = "ACGTN" * 8  # 40 bp
 

@@ -19,8 +19,7 @@ from model_core.config import Seq2ExpConfig
 from model_core.errors import InputError, complaint
 from model_core.evidence.controls import peak_scores, signal_prior
 from model_core.inputs.study import Study
-from model_core.inputs.windows import Window
-from model_core.intervals import rasterise
+from model_core.intervals import Window, rasterise
 from model_core.outputs.masks import GeneMask
 from model_core.outputs.run import Run
 

@@ -11,8 +11,7 @@ from model_core.errors import InputError, complaint
 from model_core.inputs.cooler_rows import WHOLE, CoolerRows
 from model_core.inputs.hic_cache import REACH, HicRows
 from model_core.inputs.signals import Signal
-from model_core.inputs.windows import Window
-from model_core.intervals import match_chromosomes
+from model_core.intervals import Window, match_chromosomes
 
 TSS_REACH = 500  # bp on either side of the TSS, both ends excluded as in the release: 999 bases
 TOO_LITTLE = 0.01  # contact summed over those bases, below which the gene has no contact vector

@@ -19,8 +19,7 @@ from model_core.atomic import write_json
 from model_core.errors import InputError, complaint
 from model_core.inputs.handles import LazyHandle
 from model_core.inputs.signals import Signal
-from model_core.inputs.windows import Window
-from model_core.intervals import match_chromosomes
+from model_core.intervals import Window, match_chromosomes
 
 ENDING = ".contact.json"
 _FORM = "an index of contact vectors (schema 1; sizes and files by chromosome)"

@@ -17,7 +17,7 @@ from model_core.config import Seq2ExpConfig, TrainConfig, recipe
 from model_core.errors import InputError, Problems, complaint
 from model_core.inputs.gene_table import read_gene_table
 from model_core.inputs.genome import Genome
-from model_core.inputs.signals import open_signal
+from model_core.inputs.signal_files import open_signal
 from model_core.inputs.study_schema import CACHE, Genes, GenomeFiles, Peaks, SignalSpec, Truth
 from model_core.intervals import listed, match_chromosomes
 

@@ -14,8 +14,7 @@ from model_core.inputs.gene_table import lengths_of
 from model_core.inputs.genome import Genome
 from model_core.inputs.signals import BigWigSignal, Signal, header_summary
 from model_core.inputs.study_problems import noting
-from model_core.inputs.windows import Window
-from model_core.intervals import is_sorted, listed, match_chromosomes, merge
+from model_core.intervals import Window, is_sorted, listed, match_chromosomes, merge
 
 LEVELS = (0.5, 0.9, 0.99, 0.999)  # of the quantiles that are shown, and that a checkpoint keeps
 EVERY = 50  # bp between the bases that they are taken from

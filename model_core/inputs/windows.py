@@ -1,39 +1,15 @@
 """One gene's window: the bases, signals and blacklist around its transcription start."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from model_core.errors import InputError, complaint
 from model_core.inputs.genome import Genome, one_hot
-from model_core.intervals import match_chromosomes, rasterise
-
-if TYPE_CHECKING:
-    from model_core.inputs.signals import Signal
-
-
-class Window(NamedTuple):
-    """`length` bp on the forward strand around the base `tss` (0-based), from tss - length // 2.
-
-    The strand is carried along for display and features; it never turns the sequence round (method: point 4).
-    """
-
-    chrom: str
-    tss: int
-    strand: str
-    length: int
-
-    @property
-    def start(self) -> int:
-        """First base; negative where the window begins before the chromosome."""
-        return self.tss - self.length // 2
-
-    @property
-    def end(self) -> int:
-        """One past the last base; may lie beyond the chromosome."""
-        return self.start + self.length
+from model_core.inputs.signals import Signal
+from model_core.intervals import Window, match_chromosomes, rasterise
 
 
 class WindowData(NamedTuple):
@@ -58,7 +34,7 @@ class WindowReader:
         blacklist: table with chrom, start, end, or None.
     """
 
-    def __init__(self, genome: Genome, signals: "Sequence[Signal]", blacklist: pd.DataFrame | None = None):
+    def __init__(self, genome: Genome, signals: Sequence[Signal], blacklist: pd.DataFrame | None = None):
         self.genome = genome
         self.signals = tuple(signals)
         columns = ["chrom", "start", "end"]

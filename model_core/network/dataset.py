@@ -15,8 +15,8 @@ from model_core.config import Seq2ExpConfig
 from model_core.errors import InputError, complaint
 from model_core.inputs.genes import FeatureScale, standardise
 from model_core.inputs.study import Study
-from model_core.inputs.windows import Window, WindowReader
-from model_core.intervals import rasterise
+from model_core.inputs.windows import WindowReader
+from model_core.intervals import Window, rasterise
 
 
 class Batch(NamedTuple):

@@ -15,10 +15,10 @@ import torch.nn.functional as F
 
 from model_core.config import TrainConfig
 from model_core.errors import InputError, complaint
-from model_core.evidence.metrics import prediction_metrics
 from model_core.network import mask as masks
 from model_core.network.dataset import Batch
 from model_core.network.model import Output, Seq2Exp, loss_terms
+from model_core.outputs.metrics import prediction_metrics
 
 NO_DECAY = ("bias", "A_log", ".D")
 

@@ -11,7 +11,6 @@ import pandas as pd
 import torch
 
 from model_core.errors import InputError, complaint
-from model_core.evidence.metrics import prediction_metrics
 from model_core.inputs.genes import FEATURES, FeatureScale
 from model_core.inputs.study import Study, load_study
 from model_core.inputs.track_checks import QUANTILE_WINDOWS, quantile_warnings, signal_quantiles
@@ -21,6 +20,7 @@ from model_core.network.dataset import batches, gene_windows
 from model_core.network.model import Seq2Exp
 from model_core.outputs.assemble import assemble
 from model_core.outputs.manifest import described_file
+from model_core.outputs.metrics import prediction_metrics
 from model_core.outputs.run import Run
 from model_core.outputs.scored_genes import site_gene
 from model_core.progress import Job

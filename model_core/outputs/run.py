@@ -131,8 +131,11 @@ class Run(RunFiles):
         """
         derived = self.path / "genes.tsv"
         records = self._records()
-        make = lambda: gene_table(records, self.manifest["window"], self.chrom_sizes, derived)  # noqa: E731
-        return self._cached("genes", (len(records), stamp(derived)), make)
+
+        def table() -> pd.DataFrame:
+            return gene_table(records, self.manifest["window"], self.chrom_sizes, derived)
+
+        return self._cached("genes", (len(records), stamp(derived)), table)
 
     def gene(self, name: str) -> pd.Series:
         """The row of `genes` with this gene_id, or else this symbol, or else this symbol in other case.
@@ -269,8 +272,10 @@ class Run(RunFiles):
     def _records(self) -> dict[str, dict]:
         if self._written is not None:  # the writer knows; reading the journal for each gene would not be linear
             return self._written
-        read = lambda: {record["gene_id"]: record for record in read_journal(self._journal)[0]}  # noqa: E731
-        return self._cached("records", stamp(self._journal), read)
+        return self._cached("records", stamp(self._journal), self._read_records)
+
+    def _read_records(self) -> dict[str, dict]:
+        return {record["gene_id"]: record for record in read_journal(self._journal)[0]}
 
     def _note_progress(self, asked: int | None) -> None:
         asked = self.manifest["progress"]["asked"] if asked is None else asked

@@ -21,7 +21,7 @@ from model_core.config import Seq2ExpConfig
 from model_core.errors import InputError
 from model_core.evidence.controls import signal_prior
 from model_core.inputs.study_schema import CACHE
-from model_core.inputs.windows import Window
+from model_core.intervals import Window
 from model_core.outputs.masks import GeneMask
 from model_core.outputs.run import Run
 from seq2exp_viz.shelf.gene_models import GeneModels, cache_folder

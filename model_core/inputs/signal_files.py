@@ -1,0 +1,43 @@
+"""Which reader a signal's file takes: by its ending."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from model_core.errors import InputError, complaint
+from model_core.inputs.contact import HicSignal
+from model_core.inputs.signals import BamSignal, BigWigSignal, Signal
+from model_core.inputs.stored_contact import StoredContact
+
+
+def open_signal(spec: Mapping[str, Any] | Any, cache: str | Path) -> Signal:
+    """The signal of one [[signals]] entry, by its file's ending. Nothing is read yet.
+
+    Args:
+        spec: name, path, and where given transform, scale; for BAM extend, shift; for Hi-C resolution,
+            normalisation, pseudocount: keys of a mapping or attributes. None means the default.
+        cache: folder for the coverage computed from a BAM and the map made of a .hic.
+
+    Raises:
+        InputError: impossible setting.
+    """
+    get = spec.get if isinstance(spec, Mapping) else lambda key: getattr(spec, key, None)
+
+    def given(*keys: str) -> dict[str, Any]:
+        return {key: get(key) for key in keys if get(key) is not None}
+
+    path, ending = get("path"), Path(get("path")).suffix.lower()
+    if ending in (".hic", ".mcool", ".cool"):
+        transform = given("transform").get("transform", "none")
+        if transform != "none":
+            found = f"transform '{transform}' for signal {get('name')}"
+            raise InputError(complaint(path, found, "none: contact is log10(1 + x) as it is", "remove the transform"))
+        return HicSignal(cache=cache, **given("name", "path", "resolution", "normalisation", "pseudocount"))
+    if Path(path).name.lower().endswith(".contact.json"):
+        return StoredContact(**given("name", "path"))
+    if ending == ".bam":
+        return BamSignal(cache=cache, **given("name", "path", "transform", "scale", "extend", "shift"))
+    if ending in (".bw", ".bigwig"):
+        return BigWigSignal(**given("name", "path", "transform", "scale"))
+    expected = ".bw, .bigWig, .bam, .hic, .mcool, .cool or .contact.json"
+    raise InputError(complaint(path, f"the ending '{ending}'", expected, "rename or convert it"))
