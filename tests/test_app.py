@@ -71,6 +71,12 @@ def test_all_addresses_carry_the_prefix(app):
     assert text_of(app.layout).count('"base": "/node/7/"') == 1
 
 
+def test_the_parts_of_the_bridge_load_in_the_order_they_state(app):
+    page = app.server.test_client().get("/").data.decode()
+    places = [page.index(f"/assets/{part}") for part in ("1-page.js", "2-", "3-", "4-", "5-dash.js", "mask-track.js")]
+    assert places == sorted(places)
+
+
 def test_igv_is_not_loaded_before_the_page(app):
     assert "igv.min.js" not in app.server.test_client().get("/").data.decode()
 
@@ -81,7 +87,7 @@ def test_the_page_says_which_igv_runs(app):
 
 def test_without_the_token_nothing_is_shown(shelf):
     client = create_app(shelf, Settings(access=Access(token="t"), igv="notebook")).server.test_client()
-    for path in ("/", "/_dash-layout", "/api/runs", "/data/demo/mask.bigWig", "/igv.js", "/assets/bridge.js"):
+    for path in ("/", "/_dash-layout", "/api/runs", "/data/demo/mask.bigWig", "/igv.js", "/assets/1-page.js"):
         assert client.get(path).status_code == 401, path
 
 

@@ -26,10 +26,10 @@ def folder() -> Path:
     """
     package = Path(__file__).resolve().parents[1]
     for place in (package / "assets", package.parent / "assets"):
-        if (place / "bridge.js").is_file():
+        if (place / "1-page.js").is_file():
             return place
     raise InputError(
-        complaint(package, "no assets folder", "bridge.js and its neighbours", "install the package again")
+        complaint(package, "no assets folder", "1-page.js and its neighbours", "install the package again")
     )
 
 

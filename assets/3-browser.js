@@ -1,51 +1,16 @@
-/* The bridge between Dash and igv.js: loads igv.js, puts a gene on the screen, keeps the address bar true.
- * No science here: every number comes from the server.
+/* The bridge, part 3: igv.js. Loads it, puts a gene on the screen, switches tracks on and off.
+ *
+ * `seq2expBridge.popupLines` is a list of functions (track, rows, place) -> HTML or "", whose lines stand under what a
+ * click on a track shows; each escapes what comes out of files.
  */
 (function () {
   "use strict";
 
-  const state = { config: null, run: null, gene: null, threshold: null, locus: null, view: null, shown: null };
+  const bridge = window.seq2expBridge;
+  const { state, byId, escapeHtml, typed, plain, parseLocus, words, say, ask } = bridge;
+  const popupLines = [];
   let browser = null; // igv.js
   let library = null; // promise of igv.js
-  let queue = Promise.resolve();
-  const nothing = () => window.dash_clientside.no_update;
-  const byId = (id) => document.getElementById(id);
-
-  // ------------------------------------------------------------------------------------------------ small helpers
-
-  const escapeHtml = (text) =>
-    String(text).replace(/[&<>"']/g, (c) => ({ "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#39;" }[c]));
-
-  const typed = ({ chrom, start, end }) => `${chrom}:${(start + 1).toLocaleString("en")}-${end.toLocaleString("en")}`;
-  const plain = ({ chrom, start, end }) => `${chrom}:${start + 1}-${end}`;
-
-  function parseLocus(text) {
-    const found = /^(.+):([\d,]+)-([\d,]+)$/.exec(text || "");
-    if (!found) return null;
-    const [start, end] = [found[2], found[3]].map((part) => Number(part.replace(/,/g, "")));
-    return end >= start && start > 0 ? { chrom: found[1], start: start - 1, end } : null;
-  }
-
-  const words = (bases) =>
-    bases >= 1e6 ? `${(bases / 1e6).toFixed(2)} Mb` : bases >= 1e3 ? `${(bases / 1e3).toFixed(1)} kb` : `${bases} bp`;
-
-  /* A message stays until the next deed, at least long enough to be read. */
-  function say(text) {
-    const line = byId("message");
-    if (line) line.textContent = text || "";
-    clearTimeout(say.timer);
-    if (text) say.timer = setTimeout(() => (line.textContent = ""), 12_000);
-  }
-
-  async function ask(path, query) {
-    const address = `${state.config.base}${path}${query ? `?${new URLSearchParams(query)}` : ""}`;
-    const answer = await fetch(address, { credentials: "same-origin" });
-    const body = await answer.json();
-    if (!answer.ok) throw new Error(body.message || answer.statusText);
-    return body;
-  }
-
-  // ------------------------------------------------------------------------------------------------ igv.js
 
   function loadLibrary() {
     library =
@@ -65,10 +30,10 @@
   }
 
   /* igv.js puts names and values of features into its pop-up as HTML: we do it, escaped. */
-  function popup(track, rows) {
+  function popup(track, rows, place) {
     if (!rows || rows.length === 0) return false;
     const hidden = new Set(["chr", "cdStart", "cdEnd", "exons", "row", "color"]);
-    return rows
+    const told = rows
       .filter((row) => typeof row === "string" || !hidden.has(row.name))
       .map((row) => {
         if (typeof row === "string") return "<hr>";
@@ -76,8 +41,8 @@
         const name = String(row.name).replace(/_/g, " ").replace(/^minus log10/i, "−log10");
         const value = String(row.value).replace(/&nbsp;/g, " ").trim(); // igv.js pads values of wig tracks so
         return `<div><span>${escapeHtml(name)}</span>&nbsp;&nbsp;${escapeHtml(value)}</div>`;
-      })
-      .join("");
+      });
+    return [...told, ...popupLines.map((lines) => lines(track, rows, place))].join("");
   }
 
   function onLocus(frames) {
@@ -88,7 +53,7 @@
     state.locus = { chrom: frame.chr, start, end: start + Math.max(1, Math.round(width)) };
     byId("locus").textContent = `${typed(state.locus)}  ·  ${words(state.locus.end - state.locus.start)}`;
     clearTimeout(onLocus.timer);
-    onLocus.timer = setTimeout(writeAddress, 150);
+    onLocus.timer = setTimeout(bridge.address.write, 150);
   }
 
   async function createBrowser(view, locus) {
@@ -204,8 +169,6 @@
     await Promise.all(changed.map((track) => track.trackView.updateViews()));
   }
 
-  // ------------------------------------------------------------------------------------------------ what is shown
-
   async function draw(wanted, asked, revision) {
     const newRun = !browser || wanted.run !== state.run;
     const newGene = newRun || wanted.gene !== state.gene;
@@ -232,40 +195,21 @@
     }
     state.rule = revision ? revision.threshold : null;
     showThreshold(wanted.threshold);
-    writeAddress();
+    bridge.address.write();
     document.body.dataset.drawn = `${state.run}|${state.gene}|${state.threshold}`; // what tests wait for
+    bridge.announce("drawn");
   }
 
   /* One drawing at a time; of those that queue up only the last is done. */
   function enqueue(wanted, asked, revision) {
     enqueue.last = wanted;
-    queue = queue
-      .then(() => (enqueue.last === wanted ? draw(wanted, asked, revision) : undefined))
-      .catch((problem) => {
-        console.error(problem);
-        say(problem.message);
-      });
-    return queue;
+    return bridge.then(() => (enqueue.last === wanted ? draw(wanted, asked, revision) : undefined));
   }
 
   function showThreshold(value) {
     const shown = byId("threshold-value");
     if (shown && value !== null && value !== undefined) shown.textContent = Number(value).toFixed(3);
   }
-
-  function writeAddress() {
-    if (!state.run) return;
-    const query = new URLSearchParams();
-    query.set("run", state.run);
-    if (state.gene) query.set("gene", state.gene);
-    if (state.locus) query.set("locus", plain(state.locus));
-    const chosen = state.threshold !== null && state.threshold !== undefined;
-    if (chosen && (state.rule === null || Math.abs(state.threshold - state.rule) > 1e-9)) query.set("threshold", state.threshold);
-    const text = query.toString().replace(/%3A/g, ":").replace(/%2C/g, ",");
-    window.history.replaceState(null, "", `${window.location.pathname}?${text}`);
-  }
-
-  // ------------------------------------------------------------------------------------------------ tracks on and off
 
   function listTracks() {
     const box = byId("track-list");
@@ -292,7 +236,7 @@
   }
 
   function toggleTrack(id, on) {
-    queue = queue.then(async () => {
+    return bridge.then(async () => {
       const row = state.view.tracks.find((candidate) => candidate.id === id);
       if (on && !state.shown.has(id)) {
         state.shown.add(id);
@@ -303,149 +247,12 @@
         if (track) browser.removeTrack(track);
       }
     });
-    return queue;
-  }
-
-  // ------------------------------------------------------------------------------------------------ buttons
-
-  function save(name, text, type) {
-    const link = document.createElement("a");
-    link.href = URL.createObjectURL(new Blob([text], { type }));
-    link.download = name;
-    link.click();
-    setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
   }
 
   function go(locus) {
     if (browser && locus) return browser.search(plain(locus));
   }
 
-  function around(centre, width) {
-    return { chrom: centre.chrom, start: Math.max(0, Math.round(centre.at - width / 2)), end: Math.round(centre.at + width / 2) };
-  }
-
-  const name = (ending) => `${state.run}.${(state.gene || "view").replace(/[^\w.-]/g, "_")}.${ending}`;
-
-  const actions = {
-    "zoom-in": () => browser && browser.zoomIn(),
-    "zoom-out": () => browser && browser.zoomOut(),
-    window: () => go(state.view && state.view.locus),
-    promoter: () => {
-      const locus = state.view && state.view.locus;
-      if (locus) go(around({ chrom: locus.chrom, at: (locus.start + locus.end) / 2 }, Math.max(400, (locus.end - locus.start) / 20)));
-    },
-    svg: () => browser && save(name("svg"), browser.toSVG(), "image/svg+xml"),
-    session: () => browser && save(name("igv-session.json"), JSON.stringify(browser.toJSON(), null, 1), "application/json"),
-    "copy-link": async () => {
-      writeAddress();
-      try {
-        await navigator.clipboard.writeText(window.location.href);
-        say("The link to this view is copied.");
-      } catch {
-        say("Copy the address of this page: it opens this view again.");
-      }
-    },
-  };
-
-  document.addEventListener("click", (event) => {
-    const button = event.target.closest("[data-action]");
-    if (button) actions[button.dataset.action]();
-    const place = event.target.closest("[data-locus]");
-    if (place) {
-      const [chrom, span] = place.dataset.locus.split(/:(?=\d+-\d+$)/);
-      const [start, end] = span.split("-").map(Number);
-      go(around({ chrom, at: (start + end) / 2 }, Math.max(6 * (end - start), 400)));
-    }
-    for (const menu of document.querySelectorAll("details.menu[open]")) {
-      const inside = menu.contains(event.target);
-      const chose = inside && event.target.closest(".menu-body a, .menu-body button");
-      if (!inside || chose) menu.removeAttribute("open");
-    }
-  });
-
-  document.addEventListener("keydown", (event) => {
-    if (event.key === "Escape") {
-      for (const menu of document.querySelectorAll("details.menu[open]")) {
-        menu.removeAttribute("open");
-        menu.querySelector("summary").focus();
-      }
-    }
-    const row = event.key === "Enter" && event.target.closest && event.target.closest("#genes [row-id]");
-    if (row) window.dash_clientside.set_props("gene", { data: { run: state.run, gene: row.getAttribute("row-id") } });
-  });
-
-  /* The grid has its own light and dark. */
-  const root = document.documentElement;
-  const follow = () => (document.body.dataset.agThemeMode = root.dataset.mantineColorScheme || "light");
-  new MutationObserver(follow).observe(root, { attributes: true, attributeFilter: ["data-mantine-color-scheme"] });
-  document.addEventListener("DOMContentLoaded", follow);
-
-  // ------------------------------------------------------------------------------------------------ for Dash
-
-  window.dash_clientside = window.dash_clientside || {};
-  window.dash_clientside.seq2exp = {
-    start(config) {
-      state.config = config;
-      loadLibrary();
-      const query = new URLSearchParams(window.location.search);
-      const run = config.runs.includes(query.get("run")) ? query.get("run") : config.runs[0];
-      const threshold = query.get("threshold") ? Number(query.get("threshold")) : null;
-      if (query.get("run") && run !== query.get("run")) say(`There is no run “${query.get("run")}” here; this is ${run}.`);
-      return [{ run, gene: query.get("gene"), locus: query.get("locus"), threshold }, run];
-    },
-
-    pick(rows, shown) {
-      if (!Array.isArray(rows) || rows.length === 0 || !shown || rows[0].gene_id === shown.gene) return nothing();
-      return { run: shown.run, gene: rows[0].gene_id };
-    },
-
-    async find(_count, text, run, shown) {
-      try {
-        const found = await ask(`api/${run}/search`, { q: text || "" });
-        say(found.message);
-        if (found.kind === "gene") {
-          if (shown && shown.gene === found.gene_id) await go(state.view && state.view.locus);
-          else return { run, gene: found.gene_id };
-        }
-        if (found.kind === "locus") await go(found);
-      } catch (problem) {
-        say(problem.message);
-      }
-      return nothing();
-    },
-
-    /* The annotation was read meanwhile: draw gene models where start sites stood. */
-    annotated(revision) {
-      if (revision && revision.annotated && state.annotated === false) {
-        queue = queue.then(() => Promise.all(["genes", "transcripts"].map((id) => refresh(trackOf(id)))));
-      }
-      const grown = revision && state.mark && revision.run === state.run && revision.mark !== state.mark;
-      if (grown) queue = queue.then(again).catch((problem) => console.error(problem));
-      if (revision) Object.assign(state, { annotated: revision.annotated, mark: revision.mark, rule: revision.threshold });
-      return nothing();
-    },
-
-    draw(shown, threshold, asked, _config, revision) {
-      if (!shown || !state.config) return nothing();
-      showThreshold(threshold);
-      enqueue({ run: shown.run, gene: shown.gene, threshold }, asked, revision);
-      return nothing();
-    },
-
-    filter(text, options) {
-      return { ...options, quickFilterText: text || "" };
-    },
-
-    select(shown, rows, selected) {
-      if (!shown || !shown.gene || !rows || rows.length === 0) return [nothing(), nothing()];
-      if (Array.isArray(selected) && selected.length === 1 && selected[0].gene_id === shown.gene) return [nothing(), nothing()];
-      return [{ ids: [shown.gene] }, { rowId: shown.gene, rowPosition: "middle" }];
-    },
-
-    reset(_count, revision) {
-      return revision ? revision.threshold : nothing();
-    },
-  };
-
-  window.seq2expBridge = { state, igvBrowser: () => browser, trackOf, settled: () => queue };
+  Object.assign(bridge, { popupLines, loadLibrary, trackOf, refresh, again, enqueue, showThreshold, go });
+  bridge.igvBrowser = () => browser;
 })();

@@ -1,0 +1,71 @@
+/* The bridge between Dash and igv.js, part 1: what is on the screen, and asking and telling.
+ *
+ * Dash loads the files of this folder by name, so the numbers state the order: 1-page, 2-address, 3-browser, 4-actions,
+ * 5-dash; then, by letter, what stands on them. All share one object, `window.seq2expBridge`, to which each part adds
+ * its functions. No science here: every number comes from the server.
+ *
+ * The page announces on `document`: "seq2exp:drawn" once a gene, a threshold or a run stands on the screen.
+ */
+(function () {
+  "use strict";
+
+  const state = { config: null, run: null, gene: null, threshold: null, locus: null, view: null, shown: null };
+  const bridge = (window.seq2expBridge = { state });
+  const nothing = () => window.dash_clientside.no_update;
+  const byId = (id) => document.getElementById(id);
+
+  const escapeHtml = (text) =>
+    String(text).replace(/[&<>"']/g, (c) => ({ "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#39;" }[c]));
+
+  const typed = ({ chrom, start, end }) => `${chrom}:${(start + 1).toLocaleString("en")}-${end.toLocaleString("en")}`;
+  const plain = ({ chrom, start, end }) => `${chrom}:${start + 1}-${end}`;
+
+  function parseLocus(text) {
+    const found = /^(.+):([\d,]+)-([\d,]+)$/.exec(text || "");
+    if (!found) return null;
+    const [start, end] = [found[2], found[3]].map((part) => Number(part.replace(/,/g, "")));
+    return end >= start && start > 0 ? { chrom: found[1], start: start - 1, end } : null;
+  }
+
+  const words = (bases) =>
+    bases >= 1e6 ? `${(bases / 1e6).toFixed(2)} Mb` : bases >= 1e3 ? `${(bases / 1e3).toFixed(1)} kb` : `${bases} bp`;
+
+  /* A message stays until the next deed, at least long enough to be read. */
+  function say(text) {
+    const line = byId("message");
+    if (line) line.textContent = text || "";
+    clearTimeout(say.timer);
+    if (text) say.timer = setTimeout(() => (line.textContent = ""), 12_000);
+  }
+
+  async function ask(path, query) {
+    const address = `${bridge.state.config.base}${path}${query ? `?${new URLSearchParams(query)}` : ""}`;
+    const answer = await fetch(address, { credentials: "same-origin" });
+    const body = await answer.json();
+    if (!answer.ok) throw new Error(body.message || answer.statusText);
+    return body;
+  }
+
+  /* One deed at a time on the browser; `deed` may be asynchronous, what it throws is told. */
+  let queue = Promise.resolve();
+  function then(deed) {
+    queue = queue.then(deed).catch((problem) => {
+      console.error(problem);
+      say(problem.message);
+    });
+    return queue;
+  }
+
+  function save(name, text, type) {
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(new Blob([text], { type }));
+    link.download = name;
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+  }
+
+  const announce = (name) => document.dispatchEvent(new CustomEvent(`seq2exp:${name}`));
+
+  Object.assign(bridge, { nothing, byId, escapeHtml, typed, plain, parseLocus, words, say, ask, then, save, announce });
+  bridge.settled = () => queue;
+})();
