@@ -217,9 +217,10 @@ def score(
     needs_model()
     from model_core.inputs.study import load_study
     from model_core.intervals import parse_site
-    from model_core.network.score import choose_genes, run_for, study_of
+    from model_core.network.score import choose_genes, run_for
     from model_core.network.score import score as score_genes
     from model_core.outputs.run import Run
+    from model_core.outputs.source import study_of
 
     if checkpoint is None:
         opened = Run.open(run)

@@ -13,6 +13,13 @@ def real_study_toml(folder: Path) -> str:
 schema = 1
 name = "k562-chr22"
 assembly = "hg38"
+limits = [
+    "The genome file knows 65 % of the chromosome's bases; the rest is N, which the model sees as nothing.",
+    "DNase and H3K27ac are rebuilt from peak calls and counts, zero elsewhere: they follow peaks by their making.",
+    "The label is RNA (TPM), not CAGE, which Seq2Exp was made for.",
+    "One chromosome, with training and test genes on blocks of it: no test on unseen chromosomes.",
+    "K562 carries extra copies of chr22:19-23.3 Mb; the signals are not corrected for it.",
+]
 
 [genome]
 fasta = "{folder}/hg38.chr22.partial.fa.gz"

@@ -14,8 +14,8 @@ import pytest
 from real_study import real_study_toml
 
 from model_core.evidence.evaluate import against_truth, set_measures
-from model_core.network.score import study_of
 from model_core.outputs.run import Run
+from model_core.outputs.source import study_of
 from model_core.simulation.simulate import simulate_study
 from model_core.simulation.world import World
 

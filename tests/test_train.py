@@ -21,10 +21,11 @@ from model_core.network.dataset import EndlessBatches, gene_windows
 from model_core.network.lesson import learning_rate, optimiser
 from model_core.network.model import Seq2Exp
 from model_core.network.pretrain import pretrain
-from model_core.network.score import check_signals, choose_genes, score, study_of
+from model_core.network.score import check_signals, choose_genes, score
 from model_core.network.train import train, train_seeds
 from model_core.outputs.metrics import prediction_metrics
 from model_core.outputs.run import Run
+from model_core.outputs.source import study_of
 from model_core.simulation.simulate import simulate_study
 from model_core.simulation.world import World
 

@@ -39,6 +39,7 @@ class Study(Section):
     name: Name
     assembly: str
     simulated: bool = False
+    limits: tuple[str, ...] = ()  # sentences, printed beside every number made from the study
     genome_files: GenomeFiles = Field(alias="genome")
     gene_settings: Genes = Field(Genes(), alias="genes")
     signal_specs: list[SignalSpec] = Field(alias="signals", min_length=1)

@@ -12,7 +12,7 @@ import torch
 
 from model_core.errors import InputError, complaint
 from model_core.inputs.genes import FEATURES, FeatureScale
-from model_core.inputs.study import Study, load_study
+from model_core.inputs.study import Study
 from model_core.inputs.track_checks import QUANTILE_WINDOWS, quantile_warnings, signal_quantiles
 from model_core.intervals import Site, listed
 from model_core.network.checkpoint import load_with_metadata
@@ -111,22 +111,6 @@ def run_for(study: Study, checkpoint: str | Path, out: str | Path, resolution: i
         blacklist=study.blacklist(),
         config=described,
     )
-
-
-def study_of(run: Run) -> Study:
-    """The study a run was made from: where its manifest says, or at the same place relative to the run.
-
-    Raises:
-        InputError: neither is there, or the study has problems (`load_study`).
-    """
-    recorded = run.manifest["study"]
-    if recorded is None:
-        raise InputError(complaint(run.path, "a run without a study", "one that names its study.toml", "train again"))
-    places = [Path(recorded["path"]), run.path / recorded["relative"]]
-    for path in places:
-        if path.is_file():
-            return load_study(path)
-    raise InputError(complaint(run.path, f"no study at {places[0]}", "the study it was made from", "put it back there"))
 
 
 def check_signals(study: Study, model: Seq2Exp, metadata: dict) -> None:

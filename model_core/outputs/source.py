@@ -1,0 +1,25 @@
+"""The study that a run was made from, found again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from model_core.errors import InputError, complaint
+from model_core.inputs.study import Study, load_study
+from model_core.outputs.run import Run
+
+
+def study_of(run: Run) -> Study:
+    """The study a run was made from: where its manifest says, or at the same place relative to the run.
+
+    Raises:
+        InputError: neither is there, or the study has problems (`load_study`).
+    """
+    recorded = run.manifest["study"]
+    if recorded is None:
+        raise InputError(complaint(run.path, "a run without a study", "one that names its study.toml", "train again"))
+    places = [Path(recorded["path"]), run.path / recorded["relative"]]
+    for path in places:
+        if path.is_file():
+            return load_study(path)
+    raise InputError(complaint(run.path, f"no study at {places[0]}", "the study it was made from", "put it back there"))
