@@ -8,6 +8,7 @@ from model_core.outputs.posterior import (
     BLACKLISTED,
     LEARNED,
     PROMOTER,
+    beta_certainty,
     beta_interval,
     beta_interval_for_drawing,
     beta_mean,
@@ -86,3 +87,10 @@ def test_kept_fraction_leaves_out_what_is_forced():
 
 def test_kept_fraction_of_a_window_without_learned_bases_is_unknown():
     assert np.isnan(kept_fraction(np.ones(3, np.float32), np.full(3, PROMOTER, np.int8)))
+
+
+def test_surely_kept_and_hidden_are_the_tails_of_beta_2_1():
+    """P(z >= t) of Beta(2, 1) is 1 - t squared: above 0.95 up to t = 0.2236, below 0.05 from t = 0.9747 on."""
+    alpha, beta = np.full(1, 2.0), np.full(1, 1.0)
+    answers = [[bool(side[0]) for side in beta_certainty(alpha, beta, t)] for t in (0.223, 0.224, 0.974, 0.975, 0, 1)]
+    assert answers == [[True, False], [False, False], [False, False], [False, True], [True, False], [False, True]]

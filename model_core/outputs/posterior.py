@@ -9,7 +9,7 @@ from functools import lru_cache
 
 import numpy as np
 from scipy.ndimage import map_coordinates
-from scipy.special import betaincinv
+from scipy.special import betainc, betaincc, betaincinv
 
 LEARNED, BLACKLISTED, PROMOTER = -1, 0, 1  # the values of a `forced` array
 HARD_THRESHOLD = 0.5
@@ -37,6 +37,18 @@ def beta_interval(alpha: np.ndarray, beta: np.ndarray, level: float = 0.95) -> t
     alpha, beta = np.asarray(alpha, np.float64), np.asarray(beta, np.float64)
     tail = (1 - _checked(level)) / 2
     return betaincinv(alpha, beta, tail), betaincinv(alpha, beta, 1 - tail)
+
+
+def beta_certainty(
+    alpha: np.ndarray, beta: np.ndarray, threshold: float, level: float = 0.95
+) -> tuple[np.ndarray, np.ndarray]:
+    """(surely kept, surely hidden), bool arrays of the inputs' shape: P(z >= threshold) > `level`, and < 1 - `level`.
+
+    What is neither is undecided. threshold: 0 to 1; at 0 everything is kept.
+    """
+    _checked(level)
+    alpha, beta = np.asarray(alpha, np.float64), np.asarray(beta, np.float64)
+    return betaincc(alpha, beta, threshold) > level, betainc(alpha, beta, threshold) > level
 
 
 def beta_interval_for_drawing(

@@ -17,7 +17,7 @@ from model_core.outputs.elements import PROMOTER_CLASS
 from seq2exp_viz.page import downloads, igv
 from seq2exp_viz.serving import browser_files
 from seq2exp_viz.serving.ranges import RangeError, byte_range, send_bytes
-from seq2exp_viz.shelf import summaries
+from seq2exp_viz.shelf import reasons, summaries
 from seq2exp_viz.shelf.runs import Shelf
 from seq2exp_viz.shelf.search import chromosome, find
 from seq2exp_viz.shelf.view import OpenRun
@@ -148,6 +148,21 @@ def add_gene_routes(route: Callable) -> None:
             raise InputError("The signals of this run are not on this machine, so their prior cannot be computed.")
         return vector(view, gene, view.prior(gene))
 
+    @route("/api/<run>/genes/<path:gene>/why/<part>")
+    def why(view: OpenRun, gene: str, part: str) -> Response:
+        if part not in ("network", "signals", "difference"):
+            raise InputError(f"{part[:80]!r} is no part of a mask: network, signals or difference.")
+        found = reasons.parts(view, gene)
+        each = np.repeat(getattr(found, part), view.run.manifest["resolution"])
+        return vector(view, gene, each, signal_weight=found.signal_weight)
+
+    @route("/api/<run>/genes/<path:gene>/certainty")
+    def certainty(view: OpenRun, gene: str) -> Response:
+        threshold, window = threshold_of(request), view.window(gene)
+        threshold = view.rule.threshold if threshold is None else threshold
+        start, end = integer("start", window.start), integer("end", window.end)
+        return as_json(reasons.certainty_summary(view, gene, threshold, start, end, integer("bins", 1000)))
+
     @route("/api/<run>/genes/<path:gene>/elements")
     def elements(view: OpenRun, gene: str) -> Response:
         return as_json(element_answer(view, gene, threshold_of(request)))
@@ -230,12 +245,12 @@ def place(view: OpenRun) -> tuple[str, int, int]:
     return known, max(0, integer("start", 0)), integer("end", view.run.chrom_sizes[known])
 
 
-def vector(view: OpenRun, gene: str, values: np.ndarray) -> Response:
-    """Means of a per-base vector over a gene's window, as the query asks."""
+def vector(view: OpenRun, gene: str, values: np.ndarray, **more: object) -> Response:
+    """Means of a per-base vector over a gene's window, as the query asks, with `more` beside them."""
     window = view.window(gene)
     start, end = integer("start", window.start), integer("end", window.end)
     bins = integer("bins", 1000)
-    return as_json(summaries.vector_summary(values, window.chrom, window.start, start, end, bins))
+    return as_json({**summaries.vector_summary(values, window.chrom, window.start, start, end, bins), **more})
 
 
 def element_answer(view: OpenRun, gene: str, threshold: float | None) -> dict:

@@ -11,12 +11,14 @@ from urllib.parse import quote, urlencode
 
 from model_core.outputs.elements import CLASS_COLOURS
 from seq2exp_viz.serving.ranges import version_of
+from seq2exp_viz.shelf import reasons
 from seq2exp_viz.shelf.view import OpenRun, SignalTrack
 
 SIGNAL_COLOURS = ("rgb(42, 122, 100)", "rgb(95, 95, 130)", "rgb(140, 105, 60)", "rgb(120, 90, 120)")
 PEAK_COLOUR = "rgb(70, 78, 90)"
 GENE_COLOUR = "rgb(40, 50, 80)"
 PRIOR_COLOUR = "rgb(120, 120, 120)"
+CERTAINTY_COLOURS = {"kept": "rgb(0, 114, 178)", "undecided": "rgb(240, 200, 90)", "hidden": "rgb(222, 226, 231)"}
 CLASS_WORDS = {
     "promoter": "promoter, always kept",
     "with_peak": "element with a peak",
@@ -60,12 +62,13 @@ def tracks(view: OpenRun, base: str, gene_id: str | None, threshold: float | Non
     """All tracks of a run, top to bottom.
 
     Returns:
-        dicts with id, label, group ("Genes", "Measured", "Model", "Controls"), on (shown at first) and config (for
+        dicts with id, label, group ("Genes", "Measured", "Model", "Why", "Controls"), on (shown at first) and config (for
         igv.js; `order` keeps the rows in place when one is switched on later).
     """
     rows = [*_annotation(view, base), *_measured(view, base, gene_id)]
     if gene_id is not None:
         rows += _model(view, base, gene_id, threshold)
+        rows += _why(view, base, gene_id, threshold)
     rows += _controls(view, base, gene_id)
     for order, row in enumerate(rows, 1):
         row["config"] |= {"id": row["id"], "name": escape(row["label"]), "order": order, "removable": False}
@@ -153,6 +156,25 @@ def _model(view: OpenRun, base: str, gene_id: str, threshold: float | None) -> l
         _row("mask", f"Mask of {symbol}", "Model", **own, height=132, threshold=threshold, quantity="Mean of z"),
         _row("elements", f"Elements of {symbol}", "Model", **elements, height=84, threshold=threshold),
     ]
+
+
+def _why(view: OpenRun, base: str, gene_id: str, threshold: float | None) -> list[dict]:
+    threshold = view.rule.threshold if threshold is None else threshold
+    own = _own(view, base, gene_id, "certainty")
+    sure = {**own, "type": "certainty", "height": 56, "threshold": threshold, "colors": CERTAINTY_COLOURS}
+    rows = [_row("certainty", "Surely kept, undecided, surely hidden (95 %)", "Why", on=False, **sure)]
+    if reasons.why_not(view) is not None:
+        return rows
+    reads = "sequence and signals say" if view.prior_config.generator_signals else "sequence says"
+    for part, label, colour, least in (
+        ("network", f"What the {reads}", "rgb(0, 130, 96)", 0),
+        ("signals", "What the signals say", "rgb(150, 96, 0)", 0),
+        ("difference", f"Disagreement: what the {reads}, less the signals", "rgb(160, 70, 120)", -1),
+    ):
+        look = {"height": 64, "color": colour, "quantity": "Mean" if least == 0 else "Difference of means"}
+        config = {**_own(view, base, gene_id, "why", part), **look, "area": True, "min": least, "max": 1}
+        rows.append(_row(f"why-{part}", label, "Why", on=False, **config))
+    return rows
 
 
 def _controls(view: OpenRun, base: str, gene_id: str | None) -> list[dict]:

@@ -65,7 +65,10 @@ def mask_summary(mask: GeneMask, interval: tuple[np.ndarray, np.ndarray], start:
 
 
 def vector_summary(values: np.ndarray, chrom: str, origin: int, start: int, end: int, bins: int) -> dict:
-    """Means of per-base `values` (n,), whose first base is `origin`, in chrom:start-end; lists as in `mask_summary`."""
+    """Means of per-base `values` (n,), whose first base is `origin`, in chrom:start-end; lists as in `mask_summary`.
+
+    NaN are left out of the means; a bin of nothing else is None.
+    """
     start, end = max(start, origin), min(end, origin + len(values))
     if start >= end:
         return {"chrom": chrom, "start": start, "end": start, "bin": 1, "mean": []}
@@ -74,13 +77,15 @@ def vector_summary(values: np.ndarray, chrom: str, origin: int, start: int, end:
     take = slice(first * width, min(stop * width, len(values)))
     part = values[take].astype(np.float64)
     edges = np.arange(0, len(part), width)
-    means = np.add.reduceat(part, edges) / np.diff(np.append(edges, len(part)))
+    known = np.isfinite(part)
+    counts = np.add.reduceat(known.astype(np.int64), edges)
+    means = np.add.reduceat(np.where(known, part, 0), edges) / np.maximum(counts, 1)
     return {
         "chrom": chrom,
         "start": origin + first * width,
         "end": origin + take.stop,
         "bin": width,
-        "mean": _rounded(means),
+        "mean": [value if count else None for value, count in zip(_rounded(means), counts.tolist(), strict=True)],
     }
 
 

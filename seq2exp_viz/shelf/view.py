@@ -27,7 +27,7 @@ from model_core.outputs.run import Run
 from seq2exp_viz.shelf.gene_models import GeneModels, cache_folder
 
 RULE_SAMPLE = 40  # genes over which a threshold is chosen while a run is still being scored
-REMEMBERED = 6  # answers kept in memory; a mask of 200 kb takes 5 MB
+REMEMBERED = 8  # answers kept in memory; a mask of 200 kb takes 5 MB
 
 
 class Memory:
@@ -253,14 +253,19 @@ class OpenRun:
             return None
         return config if [track.name for track in self.signals] == list(config.signals) else None
 
+    def model_signals(self, gene_id: str) -> np.ndarray:
+        """The signals of a gene's window as the model sees them: float32 (window, signals), remembered."""
+        names = list(self.prior_config.signals)
+        return self._vectors.get(("signals", gene_id), lambda: self._read(names, self.window(gene_id)))
+
     def prior(self, gene_id: str) -> np.ndarray:
         """What the signals alone would keep: float32 (window,), 0 to 1, remembered."""
-        window = self.window(gene_id)
-
-        def make() -> np.ndarray:
-            return signal_prior(self._read(list(self.prior_config.signals), window), self.prior_config)
-
+        make = lambda: signal_prior(self.model_signals(gene_id), self.prior_config)  # noqa: E731
         return self._vectors.get(("prior", gene_id), make)
+
+    def remember(self, key: tuple, make: Callable[[], Any]) -> Any:
+        """What `make` gives, kept among the last few answers of this run."""
+        return self._vectors.get((*key, self._gene_stamp), make)
 
     def truth(self, kind: str) -> pd.DataFrame | None:
         """What a simulation planted ("causal" or "decoys"), or None."""

@@ -1,0 +1,148 @@
+"""Why a base is kept: a stored mask split into what the network says and what the signals say, without torch.
+
+The store holds the sum alpha = (alpha1 + alpha2) z_scale alone (`model_core.network.mask`). The signals' part follows
+from the study's signals and the settings, so the network's part is what is left. What the store's float16 has rounded
+away cannot be had back: where it could move the network's mean by more than `TOLERANCE` that mean is NaN.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from scipy.special import expit, logit
+
+from model_core.config import Seq2ExpConfig
+from model_core.errors import InputError, complaint
+from model_core.outputs.masks import GeneMask
+
+TOLERANCE = 0.05
+_EPSILON = 1e-8  # as in model_core.network.mask
+_HALF_STEP = 2.0**-11  # of a float16, relative
+_FLOOR, _CEILING = 6.2e-5, 65_000  # at or beyond these the store has clipped
+
+
+class LearnedNumbers(NamedTuple):
+    """The few trained numbers that the signals' part of a mask needs; None where the model has no such parameter.
+
+    prior_scale: of a learned prior. weight: float64 (S,) and bias: of the logit head's signal logit.
+    """
+
+    prior_scale: float | None = None
+    weight: np.ndarray | None = None
+    bias: float | None = None
+
+
+class MaskParts(NamedTuple):
+    """Two opinions on each bin of a window, 0 to 1, float32 (bins,); NaN where forced or not to be told.
+
+    network: what the generator reads from the sequence (a hard model's generator reads the signals, too).
+    signals: what the signals say without it.
+    signal_weight: share of the Beta's concentration that comes from the signals, mean over the learned bins; None
+        for the logit head, which adds logits.
+    """
+
+    network: np.ndarray
+    signals: np.ndarray
+    signal_weight: float | None
+
+    @property
+    def difference(self) -> np.ndarray:
+        """network - signals, -1 to 1: above 0 the sequence asks for more than the signals do."""
+        return self.network - self.signals
+
+
+def needs_checkpoint(config: Seq2ExpConfig) -> bool:
+    """Whether the signals' part holds trained numbers."""
+    return config.head == "logit" or config.prior_learned
+
+
+def learned_numbers(path: str | Path, config: Seq2ExpConfig) -> LearnedNumbers:
+    """The trained numbers of the signals' part out of a checkpoint.safetensors; nothing else of it is read.
+
+    Raises:
+        InputError: the file or the package that reads it is missing, or it belongs to another model.
+    """
+    if not needs_checkpoint(config):
+        return LearnedNumbers()
+    try:
+        from safetensors import SafetensorError, safe_open
+    except ImportError:
+        found, do = "no safetensors", "pip install 'seq2exp-viz[model]'"
+        raise InputError(complaint("this installation", found, "the extra `model`", do)) from None
+    names = ["signal_logit.weight", "signal_logit.bias"] if config.head == "logit" else ["log_prior_scale"]
+    try:
+        with safe_open(path, "np") as file:
+            values = [file.get_tensor(name).astype(np.float64).ravel() for name in names]
+    except (SafetensorError, OSError) as error:
+        expected = "the checkpoint that this run was scored with"
+        raise InputError(complaint(path, str(error), expected, "copy it into the run folder")) from None
+    if config.head == "logit":
+        if values[0].shape != (len(config.signals),):
+            found, expected = f"{len(values[0])} signal weights", f"{len(config.signals)}"
+            raise InputError(complaint(path, found, expected, "give the checkpoint of this run"))
+        return LearnedNumbers(weight=values[0], bias=float(values[1][0]))
+    return LearnedNumbers(prior_scale=float(np.exp(values[0][0])))
+
+
+def mask_parts(
+    mask: GeneMask, signals: np.ndarray, config: Seq2ExpConfig, learned: LearnedNumbers | None = None
+) -> MaskParts:
+    """Split a stored mask.
+
+    Args:
+        mask: of a window of L bases. signals: float32 (L, S), as the model saw them, S as in `config`.
+        config: the model's settings. learned: of its checkpoint, where `needs_checkpoint`.
+
+    Raises:
+        InputError: the mask is a control, its bins are too coarse for the logit head, or a trained number is missing.
+    """
+    if config.mask != "learned":
+        found, do = f"the control {config.mask!r} in place of a learned mask", "look at a trained run"
+        raise InputError(complaint("why", found, "a mask with two parts", do))
+    if needs_checkpoint(config) and learned is None:
+        raise InputError(complaint("why", "no trained numbers", "those of the checkpoint", "read the checkpoint"))
+    split = _split_logit if config.head == "logit" else _split_beta
+    network, by_signals, weight = split(mask, signals.astype(np.float64), config, learned)
+    hidden = [np.where(mask.learned, part, np.nan).astype(np.float32) for part in (network, by_signals)]
+    return MaskParts(*hidden, weight)
+
+
+def _split_beta(mask: GeneMask, signals: np.ndarray, config: Seq2ExpConfig, learned: LearnedNumbers | None) -> tuple:
+    scale = config.prior_scale if learned is None or learned.prior_scale is None else learned.prior_scale
+    w, b = np.asarray(config.prior_w, np.float64), np.asarray(config.prior_b, np.float64)
+    bins = len(mask.alpha)
+    alpha2 = (((signals + config.beta_min) * scale + _EPSILON) @ w).reshape(bins, -1).mean(axis=1)
+    beta2 = float((b + config.beta_min) @ w * scale)
+    less = 1.0 if config.beta_product_exact else 0.0
+    stored = [values.astype(np.float64) / config.z_scale for values in (mask.alpha, mask.beta)]
+    least = config.beta_min + _EPSILON
+    alpha1 = np.maximum(stored[0] + less - alpha2, least)
+    beta1 = np.maximum(stored[1] + less - beta2, least)
+    slack_a, slack_b = (values * _HALF_STEP for values in stored)
+    low, high = (np.maximum(alpha1 + sign * slack_a, least) for sign in (-1, 1))
+    network = alpha1 / np.maximum(alpha1 + beta1, 1e-300)
+    most = high / np.maximum(high + np.maximum(beta1 - slack_b, least), 1e-300)
+    fewest = low / np.maximum(low + beta1 + slack_b, 1e-300)
+    known = (most - fewest <= 2 * TOLERANCE) & ~_clipped(mask)
+    whole = stored[0] + stored[1]
+    share = float(np.mean(((alpha2 + beta2) / whole)[mask.learned])) if mask.learned.any() else 0.0
+    return np.where(known, network, np.nan), alpha2 / (alpha2 + beta2), min(1.0, share)
+
+
+def _split_logit(mask: GeneMask, signals: np.ndarray, config: Seq2ExpConfig, learned: LearnedNumbers) -> tuple:
+    if mask.resolution > 1:
+        found = f"bins of {mask.resolution} bp"
+        do = "score the gene at a resolution of 1 bp"
+        raise InputError(complaint("why", found, "single bases, because logits of means are no means of logits", do))
+    by_signals = np.log1p(signals) @ learned.weight + learned.bias
+    whole = logit(
+        np.clip(mask.alpha.astype(np.float64) / (mask.alpha.astype(np.float64) + mask.beta), 1e-12, 1 - 1e-12)
+    )
+    return np.where(_clipped(mask), np.nan, expit(whole - by_signals)), expit(by_signals), None
+
+
+def _clipped(mask: GeneMask) -> np.ndarray:
+    lowest, highest = np.minimum(mask.alpha, mask.beta), np.maximum(mask.alpha, mask.beta)
+    return (lowest <= _FLOOR) | (highest >= _CEILING)

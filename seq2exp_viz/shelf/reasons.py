@@ -1,0 +1,86 @@
+"""Why bases are kept, for an open run: the mask's two parts, and how sure the Beta is of each base."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from model_core.errors import InputError
+from model_core.evidence.mask_parts import MaskParts, learned_numbers, mask_parts, needs_checkpoint
+from model_core.outputs.posterior import beta_certainty
+from seq2exp_viz.shelf.summaries import bin_width
+from seq2exp_viz.shelf.view import OpenRun
+
+LEVEL = 0.95  # a base is surely kept where P(z >= threshold) is above it, surely hidden where it is below 1 - LEVEL
+
+
+def why_not(view: OpenRun) -> str | None:
+    """Why this run's masks cannot be split, in words for the page; None where they can."""
+    if view.prior_config is None:
+        return "Its signals are not on this machine, so their part of the mask cannot be computed."
+    if view.prior_config.mask != "learned":
+        return f"This run's mask is the control “{view.prior_config.mask}”: nothing in it was learned."
+    if needs_checkpoint(view.prior_config):
+        if view.run.manifest["resolution"] > 1:
+            return "The masks of this run are stored in bins of several bases: they cannot be split."
+        try:
+            learned_numbers(checkpoint_path(view), view.prior_config)
+        except InputError as problem:
+            return f"The trained weight of the signals could not be read: {problem}"
+    return None
+
+
+def checkpoint_path(view: OpenRun) -> Path:
+    """Where the run's checkpoint should lie: in the run folder, or where the manifest says."""
+    own = view.run.path / "checkpoint.safetensors"
+    named = view.manifest.get("checkpoint") or {}
+    places = [own, view.run.path / named.get("relative", own.name), Path(named.get("path", own))]
+    return next((place for place in places if place.is_file()), own)
+
+
+def parts(view: OpenRun, gene: str) -> MaskParts:
+    """The two parts of a gene's mask, remembered.
+
+    Raises InputError, in the words of `why_not`, where they cannot be had.
+    """
+    reason = why_not(view)
+    if reason is not None:
+        raise InputError(reason)
+    mask, config = view.mask(gene), view.prior_config
+
+    def make() -> MaskParts:
+        learned = learned_numbers(checkpoint_path(view), config) if needs_checkpoint(config) else None
+        return mask_parts(mask, view.model_signals(gene), config, learned)
+
+    return view.remember(("parts", gene), make)
+
+
+def certainty_summary(view: OpenRun, gene: str, threshold: float, start: int, end: int, bins: int) -> dict:
+    """Shares of the learned bases that are surely kept and surely hidden, in at most `bins` bins of the window.
+
+    Returns:
+        chrom, start, end, bin (bp), level, threshold, and equally long lists kept and hidden, 0 to 1; None in a bin
+        without a learned base. What is neither is undecided.
+    """
+    mask = view.mask(gene)
+    kept, hidden = view.remember(
+        ("certainty", gene, threshold), lambda: beta_certainty(mask.alpha, mask.beta, threshold, LEVEL)
+    )
+    start, end = max(start, mask.start), min(end, mask.end)
+    answer = {"chrom": mask.chrom, "start": start, "end": max(start, end), "bin": 1, "level": LEVEL}
+    answer["threshold"] = threshold
+    if start >= end:
+        return {**answer, "kept": [], "hidden": []}
+    width = bin_width(end - start, bins, mask.resolution)
+    size = width // mask.resolution
+    first, stop = (start - mask.start) // width, -(-(end - mask.start) // width)
+    take = slice(first * size, min(stop * size, len(mask.alpha)))
+    learned = mask.learned[take]
+    edges = np.arange(0, len(learned), size)
+    counts = np.add.reduceat(learned.astype(np.int64), edges)
+    answer |= {"start": mask.start + first * width, "end": mask.start + take.stop * mask.resolution, "bin": width}
+    for name, state in (("kept", kept), ("hidden", hidden)):
+        sums = np.add.reduceat((state[take] & learned).astype(np.int64), edges)
+        answer[name] = [round(x / n, 4) if n else None for x, n in zip(sums.tolist(), counts.tolist(), strict=True)]
+    return answer
