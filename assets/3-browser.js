@@ -21,6 +21,7 @@
         script.onload = () => {
           window.seq2expMaskTrack.define(window.igv);
           window.seq2expElementsTrack.define(window.igv);
+          window.seq2expCertaintyTrack.define(window.igv);
           resolve(window.igv);
         };
         script.onerror = () => reject(new Error("igv.js could not be loaded"));
@@ -154,11 +155,10 @@
   }
 
   async function showGene(view, locus) {
-    const mine = view.tracks.filter((row) => ["mask", "elements"].includes(row.config.type));
     const changed = [];
-    for (const row of mine) {
+    for (const row of view.tracks) {
       const track = trackOf(row.id);
-      if (track) {
+      if (track && track.show) {
         track.show(row.config);
         track.clearCachedFeatures();
         changed.push(track);
@@ -186,11 +186,10 @@
     } else if (wanted.threshold !== state.threshold) {
       state.threshold = wanted.threshold;
       const mask = trackOf("mask");
-      const elements = trackOf("elements");
       if (mask) mask.setThreshold(wanted.threshold);
-      if (elements) {
-        elements.setThreshold(wanted.threshold);
-        await refresh(elements);
+      for (const track of ["elements", "certainty"].map(trackOf).filter(Boolean)) {
+        track.setThreshold(wanted.threshold);
+        await refresh(track);
       }
     }
     state.rule = revision ? revision.threshold : null;

@@ -84,7 +84,7 @@ def test_a_run_without_its_study_gets_a_genome_of_n(tmp_path):
     opened = OpenRun("bare", make_run(tmp_path / "run"))
     told = igv.browser(opened, "/", "G0", None)
     assert told["reference"]["fastaURL"] == "/api/bare/blank.fa"
-    assert {row["id"] for row in told["tracks"]} == {"mask", "elements"}
+    assert {row["id"] for row in told["tracks"]} == {"mask", "elements", "certainty"}
     assert opened.notes
 
 

@@ -62,8 +62,8 @@ def tracks(view: OpenRun, base: str, gene_id: str | None, threshold: float | Non
     """All tracks of a run, top to bottom.
 
     Returns:
-        dicts with id, label, group ("Genes", "Measured", "Model", "Why", "Controls"), on (shown at first) and config (for
-        igv.js; `order` keeps the rows in place when one is switched on later).
+        dicts with id, label, group ("Genes", "Measured", "Model", "Why", "Controls"), on (shown at first) and config
+        (for igv.js; `order` keeps the rows in place when one is switched on later).
     """
     rows = [*_annotation(view, base), *_measured(view, base, gene_id)]
     if gene_id is not None:
