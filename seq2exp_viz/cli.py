@@ -246,6 +246,44 @@ def score(
     typer.echo(f"next: seq2exp-viz serve {opened.path}")
 
 
+@app.command(epilog=example("effects demo/run --gene MOCK2"))
+def effects(
+    run: RunPath,
+    gene: Annotated[str | None, typer.Option(metavar="A,B", help="symbols or ids of scored genes")] = None,
+    all_genes: Annotated[
+        bool, typer.Option("--all", help="all scored genes; default: those of the test split")
+    ] = False,
+    controls: Annotated[int, typer.Option(min=0, help="random stretches of each length to compare with")] = 20,
+    occlusion: Annotated[bool, typer.Option("--occlusion", help="also hide stretch after stretch, no mask")] = False,
+    block: Annotated[int, typer.Option(min=1, help="with --occlusion: bp hidden at once")] = 128,
+    step: Annotated[int, typer.Option(min=1, help="with --occlusion: bp from one stretch to the next")] = 64,
+    smallest: Annotated[bool, typer.Option("--smallest", help="also the few elements that keep 90 %")] = False,
+    device: Device = None,
+):
+    """Switch off every element of genes and predict again: how much each one raises or lowers expression."""
+    needs_model()
+    from model_core.effects import rank
+    from model_core.effects.run_model import RunModel
+    from model_core.outputs.effects import caveat
+    from model_core.outputs.run import Run
+
+    opened = Run.open(run)
+    chosen = rank.choose_scored(opened, [name.strip() for name in (gene or "").split(",") if name.strip()], all_genes)
+    model = RunModel(opened, device)
+    table = rank.effects_of(model, chosen, controls)
+    mine = table[table["gene_id"].isin(chosen["gene_id"])]
+    typer.echo(f"{len(mine):,} elements of {len(chosen):,} genes in {opened.path / 'effects' / 'effects.tsv'}")
+    for row in rank.strongest(mine).itertuples():
+        place = f"{row.chrom}:{row.start + 1:,}-{row.end:,}"
+        typer.echo(f"  {row.symbol} {row.element} {place}  {row.effect:+.3f}  unusual {row.unusual:.2f}")
+    if smallest:
+        for found in rank.smallest_sets(model, chosen):
+            typer.echo(f"  {found}")
+    if occlusion:
+        rank.occlusion_of(model, chosen, block, step)
+    typer.echo(caveat(opened.config))
+
+
 @app.command(epilog=example("convert demo/run/checkpoint.safetensors released.ckpt"))
 def convert(
     source: Annotated[Path, typer.Argument(help=".safetensors (ours) or .ckpt (the authors')")],

@@ -29,8 +29,13 @@ def test_model_core_never_imports_the_viewer():
     assert {path: names for path, names in offenders.items() if names} == {}
 
 
-def test_only_the_network_and_the_authors_checkpoints_import_torch():
-    allowed = ("model_core/network/", "model_core/authors/released.py", "model_core/authors/as_released.py")
+def test_only_the_network_the_effects_and_the_authors_checkpoints_import_torch():
+    allowed = (
+        "model_core/network/",
+        "model_core/effects/",
+        "model_core/authors/released.py",
+        "model_core/authors/as_released.py",
+    )
     for path in [*(ROOT / "model_core").rglob("*.py"), *(ROOT / "seq2exp_viz").rglob("*.py")]:
         place = str(path.relative_to(ROOT))
         assert not (imported(path) & {"torch", "lightning", "numba"}) or place.startswith(allowed), place

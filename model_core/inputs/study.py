@@ -135,6 +135,15 @@ class Study(Section):
         """
         return self._genes.copy()
 
+    def with_features(self, genes: pd.DataFrame) -> pd.DataFrame:
+        """Some rows of `gene_sites` with their nine features, as `genes` gives them for all."""
+        genes = genes.copy()
+        computed = [name for name in FEATURES if name not in self.gene_settings.features]
+        if computed:
+            features = raw_features(genes, self._annotation, self._genome, self.activity_signals(), computed)
+            genes[computed] = features[computed]
+        return genes
+
     def feature_scale(self) -> FeatureScale:
         """The features' scale, from the training genes (from all, where the study has none)."""
         genes = self._genes
@@ -201,12 +210,7 @@ class Study(Section):
 
     @cached_property
     def _genes(self) -> pd.DataFrame:
-        genes = self._sites.copy()
-        computed = [name for name in FEATURES if name not in self.gene_settings.features]
-        if computed:
-            features = raw_features(genes, self._annotation, self._genome, self.activity_signals(), computed)
-            genes[computed] = features[computed]
-        return genes
+        return self.with_features(self._sites)
 
 
 def load_study(path: str | Path) -> Study:

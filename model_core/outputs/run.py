@@ -16,10 +16,12 @@ import pandas as pd
 from model_core.atomic import remove_leftovers, write_json, write_text
 from model_core.errors import InputError, complaint
 from model_core.intervals import listed
+from model_core.outputs.effects import FOLDER, effect_table, read_effects, valid
 from model_core.outputs.elements import ELEMENT_COLUMNS, ElementRule, cut_elements, default_rule, read_elements
 from model_core.outputs.journal import Lock, append_journal, read_journal
 from model_core.outputs.manifest import check_lengths, is_free, new_manifest, read_manifest
 from model_core.outputs.masks import GeneMask, MaskStore, binned
+from model_core.outputs.occlusion import Occlusion, read_occlusion
 from model_core.outputs.run_files import RunFiles, stamp
 from model_core.outputs.scored_genes import gene_table, journal_record
 
@@ -186,6 +188,23 @@ class Run(RunFiles):
         rule = self.rule if threshold is None else self.rule.at(threshold)
         return cut_elements(self.mask(gene["gene_id"]), rule, gene, self.peaks)
 
+    @property
+    def effects(self) -> pd.DataFrame:
+        """EFFECT_COLUMNS of all elements knocked out so far with the run's checkpoint, cut by its present rule; by gene
+        in the order of `genes`, then by falling effect. No rows where `seq2exp-viz effects` was not run."""
+        return self._cached("effects", (*self._effect_marks, stamp(self._journal)), self._effects)
+
+    @property
+    def effect_records(self) -> dict[str, dict]:
+        """gene_id -> the record of its effects that `effects` is made of (model_core.outputs.effects)."""
+        return self._cached("effect records", self._effect_marks, self._effect_records)
+
+    def occlusion(self, name: str) -> Occlusion | None:
+        """The occlusion track of a gene, by gene_id or symbol; None where it was not computed."""
+        records = self._records()
+        gene_id = name if name in records else str(self.gene(name)["gene_id"])
+        return read_occlusion(self.path, gene_id, self.checkpoint_sha256)
+
     # ---- writing
 
     @contextmanager
@@ -264,6 +283,20 @@ class Run(RunFiles):
         write_json(self.path / name, value)
 
     # ---- inside
+
+    @property
+    def _effect_marks(self) -> tuple:
+        journal = stamp(self.path / FOLDER / "effects.jsonl")
+        return journal, repr(self.manifest["element_rule"]), self.checkpoint_sha256
+
+    def _effect_records(self) -> dict[str, dict]:
+        rule, sha256 = self.rule.to_dict(), self.checkpoint_sha256
+        found = read_effects(self.path)
+        return {gene_id: record for gene_id, record in found.items() if valid(record, rule, sha256)}
+
+    def _effects(self) -> pd.DataFrame:
+        records = self.effect_records
+        return effect_table(records[name] for name in self.genes["gene_id"] if name in records)
 
     @property
     def _journal(self) -> Path:

@@ -37,6 +37,20 @@ class RunFiles:
         return self.manifest["variant"] == "hard"
 
     @property
+    def checkpoint(self) -> Path | None:
+        """The file of the run's weights: its own, or the one it was scored with; None where that is not there."""
+        recorded = self.manifest["checkpoint"]
+        places = [self.path / "checkpoint.safetensors"]
+        if recorded is not None:
+            places += [Path(recorded["path"]), self.path / recorded["relative"]]
+        return next((path for path in places if path.is_file()), None)
+
+    @property
+    def checkpoint_sha256(self) -> str | None:
+        """sha256 of the weights the run was scored with; None before training has ended."""
+        return (self.manifest["checkpoint"] or {}).get("sha256")
+
+    @property
     def config(self) -> dict:
         """Model configuration and training settings; empty where none was written."""
         return self._file("config.json", _read_json, {})

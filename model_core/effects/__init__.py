@@ -1,0 +1,1 @@
+"""What-if: the predictor asked again under masks that somebody has changed."""

@@ -1,0 +1,84 @@
+"""The model of a run with its study opened, ready to be asked about the run's genes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+
+from model_core.effects.what_if import WhatIf
+from model_core.errors import InputError, complaint
+from model_core.inputs.genes import FEATURES, FeatureScale
+from model_core.inputs.study import Study
+from model_core.intervals import parse_site
+from model_core.network.checkpoint import load_with_metadata
+from model_core.network.dataset import collate, gene_windows
+from model_core.network.score import check_signals, study_of
+from model_core.outputs.manifest import described_file
+from model_core.outputs.run import Run
+from model_core.outputs.scored_genes import site_gene
+
+
+class RunModel:
+    """The weights a run was scored with, on a device, beside the study they read.
+
+    Args:
+        run: scored with a checkpoint that is still there.
+        device: "cpu", "cuda" or None = the GPU if there is one.
+
+    Raises:
+        InputError: no checkpoint or another one than the run was scored with, no study, or signals that do not fit.
+    """
+
+    def __init__(self, run: Run, device: str | None = None):
+        path, recorded = run.checkpoint, run.checkpoint_sha256
+        if path is None or recorded is None:
+            found, advice = "no checkpoint", "train or score it on this machine"
+            raise InputError(complaint(run.path, found, "the weights the run was scored with", advice))
+        self.checkpoint: str = described_file(path, run.path)["sha256"]
+        if self.checkpoint != recorded:
+            found, advice = "other weights than the run was scored with", "put those back, or score into a new run"
+            raise InputError(complaint(path, found, f"sha256 {recorded[:12]}...", advice))
+        self.run = run
+        self.model, self._metadata = load_with_metadata(path, device)
+        check_signals(self.study, self.model, self._metadata)
+
+    @cached_property
+    def study(self) -> Study:
+        """The study the run was made from."""
+        return study_of(self.run)
+
+    @cached_property
+    def label_transform(self) -> str | None:
+        """The study's name for what was done to the label, "log10p1" in the paper."""
+        return self.study.gene_settings.label_transform
+
+    @cached_property
+    def _scale(self) -> FeatureScale:
+        # The authors' checkpoints do not hold the constants of their features; the study's own stand in.
+        return FeatureScale(**self._metadata["feature_scale"]) if self._metadata else self.study.feature_scale()
+
+    def what_if(self, gene_id: str, told: Callable[[int], None] = lambda done: None) -> WhatIf:
+        """A gene of the run, read and ready; `told` as in WhatIf.
+
+        Raises:
+            InputError: the study has no such gene any more.
+        """
+        genes = self._gene(gene_id)
+        data = gene_windows(self.study, genes, self.model.config, self._scale)
+        return WhatIf(self.model, collate([data[0]]), data.windows[0], data.turned(0), told)
+
+    def _gene(self, gene_id: str) -> pd.DataFrame:
+        sites = self.study.gene_sites()
+        found = sites[sites["gene_id"] == gene_id]
+        if len(found) == 1:
+            return self.study.with_features(found).reset_index(drop=True)
+        try:  # a place that was scored without being a gene: average features, no label
+            site = site_gene(parse_site(gene_id))
+        except InputError:
+            raise InputError(
+                complaint(self.study.path, f"no gene {gene_id!r}", "the genes the run was scored with", "put it back")
+            ) from None
+        return pd.DataFrame([{**site, "split": "", "label": np.nan, **dict.fromkeys(FEATURES, np.nan)}])

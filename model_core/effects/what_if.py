@@ -1,0 +1,132 @@
+"""One gene under masks that somebody has changed: the generator is run once, then the predictor alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property
+from itertools import islice
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from model_core.inputs.windows import Window
+from model_core.network.dataset import Batch
+from model_core.network.model import Seq2Exp
+
+BASES_AT_ONCE = {"cpu": 1 << 17, "cuda": 1 << 21}  # of all masks that go through the predictor together
+
+
+class Edit(NamedTuple):
+    """Regions (start, end) of the genome to switch off and to keep; where they overlap, keeping wins."""
+
+    off: tuple[tuple[int, int], ...] = ()
+    on: tuple[tuple[int, int], ...] = ()
+
+
+class WhatIf:
+    """The window of one gene, its mask, and what the model predicts under other masks of it.
+
+    Expression is in the label's unit, log10(CAGE + 1) in the paper. The effect of a region is the prediction with the
+    mask as it is minus the prediction with that region switched off: positive = the region raises expression.
+
+    Args:
+        model: in evaluation mode.
+        batch: the gene alone, as the model reads it.
+        window: where it lies.
+        turned: whether the model reads it along the minus strand.
+        told: called with the number of masks done, after each batch of them; may raise to stop.
+    """
+
+    def __init__(
+        self,
+        model: Seq2Exp,
+        batch: Batch,
+        window: Window,
+        turned: bool = False,
+        told: Callable[[int], None] = lambda done: None,
+    ):
+        self.model, self.window, self.turned, self.told = model, window, turned, told
+        device = model.mask_head.weight.device
+        self._sequence = batch.sequence.to(device, torch.float32)  # (1, L, 4)
+        self._signals = batch.signals.to(device, torch.float32)  # (1, L, S)
+        self._features = batch.gene_features.to(device, torch.float32)  # (1, n_gene_features)
+        self._blacklist = batch.blacklist.to(device, torch.bool)  # (1, L)
+        self._peaks = batch.peaks.to(device, torch.bool)
+        at_once = BASES_AT_ONCE["cpu" if device.type == "cpu" else "cuda"] // window.length
+        # With the release's padding a gene's number depends on its batch (difference 10): one at a time.
+        self.at_once = 1 if model.config.released_padding else max(1, at_once)
+
+    @cached_property
+    def mask(self) -> np.ndarray:
+        """float32 (L,): the mask as the predictor uses it, left to right on the forward strand."""
+        with torch.inference_mode():
+            z = self.model.mask_parameters(self._sequence, self._signals, self._peaks)
+            mask = self.model.decide(z.mean, self._blacklist)
+        return self._forward_strand(mask[0].float().cpu().numpy())
+
+    @cached_property
+    def promoter(self) -> np.ndarray:
+        """bool (L,): always kept, whatever is switched off."""
+        inside = np.zeros(self.window.length, bool)
+        inside[self.model.config.promoter_in(self.window.length)] = True
+        return self._forward_strand(inside)
+
+    @cached_property
+    def hidden(self) -> np.ndarray:
+        """bool (L,): the blacklist outside the promoter, always hidden, whatever is to be kept."""
+        return self._forward_strand(self._blacklist[0].cpu().numpy()) & ~self.promoter
+
+    @cached_property
+    def everything(self) -> np.ndarray:
+        """float32 (L,): the mask that keeps all but the blacklist."""
+        return np.where(self.hidden, 0, 1).astype(np.float32)
+
+    @cached_property
+    def baseline(self) -> float:
+        """Predicted expression with the mask as it is."""
+        return float(self.predicted(self.mask[None])[0])
+
+    def edited(self, edit: Edit, base: np.ndarray | None = None) -> np.ndarray:
+        """float32 (L,): `base` (by default the mask as it is) with the edit's regions at 0 and 1.
+
+        Regions are cut at the window's ends. The promoter stays kept, the blacklist hidden.
+        """
+        base = self.mask if base is None else base
+        mask = base.copy()
+        for regions, value in ((edit.off, 0.0), (edit.on, 1.0)):
+            for start, end in regions:
+                first, stop = (min(max(x - self.window.start, 0), self.window.length) for x in (start, end))
+                mask[first:stop] = value
+        fixed = self.promoter | self.hidden
+        mask[fixed] = base[fixed]
+        return mask
+
+    def predicted(self, masks: np.ndarray) -> np.ndarray:
+        """Expression, float32 (K,), under `masks`, float (K, L), 0 to 1, left to right on the forward strand, each used
+        exactly as it is."""
+        return np.array(list(self._each(masks)), np.float32)
+
+    def under(self, edits: Iterable[Edit], base: np.ndarray | None = None) -> np.ndarray:
+        """Expression, float32 (K,), under each edit of `base` (by default the mask as it is); memory does not grow with
+        their number."""
+        return np.array(list(self._each(self.edited(edit, base) for edit in edits)), np.float32)
+
+    def effects(self, regions: Sequence[tuple[int, int]]) -> np.ndarray:
+        """float32 (K,): the effect of each region (start, end)."""
+        return np.float32(self.baseline) - self.under(Edit(off=(region,)) for region in regions)
+
+    def _each(self, masks: Iterable[np.ndarray]) -> Iterable[float]:
+        device, masks = self._sequence.device, iter(masks)
+        while group := list(islice(masks, self.at_once)):
+            k = len(group)
+            mask = torch.as_tensor(np.stack([self._forward_strand(one) for one in group]), dtype=torch.float32)
+            same = (x.expand(k, *x.shape[1:]) for x in (self._sequence, self._signals, self._features))
+            with torch.inference_mode():
+                found = self.model.predict(*same, mask.to(device)).float().cpu()
+            self.told(k)
+            yield from found.tolist()
+
+    def _forward_strand(self, values: np.ndarray) -> np.ndarray:
+        """A vector of bases turned from the way the model reads to the forward strand, or back."""
+        return values[::-1].copy() if self.turned else values

@@ -1,0 +1,206 @@
+"""Knock-out effects on disk: a journal with a line a gene, and the table that is made of it. No torch."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from model_core.atomic import write_text
+from model_core.errors import InputError
+from model_core.outputs.journal import Lock, append_journal
+
+FOLDER = "effects"
+ROW = ("element", "start", "end", "effect", "control_n", "control_mean", "control_sd", "unusual")
+EFFECT_COLUMNS = (
+    *("gene_id", "symbol", "chrom", "element", "start", "end", "effect", "fold_change"),
+    *("control_n", "control_mean", "control_sd", "unusual", "predicted"),
+)
+WAIT_SECONDS = 20.0  # for another writer's line
+_LOGARITHMS = {"log10p1": 10.0, "log1p": math.e}  # label transforms under which a difference is a ratio
+_INTEGERS = ("start", "end", "control_n")
+
+
+def fold_change(effect: Any, label_transform: str | None) -> Any:
+    """What `effect` means as a ratio of CAGE + 1: 10 ** effect where the label is log10(CAGE + 1).
+
+    With the element over without it; NaN where the label is no logarithm.
+
+    Args:
+        effect: number or array, in the label's unit.
+        label_transform: the study's name for it.
+    """
+    base = _LOGARITHMS.get(label_transform)
+    return np.full_like(np.asarray(effect, np.float64), np.nan)[()] if base is None else base ** np.float64(effect)
+
+
+def unusual(effect: float, controls: np.ndarray) -> float:
+    """(1 + number of controls at least as large as `effect`, both without sign) / (1 + number of controls).
+
+    Small = unusual; 1 / (1 + n) at the least. NaN without controls.
+    """
+    if not len(controls):
+        return math.nan
+    return float((1 + np.sum(np.abs(controls) >= abs(effect))) / (1 + len(controls)))
+
+
+def hidden_in_training(config: Mapping) -> bool | None:
+    """Whether the predictor of a run learned under masks with random stretches switched off (method: point 16).
+
+    Args:
+        config: `Run.config`.
+
+    Returns:
+        None where the run does not say how the model was trained.
+    """
+    model, training = config.get("model") or {}, config.get("training")
+    if model.get("mask") == "random":
+        return True
+    return None if not training else bool(training.get("block_steps"))
+
+
+def caveat(config: Mapping) -> str:
+    """One sentence on how far the answers of `Run.config`'s model to a what-if can be trusted; "" where they can."""
+    seen = hidden_in_training(config)
+    if seen:
+        return ""
+    if seen is None:
+        return "This run does not say whether its model was trained on masks with stretches switched off."
+    model = config.get("model") or {}
+    if model.get("decision") in ("hard", "top"):
+        return (
+            "This model was trained on its own masks of 0 and 1, not on masks with single elements switched off: read "
+            "its what-if answers with care."
+        )
+    if model.get("apply", "multiply") == "multiply":
+        return (
+            "This model was not trained on masks with elements switched off, and its mask hides a base only where it "
+            "is exactly 0: a what-if asks it about something it has never seen."
+        )
+    return (
+        "This model was not trained on masks with elements switched off: a what-if asks it about something it has "
+        "never seen."
+    )
+
+
+def append_effects(run_folder: Path, record: Mapping) -> None:
+    """Append one gene's record to effects/effects.jsonl and wait until it is on the disk; several writers may.
+
+    Args:
+        record: gene_id, symbol, chrom, predicted, label_transform, rule, checkpoint, controls, and `rows`: a list of
+            ROW values for each element.
+
+    Raises:
+        InputError: another writer held the lock for too long.
+    """
+    folder = run_folder / FOLDER
+    folder.mkdir(exist_ok=True)
+    path, lock = folder / "effects.jsonl", Lock(folder / "lock")
+    _acquire(lock)
+    try:
+        whole = _whole_length(path)
+        if path.exists() and path.stat().st_size != whole:
+            os.truncate(path, whole)  # a killed writer's last line
+        append_journal(path, _plain(record))
+    finally:
+        lock.release()
+
+
+def read_effects(run_folder: Path) -> dict[str, dict]:
+    """gene_id -> its last record in effects/effects.jsonl; a torn last line, and lines that are no records, are left
+    out."""
+    path = run_folder / FOLDER / "effects.jsonl"
+    records: dict[str, dict] = {}
+    if path.exists():
+        with path.open(encoding="utf-8", errors="replace") as lines:
+            for line in lines:
+                record = _record(line)
+                if record is not None:
+                    records[record["gene_id"]] = record
+    return records
+
+
+def effect_table(records: Iterable[Mapping]) -> pd.DataFrame:
+    """EFFECT_COLUMNS of records, one row an element, in the records' order and by falling effect within a gene."""
+    tables = []
+    for record in records:
+        table = pd.DataFrame(record["rows"], columns=list(ROW))
+        table = table.assign(**{name: record[name] for name in ("gene_id", "symbol", "chrom", "predicted")})
+        table["fold_change"] = fold_change(table["effect"].to_numpy(np.float64), record["label_transform"])
+        tables.append(table.sort_values(["effect", "start"], ascending=[False, True]))
+    table = pd.concat([table for table in tables if len(table)] or [pd.DataFrame(columns=list(EFFECT_COLUMNS))])
+    numbers = [name for name in EFFECT_COLUMNS[6:] if name not in _INTEGERS]
+    types = dict.fromkeys(numbers, np.float64) | dict.fromkeys(_INTEGERS, np.int64)
+    return table[list(EFFECT_COLUMNS)].astype(types).reset_index(drop=True)
+
+
+def valid(record: Mapping, rule: Mapping | None, checkpoint: str | None) -> bool:
+    """Whether a record was computed from elements of this rule and with the checkpoint of this sha256."""
+    return record["rule"] == rule and record["checkpoint"] == checkpoint
+
+
+def write_effect_table(run_folder: Path, table: pd.DataFrame) -> Path:
+    """Write EFFECT_COLUMNS to effects/effects.tsv, atomically; 6 digits behind the point."""
+    path = run_folder / FOLDER / "effects.tsv"
+    path.parent.mkdir(exist_ok=True)
+    text = table.to_csv(sep="\t", index=False, lineterminator="\n", float_format="%.6f", quoting=3)
+    write_text(path, text)
+    return path
+
+
+def _acquire(lock: Lock) -> None:
+    limit = time.monotonic() + WAIT_SECONDS
+    while True:
+        try:
+            return lock.acquire()
+        except (InputError, FileNotFoundError):  # the holder, or one that took a dead holder's lock over, was faster
+            if time.monotonic() > limit:
+                raise
+            time.sleep(0.05)
+
+
+def _whole_length(path: Path) -> int:
+    """Bytes up to the last line end."""
+    if not path.exists():
+        return 0
+    with path.open("rb") as file:
+        file.seek(0, os.SEEK_END)
+        position = file.tell()
+        while position > 0:
+            step = min(65_536, position)
+            file.seek(position - step)
+            found = file.read(step).rfind(b"\n")
+            if found >= 0:
+                return position - step + found + 1
+            position -= step
+    return 0
+
+
+def _record(line: str) -> dict | None:
+    if not line.endswith("\n"):
+        return None
+    try:
+        record = json.loads(line)
+        needed = ("gene_id", "symbol", "chrom", "predicted", "label_transform", "rule", "checkpoint", "controls")
+        whole = isinstance(record, dict) and all(name in record for name in needed)
+        return record if whole and all(len(row) == len(ROW) for row in record["rows"]) else None
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def _plain(value: Any) -> Any:
+    """JSON values: NumPy numbers become Python's, NaN becomes None."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    return None if isinstance(value, float) and not math.isfinite(value) else value
