@@ -226,7 +226,13 @@ class Run(RunFiles):
             if self._journal.exists():
                 os.truncate(self._journal, length)
             self._masks.tidy()
-            for folder in (self.path, *(self.path / name for name in ("tracks", "elements", "peaks", "training"))):
+            for folder in (
+                self.path,
+                *(
+                    self.path / name
+                    for name in ("tracks", "elements", "peaks", "training", "effects", "effects/occlusion")
+                ),
+            ):
                 remove_leftovers(folder)
             self._written = {record["gene_id"]: record for record in records}
             self._note_progress(asked)
