@@ -15,10 +15,11 @@ from model_core.inputs.study import Study
 from model_core.intervals import parse_site
 from model_core.network.checkpoint import load_with_metadata
 from model_core.network.dataset import collate, gene_windows
-from model_core.network.score import check_signals, study_of
+from model_core.network.score import check_signals
 from model_core.outputs.manifest import described_file
 from model_core.outputs.run import Run
 from model_core.outputs.scored_genes import site_gene
+from model_core.outputs.source import study_of
 
 
 class RunModel:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from model_core.inputs.windows import Window
+from model_core.intervals import Window
 from model_core.network.dataset import Batch
 from model_core.network.model import Seq2Exp
 
