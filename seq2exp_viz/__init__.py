@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["browse", "open_run"]
+__all__ = ["browse", "figure", "open_run"]
 
 
 def __getattr__(name: str):

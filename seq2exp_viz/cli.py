@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 import typer
 
 from model_core.errors import InputError, complaint
+from seq2exp_viz.publish import commands
 
 app = typer.Typer(
     name="seq2exp-viz",
@@ -315,6 +316,10 @@ def export(
 
     path = write_export(Run.open(run), kind, gene, output, resolution=resolution, decimals=decimals, bgzip=bgzip)
     typer.echo(f"wrote {path}")
+
+
+app.command(epilog=example("figure demo/run --gene MOCK2 -o MOCK2.pdf"))(commands.figure)
+app.command(epilog=example("report demo/run --genes MOCK2,MOCK7 -o report.html"))(commands.report)
 
 
 @app.command(epilog=example("serve demo/run"))

@@ -67,9 +67,13 @@ def export(
 
 def default_name(run: Run, kind: str, gene: str | None = None, bgzip: bool = False) -> str:
     """The file name of an export: run, gene where there is one, and what it is; safe on any file system."""
+    return file_stem(run, gene) + SUFFIXES[kind] + (".gz" if bgzip else "")
+
+
+def file_stem(run: Run, gene: str | None = None) -> str:
+    """RUN or RUN.SYMBOL in letters that any file system takes."""
     parts = [run.name] if gene is None else [run.name, run.gene(gene)["symbol"]]
-    stem = ".".join(re.sub(r"[^A-Za-z0-9_+-]+", "_", part).strip("_") or "run" for part in parts)
-    return stem + SUFFIXES[kind] + (".gz" if bgzip else "")
+    return ".".join(re.sub(r"[^A-Za-z0-9_+-]+", "_", part).strip("_") or "run" for part in parts)
 
 
 def named_elements(run: Run, gene: str | None = None) -> pd.DataFrame:

@@ -9,9 +9,9 @@ from typing import Any
 
 from model_core.errors import InputError, complaint
 from model_core.outputs.run import Run
-from seq2exp_viz.page import api, igv
+from seq2exp_viz.page import api
 from seq2exp_viz.serving import browser_files
-from seq2exp_viz.shelf import summaries
+from seq2exp_viz.shelf import look, summaries
 from seq2exp_viz.shelf.view import OpenRun
 
 BINS = 4_000  # of each drawn line; the numbers travel inside the notebook
@@ -63,6 +63,44 @@ def browse(run: str | Path | Run, gene: str | None = None, threshold: float | No
     return igv_notebook.Browser(config)
 
 
+def figure(
+    run: str | Path | Run,
+    gene: str,
+    locus: str | None = None,
+    threshold: float | None = None,
+    output: str | Path | None = None,
+    caption: bool = True,
+) -> Any:
+    """A gene's locus for a paper: genes, signals, peaks, mask with its 95 % band, elements.
+
+    Args:
+        run: a run folder, or what `open_run` gave.
+        gene: symbol or id of a scored gene.
+        locus: "chr1:1,000-2,000", counted from 1; None takes the gene's window.
+        threshold: 0 to 1, at which elements are cut; None takes the run's rule.
+        output: file to write (.pdf, .svg or .png); None returns the picture alone.
+        caption: whether it says what is drawn.
+
+    Returns:
+        IPython.display.SVG, which a notebook shows; its `.data` is the SVG text.
+
+    Raises:
+        model_core.errors.InputError: no run, no such gene, or a place outside its window.
+    """
+    from IPython.display import SVG
+
+    from seq2exp_viz.publish.locus import locus_bytes, place_of
+
+    view = OpenRun("notebook", run if isinstance(run, Run) else open_run(run))
+    if view.models is not None:
+        view.models.wait(120)
+    place = place_of(view, gene, locus, threshold)
+    if output is not None:
+        path = Path(output)
+        path.write_bytes(locus_bytes(view, place, path.suffix.lower().removeprefix("."), caption))
+    return SVG(locus_bytes(view, place, "svg", caption).decode())
+
+
 def locus_config(run: Run, gene: str | None = None, threshold: float | None = None, bins: int = BINS) -> dict:
     """igv.js's configuration of a gene's window, with all data inside it (JSON values, names escaped)."""
     view = OpenRun("notebook", run)
@@ -99,23 +137,23 @@ def _genes(view: OpenRun, region: dict) -> list[dict]:
     if view.models is None or not view.models.wait(120):
         return []
     features = view.models.table("gene").features(region["chrom"], region["start"], region["end"])
-    look = {"displayMode": "EXPANDED", "color": igv.GENE_COLOUR, "height": 80}
-    return [_annotation("Genes", features, **look)]
+    drawn = {"displayMode": "EXPANDED", "color": look.GENE_COLOUR, "height": 80}
+    return [_annotation("Genes", features, **drawn)]
 
 
 def _signals(view: OpenRun, gene_id: str, region: dict, bins: int) -> list[dict]:
     chrom, start, end = region["chrom"], region["start"], region["end"]
     tracks = []
     for number, signal in enumerate(view.signals):
-        colour, name = igv.SIGNAL_COLOURS[number % len(igv.SIGNAL_COLOURS)], escape(signal.name)
-        look = {"type": "mask", "region": region, "color": colour, "area": True, "autoscale": True, "height": 50}
+        colour, name = look.SIGNAL_COLOURS[number % len(look.SIGNAL_COLOURS)], escape(signal.name)
+        row = {"type": "mask", "region": region, "color": colour, "area": True, "autoscale": True, "height": 50}
         if signal.file is None:
             origin = view.window(gene_id).start
             data = summaries.vector_summary(view.contact(gene_id, signal.name), chrom, origin, start, end, bins)
-            tracks.append({**look, "name": f"{name} contact to this TSS", "quantity": "Contact", "data": data})
+            tracks.append({**row, "name": f"{name} contact to this TSS", "quantity": "Contact", "data": data})
         else:
             data = summaries.bigwig_summary(view.files[signal.file], chrom, start, end, bins)
-            tracks.append({**look, "name": name, "quantity": name, "data": data})
+            tracks.append({**row, "name": name, "quantity": name, "data": data})
     return tracks
 
 
@@ -123,8 +161,8 @@ def _peaks(view: OpenRun, region: dict) -> list[dict]:
     if view.run.peaks is None:
         return []
     features = api.interval_features(view.run.peaks, region["chrom"], region["start"], region["end"])
-    name = f"{escape(igv.peak_name(view))} peaks"
-    return [_annotation(name, features, displayMode="SQUISHED", color=igv.PEAK_COLOUR, height=30)]
+    name = f"{escape(look.peak_name(view))} peaks"
+    return [_annotation(name, features, displayMode="SQUISHED", color=look.PEAK_COLOUR, height=30)]
 
 
 def _annotation(name: str, features: list[dict], **look: object) -> dict:

@@ -70,8 +70,9 @@ assert np.isfinite(out.expression).all()
 @pytest.mark.parametrize(
     ("package", "above"),
     [
-        ("shelf", ("page", "server", "cli")),
-        ("serving", ("page", "shelf", "server", "cli")),
+        ("shelf", ("page", "publish", "server", "cli")),
+        ("serving", ("page", "shelf", "publish", "server", "cli")),
+        ("publish", ("page", "server", "cli")),
         ("page", ("server", "cli")),
     ],
 )

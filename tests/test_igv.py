@@ -13,6 +13,7 @@ from model_core.errors import InputError
 from model_core.outputs.run import Run
 from seq2exp_viz.page import igv
 from seq2exp_viz.serving import browser_files, vendor
+from seq2exp_viz.shelf import look
 from seq2exp_viz.shelf.gene_models import GeneModels, model_table
 from seq2exp_viz.shelf.view import OpenRun
 
@@ -94,8 +95,8 @@ def test_an_unknown_gene_is_an_error(view):
 
 
 def test_every_element_class_has_a_colour_and_words():
-    assert igv.colour_of("with_peak") == "rgb(0, 114, 178)"
-    assert set(igv.CLASS_WORDS) == set(igv.CLASS_COLOURS)
+    assert look.colour_of("with_peak") == "rgb(0, 114, 178)"
+    assert set(look.CLASS_WORDS) == set(look.CLASS_COLOURS)
 
 
 # ---------------------------------------------------------------------------------------------- gene models

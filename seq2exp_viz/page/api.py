@@ -2,62 +2,29 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable
 from functools import wraps
 
 import numpy as np
 import pandas as pd
-from flask import Blueprint, Request, Response, request
+from flask import Blueprint, Response, request
 
 from model_core.errors import InputError
 from model_core.outputs.assemble import provenance
 from model_core.outputs.elements import PROMOTER_CLASS
 from seq2exp_viz.page import downloads, igv
+from seq2exp_viz.page.answers import RequestError, as_json, attachment, integer, threshold_of
+from seq2exp_viz.page.sharing import add_sharing_routes
 from seq2exp_viz.serving import browser_files
 from seq2exp_viz.serving.ranges import RangeError, byte_range, send_bytes
-from seq2exp_viz.shelf import reasons, summaries
+from seq2exp_viz.shelf import look, reasons, summaries
 from seq2exp_viz.shelf.runs import Shelf
 from seq2exp_viz.shelf.search import chromosome, find
 from seq2exp_viz.shelf.view import OpenRun
 
 MOST_FEATURES = 5_000
 MIMETYPES = {".bed": "text/plain", ".tsv": "text/tab-separated-values", ".json": "application/json"}
-
-
-class RequestError(ValueError):
-    """A parameter of the request is not what it should be."""
-
-
-def as_json(value: object, status: int = 200) -> Response:
-    """A compact JSON answer that the browser asks for again each time; NaN becomes null."""
-    text = json.dumps(value, separators=(",", ":"), allow_nan=False)
-    return Response(text, status, {"Cache-Control": "no-cache"}, mimetype="application/json")
-
-
-def integer(name: str, default: int | None = None) -> int:
-    """A whole number out of the query; fractions, which igv.js sends after a drag, are rounded down."""
-    text = request.args.get(name, "")
-    try:
-        value = float(text) if text else float(default if default is not None else "nan")
-        return math.floor(min(max(value, -1e12), 1e12))
-    except ValueError:
-        raise RequestError(f"{name}={text[:40]!r}: expected a whole number") from None
-
-
-def threshold_of(asked: Request) -> float | None:
-    """The threshold in the query, None where it is missing."""
-    text = asked.args.get("threshold", "")
-    if not text:
-        return None
-    try:
-        value = float(text)
-    except ValueError:
-        value = float("nan")
-    if not 0 <= value <= 1:
-        raise RequestError(f"threshold={text[:40]!r}: expected a number from 0 to 1")
-    return value
 
 
 def api(shelf: Shelf, base: str, prefer: str = "vendored") -> Blueprint:
@@ -124,6 +91,7 @@ def api(shelf: Shelf, base: str, prefer: str = "vendored") -> Blueprint:
     add_gene_routes(route)
     add_interval_routes(route)
     add_blank_genome(route)
+    add_sharing_routes(route, base)
     return routes
 
 
@@ -276,8 +244,8 @@ def _element(item: dict) -> dict:
         "end": int(item["end"]),
         "name": str(item["name"]),
         "class": item["class"],
-        "words": igv.CLASS_WORDS[item["class"]],
-        "color": igv.colour_of(item["class"]),
+        "words": look.CLASS_WORDS[item["class"]],
+        "color": look.colour_of(item["class"]),
         "mean": round(float(item["mean_mask"]), 4),
         "max": round(float(item["max_mask"]), 4),
         "spread": round(float(item["spread"]), 4),
@@ -321,9 +289,3 @@ def records(table: pd.DataFrame) -> list[dict]:
         else:
             columns[name] = [None if pd.isna(value) else str(value) for value in values.tolist()]
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)] if columns else []
-
-
-def attachment(content: bytes, name: str, kind: str) -> Response:
-    """Bytes to be saved under a name; the name is made plain first, because symbols come from files."""
-    plain = "".join(letter if letter.isalnum() or letter in "._-" else "_" for letter in name)
-    return Response(content, 200, {"Content-Disposition": f'attachment; filename="{plain}"'}, mimetype=kind)

@@ -9,27 +9,18 @@ from __future__ import annotations
 from html import escape
 from urllib.parse import quote, urlencode
 
-from model_core.outputs.elements import CLASS_COLOURS
 from seq2exp_viz.serving.ranges import version_of
 from seq2exp_viz.shelf import reasons
+from seq2exp_viz.shelf.look import (
+    CERTAINTY_COLOURS,
+    GENE_COLOUR,
+    MASK_COLOUR,
+    PEAK_COLOUR,
+    PRIOR_COLOUR,
+    SIGNAL_COLOURS,
+    peak_name,
+)
 from seq2exp_viz.shelf.view import OpenRun, SignalTrack
-
-SIGNAL_COLOURS = ("rgb(42, 122, 100)", "rgb(95, 95, 130)", "rgb(140, 105, 60)", "rgb(120, 90, 120)")
-PEAK_COLOUR = "rgb(70, 78, 90)"
-GENE_COLOUR = "rgb(40, 50, 80)"
-PRIOR_COLOUR = "rgb(120, 120, 120)"
-CERTAINTY_COLOURS = {"kept": "rgb(0, 114, 178)", "undecided": "rgb(240, 200, 90)", "hidden": "rgb(222, 226, 231)"}
-CLASS_WORDS = {
-    "promoter": "promoter, always kept",
-    "with_peak": "element with a peak",
-    "without_peak": "element without a peak",
-    "no_peak_file": "element (no peaks in this study)",
-}
-
-
-def colour_of(kind: str) -> str:
-    """The CSS colour of an element class; the same in the tracks, in the BED file and in the legend."""
-    return f"rgb({CLASS_COLOURS[kind].replace(',', ', ')})"
 
 
 def data_url(view: OpenRun, base: str, file: str) -> str:
@@ -193,7 +184,7 @@ def _controls(view: OpenRun, base: str, gene_id: str | None) -> list[dict]:
             "type": "wig",
             "format": "bigwig",
             "url": url,
-            "color": "rgb(0, 84, 147)",
+            "color": MASK_COLOUR,
             "height": 46,
             "min": 0,
             "max": 1,
@@ -212,12 +203,6 @@ def _controls(view: OpenRun, base: str, gene_id: str | None) -> list[dict]:
         )
         rows.append(_row("blacklist", "Blacklist", "Controls", on=False, **config))
     return rows
-
-
-def peak_name(view: OpenRun) -> str:
-    """Who called the peaks, as the study says it."""
-    settings = view.study.peak_settings if view.study else None
-    return settings.name if settings else "MACS3"
 
 
 def browser(view: OpenRun, base: str, gene_id: str | None, threshold: float | None) -> dict:

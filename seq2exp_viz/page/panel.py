@@ -5,21 +5,17 @@ from __future__ import annotations
 import dash_mantine_components as dmc
 from dash import html
 
-from seq2exp_viz.page import figures, igv
+from seq2exp_viz.page import figures
+from seq2exp_viz.shelf import look
+from seq2exp_viz.shelf.look import PRIOR_LINE, label_words
 from seq2exp_viz.shelf.view import OpenRun
-
-PRIOR_LINE = {
-    "soft": "A soft mask, as published, follows its signal prior: it shows where the signals are high. "
-    "Do not read it as a discovery.",
-    "hard": "A hard mask, as published, gets no gradient from the prediction: it shows its prior, not a discovery.",
-}
 
 
 def facts(view: OpenRun) -> list:
     """Badges that say what the run is; simulated data are called so."""
     manifest = view.manifest
     window = manifest["window"]
-    length = f"{window / 1000:.3g} kb" if window >= 1000 else f"{window} bp"
+    length = look.length_words(window)
     badges = [
         dmc.Badge(
             f"{manifest['variant']} model, {length} window",
@@ -71,17 +67,10 @@ def caveat(view: OpenRun) -> list:
 def legend(view: OpenRun) -> list:
     """What each mark in the browser means."""
     kinds = ["promoter", "with_peak", "without_peak"] if view.run.peaks is not None else ["promoter", "no_peak_file"]
-    peaks = igv.peak_name(view)
-    words = {
-        "promoter": "promoter, always kept",
-        "with_peak": f"element with {peaks} peak",
-        "without_peak": f"element without {peaks} peak",
-        "no_peak_file": "element (no peaks in this study)",
-    }
     marks = [_mark("line", "mean of z"), _mark("band", "95 % range of z"), _mark("dashes", "threshold")]
     return [
         *marks,
-        *(_mark("block", words[kind], igv.colour_of(kind)) for kind in kinds),
+        *(_mark("block", look.class_words(view, kind), look.colour_of(kind)) for kind in kinds),
         _mark("arc", "element to start site"),
     ]
 
@@ -125,15 +114,6 @@ def gene_head(view: OpenRun, gene_id: str) -> list:
         parts.append(html.Img(src=figures.data_address(svg), alt=alt, className="scatter"))
         parts.append(html.Div(note, className="quiet"))
     return parts
-
-
-def label_words(view: OpenRun) -> str:
-    """The unit of observed and predicted, as the study states it."""
-    settings = view.study.gene_settings if view.study is not None else None
-    if settings is None or settings.label is None:
-        return ""
-    words = {"log10p1": "log10({} + 1)", "log1p": "ln({} + 1)", "sqrt": "square root of {}", "none": "{}"}
-    return words.get(settings.label_transform, "{}").format(settings.label)
 
 
 def _number(name: str, value: float) -> html.Div:

@@ -27,6 +27,7 @@ from model_core.outputs.run import Run
 from seq2exp_viz.shelf.gene_models import GeneModels, cache_folder
 
 RULE_SAMPLE = 40  # genes over which a threshold is chosen while a run is still being scored
+PEAKS = "peaks.narrowPeak"
 REMEMBERED = 8  # answers kept in memory; a mask of 200 kb takes 5 MB
 
 
@@ -201,13 +202,19 @@ class OpenRun:
 
     def file(self, name: str) -> Path | None:
         """The path of a file by its id, None for anything the run does not name; nothing else is ever served."""
+        if name == PEAKS:  # called later than the rest, and named after the sample
+            return self.run.peak_files[0] if len(self.run.peak_files) == 1 else None
         path = self._study_files.get(name) or self._own_files.get(name)
         return path if path is not None and path.is_file() else None
 
     @property
     def files(self) -> dict[str, Path]:
         """id -> path of all that may be downloaded now."""
-        return {name: path for name in [*self._study_files, *self._own_files] if (path := self.file(name)) is not None}
+        return {
+            name: path
+            for name in [*self._study_files, *self._own_files, PEAKS]
+            if (path := self.file(name)) is not None
+        }
 
     # ------------------------------------------------------------------------------------------ answers
 

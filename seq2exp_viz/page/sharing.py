@@ -1,0 +1,99 @@
+"""What a person takes away from the page: figure, report, a session for IGV."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from html import escape
+
+from flask import Response, request
+
+from model_core.errors import InputError, complaint
+from seq2exp_viz.page import igv
+from seq2exp_viz.page.answers import RequestError, attachment, threshold_of
+from seq2exp_viz.publish.locus import CANVASES, locus_bytes, place_of
+from seq2exp_viz.publish.report import report
+from seq2exp_viz.shelf.view import OpenRun
+
+MOST_GENES = 50  # of a report that a request may ask for; the command line writes longer ones
+KINDS = {"pdf": "application/pdf", "svg": "image/svg+xml", "png": "image/png"}
+ORIGIN = re.compile(r"https?://[A-Za-z0-9._~-]+(:\d{1,5})?|https?://\[[0-9A-Fa-f:]+\](:\d{1,5})?")
+
+
+def add_sharing_routes(route: Callable, base: str) -> None:
+    """The figure and session of a gene, and the report of several."""
+
+    @route("/api/<run>/genes/<path:gene>/figure.<kind>")
+    def figure(view: OpenRun, gene: str, kind: str) -> Response:
+        if kind not in CANVASES:
+            raise RequestError(f"figure.{kind[:10]}: expected {', '.join(CANVASES)}")
+        place = place_of(view, gene, request.args.get("locus") or None, threshold_of(request))
+        symbol = view.gene(place.gene)["symbol"]
+        return attachment(locus_bytes(view, place, kind), f"{view.key}.{symbol}.locus.{kind}", KINDS[kind])
+
+    @route("/api/<run>/report")
+    def report_of(view: OpenRun) -> Response:
+        names = [name.strip() for name in request.args.get("genes", "").split(",") if name.strip()]
+        if not 0 < len(names) <= MOST_GENES:
+            found, do = f"{len(names)} genes", "for more, use `seq2exp-viz report`"
+            raise RequestError(complaint("report", found, f"1 to {MOST_GENES}, comma between", do))
+        text = report(view, names, threshold_of(request))
+        return attachment(text.encode(), f"{view.key}.report.html", "text/html")
+
+    @route("/api/<run>/genes/<path:gene>/igv-session.<kind>")
+    def session(view: OpenRun, gene: str, kind: str) -> Response:
+        if kind not in ("json", "xml"):
+            raise RequestError(f"igv-session.{kind[:10]}: expected json or xml")
+        origin = request.args.get("origin") or request.host_url.rstrip("/")
+        if not ORIGIN.fullmatch(origin):
+            raise RequestError("origin: expected the page's own, such as http://127.0.0.1:8050")
+        place = place_of(view, gene, request.args.get("locus") or None, threshold_of(request))
+        told = igv_session(view, origin + base, place.gene, place.threshold)
+        told["locus"] = f"{place.chrom}:{place.start + 1}-{place.end}"
+        text = json.dumps(told, indent=1) if kind == "json" else session_xml(told)
+        symbol = view.gene(place.gene)["symbol"]
+        return attachment(text.encode(), f"{view.key}.{symbol}.igv-session.{kind}", f"application/{kind}")
+
+
+def igv_session(view: OpenRun, base: str, gene_id: str, threshold: float) -> dict:
+    """A session of standard tracks, all with absolute addresses, that igv.js and the IGV web app open.
+
+    Args:
+        base: the page's address, with scheme, host and prefix.
+
+    Raises:
+        InputError: the run's genome is not on this machine; no browser starts without one.
+    """
+    reference = igv.reference(view, base)
+    if "genome.fa" not in view.files and "genome.fa.gz" not in view.files:
+        expected = "the study's genome on this machine"
+        raise InputError(complaint("session", "no genome file", expected, "take the elements as BED instead"))
+    symbol = escape(str(view.gene(gene_id)["symbol"]))
+    mask = igv.api_url(view, base, "genes", gene_id, "mask.bigWig")
+    bed = igv.api_url(view, base, "genes", gene_id, "elements.bed", threshold=threshold)
+    look = {"type": "wig", "format": "bigwig"}
+    tracks = [
+        {"name": row["config"]["name"], "url": row["config"]["url"], "color": row["config"]["color"], **look}
+        for row in igv.tracks(view, base, gene_id, threshold)
+        if row["group"] == "Measured" and row["config"].get("format") == "bigwig"
+    ]
+    if "peaks.narrowPeak" in view.files:
+        url = igv.data_url(view, base, "peaks.narrowPeak")
+        name = f"{escape(igv.peak_name(view))} peaks"
+        tracks.append({"name": name, "url": url, "type": "annotation", "format": "narrowpeak"})
+    tracks.append({"name": f"Mask of {symbol}", "url": mask, "min": 0, "max": 1, "color": igv.MASK_COLOUR, **look})
+    tracks.append({"name": f"Elements of {symbol}", "url": bed, "type": "annotation", "format": "bed"})
+    return {"version": "3.8.10", "reference": reference, "tracks": tracks}
+
+
+def session_xml(told: dict) -> str:
+    """The same session in the XML of the IGV desktop program."""
+    lines = ['<?xml version="1.0" encoding="UTF-8" standalone="no"?>']
+    genome = escape(told["reference"]["fastaURL"], quote=True)
+    lines.append(f'<Session genome="{genome}" locus="{escape(told["locus"], quote=True)}" version="8">')
+    lines.append("  <Resources>")
+    for track in told["tracks"]:
+        kind, url = {"wig": "bigwig"}.get(track["type"], track["format"]), escape(track["url"], quote=True)
+        lines.append(f'    <Resource name="{track["name"]}" path="{url}" type="{kind}"/>')
+    return "\n".join([*lines, "  </Resources>", "</Session>", ""])

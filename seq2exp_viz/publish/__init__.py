@@ -1,0 +1,1 @@
+"""What is taken away from a run: figures for papers and a report that opens offline."""

@@ -1,0 +1,278 @@
+"""A locus as a figure for a paper: genes, signals, peaks, mask with its 95 % band, elements and a scale bar.
+
+Drawn by matplotlib on canvases of its own, without pyplot, so that a server's threads share nothing; text stays text
+in PDF and SVG. The same run, gene, place and threshold give the same bytes.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import textwrap
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import version
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_pdf import FigureCanvasPdf
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+from matplotlib.patches import PathPatch
+from matplotlib.path import Path as Outline
+
+from model_core.errors import InputError, complaint
+from model_core.intervals import parse_locus
+from model_core.outputs.elements import PROMOTER_CLASS
+from seq2exp_viz.publish.gene_rows import draw_genes, gene_rows
+from seq2exp_viz.shelf import look, summaries
+from seq2exp_viz.shelf.search import chromosome
+from seq2exp_viz.shelf.view import OpenRun
+
+CANVASES = {"pdf": FigureCanvasPdf, "svg": FigureCanvasSVG, "png": FigureCanvasAgg}
+WIDTH = 7.2  # inches: two columns of a journal
+LEFT, RIGHT, TOP, GAP = 1.15, 0.12, 0.14, 0.12  # inches
+FONT = 7  # points
+BINS = 1_200
+STYLE = {
+    "font.size": FONT,
+    "font.family": "sans-serif",
+    "axes.linewidth": 0.6,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "xtick.major.size": 2.5,
+    "ytick.major.size": 2.5,
+    "svg.fonttype": "none",  # text, not outlines
+    "pdf.fonttype": 42,  # fonts embedded as fonts
+    "svg.hashsalt": "seq2exp-viz",
+    "path.simplify": False,
+}
+_DRAWING = threading.Lock()  # matplotlib's settings and font caches belong to the whole process
+
+
+@dataclass(frozen=True)
+class Place:
+    """What is drawn: chrom:start-end, 0-based half-open, of one gene's window at one threshold."""
+
+    gene: str
+    chrom: str
+    start: int
+    end: int
+    threshold: float
+
+
+@dataclass(frozen=True)
+class Band:
+    """One row of the figure: its height in inches, its name, and what draws it."""
+
+    height: float
+    name: str
+    draw: Callable[[Axes], None]
+
+
+def place_of(view: OpenRun, gene: str, locus: str | None = None, threshold: float | None = None) -> Place:
+    """The place that a person asks for; without a locus the gene's whole window inside its chromosome.
+
+    Args:
+        gene: gene_id or symbol. locus: "chr1:1,000-2,000", counted from 1. threshold: None takes the run's rule.
+
+    Raises:
+        InputError: no such gene, a locus that does not touch the gene's window, or a threshold outside 0 to 1.
+    """
+    gene_id = str(view.gene(gene)["gene_id"])
+    window = view.window(gene_id)
+    size = view.run.chrom_sizes[window.chrom]
+    start, end = max(0, window.start), min(window.end, size)
+    if locus is not None:
+        chrom, first, last = parse_locus(locus)
+        if chromosome(view.run.chrom_sizes, chrom) != window.chrom or first >= end or last <= start:
+            expected = f"a place that touches its window, {window.chrom}:{start + 1:,}-{end:,}"
+            raise InputError(complaint("locus", f"{locus} for {gene}", expected, "choose another place or gene"))
+        start, end = max(0, first), min(last, size)
+    chosen = view.rule.threshold if threshold is None else float(threshold)
+    if not 0 <= chosen <= 1:
+        raise InputError(complaint("threshold", f"{chosen}", "0 to 1", "correct it"))
+    return Place(gene_id, window.chrom, start, end, chosen)
+
+
+def locus_bytes(view: OpenRun, place: Place, kind: str = "pdf", caption: bool = True, dpi: int = 300) -> bytes:
+    """The figure as a file: "pdf", "svg" or "png" (`dpi` dots an inch).
+
+    Raises:
+        InputError: another kind.
+    """
+    if kind not in CANVASES:
+        raise InputError(complaint("figure", f"kind {kind!r}", f"one of {', '.join(CANVASES)}", "choose one"))
+    dated = {"pdf": {"CreationDate": None}, "svg": {"Date": None}, "png": {}}[kind]
+    with _DRAWING, mpl.rc_context(STYLE):
+        figure = locus_figure(view, place, caption)
+        content = io.BytesIO()
+        CANVASES[kind](figure).print_figure(content, format=kind, dpi=dpi, metadata=dated)
+    return content.getvalue()
+
+
+def locus_figure(view: OpenRun, place: Place, caption: bool = True) -> Figure:
+    """The figure itself, for a notebook; `locus_bytes` writes it."""
+    bands = _bands(view, place)
+    words = textwrap.wrap(" ".join(caption_words(view, place)), 126) if caption else []
+    below = 0.42 + 0.13 * len(words) + 0.04
+    height = TOP + sum(band.height + GAP for band in bands) + below
+    figure = Figure(figsize=(WIDTH, height))
+    FigureCanvasAgg(figure)
+    edge = height - TOP
+    for band in bands:
+        edge -= band.height
+        box = (LEFT / WIDTH, edge / height, (WIDTH - LEFT - RIGHT) / WIDTH, band.height / height)
+        axes = figure.add_axes(box)
+        axes.set_xlim(place.start, place.end)
+        axes.set_xticks([])
+        axes.spines[["top", "right", "bottom"]].set_visible(False)
+        band.draw(axes)
+        anchor = (0.06 / WIDTH, (edge + band.height / 2) / height)
+        figure.text(*anchor, band.name, va="center", ha="left", parse_math=False)
+        edge -= GAP
+    _scale(axes, place, (edge + GAP) / height)
+    if words:
+        figure.text(0.06 / WIDTH, (below - 0.42) / height, "\n".join(words), va="top", parse_math=False, color="0.25")
+    return figure
+
+
+def caption_words(view: OpenRun, place: Place) -> list[str]:
+    """What one must know to read the figure, in sentences."""
+    gene, manifest = view.gene(place.gene), view.manifest
+    peaks = f"; elements that share bases with a {look.peak_name(view)} peak are blue, the others orange"
+    numbers = f"predicted {_number(gene['predicted'])}, observed {_number(gene['observed'])} {look.label_words(view)}"
+    window = look.length_words(manifest["window"])
+    sentences = [
+        f"{gene['symbol']} ({gene['gene_id']}), {place.chrom}:{place.start + 1:,}-{place.end:,}"
+        + (f" ({view.study.assembly})." if view.study else "."),
+        f"Run {view.run.name}: {manifest['variant']} model, {window} window; {numbers.rstrip()}.",
+        "Mask: mean of z (line) and central 95 % of z under its Beta (band), the model's own spread; dashed: threshold "
+        f"{place.threshold:.3f}; grey: the promoter, always kept.",
+        "Elements: runs of kept bases, with arcs to the start site"
+        + (peaks if view.run.peaks is not None else "; the study has no peaks")
+        + "; the promoter is black.",
+        *(["All data are simulated."] if manifest["simulated"] else []),
+        *([look.PRIOR_LINE[manifest["variant"]]] if manifest["variant"] in look.PRIOR_LINE else []),
+        f"seq2exp-viz {version('seq2exp-viz')}.",
+    ]
+    return sentences
+
+
+def _bands(view: OpenRun, place: Place) -> list[Band]:
+    rows = gene_rows(view, place.chrom, place.start, place.end)
+    bands = [Band(0.14 + 0.24 * max(1, len(rows)), "Genes", lambda axes: draw_genes(axes, rows))] if rows else []
+    for number, signal in enumerate(view.signals):
+        colour = _rgb(look.SIGNAL_COLOURS[number % len(look.SIGNAL_COLOURS)])
+        bands.append(_signal(view, place, signal, colour))
+    if view.run.peaks is not None:
+        bands.append(Band(0.16, f"{look.peak_name(view)} peaks", lambda axes: _blocks(axes, _peaks(view, place))))
+    symbol = str(view.gene(place.gene)["symbol"])
+    bands.append(Band(1.15, f"Mask of\n{symbol}", lambda axes: _mask(axes, view, place)))
+    bands.append(Band(0.62, "Elements", lambda axes: _elements(axes, view, place)))
+    return bands
+
+
+def _signal(view: OpenRun, place: Place, signal, colour: tuple) -> Band:
+    if signal.file is None:
+        values, origin = view.contact(place.gene, signal.name), view.window(place.gene).start
+        got = summaries.vector_summary(values, place.chrom, origin, place.start, place.end, BINS)
+        name = f"{signal.name}\ncontact to TSS"
+    else:
+        got = summaries.bigwig_summary(view.files[signal.file], place.chrom, place.start, place.end, BINS)
+        name = signal.name
+
+    def draw(axes: Axes) -> None:
+        mean = np.array([np.nan if x is None else x for x in got["mean"]], float)
+        edges = np.minimum(got["start"] + got["bin"] * np.arange(len(mean) + 1), got["end"])
+        if len(mean):
+            axes.stairs(np.nan_to_num(mean), edges, fill=True, color=colour, linewidth=0)
+        top = float(np.nanmax(mean)) if np.isfinite(mean).any() and np.nanmax(mean) > 0 else 1.0
+        axes.set_ylim(0, top)
+        axes.set_yticks([0, top], ["0", f"{top:.3g}"])
+
+    return Band(0.4, name, draw)
+
+
+def _peaks(view: OpenRun, place: Place) -> list[tuple[int, int, tuple]]:
+    peaks = view.run.peaks
+    here = peaks[(peaks["chrom"] == place.chrom) & (peaks["start"] < place.end) & (peaks["end"] > place.start)]
+    colour = _rgb(look.PEAK_COLOUR)
+    return [(int(start), int(end), colour) for start, end in zip(here["start"], here["end"], strict=True)]
+
+
+def _blocks(axes: Axes, blocks: list[tuple[int, int, tuple]], low: float = 0, height: float = 1) -> None:
+    axes.set_ylim(0, 1)
+    axes.set_yticks([])
+    axes.spines["left"].set_visible(False)
+    least = (axes.get_xlim()[1] - axes.get_xlim()[0]) / 700  # a block is never thinner than can be seen
+    for start, end, colour in blocks:
+        axes.broken_barh([(start, max(end - start, least))], (low, height), facecolor=colour, linewidth=0)
+
+
+def _mask(axes: Axes, view: OpenRun, place: Place) -> None:
+    got = summaries.mask_summary(view.mask(place.gene), view.interval(place.gene), place.start, place.end, BINS)
+    axes.set_ylim(-0.02, 1.02)
+    axes.set_yticks([0, 0.5, 1], ["0", "0.5", "1"])
+    edges = np.minimum(got["start"] + got["bin"] * np.arange(len(got["mean"]) + 1), got["end"])
+    x = np.repeat(edges, 2)[1:-1]
+    mean, low, high = (np.repeat(np.asarray(got[name], float), 2) for name in ("mean", "low", "high"))
+    forced = np.repeat(np.asarray(got["forced"], int), 2)
+    for state, colour in ((1, "0.91"), (0, (0.96, 0.88, 0.88))):
+        axes.fill_between(x, -0.02, 1.02, where=forced == state, color=colour, linewidth=0)
+    axes.fill_between(x, low, high, where=forced == -1, color=_rgb(look.BAND_COLOUR), alpha=0.25, linewidth=0)
+    axes.plot(x, mean, color=_rgb(look.MASK_COLOUR), linewidth=0.8)
+    if len(x):
+        ends = (edges[0], edges[-1])
+        axes.plot(ends, [place.threshold] * 2, color=_rgb(look.THRESHOLD_COLOUR), linewidth=0.7, dashes=(4, 3))
+
+
+def _elements(axes: Axes, view: OpenRun, place: Place) -> None:
+    table, tss = view.cut(place.gene, place.threshold), int(view.gene(place.gene)["tss"])
+    here = table[(table["start"] < place.end) & (table["end"] > place.start)]
+    blocks = [
+        (int(row.start), int(row.end), _rgb(look.colour_of(row.kind)))
+        for row in here.rename(columns={"class": "kind"}).itertuples()
+    ]
+    _blocks(axes, blocks, 0.0, 0.22)
+    arcs = here[here["class"] != PROMOTER_CLASS]
+    middles = ((arcs["start"] + arcs["end"]) / 2).to_numpy(float)
+    longest = max(1.0, float(np.abs(middles - tss).max(initial=0)))
+    for middle, kind, mean in zip(middles, arcs["class"], arcs["mean_mask"], strict=True):
+        top = 0.27 + 0.9 * (0.25 + 0.75 * np.sqrt(abs(middle - tss) / longest))
+        points = [(middle, 0.27), (middle, top), (tss, top), (tss, 0.27)]
+        arc = Outline(points, [Outline.MOVETO, Outline.CURVE4, Outline.CURVE4, Outline.CURVE4])
+        colour, width = _rgb(look.colour_of(kind)), 0.4 + 0.9 * float(mean)
+        axes.add_patch(PathPatch(arc, fill=False, edgecolor=colour, linewidth=width))
+
+
+def _scale(axes: Axes, place: Place, ground: float) -> None:
+    """The axis under the lowest row, in kb or Mb, and a bar of a round length."""
+    span = place.end - place.start
+    unit, name = (1e6, "Mb") if span >= 2e6 else (1e3, "kb")
+    axes.spines["bottom"].set_visible(True)
+    axes.xaxis.set_major_locator(mpl.ticker.MaxNLocator(7))
+    axes.xaxis.set_major_formatter(mpl.ticker.FuncFormatter(lambda x, _: f"{x / unit:,.6g}"))
+    axes.set_xlabel(f"{place.chrom} ({name})", labelpad=2, parse_math=False)
+    length = max(
+        step for power in range(10) for step in (10**power, 2 * 10**power, 5 * 10**power) if step <= max(1, span / 6)
+    )
+    figure = axes.figure
+    box = axes.get_position()
+    right, height = box.x1, figure.get_figheight()
+    left = right - box.width * length / span
+    level = ground - 0.33 / height
+    figure.add_artist(mpl.lines.Line2D([left, right], [level] * 2, color="black", linewidth=1.2))
+    figure.text(left - 0.06 / WIDTH, level, look.length_words(length), ha="right", va="center")
+
+
+def _rgb(css: str) -> tuple[float, float, float]:
+    """(r, g, b), 0 to 1, of "rgb(0, 84, 147)"."""
+    return tuple(int(part) / 255 for part in re.findall(r"\d+", css)[:3])
+
+
+def _number(value: float) -> str:
+    return f"{value:.2f}" if value is not None and value == value else "unknown"

@@ -1,0 +1,187 @@
+"""A report of chosen genes as one HTML file: figures as SVG, tables and caveats inside, nothing asked of any server."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from html import escape
+from importlib.metadata import version
+
+import pandas as pd
+
+from model_core.errors import InputError, complaint
+from model_core.outputs.effects import caveat as effects_caveat
+from model_core.outputs.elements import PROMOTER_CLASS
+from seq2exp_viz.publish.locus import caption_words, locus_bytes, place_of
+from seq2exp_viz.shelf import look
+from seq2exp_viz.shelf.view import OpenRun
+
+MOST_GENES = 200
+STYLE = """
+:root { color-scheme: light; }
+body { font: 14px/1.5 system-ui, "DejaVu Sans", sans-serif; color: #1d2530; background: #fff; max-width: 62rem; margin: 2rem auto; padding: 0 1.5rem; }
+h1 { font-size: 1.6rem; margin: 0 0 .3rem; } h2 { font-size: 1.25rem; margin: 2.4rem 0 .2rem; border-top: 1px solid #cfd6de; padding-top: 1.2rem; }
+table { border-collapse: collapse; margin: .8rem 0; font-variant-numeric: tabular-nums; }
+th, td { text-align: left; padding: .2rem .9rem .2rem 0; border-bottom: 1px solid #e3e7ec; vertical-align: top; overflow-wrap: anywhere; }
+td.n, th.n { text-align: right; } th { font-weight: 600; color: #4a5462; }
+svg { width: 100%; height: auto; margin: .6rem 0; } figure { margin: 0; } figcaption, .quiet { color: #4a5462; font-size: 12.5px; }
+.warn { background: #fff4e3; border-left: 4px solid #b35c00; padding: .5rem .9rem; margin: .8rem 0; }
+.key { display: inline-block; width: .8em; height: .8em; margin-right: .4em; }
+@media print { body { margin: 0; max-width: none; } section { break-inside: avoid; } }
+"""  # noqa: E501
+
+
+def report(
+    view: OpenRun,
+    genes: Sequence[str],
+    threshold: float | None = None,
+    tell: Callable[[str], None] | None = None,
+) -> str:
+    """The report as HTML text; the same run, genes and threshold give the same text.
+
+    Args:
+        genes: gene_id or symbol of each, at most MOST_GENES; one named twice is shown once.
+        threshold: 0 to 1, at which elements are cut; None takes the run's rule.
+        tell: called with each gene's symbol when it is done.
+
+    Raises:
+        InputError: no gene, too many, or one that is not scored.
+    """
+    chosen = list(dict.fromkeys(str(view.gene(name)["gene_id"]) for name in genes))
+    if not 0 < len(chosen) <= MOST_GENES:
+        found, expected = f"{len(chosen)} genes", f"1 to {MOST_GENES}"
+        raise InputError(complaint("report", found, expected, "name the genes that matter"))
+    symbols = [str(view.gene(gene)["symbol"]) for gene in chosen]
+    title = f"{', '.join(symbols[:5])}{' ...' if len(symbols) > 5 else ''} in {view.run.name}"
+    sections = []
+    for number, gene in enumerate(chosen):
+        sections.append(_gene(view, gene, threshold, number))
+        if tell is not None:
+            tell(symbols[number])
+    return "\n".join(
+        [
+            '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">',
+            # Even the file's own policy asks nothing of anybody.
+            "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">",
+            f"<title>{escape(title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<main>",
+            f"<h1>{escape(title)}</h1>",
+            _caveats(view),
+            _facts(view),
+            _overview(view, chosen),
+            *sections,
+            "</main>\n</body>\n</html>\n",
+        ]
+    )
+
+
+def _caveats(view: OpenRun) -> str:
+    lines = ["All data of this run are simulated."] if view.manifest["simulated"] else []
+    lines += [look.PRIOR_LINE[view.manifest["variant"]]] if view.manifest["variant"] in look.PRIOR_LINE else []
+    lines += view.notes
+    return "".join(f'<p class="warn">{escape(line)}</p>' for line in lines)
+
+
+def _facts(view: OpenRun) -> str:
+    manifest, rule = view.manifest, view.rule
+    study = manifest.get("study") or {}
+    checkpoint = manifest.get("checkpoint") or {}
+    facts = {
+        "Run": f"{view.run.name}, made {manifest['created']}",
+        "Model": f"{manifest['variant']}, window {look.length_words(manifest['window'])}, "
+        f"promoter {look.length_words(manifest['promoter'])}, seed {manifest.get('seed')}",
+        "Study": view.study.name if view.study else "not on this machine",
+        "Genome": view.study.assembly if view.study else "",
+        "Elements": f"threshold {rule.threshold:.4f} on the mask smoothed over {rule.smooth} bp, runs closer than "
+        f"{rule.join} bp joined, shorter than {rule.shortest} bp dropped",
+        "Study file, sha256": study.get("sha256", "none"),
+        "Checkpoint, sha256": checkpoint.get("sha256", "none"),
+        "Written by": f"seq2exp-viz {version('seq2exp-viz')}",
+    }
+    rows = "".join(
+        f"<tr><th scope='row'>{escape(name)}</th><td>{escape(str(text))}</td></tr>" for name, text in facts.items()
+    )
+    return f"<table>{rows}</table>"
+
+
+def _overview(view: OpenRun, genes: list[str]) -> str:
+    rows = view.genes.set_index("gene_id").loc[genes].reset_index()
+    columns = {
+        "symbol": "Gene",
+        "gene_id": "Id",
+        "split": "Split",
+        "observed": "Observed",
+        "predicted": "Predicted",
+        "kept_percent": "Kept %",
+        "elements": "Elements",
+        "elements_without_peak": "Without a peak",
+    }
+    unit = look.label_words(view)
+    note = f'<p class="quiet">Observed and predicted: {escape(unit)}.</p>' if unit else ""
+    return _table(rows, columns) + note
+
+
+def _gene(view: OpenRun, gene: str, threshold: float | None, number: int) -> str:
+    row, place = view.gene(gene), place_of(view, gene, None, threshold)
+    table = view.cut(gene, place.threshold)
+    elements = table[table["class"] != PROMOTER_CLASS].assign(
+        length=lambda t: t["end"] - t["start"],
+        place=lambda t: [f"{c}:{s + 1:,}-{e:,}" for c, s, e in zip(t["chrom"], t["start"], t["end"], strict=True)],
+        words=lambda t: [look.class_words(view, kind) for kind in t["class"]],
+    )
+    effects = view.run.effects
+    mine = effects[effects["gene_id"] == gene][["start", "end", "effect", "unusual"]]
+    known = len(mine) > 0 and elements[["start", "end"]].merge(mine).shape[0] > 0
+    if known:  # they were computed for the run's own threshold
+        elements = elements.merge(mine, on=["start", "end"], how="left")
+    columns = {
+        "name": "Element",
+        "place": "Place (from 1)",
+        "length": "bp",
+        "mean_mask": "Mean mask",
+        "spread": "Spread of z",
+        "distance_to_tss": "From start site",
+        **({"effect": "Effect", "unusual": "Share of random stretches with as much"} if known else {}),
+        "words": "What it is",
+        "peak": "Peak",
+    }
+    svg = _inlined(locus_bytes(view, place, "svg", caption=False).decode(), f"g{number}-", str(row["symbol"]))
+    caption = escape(" ".join(caption_words(view, place)))
+    listed = _table(elements, columns) if len(elements) else "<p>No element at this threshold.</p>"
+    if known:
+        words = "Effect: predicted expression with the mask as it is, less the same with this element switched off. "
+        listed += f'<p class="quiet">{escape(words + effects_caveat(view.run.config))}</p>'
+    return (
+        f"<section><h2>{escape(str(row['symbol']))}</h2>\n"
+        f"<figure>{svg}<figcaption>{caption}</figcaption></figure>\n{listed}</section>"
+    )
+
+
+def _table(rows: pd.DataFrame, columns: dict[str, str]) -> str:
+    numeric = {name: pd.api.types.is_numeric_dtype(rows[name]) for name in columns}
+    head = "".join(f"<th scope='col'{_kind(numeric[name])}>{escape(text)}</th>" for name, text in columns.items())
+    body = "".join(
+        "<tr>" + "".join(f"<td{_kind(numeric[name])}>{escape(_shown(row[name]))}</td>" for name in columns) + "</tr>"
+        for row in rows.to_dict("records")
+    )
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _kind(numeric: bool) -> str:
+    return " class='n'" if numeric else ""
+
+
+def _shown(value: object) -> str:
+    if value is None or value != value:
+        return ""
+    if isinstance(value, float):
+        return f"{value:,.0f}" if value.is_integer() and abs(value) >= 10 else f"{value:.3g}"
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _inlined(svg: str, prefix: str, title: str) -> str:
+    """The drawing without its XML head, its ids made its own, so that several can stand in one page."""
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r'(\bid=")', rf"\1{prefix}", svg)
+    svg = re.sub(r'((?:xlink:)?href="#|url\(#)', rf"\1{prefix}", svg)
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.S)
+    return svg.replace("<svg", f'<svg role="img" aria-label="Locus of {escape(title, quote=True)}"', 1)

@@ -1,0 +1,220 @@
+"""What is taken away: the figure, the report, a session for IGV; each parsed, none asks anything of anybody."""
+
+import io
+import json
+import re
+import subprocess
+import sys
+import xml.etree.ElementTree as ET
+from html.parser import HTMLParser
+
+import matplotlib.image
+import pytest
+from typer.testing import CliRunner
+from viewer_run import EVIL, make_study, make_viewer_run
+
+import seq2exp_viz
+from model_core.errors import InputError
+from seq2exp_viz.cli import app
+from seq2exp_viz.page.app import Settings, create_app
+from seq2exp_viz.publish.locus import caption_words, locus_bytes, place_of
+from seq2exp_viz.publish.report import report
+from seq2exp_viz.shelf.runs import Shelf
+
+MYC = "ENSG00000000000.1"
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+@pytest.fixture(scope="module")
+def shelf(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("publish")
+    shelf = Shelf([make_viewer_run(folder / "run", make_study(folder / "study"), name="pub")], cache=folder / "cache")
+    assert shelf.first.models.wait(60)
+    yield shelf
+    shelf.close()
+
+
+@pytest.fixture(scope="module")
+def client(shelf):
+    return create_app(shelf, Settings(igv="notebook", prefix="/lab/")).server.test_client()
+
+
+def words_of(svg: bytes) -> str:
+    return " ".join("".join(node.itertext()) for node in ET.fromstring(svg).iter(f"{SVG}text"))
+
+
+def test_the_svg_holds_words_as_words_and_the_colours_of_the_elements(shelf):
+    view = shelf.first
+    place = place_of(view, "MYC", threshold=0.4)
+    svg = locus_bytes(view, place, "svg")
+    words = words_of(svg)
+    for word in (
+        "H3K27ac",
+        "DNase",
+        "MACS3 peaks",
+        "Elements",
+        "MYC",
+        "threshold 0.400",
+        "All data are simulated",
+        "kb",
+    ):
+        assert word in words, word
+    assert {"promoter", "with_peak", "without_peak"} <= set(view.cut(MYC, 0.4)["class"])
+    for colour in (b"#0072b2", b"#d55e00", b"#000000", b"#005493"):
+        assert colour in svg.lower(), colour
+    assert svg == locus_bytes(view, place, "svg")
+    assert b"d55e00" not in locus_bytes(view, place_of(view, "MYC", threshold=1.0), "svg").lower()
+
+
+def test_pdf_and_png_are_what_they_say(shelf):
+    view = shelf.first
+    place = place_of(view, "MYC", "chr1:9,001-11,000")
+    pdf = locus_bytes(view, place, "pdf")
+    assert pdf.startswith(b"%PDF-")
+    assert b"/FontFile2" in pdf  # the font is inside, and text is text
+    assert pdf == locus_bytes(view, place, "pdf")
+    pixels = matplotlib.image.imread(io.BytesIO(locus_bytes(view, place, "png", dpi=100)))
+    assert pixels.shape[1] == 720
+    assert 0.02 < (pixels[..., :3].min(axis=2) < 0.9).mean() < 0.6
+    assert (place.start, place.end) == (9_000, 11_000)
+
+
+def test_names_of_files_are_drawn_as_they_are(shelf):
+    svg = locus_bytes(shelf.first, place_of(shelf.first, "ENSG00000000004.5"), "svg")
+    assert EVIL in words_of(svg).replace("\n", " ")
+    assert b"<img" not in svg
+    assert any(EVIL in line for line in caption_words(shelf.first, place_of(shelf.first, "ENSG00000000004.5")))
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ({"gene": "NOPE"}, "NOPE"),
+        ({"gene": "MYC", "locus": "chr2:9,001-9,500"}, "touches its window"),
+        ({"gene": "MYC", "locus": "somewhere"}, "locus"),
+        ({"gene": "MYC", "threshold": 1.5}, "0 to 1"),
+    ],
+)
+def test_a_place_that_cannot_be_drawn_is_told(shelf, asked, words):
+    with pytest.raises(InputError, match=words):
+        place_of(shelf.first, **asked)
+
+
+class Tags(HTMLParser):
+    """All tags of a page with their attributes, ids and links."""
+
+    def __init__(self, text: str):
+        super().__init__()
+        self.tags, self.words = [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data):
+        self.words.append(data)
+
+
+def test_the_report_is_one_file_that_needs_nothing(shelf):
+    genes = ["MYC", "HBB", "ENSG00000000004.5", "MYC"]
+    text = report(shelf.first, genes)
+    page = Tags(text)
+    names = [tag for tag, _ in page.tags]
+    assert names.count("svg") == names.count("section") == 3
+    assert not {"script", "img", "link", "iframe"} & set(names)
+    for tag, attributes in page.tags:
+        for name in ("src", "href", "xlink:href", "action"):
+            assert attributes.get(name, "#").startswith("#"), (tag, attributes)
+    ids = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    used = set(re.findall(r'url\(#([^)]+)\)|href="#([^"]+)"', text))
+    assert {one or other for one, other in used} <= set(ids)
+    words = " ".join(page.words)
+    for word in ("simulated", "follows its signal prior", "H3K27ac", EVIL, "Predicted", "threshold"):
+        assert word in words, word
+    row = shelf.first.gene("HBB")
+    assert f"{row['predicted']:.3g}" in words
+    assert text == report(shelf.first, genes)
+
+
+def test_effects_stand_in_the_report_once_they_are_known(shelf, monkeypatch):
+    view = shelf.first
+    element = view.cut(MYC)[lambda t: t["class"] != "promoter"].iloc[0]
+    table = view.run.effects.iloc[:0].copy()
+    table.loc[0, ["gene_id", "start", "end", "effect", "unusual"]] = [
+        MYC,
+        element["start"],
+        element["end"],
+        0.317,
+        0.02,
+    ]
+    table = table.astype({"start": "int64", "end": "int64"})
+    assert "0.317" not in report(view, ["MYC"])
+    monkeypatch.setattr(type(view.run), "effects", property(lambda _run: table))
+    told = report(view, ["MYC"])
+    assert "0.317" in told
+    assert "switched off" in told
+
+
+def test_a_report_of_nobody_is_refused(shelf):
+    with pytest.raises(InputError, match="0 genes"):
+        report(shelf.first, [])
+
+
+def get(client, path: str, status: int = 200):
+    answer = client.get(path)
+    assert answer.status_code == status, answer.data[:300]
+    return answer
+
+
+def test_the_page_hands_out_figure_and_report(client):
+    figure = get(client, "/lab/api/pub/genes/MYC/figure.svg?threshold=0.4&locus=chr1:9001-11000")
+    assert figure.headers["Content-Disposition"] == 'attachment; filename="pub.MYC.locus.svg"'
+    assert "threshold 0.400" in words_of(figure.data)
+    assert get(client, "/lab/api/pub/genes/MYC/figure.pdf").data.startswith(b"%PDF")
+    assert b"<h2>HBB</h2>" in get(client, "/lab/api/pub/report?genes=MYC,HBB").data
+    for path in ("genes/MYC/figure.exe", "genes/MYC/figure.svg?threshold=x", "report", "report?genes=" + "MYC," * 51):
+        assert get(client, f"/lab/api/pub/{path}", 400).get_json()["message"], path
+    assert "NOPE" in get(client, "/lab/api/pub/report?genes=NOPE", 404).get_json()["message"]
+    assert "touches" in get(client, "/lab/api/pub/genes/MYC/figure.svg?locus=chr2:1-5", 404).get_json()["message"]
+
+
+def test_every_address_of_a_session_is_absolute_and_answers(client):
+    told = get(client, "/lab/api/pub/genes/MYC/igv-session.json?origin=http://127.0.0.1:8050&threshold=0.4").get_json()
+    assert told["locus"] == "chr1:8001-12000"
+    urls = re.findall(r'"[a-zA-Z]*(?:url|URL)": "([^"]+)"', json.dumps(told))
+    assert len(urls) == 2 + 2 + 3
+    for url in urls:
+        assert url.startswith("http://127.0.0.1:8050/lab/"), url
+        get(client, url.removeprefix("http://127.0.0.1:8050"))
+    xml = ET.fromstring(get(client, "/lab/api/pub/genes/MYC/igv-session.xml").data)
+    paths = [node.get("path") for node in xml.iter("Resource")]
+    assert xml.get("genome").startswith("http://localhost/lab/data/pub/genome.fa")
+    assert len(paths) == len(told["tracks"])
+    for path in paths:
+        get(client, path.removeprefix("http://localhost"))
+    get(client, "/lab/api/pub/genes/MYC/igv-session.json?origin=javascript:alert(1)", 400)
+
+
+def test_the_commands_write_files_and_refuse_in_words(shelf, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run, runner = str(shelf.first.run.path), CliRunner()
+    assert runner.invoke(app, ["figure", run, "--gene", "MYC"]).exit_code == 0
+    assert (tmp_path / "pub.MYC.locus.pdf").read_bytes().startswith(b"%PDF")
+    assert runner.invoke(app, ["figure", run, "--gene", "MYC", "-o", "a.svg", "--no-caption"]).exit_code == 0
+    assert "simulated" not in words_of((tmp_path / "a.svg").read_bytes())
+    assert runner.invoke(app, ["report", run, "--genes", "MYC, HBB", "-o", "r.html"]).exit_code == 0
+    assert (tmp_path / "r.html").read_text().count("<section>") == 2
+    for words in (["figure", run, "--gene", "MYC", "-o", "a.doc"], ["figure", run, "--gene", "MYC", "-o", "no/a.pdf"]):
+        assert isinstance(runner.invoke(app, words).exception, InputError)
+
+
+def test_the_notebook_gets_the_figure_as_svg(shelf, tmp_path):
+    drawn = seq2exp_viz.figure(shelf.first.run, "MYC", threshold=0.4, output=tmp_path / "f.pdf")
+    assert "threshold 0.400" in words_of(drawn.data.encode())
+    assert (tmp_path / "f.pdf").read_bytes().startswith(b"%PDF")
+
+
+def test_drawing_needs_no_pyplot():
+    code = "import sys, seq2exp_viz.publish.report; sys.exit('matplotlib.pyplot' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
