@@ -9,7 +9,8 @@ from viewer_run import EVIL, make_study, make_viewer_run
 
 from model_core.outputs.masks import GeneMask
 from model_core.outputs.run import Run
-from seq2exp_viz.page.api import interval_features, records
+from seq2exp_viz.page.answers import records
+from seq2exp_viz.page.api import interval_features
 from seq2exp_viz.page.app import Settings, create_app
 from seq2exp_viz.shelf import summaries
 from seq2exp_viz.shelf.runs import Shelf
@@ -84,7 +85,7 @@ def test_only_files_that_the_run_names_are_served(client, file):
 def test_the_served_files_are_ids_and_not_paths(shelf):
     assert set(shelf.first.files) == {
         *("genome.fa", "genome.fa.fai", "signal-0.bigWig", "signal-1.bigWig"),
-        *("elements.bed", "genes.tsv", "mask.bigWig", "manifest.json", "metrics.json"),
+        *("elements.bed", "genes.tsv", "mask.bigWig", "manifest.json", "metrics.json", "peaks.narrowPeak"),
     }
 
 

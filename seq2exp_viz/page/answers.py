@@ -1,11 +1,22 @@
-"""What all routes share: parameters out of a query, answers as JSON, files to be saved."""
+"""What all routes share: their guard, parameters of a query, JSON that is sent, answers as JSON, files to be saved."""
 
 from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
+from functools import wraps
 
-from flask import Request, Response, request
+import pandas as pd
+from flask import Blueprint, Request, Response, request
+
+from model_core.errors import InputError
+from seq2exp_viz.serving.ranges import RangeError
+from seq2exp_viz.shelf.runs import Shelf
+from seq2exp_viz.shelf.search import chromosome
+from seq2exp_viz.shelf.view import OpenRun
+
+LONGEST_BODY = 4_096  # bytes of a JSON request
 
 
 class RequestError(ValueError):
@@ -46,3 +57,72 @@ def attachment(content: bytes, name: str, kind: str) -> Response:
     """Bytes to be saved under a name; the name is made plain first, because symbols come from files."""
     plain = "".join(letter if letter.isalnum() or letter in "._-" else "_" for letter in name)
     return Response(content, 200, {"Content-Disposition": f'attachment; filename="{plain}"'}, mimetype=kind)
+
+
+def guarded(routes: Blueprint, shelf: Shelf) -> Callable:
+    """A decorator like `routes.route` for rules with <run>: the answer is given the opened run, errors become words."""
+
+    def route(rule: str, methods: tuple[str, ...] = ("GET",)) -> Callable:
+        def register(answer: Callable) -> Callable:
+            @wraps(answer)
+            def guard(run: str, **names: str) -> Response:
+                view = shelf.get(run)
+                if view is None:
+                    return as_json({"message": f"There is no run {run[:80]!r} here."}, 404)
+                try:
+                    return answer(view, **names)
+                except RequestError as problem:
+                    return as_json({"message": str(problem)}, 400)
+                except RangeError as problem:
+                    return as_json({"message": f"No such range: {problem}"}, 416)
+                except (InputError, FileNotFoundError) as problem:
+                    return as_json({"message": str(problem)}, 404)
+
+            name = f"{' '.join(methods)} {rule}".replace(".", "_")  # Flask wants one for each, without dots
+            return routes.route(rule, methods=list(methods), endpoint=name)(guard)
+
+        return register
+
+    return route
+
+
+def json_body() -> dict:
+    """The JSON object of a writing request.
+
+    Asking for its content type keeps forms of other sites out, which may send text only.
+
+    Raises RequestError where it is no JSON object, or more than LONGEST_BODY bytes.
+    """
+    if (request.content_length or 0) > LONGEST_BODY or not request.is_json:
+        raise RequestError(f"expected a JSON object of at most {LONGEST_BODY:,} bytes (Content-Type: application/json)")
+    raw = request.stream.read(LONGEST_BODY + 1)
+    try:
+        body = json.loads(raw) if len(raw) <= LONGEST_BODY else None
+    except (ValueError, RecursionError):
+        body = None
+    if not isinstance(body, dict):
+        raise RequestError("the body is no JSON object, or too long")
+    return body
+
+
+def place(view: OpenRun) -> tuple[str, int, int]:
+    """chrom, start, end of the query, the chromosome in the genome's own spelling."""
+    chrom = request.args.get("chrom", "")
+    known = chromosome(view.run.chrom_sizes, chrom)
+    if known is None:
+        raise RequestError(f"chrom={chrom[:40]!r}: no such chromosome")
+    return known, max(0, integer("start", 0)), integer("end", view.run.chrom_sizes[known])
+
+
+def records(table: pd.DataFrame) -> list[dict]:
+    """Rows as JSON values: NumPy numbers become Python's, NaN and missing become None."""
+    columns = {}
+    for name in table.columns:
+        values = table[name].to_numpy()
+        if values.dtype.kind == "f":
+            columns[name] = [None if math.isnan(value) else round(value, 5) for value in values.tolist()]
+        elif values.dtype.kind in "iub":
+            columns[name] = values.tolist()
+        else:
+            columns[name] = [None if pd.isna(value) else str(value) for value in values.tolist()]
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)] if columns else []

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
-from functools import wraps
 
 import numpy as np
 import pandas as pd
@@ -13,14 +11,14 @@ from flask import Blueprint, Response, request
 from model_core.errors import InputError
 from model_core.outputs.assemble import provenance
 from model_core.outputs.elements import PROMOTER_CLASS
-from seq2exp_viz.page import downloads, igv
-from seq2exp_viz.page.answers import RequestError, as_json, attachment, integer, threshold_of
+from seq2exp_viz.page import downloads, igv, tab_api
+from seq2exp_viz.page.answers import as_json, attachment, guarded, integer, place, records, threshold_of
 from seq2exp_viz.page.sharing import add_sharing_routes
 from seq2exp_viz.serving import browser_files
-from seq2exp_viz.serving.ranges import RangeError, byte_range, send_bytes
+from seq2exp_viz.serving.ranges import byte_range, send_bytes
 from seq2exp_viz.shelf import look, reasons, summaries
 from seq2exp_viz.shelf.runs import Shelf
-from seq2exp_viz.shelf.search import chromosome, find
+from seq2exp_viz.shelf.search import find
 from seq2exp_viz.shelf.view import OpenRun
 
 MOST_FEATURES = 5_000
@@ -31,25 +29,7 @@ def api(shelf: Shelf, base: str, prefer: str = "vendored") -> Blueprint:
     """All routes below `base`; `shelf` is the only thing they look into; `prefer` chooses igv.js."""
     routes = Blueprint("api", __name__)
 
-    def route(rule: str) -> Callable:
-        def register(answer: Callable) -> Callable:
-            @wraps(answer)
-            def guarded(run: str, **names: str) -> Response:
-                view = shelf.get(run)
-                if view is None:
-                    return as_json({"message": f"There is no run {run[:80]!r} here."}, 404)
-                try:
-                    return answer(view, **names)
-                except RequestError as problem:
-                    return as_json({"message": str(problem)}, 400)
-                except RangeError as problem:
-                    return as_json({"message": f"No such range: {problem}"}, 416)
-                except (InputError, FileNotFoundError) as problem:
-                    return as_json({"message": str(problem)}, 404)
-
-            return routes.route(rule)(guarded)
-
-        return register
+    route = guarded(routes, shelf)
 
     @routes.route("/api/runs")
     def runs() -> Response:
@@ -92,6 +72,7 @@ def api(shelf: Shelf, base: str, prefer: str = "vendored") -> Blueprint:
     add_interval_routes(route)
     add_blank_genome(route)
     add_sharing_routes(route, base)
+    tab_api.add_routes(route, shelf)
     return routes
 
 
@@ -204,15 +185,6 @@ def add_blank_genome(route: Callable) -> None:
         return Response(b"N" * (stop - start), 206, headers, mimetype="text/plain")
 
 
-def place(view: OpenRun) -> tuple[str, int, int]:
-    """chrom, start, end of the query, the chromosome in the genome's own spelling."""
-    chrom = request.args.get("chrom", "")
-    known = chromosome(view.run.chrom_sizes, chrom)
-    if known is None:
-        raise RequestError(f"chrom={chrom[:40]!r}: no such chromosome")
-    return known, max(0, integer("start", 0)), integer("end", view.run.chrom_sizes[known])
-
-
 def vector(view: OpenRun, gene: str, values: np.ndarray, **more: object) -> Response:
     """Means of a per-base vector over a gene's window, as the query asks, with `more` beside them."""
     window = view.window(gene)
@@ -275,17 +247,3 @@ def start_sites(genes: pd.DataFrame, chrom: str, start: int, end: int) -> list[d
         {"chr": chrom, "start": int(tss), "end": int(tss) + 1, "name": str(name), "strand": str(strand)}
         for tss, name, strand in zip(here["tss"], here["symbol"], here["strand"], strict=True)
     ]
-
-
-def records(table: pd.DataFrame) -> list[dict]:
-    """Rows as JSON values: NumPy numbers become Python's, NaN and missing become None."""
-    columns = {}
-    for name in table.columns:
-        values = table[name].to_numpy()
-        if values.dtype.kind == "f":
-            columns[name] = [None if math.isnan(value) else round(value, 5) for value in values.tolist()]
-        elif values.dtype.kind in "iub":
-            columns[name] = values.tolist()
-        else:
-            columns[name] = [None if pd.isna(value) else str(value) for value in values.tolist()]
-    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)] if columns else []

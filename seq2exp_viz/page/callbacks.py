@@ -5,7 +5,7 @@ from __future__ import annotations
 from dash import ClientsideFunction, Dash, Input, Output, State, html, no_update
 
 from model_core.errors import InputError
-from seq2exp_viz.page import api, panel
+from seq2exp_viz.page import answers, api, panel
 from seq2exp_viz.shelf.runs import Shelf
 from seq2exp_viz.shelf.view import OpenRun
 
@@ -216,7 +216,7 @@ def first_gene(view: OpenRun, asked: object) -> str | None:
 
 def rows(view: OpenRun) -> list[dict]:
     """The gene table for the grid."""
-    return api.records(view.genes.reindex(columns=GRID_COLUMNS))
+    return answers.records(view.genes.reindex(columns=GRID_COLUMNS))
 
 
 def revision(view: OpenRun) -> dict:

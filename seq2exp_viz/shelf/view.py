@@ -24,6 +24,7 @@ from model_core.inputs.study_schema import CACHE
 from model_core.intervals import Window
 from model_core.outputs.masks import GeneMask
 from model_core.outputs.run import Run
+from seq2exp_viz.shelf.catalogue import catalogue
 from seq2exp_viz.shelf.gene_models import GeneModels, cache_folder
 
 RULE_SAMPLE = 40  # genes over which a threshold is chosen while a run is still being scored
@@ -75,6 +76,7 @@ class OpenRun:
         self.cache = cache or cache_folder()
         self.notes: list[str] = []  # what of the study could not be opened here, in words for the page
         self._masks, self._cuts, self._vectors = Memory(), Memory(64), Memory()
+        self._tables: dict[str, tuple[Any, Any]] = {}
         self._lock, self._reading = threading.Lock(), threading.Lock()
 
     # ------------------------------------------------------------------------------------------ what the run is
@@ -205,7 +207,27 @@ class OpenRun:
         if name == PEAKS:  # called later than the rest, and named after the sample
             return self.run.peak_files[0] if len(self.run.peak_files) == 1 else None
         path = self._study_files.get(name) or self._own_files.get(name)
+        if path is None and name.startswith("file-"):
+            path = next((file.path for file in catalogue(self.run.path) if file.id == name), None)
         return path if path is not None and path.is_file() else None
+
+    @cached_property
+    def sites(self) -> pd.DataFrame | None:
+        """The genes of the study's table, scored or not, as `Study.gene_sites`; None where there is no table here."""
+        if self.study is None or self.study.gene_settings.table is None:
+            return None
+        try:
+            return self.study.gene_sites()
+        except (InputError, OSError) as problem:
+            self.notes.append(f"Genes that are not scored are not listed: {str(problem).splitlines()[0]}")
+            return None
+
+    def keep(self, name: str, version: Any, make: Callable[[], Any]) -> Any:
+        """The answer of `make` under a name, made again when the version of its source changes; one version is kept."""
+        held = self._tables.get(name)
+        if held is None or held[0] != version:
+            held = self._tables[name] = (version, make())
+        return held[1]
 
     @property
     def files(self) -> dict[str, Path]:
@@ -226,6 +248,11 @@ class OpenRun:
     def gene(self, gene_id: str) -> pd.Series:
         """One gene by id or symbol; InputError where it is not scored."""
         return self._current().gene(gene_id)
+
+    @property
+    def effects(self) -> pd.DataFrame | None:
+        """Knock-out effects (`Run.effects`); None where none were computed: nothing of the run is then read for it."""
+        return self._current().effects if (self.run.path / "effects").is_dir() else None
 
     def mask(self, gene_id: str) -> GeneMask:
         """A gene's mask, remembered."""

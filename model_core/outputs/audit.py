@@ -1,0 +1,125 @@
+"""audit.jsonl: what people decided about disagreements of mask and peaks, one line a decision, never rewritten."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from model_core.errors import InputError, complaint
+from model_core.outputs.journal import Lock
+
+FILE = "audit.jsonl"
+DECISIONS = ("agree", "doubt", "note")
+COLUMNS = ("when", "who", "gene_id", "symbol", "kind", "chrom", "start", "end", "name", "decision", "note")
+LONGEST = {"note": 1_000, "who": 60}  # letters
+_NUMBERS = ("start", "end")
+_WAIT_SECONDS = 10.0  # for another writer's line
+_threads = threading.Lock()  # the lock file holds other processes off, this one the threads of a server
+
+
+def append_decision(run: Path, decision: dict[str, Any]) -> dict[str, Any]:
+    """Add one decision and wait until it is on the disk; several processes may do so at once.
+
+    Args:
+        run: the run folder.
+        decision: gene_id, symbol, kind ("element" or "peak"), chrom, start, end (0-based half-open), name, decision
+            (one of DECISIONS), note; who: by default the user of this process.
+
+    Returns:
+        The line as written, with `when` (ISO 8601, UTC).
+
+    Raises:
+        InputError: another decision, too long a note, or a run folder that cannot be written to.
+    """
+    who = " ".join(str(decision.get("who") or "").split()) or _user()
+    line = {
+        "when": datetime.now(UTC).isoformat(timespec="seconds"),
+        "who": who,
+        **{name: str(decision[name]) for name in ("gene_id", "symbol", "kind", "chrom")},
+        **{name: int(decision[name]) for name in _NUMBERS},
+        "name": str(decision.get("name") or ""),
+        "decision": decision.get("decision"),
+        "note": " ".join(str(decision.get("note") or "").split()),
+    }
+    if line["decision"] not in DECISIONS:
+        raise InputError(complaint("audit", repr(line["decision"])[:60], " or ".join(DECISIONS), "choose one"))
+    for name, most in LONGEST.items():
+        if len(line[name]) > most:
+            raise InputError(
+                complaint("audit", f"{name} of {len(line[name])} letters", f"at most {most}", "shorten it")
+            )
+    text = (json.dumps(line, ensure_ascii=False) + "\n").encode()
+    path = run / FILE
+    try:
+        with _writing(run), path.open("ab") as file:
+            _end_line(path, file)
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as problem:
+        found = f"cannot be written ({problem.strerror})"
+        raise InputError(complaint(path, found, "a run folder of your own", "serve a copy of it")) from None
+    return line
+
+
+def read_decisions(run: Path) -> pd.DataFrame:
+    """COLUMNS of all decisions, oldest first; torn lines and such as are none are passed over. No file: no rows."""
+    path = run / FILE
+    rows = []
+    for text in path.read_bytes().split(b"\n")[:-1] if path.is_file() else ():
+        try:
+            line = json.loads(text)
+            rows.append({name: int(line[name]) if name in _NUMBERS else str(line[name]) for name in COLUMNS})
+        except (ValueError, KeyError, TypeError):
+            continue
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def latest(decisions: pd.DataFrame) -> pd.DataFrame:
+    """The last decision on each place of each gene."""
+    return decisions.drop_duplicates(["gene_id", "kind", "chrom", "start", "end"], keep="last")
+
+
+@contextmanager
+def _writing(run: Path) -> Iterator[None]:
+    lock, end = Lock(run / f"{FILE}.lock"), time.monotonic() + _WAIT_SECONDS
+    with _threads:
+        while True:
+            try:
+                lock.acquire()
+                break
+            except InputError:
+                if time.monotonic() > end:
+                    raise
+                time.sleep(0.05)
+        try:
+            yield
+        finally:
+            lock.release()
+
+
+def _end_line(path: Path, file) -> None:
+    """A writer that was killed may have left half a line: close it, so that ours stands alone."""
+    size = path.stat().st_size
+    if size:
+        with path.open("rb") as seen:
+            seen.seek(size - 1)
+            if seen.read(1) != b"\n":
+                file.write(b"\n")
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "unknown"

@@ -1,0 +1,113 @@
+"""The masks beside peaks and controls, as figures and tables."""
+
+from __future__ import annotations
+
+import csv
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from seq2exp_viz.page import charts
+from seq2exp_viz.shelf.overlap import Overlap
+
+MOST_ROWS, MOST_COLUMNS = 40, 12
+
+
+def inside_outside(found: Overlap, peaks: str) -> dict:
+    """Distribution of the mask inside peaks and outside them, each as a share of its own bases."""
+    middles = (found.edges[:-1] + found.edges[1:]) / 2
+    traces = [
+        {
+            "type": "scatter",
+            "mode": "lines",
+            "line": {"shape": "hvh", "color": colour, "width": 1.6},
+            "fill": "tozeroy",
+            "x": middles.round(3).tolist(),
+            "y": np.round(100 * counts / max(1, counts.sum()), 3).tolist(),
+            "name": f"{words}, mean {mean:.2f}",
+            "hovertemplate": "mask %{x:.2f}: %{y:.1f} % of bases<extra></extra>",
+        }
+        for counts, words, colour, mean in (
+            (found.outside, f"outside {peaks} peaks", charts.GREY, found.means[1]),
+            (found.inside, "inside", charts.BLUE, found.means[0]),
+        )
+        if counts.sum()
+    ]
+    return charts.figure(traces, "Mask inside and outside peaks", "mask", "% of bases", xaxis={"range": [0, 1]})
+
+
+def kept_curve(found: Overlap, threshold: float) -> dict:
+    """Share of bases kept at each threshold, and the threshold on the page."""
+    kept = float(np.interp(threshold, found.thresholds, found.kept))
+    curve = {
+        "type": "scatter",
+        "mode": "lines",
+        "x": found.thresholds.round(3).tolist(),
+        "y": np.round(100 * found.kept, 3).tolist(),
+        "line": {"color": charts.BLUE, "width": 1.8},
+        "hovertemplate": "threshold %{x:.2f}: %{y:.1f} % of bases<extra></extra>",
+        "showlegend": False,
+    }
+    here = {
+        "type": "scatter",
+        "mode": "markers+text",
+        "x": [threshold],
+        "y": [100 * kept],
+        "text": [f"{threshold:.3f}: {100 * kept:.1f} %"],
+        "textposition": "middle left" if threshold > 0.5 else "middle right",
+        "marker": {"color": charts.RED, "size": 9},
+        "hoverinfo": "skip",
+        "showlegend": False,
+    }
+    axes = {"xaxis": {"range": [0, 1]}, "yaxis": {"range": [0, 104]}}
+    return charts.figure([curve, here], "Kept against threshold", "threshold", "% of bases kept", **axes)
+
+
+def overlap_bars(found: Overlap) -> dict:
+    """Precision and recall of sets of bases against peaks, the expectation of chance as a line."""
+    sets = found.sets
+    names = [str(name) for name in sets["set"]]
+    traces = [
+        {
+            "type": "bar",
+            "x": names,
+            "y": (100 * sets[column]).round(2).tolist(),
+            "name": words,
+            "marker": {"color": colour},
+            "hovertemplate": "%{x}: %{y:.1f} %<extra>" + words + "</extra>",
+        }
+        for column, words, colour in (
+            ("precision", "of its bases in peaks", charts.BLUE),
+            ("recall", "of the peaks’ bases in it", charts.ORANGE),
+        )
+    ]
+    chance = 100 * found.in_peaks
+    line = {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": chance, "y1": chance}
+    shapes = [{**line, "line": {"dash": "dot", "width": 1.2, "color": charts.GREY}}]
+    note = {"xref": "paper", "x": 1, "y": chance, "yanchor": "bottom", "xanchor": "right", "showarrow": False}
+    notes = [{**note, "text": f"{chance:.1f} % of all bases lie in peaks", "font": {"size": 10}}]
+    return charts.figure(
+        traces, "Overlap with peaks, beside controls", "", "%", barmode="group", shapes=shapes, annotations=notes
+    )
+
+
+def tables(folder: Path) -> list[tuple[str, list[list[str]], bool]]:
+    """(name, cells with the header first, whether it was cut short) of each table in RUN/compare/."""
+    found = []
+    for path in sorted(folder.glob("*.tsv")) if folder.is_dir() else ():
+        if path.name.startswith("."):
+            continue
+        with path.open(encoding="utf-8", newline="") as lines:
+            rows = csv.reader((line for line in lines if not line.startswith("##")), delimiter="\t")
+            cells = [[_short(cell) for cell in row[:MOST_COLUMNS]] for row in islice(rows, MOST_ROWS + 2)]
+        if cells:
+            found.append((path.stem.replace("_", " "), cells[: MOST_ROWS + 1], len(cells) > MOST_ROWS + 1))
+    return found
+
+
+def _short(cell: str) -> str:
+    try:
+        return f"{float(cell):.4g}" if "." in cell or "e" in cell.lower() else cell
+    except ValueError:
+        return cell[:60]

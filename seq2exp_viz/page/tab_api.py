@@ -1,0 +1,165 @@
+"""The interface behind the tabs: elements, whose element a region is, the peak audit, a second run beside."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pandas as pd
+from flask import Response, request
+
+from model_core.errors import InputError
+from model_core.outputs.audit import append_decision, latest, read_decisions
+from seq2exp_viz.page.answers import (
+    RequestError,
+    as_json,
+    attachment,
+    integer,
+    json_body,
+    place,
+    records,
+    threshold_of,
+)
+from seq2exp_viz.shelf import beside, look, summaries
+from seq2exp_viz.shelf.disagreements import ELEMENT, PEAK, audit
+from seq2exp_viz.shelf.element_table import element_table
+from seq2exp_viz.shelf.gene_list import suggestions
+from seq2exp_viz.shelf.owners import owners
+from seq2exp_viz.shelf.runs import Shelf
+from seq2exp_viz.shelf.table_query import rows_of
+from seq2exp_viz.shelf.view import OpenRun
+
+MOST_ITEMS = 200  # of the audit's queue in one answer
+TSV = "text/tab-separated-values"
+ARC_COLOUR = "rgb(0, 114, 178)"
+
+
+def add_routes(route: Callable, shelf: Shelf) -> None:
+    """Add all routes of this module; `shelf` is where a second run is looked up."""
+    _add_tables(route)
+    _add_owners(route)
+    _add_audit(route)
+
+    @route("/api/<run>/suggest")
+    def suggest(view: OpenRun) -> Response:
+        return as_json(suggestions(view, request.args.get("q", "")))
+
+    @route("/api/<run>/genes/<path:gene>/difference")
+    def difference(view: OpenRun, gene: str) -> Response:
+        name = request.args.get("from", "")
+        other = shelf.get(name)
+        if other is None:
+            raise InputError(f"There is no run {name[:80]!r} here.")
+        start, values = beside.difference(view, other, gene)
+        window = view.window(gene)
+        first, last = integer("start", window.start), integer("end", window.end)
+        return as_json(summaries.vector_summary(values, window.chrom, start, first, last, integer("bins", 1000)))
+
+
+def _add_tables(route: Callable) -> None:
+    @route("/api/<run>/elements.tsv")
+    def elements(view: OpenRun) -> Response:
+        gene = request.args.get("gene") or None
+        table = element_table(view, gene, threshold_of(request) if gene else None)
+        found = rows_of(table, _json("filters"), _json("sorts"))
+        return tsv(found.dropna(axis=1, how="all"), f"{view.key}.{gene or 'all'}.elements.tsv")
+
+
+def _add_owners(route: Callable) -> None:
+    @route("/api/<run>/owners")
+    def whose(view: OpenRun) -> Response:
+        chrom, start, end = place(view)
+        table, count = owners(view, chrom, start, end)
+        return as_json({"chrom": chrom, "start": start, "end": end, "genes": count, "rows": records(table)})
+
+    @route("/api/<run>/owners/arcs")
+    def arcs(view: OpenRun) -> Response:
+        """The same for the track class of elements: one block a start site, tied to the region's middle."""
+        chrom, start, end = place(view)
+        table, _ = owners(view, chrom, start, end)
+        kept = table[table["mean_mask"].notna()]
+        return as_json({"tss": (start + end) // 2, "elements": [_arc(row) for row in kept.to_dict("records")]})
+
+
+def _arc(row: dict[str, Any]) -> dict[str, Any]:
+    words = f"keeps {row['mean_mask']:.3f} of the region" + (f", as its {row['element']}" if row["element"] else "")
+    return {
+        "chr": row["chrom"],
+        "start": row["tss"],
+        "end": row["tss"] + 1,
+        "name": row["symbol"],
+        "class": "start_site",
+        "words": words,
+        "color": look.colour_of(row["class"]) if row["class"] else "rgb(130, 140, 153)",
+        "mean": round(row["mean_mask"], 4),
+        "distance": row["distance"],
+    }
+
+
+def _add_audit(route: Callable) -> None:
+    @route("/api/<run>/audit")
+    def queue(view: OpenRun) -> Response:
+        gene = request.args.get("gene") or None
+        if gene is not None:
+            gene = str(view.gene(gene)["gene_id"])
+        found, decisions = audit(view), latest(read_decisions(view.run.path))
+        rows = found.queue if gene is None else found.queue[found.queue["gene_id"] == gene]
+        kind = request.args.get("kind", "")
+        if kind in (ELEMENT, PEAK):
+            rows = rows[rows["kind"] == kind]
+        total = len(rows)
+        rows = rows.iloc[max(0, integer("offset", 0)) :][: min(MOST_ITEMS, max(1, integer("limit", 50)))]
+        rows = with_decisions(rows, decisions)
+        counts = found.genes if gene is None else found.genes[found.genes.index == gene]
+        totals = {name: int(counts[name].sum()) for name in counts.columns}
+        mine = decisions if gene is None else decisions[decisions["gene_id"] == gene]
+        return as_json({"total": total, "decided": len(mine), "counts": totals, "items": records(rows)})
+
+    @route("/api/<run>/audit", methods=("POST",))
+    def decide(view: OpenRun) -> Response:
+        body = json_body()
+        rows = audit(view).queue
+        try:
+            bounds = int(body.get("start")), int(body.get("end"))
+        except (TypeError, ValueError, OverflowError):
+            raise RequestError("start and end: expected whole numbers") from None
+        same = (rows["gene_id"] == str(body.get("gene_id"))) & (rows["start"] == bounds[0]) & (rows["end"] == bounds[1])
+        found = rows[same & (rows["kind"] == str(body.get("kind")))]
+        if found.empty:
+            raise InputError("There is no such disagreement in this run.")
+        known = {name: found.iloc[0][name] for name in ("gene_id", "symbol", "kind", "chrom", "start", "end", "name")}
+        try:
+            said = {name: body.get(name) for name in ("decision", "note", "who")}
+            line = append_decision(view.run.path, {**known, **said})
+        except InputError as problem:
+            raise RequestError(str(problem)) from None
+        return as_json(line, 201)
+
+    @route("/api/<run>/audit.tsv")
+    def decisions(view: OpenRun) -> Response:
+        return tsv(read_decisions(view.run.path), f"{view.key}.audit.tsv")
+
+
+def with_decisions(rows: pd.DataFrame, decisions: pd.DataFrame) -> pd.DataFrame:
+    """The queue's rows with decision, note, who and when of the last decision on each, None where there is none."""
+    keys = ["gene_id", "kind", "chrom", "start", "end"]
+    plain = rows.astype({name: str for name in rows.columns if isinstance(rows[name].dtype, pd.CategoricalDtype)})
+    said = ["decision", "note", "who", "when"]
+    if decisions.empty:
+        return plain.assign(**dict.fromkeys(said))
+    return plain.merge(decisions[[*keys, *said]], "left", keys)
+
+
+def tsv(table: pd.DataFrame, name: str) -> Response:
+    """A table as a file to save."""
+    text = table.to_csv(sep="\t", index=False, lineterminator="\n", float_format="%.6g")
+    return attachment(text.encode(), name, TSV)
+
+
+def _json(name: str) -> object:
+    text = request.args.get(name, "")
+    try:
+        return json.loads(text) if text else None
+    except (ValueError, RecursionError):
+        raise RequestError(f"{name}: no JSON") from None

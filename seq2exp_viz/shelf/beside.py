@@ -1,0 +1,41 @@
+"""A second run beside the first: the same gene's mask, and the difference of the two."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from model_core.errors import InputError, complaint
+from seq2exp_viz.shelf.view import OpenRun
+
+
+def same_gene(other: OpenRun, gene_id: str) -> str | None:
+    """The gene_id in `other` of the gene with this id, whatever its version; None where it is not scored there."""
+    ids = other.genes["gene_id"].astype(str)
+    if (ids == gene_id).any():
+        return gene_id
+    match = ids.str.split(".").str[0] == gene_id.split(".")[0]
+    return str(ids[match].iloc[0]) if match.any() else None
+
+
+def difference(view: OpenRun, other: OpenRun, gene_id: str) -> tuple[int, np.ndarray]:
+    """The mask of a gene in one run minus that in another, base by base, where both windows lie.
+
+    Returns:
+        (start, values): 0-based first base; float32 (bases,), -1 to 1; NaN is never among them: forced bases count
+        as the 0 or 1 they are forced to.
+
+    Raises:
+        InputError: the gene is not scored in the other run, or lies elsewhere there (another assembly).
+    """
+    found = same_gene(other, gene_id)
+    if found is None:
+        raise InputError(complaint(other.key, f"no gene {gene_id!r}", "a scored gene", "score it there first"))
+    mine, theirs = view.mask(gene_id), other.mask(found)
+    start, end = max(mine.start, theirs.start), min(mine.end, theirs.end)
+    if mine.chrom != theirs.chrom or start >= end:
+        where = f"{theirs.chrom}:{theirs.start + 1:,}-{theirs.end:,}"
+        raise InputError(
+            complaint(other.key, f"{gene_id} at {where}", "the same place", "compare runs of one assembly")
+        )
+    bases = [np.repeat(m.mask, m.resolution)[start - m.start : end - m.start] for m in (mine, theirs)]
+    return start, bases[0] - bases[1]

@@ -1,0 +1,121 @@
+"""Where the mask of a gene and the peak caller disagree: elements without a peak, peaks without an element."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from model_core.outputs.run_files import stamp
+from seq2exp_viz.shelf.element_table import element_table
+from seq2exp_viz.shelf.view import OpenRun
+
+ELEMENT, PEAK = "element", "peak"  # kinds: an element without a peak, a peak that the mask does not use
+COLUMNS = ("kind", "gene_id", "symbol", "chrom", "start", "end", "name", "strength", "rank", "distance_to_tss")
+
+
+class Audit(NamedTuple):
+    """Disagreements of all genes, and how much they agree.
+
+    queue: COLUMNS, worst first: by `rank`, the share (0 to 1) of its own kind that is not stronger. strength: mean
+    mask of an element, signal value of a peak.
+    genes: by gene_id: with_peak, without_peak (elements), used, unused (peaks of the window; those that touch the
+    promoter, which is always kept, count for neither).
+    """
+
+    queue: pd.DataFrame
+    genes: pd.DataFrame
+
+
+def audit(view: OpenRun) -> Audit:
+    """The audit of a run by its own elements and peaks, remembered; empty where it has no peaks or no elements yet."""
+    files = [stamp(path) for path in view.run.peak_files]
+    version = (stamp(view.run.path / "elements" / "elements.bed"), files, len(view.genes))
+    return view.keep("audit", version, lambda: _audit(view))
+
+
+def _audit(view: OpenRun) -> Audit:
+    genes, elements, peaks = view.genes, element_table(view), view.run.peaks
+    if peaks is None:
+        empty = pd.DataFrame(columns=["with_peak", "without_peak", "used", "unused"], dtype=int)
+        return Audit(pd.DataFrame(columns=list(COLUMNS)), empty)
+    starts, ends = elements["start"].to_numpy(), elements["end"].to_numpy()
+    groups = elements.groupby("gene_id", observed=True).indices
+    nothing = np.zeros(0, np.int64)
+    by_chrom = {chrom: _sorted(peaks, rows) for chrom, rows in peaks.groupby("chrom", observed=True).indices.items()}
+    half = view.manifest["promoter"] // 2
+    gene_of, peak_of, used, unused = [], [], [], []
+    for number, gene in enumerate(genes[["gene_id", "chrom", "tss", "start", "end"]].itertuples(index=False)):
+        gene_id, chrom, tss, start, end = gene
+        mine = np.sort(groups.get(gene_id, nothing))
+        rows, taken = _peaks_of(by_chrom.get(chrom), start, end, tss - half, tss + half, starts[mine], ends[mine])
+        used.append(int(taken.sum()))
+        unused.append(int((~taken).sum()))
+        peak_of.append(rows[~taken])
+        gene_of.append(np.full(unused[-1], number))
+    queue = _queue(genes, elements, peaks, np.concatenate([nothing, *gene_of]), np.concatenate([nothing, *peak_of]))
+    counts = elements.groupby(["gene_id", "class"], observed=True).size().unstack(fill_value=0)
+    counts = counts.rename(columns=str).reindex(genes["gene_id"].astype(str), fill_value=0)
+    table = pd.DataFrame(
+        {name: counts[name].to_numpy() if name in counts else 0 for name in ("with_peak", "without_peak")},
+        index=pd.Index(genes["gene_id"], name="gene_id"),
+    )
+    return Audit(queue, table.assign(used=used, unused=unused))
+
+
+class _Peaks(NamedTuple):
+    """Peaks of one chromosome by start: their rows in the table, their bounds, the longest one's length."""
+
+    rows: np.ndarray
+    starts: np.ndarray
+    ends: np.ndarray
+    longest: int
+
+
+def _sorted(peaks: pd.DataFrame, rows: np.ndarray) -> _Peaks:
+    starts, ends = peaks["start"].to_numpy()[rows], peaks["end"].to_numpy()[rows]
+    order = np.argsort(starts, kind="stable")
+    return _Peaks(rows[order], starts[order], ends[order], int((ends - starts).max()))
+
+
+def _peaks_of(peaks: _Peaks | None, start, end, left, right, from_, to) -> tuple[np.ndarray, np.ndarray]:
+    """(rows of the peaks in start-end that do not touch the promoter left-right, bool: shares a base with an element).
+
+    from_, to: bounds of the gene's elements, sorted, apart from each other.
+    """
+    if peaks is None:
+        return np.zeros(0, np.int64), np.zeros(0, bool)
+    low, high = np.searchsorted(peaks.starts, [start - peaks.longest, end])
+    first, last = peaks.starts[low:high], peaks.ends[low:high]
+    here = (last > start) & ~((first < right) & (last > left))
+    first, last, rows = first[here], last[here], peaks.rows[low:high][here]
+    if not len(from_):
+        return rows, np.zeros(len(rows), bool)
+    at = np.searchsorted(to, first, "right")  # the first element that ends behind the peak's start
+    return rows, (at < len(to)) & (from_[np.minimum(at, len(to) - 1)] < last)
+
+
+def _queue(genes: pd.DataFrame, elements: pd.DataFrame, peaks: pd.DataFrame, gene_of, peak_of) -> pd.DataFrame:
+    alone = elements[elements["class"] == "without_peak"]
+    first = alone[["gene_id", "symbol", "chrom", "start", "end", "name", "distance_to_tss"]].assign(
+        kind=ELEMENT, strength=alone["mean_mask"]
+    )
+    found, owner = peaks.iloc[peak_of], genes.iloc[gene_of]
+    signal = found["signal_value"] if (peaks["signal_value"] > 0).any() else found["score"]
+    strand = np.where(owner["strand"] == "-", -1, 1)
+    middle = (found["start"].to_numpy() + found["end"].to_numpy()) // 2
+    second = pd.DataFrame(
+        {
+            "kind": PEAK,
+            **{name: owner[name].to_numpy() for name in ("gene_id", "symbol")},
+            **{name: found[name].to_numpy() for name in ("chrom", "start", "end", "name")},
+            "strength": signal.to_numpy(float),
+            "distance_to_tss": strand * (middle - owner["tss"].to_numpy()),
+        }
+    )
+    parts = [part.assign(rank=part["strength"].rank(pct=True)) for part in (first, second)]
+    words = dict.fromkeys(("kind", "gene_id", "symbol", "chrom", "name"), str)
+    queue = pd.concat([part.astype(words) for part in parts], ignore_index=True)
+    queue = queue.sort_values(["rank", "kind"], ascending=[False, True], kind="stable", ignore_index=True)
+    return queue[list(COLUMNS)].astype(dict.fromkeys(words, "category"))

@@ -1,0 +1,91 @@
+"""Whose element is this? The genes whose masks cover a region, and how strongly each keeps it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from model_core.errors import InputError, complaint
+from seq2exp_viz.shelf.element_table import element_table
+from seq2exp_viz.shelf.view import OpenRun
+
+MOST_GENES = 60  # masks that are read for one answer; the nearest start sites first
+LONGEST = 100_000  # bp of a region
+COLUMNS = (
+    *("gene_id", "symbol", "chrom", "tss", "strand", "distance", "mean_mask", "max_mask", "bases"),
+    *("element", "class", "effect", "unusual"),
+)
+
+
+def owners(view: OpenRun, chrom: str, start: int, end: int) -> tuple[pd.DataFrame, int]:
+    """The scored genes whose window holds bases of chrom:start-end, those that keep it most first.
+
+    Args:
+        start, end: 0-based half-open, at most LONGEST bp.
+
+    Returns:
+        (table, count): COLUMNS of at most MOST_GENES genes, and how many genes there are in all. mean_mask and
+        max_mask: the mask, as the model uses it, over the `bases` learned bases of the region (NaN where none is:
+        promoter or blacklist). distance: bp from the TSS to the region's middle, negative upstream on the gene's
+        strand. element: the gene's element that shares most bases with the region, or ""; class, effect and unusual
+        are that element's.
+
+    Raises:
+        InputError: the region is empty or too long.
+    """
+    if not 0 <= start < end or end - start > LONGEST:
+        found = f"{chrom}:{start + 1:,}-{end:,}"
+        raise InputError(complaint("region", found, f"1 to {LONGEST:,} bp", "choose a shorter one"))
+    genes = view.genes
+    near = genes[(genes["chrom"] == chrom) & (genes["start"] < end) & (genes["end"] > start)]
+    middle = (start + end) // 2
+    count = len(near)
+    order = (near["tss"] - middle).abs().sort_values(kind="stable").index[:MOST_GENES]
+    rows = [_row(view, gene, start, end, middle) for gene in near.loc[order].to_dict("records")]
+    table = pd.DataFrame(rows, columns=list(COLUMNS))
+    return table.sort_values("mean_mask", ascending=False, na_position="last", ignore_index=True), count
+
+
+def _row(view: OpenRun, gene: dict, start: int, end: int, middle: int) -> dict:
+    mask = view.run.mask(gene["gene_id"])  # not remembered: these are many, and each is looked at once
+    first, stop = (start - mask.start) // mask.resolution, -(-(end - mask.start) // mask.resolution)
+    part = slice(max(0, first), max(0, stop))
+    values = mask.mask[part][mask.learned[part]]
+    strand = -1 if gene["strand"] == "-" else 1
+    return {
+        **{name: gene[name] for name in ("gene_id", "symbol", "chrom", "strand")},
+        "tss": int(gene["tss"]),
+        "distance": strand * (middle - int(gene["tss"])),
+        "mean_mask": float(values.mean()) if len(values) else np.nan,
+        "max_mask": float(values.max()) if len(values) else np.nan,
+        "bases": len(values) * mask.resolution,
+        **_element(view, gene["gene_id"], start, end),
+    }
+
+
+def _element(view: OpenRun, gene_id: str, start: int, end: int) -> dict:
+    table = _by_gene(view).get(gene_id)
+    nothing = {"element": "", "class": "", "effect": np.nan, "unusual": np.nan}
+    if table is None:
+        return nothing
+    shared = np.minimum(table["end"].to_numpy(), end) - np.maximum(table["start"].to_numpy(), start)
+    if not len(shared) or shared.max() <= 0:
+        return nothing
+    best = table.iloc[int(shared.argmax())]
+    return {"element": str(best["name"]), **{name: best[name] for name in ("class", "effect", "unusual")}}
+
+
+def _by_gene(view: OpenRun) -> dict[str, pd.DataFrame]:
+    table = element_table(view)
+    return view.keep("elements by gene", id(table), lambda: _Groups(table))
+
+
+class _Groups:
+    """Rows of a table by gene_id without copying it."""
+
+    def __init__(self, table: pd.DataFrame):
+        self.table, self.places = table, table.groupby("gene_id", observed=True).indices
+
+    def get(self, gene_id: str) -> pd.DataFrame | None:
+        places = self.places.get(gene_id)
+        return None if places is None else self.table.iloc[places]
