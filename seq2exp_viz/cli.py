@@ -211,15 +211,23 @@ def score(
     chrom: Annotated[str | None, typer.Option(help="all genes of a chromosome")] = None,
     all_genes: Annotated[bool, typer.Option("--all", help="all genes of the study")] = False,
     batch_size: Annotated[int, typer.Option(min=1, help="windows at once")] = 1,
-    workers: Annotated[int, typer.Option(min=0, help="processes that read windows ahead")] = 0,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=0, help="processes that read windows ahead; default: 0 on a CPU, up to 8 on a GPU"),
+    ] = None,
+    processes: Annotated[int, typer.Option(min=1, help="GPUs, or processes on the CPU, on each host")] = 1,
+    nodes: Annotated[int, typer.Option(min=1, help="hosts")] = 1,
+    dry_run: Annotated[bool, typer.Option(help="say what it would take: windows, disk, time; writes nothing")] = False,
     device: Device = None,
 ):
     """Score genes into a run: masks, predictions, elements, tracks. Without a choice: the test genes."""
     needs_model()
     from model_core.inputs.study import load_study
     from model_core.intervals import parse_site
+    from model_core.network.forecast import forecast
     from model_core.network.score import choose_genes, run_for
     from model_core.network.score import score as score_genes
+    from model_core.network.team import process_number
     from model_core.outputs.run import Run
     from model_core.outputs.source import study_of
 
@@ -230,14 +238,22 @@ def score(
         raise InputError(complaint("score", "--checkpoint alone", "a --study to score", "name its study.toml"))
     else:
         source = load_study(study)
-        opened = run_for(source, checkpoint, run, resolution)
-        model = opened.config["model"]
-        typer.echo(f"{checkpoint}: a {model['variant']} model, {model['window']:,} bp, width {model['d_model']}")
     names = [name.strip() for name in (genes or "").split(",") if name.strip()]
     sites = [parse_site(text) for text in at or []]
     chosen = choose_genes(source.genes(), names, sites, chrom, all_genes)
+    if dry_run:
+        settings = {"resolution": resolution, "batch_size": batch_size, "workers": workers}
+        weights = checkpoint or run / "checkpoint.safetensors"
+        typer.echo(forecast(source, chosen, weights, run, device, processes=processes * nodes, **settings).text())
+        return
+    if checkpoint is not None:
+        opened = run_for(source, checkpoint, run, resolution)
+        model = opened.config["model"]
+        typer.echo(f"{checkpoint}: a {model['variant']} model, {model['window']:,} bp, width {model['d_model']}")
     before = opened.manifest["element_rule"]
-    score_genes(opened, source, chosen, checkpoint, device, batch_size=batch_size, workers=workers)
+    score_genes(opened, source, chosen, checkpoint, device, batch_size, workers, processes, nodes)
+    if process_number() > 0:
+        return  # the first process of several reports
     counts = opened.metrics["counts"]
     typer.echo(f"{len(opened.scored):,} genes scored, {counts['elements']:,} elements in {opened.path}")
     rule = opened.manifest["element_rule"]

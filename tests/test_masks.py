@@ -38,7 +38,7 @@ def test_values_that_are_no_mask_are_refused(values):
 def test_rows_are_read_as_they_were_written(tmp_path):
     store = MaskStore(tmp_path / "masks.zarr", 4)
     for row in range(3):
-        store.write(row, np.full(4, row + 1, np.float32), np.full(4, 2, np.float32))
+        store.write(row, np.full((1, 4), row + 1, np.float32), np.full((1, 4), 2, np.float32))
     assert store.rows == 3
     assert [store.read(row)[0][0] for row in range(3)] == [1, 2, 3]
 
@@ -46,7 +46,7 @@ def test_rows_are_read_as_they_were_written(tmp_path):
 def test_a_row_that_a_killed_writer_left_is_written_over(tmp_path):
     store = MaskStore(tmp_path / "masks.zarr", 4)
     for row in (0, 1, 2, 1):  # rows 1 and 2 had no line in the journal
-        store.write(row, np.full(4, row + 10, np.float32), np.full(4, 2, np.float32))
+        store.write(row, np.full((1, 4), row + 10, np.float32), np.full((1, 4), 2, np.float32))
     assert MaskStore(store.path, 4).rows == 2
     assert store.read(1)[0].tolist() == [11] * 4
 

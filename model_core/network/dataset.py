@@ -50,7 +50,8 @@ class GeneWindows(Dataset):
         scale: FeatureScale,
         peaks: pd.DataFrame | None = None,
     ):
-        self.reader, self.peaks, self.reverse_complement = reader, peaks, config.reverse_complement
+        self.reader, self.genes, self.peaks = reader, genes, peaks
+        self.reverse_complement = config.reverse_complement
         self.windows = [Window(g.chrom, int(g.tss), g.strand, config.window) for g in genes.itertuples()]
         self.features = standardise(genes, scale)
         self.labels = genes["label"].to_numpy(np.float32)
@@ -126,6 +127,43 @@ def collate(items: list[tuple]) -> Batch:
     return Batch(*(torch.from_numpy(np.stack(column)) for column in zip(*items, strict=True)))
 
 
-def batches(data: GeneWindows, size: int, workers: int = 0) -> DataLoader:
-    """All genes of `data`, once and in order, `size` at a time; `workers` processes read ahead."""
-    return DataLoader(data, batch_size=size, num_workers=workers, collate_fn=collate)
+def batches(data: GeneWindows, size: int, workers: int = 0, pin: bool = False) -> Iterator[Batch]:
+    """All genes of `data`, once and in order, `size` at a time.
+
+    Args:
+        workers: processes that read ahead; they start now. pin: hand out pinned memory, for copies to a GPU.
+
+    Raises:
+        InputError: a window that cannot be read, in the words in which its reader tells it.
+    """
+    loader = DataLoader(
+        _Telling(data), batch_size=size, num_workers=workers, collate_fn=_collate_or_tell, pin_memory=pin
+    )
+    return _raising(iter(loader))
+
+
+class _Telling(Dataset):
+    """A dataset that gives an InputError in place of an item: one raised in a worker arrives wrapped in a traceback."""
+
+    def __init__(self, data: Dataset):
+        self.data = data
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def __getitem__(self, index: int) -> tuple | InputError:
+        try:
+            return self.data[index]
+        except InputError as error:
+            return InputError(str(error))
+
+
+def _collate_or_tell(items: list) -> Batch | InputError:
+    return next((item for item in items if isinstance(item, InputError)), None) or collate(items)
+
+
+def _raising(found: Iterator[Batch | InputError]) -> Iterator[Batch]:
+    for batch in found:
+        if isinstance(batch, InputError):
+            raise batch
+        yield batch

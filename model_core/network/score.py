@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import resource
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,13 +19,16 @@ from model_core.inputs.study import Study
 from model_core.inputs.track_checks import QUANTILE_WINDOWS, quantile_warnings, signal_quantiles
 from model_core.intervals import Site, listed
 from model_core.network.checkpoint import load_with_metadata
-from model_core.network.dataset import batches, gene_windows
+from model_core.network.dataset import GeneWindows, batches, gene_windows
 from model_core.network.model import Seq2Exp
+from model_core.network.stream import Scored, Stopwatch, default_workers, scored
+from model_core.network.team import Team, take_in_parts, wait_for_first
 from model_core.outputs.assemble import assemble
 from model_core.outputs.manifest import described_file
 from model_core.outputs.metrics import prediction_metrics
 from model_core.outputs.run import Run
 from model_core.outputs.scored_genes import site_gene
+from model_core.outputs.write_behind import AT_ONCE, WriteBehind
 from model_core.progress import Job
 
 
@@ -91,6 +97,7 @@ def run_for(study: Study, checkpoint: str | Path, out: str | Path, resolution: i
     check_signals(study, model, metadata)
     config, out = model.config, Path(out)
     described = {"model": config.to_dict(), "feature_scale": metadata.get("feature_scale")}
+    wait_for_first(out / "manifest.json")
     if (out / "manifest.json").exists():
         run = Run.open(out)
         if (run.manifest["checkpoint"] or {}).get("sha256") != described_file(checkpoint, out)["sha256"]:
@@ -133,43 +140,105 @@ def score(
     checkpoint: str | Path | None = None,
     device: str | None = None,
     batch_size: int = 1,
-    workers: int = 0,
+    workers: int | None = None,
+    processes: int = 1,
+    nodes: int = 1,
 ) -> Run:
     """Score genes into a run folder and derive its elements, tracks and tables; genes scored before are left out.
 
-    A killed scoring loses at most the gene in hand and goes on when it is called again.
+    A killed scoring loses at most the genes in hand (`write_behind.AT_ONCE` a process) and goes on when it is called
+    again, on as many processes as one likes.
 
     Args:
         run: the run folder; its own checkpoint is used unless another is named.
         genes: rows of `choose_genes`.
-        batch_size: windows at once. workers: processes that read windows ahead.
+        batch_size: windows at once. workers: processes that read windows ahead; by default `default_workers`.
+        processes, nodes: GPUs (or, on the CPU, processes) on each of so many hosts; each scores its share into a part
+            of the run, and the first one merges them. In the others the run is returned as the first one leaves it.
 
     Raises:
         InputError: no checkpoint, signals that do not fit it, or memory that runs out.
     """
-    model, metadata = load_with_metadata(checkpoint or run.path / "checkpoint.safetensors", device)
+    team = Team(processes, nodes, device)
+    try:
+        if team.first:
+            asked = len(run.scored | set(genes["gene_id"]))
+            with run.writing(asked):
+                take_in_parts(run, list(genes["gene_id"]))  # of a scoring that was killed
+                team.wait()
+                took = _score_share(run, study, genes, checkpoint, team, batch_size, workers)
+                team.wait()
+                take_in_parts(run, list(genes["gene_id"]))
+            assemble(run, study.peaks_path())
+            run.write_json("metrics.json", {**run.metrics, "prediction": run_metrics(run), "scoring": took})
+        else:
+            team.wait()
+            _score_share(run, study, genes, checkpoint, team, batch_size, workers)
+            team.wait()
+        team.wait()
+    finally:
+        team.close()
+    return run if team.first else Run.open(run.path)
+
+
+def _score_share(
+    run: Run,
+    study: Study,
+    genes: pd.DataFrame,
+    checkpoint: str | Path | None,
+    team: Team,
+    batch_size: int,
+    workers: int | None,
+) -> dict:
+    """Score this process's share of the genes that the run lacks; what it took, for metrics.json."""
+    model, metadata = load_with_metadata(checkpoint or run.path / "checkpoint.safetensors", str(team.device))
     check_signals(study, model, metadata)
     # The authors' checkpoints do not hold the constants of their features; the study's own stand in.
     scale = FeatureScale(**metadata["feature_scale"]) if metadata else study.feature_scale()
-    left = genes[~genes["gene_id"].isin(run.scored)].reset_index(drop=True)
-    data = gene_windows(study, left, model.config, scale)
-    if len(left) and metadata:
+    left = genes[~genes["gene_id"].isin(run.scored)]
+    if team.first and len(left) and metadata:
         here = signal_quantiles(study.signals(), study.windows(study.genes()), QUANTILE_WINDOWS)
         for warning in quantile_warnings(here, metadata["signal_quantiles"]):
             print(f"warning: {warning}", file=sys.stderr)
-    with run.writing(asked=len(run.scored | set(genes["gene_id"]))), Job("scoring genes", len(left)) as job:
-        for batch in batches(data, batch_size, workers):
-            out = _score_batch(model, batch)
-            for i, row in enumerate(batch.index.tolist()):
-                gene = left.iloc[row]
-                record = {**gene[["gene_id", "symbol", "chrom", "tss", "strand", "split"]].to_dict()}
-                record |= {"observed": float(gene["label"]), "predicted": float(out.expression[i])}
-                way = -1 if data.turned(row) else 1
-                run.append(record, out.alpha[i][::way], out.beta[i][::way])
-                job.advance(note=gene["symbol"])
-    assemble(run, study.peaks_path())
-    run.write_json("metrics.json", {**run.metrics, "prediction": run_metrics(run)})
-    return run
+    mine = left.iloc[team.rank :: team.size].reset_index(drop=True)
+    data = gene_windows(study, mine, model.config, scale)
+    workers = default_workers(team.device, len(mine)) if workers is None else workers
+    began, reading, on_gpu = time.perf_counter(), Stopwatch(), team.device.type == "cuda"
+    what = "scoring genes" if team.size == 1 else f"scoring genes, process {team.rank + 1} of {team.size}"
+    windows = batches(data, batch_size, workers, pin=on_gpu)  # starts the workers before any thread does
+    part = team.part(run)
+    with part.writing(), Job(what, len(mine)) as job:
+
+        def written(group: Sequence[Mapping]) -> None:
+            job.advance(len(group), group[-1]["symbol"])
+
+        with WriteBehind(part, written, depth=max(1, AT_ONCE // batch_size)) as writer:
+            for result in scored(model, reading.waits(windows)):
+                writer.put(partial(scored_rows, data, result))
+    took = {
+        "windows": len(mine),
+        "processes": team.size,
+        "device": str(team.device),
+        "seconds": time.perf_counter() - began,
+        "waited_for_windows_seconds": reading.seconds,
+        "waited_for_disk_seconds": writer.waited,
+        "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+    }
+    if on_gpu:
+        took["peak_gpu_memory_bytes"] = torch.cuda.max_memory_allocated(team.device)
+    return {name: round(value, 3) if isinstance(value, float) else value for name, value in took.items()}
+
+
+def scored_rows(data: GeneWindows, result: Scored) -> list[tuple[dict, np.ndarray, np.ndarray]]:
+    """What `Run.append` takes of each gene of a batch, its mask along the forward strand."""
+    expression, alpha, beta = result.arrays()
+    rows = []
+    for i, number in enumerate(result.index):
+        gene, way = data.genes.iloc[number], -1 if data.turned(number) else 1
+        record = gene[["gene_id", "symbol", "chrom", "tss", "strand", "split"]].to_dict()
+        record |= {"observed": float(gene["label"]), "predicted": float(expression[i])}
+        rows.append((record, alpha[i][::way], beta[i][::way]))
+    return rows
 
 
 def run_metrics(run: Run) -> dict:
@@ -179,16 +248,3 @@ def run_metrics(run: Run) -> dict:
         split or "none": prediction_metrics(part["observed"].to_numpy(float), part["predicted"].to_numpy(float))
         for split, part in genes.groupby(genes["split"].fillna(""))
     }
-
-
-def _score_batch(model: Seq2Exp, batch):
-    try:
-        arrays = (batch.sequence, batch.signals, batch.gene_features, batch.blacklist)
-        return model.score(*(t.numpy() for t in arrays), peaks=batch.peaks.numpy())
-    except (torch.cuda.OutOfMemoryError, MemoryError):
-        found = f"no memory left for {len(batch.index)} windows of {batch.sequence.shape[1]:,} bp at once"
-    except RuntimeError as error:  # the CPU allocator says it in words
-        if "can't allocate memory" not in str(error) and "not enough memory" not in str(error):
-            raise
-        found = f"no memory left for {len(batch.index)} windows of {batch.sequence.shape[1]:,} bp at once"
-    raise InputError(complaint("scoring", found, "room for a batch", "use --batch-size 1, or another --device"))

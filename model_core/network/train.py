@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import csv
 import logging
-import os
 import resource
 import statistics
 import time
@@ -31,16 +30,16 @@ from model_core.errors import InputError, complaint
 from model_core.inputs.study import Study
 from model_core.inputs.track_checks import QUANTILE_WINDOWS, signal_quantiles
 from model_core.network.checkpoint import choose_device, save_checkpoint
-from model_core.network.dataset import EndlessBatches, GeneWindows, batches, collate, gene_windows
+from model_core.network.dataset import EndlessBatches, GeneWindows, collate, gene_windows
 from model_core.network.lesson import Lesson
 from model_core.network.model import Seq2Exp
 from model_core.network.pretrain import pretrain
+from model_core.network.team import wait_for_first
 from model_core.outputs.manifest import described_file
 from model_core.outputs.run import Run
 from model_core.progress import Job
 
 HISTORY = ("step", "seconds", "loss", "prediction", "kl", "validation_mse", "validation_pearson")
-WAIT_SECONDS = 120  # of other processes, for the first one to make the run folder
 
 
 class Bookkeeping(Callback):
@@ -109,7 +108,8 @@ class Lessons(lightning.LightningDataModule):
         return DataLoader(self.genes, batch_sampler=sampler, num_workers=training.workers, collate_fn=collate)
 
     def val_dataloader(self) -> DataLoader:
-        return batches(self.validation, self.training.batch_size, self.training.workers)
+        size, workers = self.training.batch_size, self.training.workers
+        return DataLoader(self.validation, batch_size=size, num_workers=workers, collate_fn=collate)
 
 
 def train(
@@ -253,12 +253,6 @@ def _check_share(training: TrainConfig, processes: int) -> None:
         raise InputError(complaint("training", found, "the same share for each", "choose another --batch-size"))
 
 
-def _rank() -> int:
-    """The number of this process among those of a training on several."""
-    names = ("RANK", "SLURM_PROCID", "LOCAL_RANK")
-    return next((int(os.environ[name]) for name in names if os.environ.get(name, "").isdigit()), 0)
-
-
 def _labelled(study: Study, genes, split: str):
     chosen = genes[(genes["split"] == split) & np.isfinite(genes["label"])].reset_index(drop=True)
     if chosen.empty:
@@ -275,9 +269,7 @@ def begin_run(study: Study, config: Seq2ExpConfig, training: TrainConfig, out: s
     """
     out, scale = Path(out), study.feature_scale()
     described = {"model": config.to_dict(), "training": training.to_dict(), "feature_scale": scale.to_dict()}
-    waited = time.monotonic() + WAIT_SECONDS
-    while _rank() > 0 and not (out / "manifest.json").exists() and time.monotonic() < waited:
-        time.sleep(0.1)  # the first process makes the folder
+    wait_for_first(out / "manifest.json")
     if (out / "manifest.json").exists():
         run = Run.open(out)
         before = {name: run.config.get(name) for name in described}

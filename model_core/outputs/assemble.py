@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -45,8 +45,7 @@ def assemble(
         study_peaks: the peaks of the study, which take the place of the run's: .narrowPeak files, each copied with the
             .json beside it, or a table; None leaves the run's peaks as they are.
         rule: how to cut elements; by default that of `default_rule` over all genes.
-        track_resolution: bp of a bin of the merged track; by default that of the run, doubled until the track has at
-            most 2^26 bins (0.9 GB of memory while it is written).
+        track_resolution: bp of a bin of the merged track; by default `default_track_resolution`.
         decimals: of the merged track; None = do not round.
 
     Returns:
@@ -62,7 +61,8 @@ def assemble(
         _copy_peaks(run, study_peaks)
         if rule is None:
             rule = default_rule(map(run.mask, run.genes["gene_id"]), run.hard)
-        resolution = track_resolution or _default_resolution(run)
+        bases = covered_bases(run.genes, run.manifest["window"], run.chrom_sizes)
+        resolution = track_resolution or default_track_resolution(bases, run.manifest["resolution"])
         genes = _cut_all(run, rule)
         (run.path / "tracks").mkdir(exist_ok=True)
         write_bigwig(run.path / "tracks" / "mask.bigWig", run.chrom_sizes, merged_track(run, resolution), decimals)
@@ -92,10 +92,17 @@ def provenance(run: Run, rule: ElementRule) -> list[str]:
     ]
 
 
-def _default_resolution(run: Run) -> int:
-    windows, resolution = merge(run.genes[["chrom", "start", "end"]]), run.manifest["resolution"]
-    covered = int((windows["end"] - windows["start"]).sum())
-    while covered / resolution > MOST_VALUES:
+def covered_bases(genes: pd.DataFrame, window: int, sizes: Mapping[str, int]) -> int:
+    """How many bases lie in at least one gene's window; genes: chrom, tss. window: bp. sizes: bp of chromosomes."""
+    start = genes["tss"] - window // 2
+    end = np.minimum(start + window, genes["chrom"].map(dict(sizes)).astype(np.int64))
+    windows = merge(pd.DataFrame({"chrom": genes["chrom"], "start": start.clip(lower=0), "end": end}))
+    return int((windows["end"] - windows["start"]).sum())
+
+
+def default_track_resolution(bases: int, resolution: int) -> int:
+    """bp of a bin of the merged track: the masks' own, doubled until these bases make at most 2^26 bins."""
+    while bases / resolution > MOST_VALUES:
         resolution *= 2
     return resolution
 

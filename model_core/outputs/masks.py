@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -120,15 +121,35 @@ class MaskStore:
         return min(array.shape[0] for array in self._arrays(again=True).values()) if self.path.exists() else 0
 
     def write(self, row: int, alpha: np.ndarray, beta: np.ndarray) -> None:
-        """Write one row (0 to `rows`) and wait until it is on the disk. alpha, beta: float32 (bins,)."""
-        if not self.path.exists():
-            self._create()
+        """Write rows from `row` (0 to `rows`) on and wait until they are on the disk.
+
+        Args:
+            alpha, beta: float32 (genes, bins); rows written at once share the waiting for the arrays' metadata.
+        """
+        self._begin()
+        last = row + len(alpha)
         for (name, array), values in zip(self._arrays().items(), packed(alpha, beta), strict=True):
-            if array.shape[0] != row + 1:
-                array.resize((row + 1, self.bins))
-            array[row] = values
-            for part in (f"c.{row}.0", "zarr.json", "."):
-                fsync(self.path / name / part)
+            if array.shape[0] != last:
+                array.resize((last, self.bins))
+            array[row:last] = values
+            self._to_disk(name, range(row, last))
+
+    def adopt(self, row: int, others: Sequence[tuple[MaskStore, int]]) -> None:
+        """Take over rows of other stores of as many bins, without a copy, as the rows from `row` on.
+
+        Args:
+            others: (store, its row), all on the same file system.
+        """
+        self._begin()
+        last = row + len(others)
+        for name, array in self._arrays().items():
+            if array.shape[0] != last:
+                array.resize((last, self.bins))
+            for place, (store, theirs) in enumerate(others, row):
+                chunk = self.path / name / f"c.{place}.0"
+                chunk.unlink(missing_ok=True)  # of a killed writer; no line of the journal names it
+                os.link(store.path / name / f"c.{theirs}.0", chunk)
+            self._to_disk(name, range(row, last))
 
     def read(self, row: int) -> tuple[np.ndarray, np.ndarray]:
         """(alpha, beta) of a row, float32 (bins,) each.
@@ -150,6 +171,14 @@ class MaskStore:
         """Remove the half-written chunks of a killed writer; for the one writer alone."""
         for path in self.path.glob("*/*.partial"):
             path.unlink()
+
+    def _begin(self) -> None:
+        if not self.path.exists():
+            self._create()
+
+    def _to_disk(self, name: str, rows: Iterable[int]) -> None:
+        for part in (*(f"c.{row}.0" for row in rows), "zarr.json", "."):
+            fsync(self.path / name / part)
 
     def _create(self) -> None:
         import zarr

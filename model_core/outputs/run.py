@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -255,15 +255,50 @@ class Run(RunFiles):
             InputError: the gene is scored already, or lies off the chromosomes of the run.
             RuntimeError: not inside `with run.writing():`.
         """
+        self.extend([(gene, alpha, beta)])
+
+    def extend(self, scored: Sequence[tuple[Mapping, np.ndarray, np.ndarray]]) -> None:
+        """Add scored genes as `append` adds one: the masks of all, then their journal lines."""
+        records = self._records_of([gene for gene, _, _ in scored])
+        if records:
+            columns = zip(*((alpha, beta) for _, alpha, beta in scored), strict=True)
+            first = records[0]["row"]
+            self._masks.write(first, *(np.stack([binned(x, self._masks.bins) for x in column]) for column in columns))
+            self._note(records)
+
+    def adopt(self, genes: Sequence[tuple[Run, str]]) -> None:
+        """Add genes that other runs of the same window and resolution scored: their masks' files, their lines.
+
+        Args:
+            genes: (run, gene_id); the runs lie on this run's file system.
+
+        Raises:
+            InputError: as `append`. RuntimeError: as `append`.
+        """
+        theirs = [run._records()[gene_id] for run, gene_id in genes]
+        records = self._records_of(theirs)
+        if records:
+            rows = [(run._masks, record["row"]) for (run, _), record in zip(genes, theirs, strict=True)]
+            self._masks.adopt(records[0]["row"], rows)
+            self._note(records)
+
+    def _records_of(self, genes: Sequence[Mapping]) -> list[dict]:
+        """The journal's records for genes that take the next rows."""
         if self._written is None:
             raise RuntimeError("Run.append was called outside `with run.writing():`")
-        record = journal_record(gene, len(self._written), self.chrom_sizes, self.path)
-        if record["gene_id"] in self._written:
-            found = f"gene {record['gene_id']!r} again"
-            raise InputError(complaint(self.path, found, "each gene once", "leave it out"))
-        self._masks.write(record["row"], *(binned(values, self._masks.bins) for values in (alpha, beta)))
-        append_journal(self._journal, record)
-        self._written[record["gene_id"]] = record
+        records: dict[str, dict] = {}
+        for gene in genes:
+            record = journal_record(gene, len(self._written) + len(records), self.chrom_sizes, self.path)
+            if record["gene_id"] in self._written or record["gene_id"] in records:
+                found = f"gene {record['gene_id']!r} again"
+                raise InputError(complaint(self.path, found, "each gene once", "leave it out"))
+            records[record["gene_id"]] = record
+        return list(records.values())
+
+    def _note(self, records: Sequence[dict]) -> None:
+        for record in records:
+            append_journal(self._journal, record)
+            self._written[record["gene_id"]] = record
 
     def update(self, **changes: Any) -> None:
         """Change entries of the manifest, on disk and here.

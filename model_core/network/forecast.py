@@ -1,0 +1,176 @@
+"""What a scoring would take: windows, disk and time, from a few windows that are scored to a place soon removed."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from model_core.inputs.genes import FeatureScale
+from model_core.inputs.study import Study
+from model_core.network.checkpoint import load_with_metadata
+from model_core.network.dataset import GeneWindows, batches, gene_windows
+from model_core.network.model import Seq2Exp
+from model_core.network.score import check_signals, scored_rows
+from model_core.network.stream import default_workers, scored
+from model_core.outputs.assemble import DECIMALS, covered_bases, default_track_resolution, merged_track
+from model_core.outputs.run import Run
+from model_core.outputs.tracks import write_bigwig
+from model_core.outputs.write_behind import WriteBehind
+
+MEASURED_WINDOWS = 64
+MEASURED_SECONDS = 15.0  # no further batch is begun after these
+
+
+class Forecast(NamedTuple):
+    """What scoring genes would take; bytes and seconds are extrapolated from `measured` windows."""
+
+    asked: int
+    scored: int  # genes that the run has already
+    windows: int  # still to score
+    window: int  # bp
+    batches: int  # over all processes
+    processes: int
+    device: str
+    measured: int
+    seconds_a_window: float  # reading, model and writing together, of one process
+    mask_bytes: int  # of the windows still to score
+    resolution: int  # bp of a bin of the masks
+    track_bytes: int  # of the merged track of all genes
+    track_resolution: int  # bp
+    free_bytes: int  # where the run goes
+
+    @property
+    def seconds(self) -> float:
+        """Of the whole scoring, if the processes do not slow each other down."""
+        return self.seconds_a_window * -(-self.windows // self.processes)
+
+    def text(self) -> str:
+        """Lines to print."""
+        if not self.windows:
+            return f"all {self.asked:,} genes are scored already: nothing to do"
+        span = f"about {_duration(self.seconds)} on {self.device} ({_duration(self.seconds_a_window)} a window)"
+        shared = f", shared by {self.processes} processes" if self.processes > 1 else ""
+        free = "" if self.free_bytes > self.mask_bytes + self.track_bytes else ": too little"
+        return "\n".join(
+            [
+                f"genes    {self.asked:,} asked for, {self.scored:,} of them scored already",
+                f"windows  {self.windows:,} of {self.window:,} bp in {self.batches:,} batches{shared}",
+                f"masks    {_bytes(self.mask_bytes)} at {self.resolution} bp "
+                f"({_bytes(self.mask_bytes / self.windows)} a window)",
+                f"track    {_bytes(self.track_bytes)} at {self.track_resolution} bp, {DECIMALS} decimals",
+                f"free     {_bytes(self.free_bytes)}{free}",
+                f"time     {span}",
+                f"measured on {self.measured} windows; nothing was written",
+            ]
+        )
+
+
+def forecast(
+    study: Study,
+    genes: pd.DataFrame,
+    checkpoint: str | Path,
+    out: str | Path,
+    device: str | None = None,
+    *,
+    resolution: int = 1,
+    batch_size: int = 1,
+    workers: int | None = None,
+    processes: int = 1,
+) -> Forecast:
+    """Score a few windows to a temporary folder, as `score` would, and tell what all would take.
+
+    Args:
+        out: the run folder, which need not be there; nothing is written into it.
+        resolution: of the masks, if `out` is to be a new run.
+        others: as of `score`.
+
+    Raises:
+        InputError: as `score`.
+    """
+    model, metadata = load_with_metadata(checkpoint, device)
+    check_signals(study, model, metadata)
+    config, out = model.config, Path(out)
+    run = Run.open(out) if (out / "manifest.json").exists() else None
+    done = set() if run is None else run.scored
+    resolution = resolution if run is None else run.manifest["resolution"]
+    left = genes[~genes["gene_id"].isin(done)].reset_index(drop=True)
+    sizes = study.genome().sizes
+    bases = covered_bases(genes, config.window, sizes)
+    coarse = default_track_resolution(bases, resolution)
+    scale = FeatureScale(**metadata["feature_scale"]) if metadata else study.feature_scale()
+    chosen = left.iloc[np.unique(np.linspace(0, len(left) - 1, min(len(left), MEASURED_WINDOWS), dtype=int))]
+    measured, seconds, mask_bytes, track_bytes = 0, 0.0, 0, 0
+    if len(left):
+        lengths = {"window": config.window, "promoter": config.promoter, "resolution": resolution}
+        with tempfile.TemporaryDirectory(prefix="seq2exp-forecast-") as folder:
+            described = {"chrom_sizes": sizes, "variant": config.variant, "blacklist": study.blacklist()}
+            make = partial(Run.create, **described, **lengths)
+            windows = partial(gene_windows, study, config=config, scale=scale)
+            # Warms up: kernels are compiled, files are opened.
+            _score_for_a_while(make(f"{folder}/warm"), windows(chosen.head(batch_size)), model, batch_size, 0)
+            trial = make(f"{folder}/trial")
+            workers = default_workers(model.mask_head.weight.device, len(left)) if workers is None else workers
+            seconds = _score_for_a_while(trial, windows(chosen), model, batch_size, workers)
+            measured = len(trial.scored)
+            mask_bytes = sum(path.stat().st_size for path in trial.path.glob("masks.zarr/*/c.*")) * len(left) / measured
+            track = trial.path / "mask.bigWig"
+            write_bigwig(track, sizes, merged_track(trial, coarse), DECIMALS)
+            track_bytes = track.stat().st_size * bases / covered_bases(trial.genes, config.window, sizes)
+    place = next(folder for folder in (out.resolve(), *out.resolve().parents) if folder.is_dir())
+    return Forecast(
+        asked=len(genes),
+        scored=len(genes) - len(left),
+        windows=len(left),
+        window=config.window,
+        batches=-(-len(left) // batch_size),
+        processes=processes,
+        device=str(model.mask_head.weight.device),
+        measured=measured,
+        seconds_a_window=seconds,
+        mask_bytes=round(mask_bytes),
+        resolution=resolution,
+        track_bytes=round(track_bytes),
+        track_resolution=coarse,
+        free_bytes=shutil.disk_usage(place).free,
+    )
+
+
+def _score_for_a_while(run: Run, data: GeneWindows, model: Seq2Exp, batch_size: int, workers: int) -> float:
+    """Score a few genes of `data` into `run`; seconds a window, without the first batch if there are others."""
+    ready = batches(data, batch_size, workers, pin=model.mask_head.weight.device.type == "cuda")
+    counts, began = [], time.perf_counter()
+    end = began + MEASURED_SECONDS
+    with run.writing(), WriteBehind(run) as writer:
+        for result in scored(model, ready):
+            writer.put(partial(scored_rows, data, result))
+            counts.append(len(result.index))
+            if len(counts) == 1:
+                result.arrays()
+                first = time.perf_counter()
+            if time.perf_counter() > end:
+                break
+    ended = time.perf_counter()
+    return (ended - first) / sum(counts[1:]) if counts[1:] else (ended - began) / counts[0]
+
+
+def _bytes(count: float) -> str:
+    for unit, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if count >= size:
+            return f"{count / size:.3g} {unit}"
+    return f"{count:.0f} bytes"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 1:
+        return f"{1000 * seconds:.3g} ms"
+    for unit, size in (("days", 86_400), ("hours", 3_600), ("minutes", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.1f} s"

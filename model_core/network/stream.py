@@ -1,0 +1,106 @@
+"""Windows through the model: read ahead of it by other processes, its results handed on before it is done.
+
+On a GPU nothing here waits for the card: windows come out of pinned memory, results are on their way to pinned memory
+while the next batch is queued, and whoever takes them waits (`Scored.arrays`).
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from model_core.errors import InputError, complaint
+from model_core.network.dataset import Batch
+from model_core.network.model import Seq2Exp
+
+MOST_WORKERS = 8  # each reads some 50 windows of 200 kb a second: more than any card scores
+
+
+class Scored(NamedTuple):
+    """What the model says of a batch of B genes, on its way to the CPU's memory."""
+
+    index: list[int]  # row of each gene in the table
+    expression: Tensor  # (B,) float32
+    alpha: Tensor  # (B, L) float32
+    beta: Tensor  # (B, L) float32
+    arrived: torch.cuda.Event | None
+
+    def arrays(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """(expression, alpha, beta), float32 (B,), (B, L), (B, L); waits until they have arrived."""
+        if self.arrived is not None:
+            self.arrived.synchronize()
+        return self.expression.numpy(), self.alpha.numpy(), self.beta.numpy()
+
+
+class Stopwatch:
+    """Seconds spent waiting for windows, over a stream."""
+
+    def __init__(self):
+        self.seconds = 0.0
+
+    def waits(self, items: Iterable) -> Iterator:
+        """The items, with the time until each is there added up."""
+        source = iter(items)
+        while True:
+            began = time.perf_counter()
+            try:
+                item = next(source)
+            except StopIteration:
+                return
+            finally:
+                self.seconds += time.perf_counter() - began
+            yield item
+
+
+def default_workers(device: torch.device, windows: int) -> int:
+    """How many processes should read ahead: none on a CPU, which the model keeps busy for much longer than reading.
+
+    Args:
+        windows: how many there are to read; few are read before a process has started.
+    """
+    if device.type != "cuda" or windows < 16:
+        return 0
+    return max(1, min(MOST_WORKERS, len(os.sched_getaffinity(0)) - 1))
+
+
+@torch.no_grad()
+def scored(model: Seq2Exp, batches: Iterable[Batch]) -> Iterator[Scored]:
+    """The model's answers to batches, in their order; the model is in eval mode and stays so.
+
+    Raises:
+        InputError: memory that runs out.
+    """
+    device = model.mask_head.weight.device
+    for batch in batches:
+        try:
+            yield _score(model.eval(), batch, device)
+        except (torch.cuda.OutOfMemoryError, MemoryError):
+            pass
+        except RuntimeError as error:  # the CPU allocator says it in words
+            if "can't allocate memory" not in str(error) and "not enough memory" not in str(error):
+                raise
+        else:
+            continue
+        found = f"no memory left for {len(batch.index)} windows of {batch.sequence.shape[1]:,} bp at once"
+        raise InputError(complaint("scoring", found, "room for a batch", "use --batch-size 1, or another --device"))
+
+
+def _score(model: Seq2Exp, batch: Batch, device: torch.device) -> Scored:
+    def there(tensor: Tensor, dtype: torch.dtype) -> Tensor:
+        # Moved in the dtype it is stored in: bases are bytes, a sixteenth of what the model takes.
+        return tensor.to(device, non_blocking=True).to(dtype)
+
+    arrays = (there(x, torch.float32) for x in (batch.sequence, batch.signals, batch.gene_features))
+    out = model(*arrays, there(batch.blacklist, torch.bool), peaks=there(batch.peaks, torch.bool))
+    here = [x.float().to("cpu", non_blocking=True) for x in (out.expression, out.z.alpha, out.z.beta)]
+    arrived = None
+    if device.type == "cuda":
+        arrived = torch.cuda.Event()
+        arrived.record(torch.cuda.current_stream(device))
+    return Scored(batch.index.tolist(), *here, arrived)

@@ -1,0 +1,112 @@
+"""Several processes that score one run: each its share into a part, which the first one takes into the run."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import time
+from collections.abc import Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from model_core.errors import InputError, complaint
+from model_core.network.checkpoint import choose_device
+from model_core.outputs.run import Run
+
+WAIT_SECONDS = 120  # of other processes, for the first one to make the run folder
+_PARTS = "parts"  # folder in the run; each process of a scoring on several writes a run of its own there
+_AT_ONCE = 256  # genes taken into the run together
+_SHARES_MAY_DIFFER = timedelta(days=7)  # how long the first to end waits for the last
+
+
+def process_number() -> int:
+    """The number of this process among those of a work on several, 0 for the first or the only one."""
+    names = ("RANK", "SLURM_PROCID", "LOCAL_RANK")
+    return next((int(os.environ[name]) for name in names if os.environ.get(name, "").isdigit()), 0)
+
+
+def wait_for_first(path: Path) -> None:
+    """Wait, unless this is the first process, until the first has made a file; gives up after WAIT_SECONDS."""
+    end = time.monotonic() + WAIT_SECONDS
+    while process_number() > 0 and not path.exists() and time.monotonic() < end:
+        time.sleep(0.1)
+
+
+class Team:
+    """This process and the others that score with it, started by Lightning (torchrun and SLURM are recognised).
+
+    Args:
+        processes, nodes: GPUs (or, on the CPU, processes) on each of so many hosts. Of one process nothing is started.
+        device: as `choose_device` takes it.
+
+    Raises:
+        InputError: a device with a number for several processes.
+    """
+
+    def __init__(self, processes: int = 1, nodes: int = 1, device: str | None = None):
+        self.size, self.rank, self.device = processes * nodes, 0, choose_device(device)
+        self._fabric: Any = None
+        if self.size == 1:
+            return
+        if self.device.index is not None:
+            found = f"device {device} for {self.size} processes"
+            raise InputError(complaint("scoring", found, "cpu or cuda, each process takes its own", "leave it out"))
+        from lightning.fabric import Fabric
+        from lightning.fabric.strategies import DDPStrategy
+
+        logging.getLogger("lightning.fabric").setLevel(logging.ERROR)
+        # The processes only wait for each other, so that gloo will do on GPUs too.
+        strategy = DDPStrategy(process_group_backend="gloo", timeout=_SHARES_MAY_DIFFER)
+        kind = "gpu" if self.device.type == "cuda" else "cpu"
+        self._fabric = Fabric(accelerator=kind, devices=processes, num_nodes=nodes, strategy=strategy)
+        self._fabric.launch()
+        self.rank, self.device = self._fabric.global_rank, self._fabric.device
+
+    @property
+    def first(self) -> bool:
+        """Whether this is the process that merges and reports."""
+        return self.rank == 0
+
+    def wait(self) -> None:
+        """Wait until every process has come this far."""
+        if self._fabric is not None:
+            self._fabric.barrier()
+
+    def part(self, run: Run) -> Run:
+        """Where this process writes: the run itself if it is alone, else a new part of it."""
+        if self._fabric is None:
+            return run
+        lengths = {name: run.manifest[name] for name in ("window", "promoter", "resolution", "variant")}
+        return Run.create(run.path / _PARTS / str(self.rank), chrom_sizes=run.chrom_sizes, **lengths)
+
+    def close(self) -> None:
+        """Let go of the others."""
+        if self._fabric is not None and torch.distributed.is_initialized():
+            torch.distributed.destroy_process_group()
+
+
+def take_in_parts(run: Run, order: Sequence[str] = ()) -> None:
+    """Take what parts hold into the run, which is being written, and remove the parts.
+
+    Genes that the run has are left out, so that a killed merge is done again.
+
+    Args:
+        order: gene_ids in the order in which they are to stand in the run; others follow.
+    """
+    folder = run.path / _PARTS
+    if not folder.is_dir():
+        return
+    held = {}
+    for path in sorted(folder.iterdir()):
+        if (path / "manifest.json").exists():  # else it was killed before it scored anything
+            part = Run.open(path)
+            held |= {gene_id: part for gene_id in sorted(part.scored - run.scored)}
+    places = {gene_id: place for place, gene_id in enumerate(order)}
+    names = sorted(held, key=lambda gene_id: places.get(gene_id, len(places)))
+    for first in range(0, len(names), _AT_ONCE):
+        run.adopt([(held[gene_id], gene_id) for gene_id in names[first : first + _AT_ONCE]])
+    shutil.rmtree(folder)
