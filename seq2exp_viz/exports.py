@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from model_core.errors import InputError, complaint
-from model_core.outputs.assemble import DECIMALS, merged_track, provenance
+from model_core.outputs.assemble import DECIMALS, covered_bases, merged_track, provenance
 from model_core.outputs.elements import PROMOTER_CLASS
 from model_core.outputs.merge import merged_by_max
 from model_core.outputs.run import Run
@@ -55,7 +55,8 @@ def export(
     if not output.parent.is_dir():
         raise InputError(complaint(output, f"no folder {output.parent}", "an existing folder", "make it first"))
     if kind == "bigwig":
-        write_bigwig(output, run.chrom_sizes, mask_blocks(run, gene, resolution), decimals)
+        blocks = mask_blocks(run, gene, resolution)
+        write_bigwig(output, run.chrom_sizes, blocks, decimals, None if gene else _merged_bins(run, resolution))
     elif kind == "bed":
         rule = run.rule
         comments = [*provenance(run, rule), "coordinates=0-based,half-open name=symbol:element"]
@@ -101,6 +102,12 @@ def mask_blocks(run: Run, gene: str | None, resolution: int | None) -> Iterator[
         return merged_track(run, resolution or stated)
     mask = run.mask(gene)
     return merged_by_max([mask], run.chrom_sizes[mask.chrom], resolution or least)
+
+
+def _merged_bins(run: Run, resolution: int | None) -> float:
+    """How many bins the merged mask of an assembled run has."""
+    bases = covered_bases(run.genes, run.manifest["window"], run.chrom_sizes)
+    return bases / (resolution or run.manifest["assembled"]["track_resolution"])
 
 
 def _assembled(run: Run) -> Run:

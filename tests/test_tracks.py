@@ -1,6 +1,8 @@
 """Browser files: what is written is what other programs read, and the same each time."""
 
 import gzip
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
@@ -57,6 +59,56 @@ def test_equal_neighbours_are_stored_once(tmp_path):
     with pyBigWig.open(str(tmp_path / "a.bigWig")) as bigwig:
         assert len(bigwig.intervals("chr1")) == 30
     assert same(read(tmp_path / "a.bigWig", "chr1", 0, 3000), values)
+
+
+@pytest.mark.parametrize("decimals", [None, 2])
+def test_a_streamed_bigwig_reads_as_one_written_in_memory(tmp_path, monkeypatch, decimals):
+    rng = np.random.default_rng(0)
+    first = np.where(rng.random(2000) < 0.1, np.nan, rng.random(2000))
+    blocks = [block("chr1", 5, first), block("chr1", 2500, [0.5] * 40), block("chr10", 30, [0.1, 0.2, 0.3], 8)]
+    write_bigwig(tmp_path / "a", SIZES, blocks, decimals)
+    monkeypatch.setattr("model_core.outputs.tracks.MOST_VALUES", 1000)
+    for name in "bc":
+        write_bigwig(tmp_path / name, SIZES, blocks, decimals, values=2043)
+    assert (tmp_path / "b").read_bytes() == (tmp_path / "c").read_bytes() != (tmp_path / "a").read_bytes()
+    for chrom in ("chr1", "chr10"):
+        assert same(read(tmp_path / "b", chrom, 0, SIZES[chrom]), read(tmp_path / "a", chrom, 0, SIZES[chrom]))
+    assert same(summary(tmp_path / "b", "chr1", 2500, 2540, 1)[0], summary(tmp_path / "a", "chr1", 2500, 2540, 1)[0])
+    assert sorted(x.name for x in tmp_path.iterdir()) == ["a", "b", "c"]
+
+
+def test_a_streamed_bigwig_that_fails_leaves_no_file(tmp_path, monkeypatch):
+    monkeypatch.setattr("model_core.outputs.tracks.MOST_VALUES", 1)
+    with pytest.raises(ValueError, match="off its chromosome"):
+        write_bigwig(tmp_path / "a", SIZES, [block("chr1", 0, [0.1, 0.2]), block("chr1", 3000, [1])], values=3)
+    with pytest.raises(InputError, match="no value to write"):
+        write_bigwig(tmp_path / "a", SIZES, [block("chr1", 0, [NAN])], values=2)
+    monkeypatch.setattr("model_core.outputs.tracks._intervals", lambda *_: (np.array([0]), np.array([9]), np.array([])))
+    with pytest.raises(OSError, match="0 of 9 bases"):
+        write_bigwig(tmp_path / "a", SIZES, [block("chr1", 0, [0.1, 0.2])], values=2)
+    assert not list(tmp_path.iterdir())
+
+
+MEMORY = """
+import resource, sys
+import numpy as np
+from model_core.outputs import tracks
+tracks.MOST_VALUES = 1000
+count = int(sys.argv[2])
+rng = np.random.default_rng(0)
+blocks = (tracks.Block("chr1", start, 1, rng.random(100_000)) for start in range(0, count, 100_000))
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+tracks.write_bigwig(sys.argv[1], {"chr1": count}, blocks, 3, values=count)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+
+
+def test_the_memory_of_streaming_does_not_grow_with_the_genome(tmp_path):
+    grown = []
+    for count in (500_000, 2_000_000):
+        words = [sys.executable, "-c", MEMORY, tmp_path / "a", str(count)]
+        grown.append(int(subprocess.run(words, capture_output=True, text=True, check=True, timeout=100).stdout))
+    assert grown[1] - grown[0] < 10_000  # kB; zoom levels in memory would take 21,000 more
 
 
 @settings(max_examples=50, deadline=None)
