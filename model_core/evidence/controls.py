@@ -29,12 +29,34 @@ def peak_scores(peaks: pd.DataFrame, chrom: str, start: int, end: int) -> np.nda
     """The signal value of the strongest peak over each base, 0 where there is none: float32 (end - start,).
 
     Args:
-        peaks: table of `model_core.bed.read_narrowpeak`.
+        peaks: table of `model_core.bed.read_narrowpeak`; where no peak of it has a signal value, the score stands in.
     """
     values = np.zeros(end - start, np.float32)
-    here = peaks[(peaks["chrom"] == chrom) & (peaks["start"] < end) & (peaks["end"] > start)]
-    strength = here["signal_value"] if (here["signal_value"] > 0).any() else here["score"]
-    for first, last, value in zip(here["start"], here["end"], strength, strict=True):
+    strength = peaks["signal_value"] if (peaks["signal_value"] > 0).any() else peaks["score"]
+    here = ((peaks["chrom"] == chrom) & (peaks["start"] < end) & (peaks["end"] > start)).to_numpy()
+    columns = (peaks["start"].to_numpy()[here], peaks["end"].to_numpy()[here], strength.to_numpy()[here])
+    for first, last, value in zip(*columns, strict=True):
         part = values[max(first, start) - start : min(last, end) - start]
         np.maximum(part, value, out=part)
     return values
+
+
+def turned(values: np.ndarray, learned: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """The learned bins' values turned round in a circle by a random distance: the mask's texture at random places.
+
+    Args:
+        values: float (bins,). learned: bool (bins,).
+
+    Returns:
+        Array of the type of `values` (bins,); bins that are not learned as they were.
+    """
+    out = values.copy()
+    inside = values[learned]
+    out[learned] = np.roll(inside, rng.integers(1, max(2, len(inside))))
+    return out
+
+
+def nearness(bins: int, resolution: int) -> np.ndarray:
+    """1 / distance in bp to the window's centre, the start site: float32 (bins,)."""
+    centre = np.arange(bins) * resolution + (resolution - 1) / 2
+    return (1 / np.maximum(np.abs(centre - bins * resolution // 2), 1)).astype(np.float32)

@@ -1,0 +1,228 @@
+"""Element-gene pairs that CRISPR tested (tables as of EngreitzLab/CRISPR_comparison) against a run's scores."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from model_core.errors import InputError, complaint
+from model_core.evidence.resampling import average_precision_interval
+from model_core.evidence.scores import GET_EFFECTS, MASK, ScoreReader
+from model_core.intervals import listed
+from model_core.outputs.masks import GeneMask
+from model_core.outputs.run import Run
+
+COLUMNS = {  # ours -> theirs, the first that is there
+    "chrom": ("chrom", "chr", "chromosome"),
+    "start": ("chromStart", "start", "elementStart"),
+    "end": ("chromEnd", "end", "elementEnd"),
+    "gene": ("measuredGeneSymbol", "GeneSymbol", "gene", "TargetGene", "symbol"),
+    "positive": ("Regulated", "Significant", "positive"),
+}
+FURTHER = {
+    "gene_id": ("measuredGeneEnsemblId", "gene_id"),
+    "cell_type": ("CellType", "cell_type"),
+    "valid": ("ValidConnection",),
+    "h3k27ac": ("H3K27ac.RPM", "H3K27ac_RPM"),
+    "dnase": ("DHS.RPM", "DNase.RPM", "DHS_RPM"),
+    "abc": ("ABC.Score", "ABCScore", "ABC_Score", "ABC"),
+}
+BINS = (("0-10 kb", 0, 10_000), ("10-100 kb", 10_000, 100_000), ("all in the window", 0, None))
+LEFT_OUT = ("chrom", "start", "end", "gene", "positive", "reason")
+_TRUE, _FALSE = ("TRUE", "T", "1", "YES"), ("FALSE", "F", "0", "NO")
+_FEW = 20  # positives below which an AUPRC says little
+
+
+def read_pairs(path: str | Path) -> pd.DataFrame:
+    """The pairs of a table, one row each.
+
+    Returns:
+        chrom, gene str; start, end int64, 0-based half-open; positive bool or NA where the table has no outcome; and
+        where the table has them: gene_id, cell_type, valid str, h3k27ac, dnase, abc float64.
+
+    Raises:
+        InputError: not readable, a column that is missing, or a position that is no number.
+    """
+    path = Path(path)
+    try:
+        table = pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False, compression="infer", encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise InputError(complaint(path, "no such file", "a table of element-gene pairs", "check the path")) from None
+    except (OSError, ValueError, EOFError, pd.errors.ParserError) as error:
+        raise InputError(complaint(path, f"no readable table ({error})", "tab-separated text", "mend it")) from None
+    table.columns = [str(name).lstrip("#").strip() for name in table.columns]
+    found = {}
+    for ours, names in {**COLUMNS, **FURTHER}.items():
+        name = next((name for name in names if name in table.columns), None)
+        if name is None and ours in COLUMNS:
+            has, do = f"columns {listed(list(table.columns), 8)}", "name the column so"
+            raise InputError(complaint(path, has, f"a column {' or '.join(names)}", do))
+        if name is not None:
+            found[ours] = table[name].str.strip()
+    pairs = pd.DataFrame(found)
+    for name in ("start", "end"):
+        bad = ~pairs[name].str.fullmatch(r"[0-9]{1,12}")
+        if bad.any():
+            line = int(np.argmax(bad.to_numpy())) + 2
+            raise InputError(complaint(f"{path} line {line}", repr(pairs[name][bad].iloc[0]), "a position", "mend it"))
+        pairs[name] = pairs[name].astype(np.int64)
+    if (pairs["end"] <= pairs["start"]).any():
+        line = int(np.argmax((pairs["end"] <= pairs["start"]).to_numpy())) + 2
+        raise InputError(complaint(f"{path} line {line}", "an end at or before the start", "start < end", "mend it"))
+    words = pairs["positive"].str.upper()
+    pairs["positive"] = pd.Series(pd.NA, index=pairs.index, dtype="boolean")
+    pairs.loc[words.isin(_TRUE), "positive"] = True
+    pairs.loc[words.isin(_FALSE), "positive"] = False
+    for name in {"h3k27ac", "dnase", "abc"} & set(pairs.columns):
+        pairs[name] = pd.to_numeric(pairs[name], errors="coerce")
+    return pairs
+
+
+def match_pairs(pairs: pd.DataFrame, run: Run, study_genes: Sequence[str] = ()) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """(pairs that can be judged, pairs that cannot).
+
+    The first has gene_id, symbol and distance (bp from the element's middle to the start site) added; the second LEFT_OUT.
+
+    Args:
+        study_genes: symbols and ids of the study's genes, to tell a gene that is not scored from one that is unknown.
+    """
+    genes = run.genes.reset_index(drop=True)
+    by_id = {name: row for row, name in enumerate(genes["gene_id"])}
+    symbols = genes["symbol"].str.upper()
+    by_symbol = {name: row for row, name in enumerate(symbols) if (symbols == name).sum() == 1}
+    twice = set(symbols[symbols.duplicated(keep=False)])
+    known = {str(name).upper() for name in study_genes}
+    rows, reasons = [], []
+    for pair in pairs.itertuples():
+        symbol = pair.gene.upper()
+        row = by_id.get(getattr(pair, "gene_id", ""), by_id.get(pair.gene, by_symbol.get(symbol)))
+        rows.append(-1 if row is None else row)
+        if row is None and symbol in twice:
+            reasons.append("several genes of the run have this symbol")
+        elif row is None:
+            reasons.append("gene of the study, but not scored in this run" if symbol in known else "gene not in the study")
+        else:
+            reasons.append(_reason(pair, genes.loc[row], run))
+    reasons, rows = np.array(reasons, object), np.array(rows, np.int64)
+    again = pairs.assign(row=rows).duplicated(["chrom", "start", "end", "row"]).to_numpy()
+    reasons[(reasons == "") & again] = "the same element and gene stand in the table before"
+    left_out = pairs.assign(reason=reasons)[reasons != ""][list(LEFT_OUT)].reset_index(drop=True)
+    kept = pairs[reasons == ""].reset_index(drop=True)
+    chosen = genes.loc[rows[reasons == ""]]
+    kept["gene_id"], kept["symbol"] = chosen["gene_id"].to_numpy(), chosen["symbol"].to_numpy()
+    kept["split"] = chosen["split"].fillna("").to_numpy()
+    kept["distance"] = ((kept["start"] + kept["end"]) // 2 - chosen["tss"].to_numpy()).abs()
+    return kept, left_out
+
+
+def score_pairs(pairs: pd.DataFrame, run: Run, reader: ScoreReader) -> tuple[pd.DataFrame, dict[str, str]]:
+    """(the pairs with one column a score, column -> why it is missing).
+
+    "mean mask" and "max mask" over the element's learned bases; the mean of every other score of `reader`; "element effect"
+    (the largest knock-out effect of an element of the run that shares a base with it, 0 where none does), "effect x mask";
+    "1/distance", "activity" (the root of H3K27ac x DNase, of the table), "activity/distance", "ABC" where the table has
+    them. Pairs without a learned base get a row without scores.
+    """
+    columns: dict[str, np.ndarray] = {}
+    effects = run.effects
+    for gene_id, rows in pairs.groupby("gene_id").groups.items():
+        mask = run.mask(gene_id)
+        values = reader.read(gene_id, mask)
+        mine = effects[effects["gene_id"] == gene_id] if len(effects) else effects
+        for row in rows:
+            found = _of_element(pairs.loc[row], mask, values)
+            if len(effects) and gene_id in run.effect_records:
+                found["element effect"] = _effect(pairs.loc[row], mine)
+                found["effect x mask"] = found["element effect"] * found.get("mean mask", np.nan)
+            for name, value in found.items():
+                columns.setdefault(name, np.full(len(pairs), np.nan))[pairs.index.get_loc(row)] = value
+    missing = dict(reader.missing)
+    if "element effect" not in columns:
+        missing["element effect, effect x mask"] = f"no element of these genes was switched off yet; {GET_EFFECTS}"
+    nearness = 1 / np.maximum(pairs["distance"].to_numpy(float), 1)
+    columns["1/distance"] = nearness
+    if {"h3k27ac", "dnase"} <= set(pairs.columns):
+        activity = np.sqrt(pairs["h3k27ac"].clip(lower=0) * pairs["dnase"].clip(lower=0)).to_numpy(float)
+        columns |= {"activity": activity, "activity/distance": activity * nearness}
+    else:
+        missing["activity, activity/distance"] = "the table has no columns H3K27ac.RPM and DHS.RPM"
+    if "abc" in pairs:
+        columns["ABC"] = pairs["abc"].to_numpy(float)
+    else:
+        missing["ABC"] = "the table has no column ABC.Score"
+    return pd.concat([pairs, pd.DataFrame(columns, index=pairs.index)], axis=1), missing
+
+
+def pair_table(scored: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
+    """One row a distance bin and score: distance, score, pairs, positives, positive_share, auprc, auprc_low, auprc_high.
+
+    positive_share is the AUPRC of a guess. In each bin only pairs count that have all scores, so that all stand on the same
+    pairs; a score that fewer than nine in ten of the pairs have stands on its own pairs, as its numbers say.
+    """
+    rows = []
+    for name, first, last in BINS:
+        here = scored[(scored["distance"] >= first) & (True if last is None else scored["distance"] < last)]
+        wide = [score for score in names if len(here) and here[score].notna().mean() >= 0.9]
+        common = here.dropna(subset=wide)
+        for score in names:
+            part = common if score in wide else here.dropna(subset=[score])
+            positive = part["positive"].to_numpy(bool)
+            value, low, high = average_precision_interval(positive, part[score].to_numpy(float))
+            share = float(positive.mean()) if len(part) else float("nan")
+            numbers = {"pairs": len(part), "positives": int(positive.sum()), "positive_share": share}
+            rows.append({"distance": name, "score": score, **numbers, "auprc": value, "auprc_low": low, "auprc_high": high})
+    return pd.DataFrame(rows)
+
+
+def pair_limits(scored: pd.DataFrame, left_out: pd.DataFrame) -> list[str]:
+    """Sentences on what these pairs cannot tell."""
+    positives, found = int(scored["positive"].sum()), []
+    total = len(scored) + len(left_out)
+    if len(left_out):
+        found.append(f"{len(left_out):,} of {total:,} tested pairs could not be judged; each is listed with its reason.")
+    if positives < _FEW:
+        found.append(
+            f"Only {positives} tested pair{'s are' if positives != 1 else ' is'} positive among the {len(scored):,} that "
+            f"can be judged: with fewer than {_FEW} an AUPRC says next to nothing, whatever its size."
+        )
+    cells = sorted(set(scored.get("cell_type", pd.Series(dtype=str))) - {""})
+    if len(cells) > 1:
+        found.append(f"The pairs are of several cell types ({', '.join(cells)}); the model is of one.")
+    seen = int((scored["split"] == "train").sum())
+    if seen:
+        found.append(f"{seen:,} of the {len(scored):,} pairs are of genes that the model was trained on.")
+    return found
+
+
+def _reason(pair, gene: pd.Series, run: Run) -> str:
+    if pair.positive is pd.NA or pd.isna(pair.positive):
+        return "no outcome (neither true nor false)"
+    if getattr(pair, "valid", "TRUE").upper() in _FALSE:
+        return "not a valid connection, says the table"
+    if pair.chrom != gene["chrom"]:
+        return "element on another chromosome than the gene"
+    half = run.manifest["window"] // 2
+    first, last = gene["tss"] - half, gene["tss"] - half + run.manifest["window"]
+    if pair.end <= first or pair.start >= last:
+        return "element outside the gene's window"
+    forced = run.forced(gene["chrom"], int(first))
+    bins = slice(max(pair.start - first, 0) // run.manifest["resolution"], -(-(pair.end - first) // run.manifest["resolution"]))
+    if not (forced[bins] == -1).any():
+        return "element inside the promoter, which is always kept" if (forced[bins] == 1).any() else "element blacklisted"
+    return ""
+
+
+def _of_element(pair: pd.Series, mask: GeneMask, values: dict[str, np.ndarray]) -> dict[str, float]:
+    first = max(pair["start"] - mask.start, 0) // mask.resolution
+    last = min(-(-(pair["end"] - mask.start) // mask.resolution), len(mask.alpha))
+    chosen = first + np.flatnonzero(mask.learned[first:last])
+    found = {"mean mask": float(mask.mask[chosen].mean()), "max mask": float(mask.mask[chosen].max())}
+    return found | {name: float(score[chosen].mean()) for name, score in values.items() if name != MASK}
+
+
+def _effect(pair: pd.Series, effects: pd.DataFrame) -> float:
+    here = effects[(effects["start"] < pair["end"]) & (effects["end"] > pair["start"])]
+    return float(here["effect"].max()) if len(here) else 0.0

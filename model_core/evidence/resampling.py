@@ -1,0 +1,97 @@
+"""Intervals by the bootstrap: how far a number moves when the same many are drawn again, with replacement."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from scipy import stats
+
+LEVEL = 0.95
+_BLOCK = 4_000_000  # values of resampled data held at once
+
+
+def average_precision(positive: np.ndarray, scores: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
+    """Average precision (AUPRC) of scores, as in scikit-learn; for each row of weights one value, float64 (rows,).
+
+    Args:
+        positive: bool (n,). scores: float (n,); equal ones are ties.
+        weights: (rows, n) how often each entry counts; by default one row of ones.
+
+    Returns:
+        NaN for rows without a positive.
+    """
+    weights = np.ones((1, len(scores))) if weights is None else weights
+    order = np.argsort(-scores, kind="stable")
+    ordered = scores[order]
+    last = np.flatnonzero(np.append(np.diff(ordered) != 0, True))  # of each group of ties
+    hits = np.cumsum(weights[:, order] * positive[order], axis=1, dtype=float)[:, last]
+    kept = np.cumsum(weights[:, order], axis=1, dtype=float)[:, last]
+    gained = np.diff(hits, axis=1, prepend=0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.sum(np.where(kept > 0, gained * hits / kept, 0), axis=1) / hits[:, -1]
+
+
+def average_precision_interval(
+    positive: np.ndarray, scores: np.ndarray, times: int = 1000, seed: int = 0
+) -> tuple[float, float, float]:
+    """(AUPRC, low, high): its central 95 % under resampling of the entries; NaN without both classes."""
+    if not positive.any() or positive.all():
+        return (float("nan"),) * 3
+    rng, n, found = np.random.default_rng(seed), len(scores), []
+    rows = max(1, _BLOCK // n)
+    for done in range(0, times, rows):
+        weights = rng.multinomial(n, np.full(n, 1 / n), size=min(rows, times - done))
+        found.append(average_precision(positive, scores, weights))
+    return float(average_precision(positive, scores)[0]), *_central(np.concatenate(found))
+
+
+def prediction_intervals(
+    observed: np.ndarray, predicted: np.ndarray, times: int = 1000, seed: int = 0
+) -> dict[str, tuple[float, float, float]]:
+    """"mse", "mae", "pearson", "spearman" -> (value, low, high) under resampling of the genes.
+
+    Args:
+        observed, predicted: float (n,) without NaN.
+
+    Returns:
+        NaN where a number does not exist: no gene, or for correlations fewer than 3 or a constant.
+    """
+    y, p = np.asarray(observed, float), np.asarray(predicted, float)
+    rng, n = np.random.default_rng(seed), len(y)
+    if n == 0:
+        return dict.fromkeys(("mse", "mae", "pearson", "spearman"), (float("nan"),) * 3)
+    drawn: dict[str, list[np.ndarray]] = {name: [] for name in ("mse", "mae", "pearson", "spearman")}
+    rows = max(1, _BLOCK // n)
+    for done in range(0, times, rows):
+        entries = rng.integers(0, n, size=(min(rows, times - done), n))
+        for name, value in _measures(y[entries], p[entries]).items():
+            drawn[name].append(value)
+    whole = _measures(y[None], p[None])
+    return {name: (float(whole[name][0]), *_central(np.concatenate(drawn[name]))) for name in drawn}
+
+
+def _measures(y: np.ndarray, p: np.ndarray) -> dict[str, np.ndarray]:
+    """Of rows of genes (rows, n): values (rows,)."""
+    rank: Callable[[np.ndarray], np.ndarray] = lambda x: stats.rankdata(x, axis=1)  # noqa: E731
+    return {
+        "mse": np.mean((y - p) ** 2, axis=1),
+        "mae": np.mean(np.abs(y - p), axis=1),
+        "pearson": _correlation(y, p),
+        "spearman": _correlation(rank(y), rank(p)),
+    }
+
+
+def _correlation(y: np.ndarray, p: np.ndarray) -> np.ndarray:
+    if y.shape[1] < 3:
+        return np.full(len(y), np.nan)
+    y, p = y - y.mean(axis=1, keepdims=True), p - p.mean(axis=1, keepdims=True)
+    below = np.sqrt((y**2).sum(axis=1) * (p**2).sum(axis=1))
+    return np.where(below > 1e-12, (y * p).sum(axis=1) / np.maximum(below, 1e-12), np.nan)
+
+
+def _central(values: np.ndarray) -> tuple[float, float]:
+    values = values[np.isfinite(values)]
+    if not len(values):
+        return float("nan"), float("nan")
+    return tuple(float(x) for x in np.quantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2]))

@@ -1,0 +1,231 @@
+"""Everything that ranks the bases of one gene's window: the mask, its parts, its rivals; each by the same bins."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from model_core.config import Seq2ExpConfig
+from model_core.errors import InputError
+from model_core.evidence import controls
+from model_core.evidence.mask_parts import LearnedNumbers, learned_numbers, mask_parts
+from model_core.inputs.study import Study
+from model_core.intervals import Window
+from model_core.outputs.elements import ElementRule, smoothed
+from model_core.outputs.masks import GeneMask
+from model_core.outputs.run import Run
+
+MASK, SMOOTHED, PRIOR, SEQUENCE = "mask", "mask, smoothed", "signal prior", "sequence only"
+SIGNAL_LOGIT = "signals, as learned"  # the logit head's signal part
+OCCLUSION, KNOCK_OUT, NEAREST, RANDOM = "occlusion", "knock-out of elements", "nearest the TSS", "random"
+GET_EFFECTS = "run `seq2exp-viz effects RUN` first"
+GET_OCCLUSION = "run `seq2exp-viz effects RUN --occlusion` first"
+
+
+class ScoreReader:
+    """Reads the scores of a run's genes; `kinds` says which there are, `missing` why others are not.
+
+    kinds: name -> "mask", "part" (of the mask), "signal", "peaks", "effect" or "control".
+    missing: name -> one sentence.
+
+    Args:
+        study: what the run was made from, or None where it is not to be had; `without` says why.
+        peaks: name -> narrowPeak table.
+        beside: other runs by name; their masks (of the same windows and resolution), occlusion and knock-outs count too.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        study: Study | None,
+        peaks: dict[str, pd.DataFrame],
+        beside: dict[str, Run] | None = None,
+        without: str = "the run does not name its study",
+    ):
+        self.run, self.beside = run, beside or {}
+        self.kinds: dict[str, str] = {MASK: "mask", SMOOTHED: "mask"}
+        self.missing: dict[str, str] = {}
+        self._peaks = {name: dict(iter(table.groupby("chrom"))) for name, table in peaks.items()}
+        self._config = self._model_config()
+        self._learned: LearnedNumbers | None = None
+        self.unknown, self.asked = 0, 0  # learned bins whose sequence part was rounded away, of how many
+        self._smooth = run.rule.smooth or ElementRule(0).smooth
+        self._signals = self._open_signals(study, without)
+        self._effects = {name: _effects_by_gene(other) for name, other in {"": run, **self.beside}.items()}
+        self._name_scores()
+
+    def read(self, gene_id: str, mask: GeneMask) -> dict[str, np.ndarray]:
+        """name -> float32 (bins,), 0 or above, for each name of `kinds` that this gene has, in their order.
+
+        Effects that were not computed for this gene, and masks of runs that did not score it, are left out.
+
+        Args:
+            mask: `Run.mask` of the gene.
+        """
+        scores = {MASK: mask.mean, SMOOTHED: smoothed(mask, self._smooth)}
+        scores |= self._from_signals(gene_id, mask)
+        for name, tables in self._peaks.items():
+            table = tables.get(mask.chrom)
+            values = np.zeros(mask.end - mask.start, np.float32)
+            if table is not None:
+                values = controls.peak_scores(table, mask.chrom, mask.start, mask.end)
+            scores[name] = np.maximum(self._binned(values, mask), 0)
+        scores |= self._from_effects(gene_id, mask)
+        for name, other in self.beside.items():
+            if f"mask of {name}" in self.kinds and gene_id in other.scored:
+                scores[f"mask of {name}"] = other.mask(gene_id).mean
+        scores[NEAREST] = controls.nearness(len(mask.alpha), mask.resolution)
+        rng = np.random.default_rng(zlib.crc32(gene_id.encode()))  # the same for the same gene, whatever is compared
+        scores[RANDOM] = controls.turned(mask.mean, mask.learned, rng)
+        return {name: scores[name] for name in self.kinds if name in scores}
+
+    def _name_scores(self) -> None:
+        if self._signals is not None:
+            self.kinds |= {PRIOR: "part"}
+            if self._has_sequence_part():
+                learned = {SIGNAL_LOGIT: "part"} if self._config.head == "logit" else {}
+                self.kinds |= {SEQUENCE: "part", **learned}
+            self.kinds |= {signal.name: "signal" for signal in self._signals}
+        self.kinds |= dict.fromkeys(self._peaks, "peaks")
+        for name, other in {"": self.run, **self.beside}.items():
+            of = f" of {name}" if name else ""
+            if self._effects[name] is not None:
+                self.kinds[KNOCK_OUT + of] = "effect"
+            elif not name:
+                self.missing[KNOCK_OUT] = f"no element of this run was switched off yet; {GET_EFFECTS}"
+            if _first_occlusion(other) is not None:
+                self.kinds[OCCLUSION + of] = "effect"
+            elif not name:
+                self.missing[OCCLUSION] = f"nothing was hidden base by base yet; {GET_OCCLUSION}"
+        for name, other in self.beside.items():
+            if _same_grid(self.run, other):
+                self.kinds[f"mask of {name}"] = "mask"
+            else:
+                self.missing[f"mask of {name}"] = "its windows or bins are others than this run's"
+        self.kinds |= {NEAREST: "control", RANDOM: "control"}
+
+    def _has_sequence_part(self) -> bool:
+        config, checkpoint = self._config, self.run.checkpoint
+        if config.mask != "learned":
+            self.missing[SEQUENCE] = f"the mask of this run is a control ({config.mask}), it has no such part"
+        elif config.head == "logit" and self.run.manifest["resolution"] > 1:
+            self.missing[SEQUENCE] = "the run's bins are wider than a base, and logits do not average"
+        else:
+            try:
+                self._learned = learned_numbers(checkpoint or self.run.path / "checkpoint.safetensors", config)
+            except InputError as error:
+                self.missing[SEQUENCE] = str(error)
+        return SEQUENCE not in self.missing
+
+    def _model_config(self) -> Seq2ExpConfig | None:
+        model = self.run.config.get("model") or {}
+        try:
+            return Seq2ExpConfig.from_dict(model) if "signals" in model else None
+        except InputError:
+            return None
+
+    def _open_signals(self, study: Study | None, without: str) -> list | None:
+        reason = without if study is None else None
+        if self._config is None:
+            reason = "the run's config.json does not hold a model's settings"
+        elif study is not None and tuple(spec.name for spec in study.signal_specs) != self._config.signals:
+            reason = "the study's signals are others than the model's"
+        if reason is None:
+            try:
+                for signal in study.signals():
+                    signal.prepare()
+                return study.signals()
+            except (InputError, ImportError) as error:
+                reason = f"the study's signals cannot be read ({error})"
+        self.missing |= {PRIOR: reason, SEQUENCE: reason, "single signals": reason}
+        return None
+
+    def _from_signals(self, gene_id: str, mask: GeneMask) -> dict[str, np.ndarray]:
+        if self._signals is None:
+            return {}
+        length = mask.end - mask.start
+        window = Window(mask.chrom, mask.start + length // 2, "+", length)
+        signals = np.stack([signal.read(window) for signal in self._signals], axis=1)  # (L, S)
+        found = {PRIOR: self._binned(controls.signal_prior(signals, self._config), mask)}
+        if SEQUENCE in self.kinds:
+            parts = mask_parts(mask, signals, self._config, self._learned)
+            found[SEQUENCE] = self._filled(parts.network, mask)
+            if SIGNAL_LOGIT in self.kinds:
+                found[SIGNAL_LOGIT] = np.nan_to_num(parts.signals)
+        for column, signal in enumerate(self._signals):
+            found[signal.name] = self._binned(np.maximum(signals[:, column], 0), mask)
+        return found
+
+    def _from_effects(self, gene_id: str, mask: GeneMask) -> dict[str, np.ndarray]:
+        found = {}
+        for name, other in {"": self.run, **self.beside}.items():
+            of = f" of {name}" if name else ""
+            if KNOCK_OUT + of in self.kinds and gene_id in other.effect_records:
+                values = _painted(self._effects[name].get(gene_id), mask)
+                found[KNOCK_OUT + of] = self._binned(values, mask)
+            hidden = _occlusion(other, gene_id, mask) if OCCLUSION + of in self.kinds else None
+            if hidden is not None:
+                found[OCCLUSION + of] = self._binned(hidden, mask)
+        return found
+
+    def _filled(self, network: np.ndarray, mask: GeneMask) -> np.ndarray:
+        """The sequence's part with its middle value where the stored mask's rounding hides it."""
+        hidden = np.isnan(network) & mask.learned
+        self.unknown, self.asked = self.unknown + int(hidden.sum()), self.asked + int(mask.learned.sum())
+        known = network[mask.learned & ~hidden]
+        return np.nan_to_num(network, nan=float(np.median(known)) if len(known) else 0.5)
+
+    @staticmethod
+    def _binned(values: np.ndarray, mask: GeneMask) -> np.ndarray:
+        bins = len(mask.alpha)
+        return values if len(values) == bins else values.reshape(bins, -1).mean(axis=1).astype(np.float32)
+
+
+def named_runs(runs: Sequence[Run]) -> dict[str, Run]:
+    """The runs by name; where names repeat, by their folder's."""
+    names = [run.name for run in runs]
+    if len(set(names)) < len(names):
+        names = [str(run.path) for run in runs]
+    return dict(zip(names, runs, strict=True))
+
+
+def _same_grid(run: Run, other: Run) -> bool:
+    return all(run.manifest[name] == other.manifest[name] for name in ("window", "promoter", "resolution"))
+
+
+def _effects_by_gene(run: Run) -> dict[str, pd.DataFrame] | None:
+    """gene_id -> rows of `Run.effects`; None where nothing was switched off."""
+    table = run.effects
+    return dict(iter(table.groupby("gene_id"))) if len(table) else None
+
+
+def _first_occlusion(run: Run):
+    folder = Path(run.path) / "effects" / "occlusion"
+    return next(folder.glob("*.npz"), None) if folder.is_dir() else None
+
+
+def _painted(table: pd.DataFrame | None, mask: GeneMask) -> np.ndarray:
+    """float32 (window,): the effect, without sign, of the element over each base; 0 elsewhere."""
+    values = np.zeros(mask.end - mask.start, np.float32)
+    if table is not None:
+        for start, end, effect in table[["start", "end", "effect"]].itertuples(index=False):
+            part = values[max(start - mask.start, 0) : max(end - mask.start, 0)]
+            np.maximum(part, abs(effect), out=part)
+    return values
+
+
+def _occlusion(run: Run, gene_id: str, mask: GeneMask) -> np.ndarray | None:
+    """float32 (window,): how much hiding a base's stretch changes the prediction, without sign; None if not known."""
+    track = run.occlusion(gene_id) if gene_id in run.scored else None
+    if track is None or track.chrom != mask.chrom:
+        return None
+    values = np.zeros(mask.end - mask.start, np.float32)
+    bases = np.abs(np.nan_to_num(track.bases))
+    first, last = max(track.start, mask.start), min(track.start + track.length, mask.end)
+    if first < last:
+        values[first - mask.start : last - mask.start] = bases[first - track.start : last - track.start]
+    return values

@@ -1,0 +1,188 @@
+"""One walk over a run's genes that counts all that the tables of `compare` need; memory does not grow with the genes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from model_core.evidence import overlap
+from model_core.evidence.histogram import ScoreHistogram, cut_at, levels, split
+from model_core.evidence.planted import DECOY, NONE, STRONG, WEAK, Found, Truth, found_elements
+from model_core.evidence.scores import MASK, ScoreReader
+from model_core.outputs.elements import PROMOTER_CLASS, KeptHistogram, smoothed
+from model_core.outputs.masks import GeneMask
+from model_core.outputs.run import Run
+
+SAMPLED = 2_000_000  # bases, evenly spaced, whose ranks are compared
+_FIRST_GENES = 100  # from which the thresholds of the curve are chosen
+_IN_ELEMENT, _IN_PEAK, _KIND = 1, 2, 4  # a stratum is their sum, the kind of planted base counting fourfold
+_STRATA = 16
+
+
+class Survey:
+    """Counts over genes.
+
+    histograms: score -> ScoreHistogram of the judged genes' learned bases; genes: score -> how many have it.
+    by_gene: rows (peaks, gene_id, symbol, chrom, COUNTS); by_distance, by_threshold: peaks -> int64 (n, COUNTS).
+
+    Args:
+        peaks: name -> Peaks; the first is the one that strata tell apart.
+        truth: what was planted, or None.
+    """
+
+    def __init__(self, run: Run, reader: ScoreReader, peaks: Mapping[str, overlap.Peaks], truth: Truth | None):
+        self.run, self.reader, self.peaks, self.truth = run, reader, dict(peaks), truth
+        self.histograms = {name: ScoreHistogram(_STRATA) for name in reader.kinds}
+        self.genes = dict.fromkeys(reader.kinds, 0)
+        self.by_gene: list[dict] = []
+        self.thresholds = _thresholds(run)
+        distances = len(overlap.DISTANCES) - 1
+        self.by_distance = {name: np.zeros((distances, len(overlap.COUNTS)), np.int64) for name in peaks}
+        self.by_threshold = {name: np.zeros((len(self.thresholds), len(overlap.COUNTS)), np.int64) for name in peaks}
+        self._samples: dict[str, dict[str, np.ndarray]] = {}
+        self._every = max(1, run.manifest["window"] // run.manifest["resolution"] * len(run.scored) // SAMPLED)
+        self._elements = _elements_by_gene(run)
+
+    def add(self, gene: Mapping, judged: bool) -> None:
+        """Count one gene.
+
+        Args:
+            gene: a row of `Run.genes`. judged: whether its bases enter the histograms; peaks are compared anyhow.
+        """
+        mask = self.run.mask(gene["gene_id"])
+        starts, ends = self.elements(gene["gene_id"], mask)
+        in_peak = {name: peaks.covered(mask) for name, peaks in self.peaks.items()}
+        self._count_overlap(gene, mask, starts, ends, in_peak)
+        if judged:
+            main = next(iter(in_peak.values()), np.zeros(len(mask.alpha), bool))
+            self._count_scores(gene["gene_id"], mask, starts, ends, main)
+
+    def elements(self, gene_id: str, mask: GeneMask) -> tuple[np.ndarray, np.ndarray]:
+        """(starts, ends) of a gene's elements in bins of its window, int64; the promoter is none."""
+        table = self._elements.get(gene_id)
+        if table is None:
+            return np.empty(0, np.int64), np.empty(0, np.int64)
+        return tuple((table[name].to_numpy(np.int64) - mask.start) // mask.resolution for name in ("start", "end"))
+
+    def _count_overlap(self, gene: Mapping, mask: GeneMask, starts, ends, in_peak: Mapping[str, np.ndarray]) -> None:
+        values = smoothed(mask, self.run.rule.smooth) if in_peak else None
+        for name, covered in in_peak.items():
+            row = {"peaks": name, **{key: gene[key] for key in ("gene_id", "symbol", "chrom")}}
+            self.by_gene.append(row | overlap.overlap_counts(mask, starts, ends, covered))
+            self.by_distance[name] += overlap.overlap_by_distance(mask, starts, ends, covered)
+            cut = overlap.threshold_counts(mask, values, self.run.rule, self.thresholds, covered)
+            self.by_threshold[name] += cut
+
+    def _count_scores(self, gene_id: str, mask: GeneMask, starts, ends, in_peak: np.ndarray) -> None:
+        learned = mask.learned
+        stratum = _IN_PEAK * in_peak.astype(np.int8)
+        for first, last in zip(starts, ends, strict=True):
+            stratum[first:last] += _IN_ELEMENT
+        if self.truth is not None:
+            stratum += _KIND * self.truth.of(gene_id, mask).kind
+        parts = split(stratum[learned])
+        sample = self._samples[gene_id] = {}
+        for name, values in self.reader.read(gene_id, mask).items():
+            level = levels(values[learned])
+            self.histograms[name].add(level, parts, mask.resolution)
+            self.genes[name] += 1
+            sample[name] = level[:: self._every].copy()
+
+    # ---- what was counted
+
+    @property
+    def element_share(self) -> float:
+        """Share of the judged learned bases that lie in the mask's elements."""
+        counts = self.histograms[MASK].counts.sum(axis=1)
+        return float(counts[_with(_IN_ELEMENT)].sum() / max(counts.sum(), 1))
+
+    def classes(self, name: str) -> dict[str, np.ndarray]:
+        """Counts (LEVELS,) of a score's bases: "all", "causal", "weak", "decoy", "in_peak", "in_element"."""
+        counts = self.histograms[name].counts
+        kinds = {kind: counts[_KIND * kind : _KIND * (kind + 1)].sum(axis=0) for kind in (NONE, STRONG, WEAK, DECOY)}
+        return {
+            "all": counts.sum(axis=0),
+            "causal": kinds[STRONG] + kinds[WEAK],
+            "weak": kinds[WEAK],
+            "decoy": kinds[DECOY],
+            "in_peak": counts[_with(_IN_PEAK)].sum(axis=0),
+            "in_element": counts[_with(_IN_ELEMENT)].sum(axis=0),
+        }
+
+    def set_classes(self, bit: str) -> dict[str, float]:
+        """The same as numbers of bases, of a set: bases "in_element" or "in_peak"."""
+        chosen = np.zeros(_STRATA, bool)
+        chosen[_with({"in_element": _IN_ELEMENT, "in_peak": _IN_PEAK}[bit])] = True
+        counts = np.where(chosen, self.histograms[MASK].counts.sum(axis=1), 0)
+        kind = np.arange(_STRATA) // _KIND
+        return {
+            "all": float(counts.sum()),
+            "causal": float(counts[(kind == STRONG) | (kind == WEAK)].sum()),
+            "weak": float(counts[kind == WEAK].sum()),
+            "decoy": float(counts[kind == DECOY].sum()),
+            "in_peak": float(counts[_with(_IN_PEAK)].sum()),
+            "in_element": float(counts[_with(_IN_ELEMENT)].sum()),
+        }
+
+    def rank_correlation(self, name: str) -> float:
+        """Spearman's correlation of a score with the mask over a sample of evenly spaced judged bases."""
+        genes = [sample for sample in self._samples.values() if name in sample]
+        if not genes:
+            return float("nan")
+        one, two = (np.concatenate([sample[key] for sample in genes]) for key in (MASK, name))
+        if len(one) < 3 or np.ptp(one.astype(int)) == 0 or np.ptp(two.astype(int)) == 0:
+            return float("nan")
+        return float(stats.spearmanr(one, two).statistic)
+
+    def found(self, genes: Iterable[Mapping]) -> dict[str, Found]:
+        """Planted elements found at the share of bases that the mask's elements keep, by score; a second walk.
+
+        "mask elements" are the run's own, and each peak set's name with ", as called" all of its peaks.
+        """
+        cuts = {}
+        for name, histogram in self.histograms.items():
+            counts = histogram.counts.sum(axis=0)
+            cuts[name] = cut_at(counts, self.element_share * counts.sum())
+        total = {"mask elements": Found(), **{f"{name}, as called": Found() for name in self.peaks}}
+        total |= dict.fromkeys(self.histograms, Found())
+        for gene in genes:
+            mask = self.run.mask(gene["gene_id"])
+            truth = self.truth.of(gene["gene_id"], mask)
+            kept = {"mask elements": np.zeros(len(mask.alpha), bool)}
+            for first, last in zip(*self.elements(gene["gene_id"], mask), strict=True):
+                kept["mask elements"][first:last] = True
+            kept |= {f"{name}, as called": peaks.covered(mask) & mask.learned for name, peaks in self.peaks.items()}
+            for name, values in self.reader.read(gene["gene_id"], mask).items():
+                kept[name] = _kept(levels(values), *cuts[name], mask.learned)
+            for name, chosen in kept.items():
+                total[name] += found_elements(chosen, truth, mask, self.run.rule)
+        return total
+
+
+def _with(bit: int) -> np.ndarray:
+    return np.flatnonzero(np.arange(_STRATA) & bit)
+
+
+def _kept(level: np.ndarray, cut: int, share: float, learned: np.ndarray) -> np.ndarray:
+    """bool (bins,): learned bins above the cut and a random `share` of those at it, the same on every call."""
+    tied = np.flatnonzero((level == cut) & learned)
+    kept = (level > cut) & learned
+    kept[np.random.default_rng(len(level)).permutation(tied)[: round(share * len(tied))]] = True
+    return kept
+
+
+def _elements_by_gene(run: Run) -> dict[str, pd.DataFrame]:
+    table = run.elements
+    return dict(iter(table[table["class"] != PROMOTER_CLASS].groupby("gene_id")))
+
+
+def _thresholds(run: Run) -> list[float]:
+    """The run's threshold and others that keep about SHARES of the smoothed mask, rising."""
+    histogram, names = KeptHistogram(), list(run.genes["gene_id"])
+    for name in names[:: max(1, len(names) // _FIRST_GENES)]:
+        mask = run.mask(name)
+        histogram.add(smoothed(mask, run.rule.smooth)[mask.learned])
+    return sorted({run.rule.threshold, *(histogram.threshold(share)[0] for share in overlap.SHARES)})
