@@ -1,8 +1,8 @@
 """Scores of hundreds of millions of bases, counted at 65,536 levels: rankings in memory that does not grow.
 
-A level is a score's power of two (2^-40 to 2^24) and the first ten binary digits behind it, so that levels lie less than
-0.1 % apart whatever the score's unit. Bases at one level count as tied. AUPRC and AUROC are exact for the scores so
-rounded; against unrounded scores they differ by less than 0.001 unless most bases lie that close together.
+A level is a score's power of two (2^-40 to 2^24) and the first ten binary digits behind it, so that levels lie less
+than 0.1 % apart whatever the score's unit. Bases at one level count as tied. AUPRC and AUROC are exact for the scores
+so rounded; against unrounded scores they differ by less than 0.001 unless most bases lie that close together.
 """
 
 from __future__ import annotations

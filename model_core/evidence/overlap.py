@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from model_core.intervals import distance_to_nearest, merge, runs
+from model_core.intervals import distance_to_nearest, merge, overlaps, runs
 from model_core.outputs.elements import ElementRule, kept_runs
 from model_core.outputs.masks import GeneMask
 
@@ -149,9 +149,4 @@ def distances_of_unmatched(elements: pd.DataFrame, peaks: Peaks) -> np.ndarray:
 
     NaN where the chromosome has none. Elements that only touch a peak are at 0.
     """
-    distance = distance_to_nearest(elements, peaks.table)
-    starts_inside = np.zeros(len(elements), bool)
-    from model_core.intervals import overlaps
-
-    starts_inside |= overlaps(elements, peaks.table)
-    return distance[~starts_inside]
+    return distance_to_nearest(elements, peaks.table)[~overlaps(elements, peaks.table)]

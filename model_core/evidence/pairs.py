@@ -13,6 +13,7 @@ from model_core.evidence.resampling import average_precision_interval
 from model_core.evidence.scores import GET_EFFECTS, MASK, ScoreReader
 from model_core.intervals import listed
 from model_core.outputs.masks import GeneMask
+from model_core.outputs.posterior import LEARNED, PROMOTER
 from model_core.outputs.run import Run
 
 COLUMNS = {  # ours -> theirs, the first that is there
@@ -84,7 +85,8 @@ def read_pairs(path: str | Path) -> pd.DataFrame:
 def match_pairs(pairs: pd.DataFrame, run: Run, study_genes: Sequence[str] = ()) -> tuple[pd.DataFrame, pd.DataFrame]:
     """(pairs that can be judged, pairs that cannot).
 
-    The first has gene_id, symbol and distance (bp from the element's middle to the start site) added; the second LEFT_OUT.
+    The first has gene_id, symbol, split and distance (bp from the element's middle to the start site) added; the second
+    LEFT_OUT.
 
     Args:
         study_genes: symbols and ids of the study's genes, to tell a gene that is not scored from one that is unknown.
@@ -103,7 +105,8 @@ def match_pairs(pairs: pd.DataFrame, run: Run, study_genes: Sequence[str] = ()) 
         if row is None and symbol in twice:
             reasons.append("several genes of the run have this symbol")
         elif row is None:
-            reasons.append("gene of the study, but not scored in this run" if symbol in known else "gene not in the study")
+            of_study = symbol in known or getattr(pair, "gene_id", "").upper() in known
+            reasons.append("gene of the study, but not scored in this run" if of_study else "gene not in the study")
         else:
             reasons.append(_reason(pair, genes.loc[row], run))
     reasons, rows = np.array(reasons, object), np.array(rows, np.int64)
@@ -121,10 +124,10 @@ def match_pairs(pairs: pd.DataFrame, run: Run, study_genes: Sequence[str] = ()) 
 def score_pairs(pairs: pd.DataFrame, run: Run, reader: ScoreReader) -> tuple[pd.DataFrame, dict[str, str]]:
     """(the pairs with one column a score, column -> why it is missing).
 
-    "mean mask" and "max mask" over the element's learned bases; the mean of every other score of `reader`; "element effect"
-    (the largest knock-out effect of an element of the run that shares a base with it, 0 where none does), "effect x mask";
-    "1/distance", "activity" (the root of H3K27ac x DNase, of the table), "activity/distance", "ABC" where the table has
-    them. Pairs without a learned base get a row without scores.
+    "mean mask" and "max mask" over the element's learned bases; the mean of every other score of `reader`; "element
+    effect" (the largest knock-out effect of an element of the run that shares a base with it, 0 where none does),
+    "effect x mask"; "1/distance", "activity" (the root of H3K27ac x DNase, of the table), "activity/distance", "ABC"
+    where the table has them.
     """
     columns: dict[str, np.ndarray] = {}
     effects = run.effects
@@ -157,10 +160,10 @@ def score_pairs(pairs: pd.DataFrame, run: Run, reader: ScoreReader) -> tuple[pd.
 
 
 def pair_table(scored: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
-    """One row a distance bin and score: distance, score, pairs, positives, positive_share, auprc, auprc_low, auprc_high.
+    """distance, score, pairs, positives, positive_share, auprc, auprc_low, auprc_high: a row a distance bin and score.
 
-    positive_share is the AUPRC of a guess. In each bin only pairs count that have all scores, so that all stand on the same
-    pairs; a score that fewer than nine in ten of the pairs have stands on its own pairs, as its numbers say.
+    positive_share is the AUPRC of a guess. In each bin only pairs count that have all scores, so that all stand on the
+    same pairs; a score that fewer than nine in ten of the pairs have stands on its own pairs, as its numbers say.
     """
     rows = []
     for name, first, last in BINS:
@@ -173,7 +176,9 @@ def pair_table(scored: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
             value, low, high = average_precision_interval(positive, part[score].to_numpy(float))
             share = float(positive.mean()) if len(part) else float("nan")
             numbers = {"pairs": len(part), "positives": int(positive.sum()), "positive_share": share}
-            rows.append({"distance": name, "score": score, **numbers, "auprc": value, "auprc_low": low, "auprc_high": high})
+            rows.append(
+                {"distance": name, "score": score, **numbers, "auprc": value, "auprc_low": low, "auprc_high": high}
+            )
     return pd.DataFrame(rows)
 
 
@@ -182,11 +187,11 @@ def pair_limits(scored: pd.DataFrame, left_out: pd.DataFrame) -> list[str]:
     positives, found = int(scored["positive"].sum()), []
     total = len(scored) + len(left_out)
     if len(left_out):
-        found.append(f"{len(left_out):,} of {total:,} tested pairs could not be judged; each is listed with its reason.")
+        found.append(f"{len(left_out):,} of {total:,} tested pairs cannot be judged; each is listed with its reason.")
     if positives < _FEW:
         found.append(
-            f"Only {positives} tested pair{'s are' if positives != 1 else ' is'} positive among the {len(scored):,} that "
-            f"can be judged: with fewer than {_FEW} an AUPRC says next to nothing, whatever its size."
+            f"Of the {len(scored):,} tested pairs that can be judged, {positives} {'are' if positives != 1 else 'is'} "
+            f"positive: with fewer than {_FEW} an AUPRC says next to nothing, whatever its size."
         )
     cells = sorted(set(scored.get("cell_type", pd.Series(dtype=str))) - {""})
     if len(cells) > 1:
@@ -209,18 +214,22 @@ def _reason(pair, gene: pd.Series, run: Run) -> str:
     if pair.end <= first or pair.start >= last:
         return "element outside the gene's window"
     forced = run.forced(gene["chrom"], int(first))
-    bins = slice(max(pair.start - first, 0) // run.manifest["resolution"], -(-(pair.end - first) // run.manifest["resolution"]))
-    if not (forced[bins] == -1).any():
-        return "element inside the promoter, which is always kept" if (forced[bins] == 1).any() else "element blacklisted"
-    return ""
+    bins = forced[_bins(pair.start, pair.end, int(first), run.manifest["resolution"])]
+    if (bins == LEARNED).any():
+        return ""
+    return "element inside the promoter, which is always kept" if (bins == PROMOTER).any() else "element blacklisted"
 
 
 def _of_element(pair: pd.Series, mask: GeneMask, values: dict[str, np.ndarray]) -> dict[str, float]:
-    first = max(pair["start"] - mask.start, 0) // mask.resolution
-    last = min(-(-(pair["end"] - mask.start) // mask.resolution), len(mask.alpha))
-    chosen = first + np.flatnonzero(mask.learned[first:last])
+    bins = _bins(pair["start"], pair["end"], mask.start, mask.resolution)
+    chosen = bins.start + np.flatnonzero(mask.learned[bins])
     found = {"mean mask": float(mask.mask[chosen].mean()), "max mask": float(mask.mask[chosen].max())}
     return found | {name: float(score[chosen].mean()) for name, score in values.items() if name != MASK}
+
+
+def _bins(start: int, end: int, window_start: int, resolution: int) -> slice:
+    """The bins of a window that an interval touches."""
+    return slice(max(start - window_start, 0) // resolution, -(-(end - window_start) // resolution))
 
 
 def _effect(pair: pd.Series, effects: pd.DataFrame) -> float:

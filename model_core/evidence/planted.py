@@ -99,8 +99,8 @@ class Truth:
 def found_elements(kept: np.ndarray, truth: GeneTruth, mask: GeneMask, rule: ElementRule) -> Found:
     """How many planted elements a set of kept bins finds, and how many of its own elements are causal.
 
-    A planted element is found where at least half of its learned bins are kept. The kept bins are cut into elements as the
-    rule says (runs joined, short ones dropped).
+    A planted element is found where at least half of its learned bins are kept. The kept bins are cut into elements as
+    the rule says (runs joined, short ones dropped).
 
     Args:
         kept: bool (bins,).

@@ -20,14 +20,16 @@ COLUMNS = (
 def prediction_table(runs: dict[str, Run]) -> pd.DataFrame:
     """COLUMNS: one row a run and group of genes.
 
-    The genes are those that all runs scored and that have an observed value. by "split": all of a split; by "chromosome"
-    and "level": of the judged genes, which are the test split's, or all where there is none. mask: what the run's mask is
-    made of ("learned", or a control's name).
+    The genes are those that all runs scored and that have an observed value. by "split": all of a split; by
+    "chromosome" and "level": of the judged genes, which are the test split's, or all where there is none. mask: what
+    the run's mask is made of ("learned", or a control's name).
 
     Args:
         runs: name -> run, the first the one in question.
     """
-    tables = {name: run.genes.dropna(subset=["observed", "predicted"]).set_index("gene_id") for name, run in runs.items()}
+    tables = {
+        name: run.genes.dropna(subset=["observed", "predicted"]).set_index("gene_id") for name, run in runs.items()
+    }
     common = None
     for table in tables.values():
         common = table.index if common is None else common.intersection(table.index)
@@ -46,7 +48,7 @@ def prediction_table(runs: dict[str, Run]) -> pd.DataFrame:
 
 
 def mask_kind(run: Run) -> str:
-    """"learned", or the name of the control in its place; "promoter" also where the window is all promoter."""
+    """ "learned", or the name of the control in its place; "promoter" also where the window is all promoter."""
     if run.manifest["promoter"] >= run.manifest["window"]:
         return "promoter"
     return (run.config.get("model") or {}).get("mask", "learned")

@@ -49,7 +49,7 @@ def average_precision_interval(
 def prediction_intervals(
     observed: np.ndarray, predicted: np.ndarray, times: int = 1000, seed: int = 0
 ) -> dict[str, tuple[float, float, float]]:
-    """"mse", "mae", "pearson", "spearman" -> (value, low, high) under resampling of the genes.
+    """ "mse", "mae", "pearson", "spearman" -> (value, low, high) under resampling of the genes.
 
     Args:
         observed, predicted: float (n,) without NaN.

@@ -35,7 +35,7 @@ class ScoreReader:
     Args:
         study: what the run was made from, or None where it is not to be had; `without` says why.
         peaks: name -> narrowPeak table.
-        beside: other runs by name; their masks (of the same windows and resolution), occlusion and knock-outs count too.
+        beside: other runs by name; their masks (of the same windows and bins), occlusion and knock-outs count too.
     """
 
     def __init__(
@@ -53,6 +53,7 @@ class ScoreReader:
         self._config = self._model_config()
         self._learned: LearnedNumbers | None = None
         self.unknown, self.asked = 0, 0  # learned bins whose sequence part was rounded away, of how many
+        self._sds: list[float] = []  # of the sequence's part within a window
         self._smooth = run.rule.smooth or ElementRule(0).smooth
         self._signals = self._open_signals(study, without)
         self._effects = {name: _effects_by_gene(other) for name, other in {"": run, **self.beside}.items()}
@@ -82,6 +83,11 @@ class ScoreReader:
         rng = np.random.default_rng(zlib.crc32(gene_id.encode()))  # the same for the same gene, whatever is compared
         scores[RANDOM] = controls.turned(mask.mean, mask.learned, rng)
         return {name: scores[name] for name in self.kinds if name in scores}
+
+    @property
+    def sequence_sd(self) -> float | None:
+        """Mean over windows of the standard deviation of the sequence's part; None where there is none."""
+        return float(np.mean(self._sds)) if self._sds else None
 
     def _name_scores(self) -> None:
         if self._signals is not None:
@@ -177,6 +183,8 @@ class ScoreReader:
         hidden = np.isnan(network) & mask.learned
         self.unknown, self.asked = self.unknown + int(hidden.sum()), self.asked + int(mask.learned.sum())
         known = network[mask.learned & ~hidden]
+        if len(known):
+            self._sds.append(float(known.std(dtype=np.float64)))
         return np.nan_to_num(network, nan=float(np.median(known)) if len(known) else 0.5)
 
     @staticmethod

@@ -17,7 +17,13 @@ from model_core.outputs.run import Run
 
 COLUMNS = (
     *("run_a", "run_b", "genes", "elements_a", "elements_b", "elements_back", "element_jaccard"),
-    *("mask_difference", "mask_rank_correlation", "elements_with_effect", "effect_difference", "effect_rank_correlation"),
+    *(
+        "mask_difference",
+        "mask_rank_correlation",
+        "elements_with_effect",
+        "effect_difference",
+        "effect_rank_correlation",
+    ),
 )
 SAMPLED = 2_000_000  # bases whose ranks are compared
 
@@ -45,10 +51,10 @@ def check_seeds(runs: dict[str, Run]) -> None:
 def seed_table(runs: dict[str, Run]) -> tuple[pd.DataFrame, dict[str, float]]:
     """(COLUMNS: one row a pair of runs, what seeds say of a base beside what one model says).
 
-    elements_back: share of both runs' elements of which at least half lies in elements of the other. element_jaccard: bases
-    in elements of both over those in either. mask_difference: mean |difference|, 0-1. Effects: of elements that share a
-    base. The second has genes, seed_sd (mean over bases of the standard deviation of the mask between the runs) and spread
-    (mean over bases and runs of the spread of z).
+    elements_back: share of both runs' elements of which at least half lies in elements of the other. element_jaccard:
+    bases in elements of both over those in either. mask_difference: mean |difference|, 0-1. Effects: of elements that
+    share a base. The second has genes, seed_sd (mean over bases of the standard deviation of the mask between the runs)
+    and spread (mean over bases and runs of the spread of z).
 
     Args:
         runs: name -> run, two or more; genes that all have scored count.
@@ -90,7 +96,9 @@ def _elements(run: Run, genes: list[str]) -> pd.DataFrame:
     """start, end of elements; the gene_id stands as their chromosome, so that they meet within a gene alone."""
     table = run.elements
     table = table[(table["class"] != PROMOTER_CLASS) & table["gene_id"].isin(genes)]
-    return pd.DataFrame({"chrom": table["gene_id"], "start": table["start"], "end": table["end"]}).reset_index(drop=True)
+    return pd.DataFrame({"chrom": table["gene_id"], "start": table["start"], "end": table["end"]}).reset_index(
+        drop=True
+    )
 
 
 def _elements_back(one: pd.DataFrame, two: pd.DataFrame) -> dict[str, float]:

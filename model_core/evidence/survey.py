@@ -1,4 +1,4 @@
-"""One walk over a run's genes that counts all that the tables of `compare` need; memory does not grow with the genes."""
+"""One walk over a run's genes that counts what the tables of `compare` need; memory does not grow with the genes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Survey:
     """Counts over genes.
 
     histograms: score -> ScoreHistogram of the judged genes' learned bases; genes: score -> how many have it.
-    by_gene: rows (peaks, gene_id, symbol, chrom, COUNTS); by_distance, by_threshold: peaks -> int64 (n, COUNTS).
+    by_gene: rows (peak_set, gene_id, symbol, chrom, COUNTS); by_distance, by_threshold: peaks -> int64 (n, COUNTS).
 
     Args:
         peaks: name -> Peaks; the first is the one that strata tell apart.
@@ -70,7 +70,7 @@ class Survey:
     def _count_overlap(self, gene: Mapping, mask: GeneMask, starts, ends, in_peak: Mapping[str, np.ndarray]) -> None:
         values = smoothed(mask, self.run.rule.smooth) if in_peak else None
         for name, covered in in_peak.items():
-            row = {"peaks": name, **{key: gene[key] for key in ("gene_id", "symbol", "chrom")}}
+            row = {"peak_set": name, **{key: gene[key] for key in ("gene_id", "symbol", "chrom")}}
             self.by_gene.append(row | overlap.overlap_counts(mask, starts, ends, covered))
             self.by_distance[name] += overlap.overlap_by_distance(mask, starts, ends, covered)
             cut = overlap.threshold_counts(mask, values, self.run.rule, self.thresholds, covered)

@@ -1,0 +1,329 @@
+"""`compare`: a run's masks against MACS3 peaks, planted truth, CRISPR pairs and control runs, written into the run.
+
+Every table is tab-separated with a header line; docs/evidence.md has their columns. Bases are counted once for each
+gene whose window holds them, because a mask says "kept for this gene".
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from model_core.atomic import write_json, write_text
+from model_core.bed import read_narrowpeak
+from model_core.errors import InputError, complaint
+from model_core.evidence import limits, overlap, pairs, seeds
+from model_core.evidence.histogram import kept_of, ranking
+from model_core.evidence.planted import Truth, found_shares
+from model_core.evidence.prediction import judged, mask_kind, prediction_table
+from model_core.evidence.scores import MASK, PRIOR, ScoreReader, named_runs
+from model_core.evidence.survey import Survey
+from model_core.inputs.study import Study
+from model_core.intervals import match_chromosomes
+from model_core.outputs.elements import PROMOTER_CLASS
+from model_core.outputs.run import Run
+from model_core.outputs.source import study_of
+from model_core.progress import Job
+
+FOLDER = "compare"
+SCORE_COLUMNS = (
+    *("score", "kind", "genes", "bases", "kept_share", "auprc", "auroc", "precision", "recall", "weak_recall"),
+    *("decoys_kept", "elements_found", "weak_found", "decoys_found", "elements_causal"),
+    *("in_peaks", "jaccard_with_elements", "rank_correlation"),
+)
+CURVE_SHARES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.7)
+UNMATCHED = (0, 100, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000, math.inf)  # bp to the nearest peak
+CLASSES = ("causal", "weak", "decoy")
+
+
+def compare(
+    run: Run,
+    against: Sequence[str | Path] = (),
+    truth: str | Path | None = None,
+    crispr: str | Path | None = None,
+    beside: Sequence[str | Path] = (),
+    seed_runs: Sequence[str | Path] = (),
+) -> dict:
+    """Compare a run and write the tables and summary.json into RUN/compare.
+
+    Args:
+        run: scored and assembled.
+        against: narrowPeak files beside the run's own.
+        truth: BED of planted elements; by default that of the study, where it is simulated.
+        crispr: table of tested element-gene pairs.
+        beside: other runs, such as those under control masks.
+        seed_runs: runs that differ in their seed alone; by default those that `train --seeds` made beside this one.
+
+    Returns:
+        summary.json as it was written.
+
+    Raises:
+        InputError: nothing is scored, or a file or run that is named cannot be used.
+    """
+    if not run.manifest.get("assembled"):
+        found, do = "no elements", f"run `seq2exp-viz score {run.path}`"
+        raise InputError(complaint(run.path, found, "a scored run", do))
+    study, without = _study(run)
+    others = named_runs([Run.open(path) for path in beside])
+    if run.name in others:
+        others = {str(other.path): other for other in others.values()}
+    peaks = _peak_tables(run, against)
+    planted = _truth(study, truth)
+    tested = None if crispr is None else pairs.read_pairs(crispr)
+    seeds_here = [Run.open(path) for path in seed_runs or seeds.runs_of_seeds(run)]
+    if seeds_here:
+        seeds.check_seeds(named_runs([run, *seeds_here]))
+    reader = ScoreReader(run, study, peaks, others, without)
+    survey = Survey(run, reader, {name: overlap.Peaks(table) for name, table in peaks.items()}, planted)
+    chosen = judged(run.genes)
+    genes = run.genes.to_dict("records")
+    with Job(f"comparing {run.name}", len(genes)) as job:
+        for gene, is_judged in zip(genes, chosen, strict=True):
+            survey.add(gene, is_judged)
+            job.advance(note=gene["symbol"])
+    tables = _overlap_tables(survey)
+    tables["scores"] = score_table(survey, [gene for gene, yes in zip(genes, chosen, strict=True) if yes])
+    tables["curves"] = curve_table(survey)
+    tables["prediction"] = prediction_table({run.name: run, **others})
+    about = {"missing": dict(reader.missing), "limits": limits.of_study(run, study)}
+    if tested is not None:
+        about |= _pairs(run, study, reader, tested, tables)
+    if seeds_here:
+        tables["seeds"], about["seeds"] = seeds.seed_table(named_runs([run, *seeds_here]))
+    about["limits"] += limits.of_numbers(run, tables, reader)
+    return _write(run, tables, _summary(run, survey, study, others, about, planted is not None))
+
+
+def score_table(survey: Survey, genes: Sequence[Mapping]) -> pd.DataFrame:
+    """SCORE_COLUMNS: the mask's elements, peaks as called, then every score at the share that the elements keep.
+
+    Measures that need planted truth are NaN without it.
+    """
+    share = survey.element_share
+    found = survey.found(genes) if survey.truth is not None else {}
+    rows = []
+    sets = {"mask elements": "in_element"}
+    main = next(iter(survey.peaks), None)
+    if main is not None:
+        sets[f"{main}, as called"] = "in_peak"
+    whole = {name: float(counts.sum()) for name, counts in survey.classes(MASK).items()}
+    for name, bit in sets.items():
+        kept = survey.set_classes(bit)
+        row = {"score": name, "kind": "set", "genes": survey.genes[MASK], "bases": whole["all"]}
+        rows.append(row | _set_measures(kept, whole, survey))
+    for name, kind in survey.reader.kinds.items():
+        classes = survey.classes(name)
+        totals = {key: float(counts.sum()) for key, counts in classes.items()}
+        stacked = np.stack(list(classes.values()))
+        kept = _kept(stacked, share, list(classes))
+        row = {"score": name, "kind": kind, "genes": survey.genes[name], "bases": totals["all"]}
+        if survey.truth is not None:
+            row["auprc"], row["auroc"] = ranking(classes["causal"], classes["all"] - classes["causal"])
+        row["rank_correlation"] = survey.rank_correlation(name)
+        rows.append(row | _set_measures(kept, totals, survey))
+    table = pd.DataFrame(rows, columns=list(SCORE_COLUMNS))
+    for name, counts in found.items():
+        for column, value in found_shares(counts).items():
+            table.loc[table["score"] == name, column] = value
+    return table.astype({"genes": np.int64, "bases": np.int64})
+
+
+def curve_table(survey: Survey) -> pd.DataFrame:
+    """score, kept_share, precision, recall, weak_recall, decoys_kept, in_peaks at each of CURVE_SHARES."""
+    rows = []
+    for name in survey.reader.kinds:
+        classes = survey.classes(name)
+        totals = {key: float(counts.sum()) for key, counts in classes.items()}
+        stacked = np.stack(list(classes.values()))
+        for share in CURVE_SHARES:
+            found = _set_measures(_kept(stacked, share, list(classes)), totals, survey)
+            found.pop("jaccard_with_elements")
+            rows.append({"score": name, **found})
+    return pd.DataFrame(rows)
+
+
+def _kept(stacked: np.ndarray, share: float, names: list[str]) -> dict[str, float]:
+    """Numbers of bases of each class among the highest `share` of all; the first class is "all"."""
+    everything = stacked[0]
+    parts = np.concatenate([stacked[1:], (everything - stacked[1:])])  # each class and its rest add up to all
+    half = len(names) - 1
+    found = {"all": float(share * everything.sum())}
+    for number, name in enumerate(names[1:]):
+        found[name] = float(kept_of(parts[[number, number + half]], found["all"])[0])
+    return found
+
+
+def _set_measures(kept: dict[str, float], totals: dict[str, float], survey: Survey) -> dict[str, float]:
+    nothing = float("nan")
+    found = {"kept_share": _share(kept["all"], totals["all"])}
+    if survey.truth is not None:
+        found["precision"] = _share(kept["causal"], kept["all"])
+        found |= {
+            name: _share(kept[kind], totals[kind])
+            for name, kind in zip(("recall", "weak_recall", "decoys_kept"), CLASSES, strict=True)
+        }
+    found["in_peaks"] = _share(kept["in_peak"], kept["all"]) if survey.peaks else nothing
+    either = kept["all"] + totals["in_element"] - kept["in_element"]
+    found["jaccard_with_elements"] = _share(kept["in_element"], either)
+    return found
+
+
+def _share(part: float, whole: float) -> float:
+    return part / whole if whole else float("nan")
+
+
+def _overlap_tables(survey: Survey) -> dict[str, pd.DataFrame]:
+    """peaks, peaks_by_gene, peaks_by_threshold, unmatched."""
+    if not survey.peaks:
+        return {}
+    counts = list(overlap.COUNTS)
+    by_gene = pd.DataFrame(survey.by_gene)
+    rows, curve, distances = [], [], []
+    elements = survey.run.elements
+    elements = elements[elements["class"] != PROMOTER_CLASS]
+    for name, peaks in survey.peaks.items():
+        total = by_gene.loc[by_gene["peak_set"] == name, counts].sum()
+        rows.append({"peak_set": name, "by": "all", "group": "all", **total})
+        for number, values in enumerate(survey.by_distance[name]):
+            if values[0]:
+                group = overlap.distance_name(*overlap.DISTANCES[number : number + 2])
+                rows.append(
+                    {"peak_set": name, "by": "distance", "group": group, **dict(zip(counts, values, strict=True))}
+                )
+        for threshold, values in zip(survey.thresholds, survey.by_threshold[name], strict=True):
+            used = threshold == survey.run.rule.threshold
+            curve.append(
+                {"peak_set": name, "threshold": threshold, "used": used, **dict(zip(counts, values, strict=True))}
+            )
+        found = overlap.distances_of_unmatched(elements, peaks)
+        distances.append(_unmatched(name, found))
+    table = overlap.measured(pd.DataFrame(rows))
+    middle = {part["peak_set"].iloc[0]: part.attrs["median"] for part in distances}
+    whole = table["by"] == "all"
+    table["median_distance_of_unmatched"] = table["peak_set"].map(middle).where(whole)
+    return {
+        "peaks": table,
+        "peaks_by_gene": overlap.measured(by_gene),
+        "peaks_by_threshold": overlap.measured(pd.DataFrame(curve)),
+        "unmatched": pd.concat(distances, ignore_index=True),
+    }
+
+
+def _unmatched(name: str, distance: np.ndarray) -> pd.DataFrame:
+    """peak_set, from, to (bp, `to` empty in the last row), elements; a last row without `from` where there is no peak."""
+    known = distance[np.isfinite(distance)]
+    counts, _ = np.histogram(known, bins=np.array(UNMATCHED))
+    rows = [
+        {"peak_set": name, "from": first, "to": last if math.isfinite(last) else None, "elements": int(count)}
+        for first, last, count in zip(UNMATCHED, UNMATCHED[1:], counts, strict=False)
+    ]
+    if len(known) < len(distance):
+        rows.append({"peak_set": name, "from": None, "to": None, "elements": len(distance) - len(known)})
+    table = pd.DataFrame(rows).astype({"from": "Int64", "to": "Int64"})
+    table.attrs["median"] = float(np.median(known)) if len(known) else float("nan")
+    return table
+
+
+def _pairs(run: Run, study: Study | None, reader: ScoreReader, tested: pd.DataFrame, tables: dict) -> dict:
+    names = [] if study is None else list(study.gene_sites()[["gene_id", "symbol"]].to_numpy().ravel())
+    kept, left_out = pairs.match_pairs(tested, run, names)
+    about: dict = {"crispr": {"pairs": len(tested), "judged": len(kept), "left_out": len(left_out)}}
+    about["crispr"]["reasons"] = {k: int(v) for k, v in left_out["reason"].value_counts().items()}
+    tables["crispr_left_out"] = left_out
+    if kept.empty:
+        about["limits_of_pairs"] = [f"None of the {len(tested):,} tested pairs can be judged with this run."]
+        return about
+    scored, missing = pairs.score_pairs(kept, run, reader)
+    own = [name for name in scored.columns if name not in kept.columns]
+    tables["crispr_pairs"] = scored
+    tables["crispr"] = pairs.pair_table(scored, own)
+    about["limits_of_pairs"] = pairs.pair_limits(scored, left_out)
+    about["crispr"] |= {"positives": int(scored["positive"].sum()), "missing": missing}
+    return about
+
+
+def _study(run: Run) -> tuple[Study | None, str]:
+    try:
+        return study_of(run), ""
+    except InputError as error:
+        return None, f"its study cannot be read ({str(error).splitlines()[0]})"
+
+
+def _peak_tables(run: Run, against: Sequence[str | Path]) -> dict[str, pd.DataFrame]:
+    found: dict[str, pd.DataFrame] = {}
+    for path in [*run.peak_files, *map(Path, against)]:
+        name = path.name.removesuffix(".gz").removesuffix(".narrowPeak")
+        while name in found:
+            name += "'"
+        table = read_narrowpeak(path)
+        if path not in run.peak_files and len(table) and not table["chrom"].isin(set(run.genes["chrom"])).any():
+            match_chromosomes(table["chrom"].unique(), sorted(set(run.genes["chrom"])), path)
+        found[name] = table
+    return found
+
+
+def _truth(study: Study | None, given: str | Path | None) -> Truth | None:
+    planted = study.truth if study is not None else None
+    if given is not None:
+        return Truth.read(Path(given), planted.decoys if planted is not None else None)
+    return None if planted is None else Truth.read(planted.causal, planted.decoys)
+
+
+def _summary(
+    run: Run, survey: Survey, study: Study | None, others: Mapping[str, Run], about: dict, truth: bool
+) -> dict:
+    causal = survey.classes(MASK)["causal"].sum() / max(survey.classes(MASK)["all"].sum(), 1) if truth else None
+    genes = run.genes
+    return {
+        "schema": 1,
+        "run": run.name,
+        "variant": run.manifest["variant"],
+        "mask": mask_kind(run),
+        "study": study.name if study is not None else None,
+        "simulated": bool(run.manifest["simulated"]),
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "genes": len(genes),
+        "judged": {"genes": survey.genes[MASK], "split": "test" if (genes["split"] == "test").any() else "all"},
+        "learned_bases": int(survey.classes(MASK)["all"].sum()),
+        "element_share": survey.element_share,
+        "element_rule": run.rule.to_dict(),
+        "causal_share": None if causal is None else float(causal),
+        "rank_correlation_with_prior": _number(survey.rank_correlation(PRIOR) if PRIOR in survey.genes else None),
+        "sequence_part_hidden": survey.reader.unknown / survey.reader.asked if survey.reader.asked else None,
+        "peak_sets": list(survey.peaks),
+        "beside": {name: mask_kind(other) for name, other in others.items()},
+        **about,
+    }
+
+
+def _number(value: float | None) -> float | None:
+    return None if value is None or not math.isfinite(value) else float(value)
+
+
+def _write(run: Run, tables: dict[str, pd.DataFrame], summary: dict) -> dict:
+    folder = run.path / FOLDER
+    folder.mkdir(exist_ok=True)
+    for path in folder.glob("*.tsv"):
+        if path.stem not in tables:
+            path.unlink()  # of an earlier call with other files
+    for name, table in tables.items():
+        text = table.to_csv(sep="\t", index=False, lineterminator="\n", float_format="%.6g", quoting=3, escapechar="\\")
+        write_text(folder / f"{name}.tsv", text)
+    summary["tables"] = {f"{name}.tsv": len(table) for name, table in tables.items()}
+    write_json(folder / "summary.json", _plain(summary))
+    return summary
+
+
+def _plain(value):
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    return None if isinstance(value, float) and not math.isfinite(value) else value
