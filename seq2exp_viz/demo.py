@@ -10,10 +10,10 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from model_core.evidence.evaluate import against_truth
+from model_core.evidence.compare import Comparison, compare
 from model_core.inputs.check import check_study
 from model_core.inputs.peaks import peaks_of_study
-from model_core.inputs.study import Study, load_study
+from model_core.inputs.study import load_study
 from model_core.network.score import choose_genes, score
 from model_core.network.train import begin_run, train
 from model_core.outputs.run import Run
@@ -47,8 +47,8 @@ def run_demo(folder: Path, seed: int = 0, serve_page: bool = True, port: int | N
         # The control is the same model on a window that is all promoter, so nothing else can be seen.
         control = train(study, study.config(variant="soft", window=config.promoter), recipe, folder / "control")
         score(control, study, genes)
-        run.write_json("metrics.json", {**run.metrics, "truth": against_truth(run, study)})
-        print_results(console, run, control, study)
+        found = compare(run, beside=[control.path])
+        print_results(console, run, control, found)
         if page is not None:
             console.print("The page is open at the address above; Ctrl-C stops it.")
             page.wait()
@@ -70,33 +70,30 @@ def _page(run: Run, serve_page: bool, port: int | None):
         page.wait()
 
 
-def print_results(console: Console, run: Run, control: Run, study: Study) -> None:
+def print_results(console: Console, run: Run, control: Run, found: Comparison) -> None:
     """What the demo found, as tables: prediction, ranking of bases, sets of bases."""
-    console.print(f"\n[bold]Prediction on held-out chromosomes[/bold] ({study.name}, simulated)")
+    summary, scores = found.summary, found.tables["scores"]
+    console.print(f"\n[bold]Prediction on held-out chromosomes[/bold] ({summary['study']}, simulated)")
     table = Table("model", "genes", "Pearson", "95 % interval", "MSE")
     for name, one in {"soft": run, "promoter only": control}.items():
-        found = one.metrics["prediction"]["test"]
-        low, high = found["pearson_95"]
-        table.add_row(
-            name, str(found["genes"]), f"{found['pearson']:.3f}", f"{low:.3f} to {high:.3f}", f"{found['mse']:.3f}"
-        )
+        test = one.metrics["prediction"]["test"]
+        low, high = test["pearson_95"]
+        interval = f"{low:.3f} to {high:.3f}"
+        table.add_row(name, str(test["genes"]), f"{test['pearson']:.3f}", interval, f"{test['mse']:.3f}")
     console.print(table)
-    truth = run.metrics["truth"]
     console.print(
-        f"[bold]Does the mask rank planted causal bases?[/bold] {truth['genes']} genes, {truth['bases']:,} bases, "
-        f"{truth['causal_share']:.1%} of them causal (that is the AUPRC of a guess)"
+        f"[bold]Does the mask rank planted causal bases?[/bold] {summary['judged']['genes']} genes, "
+        f"{summary['learned_bases']:,} bases, {summary['causal_share']:.1%} of them causal (the AUPRC of a guess)"
     )
     table = Table("score", "AUPRC", "AUROC")
-    for row in truth["bases_table"]:
-        table.add_row(row["score"], f"{row['auprc']:.3f}", f"{row['auroc']:.3f}")
+    for row in scores[scores["kind"] != "set"].itertuples():
+        table.add_row(row.score, f"{row.auprc:.3f}", f"{row.auroc:.3f}")
     console.print(table)
-    console.print("[bold]The same share of bases kept by each[/bold]")
+    console.print("[bold]The same share of bases kept by each[/bold] (of peaks as called, their own)")
+    columns = ("kept_share", "precision", "recall", "elements_found", "weak_found", "decoys_kept")
     table = Table("set", "kept", "precision", "recall", "causal elements found", "weak ones found", "decoy bases kept")
-    for row in truth["sets_table"]:
-        values = [row[k] for k in ("kept", "precision", "recall", "elements_found", "weak_found", "decoys_kept")]
-        table.add_row(row["set"], *(f"{value:.1%}" for value in values))
+    for _, row in scores.iterrows():
+        table.add_row(row["score"], *(f"{row[name]:.1%}" for name in columns))
     console.print(table)
-    console.print(
-        f"Rank correlation of the mask with its signal prior: {truth['prior_correlation']:.4f}. A faithful soft mask "
-        "follows its signals: it shows where signal is, not which element matters."
-    )
+    for sentence in summary["limits"]:
+        console.print(f"- {sentence}", markup=False, highlight=False)

@@ -8,14 +8,12 @@ import subprocess
 import sys
 import time
 
-import numpy as np
+import pandas as pd
 import pyBigWig
 import pytest
 from real_study import real_study_toml
 
-from model_core.evidence.evaluate import against_truth, set_measures
 from model_core.outputs.run import Run
-from model_core.outputs.source import study_of
 from model_core.simulation.simulate import simulate_study
 from model_core.simulation.world import World
 
@@ -97,15 +95,15 @@ def test_a_killed_scoring_loses_at_most_the_gene_in_hand_and_goes_on(simulated, 
     assert ours.elements.equals(theirs.elements)
 
 
-def test_truth_is_judged_at_the_same_kept_share_for_all(simulated):
-    run = Run.open(simulated / "run")
-    found = against_truth(run, study_of(run))
-    kept = {row["set"]: row["kept"] for row in found["sets_table"]}
-    assert len({round(share, 4) for share in kept.values()}) == 1
-    assert found["genes"] == 16
-    assert set(kept) == {"mask elements", "random elements", "signal prior", "H3K27ac", "DNase", "Hi-C", "MACS3"}
-    # Hardly trained, the faithful soft mask ranks the bases as its signals do.
-    assert found["prior_correlation"] > 0.9
+def test_compare_finds_the_faithful_soft_mask_to_be_its_signal_prior(simulated):
+    shown = command("compare", simulated / "run")
+    assert "The mask is its signal prior" in shown
+    folder = simulated / "run" / "compare"
+    summary = json.loads((folder / "summary.json").read_text())
+    assert summary["rank_correlation_with_prior"] >= 0.99
+    assert summary["judged"] == {"genes": 16, "split": "test"}
+    scores = pd.read_csv(folder / "scores.tsv", sep="\t").set_index("score")
+    assert {"mask elements", "mask", "signal prior", "DNase", "MACS3", "random", "nearest the TSS"} <= set(scores.index)
 
 
 def test_the_authors_checkpoint_scores_a_study_into_a_new_run(simulated, shared_golden, tmp_path):
@@ -129,24 +127,6 @@ def test_the_authors_checkpoint_scores_a_study_into_a_new_run(simulated, shared_
     )
     assert refused.returncode == 2
     assert "a run of another checkpoint" in refused.stderr
-
-
-def test_set_measures_worked_by_hand():
-    truth = {
-        "causal": np.array([1, 1, 1, 1, 0, 0, 0, 0], bool),
-        "weak": np.array([0, 0, 1, 1, 0, 0, 0, 0], bool),
-        "element": np.array([1, 1, 2, 2, 0, 0, 0, 0]),
-        "decoy": np.array([0, 0, 0, 0, 1, 1, 0, 0], bool),
-    }
-    found = set_measures(np.array([1, 1, 0, 0, 1, 0, 0, 0], bool), truth)
-    assert found == {
-        "kept": 3 / 8,
-        "precision": 2 / 3,
-        "recall": 0.5,
-        "elements_found": 0.5,
-        "weak_found": 0.0,
-        "decoys_kept": 0.5,
-    }
 
 
 @pytest.mark.slow

@@ -10,6 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -41,6 +42,13 @@ UNMATCHED = (0, 100, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000, 
 CLASSES = ("causal", "weak", "decoy")
 
 
+class Comparison(NamedTuple):
+    """What `compare` wrote: summary.json, and the tables by name (peaks for peaks.tsv)."""
+
+    summary: dict
+    tables: dict[str, pd.DataFrame]
+
+
 def compare(
     run: Run,
     against: Sequence[str | Path] = (),
@@ -48,7 +56,7 @@ def compare(
     crispr: str | Path | None = None,
     beside: Sequence[str | Path] = (),
     seed_runs: Sequence[str | Path] = (),
-) -> dict:
+) -> Comparison:
     """Compare a run and write the tables and summary.json into RUN/compare.
 
     Args:
@@ -60,7 +68,7 @@ def compare(
         seed_runs: runs that differ in their seed alone; by default those that `train --seeds` made beside this one.
 
     Returns:
-        summary.json as it was written.
+        What was written.
 
     Raises:
         InputError: nothing is scored, or a file or run that is named cannot be used.
@@ -215,7 +223,7 @@ def _overlap_tables(survey: Survey) -> dict[str, pd.DataFrame]:
 
 
 def _unmatched(name: str, distance: np.ndarray) -> pd.DataFrame:
-    """peak_set, from, to (bp, `to` empty in the last row), elements; a last row without `from` where there is no peak."""
+    """peak_set, from, to (bp; the last has no `to`), elements; a row without `from` for chromosomes without peaks."""
     known = distance[np.isfinite(distance)]
     counts, _ = np.histogram(known, bins=np.array(UNMATCHED))
     rows = [
@@ -305,7 +313,7 @@ def _number(value: float | None) -> float | None:
     return None if value is None or not math.isfinite(value) else float(value)
 
 
-def _write(run: Run, tables: dict[str, pd.DataFrame], summary: dict) -> dict:
+def _write(run: Run, tables: dict[str, pd.DataFrame], summary: dict) -> Comparison:
     folder = run.path / FOLDER
     folder.mkdir(exist_ok=True)
     for path in folder.glob("*.tsv"):
@@ -315,8 +323,9 @@ def _write(run: Run, tables: dict[str, pd.DataFrame], summary: dict) -> dict:
         text = table.to_csv(sep="\t", index=False, lineterminator="\n", float_format="%.6g", quoting=3, escapechar="\\")
         write_text(folder / f"{name}.tsv", text)
     summary["tables"] = {f"{name}.tsv": len(table) for name, table in tables.items()}
-    write_json(folder / "summary.json", _plain(summary))
-    return summary
+    summary = _plain(summary)
+    write_json(folder / "summary.json", summary)
+    return Comparison(summary, tables)
 
 
 def _plain(value):

@@ -62,8 +62,8 @@ def of_numbers(run: Run, tables: dict[str, pd.DataFrame], reader: ScoreReader) -
         )
     if SEQUENCE in scores.index and reader.sequence_sd is not None and reader.sequence_sd < TOLERANCE:
         found.append(
-            f"The sequence's part of the mask moves by {reader.sequence_sd:.3f} (standard deviation) within a window, less "
-            f"than the {TOLERANCE} that rounding of the stored masks can hide: read 'sequence only' as noise."
+            f"The sequence's part of the mask moves by {reader.sequence_sd:.3f} (standard deviation) within a window, "
+            f"less than the {TOLERANCE} that rounding of the stored masks can hide: read 'sequence only' as noise."
         )
     fewer = scores[(scores["kind"] != "set") & (scores["genes"] < scores.loc[MASK, "genes"])]
     for name, row in fewer.iterrows():

@@ -37,8 +37,10 @@ def runs_of_seeds(run: Run) -> list[Path]:
 
 
 def check_seeds(runs: dict[str, Run]) -> None:
-    """Raise InputError unless all runs have masks of the same windows and elements cut of them."""
+    """Raise InputError unless all are different runs with masks of the same windows and elements cut of them."""
     first = next(iter(runs.values()))
+    if len({run.path.resolve() for run in runs.values()}) < len(runs):
+        raise InputError(complaint("seeds", "the same run twice", "runs of different seeds", "leave one out"))
     for run in runs.values():
         for name in ("window", "promoter", "resolution", "variant"):
             if run.manifest[name] != first.manifest[name]:
