@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 import typer
 
 from model_core.errors import InputError, complaint
+from seq2exp_viz.comparison.command import compare
 from seq2exp_viz.publish import commands
 
 app = typer.Typer(
@@ -301,37 +302,7 @@ def effects(
     typer.echo(caveat(opened.config))
 
 
-@app.command(epilog=example("compare demo/run --beside demo/control"))
-def compare(
-    run: RunPath,
-    against: Annotated[
-        list[Path] | None, typer.Option(metavar="NARROWPEAK", help="peaks beside the run's own; may be given again")
-    ] = None,
-    truth: Annotated[
-        Path | None, typer.Option(metavar="BED", help="planted elements; default: those of a simulated study")
-    ] = None,
-    crispr: Annotated[
-        Path | None, typer.Option(metavar="TSV", help="tested element-gene pairs, as EngreitzLab/CRISPR_comparison")
-    ] = None,
-    beside: Annotated[
-        list[Path] | None,
-        typer.Option(metavar="RUN", help="another run, such as one under a control mask; again for more"),
-    ] = None,
-    seeds: Annotated[
-        list[Path] | None,
-        typer.Option(metavar="RUN", help="a run of another seed; again for more. Default: those of train --seeds"),
-    ] = None,
-):
-    """Judge a run's masks beside peaks, planted truth, CRISPR pairs, other runs and seeds: tables and a report."""
-    from model_core.evidence.compare import FOLDER
-    from model_core.evidence.compare import compare as compare_run
-    from model_core.outputs.run import Run
-
-    opened = Run.open(run)
-    found = compare_run(opened, against or (), truth, crispr, beside or (), seeds or ())
-    for sentence in [*found.summary["limits"], *found.summary.get("limits_of_pairs", ())]:
-        typer.echo(f"- {sentence}")
-    typer.echo(f"wrote {len(found.tables)} tables to {opened.path / FOLDER}")
+app.command(epilog=example("compare demo/run --beside demo/control"))(compare)
 
 
 @app.command(epilog=example("convert demo/run/checkpoint.safetensors released.ckpt"))

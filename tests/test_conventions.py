@@ -73,6 +73,7 @@ assert np.isfinite(out.expression).all()
         ("shelf", ("page", "publish", "server", "cli")),
         ("serving", ("page", "shelf", "publish", "server", "cli")),
         ("publish", ("page", "server", "cli")),
+        ("comparison", ("page", "shelf", "serving", "server", "cli")),
         ("page", ("server", "cli")),
     ],
 )

@@ -85,7 +85,7 @@ def compare(
     tested = None if crispr is None else pairs.read_pairs(crispr)
     seeds_here = [Run.open(path) for path in seed_runs or seeds.runs_of_seeds(run)]
     if seeds_here:
-        seeds.check_seeds(named_runs([run, *seeds_here]))
+        seeds.check_seeds([run, *seeds_here])
     reader = ScoreReader(run, study, peaks, others, without)
     survey = Survey(run, reader, {name: overlap.Peaks(table) for name, table in peaks.items()}, planted)
     chosen = judged(run.genes)

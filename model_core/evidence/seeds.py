@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -36,12 +37,12 @@ def runs_of_seeds(run: Run) -> list[Path]:
     return [path for path in folders if path != run.path.resolve() and (path / "manifest.json").is_file()]
 
 
-def check_seeds(runs: dict[str, Run]) -> None:
+def check_seeds(runs: Sequence[Run]) -> None:
     """Raise InputError unless all are different runs with masks of the same windows and elements cut of them."""
-    first = next(iter(runs.values()))
-    if len({run.path.resolve() for run in runs.values()}) < len(runs):
+    first = runs[0]
+    if len({run.path.resolve() for run in runs}) < len(runs):
         raise InputError(complaint("seeds", "the same run twice", "runs of different seeds", "leave one out"))
-    for run in runs.values():
+    for run in runs:
         for name in ("window", "promoter", "resolution", "variant"):
             if run.manifest[name] != first.manifest[name]:
                 found, expected = f"{name} {run.manifest[name]}", f"{first.manifest[name]}, as in {first.path}"
@@ -59,9 +60,8 @@ def seed_table(runs: dict[str, Run]) -> tuple[pd.DataFrame, dict[str, float]]:
     and spread (mean over bases and runs of the spread of z).
 
     Args:
-        runs: name -> run, two or more; genes that all have scored count.
+        runs: name -> run, two or more that passed `check_seeds`; genes that all have scored count.
     """
-    check_seeds(runs)
     names = list(runs)
     genes = sorted(set.intersection(*(run.scored for run in runs.values())))
     if not genes:

@@ -1,0 +1,1 @@
+"""What `compare` found, as figures and one page."""
