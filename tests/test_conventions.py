@@ -38,7 +38,7 @@ def test_only_the_network_the_effects_and_the_authors_checkpoints_import_torch()
     )
     for path in [*(ROOT / "model_core").rglob("*.py"), *(ROOT / "seq2exp_viz").rglob("*.py")]:
         place = str(path.relative_to(ROOT))
-        assert not (imported(path) & {"torch", "lightning", "numba"}) or place.startswith(allowed), place
+        assert not (imported(path) & {"torch", "lightning", "numba", "triton"}) or place.startswith(allowed), place
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,8 @@ def test_only_the_network_the_effects_and_the_authors_checkpoints_import_torch()
     ["model_core", "model_core.outputs.run", "model_core.inputs.study", "seq2exp_viz.page.app", "seq2exp_viz.cli"],
 )
 def test_viewing_starts_without_torch(module):
-    code = f"import sys, {module}; sys.exit(bool({{'torch', 'lightning', 'numba', 'hictkpy'}} & set(sys.modules)))"
+    heavy = {"torch", "lightning", "numba", "triton", "hictkpy"}
+    code = f"import sys, {module}; sys.exit(bool({heavy} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
 
 
@@ -54,7 +55,7 @@ def test_the_model_runs_with_numpy_and_torch_alone():
     """On a bare GPU machine: no numba, no pandas, no safetensors."""
     code = """
 import sys
-for name in ("numba", "pandas", "safetensors", "lightning", "pydantic", "zarr", "scipy"):
+for name in ("numba", "triton", "pandas", "safetensors", "lightning", "pydantic", "zarr", "scipy"):
     sys.modules[name] = None
 import numpy as np
 from model_core.config import recipe

@@ -11,6 +11,11 @@ The selective scan:
 
 from __future__ import annotations
 
+import functools
+import subprocess
+import warnings
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -23,6 +28,31 @@ except ImportError:  # a bare GPU machine has no numba
 
 def _on_cpu(x: Tensor) -> bool:
     return x.device.type == "cpu" and x.is_floating_point()
+
+
+def _on_gpu(x: Tensor) -> bool:
+    return x.device.type == "cuda" and x.dtype != torch.float64
+
+
+@functools.cache
+def _gpu_kernels() -> tuple[Callable, Callable] | None:
+    """(scan, convolution) in Triton, imported when the first CUDA tensor comes; None, with a warning, without Triton.
+
+    Triton brings its own compiler for kernels, but builds one small file in C on its first start.
+    """
+    try:
+        from model_core.network.convolution_gpu import convolution_gpu
+        from model_core.network.scan_gpu import scan_gpu, start
+
+        start()
+    except (ImportError, RuntimeError, OSError, subprocess.SubprocessError) as error:
+        warnings.warn(
+            f"the GPU kernels cannot be used ({error}); the scan goes step by step, which is slow: install triton (it "
+            "comes with PyTorch's GPU build), and for its first start gcc or clang and Python's header files",
+            stacklevel=3,
+        )
+        return None
+    return scan_gpu, convolution_gpu
 
 
 def selective_scan(
@@ -45,6 +75,8 @@ def selective_scan(
     if scan_cpu is not None and _on_cpu(u):
         dtype = torch.float64 if u.dtype == torch.float64 else torch.float32  # of the state, also under bf16 inputs
         return scan_cpu(*(t.to(dtype) for t in (u, delta, A, B, C, D, z)), reverse).to(u.dtype)
+    if _on_gpu(u) and (kernels := _gpu_kernels()):
+        return kernels[0](u, delta, A, B, C, D, z, reverse)
     return scan_definition(u, delta, A, B, C, D, z, reverse)
 
 
@@ -78,6 +110,8 @@ def causal_convolution(x: Tensor, weight: Tensor, bias: Tensor, reverse: bool = 
     if convolution_cpu is not None and _on_cpu(x):
         dtype = torch.float64 if x.dtype == torch.float64 else torch.float32
         return convolution_cpu(*(t.to(dtype) for t in (x, weight, bias)), reverse).to(x.dtype)
+    if _on_gpu(x) and (kernels := _gpu_kernels()):
+        return kernels[1](x, weight, bias, reverse)
     return convolution_definition(x, weight, bias, reverse)
 
 

@@ -1,0 +1,110 @@
+"""The GPU kernels against their definitions: on the card where there is one, else under Triton's interpreter."""
+
+import json
+import os
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+import torch
+from gpu_kernels import CONVOLUTIONS, SCANS
+
+ROOT = Path(__file__).parents[1]
+needs_triton = pytest.mark.skipif(find_spec("triton") is None, reason="needs Triton (extra dev)")
+
+
+def child(code: list[str], interpret: bool, cache: Path | None = None) -> str:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (ROOT, ROOT / "tests")))}
+    environment.pop("TRITON_INTERPRET", None)
+    if interpret:
+        environment["TRITON_INTERPRET"] = "1"
+    if cache:
+        environment["TRITON_CACHE_DIR"] = str(cache)
+    done = subprocess.run([sys.executable, *code], cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def found() -> dict:
+    return json.loads(child(["tests/gpu_kernels.py", "compare"], interpret=not torch.cuda.is_available()))
+
+
+@needs_triton
+@pytest.mark.parametrize("case", [*(f"scan: {name}" for name in SCANS), *(f"convolution: {n}" for n in CONVOLUTIONS)])
+def test_kernels_agree_with_their_definitions_forward_and_back(found, case):
+    bound = 8e-3 if "bf16" in case else 2e-6  # bf16 rounds what goes out to 1 in 256
+    print(case, {name: f"{deviation:.1e}" for name, deviation in found[case].items()})
+    assert max(found[case].values()) < bound
+
+
+@needs_triton
+def test_every_kernel_compiles_for_a_card(tmp_path):
+    sizes = json.loads(child(["tests/gpu_kernels.py", "compile"], interpret=False, cache=tmp_path))
+    assert len(sizes) == 7
+    assert all(size > 1_000 for size in sizes.values())
+
+
+@needs_triton
+def test_cuda_tensors_take_the_kernels():
+    """The choice alone: where there is no card, tensors are made to look as if they lay on one."""
+    code = """
+import torch
+from test_scan import relative, scan_inputs
+from model_core.network import scan
+from model_core.network.scan_gpu import _Scan
+scan._on_gpu, scan._on_cpu = lambda x: x.dtype != torch.float64, lambda x: False
+calls = []
+whole, _Scan.apply = _Scan.apply, lambda *a: calls.append(1) or whole(*a)
+inputs = scan_inputs(1, 9, 4, 2)
+assert relative(scan.selective_scan(*inputs), scan.scan_definition(*inputs)) < 1e-6 and len(calls) == 1
+x, weight, bias = inputs[0], torch.ones(4, 1, 3), torch.zeros(4)
+assert relative(scan.causal_convolution(x, weight, bias), scan.convolution_definition(x, weight, bias)) < 1e-6
+scan.selective_scan(*(t.double() for t in inputs))
+assert len(calls) == 1
+"""
+    child(["-c", code], interpret=True)
+
+
+def test_without_triton_a_gpu_still_scans_and_says_why_it_is_slow():
+    code = """
+import sys, warnings
+sys.modules["triton"] = None
+import torch
+from test_scan import relative, scan_inputs
+from model_core.network import scan
+scan._on_gpu, scan._on_cpu = lambda x: True, lambda x: False
+inputs = scan_inputs(1, 9, 4, 2)
+with warnings.catch_warnings(record=True) as said:
+    warnings.simplefilter("always")
+    assert torch.equal(scan.selective_scan(*inputs), scan.scan_definition(*inputs))
+    scan.selective_scan(*inputs)
+assert len(said) == 1 and "install triton" in str(said[0].message)
+"""
+    child(["-c", code], interpret=False)
+
+
+@needs_triton
+@pytest.mark.parametrize("batch", [1, 3, 64])
+@pytest.mark.parametrize("length", [1, 7, 2_000, 200_000, 3_000_000])
+def test_chunks_cover_the_sequence_and_are_no_more_than_the_card_holds(batch, length):
+    from model_core.network.scan_gpu import TILE, WARPS, plan
+
+    for channels in (1, 32, 100, 256, 2048):
+        for states in (1, 5, 16, 64):
+            cut = plan(batch, length, channels, states, 132)
+            assert cut.chunk % TILE == 0
+            assert cut.rows in (1, 8, 16, 64)
+            assert cut.rows >= states
+            blocks = batch * -(-channels // cut.block) * cut.warps
+            assert -(-length // cut.chunk) * blocks <= max(WARPS * 132, blocks)
+
+
+@needs_triton
+def test_one_window_fills_a_large_card():
+    from model_core.network.scan_gpu import WARPS, plan
+
+    cut = plan(1, 200_000, 256, 16, 132)
+    assert -(-200_000 // cut.chunk) * 256 // cut.block > 0.9 * WARPS * 132
