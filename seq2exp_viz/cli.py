@@ -42,9 +42,9 @@ def main() -> None:
 
 def needs_model() -> None:
     """Raise InputError where the packages of the extra `model` are missing."""
-    from importlib.util import find_spec
+    from seq2exp_viz.worker.offer import missing_packages
 
-    missing = [name for name in ("torch", "lightning", "numba", "safetensors") if find_spec(name) is None]
+    missing = missing_packages()
     if missing:
         found = f"no {', '.join(missing)}"
         raise InputError(complaint("this installation", found, "the extra `model`", "pip install 'seq2exp-viz[model]'"))

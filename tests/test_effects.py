@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from model_run import lively, score_with
 from small_study import write_small_study
 from typer.testing import CliRunner
 
@@ -33,8 +34,6 @@ from model_core.errors import InputError
 from model_core.inputs.study import load_study
 from model_core.network.checkpoint import save_checkpoint
 from model_core.network.dataset import collate, gene_windows
-from model_core.network.model import Seq2Exp
-from model_core.network.score import run_for, score
 from model_core.outputs.assemble import assemble
 from model_core.outputs.effects import (
     EFFECT_COLUMNS,
@@ -53,21 +52,6 @@ from seq2exp_viz.cli import app
 SMALL = {"window": 1024, "promoter": 128, "d_model": 8, "n_layers": 1}
 
 
-def lively(config, seed: int):
-    """A model of random weights whose prediction depends on its mask, and whose mask has ups and downs."""
-    import torch
-
-    torch.manual_seed(seed)
-    model = Seq2Exp(config)
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            if name.endswith(("in_proj.weight", "out_proj.weight", "mask_head.weight")):
-                parameter.mul_(8)
-        model.mask_head.bias[0] += 3.0 if config.decision == "hard" else 0.6  # fewer bases kept
-        model.expression_head[0].weight[:, config.d_model :] *= 1e-3  # the window is to matter, not the gene features
-    return model.eval()
-
-
 @pytest.fixture(scope="module")
 def study(tmp_path_factory):
     return load_study(write_small_study(tmp_path_factory.mktemp("effects")))
@@ -75,16 +59,7 @@ def study(tmp_path_factory):
 
 def scored(study, folder, **settings):
     """A run of five scored genes of the small study, two of them on the minus strand."""
-    config = study.config(**{**SMALL, **settings})
-    scale = study.feature_scale().to_dict()
-    signals = [{"name": spec.name, "transform": spec.transform} for spec in study.signal_specs]
-    metadata = {"feature_scale": scale, "signals": signals, "signal_quantiles": {}}
-    save_checkpoint(folder / "model.safetensors", lively(config, 3), metadata)
-    run = run_for(study, folder / "model.safetensors", folder / "run")
-    score(run, study, study.genes().iloc[:5], run.checkpoint, "cpu")
-    smooth, threshold = (0, 0.5) if config.decision == "hard" else (20, 0.64)
-    assemble(run, rule=ElementRule(threshold, smooth, join=10, shortest=16))
-    return run
+    return score_with(study, folder, study.genes().iloc[:5], **{**SMALL, **settings})
 
 
 @pytest.fixture(scope="module", params=["soft", "hard", "turned"])

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from model_core.effects.what_if import Edit, WhatIf
-from model_core.outputs.effects import ROW, unusual
+from model_core.outputs.effects import unusual
 from model_core.outputs.elements import PROMOTER_CLASS
 
 CONTROLS = 20  # random stretches for each class of lengths of a gene
@@ -79,29 +79,52 @@ def free_bases(what_if: WhatIf, elements: pd.DataFrame, sizes: Mapping[str, int]
 
 
 def knock_out(
-    what_if: WhatIf, elements: pd.DataFrame, sizes: Mapping[str, int], seed: str, controls: int = CONTROLS
+    what_if: WhatIf,
+    elements: pd.DataFrame,
+    sizes: Mapping[str, int],
+    seed: str,
+    controls: int = CONTROLS,
+    arrived: Callable[[list], None] = lambda row: None,
 ) -> list[list]:
     """The effect of switching off each element, beside that of random stretches of its length class.
 
     Args:
         elements: of the gene: name, start, end, class; the promoter is left out.
         sizes: bp of each chromosome. seed: the gene's id. controls: random stretches for each length class.
+        arrived: called with each row as soon as its effect is known, and again once it has its controls.
 
     Returns:
         A list of model_core.outputs.effects.ROW values for each element, in the table's order.
     """
     elements = elements[elements["class"] != PROMOTER_CLASS]
-    starts, ends = elements["start"].tolist(), elements["end"].tolist()
-    found = what_if.effects(list(zip(starts, ends, strict=True)))
-    free, by_class = free_bases(what_if, elements, sizes), {}
-    for wanted in {length_class(end - start): None for start, end in zip(starts, ends, strict=True)}:
-        by_class[wanted] = control_effects(what_if, free, (wanted,), (), controls, seed)
+    names, starts, ends = (elements[name].tolist() for name in ("name", "start", "end"))
+    classes = [length_class(end - start) for start, end in zip(starts, ends, strict=True)]
     rows = []
-    for name, start, end, effect in zip(elements["name"], starts, ends, found.tolist(), strict=True):
-        compared = by_class[length_class(end - start)]
-        values = (name, start, end, effect, *summary(compared), unusual(effect, compared))
-        rows.append(list(dict(zip(ROW, values, strict=True)).values()))
+    for place, effect in zip(zip(names, starts, ends, strict=True), _one_by_one(what_if, starts, ends), strict=True):
+        rows.append([*place, effect, *summary(np.zeros(0)), np.nan])
+        arrived(rows[-1])
+    free = free_bases(what_if, elements, sizes)
+    for length in dict.fromkeys(classes):
+        compared = control_effects(what_if, free, (length,), (), controls, seed)
+        for number in (i for i, one in enumerate(classes) if one == length):
+            effect = rows[number][3]
+            rows[number] = [*rows[number][:4], *summary(compared), unusual(effect, compared)]
+            arrived(rows[number])
     return rows
+
+
+def count_knock_outs(elements: pd.DataFrame, controls: int = CONTROLS) -> int:
+    """Predictions that `knock_out` makes, where controls find room."""
+    elements = elements[elements["class"] != PROMOTER_CLASS]
+    classes = {length_class(length) for length in (elements["end"] - elements["start"]).tolist()}
+    return 1 + len(elements) + controls * len(classes)
+
+
+def _one_by_one(what_if: WhatIf, starts: Sequence[int], ends: Sequence[int]) -> Iterator[float]:
+    whole = what_if.baseline
+    edits = (Edit(off=(region,)) for region in zip(starts, ends, strict=True))
+    for predicted in what_if.arriving(edits):
+        yield float(np.float32(whole) - np.float32(predicted))
 
 
 def control_effects(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import pandas as pd
 
@@ -35,15 +35,21 @@ def choose_scored(run: Run, names: Sequence[str] = (), everything: bool = False)
 
 
 def effects_record(
-    model: RunModel, what_if: WhatIf, gene: Mapping, elements: pd.DataFrame, controls: int = CONTROLS
+    model: RunModel,
+    what_if: WhatIf,
+    gene: Mapping,
+    elements: pd.DataFrame,
+    controls: int = CONTROLS,
+    arrived: Callable[[list], None] = lambda row: None,
 ) -> dict:
     """The journal's record of a gene: the effect of each of its elements, and what they were computed with.
 
     Args:
         gene: gene_id, symbol, chrom. elements: cut by the run's rule. controls: random stretches for each length class.
+        arrived: as in knock_out.
     """
     run = model.run
-    rows = knock_out(what_if, elements, run.chrom_sizes, str(gene["gene_id"]), controls)
+    rows = knock_out(what_if, elements, run.chrom_sizes, str(gene["gene_id"]), controls, arrived)
     return {
         **{name: str(gene[name]) for name in ("gene_id", "symbol", "chrom")},
         "predicted": what_if.baseline,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cached_property
 
 import numpy as np
@@ -15,7 +16,7 @@ from model_core.inputs.study import Study
 from model_core.intervals import parse_site
 from model_core.network.checkpoint import load_with_metadata
 from model_core.network.dataset import collate, gene_windows
-from model_core.network.score import check_signals
+from model_core.network.score import check_signals, choose_genes
 from model_core.outputs.manifest import described_file
 from model_core.outputs.run import Run
 from model_core.outputs.scored_genes import site_gene
@@ -62,24 +63,27 @@ class RunModel:
         return FeatureScale(**self._metadata["feature_scale"]) if self._metadata else self.study.feature_scale()
 
     def what_if(self, gene_id: str, told: Callable[[int], None] = lambda done: None) -> WhatIf:
-        """A gene of the run, read and ready; `told` as in WhatIf.
+        """A gene of the study, read and ready; `told` as in WhatIf.
 
         Raises:
-            InputError: the study has no such gene any more.
+            InputError: the study has no such gene.
         """
-        genes = self._gene(gene_id)
+        genes = self.gene(gene_id)
         data = gene_windows(self.study, genes, self.model.config, self._scale)
         return WhatIf(self.model, collate([data[0]]), data.windows[0], data.turned(0), told)
 
-    def _gene(self, gene_id: str) -> pd.DataFrame:
+    def gene(self, name: str) -> pd.DataFrame:
+        """The row of the study's gene table with this id or symbol, features and all; of a typed place, which need not
+        be a gene, one with average features and no label.
+
+        Raises:
+            InputError: no such gene, or several.
+        """
         sites = self.study.gene_sites()
-        found = sites[sites["gene_id"] == gene_id]
-        if len(found) == 1:
-            return self.study.with_features(found).reset_index(drop=True)
-        try:  # a place that was scored without being a gene: average features, no label
-            site = site_gene(parse_site(gene_id))
-        except InputError:
-            raise InputError(
-                complaint(self.study.path, f"no gene {gene_id!r}", "the genes the run was scored with", "put it back")
-            ) from None
-        return pd.DataFrame([{**site, "split": "", "label": np.nan, **dict.fromkeys(FEATURES, np.nan)}])
+        known = sites["gene_id"] == name
+        if not known.any():
+            with suppress(InputError):
+                site = site_gene(parse_site(name))
+                return pd.DataFrame([{**site, "split": "", "label": np.nan, **dict.fromkeys(FEATURES, np.nan)}])
+        found = sites[known] if known.sum() == 1 else choose_genes(sites, [name])
+        return self.study.with_features(found).reset_index(drop=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
 from itertools import islice
 from typing import NamedTuple
@@ -57,13 +57,22 @@ class WhatIf:
         # With the release's padding a gene's number depends on its batch (difference 10): one at a time.
         self.at_once = 1 if model.config.released_padding else max(1, at_once)
 
-    @cached_property
+    @property
     def mask(self) -> np.ndarray:
         """float32 (L,): the mask as the predictor uses it, left to right on the forward strand."""
+        return self._generated[2]
+
+    @property
+    def beta(self) -> tuple[np.ndarray, np.ndarray]:
+        """alpha and beta of z, float32 (L,) each, before promoter and blacklist are forced, on the forward strand."""
+        return self._generated[:2]
+
+    @cached_property
+    def _generated(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         with torch.inference_mode():
             z = self.model.mask_parameters(self._sequence, self._signals, self._peaks)
-            mask = self.model.decide(z.mean, self._blacklist)
-        return self._forward_strand(mask[0].float().cpu().numpy())
+            found = (z.alpha, z.beta, self.model.decide(z.mean, self._blacklist))
+        return tuple(self._forward_strand(x[0].float().cpu().numpy()) for x in found)
 
     @cached_property
     def promoter(self) -> np.ndarray:
@@ -110,13 +119,13 @@ class WhatIf:
     def under(self, edits: Iterable[Edit], base: np.ndarray | None = None) -> np.ndarray:
         """Expression, float32 (K,), under each edit of `base` (by default the mask as it is); memory does not grow with
         their number."""
-        return np.array(list(self._each(self.edited(edit, base) for edit in edits)), np.float32)
+        return np.array(list(self.arriving(edits, base)), np.float32)
 
-    def effects(self, regions: Sequence[tuple[int, int]]) -> np.ndarray:
-        """float32 (K,): the effect of each region (start, end)."""
-        return np.float32(self.baseline) - self.under(Edit(off=(region,)) for region in regions)
+    def arriving(self, edits: Iterable[Edit], base: np.ndarray | None = None) -> Iterator[float]:
+        """`under`, edit after edit as the predictions come."""
+        return self._each(self.edited(edit, base) for edit in edits)
 
-    def _each(self, masks: Iterable[np.ndarray]) -> Iterable[float]:
+    def _each(self, masks: Iterable[np.ndarray]) -> Iterator[float]:
         device, masks = self._sequence.device, iter(masks)
         while group := list(islice(masks, self.at_once)):
             k = len(group)

@@ -6,7 +6,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +90,13 @@ def caveat(config: Mapping) -> str:
     )
 
 
+def row_values(row: Sequence, label_transform: str | None) -> dict:
+    """ROW by name, with the fold change."""
+    values = dict(zip(ROW, row, strict=True))
+    effect = math.nan if values["effect"] is None else values["effect"]
+    return {**values, "fold_change": float(fold_change(effect, label_transform))}
+
+
 def append_effects(run_folder: Path, record: Mapping) -> None:
     """Append one gene's record to effects/effects.jsonl and wait until it is on the disk; several writers may.
 
@@ -108,7 +115,7 @@ def append_effects(run_folder: Path, record: Mapping) -> None:
         whole = _whole_length(path)
         if path.exists() and path.stat().st_size != whole:
             os.truncate(path, whole)  # a killed writer's last line
-        append_journal(path, _plain(record))
+        append_journal(path, json_values(record))
     finally:
         lock.release()
 
@@ -195,12 +202,12 @@ def _record(line: str) -> dict | None:
         return None
 
 
-def _plain(value: Any) -> Any:
+def json_values(value: Any) -> Any:
     """JSON values: NumPy numbers become Python's, NaN becomes None."""
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): json_values(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [json_values(item) for item in value]
     if isinstance(value, np.generic):
         value = value.item()
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,46 @@
+"""One more gene of a run, scored at once."""
+
+from __future__ import annotations
+
+from model_core.effects.run_model import RunModel
+from model_core.effects.what_if import WhatIf
+from model_core.errors import InputError, complaint
+from model_core.network.score import run_metrics
+from model_core.outputs.assemble import assemble
+from model_core.outputs.run import Run
+
+MOST_ASSEMBLED = 500  # genes of a run whose derived files are made anew after one more gene; it takes seconds
+
+
+def score_now(model: RunModel, name: str) -> tuple[str, WhatIf]:
+    """Score a gene of the study, by id or symbol, or a typed place, into the model's run.
+
+    Returns:
+        Its gene_id, and its window ready for questions.
+
+    Raises:
+        InputError: no such gene, it is scored already, or another process writes to the run.
+    """
+    run, gene = model.run, model.gene(name).iloc[0]
+    gene_id = str(gene["gene_id"])
+    if gene_id in run.scored:
+        raise InputError(complaint(run.path, f"{gene_id!r} scored already", "a gene without a mask", "look at it"))
+    what_if = model.what_if(gene_id)
+    record = gene[["gene_id", "symbol", "chrom", "tss", "strand", "split"]].to_dict()
+    record |= {"observed": float(gene["label"]), "predicted": what_if.baseline}
+    with run.writing():
+        run.append(record, *what_if.beta)
+    return gene_id, what_if
+
+
+def derive(run: Run) -> bool:
+    """Make the derived files of a run anew by the rule that it has; whether that was done.
+
+    Of a run with many genes they stay as they are until it is next scored or assembled: the new gene's mask and its
+    elements can be looked at all the same, for the page cuts them itself.
+    """
+    if len(run.scored) > MOST_ASSEMBLED or run.manifest["element_rule"] is None:
+        return False
+    assemble(run, rule=run.rule)
+    run.write_json("metrics.json", {**run.metrics, "prediction": run_metrics(run)})
+    return True

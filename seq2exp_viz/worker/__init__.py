@@ -1,0 +1,1 @@
+"""Live model work: one long-lived process that has torch, and the jobs and questions that go to it."""

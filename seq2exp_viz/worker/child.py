@@ -1,0 +1,285 @@
+"""The process that has the model: `python -m seq2exp_viz.worker.child [DEVICE]`. Torch is imported here alone.
+
+Lines of JSON. In: {"id", "kind", "run", "gene", ...} is a task, {"cancel": id} ends one. The end of the input ends the
+process. Out, with the task's id: {"state": "running", "done", "total", "message"} as it goes, {"row": {...}} for a
+result that is there early, and at last {"state": "done", "result": {...}}, {"state": "failed", "message"} or
+{"state": "cancelled"}. A task of kind "whatif" goes first, also in the midst of a longer one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from model_core.errors import InputError
+from model_core.outputs.effects import json_values
+
+MODELS, GENES = 2, 8  # kept ready; a gene of 200 kb takes 10 MB
+TELL_SECONDS = 0.1  # between two words on progress
+
+
+class Cancelled(Exception):
+    """Somebody does not want this task any more."""
+
+
+class Inbox:
+    """The tasks that wait: questions before jobs, each in its order. Read by a thread of its own."""
+
+    def __init__(self, lines: IO[str]):
+        self._lines, self._ready = lines, threading.Condition()
+        self._questions: deque[dict] = deque()
+        self._jobs: deque[dict] = deque()
+        self._unwanted: set[int] = set()
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self) -> None:
+        for line in self._lines:
+            message = json.loads(line)
+            with self._ready:
+                if "cancel" in message:
+                    self._unwanted.add(message["cancel"])
+                else:
+                    (self._questions if message["kind"] == "whatif" else self._jobs).append(message)
+                self._ready.notify()
+        os._exit(0)  # the server has ended: nobody waits for what is in hand
+
+    def next(self) -> dict:
+        """The next task, waited for."""
+        with self._ready:
+            self._ready.wait_for(lambda: self._questions or self._jobs)
+            return (self._questions or self._jobs).popleft()
+
+    def question(self) -> dict | None:
+        """The next question, if one waits."""
+        with self._ready:
+            return self._questions.popleft() if self._questions else None
+
+    def unwanted(self, number: int) -> bool:
+        """Whether a task was cancelled."""
+        with self._ready:
+            return number in self._unwanted
+
+
+class Bench:
+    """Does tasks, with the models and windows of the last ones kept at hand."""
+
+    def __init__(self, inbox: Inbox, tell: Callable[[dict], None], device: str | None = None):
+        self.inbox, self.tell, self.device = inbox, tell, device
+        self._models: OrderedDict[str, tuple[int, object]] = OrderedDict()
+        self._genes: OrderedDict[tuple[str, str], object] = OrderedDict()
+        self._controls: OrderedDict[tuple, object] = OrderedDict()
+        self._stack: list[dict] = []  # the task in hand is the last; those before wait for it
+
+    def do(self, task: dict) -> None:
+        """Do one task and tell its end, whatever happens."""
+        told = {"id": task["id"]}
+        try:
+            with self._in_hand(task):
+                self._check()
+                result = getattr(self, f"_{task['kind']}")(task)
+            self.tell({**told, "state": "done", "result": json_values(result)})
+        except Cancelled:
+            self.tell({**told, "state": "cancelled"})
+        except InputError as problem:
+            self.tell({**told, "state": "failed", "message": str(problem)})
+        except OSError as problem:
+            words = f"{problem.filename or ''}: {problem.strerror}".strip(": ")
+            self.tell({**told, "state": "failed", "message": words})
+        except Exception as problem:
+            traceback.print_exc()
+            self.tell({**told, "state": "failed", "message": f"{type(problem).__name__}: {problem}"})
+
+    # ---- the kinds of tasks
+
+    def _whatif(self, task: dict) -> dict:
+        from model_core.effects.knock_out import summary
+        from model_core.effects.what_if import Edit
+        from model_core.outputs.effects import fold_change, unusual
+
+        began = time.monotonic()
+        model = self._model(task["run"])
+        what_if = self._gene(model, task["gene"])
+        edit = Edit(*(tuple((start, end) for start, end in task[name]) for name in ("off", "on")))
+        self._expect(2 + task["controls"], "asking the predictor")
+        baseline = what_if.baseline
+        predicted = float(what_if.under([edit])[0])
+        effect, control = baseline - predicted, None
+        if task["controls"] and (edit.off or edit.on):
+            compared = self._compared(model, what_if, task, edit)
+            control = dict(zip(("n", "mean", "sd"), summary(compared), strict=True))
+            control |= {"unusual": unusual(effect, compared), "larger_than": int(sum(abs(compared) < abs(effect)))}
+        return {
+            "predicted": predicted,
+            "baseline": baseline,
+            "effect": effect,
+            "fold_change": float(fold_change(effect, model.label_transform)),
+            "control": control,
+            "seconds": round(time.monotonic() - began, 3),
+        }
+
+    def _compared(self, model, what_if, task: dict, edit):
+        """Effects of random edits of the same lengths, outside the elements at the question's threshold."""
+        from model_core.effects.knock_out import control_effects, free_bases, length_class
+
+        lengths = tuple(tuple(length_class(end - start) for start, end in regions) for regions in edit)
+        key = (task["run"], model.checkpoint, task["gene"], task["threshold"], lengths, task["controls"])
+        if key not in self._controls:
+            elements = model.run.cut(task["gene"], task["threshold"])
+            free = free_bases(what_if, elements, model.run.chrom_sizes)
+            found = control_effects(what_if, free, *lengths, task["controls"], task["gene"])
+            _keep(self._controls, key, found, 500)
+        return self._controls[key]
+
+    def _effects(self, task: dict) -> dict:
+        from model_core.effects.knock_out import CONTROLS, count_knock_outs
+        from model_core.effects.rank import effects_record
+        from model_core.outputs.effects import append_effects, row_values, write_effect_table
+
+        model = self._model(task["run"])
+        what_if, run = self._gene(model, task["gene"]), model.run
+        elements = run.cut(task["gene"])
+        self._expect(count_knock_outs(elements), "switching elements off")
+
+        def arrived(row: list) -> None:
+            self.tell({"id": task["id"], "row": json_values(row_values(row, model.label_transform))})
+
+        record = effects_record(model, what_if, run.gene(task["gene"]), elements, CONTROLS, arrived)
+        append_effects(run.path, record)
+        write_effect_table(run.path, run.effects)
+        return {"elements": len(record["rows"])}
+
+    def _smallest(self, task: dict) -> dict:
+        from model_core.effects.knock_out import smallest_set
+
+        model = self._model(task["run"])
+        what_if, elements = self._gene(model, task["gene"]), model.run.cut(task["gene"], task.get("threshold"))
+        self._expect(1 + len(elements) * (len(elements) - 1) // 2, "adding element after element")
+        found = smallest_set(what_if, elements)
+        return {**found._asdict(), "difference": found.difference}
+
+    def _occlusion(self, task: dict) -> dict:
+        from model_core.effects.occlude import count_blocks, occlude
+        from model_core.outputs.occlusion import write_occlusion
+
+        model = self._model(task["run"])
+        what_if = self._gene(model, task["gene"])
+        self._expect(count_blocks(what_if.window.length), "hiding stretch after stretch")
+        write_occlusion(model.run.path, occlude(what_if, task["gene"], model.checkpoint))
+        return {}
+
+    def _score(self, task: dict) -> dict:
+        from model_core.effects.score_now import derive, score_now
+
+        model = self._model(task["run"])
+        self._expect(3, "reading the window")
+        gene_id, what_if = score_now(model, task["gene"])
+        _keep(self._genes, (task["run"], gene_id), what_if, GENES)
+        self._tell("cutting elements, merging tracks", 2)
+        derived = derive(model.run)
+        note = "" if derived else "The merged track and the BED file get this gene when the run is scored again."
+        return {"gene": gene_id, "message": note}
+
+    # ---- what tasks share
+
+    def _model(self, path: str):
+        """The model of a run, with the run as it now is."""
+        from model_core.outputs.run import Run
+
+        stamp = (Path(path) / "manifest.json").stat().st_mtime_ns
+        held = self._models.get(path)
+        if held is None or held[0] != stamp:
+            self._tell("reading the model's weights and the study")
+            run = Run.open(path)
+            if held is not None and held[1].checkpoint == run.checkpoint_sha256:
+                model = held[1]
+                model.run = run
+            else:
+                from model_core.effects.run_model import RunModel
+
+                model = RunModel(run, self.device)
+                for key in [key for key in self._genes if key[0] == path]:
+                    del self._genes[key]
+            _keep(self._models, path, (stamp, model), MODELS)
+        return self._models[path][1]
+
+    def _gene(self, model, gene_id: str):
+        """A gene's window and mask."""
+        key = (str(model.run.path), gene_id)
+        if key not in self._genes:
+            self._tell("reading the window and computing its mask")
+            what_if = model.what_if(gene_id, self._predicted)
+            what_if.mask  # noqa: B018  the generator is run here, once
+            _keep(self._genes, key, what_if, GENES)
+        self._genes.move_to_end(key)
+        self._genes[key].told = self._predicted
+        return self._genes[key]
+
+    @contextmanager
+    def _in_hand(self, task: dict) -> Iterator[None]:
+        self._stack.append({**task, "done": 0, "total": 0, "message": "", "told": 0.0})
+        try:
+            yield
+        finally:
+            self._stack.pop()
+
+    def _expect(self, total: int, message: str) -> None:
+        self._stack[-1]["total"] = total
+        self._tell(message)
+
+    def _tell(self, message: str, done: int | None = None) -> None:
+        task = self._stack[-1]
+        task["message"], task["told"] = message, time.monotonic()
+        task["done"] = task["done"] if done is None else done
+        self._check()
+        self.tell({"id": task["id"], "state": "running", **{name: task[name] for name in ("done", "total", "message")}})
+
+    def _predicted(self, count: int) -> None:
+        """After each batch of predictions: tell, end where unwanted, and let questions go first."""
+        task = self._stack[-1]
+        task["done"] = min(task["done"] + count, task["total"])
+        self._check()
+        if time.monotonic() - task["told"] >= TELL_SECONDS:
+            self._tell(task["message"])
+        if task["kind"] != "whatif":
+            while (question := self.inbox.question()) is not None:
+                self.do(question)
+
+    def _check(self) -> None:
+        if self.inbox.unwanted(self._stack[-1]["id"]):
+            raise Cancelled
+
+
+def _keep(held: OrderedDict, key: object, value: object, most: int) -> None:
+    held[key] = value
+    held.move_to_end(key)
+    while len(held) > most:
+        held.popitem(last=False)
+
+
+def main() -> None:
+    """Do tasks until the input ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the server, which then closes our input
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", buffering=1, encoding="utf-8")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what libraries print must not come between
+    sys.stdin.reconfigure(encoding="utf-8")
+    bench = Bench(
+        Inbox(sys.stdin),
+        lambda message: answers.write(json.dumps(message, allow_nan=False) + "\n"),
+        sys.argv[1] if len(sys.argv) > 1 else None,
+    )
+    while True:
+        bench.do(bench.inbox.next())
+
+
+if __name__ == "__main__":
+    main()

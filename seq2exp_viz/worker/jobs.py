@@ -1,0 +1,228 @@
+"""Questions and jobs for the models of the runs: who asked what, how far it is, what came out."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from seq2exp_viz.worker.process import COMMAND, Worker
+
+KINDS = {
+    "effects": "Rank the elements of {}",
+    "smallest": "Smallest set of elements of {}",
+    "occlusion": "Occlusion track of {}",
+    "score": "Score {}",
+}
+ENDED = ("done", "failed", "cancelled")
+MOST_WAITING = 50  # jobs that have not ended
+MOST_KEPT = 200  # jobs, and as many questions, that are remembered
+MOST_ANSWERS = 2_000  # of questions
+
+
+@dataclass
+class Task:
+    """One question (kind "whatif") or job.
+
+    id: counts from 1. run, gene: keys of the page. state: queued, running, done, failed or cancelled.
+    done, total: predictions or steps. rows: early results of a job, by element. result: what came out.
+    """
+
+    id: int
+    run: str
+    gene: str
+    kind: str
+    title: str
+    page: str = ""
+    state: str = "queued"
+    done: int = 0
+    total: int = 0
+    message: str = ""
+    rows: dict[str, dict] = field(default_factory=dict)
+    result: dict | None = None
+    began: float | None = None  # when the first prediction was told
+    first: int = 0
+    key: tuple | None = None  # under which an answer is remembered
+    process: int | None = None  # the number of the process that has it
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more will come."""
+        return self.state in ENDED
+
+    def seconds_left(self, now: float) -> float | None:
+        """By the pace so far, None while that is unknown."""
+        if self.state != "running" or self.began is None or self.done <= self.first:
+            return None
+        return round((now - self.began) / (self.done - self.first) * (self.total - self.done), 1)
+
+    def shown(self) -> dict:
+        """JSON values for a list of jobs."""
+        names = ("id", "run", "gene", "kind", "title", "state", "done", "total", "message")
+        return {name: getattr(self, name) for name in names} | {"seconds_left": self.seconds_left(time.monotonic())}
+
+
+class TooMany(RuntimeError):
+    """More waits already than anybody can want."""
+
+
+class Jobs:
+    """All tasks of a server. Its worker is started with the first of them; safe to use from several threads.
+
+    Args:
+        command: what to start as the worker.
+    """
+
+    def __init__(self, command: Sequence[str] = COMMAND):
+        self.worker = Worker(self._heard, self._died, command)
+        self._changed = threading.Condition(threading.RLock())
+        self._tasks: OrderedDict[int, Task] = OrderedDict()
+        self._answers: OrderedDict[tuple, dict] = OrderedDict()
+        self._number = 0
+
+    # ---- asking
+
+    def ask(self, run: str, path: Path, version: str, gene: str, question: Mapping, page: str = "") -> Task:
+        """A what-if about a gene; one that was answered before is answered at once, and what the same page asked before
+        is cancelled.
+
+        Args:
+            run, path: its key and folder. version: changes with the run's weights, rule and masks.
+            question: off, on (lists of [start, end]), threshold (None: the run's), controls (how many).
+        """
+        key = (str(path), version, gene, repr(sorted(question.items())))
+        with self._changed:
+            if page:
+                for task in self._waiting("whatif"):
+                    if task.page == page:
+                        self.cancel(task.id)
+            task = self._new(run, gene, "whatif", "What-if", page)
+            task.key = key
+            if key in self._answers:
+                self._answers.move_to_end(key)
+                task.state, task.result = "done", self._answers[key]
+                return task
+        return self._hand_over(task, path, dict(question))
+
+    def start(self, run: str, path: Path, gene: str, kind: str, name: str | None = None) -> Task:
+        """A job about a gene; where the same waits or runs, that one.
+
+        Args:
+            kind: one of KINDS. name: of the gene, for the title.
+        """
+        with self._changed:
+            for task in self._waiting(kind):
+                if (task.run, task.gene) == (run, gene):
+                    return task
+            if len(self._waiting()) >= MOST_WAITING:
+                raise TooMany(f"{MOST_WAITING} jobs wait already: cancel some, or come back later.")
+            task = self._new(run, gene, kind, KINDS[kind].format(name or gene))
+        return self._hand_over(task, path, {})
+
+    def cancel(self, number: int) -> bool:
+        """Cancel a task; whether there was one to cancel."""
+        with self._changed:
+            task = self._tasks.get(number)
+            if task is None or task.ended:
+                return False
+            self._end(task, "cancelled", "Cancelled.")
+            self.worker.cancel(number)
+        return True
+
+    def close(self) -> None:
+        """Stop the worker and all that waits for it."""
+        self.worker.close()
+        with self._changed:
+            for task in self._waiting():
+                self._end(task, "failed", "The server is stopping.")
+
+    # ---- looking
+
+    def get(self, number: int) -> Task | None:
+        """A task by its id, None where it is unknown or forgotten."""
+        with self._changed:
+            return self._tasks.get(number)
+
+    def all(self) -> list[dict]:
+        """Every job that is remembered, the newest first; questions are not among them."""
+        with self._changed:
+            return [task.shown() for task in reversed(self._tasks.values()) if task.kind != "whatif"]
+
+    def running(self, run: str, gene: str, kind: str) -> Task | None:
+        """The job of this kind about a gene that waits or runs."""
+        with self._changed:
+            found = (task for task in self._waiting(kind) if (task.run, task.gene) == (run, gene))
+            return next(found, None)
+
+    def wait(self, task: Task, seconds: float) -> Task:
+        """The task, once it has ended or the time is over."""
+        with self._changed:
+            self._changed.wait_for(lambda: task.ended, seconds)
+            return task
+
+    # ---- inside
+
+    def _waiting(self, kind: str | None = None) -> list[Task]:
+        return [task for task in self._tasks.values() if not task.ended and kind in (None, task.kind)]
+
+    def _new(self, run: str, gene: str, kind: str, title: str, page: str = "") -> Task:
+        self._number += 1
+        task = self._tasks[self._number] = Task(self._number, run, gene, kind, title, page)
+        alike = [one for one in self._tasks.values() if (one.kind == "whatif") == (kind == "whatif")]
+        for old in [one for one in alike if one.ended][: max(0, len(alike) - MOST_KEPT)]:
+            del self._tasks[old.id]
+        return task
+
+    def _hand_over(self, task: Task, path: Path, more: dict) -> Task:
+        with self._changed:  # so that the end of this very process is heard after it is noted who has the task
+            if self.worker.pid is None:
+                task.message = "starting the model"
+            try:
+                message = {"id": task.id, "kind": task.kind, "run": str(path), "gene": task.gene, **more}
+                task.process = self.worker.send(message)
+            except OSError as problem:
+                self._end(task, "failed", f"The model process could not be started ({problem}).")
+        return task
+
+    def _heard(self, message: dict) -> None:
+        with self._changed:
+            task = self._tasks.get(message["id"])
+            if task is None or task.ended:
+                return
+            if "row" in message:
+                task.rows[message["row"]["element"]] = message["row"]
+            elif message["state"] == "running":
+                self._progress(task, message)
+            else:
+                task.result = message.get("result")
+                if message["state"] == "done" and task.key is not None:
+                    self._remember(task.key, task.result)
+                words = message.get("message") or (task.result or {}).get("message", "")
+                self._end(task, message["state"], words)
+            self._changed.notify_all()
+
+    def _progress(self, task: Task, message: dict) -> None:
+        if task.began is None or message["total"] != task.total:
+            task.began, task.first = time.monotonic(), message["done"]
+        task.state, task.message = "running", message["message"]
+        task.done, task.total = message["done"], message["total"]
+
+    def _remember(self, key: tuple, answer: dict) -> None:
+        self._answers[key] = answer
+        while len(self._answers) > MOST_ANSWERS:
+            self._answers.popitem(last=False)
+
+    def _died(self, process: int, words: str) -> None:
+        with self._changed:
+            for task in self._waiting():
+                if task.process == process:
+                    self._end(task, "failed", words)
+
+    def _end(self, task: Task, state: str, words: str) -> None:
+        task.state, task.message = state, words
+        if state == "done":
+            task.done = task.total
+        self._changed.notify_all()

@@ -1,0 +1,48 @@
+"""A small run with a real model behind it, for tests of what-if: random weights that look at their mask."""
+
+from pathlib import Path
+
+import torch
+from viewer_run import make_study
+
+from model_core.inputs.study import load_study
+from model_core.network.checkpoint import save_checkpoint
+from model_core.network.model import Seq2Exp
+from model_core.network.score import run_for, score
+from model_core.outputs.assemble import assemble
+from model_core.outputs.elements import ElementRule
+from model_core.outputs.run import Run
+
+GENES = 4  # of the six of the study; the others are not scored
+
+
+def lively(config, seed: int) -> Seq2Exp:
+    """A model of random weights whose prediction depends on its mask, and whose mask has ups and downs."""
+    torch.manual_seed(seed)
+    model = Seq2Exp(config)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if name.endswith(("in_proj.weight", "out_proj.weight", "mask_head.weight")):
+                parameter.mul_(8)
+        model.mask_head.bias[0] += 3.0 if config.decision == "hard" else 0.6  # fewer bases kept
+        model.expression_head[0].weight[:, config.d_model :] *= 1e-3  # the window is to matter, not the gene features
+    return model.eval()
+
+
+def score_with(study, folder: Path, genes, **settings) -> Run:
+    """A run of a study, scored with a lively model of these settings (of Seq2ExpConfig) on the CPU, and assembled."""
+    config = study.config(**settings)
+    signals = [{"name": spec.name, "transform": spec.transform} for spec in study.signal_specs]
+    metadata = {"feature_scale": study.feature_scale().to_dict(), "signals": signals, "signal_quantiles": {}}
+    save_checkpoint(folder / "model.safetensors", lively(config, 3), metadata)
+    run = run_for(study, folder / "model.safetensors", folder / "run")
+    score(run, study, genes, run.checkpoint, "cpu")
+    smooth, threshold = (0, 0.5) if config.decision == "hard" else (20, 0.64)
+    assemble(run, rule=ElementRule(threshold, smooth, join=10, shortest=16))
+    return run
+
+
+def make_model_run(folder: Path) -> Path:
+    """The viewer's small study, and GENES of its genes scored; the run folder."""
+    study = load_study(make_study(folder / "study"))
+    return score_with(study, folder, study.genes().iloc[:GENES], d_model=8, n_layers=1, apply="gate").path
