@@ -75,6 +75,7 @@ assert np.isfinite(out.expression).all()
         ("serving", ("page", "shelf", "publish", "server", "cli")),
         ("publish", ("page", "server", "cli")),
         ("comparison", ("page", "shelf", "serving", "server", "cli")),
+        ("worker", ("page", "shelf", "serving", "publish", "server", "cli")),
         ("page", ("server", "cli")),
     ],
 )

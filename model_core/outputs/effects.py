@@ -91,10 +91,10 @@ def caveat(config: Mapping) -> str:
 
 
 def row_values(row: Sequence, label_transform: str | None) -> dict:
-    """ROW by name, with the fold change."""
+    """ROW by name, with the fold change, as JSON values."""
     values = dict(zip(ROW, row, strict=True))
     effect = math.nan if values["effect"] is None else values["effect"]
-    return {**values, "fold_change": float(fold_change(effect, label_transform))}
+    return json_values({**values, "fold_change": float(fold_change(effect, label_transform))})
 
 
 def append_effects(run_folder: Path, record: Mapping) -> None:

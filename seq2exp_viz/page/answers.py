@@ -86,18 +86,18 @@ def guarded(routes: Blueprint, shelf: Shelf) -> Callable:
     return route
 
 
-def json_body() -> dict:
+def json_body(longest: int = LONGEST_BODY) -> dict:
     """The JSON object of a writing request.
 
     Asking for its content type keeps forms of other sites out, which may send text only.
 
-    Raises RequestError where it is no JSON object, or more than LONGEST_BODY bytes.
+    Raises RequestError where it is no JSON object, or more than `longest` bytes.
     """
-    if (request.content_length or 0) > LONGEST_BODY or not request.is_json:
-        raise RequestError(f"expected a JSON object of at most {LONGEST_BODY:,} bytes (Content-Type: application/json)")
-    raw = request.stream.read(LONGEST_BODY + 1)
+    if (request.content_length or 0) > longest or not request.is_json:
+        raise RequestError(f"expected a JSON object of at most {longest:,} bytes (Content-Type: application/json)")
+    raw = request.stream.read(longest + 1)
     try:
-        body = json.loads(raw) if len(raw) <= LONGEST_BODY else None
+        body = json.loads(raw) if len(raw) <= longest else None
     except (ValueError, RecursionError):
         body = None
     if not isinstance(body, dict):

@@ -13,6 +13,7 @@ from model_core.outputs.assemble import provenance
 from model_core.outputs.elements import PROMOTER_CLASS
 from seq2exp_viz.page import downloads, igv, tab_api
 from seq2exp_viz.page.answers import as_json, attachment, guarded, integer, place, records, threshold_of
+from seq2exp_viz.page.model_api import add_model_routes
 from seq2exp_viz.page.sharing import add_sharing_routes
 from seq2exp_viz.serving import browser_files
 from seq2exp_viz.serving.ranges import byte_range, send_bytes
@@ -20,12 +21,13 @@ from seq2exp_viz.shelf import look, reasons, summaries
 from seq2exp_viz.shelf.runs import Shelf
 from seq2exp_viz.shelf.search import find
 from seq2exp_viz.shelf.view import OpenRun
+from seq2exp_viz.worker.jobs import Jobs
 
 MOST_FEATURES = 5_000
 MIMETYPES = {".bed": "text/plain", ".tsv": "text/tab-separated-values", ".json": "application/json"}
 
 
-def api(shelf: Shelf, base: str, prefer: str = "vendored") -> Blueprint:
+def api(shelf: Shelf, base: str, jobs: Jobs, prefer: str = "vendored") -> Blueprint:
     """All routes below `base`; `shelf` is the only thing they look into; `prefer` chooses igv.js."""
     routes = Blueprint("api", __name__)
 
@@ -73,6 +75,7 @@ def api(shelf: Shelf, base: str, prefer: str = "vendored") -> Blueprint:
     add_blank_genome(route)
     add_sharing_routes(route, base)
     tab_api.add_routes(route, shelf)
+    add_model_routes(routes, route, shelf, jobs)
     return routes
 
 

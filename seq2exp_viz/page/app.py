@@ -12,6 +12,7 @@ from seq2exp_viz.serving import browser_files
 from seq2exp_viz.serving.ranges import answer
 from seq2exp_viz.serving.security import Access, content_security_policy, protect, refusal
 from seq2exp_viz.shelf.runs import Shelf
+from seq2exp_viz.worker.jobs import Jobs
 
 BYTES_HEADERS = (("X-Content-Type-Options", "nosniff"), ("Cross-Origin-Resource-Policy", "same-origin"))
 
@@ -49,7 +50,9 @@ def create_app(shelf: Shelf, settings: Settings = Settings()) -> Dash:
     )
     app.layout = layout.page(shelf, settings.prefix, script)
     callbacks.register(app, shelf, settings.prefix)
-    app.server.register_blueprint(api.api(shelf, settings.prefix, settings.igv))
+    jobs = Jobs()  # its process is started by the first question
+    shelf.at_close(jobs.close)
+    app.server.register_blueprint(api.api(shelf, settings.prefix, jobs, settings.igv))
     ranges_first = RangesFirst(app.server.wsgi_app, shelf, settings.access)
     app.server.wsgi_app = WithPrefix(ranges_first, settings.prefix)
     protect(app.server, settings.access, content_security_policy(app.csp_hashes()))

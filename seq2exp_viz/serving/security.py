@@ -119,7 +119,11 @@ def _host(environ: Mapping[str, str]) -> str:
 def _same_origin(environ: Mapping[str, str]) -> bool:
     """Whether a writing request comes from our own page (reading ones are held by the browser's own rule)."""
     origin = environ.get("HTTP_ORIGIN")
-    if environ.get("REQUEST_METHOD") in ("GET", "HEAD", "OPTIONS") or not origin:
+    if environ.get("REQUEST_METHOD") in ("GET", "HEAD", "OPTIONS"):
+        return True
+    if environ.get("HTTP_SEC_FETCH_SITE", "same-origin") not in ("same-origin", "none"):
+        return False
+    if not origin:  # a program; browsers always say it
         return True
     return urlsplit(origin).netloc.lower() == environ.get("HTTP_HOST", "").lower()
 

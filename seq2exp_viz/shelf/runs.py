@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from model_core.errors import InputError
@@ -16,6 +16,7 @@ class Shelf:
 
     def __init__(self, runs: Iterable[str | Path | Run], cache: Path | None = None):
         self.runs: dict[str, OpenRun] = {}
+        self._stops: list[Callable[[], None]] = []
         for item in runs:
             run = item if isinstance(item, Run) else Run.open(item)
             key = _free_key(run.name, self.runs)
@@ -40,8 +41,14 @@ class Shelf:
         """The run that is shown when a link names none."""
         return next(iter(self.runs.values()))
 
+    def at_close(self, stop: Callable[[], None]) -> None:
+        """Have `stop` called when the shelf is closed."""
+        self._stops.append(stop)
+
     def close(self) -> None:
         """Stop what goes on in the background."""
+        while self._stops:
+            self._stops.pop()()
         for view in self:
             if "models" in view.__dict__ and view.models is not None:
                 view.models.close()

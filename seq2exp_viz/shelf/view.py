@@ -22,6 +22,7 @@ from model_core.errors import InputError
 from model_core.evidence.controls import signal_prior
 from model_core.inputs.study_schema import CACHE
 from model_core.intervals import Window
+from model_core.outputs.effects import row_values
 from model_core.outputs.masks import GeneMask
 from model_core.outputs.run import Run
 from seq2exp_viz.shelf.catalogue import catalogue
@@ -244,6 +245,17 @@ class OpenRun:
     def genes(self) -> pd.DataFrame:
         """The gene table of the run, as far as it is scored."""
         return self._current().genes
+
+    @property
+    def model_version(self) -> str:
+        """Changes with what answers to a what-if depend on: the weights, the rule of the elements, the run itself."""
+        manifest = self.manifest
+        return f"{manifest['created']} {self.run.checkpoint_sha256} {manifest['element_rule']}"
+
+    def effect_rows(self, gene_id: str) -> list[dict]:
+        """What is known of the effects of a gene's elements (model_core.outputs.effects.ROW and the fold change)."""
+        record = self._current().effect_records.get(gene_id)
+        return [] if record is None else [row_values(row, record["label_transform"]) for row in record["rows"]]
 
     def gene(self, gene_id: str) -> pd.Series:
         """One gene by id or symbol; InputError where it is not scored."""

@@ -151,7 +151,7 @@ class Bench:
         self._expect(count_knock_outs(elements), "switching elements off")
 
         def arrived(row: list) -> None:
-            self.tell({"id": task["id"], "row": json_values(row_values(row, model.label_transform))})
+            self.tell({"id": task["id"], "row": row_values(row, model.label_transform)})
 
         record = effects_record(model, what_if, run.gene(task["gene"]), elements, CONTROLS, arrived)
         append_effects(run.path, record)
