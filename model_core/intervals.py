@@ -100,13 +100,13 @@ def rasterise(table: pd.DataFrame, chrom: str, start: int, end: int) -> np.ndarr
         table: intervals in any order; they may overlap.
         start, end: 0-based half-open; start may be negative and end may lie beyond the chromosome.
     """
-    here = (table["chrom"] == chrom).to_numpy(bool)
-    starts = np.clip(table["start"].to_numpy(np.int64)[here] - start, 0, end - start)
-    ends = np.clip(table["end"].to_numpy(np.int64)[here] - start, 0, end - start)
-    depth = np.zeros(end - start + 1, np.int32)
-    np.add.at(depth, starts, 1)
-    np.add.at(depth, ends, -1)
-    return np.cumsum(depth[:-1]) > 0
+    starts, ends = (table[name].to_numpy(np.int64) for name in ("start", "end"))
+    here = np.flatnonzero((starts < end) & (ends > start))
+    here = here[(table["chrom"].iloc[here] == chrom).to_numpy(bool)]
+    inside = np.zeros(end - start, bool)
+    for first, last in zip((starts[here] - start).clip(0).tolist(), (ends[here] - start).tolist(), strict=True):
+        inside[first:last] = True
+    return inside
 
 
 def runs(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

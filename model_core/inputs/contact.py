@@ -114,7 +114,8 @@ class HicSignal(Signal):
             distance = np.abs(np.arange(*inside) - window.tss)
             values = np.log10(1 + self._per_base(contact, first, *inside) + self.pseudocount(distance))
         else:
-            values = self._per_base(np.log10(1 + contact + pseudocount), first, *inside)
+            # Rounded before it is spread over the bases of its bin: the same numbers in half the memory.
+            values = self._per_base(np.log10(1 + contact + pseudocount).astype(np.float32), first, *inside)
         vector[inside[0] - window.start : inside[1] - window.start] = values
         return vector
 
@@ -131,7 +132,7 @@ class HicSignal(Signal):
         return CoolerRows(self.path, self.resolution, self.normalisation)
 
     def _per_base(self, row: np.ndarray, first: int, start: int, end: int) -> np.ndarray:
-        """float64 (end - start,): for each base the value of its bin, in a row that begins with the bin `first`."""
+        """(end - start,): for each base the value of its bin, in a row that begins with the bin `first`."""
         edges = np.clip(np.arange(first, first + len(row) + 1) * self.resolution, start, end)
         return np.repeat(row, np.diff(edges))
 

@@ -1,8 +1,7 @@
 """Contacts of one bin with its neighbours, read from a .cool or .mcool file.
 
 The layout is the Cooler schema (https://cooler.readthedocs.io/en/stable/schema.html), read with h5py. A row costs
-a few slices of neighbouring pixels, whatever the size of the map. The file is opened for each row and closed again
-(0.2 ms), so that no handle is shared by forked processes, and nothing but names and lengths is kept in memory.
+a few slices of neighbouring pixels, whatever the size of the map; each process and thread opens the file once.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from model_core.errors import InputError, complaint
+from model_core.inputs.handles import LazyHandle
 
 WHOLE = "a whole .hic, .mcool or .cool file"
 _COORDINATES = ("chrom", "start", "end")
@@ -30,6 +30,15 @@ class _Header(NamedTuple):
     divides: bool | None  # None: no normalisation
 
 
+class _Datasets(NamedTuple):
+    """What rows are read from: HDF5 datasets of the open file."""
+
+    bin1_offset: Any  # for each bin of the map where its pixels begin
+    bin2_id: Any
+    count: Any
+    weight: Any  # of each bin; None without a normalisation
+
+
 class CoolerRows:
     """Normalised contacts at one resolution. It can be pickled and read in any process and thread.
 
@@ -41,6 +50,7 @@ class CoolerRows:
 
     def __init__(self, path: str | Path, resolution: int, normalisation: str = "NONE"):
         self.path, self.resolution, self.normalisation = Path(path), resolution, normalisation
+        self._datasets = LazyHandle(self._open)
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -69,22 +79,27 @@ class CoolerRows:
         """
         header = self._header
         start = header.first_bin[chrom]
-        with _reading(self.path, "damaged data") as file:
-            group = file[header.group]
-            row = _counts(group, start + anchor, start + first, start + last)
+        with _telling(self.path, "damaged data"):
+            datasets = self._datasets.get()
+            row = _counts(datasets, start + anchor, start + first, start + last)
             if header.divides is None:
                 return row
-            weights = group["bins"][self.normalisation][start + first : start + last].astype(np.float64)
+            weights = datasets.weight[start + first : start + last].astype(np.float64)
         factors = weights * weights[anchor - first]
         with np.errstate(divide="ignore", invalid="ignore"):
             row = row / factors if header.divides else row * factors
         return np.nan_to_num(row, nan=0, posinf=0, neginf=0)
 
+    def _open(self) -> _Datasets:
+        group = _opened(self.path)[self._header.group]
+        weight = None if self._header.divides is None else group["bins"][self.normalisation]
+        return _Datasets(group["indexes/bin1_offset"], group["pixels/bin2_id"], group["pixels/count"], weight)
+
     @cached_property
     def _header(self) -> _Header:
         if not self.path.is_file():
             raise InputError(complaint(self.path, "no such file", WHOLE, "check the path"))
-        with _reading(self.path, "no readable Hi-C") as file:
+        with _telling(self.path, "no readable Hi-C"), _opened(self.path) as file:
             name = _group(file, self.path, self.resolution)
             group = file[name]
             mode = group.attrs.get("storage-mode", "symmetric-upper")
@@ -118,14 +133,18 @@ def require_normalisation(path: Path, resolution: int, normalisation: str, held:
         raise InputError(complaint(path, found, f"one of {', '.join(available)}", "set normalisation to one of these"))
 
 
-@contextmanager
-def _reading(path: Path, trouble: str) -> Iterator[Any]:
-    """The open HDF5 file; what goes wrong while it is read becomes an InputError."""
+def _opened(path: Path) -> Any:
+    """The open HDF5 file."""
     import h5py  # a sixth of a second, wanted only where Hi-C is read
 
+    return h5py.File(path, "r")
+
+
+@contextmanager
+def _telling(path: Path, trouble: str) -> Iterator[None]:
+    """What goes wrong while the file is read becomes an InputError."""
     try:
-        with h5py.File(path, "r") as file:
-            yield file
+        yield
     except InputError:
         raise
     except (OSError, KeyError, IndexError, RuntimeError, TypeError, ValueError) as error:
@@ -156,16 +175,16 @@ def _normalisations(bins: Any) -> dict[str, bool]:
     return directions
 
 
-def _counts(group: Any, anchor: int, first: int, last: int) -> np.ndarray:
+def _counts(datasets: _Datasets, anchor: int, first: int, last: int) -> np.ndarray:
     """float64 (last - first,): raw contacts of the bins first..last (of all bins of the map) with `anchor`.
 
     The upper triangle alone is stored, row after row: bins right of the anchor are its own row; those left of it
     have it somewhere in theirs. The rows from first to the anchor are one stretch of pixels.
     """
-    offsets = group["indexes/bin1_offset"][first : anchor + 2].astype(np.int64)
+    offsets = datasets.bin1_offset[first : anchor + 2].astype(np.int64)
     begin, own, end = int(offsets[0]), int(offsets[-2] - offsets[0]), int(offsets[-1])
-    columns = group["pixels/bin2_id"][begin:end].astype(np.int64) - first
-    counts = group["pixels/count"][begin:end]
+    columns = datasets.bin2_id[begin:end].astype(np.int64) - first
+    counts = datasets.count[begin:end]
     row = np.zeros(last - first)
     left = np.flatnonzero(columns[:own] == anchor - first)
     row[np.searchsorted(offsets, begin + left, "right") - 1] = counts[left]

@@ -106,7 +106,8 @@ class BigWigSignal(Signal):
         if first < last:
             found = self._fetch(chrom, first, last)
             if len(found):  # a file without any data gives none
-                values[first - start : last - start] = np.nan_to_num(found, nan=0, posinf=np.inf, neginf=-np.inf)
+                found[np.isnan(found)] = 0
+                values[first - start : last - start] = found
         finite = np.isfinite(values)
         if not finite.all():
             found = f"an infinite value at {chrom}:{start + int(np.argmin(finite)) + 1:,}"
