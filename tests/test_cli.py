@@ -27,7 +27,8 @@ def test_help_ends_with_an_example_of_the_command(command):
 
 
 def test_commands_are_listed_in_the_order_of_use():
-    assert COMMANDS == ["init", "fetch", "check", "peaks", "train", "score", "convert", "export", "serve", "demo"]
+    prepare, model = ["init", "fetch", "check", "peaks"], ["train", "score", "effects", "compare", "convert"]
+    assert [*prepare, *model, "export", "figure", "report", "serve", "demo"] == COMMANDS
 
 
 def test_every_command_is_in_the_readme():

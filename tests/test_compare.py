@@ -236,8 +236,8 @@ def test_overlap_counts_worked_by_hand():
     forced[4] = 1
     mask = GeneMask("chr1", 100, 110, 1, np.ones(10), np.ones(10), forced)
     peaks = Peaks(pd.DataFrame({"chrom": "chr1", "start": [99, 101, 104, 500], "end": [101, 102, 107, 600]}))
-    counts = overlap_counts(mask, np.array([0, 7]), np.array([2, 9]), peaks.covered(mask))
-    assert counts == {
+    counts = overlap_counts(9, np.array([0, 7]), np.array([2, 9]), peaks.cover(mask), 1)
+    assert dict(zip(COUNTS, counts, strict=True)) == {
         "learned_bases": 9,
         "element_bases": 4,
         "peak_bases": 4,  # 100-102 and 105-107; base 104 is forced

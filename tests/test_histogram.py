@@ -4,9 +4,19 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from model_core.evidence.histogram import LEVELS, ScoreHistogram, cut_at, kept_of, levels, ranking, split
+from model_core.evidence.histogram import (
+    LEVELS,
+    ScoreHistogram,
+    cut_at,
+    kept_of,
+    levels,
+    rank_correlation,
+    ranking,
+    split,
+)
 from model_core.evidence.resampling import average_precision, average_precision_interval, prediction_intervals
 
 numbers = st.floats(0, 1e6, allow_nan=False, width=32)
@@ -56,6 +66,16 @@ def test_what_is_kept_adds_up_and_ties_are_shared(seed, share):
     level, part = cut_at(counts.sum(axis=0), share * total)
     assert 0 <= level < LEVELS
     assert 0 <= part <= 1
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=3, max_size=40))
+def test_rank_correlation_is_spearmans_with_ties(pairs):
+    one, two = (np.array(x, np.uint16) for x in zip(*pairs, strict=True))
+    found = rank_correlation(one, two)
+    if np.ptp(one) and np.ptp(two):
+        assert found == pytest.approx(stats.spearmanr(one, two).statistic)
+    else:
+        assert np.isnan(found)
 
 
 def test_one_class_alone_has_no_ranking():

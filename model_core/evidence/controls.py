@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 import pandas as pd
 
@@ -56,6 +58,7 @@ def turned(values: np.ndarray, learned: np.ndarray, rng: np.random.Generator) ->
     return out
 
 
+@lru_cache(maxsize=2)
 def nearness(bins: int, resolution: int) -> np.ndarray:
     """1 / distance in bp to the window's centre, the start site: float32 (bins,)."""
     centre = np.arange(bins) * resolution + (resolution - 1) / 2

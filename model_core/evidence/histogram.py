@@ -62,6 +62,18 @@ def ranking(positive: np.ndarray, negative: np.ndarray) -> tuple[float, float]:
     return auprc, auroc
 
 
+def rank_correlation(one: np.ndarray, two: np.ndarray) -> float:
+    """Spearman's correlation of two scores by their levels, uint16 (n,); NaN below 3 entries or of a constant."""
+    if len(one) < 3:
+        return float("nan")
+    ranks = []
+    for level in (one, two):
+        counts = np.bincount(level, minlength=LEVELS)
+        ranks.append((np.cumsum(counts) - (counts + 1) / 2 - (len(one) - 1) / 2)[level])
+    below = np.sqrt(np.dot(ranks[0], ranks[0]) * np.dot(ranks[1], ranks[1]))
+    return float(np.dot(*ranks) / below) if below > 0 else float("nan")
+
+
 def cut_at(counts: np.ndarray, kept: float) -> tuple[int, float]:
     """(level, share): keeping all bases above `level` and `share` (0-1) of those at it keeps `kept` bases.
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -39,9 +41,28 @@ class Peaks:
         first, last = np.searchsorted(ends, start, "right"), np.searchsorted(starts, end, "left")
         return np.maximum(starts[first:last] - start, 0), np.minimum(ends[first:last], end) - start
 
-    def covered(self, mask: GeneMask) -> np.ndarray:
-        """bool (bins,): bins of which a stretch covers at least half."""
-        return covered_bins(*self.in_window(mask.chrom, mask.start, mask.end), mask)
+    def cover(self, mask: GeneMask) -> Cover:
+        """What the stretches cover of a gene's window; a bin counts with half of its bases."""
+        return Cover.of(covered_bins(*self.in_window(mask.chrom, mask.start, mask.end), mask), mask.learned)
+
+
+class Cover(NamedTuple):
+    """The learned bins of one window under peaks.
+
+    covered: bool (bins,), forced ones included. starts, ends: int64, runs of learned covered bins. before: int64
+    (bins + 1,), learned covered bins up to each.
+    """
+
+    covered: np.ndarray
+    starts: np.ndarray
+    ends: np.ndarray
+    before: np.ndarray
+
+    @classmethod
+    def of(cls, covered: np.ndarray, learned: np.ndarray) -> Cover:
+        """From bool arrays (bins,)."""
+        inside = covered & learned
+        return cls(covered, *runs(inside), np.concatenate(([0], np.cumsum(inside))))
 
 
 def covered_bins(starts: np.ndarray, ends: np.ndarray, mask: GeneMask) -> np.ndarray:
@@ -55,51 +76,65 @@ def covered_bins(starts: np.ndarray, ends: np.ndarray, mask: GeneMask) -> np.nda
     return bases.reshape(-1, mask.resolution).sum(axis=1) * 2 >= mask.resolution
 
 
-def overlap_counts(mask: GeneMask, starts: np.ndarray, ends: np.ndarray, in_peak: np.ndarray) -> dict[str, int]:
-    """COUNTS of one gene: learned bins alone count.
+def overlap_counts(learned: int, starts: np.ndarray, ends: np.ndarray, cover: Cover, resolution: int) -> list[int]:
+    """COUNTS of one gene: learned bases alone count.
 
     Args:
-        starts, ends: elements in bins of the window, apart from each other. in_peak: bool (bins,).
+        learned: learned bins of the window.
+        starts, ends: elements, in bins, sorted and apart from each other; they hold learned bins only.
     """
-    peak_starts, peak_ends = runs(in_peak & mask.learned)
-    in_element = np.zeros(len(in_peak), bool)
-    for first, last in zip(starts, ends, strict=True):
-        in_element[first:last] = True
-    sizes = mask.learned.sum(), (in_element & mask.learned).sum(), (peak_ends - peak_starts).sum()
-    shared = int((in_element & in_peak & mask.learned).sum())
-    bases = [int(size) * mask.resolution for size in (*sizes, shared)]
-    with_peak = touched(starts, ends, in_peak & mask.learned)
-    with_element = touched(peak_starts, peak_ends, in_element)
-    counts = len(starts), int(with_peak.sum()), len(peak_starts), int(with_element.sum())
-    return dict(zip(COUNTS, (*bases, *counts), strict=True))
+    shared = cover.before[ends] - cover.before[starts]
+    met = _met(cover.starts, cover.ends, starts, ends)
+    bins = learned, int((ends - starts).sum()), int(cover.before[-1]), int(shared.sum())
+    counts = len(starts), int((shared > 0).sum()), len(cover.starts), int(met.sum())
+    return [*(number * resolution for number in bins), *counts]
 
 
-def overlap_by_distance(mask: GeneMask, starts: np.ndarray, ends: np.ndarray, in_peak: np.ndarray) -> np.ndarray:
+def overlap_by_distance(mask: GeneMask, starts: np.ndarray, ends: np.ndarray, cover: Cover) -> np.ndarray:
     """COUNTS of one gene in each distance bin of DISTANCES, int64 (bins of distance, COUNTS).
 
     Bases by their own distance to the TSS, elements and peaks by that of their middle.
     """
-    n = len(DISTANCES) - 1
-    centre = len(in_peak) // 2
-    away = np.abs(np.arange(len(in_peak)) - centre) * mask.resolution
-    where = np.minimum(np.searchsorted(DISTANCES, away, "right") - 1, n - 1)
-    in_element = np.zeros(len(in_peak), bool)
-    for first, last in zip(starts, ends, strict=True):
-        in_element[first:last] = True
+    n, where = len(DISTANCES) - 1, _distance_bins(len(mask.alpha), mask.resolution)
+    in_element = marked(starts, ends, len(mask.alpha))
+    inside = cover.covered & mask.learned
     table = np.zeros((n, len(COUNTS)), np.int64)
-    kinds = (mask.learned, in_element & mask.learned, in_peak & mask.learned, in_element & in_peak & mask.learned)
-    for column, chosen in enumerate(kinds):
+    for column, chosen in enumerate((mask.learned, in_element, inside, in_element & inside)):
         table[:, column] = np.bincount(where[chosen], minlength=n) * mask.resolution
-    peak_starts, peak_ends = runs(in_peak & mask.learned)
-    for column, (first, last), other in (
-        (4, (starts, ends), in_peak & mask.learned),
-        (6, (peak_starts, peak_ends), in_element),
+    with_peak = cover.before[ends] > cover.before[starts]
+    met = _met(cover.starts, cover.ends, starts, ends)
+    for column, middle, found in (
+        (4, (starts + ends) // 2, with_peak),
+        (6, (cover.starts + cover.ends) // 2, met),
     ):
-        middle = where[(first + last) // 2] if len(first) else np.empty(0, np.int64)
-        found = touched(first, last, other)
-        table[:, column] = np.bincount(middle, minlength=n)
-        table[:, column + 1] = np.bincount(middle[found], minlength=n)
+        table[:, column] = np.bincount(where[middle], minlength=n)
+        table[:, column + 1] = np.bincount(where[middle[found]], minlength=n)
     return table
+
+
+def threshold_counts(
+    mask: GeneMask, values: np.ndarray, rule: ElementRule, thresholds: Sequence[float], covers: Sequence[Cover]
+) -> np.ndarray:
+    """COUNTS of one gene's elements cut at each threshold, against each cover: int64 (covers, thresholds, COUNTS).
+
+    Args:
+        values: float (bins,), the mask as the rule smooths it.
+    """
+    table = np.zeros((len(covers), len(thresholds), len(COUNTS)), np.int64)
+    learned = int(mask.learned.sum())
+    for column, threshold in enumerate(thresholds):
+        starts, ends = kept_runs(values, mask.learned, rule.at(threshold), mask.resolution)
+        for row, cover in enumerate(covers):
+            table[row, column] = overlap_counts(learned, starts, ends, cover, mask.resolution)
+    return table
+
+
+def marked(starts: np.ndarray, ends: np.ndarray, bins: int) -> np.ndarray:
+    """bool (bins,): the bins of these runs."""
+    inside = np.zeros(bins, bool)
+    for first, last in zip(starts, ends, strict=True):
+        inside[first:last] = True
+    return inside
 
 
 def touched(starts: np.ndarray, ends: np.ndarray, chosen: np.ndarray) -> np.ndarray:
@@ -108,19 +143,16 @@ def touched(starts: np.ndarray, ends: np.ndarray, chosen: np.ndarray) -> np.ndar
     return before[ends] > before[starts]
 
 
-def threshold_counts(
-    mask: GeneMask, values: np.ndarray, rule: ElementRule, thresholds: Sequence[float], in_peak: np.ndarray
-) -> np.ndarray:
-    """COUNTS of one gene's elements cut at each threshold: int64 (thresholds, COUNTS).
+def _met(starts: np.ndarray, ends: np.ndarray, other_starts: np.ndarray, other_ends: np.ndarray) -> np.ndarray:
+    """bool (runs,): whether a run shares a bin with one of the others, which are sorted and apart from each other."""
+    return np.searchsorted(other_starts, ends, "left") > np.searchsorted(other_ends, starts, "right")
 
-    Args:
-        values: float (bins,), the mask as the rule smooths it.
-    """
-    rows = []
-    for threshold in thresholds:
-        starts, ends = kept_runs(values, mask.learned, rule.at(threshold), mask.resolution)
-        rows.append(list(overlap_counts(mask, starts, ends, in_peak).values()))
-    return np.array(rows, np.int64).reshape(len(thresholds), len(COUNTS))
+
+@lru_cache(maxsize=2)
+def _distance_bins(bins: int, resolution: int) -> np.ndarray:
+    """int64 (bins,): in which bin of DISTANCES each bin of a window lies."""
+    away = np.abs(np.arange(bins) - bins // 2) * resolution
+    return np.minimum(np.searchsorted(DISTANCES, away, "right") - 1, len(DISTANCES) - 2)
 
 
 def measured(counts: pd.DataFrame) -> pd.DataFrame:

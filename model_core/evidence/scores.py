@@ -59,15 +59,17 @@ class ScoreReader:
         self._effects = {name: _effects_by_gene(other) for name, other in {"": run, **self.beside}.items()}
         self._name_scores()
 
-    def read(self, gene_id: str, mask: GeneMask) -> dict[str, np.ndarray]:
+    def read(self, gene_id: str, mask: GeneMask, smooth: np.ndarray | None = None) -> dict[str, np.ndarray]:
         """name -> float32 (bins,), 0 or above, for each name of `kinds` that this gene has, in their order.
 
         Effects that were not computed for this gene, and masks of runs that did not score it, are left out.
 
         Args:
-            mask: `Run.mask` of the gene.
+            mask: `Run.mask` of the gene. smooth: float32 (bins,), the mask as the run's rule smooths it, where at hand.
         """
-        scores = {MASK: mask.mean, SMOOTHED: smoothed(mask, self._smooth)}
+        if smooth is None or not self.run.rule.smooth:  # elements of hard masks are cut unsmoothed
+            smooth = smoothed(mask, self._smooth)
+        scores = {MASK: mask.mean, SMOOTHED: smooth}
         scores |= self._from_signals(gene_id, mask)
         for name, tables in self._peaks.items():
             table = tables.get(mask.chrom)

@@ -11,7 +11,7 @@ import pandas as pd
 from scipy import stats
 
 from model_core.errors import InputError, complaint
-from model_core.evidence.histogram import levels
+from model_core.evidence.histogram import levels, rank_correlation
 from model_core.intervals import overlap_pairs
 from model_core.outputs.elements import PROMOTER_CLASS
 from model_core.outputs.run import Run
@@ -88,7 +88,7 @@ def seed_table(runs: dict[str, Run]) -> tuple[pd.DataFrame, dict[str, float]]:
     rows = []
     for one, two in moved:
         row = {"run_a": one, "run_b": two, "genes": len(genes), "mask_difference": moved[one, two] / max(total, 1)}
-        row["mask_rank_correlation"] = _spearman(ranks[one], ranks[two])
+        row["mask_rank_correlation"] = rank_correlation(ranks[one], ranks[two])
         rows.append(row | _elements_back(elements[one], elements[two]) | _effects(runs[one], runs[two], genes))
     means = {"genes": len(genes), "seed_sd": seed_sd / max(total, 1), "spread": spread / max(total, 1)}
     return pd.DataFrame(rows, columns=list(COLUMNS)), means
@@ -134,11 +134,11 @@ def _effects(one: Run, two: Run, genes: list[str]) -> dict[str, float]:
     return {
         "elements_with_effect": len(left),
         "effect_difference": float(np.abs(here - there).mean()) if len(left) else nothing,
-        "effect_rank_correlation": _spearman(here, there),
+        "effect_rank_correlation": _rank_correlation(here, there),
     }
 
 
-def _spearman(one: np.ndarray, two: np.ndarray) -> float:
-    if len(one) < 3 or np.ptp(one.astype(float)) == 0 or np.ptp(two.astype(float)) == 0:
+def _rank_correlation(one: np.ndarray, two: np.ndarray) -> float:
+    if len(one) < 3 or np.ptp(one) == 0 or np.ptp(two) == 0:
         return float("nan")
     return float(stats.spearmanr(one, two).statistic)

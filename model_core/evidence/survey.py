@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from model_core.evidence import overlap
-from model_core.evidence.histogram import ScoreHistogram, cut_at, levels, split
+from model_core.evidence.histogram import ScoreHistogram, cut_at, levels, rank_correlation, split
 from model_core.evidence.planted import DECOY, NONE, STRONG, WEAK, Found, Truth, found_elements
 from model_core.evidence.scores import MASK, ScoreReader
 from model_core.outputs.elements import PROMOTER_CLASS, KeptHistogram, smoothed
@@ -54,11 +53,14 @@ class Survey:
         """
         mask = self.run.mask(gene["gene_id"])
         starts, ends = self.elements(gene["gene_id"], mask)
-        in_peak = {name: peaks.covered(mask) for name, peaks in self.peaks.items()}
-        self._count_overlap(gene, mask, starts, ends, in_peak)
+        covers = [peaks.cover(mask) for peaks in self.peaks.values()]
+        values = smoothed(mask, self.run.rule.smooth)
+        self._count_overlap(gene, mask, values, starts, ends, covers)
         if judged:
-            main = next(iter(in_peak.values()), np.zeros(len(mask.alpha), bool))
-            self._count_scores(gene["gene_id"], mask, starts, ends, main)
+            stratum = _IN_ELEMENT * overlap.marked(starts, ends, len(mask.alpha)).astype(np.int8)
+            if covers:
+                stratum += _IN_PEAK * covers[0].covered
+            self._count_scores(gene["gene_id"], mask, values, stratum)
 
     def elements(self, gene_id: str, mask: GeneMask) -> tuple[np.ndarray, np.ndarray]:
         """(starts, ends) of a gene's elements in bins of its window, int64; the promoter is none."""
@@ -67,26 +69,24 @@ class Survey:
             return np.empty(0, np.int64), np.empty(0, np.int64)
         return tuple((table[name].to_numpy(np.int64) - mask.start) // mask.resolution for name in ("start", "end"))
 
-    def _count_overlap(self, gene: Mapping, mask: GeneMask, starts, ends, in_peak: Mapping[str, np.ndarray]) -> None:
-        values = smoothed(mask, self.run.rule.smooth) if in_peak else None
-        for name, covered in in_peak.items():
+    def _count_overlap(self, gene: Mapping, mask: GeneMask, values: np.ndarray, starts, ends, covers: Sequence) -> None:
+        rule, learned = self.run.rule, int(mask.learned.sum())
+        curves = overlap.threshold_counts(mask, values, rule, self.thresholds, covers)
+        for name, cover, curve in zip(self.peaks, covers, curves, strict=True):
+            counts = overlap.overlap_counts(learned, starts, ends, cover, mask.resolution)
             row = {"peak_set": name, **{key: gene[key] for key in ("gene_id", "symbol", "chrom")}}
-            self.by_gene.append(row | overlap.overlap_counts(mask, starts, ends, covered))
-            self.by_distance[name] += overlap.overlap_by_distance(mask, starts, ends, covered)
-            cut = overlap.threshold_counts(mask, values, self.run.rule, self.thresholds, covered)
-            self.by_threshold[name] += cut
+            self.by_gene.append(row | dict(zip(overlap.COUNTS, counts, strict=True)))
+            self.by_distance[name] += overlap.overlap_by_distance(mask, starts, ends, cover)
+            self.by_threshold[name] += curve
 
-    def _count_scores(self, gene_id: str, mask: GeneMask, starts, ends, in_peak: np.ndarray) -> None:
+    def _count_scores(self, gene_id: str, mask: GeneMask, values: np.ndarray, stratum: np.ndarray) -> None:
         learned = mask.learned
-        stratum = _IN_PEAK * in_peak.astype(np.int8)
-        for first, last in zip(starts, ends, strict=True):
-            stratum[first:last] += _IN_ELEMENT
         if self.truth is not None:
-            stratum += _KIND * self.truth.of(gene_id, mask).kind
+            stratum = stratum + _KIND * self.truth.of(gene_id, mask).kind
         parts = split(stratum[learned])
         sample = self._samples[gene_id] = {}
-        for name, values in self.reader.read(gene_id, mask).items():
-            level = levels(values[learned])
+        for name, scores in self.reader.read(gene_id, mask, values).items():
+            level = levels(scores[learned])
             self.histograms[name].add(level, parts, mask.resolution)
             self.genes[name] += 1
             sample[name] = level[:: self._every].copy()
@@ -133,9 +133,7 @@ class Survey:
         if not genes:
             return float("nan")
         one, two = (np.concatenate([sample[key] for sample in genes]) for key in (MASK, name))
-        if len(one) < 3 or np.ptp(one.astype(int)) == 0 or np.ptp(two.astype(int)) == 0:
-            return float("nan")
-        return float(stats.spearmanr(one, two).statistic)
+        return rank_correlation(one, two)
 
     def found(self, genes: Iterable[Mapping]) -> dict[str, Found]:
         """Planted elements found at the share of bases that the mask's elements keep, by score; a second walk.
@@ -151,12 +149,12 @@ class Survey:
         for gene in genes:
             mask = self.run.mask(gene["gene_id"])
             truth = self.truth.of(gene["gene_id"], mask)
-            kept = {"mask elements": np.zeros(len(mask.alpha), bool)}
-            for first, last in zip(*self.elements(gene["gene_id"], mask), strict=True):
-                kept["mask elements"][first:last] = True
-            kept |= {f"{name}, as called": peaks.covered(mask) & mask.learned for name, peaks in self.peaks.items()}
-            for name, values in self.reader.read(gene["gene_id"], mask).items():
-                kept[name] = _kept(levels(values), *cuts[name], mask.learned)
+            kept = {"mask elements": overlap.marked(*self.elements(gene["gene_id"], mask), len(mask.alpha))}
+            for name, peaks in self.peaks.items():
+                kept[f"{name}, as called"] = peaks.cover(mask).covered & mask.learned
+            values = smoothed(mask, self.run.rule.smooth)
+            for name, scores in self.reader.read(gene["gene_id"], mask, values).items():
+                kept[name] = _kept(levels(scores), *cuts[name], mask.learned)
             for name, chosen in kept.items():
                 total[name] += found_elements(chosen, truth, mask, self.run.rule)
         return total

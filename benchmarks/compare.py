@@ -1,0 +1,155 @@
+"""How long `compare` takes and how much memory, on made-up masks of 200 kb windows: python benchmarks/compare.py.
+
+Masks, signals, peaks and genes are made up; no model runs. With fewer genes than 2,000 the time for 2,000 is stated by
+proportion, which holds because every gene costs the same.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import pyBigWig
+
+from model_core.evidence.compare import compare
+from model_core.inputs.study import load_study
+from model_core.outputs.assemble import assemble
+from model_core.outputs.run import Run
+
+WINDOW, PROMOTER, SPACING, BIN = 200_000, 2_000, 40_000, 20
+ASKED = 2_000  # genes of the claim
+STUDY = """\
+schema = 1
+name = "made-up"
+assembly = "none"
+simulated = true
+[genome]
+fasta = "genome.fa"
+annotation = "genes.gtf"
+[genes]
+table = "genes.tsv"
+symbol = "symbol"
+label = "label"
+label_transform = "none"
+[genes.features]
+UTR5LEN = "feature"
+CDSLEN = "feature"
+INTRONLEN = "feature"
+UTR3LEN = "feature"
+UTR5GC = "feature"
+CDSGC = "feature"
+UTR3GC = "feature"
+ORFEXONDENSITY = "feature"
+[[signals]]
+name = "H3K27ac"
+path = "H3K27ac.bw"
+prior = { b = 1.5, w = 0.5 }
+[[signals]]
+name = "DNase"
+path = "DNase.bw"
+prior = { b = 0.2, w = 0.5 }
+[peaks]
+name = "MACS3"
+narrowpeak = "MACS3.narrowPeak"
+"""
+
+
+def make_study(folder: Path, genes: int, rng: np.random.Generator) -> Path:
+    """One chromosome, hills of signal every few kb, a peak on each hill, genes all along."""
+    size = SPACING * (genes + 8)
+    (folder / "genome.fa").write_bytes(
+        b">chr1\n" + rng.choice(np.frombuffer(b"ACGT", np.uint8), size).tobytes() + b"\n"
+    )
+    places = 4 * SPACING + SPACING * np.arange(genes)
+    rows = [f"G{i}\tG{i}\tchr1\t{tss}\t{'+-'[i % 2]}\t{rng.uniform(0, 3):.3f}\t1.0" for i, tss in enumerate(places)]
+    (folder / "genes.tsv").write_text("\n".join(["gene_id\tsymbol\tchrom\ttss\tstrand\tlabel\tfeature", *rows]) + "\n")
+    (folder / "genes.gtf").write_text(
+        'chr1\tmade\texon\t160001\t160400\t.\t+\t.\tgene_id "G0"; transcript_id "G0.1";\n'
+    )
+    centres = np.cumsum(rng.integers(2_000, 6_000, size // 4_000))
+    centres = centres[centres < size - 1_000]
+    lines = [
+        f"chr1\t{c - 250}\t{c + 250}\tp{i}\t0\t.\t{rng.uniform(2, 20):.2f}\t-1\t-1\t250" for i, c in enumerate(centres)
+    ]
+    (folder / "MACS3.narrowPeak").write_text("\n".join(lines) + "\n")
+    for name, reach in (("H3K27ac", 800), ("DNase", 250)):
+        values = rng.gamma(2, 0.1, size // BIN).astype(np.float32)
+        for centre, height in zip(centres, rng.gamma(3, 3, len(centres)), strict=True):
+            values[(centre - reach) // BIN : (centre + reach) // BIN] += height
+        with pyBigWig.open(str(folder / f"{name}.bw"), "w") as file:
+            file.addHeader([("chr1", size)])
+            file.addEntries("chr1", 0, values=values.astype(float), span=BIN, step=BIN)
+    (folder / "study.toml").write_text(STUDY)
+    return folder / "study.toml"
+
+
+def make_run(folder: Path, study_file: Path, rng: np.random.Generator) -> Run:
+    """Masks that follow the first signal's hills, with noise at every base, as a network's have."""
+    study = load_study(study_file)
+    config = study.config(variant="soft", window=WINDOW, promoter=PROMOTER)
+    lengths = {"window": WINDOW, "promoter": PROMOTER}
+    described = {"study": study_file, "config": {"model": config.to_dict()}, "resolved": study.resolved()}
+    run = Run.create(folder, **lengths, chrom_sizes=study.genome().sizes, simulated=True, **described)
+    signal = study.signals()[0]
+    with run.writing():
+        for gene in study.gene_sites().to_dict("records"):
+            start = gene["tss"] - WINDOW // 2
+            alpha = 11 + 5 * signal.values("chr1", start, start + WINDOW) + rng.random(WINDOW)
+            gene |= {"observed": gene["label"], "predicted": gene["label"] + rng.normal(0, 0.4)}
+            run.append(gene, alpha, np.full(WINDOW, 20.0))
+    assemble(run, study.peaks_path(), track_resolution=64)
+    return run
+
+
+def measured(run: Path, what: str) -> dict:
+    """Seconds and peak memory (MB) of `what` in a fresh process: "floor" reads all masks, "compare" compares."""
+    words = [sys.executable, __file__, "--inside", what, str(run)]
+    return json.loads(subprocess.run(words, capture_output=True, text=True, check=True).stdout.splitlines()[-1])
+
+
+def inside(what: str, path: Path) -> None:
+    """Do `what` in this process and print seconds and memory as JSON."""
+    run, began = Run.open(path), time.perf_counter()
+    if what == "floor":
+        for name in run.genes["gene_id"]:
+            run.mask(name).mean.sum()
+    else:
+        compare(run)
+    spent = time.perf_counter() - began
+    print(json.dumps({"seconds": spent, "mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000}))
+
+
+def main() -> None:
+    """Make a run, read it, compare it; print a table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--genes", type=int, default=200)
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--inside", nargs=2, metavar=("WHAT", "RUN"), help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.inside:
+        inside(options.inside[0], Path(options.inside[1]))
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        rng = np.random.default_rng(0)
+        run = make_run(Path(folder) / "run", make_study(Path(folder), options.genes, rng), rng)
+        found = {what: measured(run.path, what) for what in ("floor", "compare")}
+    each = found["compare"]["seconds"] / options.genes
+    ratio = found["compare"]["seconds"] / found["floor"]["seconds"]
+    print(f"{options.genes:,} genes x {WINDOW:,} bp")
+    print(f"reading the masks alone: {found['floor']['seconds']:.1f} s, {found['floor']['mb']:.0f} MB")
+    print(f"compare: {found['compare']['seconds']:.1f} s ({ratio:.1f} times that), {found['compare']['mb']:.0f} MB")
+    if options.genes < ASKED:
+        print(f"{ASKED:,} genes by proportion: {each * ASKED / 60:.1f} minutes")
+    if options.json:
+        options.json.write_text(json.dumps({"genes": options.genes, **found}, indent=1))
+
+
+if __name__ == "__main__":
+    main()
