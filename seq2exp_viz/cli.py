@@ -92,7 +92,7 @@ def init(
         typer.echo(f"wrote {path}; fill it in, then: seq2exp-viz check {path}")
 
 
-@app.command(epilog=example("fetch k562 --dry-run"))
+@app.command(epilog=example("fetch k562 --dry-run") + " (k562: of init --preset)")
 def fetch(
     study: StudyPath,
     dry_run: Annotated[bool, typer.Option(help="say what would be fetched and how large it is")] = False,
@@ -352,11 +352,25 @@ def serve(
     token: Annotated[
         str | None, typer.Option(envvar="SEQ2EXP_TOKEN", help="secret to ask for; default: made up")
     ] = None,
+    allow: Annotated[
+        list[Path] | None, typer.Option(metavar="FOLDER", help="let the page open its BED, narrowPeak and bigWig files")
+    ] = None,
+    check_only: Annotated[
+        bool, typer.Option("--check", help="open all runs, say what would be served, and end")
+    ] = False,
 ):
     """Show runs in a page: masks, peaks and signals in igv.js."""
+    if check_only:
+        from seq2exp_viz.serving.allowed import AllowedFiles
+        from seq2exp_viz.shelf.inventory import check_runs
+
+        good = check_runs(runs, typer.echo)
+        if allow:
+            typer.echo(f"{len(AllowedFiles(allow).files()):,} tracks in the allowed folders")
+        raise typer.Exit(0 if good else 2)
     from seq2exp_viz.server import serve as serve_runs
 
-    serve_runs(runs, host, port, open_browser, url_prefix, token)
+    serve_runs(runs, host, port, open_browser, url_prefix, token, allow=allow or ())
 
 
 @app.command(epilog=example("demo demo --no-serve"))

@@ -111,6 +111,9 @@ def _merged_bins(run: Run, resolution: int | None) -> float:
 
 
 def _assembled(run: Run) -> Run:
+    if not run.scored:
+        do = f"score genes first: seq2exp-viz score {run.path}"
+        raise InputError(complaint(run.path, "no scored gene", "a run with scored genes", do))
     if not run.manifest.get("assembled"):
         expected = "a run whose masks were assembled"
         raise InputError(complaint(run.path, "no elements yet", expected, "wait for scoring to end, or name one gene"))

@@ -14,6 +14,7 @@ from urllib.parse import urlencode
 
 from model_core.errors import InputError, complaint
 from seq2exp_viz.page.app import Settings, clean_prefix, create_app
+from seq2exp_viz.serving.allowed import AllowedFiles
 from seq2exp_viz.serving.security import access_for, is_loopback
 from seq2exp_viz.shelf.runs import Shelf
 
@@ -30,6 +31,7 @@ def serve(
     url_prefix: str | None = None,
     token: str | None = None,
     igv: str = "vendored",
+    allow: Sequence[str | Path] = (),
     say: Callable[[str], None] = print,
 ) -> None:
     """Serve run folders until Ctrl-C.
@@ -42,21 +44,20 @@ def serve(
         url_prefix: path below which a proxy shows the page; default $JUPYTERHUB_SERVICE_PREFIX's proxy path, else "/".
         token: secret that is asked for (on a login node others can reach 127.0.0.1, too); None = only where needed.
         igv: "vendored" or "notebook" (igv.js 3.1.4 in any case).
+        allow: folders whose BED, narrowPeak and bigWig files may be opened as tracks.
         say: called with each line for the person.
 
     Raises:
         InputError: a folder is no run, or the port is taken.
     """
-    shelf = Shelf(runs)
+    shelf, allowed = Shelf(runs), AllowedFiles(allow)
     sock = bind(host, port)
     chosen = sock.getsockname()[1]
     prefix = clean_prefix(url_prefix if url_prefix is not None else hub_prefix(chosen))
     access = access_for(host, token, prefix)
-    app = create_app(shelf, Settings(prefix=prefix, access=access, igv=igv))
+    app = create_app(shelf, Settings(prefix=prefix, access=access, igv=igv, allowed=allowed))
     address = url(host, chosen, prefix, access.token)
-    for view in shelf:  # read annotations meanwhile, where no earlier run of the server has left them in the cache
-        if view.models is not None:
-            view.models.start()
+    shelf.read_annotations()
     try:
         listen(app.server, sock, ready=lambda: _announce(address, host, chosen, open_browser, say))
     finally:

@@ -94,3 +94,19 @@ def test_settings_that_the_published_models_do_not_use_are_refused(tmp_path):
     torch.save(content, tmp_path / "odd.ckpt")
     with pytest.raises(InputError, match="rcps = True"):
         load_checkpoint(tmp_path / "odd.ckpt", "cpu")
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "an empty file"),
+        (b"hello\n", "no zip archive"),
+        (b"\x80\x02}q\x00.", "bare pickle"),
+        (b"\x08\x00\x00\x00\x00\x00\x00\x00{}", r"ending \.safetensors"),
+        (b"PK\x03\x04cut", "cut-off zip"),
+    ],
+)
+def test_a_file_that_is_no_checkpoint_is_called_what_it_is(tmp_path, content, words):
+    (tmp_path / "x.ckpt").write_bytes(content)
+    with pytest.raises(InputError, match=words):
+        read_archive(tmp_path / "x.ckpt")

@@ -158,3 +158,8 @@ def test_before_assembling_a_gene_can_be_exported_but_the_run_cannot(tmp_path):
     for kind in KINDS:
         with pytest.raises(InputError, match="no elements yet"):
             export(run, kind, output=tmp_path / "b")
+
+
+def test_an_export_before_the_first_gene_says_to_score(tmp_path):
+    with pytest.raises(InputError, match=r"no scored gene.*seq2exp-viz score"):
+        export(make_run(tmp_path / "run", genes=0), "bed")

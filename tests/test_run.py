@@ -281,7 +281,9 @@ def test_genes_are_found_by_id_symbol_and_in_any_case(tmp_path):
     assert run.gene("gata1")["gene_id"] == "ENSG1"
     with pytest.raises(InputError, match=r"2 genes named 'TWIN'.*ask by gene_id"):
         run.gene("TWIN")
-    with pytest.raises(InputError, match=r"no gene 'GATA2' among 4 scored genes.*did you mean GATA1"):
+    with pytest.raises(
+        InputError, match=r"no gene 'GATA2' among 4 scored genes.*did you mean GATA1.*score .* --genes GATA2"
+    ):
         run.gene("GATA2")
 
 

@@ -126,6 +126,9 @@ def read_archive(path: str | Path) -> dict:
             found = _DataUnpickler(data, lambda key: archive.read(f"{folder}data/{key}")).load()
     except FileNotFoundError:
         raise InputError(complaint(path, "no such file", expected, "check the path")) from None
+    except zipfile.BadZipFile:
+        found, do = _not_zipped(path)
+        raise InputError(complaint(path, found, f"{expected}, zipped as PyTorch writes it", do)) from None
     except InputError:
         raise
     except Exception as error:  # a damaged or hostile pickle can raise anything
@@ -135,6 +138,19 @@ def read_archive(path: str | Path) -> dict:
     if not isinstance(found, dict):
         raise InputError(complaint(path, f"a {type(found).__name__}", expected, "check which file this is"))
     return found
+
+
+def _not_zipped(path: Path) -> tuple[str, str]:
+    """What a file that is no zip archive is, and what to do about it."""
+    with path.open("rb") as file:
+        start = file.read(9)
+    if start[:2] == b"PK":
+        return "a cut-off zip archive", "copy or download it again"
+    if start[8:9] == b"{":
+        return "a safetensors file", "give it the ending .safetensors"
+    if start[:1] == b"\x80":
+        return "a bare pickle, as PyTorch wrote before 1.6", "save it again with a newer PyTorch; it is not opened here"
+    return "no zip archive" if start else "an empty file", "check which file this is"
 
 
 def plain(node: Any, depth: int = 0) -> Any:

@@ -14,8 +14,10 @@ from model_core.outputs.elements import PROMOTER_CLASS
 from seq2exp_viz.page import downloads, igv, tab_api
 from seq2exp_viz.page.answers import as_json, attachment, guarded, integer, place, records, threshold_of
 from seq2exp_viz.page.model_api import add_model_routes
+from seq2exp_viz.page.own_tracks import add_own_track_routes
 from seq2exp_viz.page.sharing import add_sharing_routes
 from seq2exp_viz.serving import browser_files
+from seq2exp_viz.serving.allowed import AllowedFiles
 from seq2exp_viz.serving.ranges import byte_range, send_bytes
 from seq2exp_viz.shelf import look, reasons, summaries
 from seq2exp_viz.shelf.runs import Shelf
@@ -27,8 +29,14 @@ MOST_FEATURES = 5_000
 MIMETYPES = {".bed": "text/plain", ".tsv": "text/tab-separated-values", ".json": "application/json"}
 
 
-def api(shelf: Shelf, base: str, jobs: Jobs, prefer: str = "vendored") -> Blueprint:
-    """All routes below `base`; `shelf` is the only thing they look into; `prefer` chooses igv.js."""
+def api(
+    shelf: Shelf,
+    base: str,
+    jobs: Jobs,
+    prefer: str = "vendored",
+    allowed: AllowedFiles = AllowedFiles(),  # noqa: B008
+) -> Blueprint:
+    """All routes below `base`; `shelf` and `allowed` are all that they look into; `prefer` chooses igv.js."""
     routes = Blueprint("api", __name__)
 
     route = guarded(routes, shelf)
@@ -76,6 +84,7 @@ def api(shelf: Shelf, base: str, jobs: Jobs, prefer: str = "vendored") -> Bluepr
     add_sharing_routes(route, base)
     tab_api.add_routes(route, shelf)
     add_model_routes(routes, route, shelf, jobs)
+    add_own_track_routes(route, routes, base, allowed)
     return routes
 
 

@@ -9,6 +9,7 @@ from dash import Dash
 
 from seq2exp_viz.page import api, callbacks, layout
 from seq2exp_viz.serving import browser_files
+from seq2exp_viz.serving.allowed import AllowedFiles
 from seq2exp_viz.serving.ranges import answer
 from seq2exp_viz.serving.security import Access, content_security_policy, protect, refusal
 from seq2exp_viz.shelf.runs import Shelf
@@ -26,12 +27,14 @@ class Settings:
         access: who is let in.
         igv: "vendored" for igv.js 3.8 where it is there, "notebook" for igv-notebook's 3.1.4 in any case.
         cache: folder for derived files, or None for the user's cache.
+        allowed: track files of the person that the page may open.
     """
 
     prefix: str = "/"
     access: Access = field(default_factory=Access)
     igv: str = "vendored"
     cache: Path | None = None
+    allowed: AllowedFiles = field(default_factory=AllowedFiles)
 
 
 def create_app(shelf: Shelf, settings: Settings = Settings()) -> Dash:
@@ -52,7 +55,7 @@ def create_app(shelf: Shelf, settings: Settings = Settings()) -> Dash:
     callbacks.register(app, shelf, settings.prefix)
     jobs = Jobs()  # its process is started by the first question
     shelf.at_close(jobs.close)
-    app.server.register_blueprint(api.api(shelf, settings.prefix, jobs, settings.igv))
+    app.server.register_blueprint(api.api(shelf, settings.prefix, jobs, settings.igv, settings.allowed))
     ranges_first = RangesFirst(app.server.wsgi_app, shelf, settings.access)
     app.server.wsgi_app = WithPrefix(ranges_first, settings.prefix)
     protect(app.server, settings.access, content_security_policy(app.csp_hashes()))

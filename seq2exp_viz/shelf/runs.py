@@ -45,6 +45,12 @@ class Shelf:
         """Have `stop` called when the shelf is closed."""
         self._stops.append(stop)
 
+    def read_annotations(self) -> None:
+        """Begin to read gene models in the background, where no earlier server has left them in the cache."""
+        for view in self:
+            if view.models is not None:
+                view.models.start()
+
     def close(self) -> None:
         """Stop what goes on in the background."""
         while self._stops:

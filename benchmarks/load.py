@@ -1,0 +1,139 @@
+"""Many people at once: clients that ask ranges and masks of a served run on loopback, beside Flask's plain send_file.
+
+python benchmarks/load.py RUN [--clients 50] [--seconds 60] [--json FILE]
+
+Each client keeps one connection and asks in turn what igv.js asks: 64 kB ranges of the run's bigWigs, a gene's mask in
+1,000 bins, its elements. Then the same clients ask the same ranges of Flask's send_file, under the same waitress. Any
+answer but 200 or 206, and any broken connection, is an error; the exit code is 1 if there was one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import http.client
+import json
+import multiprocessing
+import random
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+from flask import Flask, send_file
+
+from seq2exp_viz.page.app import create_app
+from seq2exp_viz.server import bind, listen
+from seq2exp_viz.shelf.runs import Shelf
+
+RANGE = 65_536
+
+
+def serve(run: str, ports) -> None:
+    """The server, in a process of its own; /plain/FILE is Flask's send_file."""
+    shelf = Shelf([run])
+    server: Flask = create_app(shelf).server
+    view = shelf.first
+    server.add_url_rule("/plain/<name>", view_func=lambda name: send_file(view.file(name), conditional=True))
+    files = {name: path.stat().st_size for name, path in view.files.items() if name.endswith(".bigWig")}
+    view.cut(view.genes["gene_id"].iloc[0])  # what is imported at the first mask is not what is measured
+    sock = bind("127.0.0.1", 0)
+    ports.put((sock.getsockname()[1], view.key, files, list(view.genes["gene_id"][:200])))
+    listen(server, sock)
+
+
+def questions(key: str, files: dict[str, int], genes: list[str], seed: int, way: str):
+    """What one client asks, without end: (path, headers, kind); `way` is "mixed", or ranges alone: "ours", "plain"."""
+    rng = random.Random(seed)
+    names = list(files)
+    while True:
+        for _ in range(6):
+            name = rng.choice(names)
+            start = rng.randrange(max(1, files[name] - RANGE))
+            path = f"/plain/{name}" if way == "plain" else f"/data/{key}/{name}"
+            yield path, {"Range": f"bytes={start}-{start + RANGE - 1}"}, "range"
+        if way == "mixed":
+            gene = rng.choice(genes)
+            yield f"/api/{key}/genes/{gene}/mask?bins=1000", {}, "mask"
+            yield f"/api/{key}/genes/{gene}/elements", {}, "elements"
+
+
+def client(port: int, told: tuple, seconds: float, seed: int, way: str, answers) -> None:
+    """Ask until the time is over; (kind, seconds) of each answer and the errors into the queue."""
+    connection, taken, errors = http.client.HTTPConnection("127.0.0.1", port, timeout=60), [], []
+    end = time.perf_counter() + seconds
+    for path, headers, kind in questions(*told, seed, way):
+        began = time.perf_counter()
+        if began > end:
+            break
+        try:
+            connection.request("GET", path, headers=headers)
+            answer = connection.getresponse()
+            answer.read()
+            if answer.status not in (200, 206):
+                errors.append(f"{path}: {answer.status}")
+        except (OSError, http.client.HTTPException) as problem:
+            errors.append(f"{path}: {problem!r}")
+            connection.close()
+        taken.append((kind, time.perf_counter() - began))
+    answers.put((taken, errors))
+
+
+def measure(port: int, told: tuple, clients: int, seconds: float, way: str) -> dict:
+    """Requests a second, latencies by kind in ms, and errors of all clients together."""
+    answers = multiprocessing.Queue()
+    processes = [
+        multiprocessing.Process(target=client, args=(port, told, seconds, seed, way, answers))
+        for seed in range(clients)
+    ]
+    began = time.perf_counter()
+    for process in processes:
+        process.start()
+    got = [answers.get() for _ in processes]
+    wall = time.perf_counter() - began
+    for process in processes:
+        process.join()
+    every = [item for taken, _ in got for item in taken]
+    kinds = {}
+    for kind in sorted({kind for kind, _ in every}):
+        times = np.array([seconds for name, seconds in every if name == kind]) * 1000
+        p50, p95 = np.percentile(times, [50, 95])
+        kinds[kind] = {"requests": len(times), "p50_ms": float(p50), "p95_ms": float(p95)}
+    errors = [error for _, errors in got for error in errors]
+    return {"requests": len(every), "per_s": len(every) / wall, "kinds": kinds, "errors": errors}
+
+
+def main() -> None:
+    """Measure both ways and print requests, latencies, errors and the ratio of range requests a second."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("run", type=Path)
+    parser.add_argument("--clients", type=int, default=50)
+    parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    ports = multiprocessing.Queue()
+    server = multiprocessing.Process(target=serve, args=(str(options.run), ports), daemon=True)
+    server.start()
+    port, *told = ports.get(timeout=120)
+    short = max(1.0, options.seconds / 6)
+    try:
+        mixed = measure(port, tuple(told), options.clients, options.seconds, "mixed")
+        ranges = {way: measure(port, tuple(told), options.clients, short, way) for way in ("ours", "plain")}
+    finally:
+        server.terminate()
+        server.join()
+    print(f"{options.clients} clients for {options.seconds:g} s on loopback, waitress: {mixed['requests']:,} requests")
+    for kind, row in mixed["kinds"].items():
+        print(f"{kind:>10} {row['requests']:7,} requests   p50 {row['p50_ms']:7.1f} ms   p95 {row['p95_ms']:7.1f} ms")
+    errors = [*mixed["errors"], *ranges["ours"]["errors"], *ranges["plain"]["errors"]]
+    ratio = ranges["ours"]["per_s"] / ranges["plain"]["per_s"]
+    rates = ", ".join(f"{way} {row['per_s']:.0f}/s" for way, row in ranges.items())
+    print(f"64 kB ranges alone: {rates} (send_file), ratio {ratio:.2f}")
+    print("\n  ".join([f"errors: {len(errors)}", *errors[:5]]))
+    if options.json:
+        result = {"mixed": mixed, "ranges": ranges, "ratio": ratio, "errors": len(errors)}
+        options.json.write_text(json.dumps(result, indent=1))
+    sys.exit(1 if errors else 0)
+
+
+if __name__ == "__main__":
+    main()

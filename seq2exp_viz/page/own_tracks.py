@@ -1,0 +1,73 @@
+"""Tracks that a person brings along: checked here, kept in the person's browser alone, or opened from allowed folders.
+
+A dropped file stays in the browser: of a bigWig only its header travels to be checked, the text of a BED or narrowPeak
+travels, is answered as features, and is forgotten. So nothing has to expire, and nobody else can ask for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from flask import Blueprint, Response, request
+
+from model_core.errors import InputError, complaint
+from seq2exp_viz.page.answers import RequestError, as_json
+from seq2exp_viz.serving.allowed import AllowedFiles
+from seq2exp_viz.serving.ranges import RangeError, send_bytes, version_of
+from seq2exp_viz.shelf.own_tracks import HEAD, MOST_BYTES, check_bigwig, is_bigwig, read_intervals
+from seq2exp_viz.shelf.view import OpenRun
+
+
+def add_own_track_routes(route: Callable, routes: Blueprint, base: str, allowed: AllowedFiles) -> None:
+    """Check a dropped track, list the allowed ones, open one of them."""
+
+    @route("/api/<run>/own", methods=["POST"])
+    def own(view: OpenRun) -> Response:
+        name = " ".join(request.args.get("name", "track").split())[:80]
+        if request.content_length is None or request.content_length > MOST_BYTES:
+            found, do = "a file that is too large to send", "make a bigWig of it, or use `serve --allow FOLDER`"
+            return as_json({"message": complaint(name, found, f"at most {MOST_BYTES // 1_000_000} MB", do)}, 413)
+        content = request.get_data(cache=False)
+        if not is_bigwig(content):
+            return _checked(lambda: read_intervals(content, name, view.run.chrom_sizes))
+        try:
+            tail = bytes.fromhex(request.args.get("tail", ""))
+        except ValueError:
+            raise RequestError("tail: expected the file's last four bytes in hexadecimal") from None
+        return _checked(lambda: check_bigwig(content, tail, name, view.run.chrom_sizes))
+
+    @route("/api/<run>/allowed")
+    def list_allowed(_view: OpenRun) -> Response:
+        return as_json([{"id": file.id, "name": file.name, "size": file.size} for file in allowed.files()])
+
+    @route("/api/<run>/allowed/<key>")
+    def open_allowed(view: OpenRun, key: str) -> Response:
+        path = allowed.path(key)
+        if path is None:
+            raise InputError("There is no such file among the allowed ones any more.")
+        with path.open("rb") as file:
+            head = file.read(HEAD)
+            if is_bigwig(head):
+                file.seek(-4, 2)
+                tail = file.read()
+                url = f"{base}allowed/{key}?v={version_of(path)}"
+                return _checked(lambda: check_bigwig(head, tail, path.name, view.run.chrom_sizes) | {"url": url})
+            content = head + file.read(MOST_BYTES + 1 - len(head))
+        return _checked(lambda: read_intervals(content, path.name, view.run.chrom_sizes))
+
+    @routes.route("/allowed/<path:key>")
+    def allowed_bytes(key: str) -> Response:
+        path = allowed.path(key)
+        if path is None:
+            return as_json({"message": "There is no such file among the allowed ones."}, 404)
+        try:
+            return send_bytes(path, request)
+        except RangeError as problem:
+            return as_json({"message": f"No such range: {problem}"}, 416)
+
+
+def _checked(answer: Callable[[], dict]) -> Response:
+    try:
+        return as_json(answer())
+    except InputError as problem:
+        return as_json({"message": str(problem)}, 400)

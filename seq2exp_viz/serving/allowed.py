@@ -1,0 +1,68 @@
+"""Files that `serve --allow FOLDER` lets the page open: listed by id, so that no request ever brings a path."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from model_core.errors import InputError, complaint
+
+ENDINGS = (".bed", ".bed.gz", ".narrowpeak", ".narrowpeak.gz", ".bigwig", ".bw")
+MOST_FILES = 2_000
+DEEPEST = 6  # folders below the allowed one
+
+
+class Listed(NamedTuple):
+    """One file: its id, its name below the allowed folder, its size in bytes and where it lies."""
+
+    id: str
+    name: str
+    size: int
+    path: Path
+
+
+class AllowedFiles:
+    """The track files below some folders, looked up anew at each request.
+
+    Links that lead out of the folder are not followed.
+
+    Raises:
+        InputError: a folder is not there.
+    """
+
+    def __init__(self, folders: Iterable[str | Path] = ()):
+        self.folders = [Path(folder).resolve() for folder in folders]
+        for folder in self.folders:
+            if not folder.is_dir():
+                raise InputError(complaint(folder, "no such folder", "a folder with tracks", "correct --allow"))
+
+    def files(self) -> list[Listed]:
+        """What may be opened now, by name; at most MOST_FILES."""
+        found: list[Listed] = []
+        for number, folder in enumerate(self.folders):
+            for path in _tracks_below(folder):
+                name = str(path.relative_to(folder))
+                digest = hashlib.sha256(f"{number}/{name}".encode("utf-8", "surrogateescape")).hexdigest()[:20]
+                found.append(Listed(digest, name.encode("utf-8", "replace").decode(), path.stat().st_size, path))
+                if len(found) == MOST_FILES:
+                    return found
+        return found
+
+    def path(self, key: str) -> Path | None:
+        """Where the file with this id lies, or None for any other text."""
+        return next((file.path for file in self.files() if file.id == key), None)
+
+
+def _tracks_below(folder: Path) -> Iterator[Path]:
+    for place, folders, names in os.walk(folder):
+        deep = len(Path(place).relative_to(folder).parts)
+        folders[:] = sorted(name for name in folders if not name.startswith(".")) if deep < DEEPEST else []
+        for name in sorted(names):
+            path = Path(place) / name
+            if name.lower().endswith(ENDINGS) and not name.startswith("."):
+                real = path.resolve()
+                if real.is_file() and real.is_relative_to(folder):
+                    yield path

@@ -1,0 +1,56 @@
+"""What `serve --check` says of each run: what would be on the screen, and what could not be found."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from model_core.errors import InputError
+from seq2exp_viz.shelf import look, reasons
+from seq2exp_viz.shelf.runs import Shelf
+from seq2exp_viz.shelf.view import OpenRun
+
+
+def check_runs(runs: Sequence[str | Path], say: Callable[[str], None]) -> bool:
+    """Open every run, say what would be served, and return whether all could be opened.
+
+    Nothing is written and nothing listened to. What is merely missing (signals on another machine) is told, and is no
+    failure: the page tells it, too.
+    """
+    good = True
+    for path in runs:
+        try:
+            view = Shelf([path]).first
+            lines = inventory(view)
+        except InputError as problem:
+            say(f"error: {problem}")
+            good = False
+            continue
+        say(f"{path}: would be served as {view.key}")
+        for line in lines:
+            say(f"  {line}")
+    return good
+
+
+def inventory(view: OpenRun) -> list[str]:
+    """The lines that describe one run.
+
+    Raises:
+        InputError: a mask that the run names cannot be read.
+    """
+    manifest, genes = view.manifest, view.genes
+    asked = manifest["progress"].get("asked")
+    lines = [
+        f"{manifest['variant']} model, window {look.length_words(manifest['window'])}"
+        + (", all data simulated" if manifest["simulated"] else ""),
+        f"{len(genes):,} genes scored" + (f" of {asked:,}" if asked and asked > len(genes) else ""),
+    ]
+    for gene in {0, len(genes) - 1} if len(genes) else ():
+        view.mask(str(genes.iloc[gene]["gene_id"])).mean  # noqa: B018  the first and the last mask can be read
+    signals = ", ".join(track.name for track in view.signals) or "none"
+    peaks = f"{len(view.run.peaks):,} {look.peak_name(view)} peaks" if view.run.peaks is not None else "no peaks"
+    lines += [f"signals: {signals}", peaks, f"genome: {'there' if view.genome is not None else 'drawn as N'}"]
+    why_not = reasons.why_not(view)
+    lines += [f"what sequence and signals say: {'can be told' if why_not is None else why_not}"]
+    view.models  # noqa: B018  opened, so that its note is known
+    return lines + [f"note: {note}" for note in view.notes]
