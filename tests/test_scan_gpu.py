@@ -35,7 +35,8 @@ def found() -> dict:
 @needs_triton
 @pytest.mark.parametrize("case", [*(f"scan: {name}" for name in SCANS), *(f"convolution: {n}" for n in CONVOLUTIONS)])
 def test_kernels_agree_with_their_definitions_forward_and_back(found, case):
-    bound = 8e-3 if "bf16" in case else 2e-6  # bf16 rounds what goes out to 1 in 256
+    exact = 5e-6 if torch.cuda.is_available() else 2e-6  # a card's exponential is good to 2 units in the last place
+    bound = 8e-3 if "bf16" in case else exact  # bf16 rounds what goes out to 1 in 256
     print(case, {name: f"{deviation:.1e}" for name, deviation in found[case].items()})
     assert max(found[case].values()) < bound
 

@@ -17,7 +17,7 @@ Bytes moved per base and direction, for E channels, N states and inputs of w byt
 w (6 E + 3 N), which is u and delta twice, z and y once, B twice, C once; once each would be w (4 E + 2 N), but one pass
 alone could not be parallel over length. Backward: w (10 E + 4 N) + 16 N E / 32. In training the kept states are written
 and read: 4 E N / TILE each way. A pass also takes E N exponentials per base; a multiprocessor issues 16 per cycle, so
-that at 16 states in bf16 these, and not the bytes, are what a fast card waits for.
+that at 16 states these, and not the bytes, may be what a fast card waits for (docs/speed.md).
 """
 
 from __future__ import annotations

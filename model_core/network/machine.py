@@ -1,0 +1,85 @@
+"""The machine that a model runs on: what it is, and how long and in how much memory it does a thing."""
+
+from __future__ import annotations
+
+import platform
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
+import numpy as np
+import torch
+
+GIB = 2**30
+
+
+class Machine:
+    """One device: waits for it, takes the time and the memory of what runs there."""
+
+    def __init__(self, device: str):
+        self.device = torch.device(device)
+        self.is_gpu = self.device.type == "cuda"
+
+    def describe(self) -> dict:
+        """What a reader of the findings has to know about hardware and versions."""
+        found = {
+            "device": self.device.type,
+            "torch": torch.__version__,
+            "numpy": np.__version__,
+            "python": platform.python_version(),
+            "threads": torch.get_num_threads(),
+        }
+        if self.is_gpu:
+            properties = torch.cuda.get_device_properties(self.device)
+            found |= {
+                "name": properties.name,
+                "memory_gib": round(properties.total_memory / GIB, 1),
+                "multiprocessors": properties.multi_processor_count,
+                "capability": f"{properties.major}.{properties.minor}",
+                "cuda": torch.version.cuda,
+                "triton": _version_of_triton(),
+            }
+        return found
+
+    def wait(self) -> None:
+        if self.is_gpu:
+            torch.cuda.synchronize(self.device)
+
+    def seconds(self, call: Callable, runs: int) -> float:
+        """Median time of `call`, after one run that does not count."""
+        times = []
+        for _ in range(runs + 1):
+            self.wait()
+            start = time.perf_counter()
+            call()
+            self.wait()
+            times.append(time.perf_counter() - start)
+        return statistics.median(times[1:])
+
+    def forget_peak(self) -> None:
+        if self.is_gpu:
+            torch.cuda.empty_cache()
+            torch.cuda.reset_peak_memory_stats(self.device)
+
+    def peak_gib(self) -> float:
+        """Peak memory since `forget_peak`; on the CPU that of the whole process."""
+        if self.is_gpu:
+            return torch.cuda.max_memory_allocated(self.device) / GIB
+        import resource  # not on every system
+
+        unit = 1 if sys.platform == "darwin" else 1024
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / GIB
+
+    def precision(self, dtype: torch.dtype) -> AbstractContextManager:
+        """Under bf16: products in bf16, parameters and the scan's state in float32."""
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=dtype == torch.bfloat16)
+
+
+def _version_of_triton() -> str | None:
+    try:
+        import triton
+    except ImportError:
+        return None
+    return triton.__version__
