@@ -14,6 +14,11 @@ from torch import Tensor, nn
 from model_core.config import Seq2ExpConfig
 from model_core.network.scan import causal_convolution, selective_scan
 
+try:
+    from model_core.network import stretches
+except ImportError:  # a bare GPU machine has no numba
+    stretches = None
+
 DT_MIN, DT_MAX, DT_FLOOR = 1e-3, 1e-1, 1e-4
 DEFAULT_DEPTH = 64  # the depth by which the release scales output projections, whatever the real one (difference 12)
 
@@ -64,12 +69,21 @@ class Mixer(nn.Module):
         with torch.no_grad():
             self.out_proj.weight /= math.sqrt(DEFAULT_DEPTH)
 
-    def forward(self, h: Tensor, valid: Tensor | None = None) -> Tensor:
+    def forward(self, h: Tensor, valid: Tensor | None = None, wanted: slice | None = None) -> Tensor:
+        """(B, L, d) -> (B, length of `wanted`, d); by default all positions are wanted."""
         # Two products in place of one and a split: both come out contiguous, so nothing is copied.
         x, z = (F.linear(h, weight) for weight in self.in_proj.weight.chunk(2))  # (B, L, E) each
         # The projections are tied between the directions, so each is applied once.
-        y = self.forward_scan(x, z, valid, reverse=False) + self.reverse_scan(x, z, valid, reverse=True)
-        return self.out_proj(y)  # (B, L, d)
+        if wanted is None:
+            y = self.forward_scan(x, z, valid, reverse=False) + self.reverse_scan(x, z, valid, reverse=True)
+        else:  # a scan has to come as far as the last position that is wanted, and no farther
+            until, since = slice(0, wanted.stop), slice(wanted.start, h.shape[1])
+            ahead, back = (
+                scan(*(None if t is None else t[:, over] for t in (x, z, valid)), reverse)
+                for scan, over, reverse in ((self.forward_scan, until, False), (self.reverse_scan, since, True))
+            )
+            y = ahead[:, wanted] + back[:, : wanted.stop - wanted.start]
+        return self.out_proj(y)
 
 
 class Norm(nn.RMSNorm):
@@ -102,6 +116,7 @@ class Backbone(nn.Module):
         valid: Tensor | None = None,
         gate: Tensor | None = None,
         absent: Tensor | None = None,
+        wanted: slice | None = None,
     ) -> Tensor:
         """Hidden states of `h`.
 
@@ -111,7 +126,14 @@ class Backbone(nn.Module):
                 it, so genes in a batch do not change each other's numbers (difference 10). None = no padding.
             gate: (B, L), a mask that hides: multiplied after the norm, which would undo it before, in every block.
             absent: (d,), with `gate`: hidden positions are replaced by this embedding, once, ahead of the first block.
+            wanted: the positions whose hidden states are asked for, by default all. The last block computes no others.
+
+        Returns:
+            (B, length of `wanted`, d).
         """
+        wanted = wanted or slice(0, h.shape[1])
+        if stretches is not None and stretches.can_run(self, h, valid):
+            return stretches.hidden_states(self, h, gate, absent, wanted)
         keep = None if valid is None else valid[..., None].to(h.dtype)
         if gate is not None:
             keep = gate[..., None]
@@ -122,5 +144,8 @@ class Backbone(nn.Module):
             h = residual if absent is not None and number == 0 else block.norm(residual)
             if keep is not None:
                 h = h * keep
-            residual = residual + block.mixer(h, None if valid is None else keep)
+            only = wanted if number == len(self.blocks) - 1 else None
+            residual = (residual if only is None else residual[:, only]) + block.mixer(
+                h, None if valid is None else keep, only
+            )
         return self.norm(residual)

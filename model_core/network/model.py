@@ -154,11 +154,12 @@ class Seq2Exp(nn.Module):
         if apply == "gather":
             seen = self._predict_gathered(backbone, h, mask)
         else:
+            promoter = self.config.promoter_in(h.shape[1])
             if apply == "multiply":
-                h = backbone(h * mask[..., None])
+                h = backbone(h * mask[..., None], wanted=promoter)
             else:
-                h = backbone(h, gate=mask, absent=self.absent_embedding)
-            seen = h[:, self.config.promoter_in(h.shape[1])].mean(1)  # (B, d)
+                h = backbone(h, gate=mask, absent=self.absent_embedding, wanted=promoter)
+            seen = h.mean(1)  # (B, d)
         return self.expression_head(torch.cat([seen, gene_features], -1))[:, 0]
 
     def _predict_gathered(self, backbone: Backbone, h: Tensor, mask: Tensor) -> Tensor:
@@ -168,14 +169,23 @@ class Seq2Exp(nn.Module):
         kept = mask.detach() >= self.config.threshold  # (B, L)
         if self.config.hard_gradient:
             h = h * mask[..., None]
+        promoter = self.config.promoter_in(mask.shape[1])
+        if not torch.is_grad_enabled() and not self.config.released_padding:  # gene by gene nothing is padded
+            rows = []
+            for gene, keep in zip(h, kept, strict=True):
+                before, inside = int(keep[: promoter.start].sum()), int(keep[promoter].sum())
+                where = slice(before, before + inside)  # the promoter has gone there
+                rows.append(
+                    backbone(gene[keep][None], wanted=where)[0].mean(0) if inside else torch.zeros_like(gene[0])
+                )
+            return torch.stack(rows)
         order = torch.argsort(~kept, dim=1, stable=True)  # kept positions first, in their order
         longest = max(int(kept.sum(1).max()), 1)
         order = order[:, :longest]
         valid = torch.gather(kept, 1, order)  # (B, longest)
         h = torch.gather(h, 1, order[..., None].expand(-1, -1, h.shape[-1])) * valid[..., None]
         h = backbone(h, None if self.config.released_padding else valid)  # (B, longest, d)
-        promoter = self.config.promoter_in(mask.shape[1])
-        inside = valid & (order >= promoter.start) & (order < promoter.stop)  # where the promoter has gone
+        inside = valid & (order >= promoter.start) & (order < promoter.stop)
         return (h * inside[..., None]).sum(1) / inside.sum(1, keepdim=True).clamp(min=1)
 
     def forward(

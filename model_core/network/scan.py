@@ -27,7 +27,7 @@ except ImportError:  # a bare GPU machine has no numba
 
 
 def _on_cpu(x: Tensor) -> bool:
-    return x.device.type == "cpu" and x.is_floating_point()
+    return x.device.type == "cpu" and x.dtype != torch.float64
 
 
 def _on_gpu(x: Tensor) -> bool:
@@ -73,8 +73,7 @@ def selective_scan(
         (batch, length, channels), the dtype of `u`.
     """
     if scan_cpu is not None and _on_cpu(u):
-        dtype = torch.float64 if u.dtype == torch.float64 else torch.float32  # of the state, also under bf16 inputs
-        return scan_cpu(*(t.to(dtype) for t in (u, delta, A, B, C, D, z)), reverse).to(u.dtype)
+        return scan_cpu(*(t.float() for t in (u, delta, A, B, C, D, z)), reverse).to(u.dtype)
     if _on_gpu(u) and (kernels := _gpu_kernels()):
         return kernels[0](u, delta, A, B, C, D, z, reverse)
     return scan_definition(u, delta, A, B, C, D, z, reverse)
@@ -108,8 +107,7 @@ def causal_convolution(x: Tensor, weight: Tensor, bias: Tensor, reverse: bool = 
         (batch, length, channels), the dtype of `x`.
     """
     if convolution_cpu is not None and _on_cpu(x):
-        dtype = torch.float64 if x.dtype == torch.float64 else torch.float32
-        return convolution_cpu(*(t.to(dtype) for t in (x, weight, bias)), reverse).to(x.dtype)
+        return convolution_cpu(*(t.float() for t in (x, weight, bias)), reverse).to(x.dtype)
     if _on_gpu(x) and (kernels := _gpu_kernels()):
         return kernels[1](x, weight, bias, reverse)
     return convolution_definition(x, weight, bias, reverse)

@@ -1,337 +1,287 @@
 """The sequence operations of Mamba on the CPU: numba kernels that need no compiler at installation.
 
-The formulas are in `model_core.network.scan`. Each thread takes one gene and one block of channels and walks along
-the sequence; the innermost loop runs over channels, so that the machine's vector units carry it. Memory: the forward
-pass keeps the state once every `CHUNK` positions, the backward pass recomputes the states of one chunk at a time, so no
-(length x channels x states) array ever exists. float32 uses the polynomials below, float64 (for gradient checks) the
-exact functions.
+The formulas are in `model_core.network.scan`; all numbers are float32, sixteen at once (`vectors`). In the scan each
+thread takes one gene and some of its channels and walks along the sequence with the states of these channels in its
+first-level cache. Memory: the forward pass keeps the states once every `CHUNK` positions, the backward pass recomputes
+those of one chunk for sixteen channels at a time, so no (length x channels x states) array ever exists.
+
+Inside the kernels the decay rates A are in units of log 2 and laid out (channels / LANES, states, LANES), as are the
+states: what sixteen channels need lies together.
 """
 
 from __future__ import annotations
 
-import math
-
 import numba
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numba import njit, prange
-from numba.extending import overload
 from torch import Tensor
 
-CHUNK = 32  # positions between saved states: one chunk's states fit into the second-level cache
-BLOCK = 64  # channels a thread takes at once
+from model_core.network.vectors import (
+    LANES,
+    LN2,
+    LOG2E,
+    constant,
+    fma,
+    load,
+    power_of_two,
+    prefetch,
+    sigmoid,
+    softplus,
+    splat,
+    store,
+    total,
+)
+
+CHUNK = 32  # positions between saved states
+AHEAD = 16  # positions that are asked for before they are needed
 ROWS = 256  # positions a thread convolves at once
 
-LOG2E, LN2 = math.log2(math.e), math.log(2.0)
-_JIT = {"fastmath": {"contract", "reassoc", "nsz", "arcp"}, "error_model": "numpy", "cache": True}
-_INLINE = {**_JIT, "inline": "always"}
+_JIT = {"error_model": "numpy", "cache": True}
 
 
-@njit(**_INLINE)
-def _exp32(x):
-    """exp(x) for float32, relative error below 2e-7, 0 below about -87 and clamped above 88; vectorises."""
-    t = min(max(x * np.float32(LOG2E), np.float32(-127.0)), np.float32(127.0))
-    k = np.floor(t + np.float32(0.5))
-    # The remainder in two steps (Cody and Waite), so that large arguments lose nothing.
-    r = (x - k * np.float32(0.693359375)) + k * np.float32(2.12194440e-4)
-    r = min(max(r, np.float32(-0.35)), np.float32(0.35))
-    p = np.float32(1.9875691500e-4)  # minimax coefficients of the Cephes library's expf
-    p = p * r + np.float32(1.3981999507e-3)
-    p = p * r + np.float32(8.3334519073e-3)
-    p = p * r + np.float32(4.1665795894e-2)
-    p = p * r + np.float32(1.6666665459e-1)
-    p = p * r + np.float32(0.5)
-    p = p * r * r + r + np.float32(1.0)
-    return p * np.int32((np.int32(k) + np.int32(127)) << np.int32(23)).view(np.float32)
-
-
-@njit(**_INLINE)
-def _power_of_two32(t):
-    """2^t for float32 t <= 0, absolute error below 1e-7; the inner loop's only elementary function."""
-    t = max(t, np.float32(-126.0))
-    k = np.floor(t + np.float32(0.5))
-    r = t - k
-    p = np.float32(1.535336188319500e-4)  # minimax coefficients of 2^r on [-1/2, 1/2] (Cephes library's exp2f)
-    p = p * r + np.float32(1.339887440266574e-3)
-    p = p * r + np.float32(9.618437357674640e-3)
-    p = p * r + np.float32(5.550332471162809e-2)
-    p = p * r + np.float32(2.402264791363012e-1)
-    p = p * r + np.float32(6.931472028550421e-1)
-    p = p * r + np.float32(1.0)
-    return p * np.int32((np.int32(k) + np.int32(127)) << np.int32(23)).view(np.float32)
-
-
-@njit(**_INLINE)
-def _softplus32(x):
-    """log(1 + exp(x)) for float32: max(x, 0) + 2 artanh(e / (2 + e)) with e = exp(-|x|)."""
-    e = _exp32(-abs(x))
-    s = e / (np.float32(2.0) + e)
-    q = s * s
-    p = np.float32(1.0 / 15.0)
-    p = p * q + np.float32(1.0 / 13.0)
-    p = p * q + np.float32(1.0 / 11.0)
-    p = p * q + np.float32(1.0 / 9.0)
-    p = p * q + np.float32(1.0 / 7.0)
-    p = p * q + np.float32(1.0 / 5.0)
-    p = p * q + np.float32(1.0 / 3.0)
-    p = p * q + np.float32(1.0)
-    return max(x, np.float32(0.0)) + np.float32(2.0) * s * p
-
-
-@njit(**_INLINE)
-def _sigmoid32(x):
-    return np.float32(1.0) / (np.float32(1.0) + _exp32(-x))
-
-
-def power_of_two(t):
-    """2^t for t <= 0, in the precision of t."""
-
-
-def softplus(x):
-    """log(1 + exp(x)), in the precision of x."""
-
-
-def sigmoid(x):
-    """1 / (1 + exp(-x)), in the precision of x."""
-
-
-@overload(power_of_two, inline="always")
-def _power_of_two(t):
-    return (lambda t: _power_of_two32(t)) if t == numba.float32 else (lambda t: 2.0**t)
-
-
-@overload(softplus, inline="always")
-def _softplus(x):
-    if x == numba.float32:
-        return lambda x: _softplus32(x)
-    return lambda x: max(x, 0.0) + math.log1p(math.exp(-abs(x)))
-
-
-@overload(sigmoid, inline="always")
-def _sigmoid(x):
-    return (lambda x: _sigmoid32(x)) if x == numba.float32 else (lambda x: 1.0 / (1.0 + math.exp(-x)))
-
-
-@njit(**_INLINE)
-def _load(A, D, c0, width):
-    """The block's decay rates, transposed and in units of log 2, and skip weights, padded with zeros."""
-    A_block, D_block = np.zeros((A.shape[1], BLOCK), A.dtype), np.zeros(BLOCK, A.dtype)
-    for c in range(width):
-        D_block[c] = D[c0 + c]
-        for n in range(A.shape[1]):
-            A_block[n, c] = A[c0 + c, n] * LOG2E
-    return A_block, D_block
-
-
-@njit(**_INLINE)
-def _enter(u, delta, c0, width, dt, x):
-    """Step sizes and scaled inputs of one position; channels beyond `width` stay as they are (zero)."""
-    for c in range(width):
-        dt[c] = softplus(delta[c0 + c])
-        x[c] = dt[c] * u[c0 + c]
-
-
-@njit(**_JIT)
-def _step(h, y, dt, x, A, B, C):
-    """One position: h <- exp(dt A) h + x B, y = C . h."""
-    for c in range(BLOCK):
-        y[c] = 0
-    for n in range(h.shape[0]):
-        for c in range(BLOCK):
-            s = power_of_two(dt[c] * A[n, c]) * h[n, c] + x[c] * B[n]
-            h[n, c] = s
-            y[c] += s * C[n]
+# ---- selective scan
 
 
 @njit(parallel=True, **_JIT)
-def _scan_forward(u, delta, A, B, C, D, z, reverse, out, states):
+def _scan_forward(u, delta, A, B, C, D, z, reverse, width, begin, write, add, h0, out, states):
+    """Scan a stretch: position t of u, delta, B and C is position begin + t of z and out.
+
+    `h0` (batch, channels * states) is the state before it and becomes the state after it. out is left
+    alone without `write`, and added to with `add`.
+    `width` channels a task. `states` (batch, chunks, channels * states) has no chunks where no gradient is wanted.
+    """
     batch, length, channels = u.shape
-    blocks = (channels + BLOCK - 1) // BLOCK
+    N, chunks = B.shape[2], states.shape[1]
+    blocks = (channels + width - 1) // width
     for task in prange(batch * blocks):
-        g, c0 = task // blocks, (task % blocks) * BLOCK
-        width = min(BLOCK, channels - c0)
-        A_block, D_block = _load(A, D, c0, width)
-        h = np.zeros((A.shape[1], BLOCK), u.dtype)
-        dt, x, y = np.zeros(BLOCK, u.dtype), np.zeros(BLOCK, u.dtype), np.zeros(BLOCK, u.dtype)
+        g, first = task // blocks, (task % blocks) * width
+        last = min(first + width, channels)
+        ahead = AHEAD * channels * (-1 if reverse else 1)
+        h = h0[g, first * N : last * N].copy()
         for i in range(length):
             t = length - 1 - i if reverse else i
-            if i % CHUNK == 0 and states.shape[1] > 0:
-                states[g, i // CHUNK, task % blocks] = h
-            _enter(u[g, t], delta[g, t], c0, width, dt, x)
-            _step(h, y, dt, x, A_block, B[g, t], C[g, t])
-            for c in range(width):
-                gate = z[g, t, c0 + c]
-                out[g, t, c0 + c] = (y[c] + D_block[c] * u[g, t, c0 + c]) * gate * sigmoid(gate)
+            if chunks > 0 and i % CHUNK == 0:
+                saved = (g * chunks + i // CHUNK) * channels * N + first * N
+                for k in range(0, h.size, LANES):
+                    store(states, saved + k, load(h, k))
+            row, there = (g * length + t) * channels, (g * z.shape[1] + begin + t) * channels
+            for c in range(first, last, LANES):
+                prefetch(u, row + c + ahead)
+                prefetch(delta, row + c + ahead)
+                prefetch(z, there + c + ahead)
+                value = load(u, row + c)
+                dt = softplus(load(delta, row + c))
+                x = dt * value
+                y = load(D, c) * value
+                for n in range(N):
+                    k = (c - first) * N + n * LANES
+                    s = fma(power_of_two(dt * load(A, c * N + n * LANES)), load(h, k), x * splat(B[g, t, n]))
+                    store(h, k, s)
+                    y = fma(s, splat(C[g, t, n]), y)
+                if write:
+                    gate = load(z, there + c)
+                    y = y * gate * sigmoid(gate)
+                    if add:
+                        y = y + load(out, there + c)
+                    store(out, there + c, y)
+        h0[g, first * N : last * N] = h
 
 
 @njit(**_JIT)
-def _step_keeping(before, decay, after, y, dt, x, A, B, C):
-    """`_step` that keeps the state before and the decays for the way back."""
-    for c in range(BLOCK):
-        y[c] = 0
-    for n in range(before.shape[0]):
-        for c in range(BLOCK):
-            a = power_of_two(dt[c] * A[n, c])
-            s = a * before[n, c] + x[c] * B[n]
-            decay[n, c] = a
-            after[n, c] = s
-            y[c] += s * C[n]
+def _chunk_again(u, delta, A, B, C, g, start, stop, reverse, c, hs, decays, dts, ys):
+    """Walk through one chunk again for the channels c .. c + LANES, keeping what the way back needs.
 
-
-@njit(**_JIT)
-def _step_back(dh, before, decay, after, dt, x, dy, dx, ddt, dA, A, B, C, dB, dC):
-    """From the gradient of y and of the state after to those of x, dt, A, B, C and of the state before.
-
-    `A` is in units of log 2, so `ddt` comes out too large by 1 / log 2; `dA` is per natural unit.
+    `hs` holds the state before the chunk in its first row and gets the state after each position.
     """
-    for c in range(BLOCK):
-        dx[c] = 0
-        ddt[c] = 0
-    for n in range(dh.shape[0]):
-        to_b = x[0] * 0
-        to_c = x[0] * 0
-        for c in range(BLOCK):
-            d = dh[n, c] + dy[c] * C[n]
-            to_c += dy[c] * after[n, c]
-            to_b += d * x[c]
-            dx[c] += d * B[n]
-            d *= decay[n, c]
-            dh[n, c] = d
-            d *= before[n, c]
-            ddt[c] += d * A[n, c]
-            dA[n, c] += d * dt[c]
-        dB[n] = to_b
-        dC[n] = to_c
+    length, channels = u.shape[1:]
+    N = B.shape[2]
+    for i in range(start, stop):
+        t, k = (length - 1 - i if reverse else i), i - start
+        here = (g * length + t) * channels + c
+        value = load(u, here)
+        dt = softplus(load(delta, here))
+        x = dt * value
+        y = constant(0.0)
+        for n in range(N):
+            decay = power_of_two(dt * load(A, c * N + n * LANES))
+            s = fma(decay, load(hs, (k * N + n) * LANES), x * splat(B[g, t, n]))
+            store(decays, (k * N + n) * LANES, decay)
+            store(hs, ((k + 1) * N + n) * LANES, s)
+            y = fma(s, splat(C[g, t, n]), y)
+        store(dts, k * LANES, dt)
+        store(ys, k * LANES, y)
 
 
 @njit(parallel=True, **_JIT)
-def _scan_backward(u, delta, A, B, C, D, z, reverse, states, dout, du, ddelta, dA, dB, dC, dD, dz):
+def _scan_backward(u, delta, A, B, C, D, z, reverse, width, states, dout, du, ddelta, dA, dB, dC, dD, dz):
+    """Gradients; dA (batch, like A) and dD (batch, channels) per gene, dB and dC (batch, blocks, length, states)."""
     batch, length, channels = u.shape
-    n_states = A.shape[1]
-    blocks = (channels + BLOCK - 1) // BLOCK
+    N, chunks = B.shape[2], states.shape[1]
+    blocks = (channels + width - 1) // width
     for task in prange(batch * blocks):
-        g, block = task // blocks, task % blocks
-        c0 = block * BLOCK
-        width = min(BLOCK, channels - c0)
-        A_block, D_block = _load(A, D, c0, width)
-        hs = np.empty((CHUNK + 1, n_states, BLOCK), u.dtype)
-        decays = np.empty((CHUNK, n_states, BLOCK), u.dtype)
-        dts, xs = np.zeros((CHUNK, BLOCK), u.dtype), np.zeros((CHUNK, BLOCK), u.dtype)
-        ys = np.empty((CHUNK, BLOCK), u.dtype)
-        dh, dA_block = np.zeros((n_states, BLOCK), u.dtype), np.zeros((n_states, BLOCK), u.dtype)
-        dy, dx, ddt = np.zeros(BLOCK, u.dtype), np.empty(BLOCK, u.dtype), np.empty(BLOCK, u.dtype)
-        for chunk in range(states.shape[1] - 1, -1, -1):
-            first, last = chunk * CHUNK, min(length, (chunk + 1) * CHUNK)
-            hs[0] = states[g, chunk, block]
-            for i in range(first, last):
-                t, k = (length - 1 - i if reverse else i), i - first
-                _enter(u[g, t], delta[g, t], c0, width, dts[k], xs[k])
-                _step_keeping(hs[k], decays[k], hs[k + 1], ys[k], dts[k], xs[k], A_block, B[g, t], C[g, t])
-            for i in range(last - 1, first - 1, -1):
-                t, k = (length - 1 - i if reverse else i), i - first
-                for c in range(width):
-                    gate, upstream, value = z[g, t, c0 + c], dout[g, t, c0 + c], u[g, t, c0 + c]
+        g, first = task // blocks, (task % blocks) * width
+        hs = np.empty((CHUNK + 1) * N * LANES, np.float32)
+        decays = np.empty(CHUNK * N * LANES, np.float32)
+        dts, ys = np.empty(CHUNK * LANES, np.float32), np.empty(CHUNK * LANES, np.float32)
+        to_b, to_c = np.empty(CHUNK * N * LANES, np.float32), np.empty(CHUNK * N * LANES, np.float32)
+        dh = np.zeros(width * N, np.float32)
+        for chunk in range(chunks - 1, -1, -1):
+            start, stop = chunk * CHUNK, min(length, (chunk + 1) * CHUNK)
+            to_b[:] = 0
+            to_c[:] = 0
+            for c in range(first, min(first + width, channels), LANES):
+                for n in range(N):
+                    k = n * LANES
+                    store(hs, k, load(states, ((g * chunks + chunk) * channels + c) * N + k))
+                _chunk_again(u, delta, A, B, C, g, start, stop, reverse, c, hs, decays, dts, ys)
+                skip, dskip = load(D, c), load(dD, g * channels + c)
+                for i in range(stop - 1, start - 1, -1):
+                    t, k = (length - 1 - i if reverse else i), i - start
+                    here = (g * length + t) * channels + c
+                    gate, upstream, value, dt = load(z, here), load(dout, here), load(u, here), load(dts, k * LANES)
                     s = sigmoid(gate)
-                    dy[c] = upstream * gate * s
-                    dz[g, t, c0 + c] = upstream * (ys[k, c] + D_block[c] * value) * s * (1 + gate * (1 - s))
-                    dD[g, c0 + c] += dy[c] * value
-                _step_back(
-                    dh, hs[k], decays[k], hs[k + 1], dts[k], xs[k], dy, dx, ddt, dA_block, A_block,
-                    B[g, t], C[g, t], dB[g, block, t], dC[g, block, t],
-                )  # fmt: skip
-                for c in range(width):
-                    value = u[g, t, c0 + c]
-                    du[g, t, c0 + c] = dy[c] * D_block[c] + dx[c] * dts[k, c]
-                    ddelta[g, t, c0 + c] = (ddt[c] * LN2 + dx[c] * value) * sigmoid(delta[g, t, c0 + c])
-        for c in range(width):
-            for n in range(n_states):
-                dA[g, c0 + c, n] = dA_block[n, c]
+                    dy = upstream * gate * s
+                    y = fma(skip, value, load(ys, k * LANES))
+                    store(dz, here, upstream * y * s * fma(gate, constant(1.0) - s, constant(1.0)))
+                    dskip = fma(dy, value, dskip)
+                    x, dx, ddt = dt * value, constant(0.0), constant(0.0)
+                    for n in range(N):
+                        j, at = (k * N + n) * LANES, (c - first) * N + n * LANES
+                        d = fma(dy, splat(C[g, t, n]), load(dh, at))
+                        store(to_c, j, fma(dy, load(hs, j + N * LANES), load(to_c, j)))
+                        store(to_b, j, fma(d, x, load(to_b, j)))
+                        dx = fma(d, splat(B[g, t, n]), dx)
+                        d = d * load(decays, j)
+                        store(dh, at, d)
+                        d = d * load(hs, j)
+                        rate = c * N + n * LANES
+                        ddt = fma(d, load(A, rate), ddt)
+                        store(dA, g * A.size + rate, fma(d, dt, load(dA, g * A.size + rate)))
+                    store(du, here, fma(dy, skip, dx * dt))
+                    store(ddelta, here, fma(ddt, constant(LN2), dx * value) * sigmoid(load(delta, here)))
+                store(dD, g * channels + c, dskip)
+            for i in range(start, stop):
+                t, k = (length - 1 - i if reverse else i), i - start
+                for n in range(N):
+                    dB[g, task % blocks, t, n] = total(load(to_b, (k * N + n) * LANES))
+                    dC[g, task % blocks, t, n] = total(load(to_c, (k * N + n) * LANES))
 
 
-@njit(**_INLINE)
-def _before_silu(x, weight, bias, t, step, pre):
-    """pre[c] = bias + sum_k weight[k] x[t - step (K - 1 - k)], zeros beyond the ends; `step` is 1, or -1 reversed."""
-    for c in range(x.shape[1]):
-        pre[c] = bias[c]
+# ---- causal convolution
+
+
+@njit(inline="always")
+def _before_silu(x, weight, bias, g, t, step, c):
+    """bias + sum_k weight[k] x[t - step (K - 1 - k)] of LANES channels, zeros beyond the ends."""
+    length, channels = x.shape[1:]
+    pre = load(bias, c)
     for k in range(weight.shape[0]):
         source = t - step * (weight.shape[0] - 1 - k)
-        if 0 <= source < x.shape[0]:
-            for c in range(x.shape[1]):
-                pre[c] += weight[k, c] * x[source, c]
+        if 0 <= source < length:
+            pre = fma(load(weight, k * channels + c), load(x, (g * length + source) * channels + c), pre)
+    return pre
 
 
 @njit(parallel=True, **_JIT)
-def _convolution_forward(x, weight, bias, step, out):
-    batch, length, channels = x.shape
+def _convolution_forward(x, weight, bias, step, begin, out):
+    """Of a stretch: position t of out is position begin + t of x."""
+    batch, length, channels = out.shape
     parts = (length + ROWS - 1) // ROWS
     for task in prange(batch * parts):
         g, first = task // parts, (task % parts) * ROWS
-        pre = np.empty(channels, x.dtype)
         for t in range(first, min(length, first + ROWS)):
-            _before_silu(x[g], weight, bias, t, step, pre)
-            for c in range(channels):
-                out[g, t, c] = pre[c] * sigmoid(pre[c])
+            for c in range(0, channels, LANES):
+                pre = _before_silu(x, weight, bias, g, begin + t, step, c)
+                store(out, (g * length + t) * channels + c, pre * sigmoid(pre))
 
 
 @njit(parallel=True, **_JIT)
 def _convolution_backward(x, weight, bias, step, dout, dpre, dweight, dbias):
     """Gradients before SiLU, and per task those of weight and bias (added up by the caller)."""
     batch, length, channels = x.shape
-    parts = (length + ROWS - 1) // ROWS
+    parts, taps = (length + ROWS - 1) // ROWS, weight.shape[0]
     for task in prange(batch * parts):
         g, first = task // parts, (task % parts) * ROWS
-        pre = np.empty(channels, x.dtype)
         for t in range(first, min(length, first + ROWS)):
-            _before_silu(x[g], weight, bias, t, step, pre)
-            for c in range(channels):
-                s = sigmoid(pre[c])
-                d = dout[g, t, c] * s * (1 + pre[c] * (1 - s))
-                dpre[g, t, c] = d
-                dbias[task, c] += d
-            for k in range(weight.shape[0]):
-                source = t - step * (weight.shape[0] - 1 - k)
-                if 0 <= source < length:
-                    for c in range(channels):
-                        dweight[task, k, c] += dpre[g, t, c] * x[g, source, c]
+            for c in range(0, channels, LANES):
+                pre = _before_silu(x, weight, bias, g, t, step, c)
+                here = (g * length + t) * channels + c
+                s = sigmoid(pre)
+                d = load(dout, here) * s * fma(pre, constant(1.0) - s, constant(1.0))
+                store(dpre, here, d)
+                store(dbias, task * channels + c, load(dbias, task * channels + c) + d)
+                for k in range(taps):
+                    source = t - step * (taps - 1 - k)
+                    if 0 <= source < length:
+                        at = (task * taps + k) * channels + c
+                        value = load(x, (g * length + source) * channels + c)
+                        store(dweight, at, fma(d, value, load(dweight, at)))
 
 
 @njit(parallel=True, **_JIT)
 def _convolution_input(dpre, weight, step, dx):
     """Gradient of the input: the convolution turned round."""
     batch, length, channels = dpre.shape
-    parts = (length + ROWS - 1) // ROWS
+    parts, taps = (length + ROWS - 1) // ROWS, weight.shape[0]
     for task in prange(batch * parts):
         g, first = task // parts, (task % parts) * ROWS
         for t in range(first, min(length, first + ROWS)):
-            for c in range(channels):
-                dx[g, t, c] = 0
-            for k in range(weight.shape[0]):
-                target = t + step * (weight.shape[0] - 1 - k)
-                if 0 <= target < length:
-                    for c in range(channels):
-                        dx[g, t, c] += weight[k, c] * dpre[g, target, c]
+            for c in range(0, channels, LANES):
+                value = constant(0.0)
+                for k in range(taps):
+                    target = t + step * (taps - 1 - k)
+                    if 0 <= target < length:
+                        there = load(dpre, (g * length + target) * channels + c)
+                        value = fma(load(weight, k * channels + c), there, value)
+                store(dx, (g * length + t) * channels + c, value)
+
+
+# ---- for PyTorch
 
 
 def _arrays(*tensors):
     return [tensor.numpy() for tensor in tensors]
 
 
-def _use_torch_threads():
-    numba.set_num_threads(min(torch.get_num_threads(), numba.config.NUMBA_NUM_THREADS))
+def _use_torch_threads() -> int:
+    threads = min(torch.get_num_threads(), numba.config.NUMBA_NUM_THREADS)
+    numba.set_num_threads(threads)
+    return threads
+
+
+def _width(batch: int, channels: int) -> int:
+    """Channels a task: as many as leave work for all threads, for narrow rows are slow to fetch."""
+    tasks = -(-_use_torch_threads() // batch)
+    return -(-channels // (LANES * tasks)) * LANES
+
+
+def _together(A: Tensor) -> Tensor:
+    """(channels, states) as the kernels lay it out: (channels / LANES, states, LANES)."""
+    return A.view(-1, LANES, A.shape[1]).transpose(1, 2).contiguous()
+
+
+def _apart(A: Tensor) -> Tensor:
+    """`_together` undone."""
+    return A.transpose(1, 2).reshape(-1, A.shape[1])
 
 
 class _Scan(torch.autograd.Function):
     @staticmethod
     def forward(ctx, u, delta, A, B, C, D, z, reverse):
-        _use_torch_threads()
-        tensors = [t.detach().contiguous() for t in (u, delta, A, B, C, D, z)]
         batch, length, channels = u.shape
+        width = _width(batch, channels)
+        A = _together(A.detach() * LOG2E)
+        tensors = [t.detach().contiguous() for t in (u, delta, A, B, C, D, z)]
         chunks = -(-length // CHUNK) if any(ctx.needs_input_grad) else 0
-        states = u.new_empty(batch, chunks, -(-channels // BLOCK), A.shape[1], BLOCK)
+        states = u.new_empty(batch, chunks, A.numel())
         out = torch.empty_like(tensors[0])
-        _scan_forward(*_arrays(*tensors), reverse, *_arrays(out, states))
-        ctx.save_for_backward(*tensors, states)
-        ctx.reverse = reverse
+        h0 = u.new_zeros(batch, A.numel())
+        _scan_forward(*_arrays(*tensors), reverse, width, 0, True, False, *_arrays(h0, out, states))
+        if chunks:
+            ctx.save_for_backward(*tensors, states)
+            ctx.reverse = reverse
         return out
 
     @staticmethod
@@ -339,22 +289,72 @@ class _Scan(torch.autograd.Function):
     def backward(ctx, dout):
         *tensors, states = ctx.saved_tensors
         u, delta, A, B, _, _, z = tensors
-        _use_torch_threads()
-        batch, length, channels = u.shape
-        n_states, blocks = B.shape[2], -(-channels // BLOCK)
+        batch, _, channels = u.shape
+        width = _width(batch, channels)
+        blocks = -(-channels // width)
         du, ddelta, dz = torch.empty_like(u), torch.empty_like(delta), torch.empty_like(z)
-        dA = u.new_empty(batch, *A.shape)
+        dA, dD = u.new_zeros(batch, *A.shape), u.new_zeros(batch, channels)
         # A thread adds up over its own channels only; the blocks are added afterwards.
-        dB, dC = u.new_empty(batch, blocks, length, n_states), u.new_empty(batch, blocks, length, n_states)
-        dD = u.new_zeros(batch, channels)
+        dB, dC = u.new_empty(batch, blocks, *B.shape[1:]), u.new_empty(batch, blocks, *B.shape[1:])
         gradients = (du, ddelta, dA, dB, dC, dD, dz)
-        _scan_backward(*_arrays(*tensors), ctx.reverse, *_arrays(states, dout.contiguous(), *gradients))
-        return du, ddelta, dA.sum(0), dB.sum(1), dC.sum(1), dD.sum(0), dz, None
+        _scan_backward(*_arrays(*tensors), ctx.reverse, width, *_arrays(states, dout.contiguous(), *gradients))
+        return du, ddelta, _apart(dA.sum(0)), dB.sum(1), dC.sum(1), dD.sum(0), dz, None
 
 
 def scan_cpu(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor, z: Tensor, reverse: bool) -> Tensor:
-    """`model_core.network.scan.selective_scan` for float32 and float64 tensors on the CPU."""
-    return _Scan.apply(u, delta, A, B, C, D, z, reverse)
+    """`model_core.network.scan.selective_scan` for float32 tensors on the CPU."""
+    channels = u.shape[2]
+    if missing := -channels % LANES:  # channels of zeros, which stay zero
+        u, delta, z = (F.pad(t, (0, missing)) for t in (u, delta, z))
+        A, D = F.pad(A, (0, 0, 0, missing)), F.pad(D, (0, missing))
+    out = _Scan.apply(u, delta, A, B, C, D, z, reverse)
+    return out[..., :channels] if missing else out
+
+
+class CarriedScan:
+    """A scan of one gene, stretch by stretch, that carries its state along; no gradients.
+
+    Args:
+        A_log: (channels, states), D: (channels,), float32; channels is a multiple of LANES.
+        reverse: stretches come from right to left.
+    """
+
+    def __init__(self, A_log: Tensor, D: Tensor, reverse: bool):
+        self.A = _together(-torch.exp(A_log) * LOG2E)
+        self.D, self.reverse = D, reverse
+        self.h = D.new_zeros(1, self.A.numel())
+        self.width = _width(1, len(D))
+        self.no_states = D.new_empty(1, 0, self.A.numel())
+
+    def __call__(
+        self, u: Tensor, delta: Tensor, B: Tensor, C: Tensor, z: Tensor, begin: int, out: Tensor | None, add: bool
+    ) -> None:
+        """Go on over u, delta (length, channels) and B, C (length, states).
+
+        Args:
+            z: (window, channels); the stretch begins at its position `begin`.
+            out: like z; the stretch is written there, or with `add` added. None: only the state moves on.
+        """
+        inputs = [t[None] for t in (u, delta)], [t[None] for t in (B, C)]
+        (u, delta), (B, C) = inputs
+        target = z if out is None else out
+        arrays = _arrays(u, delta, self.A, B, C, self.D, z[None])
+        begin_write_add = begin, out is not None, add
+        _scan_forward(
+            *arrays, self.reverse, self.width, *begin_write_add, *_arrays(self.h, target[None], self.no_states)
+        )
+
+
+def convolve(x: Tensor, weight: Tensor, bias: Tensor, part: slice, reverse: bool) -> Tensor:
+    """`causal_convolution` of the positions `part` of x (window, channels), which sees its neighbours; no gradients.
+
+    Args:
+        weight: (taps, channels), contiguous. bias: (channels,).
+    """
+    _use_torch_threads()
+    out = x.new_empty(1, part.stop - part.start, x.shape[1])
+    _convolution_forward(*_arrays(x[None], weight, bias), -1 if reverse else 1, part.start, out.numpy())
+    return out[0]
 
 
 class _Convolution(torch.autograd.Function):
@@ -365,7 +365,7 @@ class _Convolution(torch.autograd.Function):
         out = torch.empty_like(tensors[0])
         ctx.save_for_backward(*tensors)
         ctx.step = -1 if reverse else 1
-        _convolution_forward(*_arrays(*tensors), ctx.step, out.numpy())
+        _convolution_forward(*_arrays(*tensors), ctx.step, 0, out.numpy())
         return out
 
     @staticmethod
@@ -382,5 +382,9 @@ class _Convolution(torch.autograd.Function):
 
 
 def convolution_cpu(x: Tensor, weight: Tensor, bias: Tensor, reverse: bool) -> Tensor:
-    """`model_core.network.scan.causal_convolution` for float32 and float64 tensors on the CPU."""
-    return _Convolution.apply(x, weight, bias, reverse)
+    """`model_core.network.scan.causal_convolution` for float32 tensors on the CPU."""
+    channels = x.shape[2]
+    if missing := -channels % LANES:
+        x, weight, bias = F.pad(x, (0, missing)), F.pad(weight, (0, 0, 0, 0, 0, missing)), F.pad(bias, (0, missing))
+    out = _Convolution.apply(x, weight, bias, reverse)
+    return out[..., :channels] if missing else out

@@ -1,0 +1,100 @@
+"""The backbone for scoring on the CPU: the same numbers as `Backbone`, computed stretch by stretch.
+
+A window of 200,000 bases fits into no cache, and each intermediate tensor of it costs 200 MB of memory traffic. Here a
+block walks along the window twice, from left to right for the forward scan and back for the reversed one, a few
+thousand bases at a time: what is between two products stays in the cache, and only the branches x and z, the sum of
+both scans and the residual stream exist at full length.
+"""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from model_core.network.scan_cpu import CarriedScan, convolve
+from model_core.network.vectors import LANES
+
+if TYPE_CHECKING:
+    from model_core.network.backbone import Backbone, Block, Direction
+
+STRETCH = 4096  # bases
+
+
+def can_run(backbone: Backbone, h: Tensor, valid: Tensor | None) -> bool:
+    """Whether `hidden_states` may stand in: float32 on the CPU, no gradient wanted, whole vectors of channels."""
+    inner = backbone.blocks[0].mixer.out_proj.in_features
+    return (
+        h.device.type == "cpu"
+        and h.dtype == backbone.norm.weight.dtype == torch.float32
+        and not torch.is_grad_enabled()
+        and not torch.is_autocast_enabled("cpu")
+        and valid is None
+        and inner % LANES == 0
+    )
+
+
+def hidden_states(backbone: Backbone, h: Tensor, gate: Tensor | None, absent: Tensor | None, wanted: slice) -> Tensor:
+    """`Backbone.forward` of h (B, L, d), gene by gene; (B, length of `wanted`, d)."""
+    rows = [_one(backbone, h[g], None if gate is None else gate[g, :, None], absent, wanted) for g in range(len(h))]
+    return torch.stack(rows)
+
+
+def _one(backbone: Backbone, residual: Tensor, gate: Tensor | None, absent: Tensor | None, wanted: slice) -> Tensor:
+    if absent is not None:
+        residual, gate = gate * backbone.blocks[0].norm(residual) + (1 - gate) * absent, None
+    else:
+        residual = residual.clone()
+    L, E = residual.shape[0], backbone.blocks[0].mixer.out_proj.in_features
+    room = [residual.new_empty(L, E) for _ in range(3)]  # x, z and the sum of the scans, for all blocks
+    last = len(backbone.blocks) - 1
+    for number, block in enumerate(backbone.blocks):
+        normed = absent is not None and number == 0
+        _block(block, residual, gate, room, wanted if number == last else slice(0, L), normed)
+    return backbone.norm(residual[wanted])
+
+
+def _block(block: Block, residual: Tensor, gate: Tensor | None, room: list[Tensor], wanted: slice, normed: bool):
+    """Add what the block says of the positions `wanted` to `residual` (L, d), in place."""
+    mixer, (x, z, y) = block.mixer, room
+    L = residual.shape[0]
+    into_x, into_z = (weight.t() for weight in mixer.in_proj.weight.chunk(2))
+    for part in _parts(slice(0, L)):
+        h = residual[part] if normed else block.norm(residual[part])
+        if gate is not None:
+            h = h * gate[part]
+        torch.mm(h, into_x, out=x[part])
+        if part.stop > wanted.start and part.start < wanted.stop:
+            torch.mm(h, into_z, out=z[part])
+    _scan(mixer.forward_scan, x, z, y, slice(0, wanted.stop), wanted, reverse=False)
+    _scan(mixer.reverse_scan, x, z, y, slice(wanted.start, L), wanted, reverse=True)
+    out = mixer.out_proj.weight.t()
+    for part in _parts(wanted):
+        residual[part].addmm_(y[part], out)
+
+
+def _scan(direction: Direction, x: Tensor, z: Tensor, y: Tensor, over: slice, wanted: slice, reverse: bool) -> None:
+    """Scan the positions `over` of x; what is `wanted` of them is written to y, or with `reverse` added to it."""
+    scan = CarriedScan(direction.A_log, direction.D, reverse)
+    R, N = direction.dt_proj.in_features, direction.A_log.shape[1]
+    weight, bias = direction.convolution.weight[:, 0].t().contiguous(), direction.convolution.bias
+    into, widen, offset = direction.x_proj.weight.t(), direction.dt_proj.weight.t(), direction.dt_proj.bias
+    parts = [part for piece in _pieces(over, wanted) for part in _parts(piece)]
+    for part in reversed(parts) if reverse else parts:
+        u = convolve(x, weight, bias, part, reverse)
+        low, B, C = (u @ into).split([R, N, N], dim=1)
+        out = y if wanted.start <= part.start < wanted.stop else None
+        scan(u, torch.addmm(offset, low, widen), B, C, z, part.start, out, add=reverse)
+
+
+def _parts(over: slice) -> list[slice]:
+    """The stretches of a range."""
+    return [slice(i, min(i + STRETCH, over.stop)) for i in range(over.start, over.stop, STRETCH)]
+
+
+def _pieces(over: slice, wanted: slice) -> list[slice]:
+    """A range cut where `wanted` begins and ends."""
+    cuts = sorted({over.start, over.stop, *(c for c in (wanted.start, wanted.stop) if over.start < c < over.stop)})
+    return [slice(*ends) for ends in itertools.pairwise(cuts)]
