@@ -48,17 +48,53 @@ def test_stretches_agree_with_the_whole(backbone, length, stretch, ends, way):
 def test_wanted_positions_are_those_of_the_whole_window(backbone):
     h = torch.randn(1, 300, 16)
     with torch.no_grad():
-        assert stretches.can_run(backbone, h, None)
+        assert stretches.can_run(backbone.blocks[0], h, None)
         assert torch.allclose(backbone(h, wanted=slice(100, 140)), backbone(h)[:, 100:140], atol=1e-6)
 
 
 def test_what_it_cannot_do_is_left_to_the_whole(backbone, monkeypatch):
     h = torch.randn(1, 8, 16)
-    assert not stretches.can_run(backbone, h, None)  # a gradient is wanted
+    assert not stretches.can_run(backbone.blocks[0], h, None)  # a gradient is wanted
     with torch.no_grad():
-        assert not stretches.can_run(backbone, h.double(), None)
-        assert not stretches.can_run(backbone, h, torch.ones(1, 8, dtype=torch.bool))
+        assert not stretches.can_run(backbone.blocks[0], h.double(), None)
+        assert not stretches.can_run(backbone.blocks[0], h, torch.ones(1, 8, dtype=torch.bool))
         narrow = Backbone(recipe("soft", window=64, promoter=8, d_model=4, n_layers=1))
-        assert not stretches.can_run(narrow, torch.randn(1, 8, 4), None)
+        assert not stretches.can_run(narrow.blocks[0], torch.randn(1, 8, 4), None)
         monkeypatch.setattr(backbones, "stretches", None)  # no numba
         assert torch.allclose(backbone(h), whole(backbone, h), atol=1e-6)
+
+
+def graph_of(tensor) -> list[str]:
+    """Names of all nodes between a tensor and its leaves."""
+    seen, left = set(), [tensor.grad_fn]
+    while left:
+        node = left.pop()
+        if node is not None and node not in seen:
+            seen.add(node)
+            left += [parent for parent, _ in node.next_functions]
+    return [type(node).__name__ for node in seen]
+
+
+@pytest.mark.parametrize("way", ["plain", "gate", "absent", "padding"])
+def test_blocks_that_are_computed_again_have_the_same_gradients(backbone, monkeypatch, way):
+    torch.manual_seed(1)
+    h, options = torch.randn(2, 70, 16), {"wanted": slice(20, 40)}
+    if way in ("gate", "absent"):
+        options["gate"] = torch.rand(2, 70).requires_grad_()
+    if way == "absent":
+        options["absent"] = torch.randn(16).requires_grad_()
+    if way == "padding":
+        options["valid"] = torch.arange(70) < torch.tensor([[70], [50]])
+    leaves = [*backbone.parameters(), *(t for t in options.values() if getattr(t, "requires_grad", False))]
+
+    def gradients():
+        out = backbone(h, **options)
+        return [out, *torch.autograd.grad(out.square().sum(), leaves)]
+
+    kept = gradients()
+    monkeypatch.setattr(backbones, "bytes_to_keep", lambda device: 0)
+    again = gradients()
+    assert graph_of(again[0]).count("RecomputedBackward") == 3
+    assert graph_of(kept[0]).count("RecomputedBackward") == 0
+    for a, b in zip(again, kept, strict=True):
+        assert torch.allclose(a, b, rtol=1e-4, atol=1e-4)

@@ -74,7 +74,7 @@ class Mixer(nn.Module):
         # Two products in place of one and a split: both come out contiguous, so nothing is copied.
         x, z = (F.linear(h, weight) for weight in self.in_proj.weight.chunk(2))  # (B, L, E) each
         # The projections are tied between the directions, so each is applied once.
-        if wanted is None:
+        if wanted is None or wanted == slice(0, h.shape[1]):
             y = self.forward_scan(x, z, valid, reverse=False) + self.reverse_scan(x, z, valid, reverse=True)
         else:  # a scan has to come as far as the last position that is wanted, and no farther
             until, since = slice(0, wanted.stop), slice(wanted.start, h.shape[1])
@@ -100,6 +100,67 @@ class Block(nn.Module):
         super().__init__()
         self.norm = Norm(config.d_model, eps=config.norm_epsilon)
         self.mixer = Mixer(config)
+
+    def advance(
+        self,
+        residual: Tensor,
+        valid: Tensor | None,
+        keep: Tensor | None,
+        normed: bool,
+        wanted: slice,
+        room: list[Tensor] | None = None,
+    ) -> Tensor:
+        """The residual stream behind the block, at the positions `wanted`.
+
+        Args:
+            residual: (B, L, d). valid: (B, L, 1), 0 on padding. keep: (B, L, 1), multiplied after the norm.
+            normed: there is no norm ahead of the mixer.
+            room: where blocks leave what they need for the moment (`stretches.room_for`).
+        """
+        if stretches is not None and stretches.can_run(self, residual, valid):
+            room = room or stretches.room_for(self, residual)
+            return stretches.advance(self, residual, keep, normed, wanted, room)
+        h = residual if normed else self.norm(residual)
+        if keep is not None:
+            h = h * keep
+        return residual[:, wanted] + self.mixer(h, valid, wanted)
+
+    def saved_bytes(self, positions: int) -> int:
+        """About how much the way back needs to keep of so many positions: 11 numbers an inner channel, as measured."""
+        return positions * self.mixer.out_proj.in_features * 11 * 4
+
+
+class Recomputed(torch.autograd.Function):
+    """A block whose inner values are not kept for the way back but computed again."""
+
+    @staticmethod
+    def forward(ctx, block, valid, normed, wanted, residual, keep, *parameters):
+        device = residual.device.type
+        ctx.autocast = device, torch.get_autocast_dtype(device), torch.is_autocast_enabled(device)
+        ctx.how = block, normed, wanted
+        ctx.save_for_backward(valid, residual, keep)
+        return block.advance(residual, valid, keep, normed, wanted)  # no gradients are recorded in here
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, upstream):
+        block, normed, wanted = ctx.how
+        valid, residual, keep = ctx.saved_tensors
+        residual = residual.detach().requires_grad_()
+        keep = None if keep is None else keep.detach().requires_grad_(ctx.needs_input_grad[5])
+        inputs = [residual, keep, *block.parameters()]
+        wants = [t is not None and t.requires_grad for t in inputs]
+        device, dtype, enabled = ctx.autocast
+        with torch.enable_grad(), torch.autocast(device, dtype, enabled):
+            out = block.advance(residual, valid, keep, normed, wanted)
+        wanting = [t for t, want in zip(inputs, wants, strict=True) if want]
+        found = iter(torch.autograd.grad(out, wanting, upstream, allow_unused=True))  # `normed` uses no norm
+        return None, None, None, None, *(next(found) if want else None for want in wants)
+
+
+def bytes_to_keep(device: torch.device) -> int:
+    """How much a backbone may keep for the way back before blocks are computed again: a part of the card, or 768 MB."""
+    return torch.cuda.get_device_properties(device).total_memory // 8 if device.type == "cuda" else 768 << 20
 
 
 class Backbone(nn.Module):
@@ -131,21 +192,21 @@ class Backbone(nn.Module):
         Returns:
             (B, length of `wanted`, d).
         """
-        wanted = wanted or slice(0, h.shape[1])
-        if stretches is not None and stretches.can_run(self, h, valid):
-            return stretches.hidden_states(self, h, gate, absent, wanted)
-        keep = None if valid is None else valid[..., None].to(h.dtype)
-        if gate is not None:
-            keep = gate[..., None]
+        everywhere = slice(0, h.shape[1])
+        valid = None if valid is None else valid[..., None].to(h.dtype)
+        keep = valid if gate is None else gate[..., None]
         if absent is not None:
             h, keep = keep * self.blocks[0].norm(h) + (1 - keep) * absent, None
-        residual = h
+        residual, last = h, len(self.blocks) - 1
+        plain = stretches is not None and stretches.can_run(self.blocks[0], h, valid)
+        room = stretches.room_for(self.blocks[0], h) if plain else None
+        left = bytes_to_keep(h.device)
         for number, block in enumerate(self.blocks):
-            h = residual if absent is not None and number == 0 else block.norm(residual)
-            if keep is not None:
-                h = h * keep
-            only = wanted if number == len(self.blocks) - 1 else None
-            residual = (residual if only is None else residual[:, only]) + block.mixer(
-                h, None if valid is None else keep, only
-            )
+            normed = absent is not None and number == 0
+            seen = wanted if wanted is not None and number == last else everywhere
+            left -= block.saved_bytes(h.shape[0] * h.shape[1])
+            if torch.is_grad_enabled() and left < 0:
+                residual = Recomputed.apply(block, valid, normed, seen, residual, keep, *block.parameters())
+            else:
+                residual = block.advance(residual, valid, keep, normed, seen, room)
         return self.norm(residual)

@@ -1,4 +1,4 @@
-"""The backbone for scoring on the CPU: the same numbers as `Backbone`, computed stretch by stretch.
+"""A block of the backbone on the CPU without gradients: the same numbers, computed stretch by stretch.
 
 A window of 200,000 bases fits into no cache, and each intermediate tensor of it costs 200 MB of memory traffic. Here a
 block walks along the window twice, from left to right for the forward scan and back for the reversed one, a few
@@ -18,61 +18,57 @@ from model_core.network.scan_cpu import CarriedScan, convolve
 from model_core.network.vectors import LANES
 
 if TYPE_CHECKING:
-    from model_core.network.backbone import Backbone, Block, Direction
+    from model_core.network.backbone import Block, Direction
 
 STRETCH = 4096  # bases
 
 
-def can_run(backbone: Backbone, h: Tensor, valid: Tensor | None) -> bool:
-    """Whether `hidden_states` may stand in: float32 on the CPU, no gradient wanted, whole vectors of channels."""
-    inner = backbone.blocks[0].mixer.out_proj.in_features
+def can_run(block: Block, residual: Tensor, valid: Tensor | None) -> bool:
+    """Whether `advance` may stand in: float32 on the CPU, no gradient wanted, no padding, whole vectors of channels."""
     return (
-        h.device.type == "cpu"
-        and h.dtype == backbone.norm.weight.dtype == torch.float32
+        residual.device.type == "cpu"
+        and residual.dtype == block.norm.weight.dtype == torch.float32
         and not torch.is_grad_enabled()
         and not torch.is_autocast_enabled("cpu")
         and valid is None
-        and inner % LANES == 0
+        and block.mixer.out_proj.in_features % LANES == 0
     )
 
 
-def hidden_states(backbone: Backbone, h: Tensor, gate: Tensor | None, absent: Tensor | None, wanted: slice) -> Tensor:
-    """`Backbone.forward` of h (B, L, d), gene by gene; (B, length of `wanted`, d)."""
-    rows = [_one(backbone, h[g], None if gate is None else gate[g, :, None], absent, wanted) for g in range(len(h))]
-    return torch.stack(rows)
+def room_for(block: Block, residual: Tensor) -> list[Tensor]:
+    """Room for x, z and the sum of the scans of one gene, (L, E) each; blocks may use it one after the other."""
+    return [residual.new_empty(residual.shape[1], block.mixer.out_proj.in_features) for _ in range(3)]
 
 
-def _one(backbone: Backbone, residual: Tensor, gate: Tensor | None, absent: Tensor | None, wanted: slice) -> Tensor:
-    if absent is not None:
-        residual, gate = gate * backbone.blocks[0].norm(residual) + (1 - gate) * absent, None
-    else:
-        residual = residual.clone()
-    L, E = residual.shape[0], backbone.blocks[0].mixer.out_proj.in_features
-    room = [residual.new_empty(L, E) for _ in range(3)]  # x, z and the sum of the scans, for all blocks
-    last = len(backbone.blocks) - 1
-    for number, block in enumerate(backbone.blocks):
-        normed = absent is not None and number == 0
-        _block(block, residual, gate, room, wanted if number == last else slice(0, L), normed)
-    return backbone.norm(residual[wanted])
+def advance(
+    block: Block, residual: Tensor, keep: Tensor | None, normed: bool, wanted: slice, room: list[Tensor]
+) -> Tensor:
+    """`Block.advance` without padding, gene by gene; returns the residual stream (B, length of `wanted`, d)."""
+    out = residual[:, wanted].clone()
+    for g in range(len(residual)):
+        _one(block, residual[g], None if keep is None else keep[g], normed, wanted, room, out[g])
+    return out
 
 
-def _block(block: Block, residual: Tensor, gate: Tensor | None, room: list[Tensor], wanted: slice, normed: bool):
-    """Add what the block says of the positions `wanted` to `residual` (L, d), in place."""
+def _one(
+    block: Block, residual: Tensor, keep: Tensor | None, normed: bool, wanted: slice, room: list[Tensor], out: Tensor
+) -> None:
+    """Add what the block says of the positions `wanted` of one gene to `out`."""
     mixer, (x, z, y) = block.mixer, room
     L = residual.shape[0]
     into_x, into_z = (weight.t() for weight in mixer.in_proj.weight.chunk(2))
     for part in _parts(slice(0, L)):
         h = residual[part] if normed else block.norm(residual[part])
-        if gate is not None:
-            h = h * gate[part]
+        if keep is not None:
+            h = h * keep[part]
         torch.mm(h, into_x, out=x[part])
         if part.stop > wanted.start and part.start < wanted.stop:
             torch.mm(h, into_z, out=z[part])
     _scan(mixer.forward_scan, x, z, y, slice(0, wanted.stop), wanted, reverse=False)
     _scan(mixer.reverse_scan, x, z, y, slice(wanted.start, L), wanted, reverse=True)
-    out = mixer.out_proj.weight.t()
+    back = mixer.out_proj.weight.t()
     for part in _parts(wanted):
-        residual[part].addmm_(y[part], out)
+        out[part.start - wanted.start : part.stop - wanted.start].addmm_(y[part], back)
 
 
 def _scan(direction: Direction, x: Tensor, z: Tensor, y: Tensor, over: slice, wanted: slice, reverse: bool) -> None:
