@@ -3,27 +3,23 @@
 A window of 200,000 bases fits into no cache, and each intermediate tensor of it costs 200 MB of memory traffic. Here a
 block walks along the window twice, from left to right for the forward scan and back for the reversed one, a few
 thousand bases at a time: what is between two products stays in the cache, and only the branches x and z, the sum of
-both scans and the residual stream exist at full length.
+both scans and the residual stream exist at full length. A `block` is a `model_core.network.backbone.Block`.
 """
 
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from model_core.network.scan_cpu import CarriedScan, convolve
 from model_core.network.vectors import LANES
 
-if TYPE_CHECKING:
-    from model_core.network.backbone import Block, Direction
-
 STRETCH = 4096  # bases
 
 
-def can_run(block: Block, residual: Tensor, valid: Tensor | None) -> bool:
+def can_run(block: nn.Module, residual: Tensor, valid: Tensor | None) -> bool:
     """Whether `advance` may stand in: float32 on the CPU, no gradient wanted, no padding, whole vectors of channels."""
     return (
         residual.device.type == "cpu"
@@ -35,13 +31,13 @@ def can_run(block: Block, residual: Tensor, valid: Tensor | None) -> bool:
     )
 
 
-def room_for(block: Block, residual: Tensor) -> list[Tensor]:
+def room_for(block: nn.Module, residual: Tensor) -> list[Tensor]:
     """Room for x, z and the sum of the scans of one gene, (L, E) each; blocks may use it one after the other."""
     return [residual.new_empty(residual.shape[1], block.mixer.out_proj.in_features) for _ in range(3)]
 
 
 def advance(
-    block: Block, residual: Tensor, keep: Tensor | None, normed: bool, wanted: slice, room: list[Tensor]
+    block: nn.Module, residual: Tensor, keep: Tensor | None, normed: bool, wanted: slice, room: list[Tensor]
 ) -> Tensor:
     """`Block.advance` without padding, gene by gene; returns the residual stream (B, length of `wanted`, d)."""
     out = residual[:, wanted].clone()
@@ -51,7 +47,13 @@ def advance(
 
 
 def _one(
-    block: Block, residual: Tensor, keep: Tensor | None, normed: bool, wanted: slice, room: list[Tensor], out: Tensor
+    block: nn.Module,
+    residual: Tensor,
+    keep: Tensor | None,
+    normed: bool,
+    wanted: slice,
+    room: list[Tensor],
+    out: Tensor,
 ) -> None:
     """Add what the block says of the positions `wanted` of one gene to `out`."""
     mixer, (x, z, y) = block.mixer, room
@@ -71,7 +73,7 @@ def _one(
         out[part.start - wanted.start : part.stop - wanted.start].addmm_(y[part], back)
 
 
-def _scan(direction: Direction, x: Tensor, z: Tensor, y: Tensor, over: slice, wanted: slice, reverse: bool) -> None:
+def _scan(direction: nn.Module, x: Tensor, z: Tensor, y: Tensor, over: slice, wanted: slice, reverse: bool) -> None:
     """Scan the positions `over` of x; what is `wanted` of them is written to y, or with `reverse` added to it."""
     scan = CarriedScan(direction.A_log, direction.D, reverse)
     R, N = direction.dt_proj.in_features, direction.A_log.shape[1]
