@@ -33,9 +33,11 @@ def compare(
     from model_core.evidence.compare import FOLDER
     from model_core.evidence.compare import compare as compare_run
     from model_core.outputs.run import Run
+    from seq2exp_viz.comparison.report import write_report
 
     opened = Run.open(run)
     found = compare_run(opened, against or (), truth, crispr, beside or (), seeds or ())
     for sentence in [*found.summary["limits"], *found.summary.get("limits_of_pairs", ())]:
         typer.echo(f"- {sentence}")
-    typer.echo(f"wrote {len(found.tables)} tables to {opened.path / FOLDER}")
+    path = write_report(opened.path / FOLDER, found)
+    typer.echo(f"wrote {len(found.tables)} tables and {path}")

@@ -1,0 +1,390 @@
+"""A comparison as one HTML file: caveats first, figures and tables inside, nothing asked of any server."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from html import escape
+from importlib.metadata import version
+from pathlib import Path
+
+import pandas as pd
+
+from model_core.atomic import write_text
+from model_core.evidence.compare import Comparison
+from seq2exp_viz.comparison.figures import figures, with_genes
+
+MOST_ROWS = 25  # of a long table; the rest is in its file
+STYLE = """
+:root { color-scheme: light dark; --ink: #1d2530; --quiet: #56606d; --ground: #fff; --line: #dfe3e8; --warn: #fff4e3; --edge: #b35c00; --good: #eef3f8; }
+@media (prefers-color-scheme: dark) { :root { --ink: #e3e6ea; --quiet: #a3adb9; --ground: #17191d; --line: #333840; --warn: #2d2417; --edge: #f0b266; --good: #20262d; } }
+body { font: 15px/1.55 system-ui, "DejaVu Sans", sans-serif; color: var(--ink); background: var(--ground); max-width: 60rem; margin: 2rem auto 4rem; padding: 0 1.5rem; }
+h1 { font-size: 1.7rem; line-height: 1.25; margin: 0 0 .2rem; } h2 { font-size: 1.25rem; margin: 2.6rem 0 .3rem; padding-top: 1.1rem; border-top: 1px solid var(--line); }
+h3 { font-size: 1rem; margin: 1.4rem 0 .2rem; } code { font-size: .92em; } p { margin: .5rem 0; max-width: 48rem; }
+.quiet, figcaption, .file { color: var(--quiet); font-size: 13px; }
+.box { background: var(--warn); border-left: 4px solid var(--edge); padding: .5rem 1rem; margin: 1rem 0; }
+.box ul { margin: .3rem 0; padding-left: 1.1rem; } .box li { margin: .25rem 0; }
+.scroll { overflow-x: auto; margin: .7rem 0; } table { border-collapse: collapse; font-size: 13px; font-variant-numeric: tabular-nums; }
+th, td { text-align: right; padding: .22rem .7rem .22rem 0; border-bottom: 1px solid var(--line); vertical-align: bottom; } td { white-space: nowrap; }
+th { font-weight: 600; color: var(--quiet); line-height: 1.25; } th:first-child, td:first-child, td.t, th.t { text-align: left; }
+tr.own td { background: var(--good); font-weight: 600; }
+figure { margin: .8rem 0 .4rem; } svg { width: 100%; height: auto; display: block; }
+dl { display: grid; grid-template-columns: max-content 1fr; gap: .15rem 1.2rem; margin: .6rem 0; } dt { color: var(--quiet); } dd { margin: 0; }
+@media print { body { max-width: none; margin: 0; } h2 { break-after: avoid; } figure, table { break-inside: avoid; } }
+"""  # noqa: E501
+ACCURACY = (
+    "Accuracy does not validate a mask: a model that sees 2 kb around the start site predicts about as well as one "
+    "that sees 200 kb. Judge a mask by what it keeps, beside the rivals below."
+)
+
+Cell = Callable[[object], str]
+
+
+def report(summary: dict, tables: dict[str, pd.DataFrame]) -> tuple[str, dict[str, str]]:
+    """(the page as HTML text, name -> SVG text of its figures).
+
+    Args:
+        summary, tables: of `model_core.evidence.compare.Comparison`.
+    """
+    drawn = figures(tables, summary)
+    title = f"{summary['run']}: is this mask worth looking at?"
+    sections = [
+        _head(summary),
+        _first(summary),
+        _scores(summary, tables, drawn),
+        _peaks(tables, drawn),
+        _crispr(summary, tables, drawn),
+        _prediction(tables, drawn),
+        _seeds(summary, tables),
+        _missing(summary),
+    ]
+    page = [
+        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">',
+        '<meta name="viewport" content="width=device-width, initial-scale=1">',
+        "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">",
+        f"<title>{escape(title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<main>",
+        *(section for section in sections if section),
+        f'<p class="quiet">Made by seq2exp-viz {version("seq2exp-viz")}, {escape(summary["created"])}. '
+        "Tables lie beside this file, tab-separated.</p>",
+        "</main>\n</body>\n</html>\n",
+    ]
+    return "\n".join(page), drawn
+
+
+def write_report(folder: Path, found: Comparison) -> Path:
+    """Write report.html and figures/NAME.svg into the folder of the tables; the path of the report."""
+    page, drawn = report(found.summary, found.tables)
+    (folder / "figures").mkdir(exist_ok=True)
+    for path in (folder / "figures").glob("*.svg"):
+        if path.stem not in drawn:
+            path.unlink()  # of an earlier call with other files
+    for name, text in drawn.items():
+        write_text(folder / "figures" / f"{name}.svg", text)
+    write_text(folder / "report.html", page)
+    return folder / "report.html"
+
+
+def _head(summary: dict) -> str:
+    judged = summary["judged"]
+    rule = summary["element_rule"]
+    kept = "about 5 % of bases kept" if rule["kept_target"] else "as given"
+    genes = f"{judged['genes']:,} of {summary['genes']:,} scored genes ({judged['split']} split)"
+    if judged["split"] == "all":
+        genes = f"all {judged['genes']:,} scored genes"
+    facts = {
+        "Study": (summary["study"] or "not found") + (" (simulated)" if summary["simulated"] else ""),
+        "Model": f"{summary['variant']}, mask: {summary['mask']}",
+        "Judged": f"{genes}, {summary['learned_bases']:,} bases of their windows, promoter and blacklist left out",
+        "Elements": f"{_percent(summary['element_share'])} of these bases; threshold {rule['threshold']:.3f} ({kept})",
+        "Peaks": ", ".join(summary["peak_sets"]) or "none",
+    }
+    if summary["beside"]:
+        facts["Beside"] = ", ".join(f"{name} (mask: {mask})" for name, mask in summary["beside"].items())
+    rows = "".join(f"<dt>{escape(name)}</dt><dd>{escape(text)}</dd>" for name, text in facts.items())
+    return f"<h1>Is this mask worth looking at?</h1>\n<p>Run <b>{escape(summary['run'])}</b></p>\n<dl>{rows}</dl>"
+
+
+def _first(summary: dict) -> str:
+    lines = [*summary["limits"], ACCURACY]
+    return f'<div class="box"><b>Read this first</b>{_list(lines)}</div>'
+
+
+def _scores(summary: dict, tables: dict[str, pd.DataFrame], drawn: dict[str, str]) -> str:
+    scores, truth = tables["scores"], summary["causal_share"] is not None
+    parts = ["<h2>What is kept, when all keep the same share</h2>"]
+    share = _percent(summary["element_share"])
+    parts.append(
+        f"<p>Each row keeps its highest {share} of the bases, as many as the mask's elements hold, so that nobody "
+        "wins by keeping more. Only the peaks as called stand at their own share.</p>"
+    )
+    if truth:
+        parts.append(f"<p>{escape(_verdict(scores, summary))}</p>")
+        parts.append(_figure(drawn, "ranking", "How well each score ranks planted causal bases above all others."))
+        parts.append(
+            _figure(
+                drawn,
+                "kept",
+                "Good would be: causal elements at the far right, decoys at the far left.",
+            )
+        )
+        columns = {
+            "score": ("", str),
+            "kept_share": ("kept", _percent),
+            "auprc": ("AUPRC", _three),
+            "auroc": ("AUROC", _three),
+            "precision": ("kept bases causal", _percent),
+            "recall": ("causal bases kept", _percent),
+            "decoys_kept": ("decoy bases kept", _percent),
+            "elements_found": ("causal elements found", _percent),
+            "weak_found": ("weak ones found", _percent),
+            "elements_causal": ("own elements causal", _percent),
+            "rank_correlation": ("rank corr. with mask", _three),
+        }
+    else:
+        parts.append(
+            "<p>This study has no planted truth, so the table cannot say who is right; it says how far the mask "
+            "differs from what costs nothing.</p>"
+        )
+        columns = {
+            "score": ("", str),
+            "kept_share": ("kept", _percent),
+            "in_peaks": ("kept bases in peaks", _percent),
+            "jaccard_with_elements": ("Jaccard with the mask's elements", _three),
+            "rank_correlation": ("rank corr. with mask", _three),
+            "genes": ("genes", _count),
+        }
+    own = (scores["kind"] == "mask") | (scores["score"] == "mask elements")
+    parts.append(_table(scores.assign(score=with_genes(scores)), columns, own))
+    parts.append(
+        '<p class="quiet">signal prior: the mask if the sequence said nothing. sequence only: the mask without its '
+        "signals' part. nearest the TSS: bases by their distance to the start site. random: the gene's own mask "
+        "turned round in its window. A rank correlation near 1 means: the same ranking as the mask.</p>"
+    )
+    right = "are causal" if truth else "lie in peaks"
+    parts.append(_figure(drawn, "curves", f"How many of the kept bases {right}, whatever share is kept."))
+    return "\n".join([*parts, _file("scores.tsv, curves.tsv")])
+
+
+def _verdict(scores: pd.DataFrame, summary: dict) -> str:
+    rows = scores.set_index("score")
+    kept = lambda name: (_percent(rows.loc[name, column]) for column in ("recall", "decoys_kept"))  # noqa: E731
+    causal, decoys = kept("mask")
+    words = (
+        f"{_percent(summary['causal_share'])} of the bases are causal, which is the AUPRC of a guess. The mask keeps "
+        f"{causal} of the causal bases and {decoys} of the bases of decoys"
+    )
+    rivals = rows[rows["kind"].isin(("signal", "peaks"))]
+    if len(rivals):
+        best = rivals["auprc"].idxmax()
+        causal, decoys = kept(best)
+        words += f"; the best single rival, {best}, keeps {causal} and {decoys}"
+    return words + "."
+
+
+def _peaks(tables: dict[str, pd.DataFrame], drawn: dict[str, str]) -> str:
+    if "peaks" not in tables:
+        return "<h2>Against peaks</h2><p>The run has no peaks, and none were named with --against.</p>"
+    columns = {
+        "peak_set": ("", str),
+        "group": ("distance to the TSS", str),
+        "kept_share": ("bases in elements", _percent),
+        "peak_share": ("bases in peaks", _percent),
+        "elements_in_peaks": ("elements' bases in peaks", _percent),
+        "peaks_in_elements": ("peaks' bases in elements", _percent),
+        "jaccard": ("Jaccard", _three),
+        "elements": ("elements", _count),
+        "elements_only_here": ("only here", _count),
+        "peaks": ("peaks", _count),
+        "peaks_only_there": ("only there", _count),
+    }
+    parts = [
+        "<h2>Against peaks</h2>",
+        "<p>How far the mask's elements and called peaks are the same bases, over the windows of all scored genes. A "
+        "peak says that something is open or marked there, and nothing about this gene: agreement is no proof, and "
+        "disagreement no error.</p>",
+        _table(tables["peaks"], columns, own=tables["peaks"]["by"] == "all"),
+        _figure(drawn, "threshold", "The same over the threshold; the dot is the run's own."),
+        _figure(drawn, "distance", "Share of bases in elements and in peaks, by distance to the start site."),
+        _figure(drawn, "unmatched", "How far elements without a peak lie from the nearest one."),
+        "<h3>Genes that differ most</h3>",
+        "<p>Genes with the most elements outside peaks.</p>",
+    ]
+    genes = tables["peaks_by_gene"]
+    genes = genes[genes["peak_set"] == genes["peak_set"].iloc[0]].sort_values("elements_only_here", ascending=False)
+    shown = {name: columns[name] for name in ("kept_share", "peak_share", "jaccard", "elements", "elements_only_here")}
+    shown |= {name: columns[name] for name in ("peaks", "peaks_only_there")}
+    parts.append(_table(genes.head(10), {"symbol": ("gene", str), "chrom": ("", str), **shown}))
+    return "\n".join([*parts, _file("peaks.tsv, peaks_by_threshold.tsv, peaks_by_gene.tsv, unmatched.tsv")])
+
+
+def _crispr(summary: dict, tables: dict[str, pd.DataFrame], drawn: dict[str, str]) -> str:
+    if "crispr" not in summary:
+        return ""
+    about = summary["crispr"]
+    parts = [
+        "<h2>Against CRISPR pairs</h2>",
+        f"<p>{about['judged']:,} of {about['pairs']:,} tested element-gene pairs can be judged with this run. "
+        "Each score says how well it tells the pairs where silencing the element changed the gene from those where it "
+        "did not.</p>",
+    ]
+    if summary["limits_of_pairs"]:
+        parts.append(f'<div class="box">{_list(summary["limits_of_pairs"])}</div>')
+    if "crispr" in tables:
+        parts.append(_figure(drawn, "crispr", "AUPRC with its 95 % interval; the broken line is a guess."))
+        parts.append(_pairs_table(tables["crispr"]))
+    if about["reasons"]:
+        rows = pd.DataFrame({"reason": about["reasons"].keys(), "pairs": about["reasons"].values()})
+        parts.append("<h3>Pairs left out</h3>")
+        parts.append(_table(rows, {"reason": ("why", str), "pairs": ("pairs", _count)}))
+        left = tables["crispr_left_out"]
+        genes = sorted(left.loc[left["reason"].str.startswith("gene"), "gene"].unique())
+        if genes:
+            more = f" and {len(genes) - 40} more" if len(genes) > 40 else ""
+            parts.append(f'<p class="quiet">Genes without a scored window: {escape(", ".join(genes[:40]))}{more}.</p>')
+    if about.get("missing"):
+        parts.append(_why(about["missing"]))
+    return "\n".join([*parts, _file("crispr.tsv, crispr_pairs.tsv, crispr_left_out.tsv")])
+
+
+def _pairs_table(table: pd.DataFrame) -> str:
+    """One row a score, one column a distance bin that has pairs: AUPRC with its interval."""
+    scores = list(dict.fromkeys(table["score"]))
+    shown, columns = pd.DataFrame({"score": ["a guess", *scores]}), {"score": ("AUPRC (95 % interval)", str)}
+    for distance, rows in table[table["pairs"] > 0].groupby("distance", sort=False):
+        most = rows.loc[rows["pairs"].idxmax()]
+        cells = [_three(most["positive_share"])]
+        for row in rows.set_index("score").reindex(scores).itertuples():
+            fewer = f", {_count(row.pairs)} pairs" if row.pairs < most["pairs"] else ""
+            cells.append(_interval(row.auprc, row.auprc_low, row.auprc_high, fewer))
+        shown[distance] = cells
+        title = f"{distance}: {_count(most['pairs'])} pairs, {_count(most['positives'])} positive"
+        columns[distance] = (title, _as_it_is)
+    return _table(shown, columns, own=shown["score"].str.contains("mask|effect"), most=60)
+
+
+def _prediction(tables: dict[str, pd.DataFrame], drawn: dict[str, str]) -> str:
+    table = tables["prediction"]
+    if not len(table):
+        return "<h2>Prediction</h2><p>No scored gene has an observed value.</p>"
+    shown = table.copy()
+    for name in ("mse", "mae", "pearson", "spearman"):
+        numbers = table[[name, f"{name}_low", f"{name}_high"]].itertuples(index=False)
+        shown[name] = [_interval(*three) for three in numbers]
+    columns = {
+        "run": ("run", str),
+        "mask": ("mask", str),
+        "by": ("by", str),
+        "group": ("group", str),
+        "genes": ("genes", _count),
+        "mse": ("MSE", _as_it_is),
+        "mae": ("MAE", _as_it_is),
+        "pearson": ("Pearson", _as_it_is),
+        "spearman": ("Spearman", _as_it_is),
+    }
+    return "\n".join(
+        [
+            "<h2>Prediction</h2>",
+            "<p>How well each run predicts expression, with 95 % intervals over genes, all on the same genes. Where "
+            "a run under a control mask is as good, the mask was not needed for the prediction.</p>",
+            _figure(drawn, "prediction", "Intervals that overlap say: these genes cannot tell the models apart."),
+            _table(shown, columns, own=shown["by"] == "split", most=60),
+            _file("prediction.tsv"),
+        ]
+    )
+
+
+def _seeds(summary: dict, tables: dict[str, pd.DataFrame]) -> str:
+    if "seeds" not in tables:
+        return (
+            "<h2>Uncertainty</h2><p>Only the spread over trained seeds deserves that name, and there is one seed here: "
+            "<code>seq2exp-viz train STUDY --seeds 2,22,222</code>, score each run, then compare again.</p>"
+        )
+    means = summary["seeds"]
+    columns = {
+        "run_a": ("run", str),
+        "run_b": ("run", str),
+        "elements_back": ("elements that come back", _percent),
+        "element_jaccard": ("Jaccard of elements", _three),
+        "mask_difference": ("mask moves by", _three),
+        "mask_rank_correlation": ("rank corr. of masks", _three),
+        "elements_with_effect": ("effects compared", _count),
+        "effect_difference": ("effect moves by", _three),
+        "effect_rank_correlation": ("rank corr. of effects", _three),
+    }
+    return "\n".join(
+        [
+            "<h2>Uncertainty over seeds</h2>",
+            "<p>The same training with other random numbers. An element that does not come back owes itself to chance."
+            "</p>",
+            _table(tables["seeds"], {**columns, "run_b": ("and", str)}),
+            f"<p>Between seeds the mask of a base moves by {_three(means['seed_sd'])} (standard deviation, mean over "
+            f"bases). The spread of z that one model states is {_three(means['spread'])}. The first is uncertainty; "
+            "the second is the model's posterior given its priors. Neither stands for the other.</p>",
+            _file("seeds.tsv"),
+        ]
+    )
+
+
+def _missing(summary: dict) -> str:
+    if not summary["missing"]:
+        return ""
+    return f"<h2>Not in this report</h2>\n{_why(summary['missing'])}"
+
+
+def _why(missing: dict[str, str]) -> str:
+    rows = "".join(f"<li><b>{escape(name)}</b>: {escape(reason)}</li>" for name, reason in missing.items())
+    return f'<ul class="quiet">{rows}</ul>'
+
+
+def _list(lines: Sequence[str]) -> str:
+    return "<ul>" + "".join(f"<li>{escape(line)}</li>" for line in lines) + "</ul>"
+
+
+def _figure(drawn: dict[str, str], name: str, caption: str) -> str:
+    return f"<figure>{drawn[name]}<figcaption>{escape(caption)}</figcaption></figure>" if name in drawn else ""
+
+
+def _file(names: str) -> str:
+    return f'<p class="file">In full: {escape(names)}</p>'
+
+
+def _table(
+    table: pd.DataFrame, columns: dict[str, tuple[str, Cell]], own: pd.Series | None = None, most: int = MOST_ROWS
+) -> str:
+    """An HTML table of some columns, each with a heading and a way to write its cells; rows of `own` stand out."""
+    left = {name for name, (_, write) in columns.items() if write is str}
+    head = "".join(
+        f"<th{' class=t' if name in left else ''}>{escape(title)}</th>" for name, (title, _) in columns.items()
+    )
+    body = []
+    for index, row in table.head(most).iterrows():
+        cells = "".join(
+            f"<td{' class=t' if name in left else ''}>{escape(write(row[name]))}</td>"
+            for name, (_, write) in columns.items()
+        )
+        body.append(f"<tr{' class=own' if own is not None and own[index] else ''}>{cells}</tr>")
+    more = f'<p class="quiet">{len(table) - most:,} more rows in the file.</p>' if len(table) > most else ""
+    return (
+        f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{"".join(body)}</tbody></table></div>{more}'
+    )
+
+
+def _interval(value: float, low: float, high: float, more: str = "") -> str:
+    """A number with its interval, such as "0.342 (0.26 to 0.43)"; nothing where there is none."""
+    return f"{value:.3f} ({low:.2f} to {high:.2f}{more})" if math.isfinite(value) else ""
+
+
+def _as_it_is(value: str) -> str:
+    return str(value)
+
+
+def _percent(value: float) -> str:
+    return "" if pd.isna(value) else f"{100 * value:.1f} %"
+
+
+def _three(value: float) -> str:
+    return "" if value is None or pd.isna(value) or not math.isfinite(value) else f"{value:.3f}"
+
+
+def _count(value: float) -> str:
+    return "" if pd.isna(value) else f"{int(value):,}"

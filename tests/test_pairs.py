@@ -1,0 +1,150 @@
+"""Element-gene pairs that CRISPR tested: reading, matching with a reason for each that is left out, ranking."""
+
+import gzip
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from planted_run import make_planted_run, make_planted_study
+from sklearn.metrics import average_precision_score
+
+from model_core.errors import InputError
+from model_core.evidence.compare import compare
+from model_core.evidence.pairs import LEFT_OUT, match_pairs, pair_limits, pair_table, read_pairs
+
+HEADER = "chrom\tchromStart\tchromEnd\tmeasuredGeneSymbol\tmeasuredGeneEnsemblId\tRegulated\tValidConnection\tCellType"
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pairs")
+    return make_planted_run(folder / "run", make_planted_study(folder / "study"))
+
+
+def write(path, *rows, header=HEADER):
+    path.write_text("\n".join([header, *rows]) + "\n")
+    return path
+
+
+def test_each_pair_is_judged_or_left_out_with_a_reason(run, tmp_path):
+    gene, other = run.genes.iloc[0], run.genes.iloc[-1]
+    assert gene["chrom"] != other["chrom"]
+
+    def row(offset, symbol=gene["symbol"], regulated="TRUE", valid="TRUE", chrom=gene["chrom"], length=200):
+        start = gene["tss"] + offset
+        return f"{chrom}\t{start}\t{start + length}\t{symbol}\t\t{regulated}\t{valid}\tK562"
+
+    path = write(
+        tmp_path / "pairs.tsv",
+        row(1_000),
+        row(1_000),
+        row(5_000),
+        row(-50),
+        row(800, symbol="NOBODY"),
+        row(800, regulated="NA"),
+        row(800, valid="FALSE"),
+        row(800, symbol=other["symbol"]),
+        row(1_300, regulated="False", symbol=gene["symbol"].lower()),
+    )
+    kept, left_out = match_pairs(read_pairs(path), run, ["unscored"])
+    assert list(kept["positive"]) == [True, False]
+    assert list(kept["distance"]) == [1_100, 1_400]
+    assert set(kept["gene_id"]) == {gene["gene_id"]}
+    assert list(left_out.columns) == list(LEFT_OUT)
+    assert list(left_out["reason"]) == [
+        "the same element and gene stand in the table before",
+        "element outside the gene's window",
+        "element inside the promoter, which is always kept",
+        "gene not in the study",
+        "no outcome (neither true nor false)",
+        "not a valid connection, says the table",
+        "element on another chromosome than the gene",
+    ]
+    found = pair_limits(kept, left_out)
+    assert "7 of 9 tested pairs cannot be judged" in found[0]
+    assert "1 is positive: with fewer than 20" in found[1]
+
+
+def test_a_gene_of_the_study_that_is_not_scored_is_told_apart(run, tmp_path):
+    path = write(tmp_path / "pairs.tsv", "chr1\t10\t200\tMOCKLATER\tENSG1\tTRUE\tTRUE\tK562")
+    _, left_out = match_pairs(read_pairs(path), run, ["MockLater"])
+    assert list(left_out["reason"]) == ["gene of the study, but not scored in this run"]
+    _, left_out = match_pairs(read_pairs(path), run, ["ENSG1"])
+    assert list(left_out["reason"]) == ["gene of the study, but not scored in this run"]
+
+
+def test_planted_elements_as_pairs_rank_as_scikit_learn_says(run, tmp_path):
+    rows = []
+    study = run.path.parent / "study"
+    for kind, regulated in (("causal", "TRUE"), ("decoys", "FALSE")):
+        for line in (study / "truth" / f"{kind}.bed").read_text().splitlines()[1:]:
+            chrom, start, end, _, score, _, gene, *_ = line.split("\t")
+            rows.append(f"{chrom}\t{start}\t{end}\t{gene}\t{gene}\t{regulated}\t{score}\t{score}\t{int(score) / 9}")
+    header = "chrom\tstart\tend\tgene\tgene_id\tSignificant\tH3K27ac.RPM\tDHS.RPM\tABC.Score"
+    with gzip.open(tmp_path / "pairs.tsv.gz", "wt") as file:
+        file.write("\n".join([header, *rows]) + "\n")
+    found = compare(run, crispr=tmp_path / "pairs.tsv.gz")
+    scored = found.tables["crispr_pairs"]
+    assert len(scored) + len(found.tables["crispr_left_out"]) == len(rows)
+    table = found.tables["crispr"].query("distance == 'all in the window'").set_index("score")
+    wanted = {"mean mask", "max mask", "1/distance", "activity", "activity/distance", "ABC", "signal prior", "DNase"}
+    assert wanted <= set(table.index)
+    for name in wanted:
+        expected = average_precision_score(scored["positive"].astype(bool), scored[name])
+        assert table.loc[name, "auprc"] == pytest.approx(expected), name
+        assert table.loc[name, "auprc_low"] <= expected <= table.loc[name, "auprc_high"]
+    gene = scored.iloc[0]
+    mask = run.mask(gene["gene_id"])
+    inside = slice(max(gene["start"] - mask.start, 0), gene["end"] - mask.start)
+    learned = mask.mean[inside][mask.learned[inside]]
+    assert gene["mean mask"] == pytest.approx(learned.mean(), abs=1e-6)
+    assert gene["max mask"] == pytest.approx(learned.max())
+    assert "element effect, effect x mask" in found.summary["crispr"]["missing"]
+
+
+def test_a_score_that_few_pairs_have_stands_on_its_own_pairs():
+    scored = pd.DataFrame({"distance": np.arange(20) * 1_000, "positive": np.arange(20) % 2 == 0})
+    scored["mean mask"], scored["element effect"] = np.linspace(0, 1, 20), np.nan
+    scored.loc[:3, "element effect"] = 1.0
+    table = pair_table(scored, ["mean mask", "element effect"]).set_index(["distance", "score"])
+    assert table.loc[("all in the window", "mean mask"), "pairs"] == 20
+    assert table.loc[("all in the window", "element effect"), "pairs"] == 4
+    assert table.loc[("0-10 kb", "mean mask"), "pairs"] == 10
+    assert table.loc[("10-100 kb", "element effect"), "pairs"] == 0
+
+
+@pytest.mark.parametrize(
+    ("rows", "header", "words"),
+    [
+        ([], "chrom\tstart\tend\tRegulated", "a column measuredGeneSymbol or GeneSymbol"),
+        ([], "chrom\tstart\tend\tgene", "a column Regulated or Significant"),
+        (["chr1\tx\t20\tA\tTRUE"], "chrom\tstart\tend\tgene\tRegulated", "line 2: found 'x'; expected a position"),
+        (["chr1\t30\t20\tA\tTRUE"], "chrom\tstart\tend\tgene\tRegulated", "line 2: found an end at or before"),
+    ],
+)
+def test_a_table_that_cannot_be_used_is_told_what_it_lacks(rows, header, words, tmp_path):
+    with pytest.raises(InputError, match=words):
+        read_pairs(write(tmp_path / "pairs.tsv", *rows, header=header))
+
+
+def test_no_file_and_a_damaged_gzip_are_told(tmp_path):
+    with pytest.raises(InputError, match="no such file"):
+        read_pairs(tmp_path / "none.tsv")
+    (tmp_path / "cut.tsv.gz").write_bytes(gzip.compress(b"chrom\tstart\n" * 1000)[:30])
+    with pytest.raises(InputError, match="no readable table"):
+        read_pairs(tmp_path / "cut.tsv.gz")
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
+@given(st.binary(max_size=200))
+def test_any_bytes_are_a_table_or_one_message(tmp_path, content):
+    path = tmp_path / "any.tsv"
+    path.write_bytes(content)
+    message = "expected"
+    try:
+        read_pairs(path)
+    except InputError as error:
+        message = str(error)
+    assert "expected" in message
