@@ -46,7 +46,7 @@ def write_bigwig(
     """Write a bigWig with zoom levels (browsers show none without). The same blocks give the same bytes.
 
     Memory: one block, and until the file is closed about 14 bytes a value for the zoom levels. A file of more than
-    MOST_VALUES `values` is streamed: that takes 20 MB whatever its size, twice the time and 1.6 times the disk, and its
+    MOST_VALUES `values` is streamed: that takes 20 MB whatever its size, about as long, and 1.6 times the disk, and its
     header names only the chromosomes that have values.
 
     Args:
