@@ -80,9 +80,8 @@ def measure(count: int, study: Path, checkpoint: Path, out: Path, options: argpa
     run = score(run, source, genes, checkpoint, options.device, options.batch_size, options.workers)
     whole, peak = time.perf_counter() - began, memory("VmHWM") - before
     peer.append(alone())
-    answers.put(
-        {"genes": len(genes), "model_seconds": float(np.mean(peer)), "whole_seconds": whole, "memory": peak} | took
-    )
+    found = {"genes": len(genes), "model_seconds": float(np.mean(peer)), "whole_seconds": whole, "memory": peak}
+    answers.put(found | run.metrics["scoring"])
 
 
 def main() -> None:
@@ -113,11 +112,11 @@ def main() -> None:
     print("genes  windows/s  scoring s  model alone s  model/scoring  waits: windows s  disk s  other s  memory MB")
     for row in rows:
         row["model_share"] = row["model_seconds"] / row["seconds"]
+        other = row["whole_seconds"] - row["seconds"]
+        numbers = f"{row['genes'] / row['seconds']:10.1f} {row['seconds']:10.1f} {row['model_seconds']:14.1f}"
         waits = f"{row['waited_for_windows_seconds']:16.1f} {row['waited_for_disk_seconds']:7.1f}"
-        print(
-            f"{row['genes']:5} {row['genes'] / row['seconds']:10.1f} {row['seconds']:10.1f} {row['model_seconds']:14.1f}"
-            f" {row['model_share']:14.2f} {waits} {row['whole_seconds'] - row['seconds']:8.1f} {row['memory'] / 1e6:10.0f}"
-        )
+        memory_mb = row["memory"] / 1e6
+        print(f"{row['genes']:5} {numbers} {row['model_share']:14.2f} {waits} {other:8.1f} {memory_mb:10.0f}")
     if options.json:
         asked = {name: value for name, value in vars(options).items() if not isinstance(value, Path)}
         options.json.write_text(json.dumps({**asked, "rows": rows}, indent=1))
