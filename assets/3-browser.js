@@ -63,12 +63,12 @@
       igv.removeBrowser(browser);
       browser = null;
     }
-    state.shown = new Set(view.tracks.filter((row) => row.on).map((row) => row.id));
+    state.shown = new Set(view.tracks.filter(isOn).map((row) => row.id));
     state.known = new Set(view.tracks.map((row) => row.id));
     browser = await igv.createBrowser(byId("igv"), {
       reference: view.reference,
       locus: plain(locus),
-      tracks: view.tracks.filter((row) => row.on).map((row) => row.config),
+      tracks: view.tracks.filter(isOn).map((row) => row.config),
       loadDefaultGenomes: false, // nothing is asked of igv.org
       search: false,
       queryParametersSupported: false,
@@ -81,6 +81,7 @@
     calm();
     browser.on("locuschange", onLocus);
     browser.on("trackclick", popup);
+    await bridge.loadOwnTracks();
     fill();
     onLocus(browser.referenceFrameList.map((frame) => ({ chr: frame.chr, start: frame.start, end: frame.end })));
   }
@@ -137,7 +138,7 @@
   async function addNew(view) {
     for (const row of view.tracks.filter((candidate) => !state.known.has(candidate.id))) {
       state.known.add(row.id);
-      if (row.on) {
+      if (isOn(row)) {
         state.shown.add(row.id);
         await browser.loadTrack({ ...row.config });
       }
@@ -235,23 +236,48 @@
   }
 
   function toggleTrack(id, on) {
+    state.switched = { ...state.switched, [id]: on };
     return bridge.then(async () => {
       const row = state.view.tracks.find((candidate) => candidate.id === id);
       if (on && !state.shown.has(id)) {
         state.shown.add(id);
         await browser.loadTrack({ ...row.config });
+        reveal(id);
       } else if (!on && state.shown.has(id)) {
         state.shown.delete(id);
         const track = trackOf(id);
         if (track) browser.removeTrack(track);
       }
+      bridge.address.write();
     });
+  }
+
+  /* What the person switched goes before what a track is at first; the address holds the difference: tracks=prior,-peaks. */
+  const isOn = (row) => (row.id in (state.switched || {}) ? state.switched[row.id] : row.on);
+  bridge.address.register("tracks", {
+    write: () =>
+      ((state.view && state.view.tracks) || [])
+        .filter((row) => isOn(row) !== row.on)
+        .map((row) => (row.on ? `-${row.id}` : row.id))
+        .join(","),
+    read: (text) => {
+      const names = text.split(",").filter((name) => /^-?[\w.:]+[\w.:-]*$/.test(name));
+      return (state.switched = Object.fromEntries(names.map((name) => [name.replace(/^-/, ""), !name.startsWith("-")])));
+    },
+  });
+
+  /* Scroll a track into sight. */
+  function reveal(id) {
+    const track = trackOf(id);
+    const view = track && track.trackView && track.trackView.viewports[0];
+    const box = view && (view.viewportElement || (view.$viewport && view.$viewport[0]));
+    if (box) box.scrollIntoView({ block: "nearest" });
   }
 
   function go(locus) {
     if (browser && locus) return browser.search(plain(locus));
   }
 
-  Object.assign(bridge, { popupLines, loadLibrary, trackOf, refresh, again, enqueue, showThreshold, go });
+  Object.assign(bridge, { popupLines, loadLibrary, trackOf, refresh, again, enqueue, showThreshold, go, reveal });
   bridge.igvBrowser = () => browser;
 })();

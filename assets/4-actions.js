@@ -25,7 +25,6 @@
       if (locus) go(around({ chrom: locus.chrom, at: (locus.start + locus.end) / 2 }, Math.max(400, (locus.end - locus.start) / 20)));
     },
     svg: () => browser() && save(name("svg"), browser().toSVG(), "image/svg+xml"),
-    session: () => browser() && save(name("igv-session.json"), JSON.stringify(browser().toJSON(), null, 1), "application/json"),
     "copy-link": async () => {
       bridge.address.write();
       try {

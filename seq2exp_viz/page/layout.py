@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import dash_ag_grid as dag
 import dash_mantine_components as dmc
 from dash import dcc, html
 
+from seq2exp_viz.page.help import help_overlay
+from seq2exp_viz.page.menus import drop_down as _menu
+from seq2exp_viz.page.menus import export_menu, help_button, share_menu
 from seq2exp_viz.serving.browser_files import IgvScript
 from seq2exp_viz.shelf.runs import Shelf
 
 POLL_MS = 3_000
+SERVER_AWAY = (
+    "The server does not answer. If it was stopped, start `seq2exp-viz serve` again: this page then goes on by itself."
+)
 NUMBER = {"function": "params.value == null ? '' : d3.format('.2f')(params.value)"}
 PERCENT = {"function": "params.value == null ? '' : d3.format('.1f')(params.value)"}
 
@@ -34,6 +38,8 @@ def page(shelf: Shelf, base: str, script: IgvScript) -> dmc.MantineProvider:
             dcc.Store(id="drawn"),
             dcc.Store(id="revision"),
             dcc.Interval(id="poll", interval=POLL_MS),
+            html.Div(SERVER_AWAY, id="server-line", className="server-line", hidden=True, role="alert"),
+            help_overlay(),
             html.Div(className="page", children=[_header(shelf), _genes(), _browser(), _gene_panel(), _footer(script)]),
         ],
     )
@@ -67,18 +73,8 @@ def _header(shelf: Shelf) -> html.Header:
                 className="search",
             ),
             html.Div(id="facts", className="facts"),
-            _menu(
-                "Download",
-                [
-                    html.A("Elements of this gene (BED)", id="get-bed", href="#", download=""),
-                    html.A("Mask of this gene (bigWig)", id="get-bigwig", href="#", download=""),
-                    html.Button("This view (SVG)", **{"data-action": "svg"}),
-                    html.Button("This view (IGV session)", **{"data-action": "session"}),
-                    html.Hr(),
-                    html.Div(id="run-files", className="menu-part"),
-                ],
-            ),
-            html.Button("Copy link", className="plain-button", **{"data-action": "copy-link"}),
+            export_menu(),
+            share_menu(),
             dmc.ColorSchemeToggle(
                 lightIcon=html.Span("☀", className="icon"),
                 darkIcon=html.Span("☾", className="icon"),
@@ -86,16 +82,8 @@ def _header(shelf: Shelf) -> html.Header:
                 size=32,
                 **{"aria-label": "Light or dark"},
             ),
+            help_button(),
         ],
-    )
-
-
-def _menu(label: str, children: list, name: str | None = None) -> html.Details:
-    """A drop-down that opens with mouse and keyboard without any script."""
-    extra: dict[str, Any] = {"id": name} if name else {}
-    return html.Details(
-        className="menu",
-        children=[html.Summary(label, className="plain-button"), html.Div(children, className="menu-body", **extra)],
     )
 
 
@@ -174,7 +162,7 @@ def _browser() -> html.Main:
         html.Button("Window", className="tool", title="The whole window of this gene", **{"data-action": "window"}),
         html.Button("Promoter", className="tool", title="The promoter of this gene", **{"data-action": "promoter"}),
         html.Span("", id="locus", className="locus"),
-        _menu("Tracks", [], "track-list"),
+        _menu("Tracks", [html.Div(id=name, className="menu-part") for name in ("track-list", "own-list")]),
     ]
     return html.Main(
         className="browser",

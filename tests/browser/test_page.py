@@ -119,8 +119,8 @@ def test_the_mask_track_survives_a_session(visitor):
 def test_the_svg_holds_the_mask_and_the_elements(visitor):
     visitor.open(f"?gene={MYC}")
     with visitor.page.expect_download() as saved:
-        visitor.page.click("text=Download")
-        visitor.page.click("text=This view (SVG)")
+        visitor.page.click("summary:has-text('Export')")
+        visitor.page.click("text=Picture (SVG)")
     svg = saved.value.path().read_text()
     assert svg.startswith("<svg")
     assert "rgb(0,84,147)" in svg.replace(" ", "")
@@ -131,7 +131,7 @@ def test_downloads_are_this_genes(visitor):
     visitor.open(f"?gene={MYC}&threshold=0.5")
     visitor.until("document.getElementById('get-bed').getAttribute('href').includes('threshold=0.5')")
     with visitor.page.expect_download() as saved:
-        visitor.page.click("text=Download")
+        visitor.page.click("summary:has-text('Export')")
         visitor.page.click("#get-bed")
     assert saved.value.suggested_filename == "demo.MYC.elements.bed"
     assert "MYC" in saved.value.path().read_text()

@@ -1,0 +1,136 @@
+/* Tracks that the person brings along: dropped on the page, chosen from a file, or out of a folder that `serve --allow` names.
+ *
+ * A file stays in this page. The server is asked whether it is sound (of a bigWig it sees the header alone) and gives the
+ * rows of a BED back as features; igv.js reads a bigWig from the file itself. Nothing is stored anywhere.
+ */
+(function () {
+  "use strict";
+
+  const bridge = window.seq2expBridge;
+  const { state, byId, say, escapeHtml, actions } = bridge;
+  const BIGWIG = ["26fc8f88", "888ffc26", "ebf28987", "8789f2eb"]; // first bytes of bigWig and bigBed, either byte order
+  const HEAD = 1_000_000;
+  const MOST_BYTES = 16_000_000; // of text
+  const COLOUR = "rgb(86, 60, 150)";
+  const mine = []; // {id, name, config}
+  let allowed = []; // {id, name, size}
+
+  const hex = async (blob) => [...new Uint8Array(await blob.arrayBuffer())].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+
+  async function check(file) {
+    const binary = BIGWIG.includes(await hex(file.slice(0, 4)));
+    if (!binary && file.size > MOST_BYTES) throw new Error(`${file.name} has ${Math.round(file.size / 1e6)} MB of text; at most 16 are read. Make a bigWig of it.`);
+    const query = new URLSearchParams({ name: file.name, ...(binary ? { tail: await hex(file.slice(-4)) } : {}) });
+    const body = binary ? file.slice(0, HEAD) : file;
+    return told(await fetch(`${state.config.base}api/${state.run}/own?${query}`, { method: "POST", body, credentials: "same-origin" }));
+  }
+
+  async function told(answer) {
+    const body = await answer.json().catch(() => ({}));
+    if (!answer.ok) throw new Error(body.message || `The server said ${answer.status}.`);
+    return body;
+  }
+
+  function configOf(name, found, source) {
+    const common = { name: escapeHtml(name), color: COLOUR, order: 1000 + mine.length };
+    if (found.kind === "bigwig") return { ...common, type: "wig", format: "bigwig", url: found.url || source, height: 46, autoscale: true };
+    return { ...common, type: "annotation", features: found.features, height: 42, displayMode: "SQUISHED", visibilityWindow: -1 };
+  }
+
+  async function add(name, found, source) {
+    const id = `own-${Date.now().toString(36)}-${mine.length}`;
+    const track = { id, name, config: { ...configOf(name, found, source), id } };
+    await bridge.igvBrowser().loadTrack({ ...track.config });
+    mine.push(track);
+    list();
+    const rows = found.features ? `${found.features.length.toLocaleString("en")} rows. ` : "";
+    say(`${name} is drawn under the other tracks, in this page alone. ${rows}${found.notes.join(" ")}`);
+    const shown = bridge.trackOf(id);
+    if (shown && shown.trackView.viewports[0]) bridge.reveal(id);
+  }
+
+  function bring(files) {
+    return bridge.then(async () => {
+      if (!bridge.igvBrowser()) return say("Wait until the tracks are drawn, then bring your file.");
+      for (const file of files) {
+        say(`Reading ${file.name} …`);
+        try {
+          await add(file.name, await check(file), file);
+        } catch (problem) {
+          say(problem.message);
+          break;
+        }
+      }
+    });
+  }
+
+  function open(id) {
+    const file = allowed.find((candidate) => candidate.id === id);
+    return bridge.then(async () => {
+      say(`Reading ${file.name} …`);
+      await add(file.name, await told(await fetch(`${state.config.base}api/${state.run}/allowed/${id}`, { credentials: "same-origin" })));
+    });
+  }
+
+  function remove(id) {
+    return bridge.then(() => {
+      const at = mine.findIndex((track) => track.id === id);
+      if (at >= 0) mine.splice(at, 1);
+      const track = bridge.trackOf(id);
+      if (track) bridge.igvBrowser().removeTrack(track);
+      list();
+    });
+  }
+
+  /* igv.js was made anew for another run: the person's tracks come along. */
+  bridge.loadOwnTracks = async () => {
+    for (const track of mine) await bridge.igvBrowser().loadTrack({ ...track.config });
+  };
+  bridge.ownTracks = () => mine.map((track) => track.name);
+
+  function node(tag, words, extra = {}) {
+    const made = document.createElement(tag);
+    made.textContent = words;
+    for (const [name, value] of Object.entries(extra)) made.setAttribute(name, value);
+    return made;
+  }
+
+  /* The last part of the Tracks menu. */
+  function list() {
+    const box = byId("own-list");
+    if (!box) return;
+    box.textContent = "";
+    box.append(node("div", "Own tracks, in this page alone", { class: "menu-head" }));
+    for (const track of mine) box.append(node("button", `Remove ${track.name}`, { "data-action": "remove-own", "data-own": track.id }));
+    box.append(node("button", "From a file … (BED, narrowPeak, bigWig)", { "data-action": "add-own" }));
+    if (!allowed.length) return;
+    box.append(node("div", "Out of the allowed folders", { class: "menu-head" }));
+    for (const file of allowed) box.append(node("button", file.name, { "data-action": "open-allowed", "data-own": file.id }));
+  }
+
+  actions["add-own"] = () => bridge.choose("", (files) => bring([...files]));
+  actions["remove-own"] = (_event, button) => remove(button.dataset.own);
+  actions["open-allowed"] = (_event, button) => open(button.dataset.own);
+
+  document.addEventListener("seq2exp:drawn", async () => {
+    list();
+    if (state.allowedAsked) return;
+    state.allowedAsked = true;
+    allowed = await bridge.ask(`api/${state.run}/allowed`).catch(() => []);
+    list();
+  });
+
+  const carriesFiles = (event) => event.dataTransfer && [...event.dataTransfer.types].includes("Files");
+  document.addEventListener("dragover", (event) => {
+    if (!carriesFiles(event)) return;
+    event.preventDefault(); // else the browser would leave the page and open the file
+    document.body.classList.add("dropping");
+  });
+  document.addEventListener("dragleave", (event) => event.relatedTarget === null && document.body.classList.remove("dropping"));
+  document.addEventListener("drop", (event) => {
+    document.body.classList.remove("dropping");
+    if (!carriesFiles(event)) return;
+    event.preventDefault();
+    bring([...event.dataTransfer.files]);
+  });
+})();

@@ -1,0 +1,95 @@
+"""The help overlay (key ? and a button): the words of the project, what the colours mean, the keys."""
+
+from __future__ import annotations
+
+from dash import html
+
+from seq2exp_viz.shelf import look
+
+WORDS = {
+    "study": "the inputs: genome, annotation, gene table, signals and peaks",
+    "signal": "a raw measured track: H3K27ac, DNase, Hi-C contact with the start site",
+    "window": "the bases around one gene's start site; everything is scored window by window",
+    "mask": "per base, how far the model keeps it: soft, the mean of a Beta; hard, 0 or 1; it belongs to a gene",
+    "element": "a run of kept bases, cut from the mask at the threshold",
+    "kept %": "mean of a soft mask over the window, share of ones of a hard one; promoter and blacklist left out",
+    "spread": "standard deviation, or 95 % range, of z under its Beta: the model's own, not a calibrated confidence",
+    "promoter": "the central bases, always kept",
+    "peak": "what MACS3 called; never a word for what a model found",
+    "effect": "prediction with the mask as it is, less that without one element: above 0, it raises expression",
+    "control": "a rival judged by the same yardstick: promoter only, random, the signals alone, peaks, occlusion",
+    "run": "the outputs: one folder that training or scoring leaves, and all that this page reads",
+}
+KEYS = {
+    "?": "this help",
+    "/": "go to the search box",
+    "+  −": "zoom in, zoom out",
+    "←  →": "move by half a screen",
+    "W": "the whole window of the gene",
+    "T": "the start site and its promoter",
+    "Enter": "in the list of genes: show the gene under the cursor",
+    "Esc": "close a menu, a pop-up or this help",
+}
+
+
+def help_overlay() -> html.Dialog:
+    """A dialog, closed at first; browsers keep the focus inside while it is open."""
+    return html.Dialog(
+        id="help",
+        className="help",
+        **{"aria-labelledby": "help-title"},
+        children=[
+            html.Div(
+                className="help-head",
+                children=[
+                    html.H2("Help", id="help-title"),
+                    html.Button("Close", className="tool", **{"data-action": "close-help"}),
+                ],
+            ),
+            html.Div(
+                className="help-columns",
+                children=[
+                    html.Section([html.H3("Words"), _pairs(WORDS)]),
+                    html.Section(
+                        [
+                            html.H3("Colours"),
+                            html.Ul(_colours(), className="help-colours"),
+                            html.P(
+                                "Okabe and Ito's colours, told apart with any colour vision; each also has a place, a "
+                                "shape or a label of its own. Raw signals carry their names.",
+                                className="quiet",
+                            ),
+                            html.H3("Keys"),
+                            _pairs(KEYS, keys=True),
+                            html.H3("Own tracks"),
+                            html.P(
+                                "Drop a BED, narrowPeak or bigWig file anywhere on the page, or use the Tracks menu. "
+                                "It stays in this page and is gone when the page is closed.",
+                                className="quiet",
+                            ),
+                        ]
+                    ),
+                ],
+            ),
+        ],
+    )
+
+
+def _pairs(words: dict[str, str], keys: bool = False) -> html.Dl:
+    shown = (lambda text: html.Kbd(text)) if keys else (lambda text: text)
+    return html.Dl([part for name, text in words.items() for part in (html.Dt(shown(name)), html.Dd(text))])
+
+
+def _colours() -> list[html.Li]:
+    certain = {"kept": "surely kept", "undecided": "undecided", "hidden": "surely hidden"}
+    marks = [
+        ("line", "mean of z", None),
+        ("band", "95 % range of z", None),
+        ("dashes", "threshold", None),
+        *(("block", look.CLASS_WORDS[kind], look.colour_of(kind)) for kind in look.CLASS_WORDS),
+        *(("block", f"{words} (Why tracks)", look.CERTAINTY_COLOURS[kind]) for kind, words in certain.items()),
+    ]
+    return [
+        html.Li([html.Span(className=f"swatch {kind}", style={"background": colour} if colour else {}), text])
+        for kind, text, colour in marks
+    ]

@@ -1,0 +1,79 @@
+"""The menus of the page's head: what can be taken away, shared and brought along. assets/take-away.js does them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dash import dcc, html
+
+
+def drop_down(label: str, children: list, name: str | None = None) -> html.Details:
+    """A drop-down that opens with mouse and keyboard without any script."""
+    extra: dict[str, Any] = {"id": name} if name else {}
+    return html.Details(
+        className="menu",
+        children=[html.Summary(label, className="plain-button"), html.Div(children, className="menu-body", **extra)],
+    )
+
+
+def export_menu() -> html.Details:
+    """Figures, pictures, files of this gene and of the run, a report."""
+    return drop_down(
+        "Export",
+        [
+            _head("For a paper"),
+            _deed("Figure of this place (PDF)", "figure", "pdf"),
+            _deed("Figure of this place (SVG)", "figure", "svg"),
+            _head("What the tracks show"),
+            _deed("Picture (SVG)", "svg"),
+            _deed("Picture (PNG)", "png"),
+            _deed("Session for the IGV web app", "igv-session", "json"),
+            _deed("Session for IGV desktop", "igv-session", "xml"),
+            _head("This gene"),
+            html.A("Elements (BED)", id="get-bed", href="#", download=""),
+            html.A("Mask (bigWig)", id="get-bigwig", href="#", download=""),
+            html.Label("Report of genes, opens offline (HTML)", htmlFor="report-genes", className="menu-head"),
+            html.Div(
+                className="menu-form",
+                children=[
+                    dcc.Input(
+                        id="report-genes",
+                        type="text",
+                        placeholder="this gene, or GATA1, MYC",
+                        autoComplete="off",
+                        debounce=True,
+                    ),
+                    html.Button("Write", className="tool", **{"data-action": "report"}),
+                ],
+            ),
+            _head("The whole run"),
+            html.Div(id="run-files", className="menu-part"),
+        ],
+    )
+
+
+def share_menu() -> html.Details:
+    """The link, and views as files."""
+    return drop_down(
+        "Share",
+        [
+            _deed("Copy the link to this view", "copy-link"),
+            _deed("Save this view (JSON)", "save-view"),
+            _deed("Open a saved view …", "open-view"),
+        ],
+    )
+
+
+def help_button() -> html.Button:
+    """Opens the overlay of page/help.py."""
+    words = "Help: words, colours and keys"
+    return html.Button("?", className="plain-button", title=words, **{"data-action": "help", "aria-label": words})
+
+
+def _head(text: str) -> html.Div:
+    return html.Div(text, className="menu-head")
+
+
+def _deed(text: str, action: str, kind: str | None = None) -> html.Button:
+    extra = {"data-kind": kind} if kind else {}
+    return html.Button(text, **{"data-action": action, **extra})

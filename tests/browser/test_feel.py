@@ -1,0 +1,91 @@
+"""How the page feels: keys and help, words where something is missing or goes wrong, nothing serious for axe-core."""
+
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.browser
+
+MYC = "ENSG00000000000.1"
+BRIDGE = "seq2expBridge"
+
+
+def violations(visitor) -> list[str]:
+    """What axe-core calls serious or critical: rule, and the first few places."""
+    axe = pytest.importorskip("axe_playwright_python")
+    if not visitor.value("Boolean(window.axe)"):
+        visitor.value((Path(axe.__file__).parent / "axe.min.js").read_text() + ";0")
+    found = visitor.value("axe.run(document, {resultTypes: ['violations']}).then(told => told.violations)")
+    return [
+        f"{item['id']}: "
+        + " | ".join(f"{node['html'][:160]} ({node['failureSummary'][-160:]})" for node in item["nodes"][:4])
+        for item in found
+        if item["impact"] in ("serious", "critical")
+    ]
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_axe_finds_nothing_serious(visitor, theme):
+    visitor.page.emulate_media(color_scheme=theme)
+    visitor.open(f"?gene={MYC}&tracks=certainty,why-network")
+    visitor.until(f"document.documentElement.dataset.mantineColorScheme === '{theme}'")
+    visitor.page.wait_for_timeout(400)  # colours fade from one theme to the other
+    assert violations(visitor) == []
+    for menu in ("Export", "Share", "Tracks"):
+        visitor.page.click(f"summary:has-text('{menu}')")
+        assert violations(visitor) == [], menu
+        visitor.page.keyboard.press("Escape")
+    visitor.page.keyboard.press("?")
+    visitor.until("document.getElementById('help').open")
+    assert violations(visitor) == []
+
+
+def test_the_keys_of_the_help_do_what_it_says(visitor):
+    visitor.open(f"?gene={MYC}")
+    press = visitor.page.keyboard.press
+    press("?")
+    visitor.until("document.getElementById('help').open")
+    text = visitor.page.inner_text("#help")
+    for word in ("window", "promoter", "effect", "undecided", "Okabe"):
+        assert word in text, word
+    press("Escape")
+    visitor.until("!document.getElementById('help').open")
+    press("t")
+    visitor.until(f"{BRIDGE}.state.locus.end - {BRIDGE}.state.locus.start <= 401").quiet()
+    before = visitor.value(f"{BRIDGE}.state.locus.start")
+    press("ArrowRight")
+    visitor.until(f"{BRIDGE}.state.locus.start > {before} + 150").quiet()
+    press("w")
+    visitor.until(f"{BRIDGE}.state.locus.end - {BRIDGE}.state.locus.start >= 3999").quiet()
+    press("+")
+    visitor.until(f"{BRIDGE}.state.locus.end - {BRIDGE}.state.locus.start < 2500").quiet()
+    press("/")
+    visitor.until("document.activeElement.id === 'search'")
+    press("w")
+    assert visitor.page.input_value("#search").endswith("w")
+
+
+def test_the_focus_goes_through_the_page_in_reading_order(visitor):
+    visitor.open(f"?gene={MYC}")
+    visitor.page.focus("#search")
+    seen = []
+    for _ in range(5):
+        visitor.page.keyboard.press("Tab")
+        seen.append(visitor.value("document.activeElement.textContent.trim()"))
+    assert seen[:2] == ["Export", "Share"]
+    assert "?" in seen
+
+
+def test_a_server_that_went_away_is_told_and_one_that_came_back_too(visitor):
+    visitor.open(f"?gene={MYC}")
+    visitor.page.route("**/_dash-update-component", lambda route: route.abort())
+    visitor.until("!document.getElementById('server-line').hidden")
+    assert "serve" in visitor.page.inner_text("#server-line")
+    visitor.page.unroute("**/_dash-update-component")
+    visitor.until("document.getElementById('server-line').hidden")
+
+
+def test_a_failing_server_is_told(visitor):
+    visitor.open(f"?gene={MYC}")
+    visitor.page.route("**/_dash-update-component", lambda route: route.fulfill(status=500, body="no"))
+    visitor.until("document.getElementById('message').textContent.includes('could not answer')")
