@@ -81,6 +81,7 @@
     calm();
     browser.on("locuschange", onLocus);
     browser.on("trackclick", popup);
+    byId("igv").dataset.loaded = "";
     await bridge.loadOwnTracks();
     fill();
     onLocus(browser.referenceFrameList.map((frame) => ({ chr: frame.chr, start: frame.start, end: frame.end })));

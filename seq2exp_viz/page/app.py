@@ -15,6 +15,24 @@ from seq2exp_viz.serving.security import Access, content_security_policy, protec
 from seq2exp_viz.shelf.runs import Shelf
 from seq2exp_viz.worker.jobs import Jobs
 
+# As Dash's own, with the language of the page said and without a second footer, which screen readers would stop at.
+INDEX = """<!DOCTYPE html>
+<html lang="en">
+    <head>
+        {%metas%}
+        <title>{%title%}</title>
+        {%favicon%}
+        {%css%}
+    </head>
+    <body>
+        {%app_entry%}
+        <div>
+            {%config%}
+            {%scripts%}
+            {%renderer%}
+        </div>
+    </body>
+</html>"""
 BYTES_HEADERS = (("X-Content-Type-Options", "nosniff"), ("Cross-Origin-Resource-Policy", "same-origin"))
 
 
@@ -43,6 +61,7 @@ def create_app(shelf: Shelf, settings: Settings = Settings()) -> Dash:
     app = Dash(
         "seq2exp_viz",
         title="seq2exp-viz",
+        index_string=INDEX,
         update_title=None,
         assets_folder=str(browser_files.folder()),
         assets_ignore=r".*\.min\.js$",  # igv.js is loaded by the bridge, beside the page and not before it

@@ -58,7 +58,7 @@ def _header(shelf: Shelf) -> html.Header:
     return html.Header(
         className="head",
         children=[
-            html.Span("seq2exp-viz", className="brand"),
+            html.H1("seq2exp-viz", className="brand"),
             dmc.Select(
                 id="run",
                 data=runs,
@@ -162,13 +162,13 @@ def _browser() -> html.Main:
         html.Button("Window", className="tool", title="The whole window of this gene", **{"data-action": "window"}),
         html.Button("Promoter", className="tool", title="The promoter of this gene", **{"data-action": "promoter"}),
         html.Span("", id="locus", className="locus"),
-        _menu("Tracks", [html.Div(id=name, className="menu-part") for name in ("track-list", "own-list")]),
+        _menu("Tracks", [html.Div(id=name, className="menu-part") for name in ("own-list", "track-list")]),
     ]
     return html.Main(
         className="browser",
         children=[
             html.Div(tools, className="tools"),
-            html.Div(id="igv", className="igv", **{"aria-label": "Genome browser"}),
+            html.Div(id="igv", className="igv", role="region", tabIndex=0, **{"aria-label": "Genome browser"}),
             html.Div(id="legend", className="legend"),
         ],
     )
@@ -201,7 +201,7 @@ def _gene_panel() -> html.Aside:
                         updatemode="drag",
                         size="sm",
                         label=None,
-                        **{"aria-label": "Threshold on the mask"},
+                        thumbLabel="Threshold on the mask",
                     ),
                     html.Div(id="cut-line", className="cut-line"),
                 ],

@@ -32,14 +32,14 @@ def export_menu() -> html.Details:
             _head("This gene"),
             html.A("Elements (BED)", id="get-bed", href="#", download=""),
             html.A("Mask (bigWig)", id="get-bigwig", href="#", download=""),
-            html.Label("Report of genes, opens offline (HTML)", htmlFor="report-genes", className="menu-head"),
+            html.Label("Report of these genes, opens offline (HTML)", htmlFor="report-genes", className="menu-head"),
             html.Div(
                 className="menu-form",
                 children=[
                     dcc.Input(
                         id="report-genes",
                         type="text",
-                        placeholder="this gene, or GATA1, MYC",
+                        placeholder="GATA1, MYC",
                         autoComplete="off",
                         debounce=True,
                     ),

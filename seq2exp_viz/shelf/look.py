@@ -16,7 +16,7 @@ PRIOR_COLOUR = "rgb(120, 120, 120)"
 MASK_COLOUR = "rgb(0, 84, 147)"
 BAND_COLOUR = "rgb(0, 114, 178)"
 THRESHOLD_COLOUR = "rgb(170, 60, 0)"
-CERTAINTY_COLOURS = {"kept": "rgb(0, 114, 178)", "undecided": "rgb(240, 200, 90)", "hidden": "rgb(222, 226, 231)"}
+CERTAINTY_COLOURS = {"kept": "rgb(0, 114, 178)", "undecided": "rgb(204, 121, 167)", "hidden": "rgb(222, 226, 231)"}
 CLASS_WORDS = {
     "promoter": "promoter, always kept",
     "with_peak": "element with a peak",

@@ -78,14 +78,14 @@ def test_the_focus_goes_through_the_page_in_reading_order(visitor):
 
 def test_a_server_that_went_away_is_told_and_one_that_came_back_too(visitor):
     visitor.open(f"?gene={MYC}")
-    visitor.page.route("**/_dash-update-component", lambda route: route.abort())
+    visitor.page.route("**/_dash-update-component*", lambda route: route.abort())
     visitor.until("!document.getElementById('server-line').hidden")
     assert "serve" in visitor.page.inner_text("#server-line")
-    visitor.page.unroute("**/_dash-update-component")
+    visitor.page.unroute("**/_dash-update-component*")
     visitor.until("document.getElementById('server-line').hidden")
 
 
 def test_a_failing_server_is_told(visitor):
     visitor.open(f"?gene={MYC}")
-    visitor.page.route("**/_dash-update-component", lambda route: route.fulfill(status=500, body="no"))
+    visitor.page.route("**/_dash-update-component*", lambda route: route.fulfill(status=500, body="no"))
     visitor.until("document.getElementById('message').textContent.includes('could not answer')")
