@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from model_core.evidence.compare import Comparison, compare
+from model_core.evidence.compare import FOLDER, Comparison, compare
 from model_core.inputs.check import check_study
 from model_core.inputs.peaks import peaks_of_study
 from model_core.inputs.study import load_study
@@ -18,6 +18,7 @@ from model_core.network.score import choose_genes, score
 from model_core.network.train import begin_run, train
 from model_core.outputs.run import Run
 from model_core.simulation.simulate import simulate_study
+from seq2exp_viz.comparison.report import write_report
 
 TRAINING = {"steps": 80, "warmup": 15, "lr": 6e-3, "lr_end": 1e-4, "validations_per_epoch": 2}
 
@@ -49,6 +50,7 @@ def run_demo(folder: Path, seed: int = 0, serve_page: bool = True, port: int | N
         score(control, study, genes)
         found = compare(run, beside=[control.path])
         print_results(console, run, control, found)
+        console.print(f"All of it, with figures: {write_report(run.path / FOLDER, found)}", markup=False)
         if page is not None:
             console.print("The page is open at the address above; Ctrl-C stops it.")
             page.wait()

@@ -19,6 +19,7 @@ from model_core.evidence.overlap import COUNTS, DISTANCES, Peaks, overlap_counts
 from model_core.evidence.planted import DECOY, NONE, STRONG, WEAK, GeneTruth, found_elements, found_shares
 from model_core.evidence.scores import PRIOR
 from model_core.intervals import Window, rasterise
+from model_core.outputs.assemble import assemble
 from model_core.outputs.elements import ElementRule
 from model_core.outputs.masks import GeneMask
 from model_core.outputs.run import Run
@@ -207,6 +208,28 @@ def test_without_its_study_a_run_is_compared_as_far_as_it_goes(run, tmp_path):
     assert "no study at" in found.summary["missing"][PRIOR]
     assert scores["auprc"].isna().all()
     assert scores.loc["mask elements", "in_peaks"] > 0
+
+
+def test_a_run_that_is_all_promoter_is_refused(tmp_path):
+    control = make_run(tmp_path / "control", window=200, promoter=200)
+    assemble(control)
+    with pytest.raises(InputError, match="a window that is all promoter"):
+        compare(control)
+
+
+@pytest.mark.parametrize("words", [{"variant": "hard"}, {"resolution": 8}, {"genes": 1}])
+def test_a_run_without_study_peaks_and_truth_is_compared(words, tmp_path):
+    bare = make_run(tmp_path / "bare", **words)
+    assemble(bare)
+    found = compare(bare)
+    assert set(found.tables) == {"scores", "curves", "prediction"}
+    assert list(found.tables["scores"]["score"]) == [
+        "mask elements",
+        "mask",
+        "mask, smoothed",
+        "nearest the TSS",
+        "random",
+    ]
 
 
 def test_a_run_without_elements_is_refused(tmp_path):

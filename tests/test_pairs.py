@@ -62,6 +62,15 @@ def test_each_pair_is_judged_or_left_out_with_a_reason(run, tmp_path):
         "not a valid connection, says the table",
         "element on another chromosome than the gene",
     ]
+    _, others = match_pairs(read_pairs(path).assign(cell_type="HCT116"), run, cell_type="HCT116")
+    assert len(others) == 7
+    mixed = read_pairs(path)
+    mixed.loc[0, "cell_type"] = "HCT116"
+    kept_of_one, others = match_pairs(mixed, run, cell_type="K562")  # the second row is now the only one of its pair
+    assert others["reason"].iloc[0] == "of another cell type"
+    assert list(kept_of_one["distance"]) == [1_100, 1_400]
+    with pytest.raises(InputError, match="no pair of cell type 'K56'; expected one of 'K562'"):
+        match_pairs(read_pairs(path), run, cell_type="K56")
     found = pair_limits(kept, left_out)
     assert "7 of 9 tested pairs cannot be judged" in found[0]
     assert "1 is positive: with fewer than 20" in found[1]

@@ -111,6 +111,6 @@ def test_without_truth_peaks_pairs_and_labels_the_page_still_reads(found):
     page, drawn = report(*Comparison(summary, tables))
     parsed(page)
     assert drawn == {}
-    assert "no planted truth" in page
+    assert "hold no planted truth" in page
     assert "The run has no peaks" in page
     assert "one seed here" in page

@@ -56,6 +56,7 @@ def compare(
     crispr: str | Path | None = None,
     beside: Sequence[str | Path] = (),
     seed_runs: Sequence[str | Path] = (),
+    cell_type: str | None = None,
 ) -> Comparison:
     """Compare a run and write the tables and summary.json into RUN/compare.
 
@@ -66,6 +67,7 @@ def compare(
         crispr: table of tested element-gene pairs.
         beside: other runs, such as those under control masks.
         seed_runs: runs that differ in their seed alone; by default those that `train --seeds` made beside this one.
+        cell_type: of the tested pairs that count, by the table's own name; by default all.
 
     Returns:
         What was written.
@@ -76,6 +78,9 @@ def compare(
     if not run.manifest.get("assembled"):
         found, do = "no elements", f"run `seq2exp-viz score {run.path}`"
         raise InputError(complaint(run.path, found, "a scored run", do))
+    if run.manifest["promoter"] >= run.manifest["window"]:
+        found, expected = "a window that is all promoter", "a run whose mask decides something"
+        raise InputError(complaint(run.path, found, expected, "compare that one, with this one --beside it"))
     study, without = _study(run)
     others = named_runs([Run.open(path) for path in beside])
     if run.name in others:
@@ -100,7 +105,7 @@ def compare(
     tables["prediction"] = prediction_table({run.name: run, **others})
     about = {"missing": dict(reader.missing), "limits": limits.of_study(run, study)}
     if tested is not None:
-        about |= _pairs(run, study, reader, tested, tables)
+        about |= _pairs(run, study, reader, tested, tables, cell_type)
     if seeds_here:
         tables["seeds"], about["seeds"] = seeds.seed_table(named_runs([run, *seeds_here]))
     about["limits"] += limits.of_numbers(run, tables, reader)
@@ -237,9 +242,11 @@ def _unmatched(name: str, distance: np.ndarray) -> pd.DataFrame:
     return table
 
 
-def _pairs(run: Run, study: Study | None, reader: ScoreReader, tested: pd.DataFrame, tables: dict) -> dict:
+def _pairs(
+    run: Run, study: Study | None, reader: ScoreReader, tested: pd.DataFrame, tables: dict, cell_type: str | None
+) -> dict:
     names = [] if study is None else list(study.gene_sites()[["gene_id", "symbol"]].to_numpy().ravel())
-    kept, left_out = pairs.match_pairs(tested, run, names)
+    kept, left_out = pairs.match_pairs(tested, run, names, cell_type)
     about: dict = {"crispr": {"pairs": len(tested), "judged": len(kept), "left_out": len(left_out)}}
     about["crispr"]["reasons"] = {k: int(v) for k, v in left_out["reason"].value_counts().items()}
     tables["crispr_left_out"] = left_out

@@ -53,7 +53,8 @@ def of_numbers(run: Run, tables: dict[str, pd.DataFrame], reader: ScoreReader) -
     prediction = tables["prediction"]
     count = prediction.loc[prediction["run"] == run.name, "genes"].iloc[:1].sum()
     if count < _FEW_GENES:
-        found.append(f"Prediction is judged on {count} genes: its intervals are wide, and no order of models follows.")
+        genes = f"{count} gene{'' if count == 1 else 's'}"
+        found.append(f"Prediction is judged on {genes}: its intervals are wide, and no order of models follows.")
     if SEQUENCE in scores.index and reader.unknown > 0.01 * max(reader.asked, 1):
         share = reader.unknown / reader.asked
         found.append(

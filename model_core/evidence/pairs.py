@@ -82,7 +82,9 @@ def read_pairs(path: str | Path) -> pd.DataFrame:
     return pairs
 
 
-def match_pairs(pairs: pd.DataFrame, run: Run, study_genes: Sequence[str] = ()) -> tuple[pd.DataFrame, pd.DataFrame]:
+def match_pairs(
+    pairs: pd.DataFrame, run: Run, study_genes: Sequence[str] = (), cell_type: str | None = None
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """(pairs that can be judged, pairs that cannot).
 
     The first has gene_id, symbol, split and distance (bp from the element's middle to the start site) added; the second
@@ -90,7 +92,16 @@ def match_pairs(pairs: pd.DataFrame, run: Run, study_genes: Sequence[str] = ()) 
 
     Args:
         study_genes: symbols and ids of the study's genes, to tell a gene that is not scored from one that is unknown.
+        cell_type: pairs of other cell types are left out.
+
+    Raises:
+        InputError: no pair is of this cell type.
     """
+    if cell_type is not None:
+        known = sorted(set(pairs.get("cell_type", pd.Series(dtype=str))))
+        if cell_type not in known:
+            found = f"no pair of cell type {cell_type!r}"
+            raise InputError(complaint("tested pairs", found, f"one of {listed(known, 8)}", "correct --cell-type"))
     genes = run.genes.reset_index(drop=True)
     by_id = {name: row for row, name in enumerate(genes["gene_id"])}
     symbols = genes["symbol"].str.upper()
@@ -109,9 +120,12 @@ def match_pairs(pairs: pd.DataFrame, run: Run, study_genes: Sequence[str] = ()) 
             reasons.append("gene of the study, but not scored in this run" if of_study else "gene not in the study")
         else:
             reasons.append(_reason(pair, genes.loc[row], run))
+        if cell_type is not None and pair.cell_type != cell_type:
+            reasons[-1] = "of another cell type"
     reasons, rows = np.array(reasons, object), np.array(rows, np.int64)
-    again = pairs.assign(row=rows).duplicated(["chrom", "start", "end", "row"]).to_numpy()
-    reasons[(reasons == "") & again] = "the same element and gene stand in the table before"
+    fit = np.flatnonzero(reasons == "")
+    again = pairs.assign(row=rows).iloc[fit].duplicated(["chrom", "start", "end", "row"]).to_numpy()
+    reasons[fit[again]] = "the same element and gene stand in the table before"
     left_out = pairs.assign(reason=reasons)[reasons != ""][list(LEFT_OUT)].reset_index(drop=True)
     kept = pairs[reasons == ""].reset_index(drop=True)
     chosen = genes.loc[rows[reasons == ""]]

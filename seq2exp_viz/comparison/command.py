@@ -21,6 +21,7 @@ def compare(
     crispr: Annotated[
         Path | None, typer.Option(metavar="TSV", help="tested element-gene pairs, as EngreitzLab/CRISPR_comparison")
     ] = None,
+    cell_type: Annotated[str | None, typer.Option(help="of the tested pairs that count, such as K562")] = None,
     beside: Annotated[
         list[Path] | None, typer.Option(metavar="RUN", help="another run, such as one under a control mask; again")
     ] = None,
@@ -36,7 +37,7 @@ def compare(
     from seq2exp_viz.comparison.report import write_report
 
     opened = Run.open(run)
-    found = compare_run(opened, against or (), truth, crispr, beside or (), seeds or ())
+    found = compare_run(opened, against or (), truth, crispr, beside or (), seeds or (), cell_type)
     for sentence in [*found.summary["limits"], *found.summary.get("limits_of_pairs", ())]:
         typer.echo(f"- {sentence}")
     path = write_report(opened.path / FOLDER, found)

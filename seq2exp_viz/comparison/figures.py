@@ -46,7 +46,7 @@ STYLE = {
 def figures(tables: dict[str, pd.DataFrame], summary: dict) -> dict[str, str]:
     """name -> SVG text of each figure that these tables allow; the same tables give the same text."""
     scores, curves = tables["scores"], tables["curves"]
-    truth = summary["causal_share"] is not None
+    truth = bool(summary["causal_share"])
     found = {}
     if truth:
         found["ranking"] = _svg("ranking", lambda: _ranking(scores, summary["causal_share"]))

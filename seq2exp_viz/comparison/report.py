@@ -110,7 +110,7 @@ def _first(summary: dict) -> str:
 
 
 def _scores(summary: dict, tables: dict[str, pd.DataFrame], drawn: dict[str, str]) -> str:
-    scores, truth = tables["scores"], summary["causal_share"] is not None
+    scores, truth = tables["scores"], bool(summary["causal_share"])
     parts = ["<h2>What is kept, when all keep the same share</h2>"]
     share = _percent(summary["element_share"])
     parts.append(
@@ -142,7 +142,7 @@ def _scores(summary: dict, tables: dict[str, pd.DataFrame], drawn: dict[str, str
         }
     else:
         parts.append(
-            "<p>This study has no planted truth, so the table cannot say who is right; it says how far the mask "
+            "<p>These windows hold no planted truth, so the table cannot say who is right; it says how far the mask "
             "differs from what costs nothing.</p>"
         )
         columns = {
