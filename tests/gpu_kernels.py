@@ -14,7 +14,7 @@ import torch
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 # name: (batch, length, channels, states), settings
 SCANS = {
-    "one chunk": ((1, 20, 3, 2), {}),
+    "one chunk, twice the same": ((1, 20, 3, 2), {"twice": True}),
     "reversed": ((2, 21, 5, 5), {"reverse": True}),
     "three chunks, the last one short": ((2, 37, 3, 5), {"chunk": 16}),
     "three chunks reversed": ((1, 37, 5, 5), {"chunk": 16, "reverse": True}),
@@ -43,7 +43,7 @@ def relative(found, exact):
     return float((found - exact).norm() / exact.norm()) if torch.isfinite(found).all() else float("inf")
 
 
-def deviations(kernel, definition, inputs, names, dtype, reverse):
+def deviations(kernel, definition, inputs, names, dtype, reverse, twice=False):
     """Of the output and of each gradient, from the definition in float64 on the same numbers."""
     # What runs along the sequence is in `dtype`, parameters stay float32, as under autocast.
     given = [t.detach().to(DEVICE, dtype if t.ndim == 3 and t.shape[1] > 1 else torch.float32) for t in inputs]
@@ -56,6 +56,9 @@ def deviations(kernel, definition, inputs, names, dtype, reverse):
     found = {"out": relative(out, want.detach())}
     for name, a, b in zip(names, gradients, wanted, strict=True):
         found[f"d{name}"] = relative(a, b)
+    if twice:  # sums have a fixed order
+        again = torch.autograd.grad(kernel(*given, reverse), given, upstream.to(DEVICE))
+        assert all(torch.equal(a, b) for a, b in zip(gradients, again, strict=True))
     assert out.dtype == dtype
     assert all(a.dtype == t.dtype and a.shape == t.shape for a, t in zip(gradients, given, strict=True))
     return found
@@ -85,7 +88,7 @@ def compare() -> dict:
         found[f"scan: {name}"] = deviations(
             of_halves(scan_gpu.scan_gpu), of_halves(scan_definition), (u, delta, A, BC, D, z),
             ("u", "delta", "A", "BC", "D", "z"), getattr(torch, settings.get("dtype", "float32")),
-            settings.get("reverse", False),
+            settings.get("reverse", False), settings.get("twice", False),
         )  # fmt: skip
     for name, ((batch, length, channels, taps), settings) in CONVOLUTIONS.items():
         generator = torch.Generator().manual_seed(length)

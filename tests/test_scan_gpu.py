@@ -69,6 +69,34 @@ assert len(calls) == 1
     child(["-c", code], interpret=True)
 
 
+@needs_triton
+def test_a_model_on_the_kernels_learns_the_same_gradients():
+    """As in training on a card: B and C are slices, and under bf16 autocast half of the inputs are bf16."""
+    code = """
+import torch
+from model_core.config import recipe
+from model_core.network import scan
+from model_core.network.model import Seq2Exp, loss_terms
+torch.manual_seed(0)
+model = Seq2Exp(recipe("soft", window=24, promoter=8, d_model=8, n_layers=1, d_state=3, expand=1))
+batch = torch.eye(4)[torch.randint(4, (1, 24))], torch.rand(1, 24, 3), torch.randn(1, 9), torch.zeros(1, 24).bool()
+
+def gradients(low, kernels):
+    scan._on_cpu, scan._on_gpu = lambda x: False, lambda x: kernels  # else the definitions
+    model.zero_grad()
+    with torch.autocast("cpu", torch.bfloat16, enabled=low):
+        loss_terms(model(*batch), torch.ones(1), model.config)["loss"].backward()
+    return torch.cat([p.grad.flatten() for p in model.parameters()])
+
+for low in (False, True):
+    want, found = gradients(low, False), gradients(low, True)
+    print(float((found - want).norm() / want.norm()))
+"""
+    exact, low = map(float, child(["-c", code], interpret=True).split())
+    assert 0 < exact < 1e-5
+    assert exact < low < 3e-2
+
+
 def test_without_triton_a_gpu_still_scans_and_says_why_it_is_slow():
     code = """
 import sys, warnings
