@@ -15,7 +15,8 @@ CHOICES = {  # settings that are one of a few words
     "kl": ("beta", "mean"),
     "apply": ("multiply", "gather", "gate", "absent"),
     "decision": ("soft", "hard", "top"),
-    "mask": ("learned", "promoter", "random", "signal", "macs3"),
+    "readout": ("promoter", "window"),
+    "mask": ("learned", "promoter", "random", "signal", "macs3", "all"),
 }
 
 
@@ -47,7 +48,7 @@ class Seq2ExpConfig:
     kl_mu: float = 0.1  # mean of the Beta that the KL pulls z towards
     kl_scale: float = 10.0  # its alpha
     kl_weight: float = 0.01  # lambda
-    mask: str = "learned"  # or a control in its place: promoter, random, signal (the prior), macs3 (the study's peaks)
+    mask: str = "learned"  # or a control: promoter, random, signal (the prior), macs3 (peaks), all (no mask)
     head: str = "beta"  # or logit: sequence logit + learned signal logit
     kl: str = "beta"  # or mean: KL of Bernoulli(E[z]) to Bernoulli(kl_mu)
     prior_learned: bool = False  # prior_scale is where a learned scale starts
@@ -65,6 +66,10 @@ class Seq2ExpConfig:
     generator_signals: bool = False  # the generator sees the signals, too
     hard_gradient: bool = False  # gather: multiply the gathered embeddings by the straight-through mask
     reverse_complement: bool = False  # read genes on the minus strand along their own strand
+    encoder: int = 0  # channels of a motif encoder that stands beside the one-hot sequence; 0 = none
+    log_signals: bool = False  # the predictor sees log(1 + signal)
+    readout: str = "promoter"  # or window: beside it, hidden states summed over the window, by mask and contact
+    contact: str | None = None  # the signal that weighs them, a contact; None = all alike
     released_padding: bool = False  # gather: let the padding of a batch into the scans, as the release does
 
     def __post_init__(self):
@@ -88,6 +93,11 @@ class Seq2ExpConfig:
         for name in ("d_model", "n_layers", "d_state", "d_conv", "expand"):
             if getattr(self, name) < 1:
                 yield complaint(where, f"{name} = {getattr(self, name)}", "at least 1", "correct it")
+        if self.contact is not None and self.contact not in self.signals:
+            found = f"contact {self.contact!r}"
+            yield complaint(where, found, f"one of the signals {', '.join(self.signals)}", "correct it")
+        if self.readout == "window" and self.apply == "gather":
+            yield complaint(where, "readout window with apply gather", "a mask over the whole window", "leave one out")
         if self.d_state > 64:
             yield complaint(where, f"d_state = {self.d_state}", "at most 64", "correct it")
 
@@ -140,8 +150,18 @@ RECIPES = {
         "position_embedding": True,
         "generator_signals": True,
     },
-    # Ours, of the repairs that pay: a mask that hides, and a KL that leaves its mean free to move.
-    "causal": {"head": "logit", "kl": "mean", "kl_weight": 0.1, "prior_scale": 0.1, "apply": "gate"},
+    # Ours, of the repairs that pay (docs/evidence.md): a mask that hides, a KL that leaves its mean free to move, an
+    # encoder that knows motifs, and a readout that distal elements reach.
+    "causal": {
+        "head": "logit",
+        "kl": "mean",
+        "kl_weight": 0.1,
+        "prior_scale": 0.1,
+        "apply": "gate",
+        "encoder": 48,
+        "log_signals": True,
+        "readout": "window",
+    },
 }
 
 
@@ -168,7 +188,8 @@ class TrainConfig:
     precision: str = "32-true"
     seed: int = 2
     workers: int = 0
-    pretrain_steps: int = 0  # first: the generator learns to predict the signals from the sequence
+    pretrain_steps: int = 0  # first: the encoder, or else the generator, learns to predict the signals from sequence
+    pretrain_lr: float = 3e-3
     block_steps: int = 0  # of `steps`, the first: the predictor learns under random-block masks
     mean_z: bool = False  # replace the draw of z by its mean (makes training deterministic)
 

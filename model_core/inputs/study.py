@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import tomllib
 from functools import cached_property
 from importlib import resources
@@ -77,7 +78,11 @@ class Study(Section):
             "prior_b": tuple(prior.b for prior in priors),
             "prior_w": tuple(prior.w for prior in priors),
         }
-        return recipe(**{"variant": Seq2ExpConfig.variant, **inputs, **self.model, **settings})
+        config = recipe(**{"variant": Seq2ExpConfig.variant, **inputs, **self.model, **settings})
+        contacts = [spec.name for spec in self.signal_specs if spec.is_contact]
+        if config.readout == "window" and config.contact is None and contacts:
+            return dataclasses.replace(config, contact=contacts[0])
+        return config
 
     def train_config(self, **settings: Any) -> TrainConfig:
         """How to train: the paper's recipe, then [training], then `settings`."""

@@ -24,10 +24,15 @@ NO_DECAY = ("bias", "A_log", ".D")
 
 
 def learning_rate(step: int, training: TrainConfig) -> float:
-    """The learning rate of a step: linear from lr_start to lr over `warmup`, then a cosine to lr_end at `steps`."""
-    if step < training.warmup:
-        return training.lr_start + (training.lr - training.lr_start) * step / training.warmup
-    way = min(1.0, (step - training.warmup) / max(1, training.steps - training.warmup))
+    """The learning rate of a step: linear from lr_start to lr over `warmup`, then a cosine to lr_end at `steps`.
+
+    The steps under random-block masks and those after them have a schedule each.
+    """
+    first, last = (0, training.block_steps) if step < training.block_steps else (training.block_steps, training.steps)
+    step, steps, warmup = step - first, last - first, min(training.warmup, (last - first) // 2)
+    if step < warmup:
+        return training.lr_start + (training.lr - training.lr_start) * step / warmup
+    way = min(1.0, (step - warmup) / max(1, steps - warmup))
     return training.lr_end + (training.lr - training.lr_end) * (1 + math.cos(math.pi * way)) / 2
 
 

@@ -22,6 +22,7 @@ from model_core.config import Seq2ExpConfig
 from model_core.errors import InputError, complaint
 from model_core.network import mask as masks
 from model_core.network.backbone import Backbone
+from model_core.network.encoder import MotifEncoder
 from model_core.network.mask import BetaParameters
 
 
@@ -79,6 +80,8 @@ class Seq2Exp(nn.Module):
         self.sequence_embedding = nn.Linear(4, d)
         self.signal_embedding = nn.Linear(len(config.signals), d)
         self.position_embedding = nn.Parameter(torch.zeros(config.window, d)) if config.position_embedding else None
+        self.encoder = MotifEncoder(config.encoder) if config.encoder else None
+        self.encoder_embedding = nn.Linear(config.encoder, d, bias=False) if config.encoder else None
         self.generator = Backbone(config)
         self.mask_head = nn.Linear(d, 2)
         self.predictor = None if config.shared else Backbone(config)
@@ -86,8 +89,9 @@ class Seq2Exp(nn.Module):
         self.signal_logit = nn.Linear(len(config.signals), 1) if config.head == "logit" else None
         learned = torch.tensor(math.log(config.prior_scale)) if config.prior_learned else None
         self.log_prior_scale = None if learned is None else nn.Parameter(learned)
+        seen = 2 * d if config.readout == "window" else d
         self.expression_head = nn.Sequential(
-            nn.Linear(d + config.n_gene_features, d), nn.ReLU(), nn.Linear(d, d), nn.ReLU(), nn.Linear(d, 1)
+            nn.Linear(seen + config.n_gene_features, d), nn.ReLU(), nn.Linear(d, d), nn.ReLU(), nn.Linear(d, 1)
         )
         for name, parameter in self.named_parameters():
             if name.endswith("bias") and "dt_proj" not in name:
@@ -114,12 +118,16 @@ class Seq2Exp(nn.Module):
 
     def read_sequence(self, sequence: Tensor, signals: Tensor) -> Tensor:
         """The generator's hidden states (B, L, d)."""
-        h = self.sequence_embedding(sequence)  # (B, L, d)
+        h = self._embed(sequence)  # (B, L, d)
         if self.config.generator_signals:
             h = h + self.signal_embedding(signals)
         if self.position_embedding is not None:
             h = h + self.position_embedding
         return self.generator(h)
+
+    def _embed(self, sequence: Tensor) -> Tensor:
+        h = self.sequence_embedding(sequence)
+        return h if self.encoder is None else h + self.encoder_embedding(self.encoder(sequence))
 
     def _control(self, sequence: Tensor, signals: Tensor, peaks: Tensor | None) -> Tensor:
         """The mask (B, L) of a control, before promoter and blacklist are forced."""
@@ -137,7 +145,8 @@ class Seq2Exp(nn.Module):
                     torch.manual_seed(int((gene.argmax(-1) * torch.arange(len(gene), device=gene.device)).sum()))
                     rows.append(masks.random_blocks(1, len(gene), self.config.top_share))
             return torch.cat(rows).to(signals)
-        return torch.zeros_like(signals[..., 0])  # promoter: only what is forced is kept
+        # all: nothing is hidden but the blacklist; promoter: only what is forced is kept
+        return torch.full_like(signals[..., 0], 1.0 if kind == "all" else 0.0)
 
     def decide(self, z: Tensor, blacklist: Tensor | None) -> Tensor:
         """The mask (B, L) that z (B, L), drawn or its mean, stands for, promoter and blacklist forced."""
@@ -148,19 +157,35 @@ class Seq2Exp(nn.Module):
 
     def predict(self, sequence: Tensor, signals: Tensor, gene_features: Tensor, mask: Tensor) -> Tensor:
         """Expression (B,) of genes seen through `mask` (B, L), which is used exactly as it is."""
-        h = self.sequence_embedding(sequence) + self.signal_embedding(signals)  # (B, L, d)
+        seen_signals = torch.log1p(signals) if self.config.log_signals else signals
+        h = self._embed(sequence) + self.signal_embedding(seen_signals)  # (B, L, d)
         backbone = self.generator if self.predictor is None else self.predictor
         apply = self.config.apply
         if apply == "gather":
             seen = self._predict_gathered(backbone, h, mask)
         else:
             promoter = self.config.promoter_in(h.shape[1])
+            wanted = slice(0, h.shape[1]) if self.config.readout == "window" else promoter
             if apply == "multiply":
-                h = backbone(h * mask[..., None], wanted=promoter)
+                h = backbone(h * mask[..., None], wanted=wanted)
             else:
-                h = backbone(h, gate=mask, absent=self.absent_embedding, wanted=promoter)
-            seen = h.mean(1)  # (B, d)
+                h = backbone(h, gate=mask, absent=self.absent_embedding, wanted=wanted)
+            if self.config.readout == "window":
+                seen = torch.cat([h[:, promoter].mean(1), self._over_window(h, mask, signals)], -1)  # (B, 2 d)
+            else:
+                seen = h.mean(1)  # (B, d)
         return self.expression_head(torch.cat([seen, gene_features], -1))[:, 0]
+
+    def _over_window(self, h: Tensor, mask: Tensor, signals: Tensor) -> Tensor:
+        """Hidden states (B, d) summed over the window in units of the promoter's length, by mask and contact.
+
+        Contact counts as a share of the window's highest, as in the activity-by-contact model (Fulco et al. 2019).
+        """
+        weight = mask
+        if self.config.contact is not None:
+            contact = signals[..., self.config.signals.index(self.config.contact)]
+            weight = mask * contact / contact.amax(1, keepdim=True).clamp(min=1e-6)
+        return torch.einsum("bld,bl->bd", h, weight) / self.config.promoter
 
     def _predict_gathered(self, backbone: Backbone, h: Tensor, mask: Tensor) -> Tensor:
         """Mean hidden state (B, d) over the promoter, of a predictor that reads the kept positions only."""

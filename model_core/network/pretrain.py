@@ -13,7 +13,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
-from torch import nn
+from torch import Tensor, nn
 
 from model_core.atomic import replacing
 from model_core.config import TrainConfig
@@ -21,6 +21,7 @@ from model_core.errors import InputError, complaint
 from model_core.inputs.study import Study
 from model_core.network.checkpoint import choose_device
 from model_core.network.dataset import GeneWindows
+from model_core.network.encoder import STEP
 from model_core.network.model import Seq2Exp
 from model_core.progress import Job
 
@@ -47,7 +48,7 @@ def pretrain(
     columns = [i for i, spec in enumerate(study.signal_specs) if not spec.is_contact]
     if not columns:
         raise InputError(complaint(study.path, "no signal but contact", "one to predict", "leave pre-training out"))
-    reader = [model.sequence_embedding, model.generator]
+    reader = [model.encoder] if model.encoder is not None else [model.sequence_embedding, model.generator]
     errors = []
     if not path.exists():
         errors = _learn(model, genes, columns, training, choose_device(device))
@@ -57,26 +58,35 @@ def pretrain(
     kept = load_file(path)
     for i, part in enumerate(reader):
         part.load_state_dict({name[2:]: t for name, t in kept.items() if name.startswith(f"{i}.")})
-    if model.predictor is not None:
+    if model.encoder is None and model.predictor is not None:
         model.predictor.load_state_dict(model.generator.state_dict())
     return errors
 
 
-def _learn(model: Seq2Exp, genes: GeneWindows, columns: list[int], training: TrainConfig, device: torch.device) -> None:
+def _learn(
+    model: Seq2Exp, genes: GeneWindows, columns: list[int], training: TrainConfig, device: torch.device
+) -> list[float]:
     errors: list[float] = []
     torch.manual_seed(training.seed)
     rng = np.random.default_rng(training.seed)
-    head = nn.Linear(model.config.d_model, len(columns)).to(device)
+    encoder = model.encoder
+    width = model.config.encoder if encoder is not None else model.config.d_model
+    head = nn.Linear(width, len(columns)).to(device)
     model.to(device).train()
-    parameters = [*model.sequence_embedding.parameters(), *model.generator.parameters(), *head.parameters()]
-    optim = torch.optim.AdamW(parameters, lr=training.lr, weight_decay=training.weight_decay)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optim, training.lr, total_steps=training.pretrain_steps)
+    reader = [encoder] if encoder is not None else [model.sequence_embedding, model.generator]
+    parameters = [p for part in (*reader, head) for p in part.parameters()]
+    optim = torch.optim.AdamW(parameters, lr=training.pretrain_lr, weight_decay=training.weight_decay)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optim, training.pretrain_lr, total_steps=training.pretrain_steps)
     with Job("learning signals", training.pretrain_steps) as job:
         for _ in range(training.pretrain_steps):
-            chosen = rng.integers(len(genes.windows), size=training.batch_size)
-            sequence, signals = (torch.from_numpy(x).to(device) for x in _shifted(genes, chosen, rng))
-            hidden = model.read_sequence(sequence.float(), signals)  # (B, L, d), from the sequence alone
-            loss = F.mse_loss(head(hidden), torch.log1p(signals[..., columns]))
+            sequence, signals = _some(genes, training.batch_size, rng, device)
+            target = torch.log1p(signals[..., columns])  # (B, L, columns)
+            if encoder is not None:
+                hidden = encoder.hidden(sequence).transpose(1, 2)  # (B, L / STEP, channels)
+                target = F.avg_pool1d(target.transpose(1, 2), STEP, ceil_mode=True).transpose(1, 2)
+            else:
+                hidden = model.read_sequence(sequence, signals)  # (B, L, d), from the sequence alone
+            loss = F.mse_loss(head(hidden), target)
             optim.zero_grad()
             loss.backward()
             nn.utils.clip_grad_norm_(parameters, training.clip)
@@ -84,16 +94,19 @@ def _learn(model: Seq2Exp, genes: GeneWindows, columns: list[int], training: Tra
             schedule.step()
             errors.append(loss.item())
             job.advance(note=f"error {errors[-1]:.3f}")
+    if encoder is not None:
+        encoder.standardise(_some(genes, training.batch_size, rng, device)[0])
     model.cpu()
     return errors
 
 
-def _shifted(genes: GeneWindows, chosen: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Sequences (B, L, 4) and signals (B, L, S) of these genes' windows, each moved by up to half a window."""
+def _some(genes: GeneWindows, count: int, rng: np.random.Generator, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Sequences (count, L, 4) and signals (count, L, S) of random windows, each moved by up to half a window."""
     data = []
-    for index in chosen:
+    for index in rng.integers(len(genes.windows), size=count):
         window = genes.windows[index]
         size = genes.reader.genome.sizes[window.chrom]
         shift = int(rng.integers(-(window.length // 2), window.length // 2))
         data.append(genes.reader.read(window._replace(tss=min(max(window.tss + shift, 0), size - 1))))
-    return np.stack([d.sequence for d in data]), np.stack([d.signals for d in data])
+    sequence = torch.from_numpy(np.stack([d.sequence for d in data])).to(device).float()
+    return sequence, torch.from_numpy(np.stack([d.signals for d in data])).to(device)

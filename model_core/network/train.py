@@ -65,7 +65,9 @@ class Bookkeeping(Callback):
             return
         self.validated = trainer.global_step
         found, terms = lesson.validation, lesson.average_terms()
-        best = found["mse"] is not None and found["mse"] < lesson.best_mse
+        training = lesson.training_config  # under random blocks the mask has not begun to learn
+        settled = trainer.global_step > min(training.block_steps, training.steps - 1)
+        best = settled and found["mse"] is not None and found["mse"] < lesson.best_mse
         if best:
             lesson.best_mse = found["mse"]
         with replacing(self.run.path / "training" / "last.ckpt") if trainer.is_global_zero else nullcontext() as path:
@@ -147,6 +149,8 @@ def train(
     data = {name: gene_windows(study, part, config, scale) for name, part in parts.items()}
     if training.pretrain_steps and not first:
         pretrain(model, study, data["train"], training, run.path / "training" / "pretrained.safetensors", device)
+    if training.pretrain_steps and model.encoder is not None:
+        model.encoder.requires_grad_(False)  # expression would only wear it down
     metadata = {
         "study": study.name,
         "signals": [{"name": signal.name, "transform": signal.transform} for signal in study.signal_specs],

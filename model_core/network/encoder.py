@@ -1,0 +1,47 @@
+"""A convolutional reader of motifs, which is trained on the study's own signals before the rest of the model.
+
+Sixteen inputs and a few labels a gene do not teach a model what a motif is; signals along the whole genome do. The
+encoder sees about 250 bp around each base. Its features stand beside the one-hot sequence, for generator and predictor.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+STEP = 8  # bp a feature
+MOTIF = 15  # bp the first convolution sees
+DILATIONS = (1, 2, 4)
+
+
+class MotifEncoder(nn.Module):
+    """(B, L, 4) one-hot sequence -> (B, L, channels) features, one vector every `STEP` bp, of mean 0 and sd 1."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.motifs = nn.Conv1d(4, channels, MOTIF, padding=MOTIF // 2)
+        self.beside = nn.Conv1d(channels, channels, 5, padding=2)
+        self.around = nn.ModuleList(nn.Conv1d(channels, channels, 5, padding=2 * d, dilation=d) for d in DILATIONS)
+        self.register_buffer("mean", torch.zeros(channels))
+        self.register_buffer("sd", torch.ones(channels))
+
+    def hidden(self, sequence: Tensor) -> Tensor:
+        """Features as they come, (B, channels, ceil(L / STEP))."""
+        x = F.pad(sequence.transpose(1, 2), (0, -sequence.shape[1] % STEP))
+        x = F.max_pool1d(F.gelu(self.motifs(x)), STEP)
+        x = F.gelu(self.beside(x))
+        for convolution in self.around:
+            x = x + F.gelu(convolution(x))
+        return x
+
+    def forward(self, sequence: Tensor) -> Tensor:
+        x = (self.hidden(sequence).transpose(1, 2) - self.mean) / self.sd
+        return x.repeat_interleave(STEP, dim=1)[:, : sequence.shape[1]]
+
+    @torch.no_grad()
+    def standardise(self, sequence: Tensor) -> None:
+        """Take mean and sd of the features from these windows."""
+        x = self.hidden(sequence).transpose(1, 2).flatten(0, 1)
+        self.mean.copy_(x.mean(0))
+        self.sd.copy_(x.std(0).clamp(min=1e-3))
