@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from model_core.config import causal_stages
 from model_core.errors import InputError, complaint
 from seq2exp_viz.comparison.command import compare
 from seq2exp_viz.publish import commands
@@ -147,8 +148,13 @@ def train(
     seeds: Annotated[str | None, typer.Option(metavar="2,22,222", help="train once for each, with mean and sd")] = None,
     accumulate: Annotated[int | None, typer.Option(min=1, help="batches whose gradients make a step")] = None,
     precision: Annotated[str | None, typer.Option(help="32-true or bf16-mixed")] = None,
-    pretrain: Annotated[int | None, typer.Option(min=0, help="steps of learning the signals from sequence")] = None,
-    blocks: Annotated[int | None, typer.Option(min=0, help="first steps under random-block masks")] = None,
+    pretrain: Annotated[
+        int | None,
+        typer.Option(min=0, help="steps of learning the signals from sequence [causal: 5/4 of --steps, at most 5,000]"),
+    ] = None,
+    blocks: Annotated[
+        int | None, typer.Option(min=0, help="first steps under random-block masks [causal: 3/8 of --steps]")
+    ] = None,
     processes: Annotated[int, typer.Option(min=1, help="GPUs, or processes on the CPU, on each host")] = 1,
     nodes: Annotated[int, typer.Option(min=1, help="hosts")] = 1,
     workers: Annotated[int | None, typer.Option(min=0, help="processes that read windows ahead")] = None,
@@ -166,7 +172,10 @@ def train(
     training = {"steps": steps, "batch_size": batch_size, "lr": lr, "warmup": warmup, "seed": seed, "workers": workers}
     training |= {"accumulate": accumulate, "precision": precision, "pretrain_steps": pretrain, "block_steps": blocks}
     config = opened.config(**{k: v for k, v in model.items() if v is not None})
-    recipe = opened.train_config(**{k: v for k, v in training.items() if v is not None})
+    given = {k: v for k, v in training.items() if v is not None}
+    recipe = opened.train_config(**given)
+    if config.variant == "causal":
+        recipe = opened.train_config(**{**causal_stages(recipe.steps), **opened.training, **given})
     if seeds is not None:
         runs = train_seeds(opened, config, recipe, out, parse_seeds(seeds), device)
         typer.echo(f"trained {len(runs)} models; {(out / 'seeds.json').read_text()}")

@@ -11,6 +11,7 @@ from model_core.config import RECIPES, recipe
 from model_core.errors import InputError
 from model_core.evidence.controls import signal_prior
 from model_core.network import mask as masks
+from model_core.network.encoder import REACH, MotifEncoder
 from model_core.network.model import Seq2Exp, loss_terms
 
 TINY = {"window": 256, "promoter": 32, "d_model": 8, "n_layers": 1}
@@ -73,6 +74,50 @@ def test_a_hidden_base_leaves_no_trace(apply):
         assert torch.allclose(
             m.predict(sequence, signals, features, keep), m.predict(sequence, other, features, keep), atol=1e-6
         )
+
+
+def test_a_hidden_stretch_is_known_to_the_encoder_of_its_neighbours_only():
+    m = model("causal", n_layers=1, window=1024)
+    sequence, signals, features = genes(1, 1024)
+    keep = torch.zeros(1, 1024)
+    keep[:, 496:528] = 1
+    other = sequence.clone()
+    other[:, : 496 - REACH] = other[:, : 496 - REACH].roll(1, 2)
+    near = sequence.clone()
+    near[:, 480:496] = near[:, 480:496].roll(1, 2)
+    with torch.no_grad():
+        plain, far, beside = (m.predict(x, signals, features, keep) for x in (sequence, other, near))
+    assert torch.allclose(plain, far, atol=1e-6)
+    assert not torch.allclose(plain, beside, atol=1e-5)
+
+
+@pytest.mark.parametrize("length", [1, 8, 250, 257])
+def test_encoder_gives_every_base_features_of_mean_0_and_sd_1(length):
+    torch.manual_seed(0)
+    encoder = MotifEncoder(6)
+    sequence = genes(3, length)[0]
+    assert encoder(sequence).shape == (3, length, 6)
+    many = genes(8, 1024)[0]
+    encoder.standardise(many)
+    features = encoder(many).flatten(0, 1)
+    assert torch.allclose(features.mean(0), torch.zeros(6), atol=1e-4)
+    assert torch.allclose(features.std(0), torch.ones(6), atol=1e-2)
+
+
+def test_readout_over_the_window_weighs_by_mask_and_contact():
+    m = model("causal", contact="Hi-C")
+    h = torch.ones(1, 256, 8)
+    signals = genes(1)[1]
+    signals[..., 2] = torch.linspace(0, 4, 256)
+    keep = torch.ones(1, 256)
+    keep[:, :128] = 0
+    seen = m._over_window(h, keep, signals)
+    assert torch.allclose(seen, (torch.linspace(0, 1, 256)[128:].sum() / 32).expand(1, 8), rtol=1e-5)
+    assert m.expression_head[0].in_features == 8 + 8 + 9
+    with pytest.raises(InputError, match="contact"):
+        model("causal", contact="ATAC")
+    with pytest.raises(InputError, match="gather"):
+        model("hard", readout="window")
 
 
 def test_faithful_soft_mask_ranks_bases_as_its_signals_do():
@@ -148,7 +193,7 @@ def test_top_share_keeps_that_share():
     assert m.score(sequence, signals, features).mask.mean() == pytest.approx(0.25, abs=0.01)
 
 
-@pytest.mark.parametrize("kind", ["promoter", "random", "signal", "macs3"])
+@pytest.mark.parametrize("kind", ["promoter", "random", "signal", "macs3", "all"])
 def test_controls_keep_what_they_name(kind):
     m = model(mask=kind)
     sequence, signals, features = (t.numpy() for t in genes())
@@ -160,6 +205,8 @@ def test_controls_keep_what_they_name(kind):
     outside = np.delete(mask, np.arange(256)[promoter], axis=1)
     if kind == "promoter":
         assert (outside < 1e-6).all()
+    elif kind == "all":
+        assert (outside > 1 - 1e-6).all()
     elif kind == "macs3":
         assert (mask[:, 10:20] > 0.999).all()
         assert (mask[:, 30:90] < 1e-6).all()

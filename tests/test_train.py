@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from model_core.config import TrainConfig, recipe
 from model_core.errors import InputError
@@ -198,18 +199,34 @@ def test_seeds_are_trained_apart_and_summed_up(study, tmp_path):
     assert runs[0].manifest["checkpoint"]["sha256"] != runs[1].manifest["checkpoint"]["sha256"]
 
 
-def test_pretraining_lowers_the_error_of_the_signals_and_reaches_the_predictor(study, tmp_path):
-    config = study.config(variant="causal", **SMALL)
-    training = dataclasses.replace(study.train_config(**SHORT), pretrain_steps=30, lr=1e-2)
+@pytest.mark.parametrize("encoder", [0, 16])
+def test_pretraining_lowers_the_error_of_the_signals_and_reaches_the_predictor(study, tmp_path, encoder):
+    config = study.config(variant="causal", encoder=encoder, **SMALL)
+    training = dataclasses.replace(study.train_config(**SHORT), pretrain_steps=30, pretrain_lr=1e-2)
     genes = gene_windows(study, study.genes(), config, study.feature_scale())
     model, path = Seq2Exp(config), tmp_path / "pretrained.safetensors"
     errors = pretrain(model, study, genes, training, path, "cpu")
     assert np.mean(errors[-5:]) < 0.8 * np.mean(errors[:5])
-    generator, predictor = model.generator.state_dict(), model.predictor.state_dict()
-    assert all(torch.equal(generator[name], predictor[name]) for name in generator)
     again = Seq2Exp(config)
     assert pretrain(again, study, genes, training, path, "cpu") == []  # found again
-    assert torch.equal(again.sequence_embedding.weight, model.sequence_embedding.weight)
+    if encoder:
+        assert torch.equal(again.encoder.motifs.weight, model.encoder.motifs.weight)
+        assert model.encoder.sd.min() > 0
+        assert not torch.equal(model.encoder.mean, torch.zeros(encoder))
+    else:
+        generator, predictor = model.generator.state_dict(), model.predictor.state_dict()
+        assert all(torch.equal(generator[name], predictor[name]) for name in generator)
+        assert torch.equal(again.sequence_embedding.weight, model.sequence_embedding.weight)
+
+
+def test_a_pretrained_encoder_is_left_alone_by_what_follows(study, tmp_path):
+    config = study.config(variant="causal", **SMALL)
+    training = dataclasses.replace(study.train_config(**SHORT), pretrain_steps=2, block_steps=2, steps=4)
+    run = train(study, config, training, tmp_path / "run", "cpu")
+    pretrained, trained = load_file(run.path / "training" / "pretrained.safetensors"), weights(run)
+    for name, value in pretrained.items():
+        assert torch.equal(trained["encoder." + name.removeprefix("0.")], value)
+    assert not torch.equal(trained["encoder_embedding.weight"], Seq2Exp(config).encoder_embedding.weight)
 
 
 def test_random_blocks_train_the_predictor_and_leave_the_mask_head_alone(study, tmp_path):
@@ -262,7 +279,7 @@ def test_minus_strand_genes_are_read_along_their_own_strand_where_that_is_asked_
     assert not turned.turned(plus)
 
 
-@pytest.mark.parametrize("mask", ["promoter", "random", "signal", "macs3"])
+@pytest.mark.parametrize("mask", ["promoter", "random", "signal", "macs3", "all"])
 def test_the_predictor_trains_under_a_control_mask_and_scores_under_it(study, tmp_path, mask):
     config = study.config(**SMALL, mask=mask)
     one_step = dataclasses.replace(study.train_config(**SHORT), steps=1, warmup=0)

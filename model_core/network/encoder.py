@@ -1,7 +1,8 @@
 """A convolutional reader of motifs, which is trained on the study's own signals before the rest of the model.
 
-Sixteen inputs and a few labels a gene do not teach a model what a motif is; signals along the whole genome do. The
-encoder sees about 250 bp around each base. Its features stand beside the one-hot sequence, for generator and predictor.
+One label a gene does not teach a model what a motif is; signals along the whole genome do (docs/evidence.md). The
+features stand beside the one-hot sequence, for generator and predictor. A feature sees `REACH` bp to either side: the
+neighbours of a base that a mask hides still know a little of it.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 STEP = 8  # bp a feature
 MOTIF = 15  # bp the first convolution sees
 DILATIONS = (1, 2, 4)
+REACH = MOTIF // 2 + STEP * (2 + 2 * sum(DILATIONS)) + STEP  # bp on either side that a feature can see
 
 
 class MotifEncoder(nn.Module):
