@@ -11,6 +11,7 @@ import typer
 
 from model_core.config import causal_stages
 from model_core.errors import InputError, complaint
+from seq2exp_viz import options
 from seq2exp_viz.comparison.command import compare
 from seq2exp_viz.publish import commands
 
@@ -168,7 +169,7 @@ def train(
 
     opened = load_study(study)
     model = {"variant": variant, "window": window, "promoter": promoter, "d_model": width, "n_layers": depth}
-    model |= mask_settings(mask)
+    model |= options.mask_settings(mask)
     training = {"steps": steps, "batch_size": batch_size, "lr": lr, "warmup": warmup, "seed": seed, "workers": workers}
     training |= {"accumulate": accumulate, "precision": precision, "pretrain_steps": pretrain, "block_steps": blocks}
     config = opened.config(**{k: v for k, v in model.items() if v is not None})
@@ -177,33 +178,11 @@ def train(
     if config.variant == "causal":
         recipe = opened.train_config(**{**causal_stages(recipe.steps), **opened.training, **given})
     if seeds is not None:
-        runs = train_seeds(opened, config, recipe, out, parse_seeds(seeds), device)
+        runs = train_seeds(opened, config, recipe, out, options.parse_seeds(seeds), device)
         typer.echo(f"trained {len(runs)} models; {(out / 'seeds.json').read_text()}")
         return
     run = train_model(opened, config, recipe, out, device, processes, nodes)
     typer.echo(f"trained {run.path}; next: seq2exp-viz score {run.path}")
-
-
-def mask_settings(text: str) -> dict:
-    """Model settings of --mask; "top:10%" is the learned mask cut to its highest tenth."""
-    if not text.startswith("top:"):
-        return {"mask": text}
-    share = text.removeprefix("top:").removesuffix("%")
-    try:
-        percent = float(share)
-    except ValueError:
-        percent = 0.0
-    if not 0 < percent < 100:
-        raise InputError(complaint("--mask", repr(text), "top: and a percentage, as in top:10%", "correct it"))
-    return {"decision": "top", "top_share": percent / 100}
-
-
-def parse_seeds(text: str) -> list[int]:
-    """The numbers of "2,22,222"."""
-    words = [word.strip() for word in text.split(",")]
-    if not all(word.isdigit() for word in words) or len(set(words)) != len(words):
-        raise InputError(complaint("--seeds", repr(text), "different whole numbers, comma between", "correct it"))
-    return [int(word) for word in words]
 
 
 @app.command(epilog=example("score demo/run --genes MOCK2,MOCK7"))

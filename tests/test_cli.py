@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from model_core.errors import InputError
-from seq2exp_viz import cli
+from seq2exp_viz import cli, options
 
 COMMANDS = [command.name or command.callback.__name__ for command in cli.app.registered_commands]
 
@@ -68,12 +68,12 @@ def test_without_torch_training_says_what_to_install(monkeypatch):
 
 
 def test_masks_and_seeds_are_read_from_words():
-    assert cli.mask_settings("macs3") == {"mask": "macs3"}
-    assert cli.mask_settings("top:10%") == {"decision": "top", "top_share": 0.1}
-    assert cli.parse_seeds("2, 22,222") == [2, 22, 222]
+    assert options.mask_settings("macs3") == {"mask": "macs3"}
+    assert options.mask_settings("top:10%") == {"decision": "top", "top_share": 0.1}
+    assert options.parse_seeds("2, 22,222") == [2, 22, 222]
     for wrong in ("top:", "top:0", "top:200%"):
         with pytest.raises(InputError, match="percentage"):
-            cli.mask_settings(wrong)
+            options.mask_settings(wrong)
     for wrong in ("2,2", "two", ""):
         with pytest.raises(InputError, match="whole numbers"):
-            cli.parse_seeds(wrong)
+            options.parse_seeds(wrong)
