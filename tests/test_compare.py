@@ -193,6 +193,12 @@ def test_seeds_that_agree_and_seeds_that_do_not(study, run, tmp_path):
     assert all(row.element_jaccard < 1 for row in moved)
     assert found.summary["seeds"]["seed_sd"] > 0
     assert found.summary["seeds"]["spread"] > 0
+    for name, source in (("seed-1", run.path), ("seed-2", other.path)):
+        shutil.copytree(source, tmp_path / "seeds" / name)
+    (tmp_path / "seeds" / "seeds.json").write_text("{}")
+    by_itself = compare(Run.open(tmp_path / "seeds" / "seed-1"))
+    assert len(by_itself.tables["seeds"]) == 1
+    assert by_itself.tables["seeds"]["mask_difference"].iloc[0] == pytest.approx(moved[0].mask_difference)
     with pytest.raises(InputError, match="the same run twice"):
         compare(run, seed_runs=[run.path])
 

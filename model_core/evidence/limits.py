@@ -12,6 +12,9 @@ from model_core.inputs.study import Study
 from model_core.outputs.run import Run
 
 SAME = 0.99  # rank correlation from which the mask is called its prior
+SAME_ELEMENTS = (
+    0.95  # and how near the prior's highest bases come to the elements, as a share of how near the mask's do
+)
 _SAMPLED_GENES = 50  # whose sequence is looked at for unknown bases
 _MANY_UNKNOWN = 0.02
 _FEW_GENES = 30
@@ -28,7 +31,7 @@ def of_study(run: Run, study: Study | None) -> list[str]:
     found += study.limits
     unknown = _unknown_bases(run, study)
     if unknown is not None and unknown >= _MANY_UNKNOWN:
-        share = f"{unknown:.0%} of the bases in the windows looked at"
+        share = f"{100 * unknown:.0f} % of the bases in the windows looked at"
         found.append(f"{share} are N in the genome file: the model sees nothing there.")
     return found
 
@@ -42,6 +45,12 @@ def of_numbers(run: Run, tables: dict[str, pd.DataFrame], reader: ScoreReader) -
         found.append(
             f"The mask is its signal prior: their rank correlation is {correlation:.4f}. It shows where signal is; no "
             "base of it was found from sequence."
+        )
+    prior, own = (scores["jaccard_with_elements"].get(name, np.nan) for name in (PRIOR, MASK))
+    if correlation < SAME and prior >= SAME_ELEMENTS * own:
+        found.append(
+            f"The mask's elements are those of its signal prior: at the same share, the prior's bases meet them with a "
+            f"Jaccard index of {prior:.3f}, the mask's own bases with {own:.3f}."
         )
     signals = scores[scores["kind"].isin(("signal", "part")) & (scores.index != SEQUENCE)]["auprc"]
     if signals.notna().any() and scores.loc[MASK, "auprc"] <= signals.max():
@@ -58,8 +67,8 @@ def of_numbers(run: Run, tables: dict[str, pd.DataFrame], reader: ScoreReader) -
     if SEQUENCE in scores.index and reader.unknown > 0.01 * max(reader.asked, 1):
         share = reader.unknown / reader.asked
         found.append(
-            f"At {share:.0%} of the bases the stored mask is too coarse to tell the sequence's part; there 'sequence "
-            "only' takes the window's middle value."
+            f"At {100 * share:.0f} % of the bases the stored mask is too coarse to tell the sequence's part; there "
+            "'sequence only' takes the window's middle value."
         )
     if SEQUENCE in scores.index and reader.sequence_sd is not None and reader.sequence_sd < TOLERANCE:
         found.append(

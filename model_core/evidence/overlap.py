@@ -21,7 +21,8 @@ MEASURES = (
     *("kept_share", "peak_share", "elements_in_peaks", "peaks_in_elements", "jaccard"),
     *("elements_only_here", "peaks_only_there"),
 )
-DISTANCES = (0, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000, 200_000, 500_000, 1_000_000)  # bp from the TSS
+# bp from the TSS; a bin holds its far edge, so that a window of 200 kb ends with 50-100 kb
+DISTANCES = (0, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000, 200_000, 500_000, 1_000_000)
 SHARES = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5)  # kept, of the threshold curve
 
 
@@ -152,7 +153,7 @@ def _met(starts: np.ndarray, ends: np.ndarray, other_starts: np.ndarray, other_e
 def _distance_bins(bins: int, resolution: int) -> np.ndarray:
     """int64 (bins,): in which bin of DISTANCES each bin of a window lies."""
     away = np.abs(np.arange(bins) - bins // 2) * resolution
-    return np.minimum(np.searchsorted(DISTANCES, away, "right") - 1, len(DISTANCES) - 2)
+    return np.clip(np.searchsorted(DISTANCES, away, "left") - 1, 0, len(DISTANCES) - 2)
 
 
 def measured(counts: pd.DataFrame) -> pd.DataFrame:

@@ -10,7 +10,7 @@ import pandas as pd
 
 from model_core.errors import InputError, complaint
 from model_core.evidence.resampling import average_precision_interval
-from model_core.evidence.scores import GET_EFFECTS, MASK, ScoreReader
+from model_core.evidence.scores import GET_EFFECTS, MASK, NEAREST, ScoreReader
 from model_core.intervals import listed
 from model_core.outputs.masks import GeneMask
 from model_core.outputs.posterior import LEARNED, PROMOTER
@@ -138,10 +138,10 @@ def match_pairs(
 def score_pairs(pairs: pd.DataFrame, run: Run, reader: ScoreReader) -> tuple[pd.DataFrame, dict[str, str]]:
     """(the pairs with one column a score, column -> why it is missing).
 
-    "mean mask" and "max mask" over the element's learned bases; the mean of every other score of `reader`; "element
-    effect" (the largest knock-out effect of an element of the run that shares a base with it, 0 where none does),
-    "effect x mask"; "1/distance", "activity" (the root of H3K27ac x DNase, of the table), "activity/distance", "ABC"
-    where the table has them.
+    "mean mask" and "max mask" over the element's learned bases; the mean of every other score of `reader` but nearness;
+    "element effect" (the largest knock-out effect of an element of the run that shares a base with it, 0 where none
+    does), "effect x mask"; "1/distance", "activity" (the root of H3K27ac x DNase, of the table), "activity/distance",
+    "ABC" where the table has them.
     """
     columns: dict[str, np.ndarray] = {}
     effects = run.effects
@@ -238,7 +238,7 @@ def _of_element(pair: pd.Series, mask: GeneMask, values: dict[str, np.ndarray]) 
     bins = _bins(pair["start"], pair["end"], mask.start, mask.resolution)
     chosen = bins.start + np.flatnonzero(mask.learned[bins])
     found = {"mean mask": float(mask.mask[chosen].mean()), "max mask": float(mask.mask[chosen].max())}
-    return found | {name: float(score[chosen].mean()) for name, score in values.items() if name != MASK}
+    return found | {name: float(score[chosen].mean()) for name, score in values.items() if name not in (MASK, NEAREST)}
 
 
 def _bins(start: int, end: int, window_start: int, resolution: int) -> slice:

@@ -193,9 +193,8 @@ def _threshold(table: pd.DataFrame) -> Figure:
     right.set_ylabel("share of bases")
     right.plot([], [], color=INK, label="of elements, in peaks")
     right.plot([], [], color=INK, linestyle=(0, (3, 2)), label="of peaks, in elements")
-    right.legend(loc="best")
-    if len(names) > 1:
-        left.legend(loc="best")
+    lines = [axes.get_legend_handles_labels() for axes in (left, right)]
+    figure.legend(*(a + b for a, b in zip(*lines, strict=True)), loc="outside upper center", ncols=3)
     return figure
 
 

@@ -255,7 +255,7 @@ def _pairs_table(table: pd.DataFrame) -> str:
         cells = [_three(most["positive_share"])]
         for row in rows.set_index("score").reindex(scores).itertuples():
             fewer = f", {_count(row.pairs)} pairs" if row.pairs < most["pairs"] else ""
-            cells.append(_interval(row.auprc, row.auprc_low, row.auprc_high, fewer))
+            cells.append(_interval(row.auprc, row.auprc_low, row.auprc_high, fewer) or "one outcome only")
         shown[distance] = cells
         title = f"{distance}: {_count(most['pairs'])} pairs, {_count(most['positives'])} positive"
         columns[distance] = (title, _as_it_is)
