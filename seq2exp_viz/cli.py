@@ -238,7 +238,8 @@ def score(
     if checkpoint is not None:
         opened = run_for(source, checkpoint, run, resolution)
         model = opened.config["model"]
-        typer.echo(f"{checkpoint}: a {model['variant']} model, {model['window']:,} bp, width {model['d_model']}")
+        if process_number() == 0:
+            typer.echo(f"{checkpoint}: a {model['variant']} model, {model['window']:,} bp, width {model['d_model']}")
     before = opened.manifest["element_rule"]
     score_genes(opened, source, chosen, checkpoint, device, batch_size, workers, processes, nodes)
     if process_number() > 0:

@@ -87,6 +87,7 @@ def test_two_processes_leave_the_files_of_one(study, checkpoint, alone, tmp_path
     _, said = process.communicate(timeout=300)
     assert process.returncode == 0, said
     assert "process 2 of 2" in said
+    assert "distributed" not in said  # no banner
     assert contents(tmp_path / "run") == contents(alone)
     assert not (tmp_path / "run" / "parts").exists()
     took = Run.open(tmp_path / "run").metrics["scoring"]

@@ -58,7 +58,8 @@ class Team:
         from lightning.fabric import Fabric
         from lightning.fabric.strategies import DDPStrategy
 
-        logging.getLogger("lightning.fabric").setLevel(logging.ERROR)
+        for name in ("lightning.fabric", "lightning.pytorch"):  # its banner says nothing to our users
+            logging.getLogger(name).setLevel(logging.ERROR)
         # The processes only wait for each other, so that gloo will do on GPUs too.
         strategy = DDPStrategy(process_group_backend="gloo", timeout=_SHARES_MAY_DIFFER)
         kind = "gpu" if self.device.type == "cuda" else "cpu"
