@@ -269,12 +269,12 @@ def _apart(A: Tensor) -> Tensor:
 
 class _Scan(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, u, delta, A, B, C, D, z, reverse):
+    def forward(ctx, u, delta, A, B, C, D, z, reverse, keep_states):
         batch, length, channels = u.shape
         width = _width(batch, channels)
         A = _together(A.detach() * LOG2E)
         tensors = [t.detach().contiguous() for t in (u, delta, A, B, C, D, z)]
-        chunks = -(-length // CHUNK) if any(ctx.needs_input_grad) else 0
+        chunks = -(-length // CHUNK) if keep_states else 0
         states = u.new_empty(batch, chunks, A.numel())
         out = torch.empty_like(tensors[0])
         h0 = u.new_zeros(batch, A.numel())
@@ -298,7 +298,7 @@ class _Scan(torch.autograd.Function):
         dB, dC = u.new_empty(batch, blocks, *B.shape[1:]), u.new_empty(batch, blocks, *B.shape[1:])
         gradients = (du, ddelta, dA, dB, dC, dD, dz)
         _scan_backward(*_arrays(*tensors), ctx.reverse, width, *_arrays(states, dout.contiguous(), *gradients))
-        return du, ddelta, _apart(dA.sum(0)), dB.sum(1), dC.sum(1), dD.sum(0), dz, None
+        return du, ddelta, _apart(dA.sum(0)), dB.sum(1), dC.sum(1), dD.sum(0), dz, None, None
 
 
 def scan_cpu(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor, z: Tensor, reverse: bool) -> Tensor:
@@ -307,7 +307,8 @@ def scan_cpu(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tenso
     if missing := -channels % LANES:  # channels of zeros, which stay zero
         u, delta, z = (F.pad(t, (0, missing)) for t in (u, delta, z))
         A, D = F.pad(A, (0, 0, 0, missing)), F.pad(D, (0, missing))
-    out = _Scan.apply(u, delta, A, B, C, D, z, reverse)
+    wants = torch.is_grad_enabled() and any(t.requires_grad for t in (u, delta, A, B, C, D, z))
+    out = _Scan.apply(u, delta, A, B, C, D, z, reverse, wants)
     return out[..., :channels] if missing else out
 
 
