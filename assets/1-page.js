@@ -42,7 +42,7 @@
     const address = `${bridge.state.config.base}${path}${query ? `?${new URLSearchParams(query)}` : ""}`;
     const answer = await fetch(address, { credentials: "same-origin" });
     const body = await answer.json();
-    if (!answer.ok) throw new Error(body.message || answer.statusText);
+    if (!answer.ok) throw Object.assign(new Error(body.message || answer.statusText), { status: answer.status });
     return body;
   }
 
@@ -64,8 +64,33 @@
     setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
   }
 
+  /* A node: el("button", { class: "link", "data-action": "x", onclick: f }, "words", child, ...); words stay text. */
+  function el(tag, given, ...children) {
+    const node = document.createElement(tag);
+    for (const [name, value] of Object.entries(given || {})) {
+      if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
+      else if (value === true) node.setAttribute(name, "");
+      else if (value !== null && value !== undefined && value !== false) node.setAttribute(name, value);
+    }
+    node.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
+    return node;
+  }
+
+  /* Ask with a body; the server answers in JSON like `ask`. */
+  async function post(path, body) {
+    const answer = await fetch(`${state.config.base}${path}`, {
+      method: "POST",
+      credentials: "same-origin",
+      headers: { "Content-Type": "application/json" },
+      body: JSON.stringify(body),
+    });
+    const said = await answer.json().catch(() => ({}));
+    if (!answer.ok) throw Object.assign(new Error(said.message || answer.statusText), { status: answer.status });
+    return said;
+  }
+
   const announce = (name) => document.dispatchEvent(new CustomEvent(`seq2exp:${name}`));
 
-  Object.assign(bridge, { nothing, byId, escapeHtml, typed, plain, parseLocus, words, say, ask, then, save, announce });
+  Object.assign(bridge, { nothing, byId, escapeHtml, typed, plain, parseLocus, words, say, ask, post, then, save, announce, el });
   bridge.settled = () => queue;
 })();

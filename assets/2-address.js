@@ -41,6 +41,7 @@
   register("run", { write: () => state.run, read: asIs });
   register("gene", { write: () => state.gene, read: asIs });
   register("locus", { write: () => state.locus && plain(state.locus), read: asIs });
+  register("beside", { write: () => state.beside, read: asIs });
   register("threshold", { write: chosen, read: Number });
 
   bridge.address = { register, read, write, asked: {} };

@@ -101,6 +101,8 @@
     .igv-ui-popover > div:first-child { background: rgb(244, 246, 248) !important; border: 0 !important; }
     .igv-ui-popover > div:last-child { padding: 4px 10px 8px; font: inherit !important; }
     .igv-ui-popover span { font-weight: 400 !important; color: rgb(92, 102, 116); }
+    .igv-ui-popover .whose { font: inherit; color: rgb(11, 95, 165); background: none; border: 0; padding: 0; cursor: pointer;
+      text-decoration: underline; }
     .igv-ui-popover hr { border: 0; border-top: 1px solid rgb(225, 229, 234); }
   `;
   function calm() {
@@ -135,7 +137,18 @@
     await track.trackView.updateViews();
   }
 
-  /* Tracks that a growing run did not have before: the first mask, peaks. */
+  /* Tracks that this gene or run does not have are taken away; they come back with the next one that has them. */
+  function dropOld(view) {
+    const there = new Set(view.tracks.map((row) => row.id));
+    for (const id of [...state.known].filter((known) => !there.has(known))) {
+      state.known.delete(id);
+      const track = trackOf(id);
+      state.shown.delete(id);
+      if (track) browser.removeTrack(track);
+    }
+  }
+
+  /* Tracks that were not there before: the first mask of a growing run, peaks, a second run's mask. */
   async function addNew(view) {
     for (const row of view.tracks.filter((candidate) => !state.known.has(candidate.id))) {
       state.known.add(row.id);
@@ -149,15 +162,20 @@
   /* The run has grown or was assembled: the same place again, with what is new. */
   async function again() {
     if (!state.run || !browser) return;
-    const view = await ask(`api/${state.run}/view`, state.gene ? { gene: state.gene } : {});
+    const view = await ask(`api/${state.run}/view`, queryOf(state));
     state.view = view;
     await addNew(view);
     await refresh(trackOf("elements"));
     listTracks();
   }
 
+  function queryOf({ gene, beside }) {
+    return { ...(gene ? { gene } : {}), ...(beside ? { beside } : {}) };
+  }
+
   async function showGene(view, locus) {
     const changed = [];
+    dropOld(view);
     for (const row of view.tracks) {
       const track = trackOf(row.id);
       if (track && track.show) {
@@ -173,16 +191,18 @@
 
   async function draw(wanted, asked, revision) {
     const newRun = !browser || wanted.run !== state.run;
-    const newGene = newRun || wanted.gene !== state.gene;
-    if (newGene) {
-      const query = wanted.gene ? { gene: wanted.gene } : {};
+    const newGene = newRun || wanted.gene !== state.gene || wanted.unscored !== state.unscored;
+    if (newGene || (wanted.beside || "") !== (state.beside || "")) {
+      const query = queryOf(wanted);
       if (wanted.threshold !== null && wanted.threshold !== undefined) query.threshold = wanted.threshold;
       const view = await ask(`api/${wanted.run}/view`, query);
       if (!view.locus) return;
       const first = state.view === null && asked && asked.run === wanted.run ? parseLocus(asked.locus) : null;
-      Object.assign(state, { view, run: wanted.run, gene: wanted.gene, threshold: wanted.threshold });
-      if (newRun) await createBrowser(view, first || view.locus);
-      else await showGene(view, view.locus);
+      const next = state.next && state.next.gene === wanted.gene ? state.next.locus : wanted.unscored;
+      const { run, gene, threshold, beside, unscored } = wanted;
+      Object.assign(state, { view, run, gene, threshold, beside, unscored, next: null });
+      if (newRun) await createBrowser(view, first || next || view.locus);
+      else await showGene(view, newGene ? next || view.locus : null);
       listTracks();
       if (!first) say("");
     } else if (wanted.threshold !== state.threshold) {
@@ -279,6 +299,19 @@
     if (browser && locus) return browser.search(plain(locus));
   }
 
-  Object.assign(bridge, { popupLines, loadLibrary, trackOf, refresh, again, enqueue, showThreshold, go, reveal });
+  /* Go to a place of a gene: of the one on the screen at once, of another with its tracks. */
+  function visit(gene, locus) {
+    if (gene === state.gene) return go(locus);
+    state.next = { gene, locus };
+    window.dash_clientside.set_props("gene", { data: { run: state.run, gene } });
+  }
+
+  /* Close what clicks on tracks have opened. */
+  function closePopups() {
+    const root = byId("igv").shadowRoot || byId("igv");
+    for (const box of root.querySelectorAll(".igv-ui-popover")) box.style.display = "none"; // igv.js makes a new one
+  }
+
+  Object.assign(bridge, { popupLines, loadLibrary, trackOf, refresh, again, enqueue, showThreshold, go, reveal, visit, closePopups });
   bridge.igvBrowser = () => browser;
 })();

@@ -54,6 +54,7 @@
 
   document.addEventListener("keydown", (event) => {
     if (event.key === "Escape") {
+      bridge.closePopups();
       for (const menu of document.querySelectorAll("details.menu[open]")) {
         menu.removeAttribute("open");
         menu.querySelector("summary").focus();

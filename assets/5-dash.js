@@ -7,8 +7,20 @@
   const bridge = window.seq2expBridge;
   const { state, nothing, say, ask, go, trackOf, refresh } = bridge;
 
+  /* A gene of the list that has no mask yet: its place, and the offer to score it. */
+  async function unscoredGene(id, shown) {
+    if (shown.unscored && shown.unscored.gene_id === id) return nothing();
+    return { run: shown.run, gene: null, unscored: await ask(`api/${shown.run}/search`, { q: id }) };
+  }
+
+  /* A click on a suggestion goes there; with the keyboard Enter does. */
+  document.addEventListener("click", (event) => {
+    const option = event.target.closest && event.target.closest(".mantine-Autocomplete-option");
+    if (option) window.dash_clientside.set_props("search", { value: option.textContent, n_submit: Date.now() });
+  });
+
   window.dash_clientside = window.dash_clientside || {};
-  window.dash_clientside.seq2exp = {
+  Object.assign((window.dash_clientside.seq2exp = window.dash_clientside.seq2exp || {}), {
     start(config) {
       state.config = config;
       bridge.loadLibrary();
@@ -20,7 +32,7 @@
 
     pick(rows, shown) {
       if (!Array.isArray(rows) || rows.length === 0 || !shown || rows[0].gene_id === shown.gene) return nothing();
-      return { run: shown.run, gene: rows[0].gene_id };
+      return rows[0].state === "scored" ? { run: shown.run, gene: rows[0].gene_id } : unscoredGene(rows[0].gene_id, shown);
     },
 
     async find(_count, text, run, shown) {
@@ -31,6 +43,7 @@
           if (shown && shown.gene === found.gene_id) await go(state.view && state.view.locus);
           else return { run, gene: found.gene_id };
         }
+        if (found.kind === "unscored") return { run, gene: null, unscored: found };
         if (found.kind === "locus") await go(found);
       } catch (problem) {
         say(problem.message);
@@ -49,10 +62,15 @@
       return nothing();
     },
 
-    draw(shown, threshold, asked, _config, revision) {
+    async suggest(text, run) {
+      const typed = (text || "").trim();
+      return typed.length > 0 && !typed.includes(":") ? ask(`api/${run}/suggest`, { q: typed }).catch(() => []) : [];
+    },
+
+    draw(shown, threshold, beside, asked, _config, revision) {
       if (!shown || !state.config) return nothing();
       bridge.showThreshold(threshold);
-      bridge.enqueue({ run: shown.run, gene: shown.gene, threshold }, asked, revision);
+      bridge.enqueue({ run: shown.run, gene: shown.gene, unscored: shown.unscored, threshold, beside }, asked, revision);
       return nothing();
     },
 
@@ -69,5 +87,5 @@
     reset(_count, revision) {
       return revision ? revision.threshold : nothing();
     },
-  };
+  });
 })();

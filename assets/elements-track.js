@@ -4,8 +4,9 @@
 (function () {
   "use strict";
 
-  const ROOM = 20; // pixels at the bottom for the blocks
+  const ROOM = 30; // pixels at the bottom for the blocks, and for the names that do not fit into them
   const BLOCK = 11;
+  const TOP = 3; // pixels between the feet of the arcs and the blocks
   const INK = { text: "rgb(60, 66, 76)", line: "rgb(205, 210, 217)", white: "rgb(255, 255, 255)" };
 
   function define(igv) {
@@ -67,21 +68,36 @@
         const ground = pixelHeight - ROOM;
         const from = Math.max(0, x(this.region.start));
         const to = Math.min(pixelWidth, x(this.region.end));
-        if (to > from) graphics.strokeLine(context, from, ground + ROOM / 2, to, ground + ROOM / 2, { strokeStyle: INK.line });
+        if (to > from) graphics.strokeLine(context, from, ground + TOP + BLOCK / 2, to, ground + TOP + BLOCK / 2, { strokeStyle: INK.line });
         const tss = x(this.tss);
         const longest = Math.max(1, ...features.map((f) => Math.abs(middle(f) - this.tss)));
         for (const f of features) {
           if (f.class !== "promoter") arc(context, x(middle(f)), tss, ground, (ground - 4) * reach(f, this.tss, longest), f);
         }
+        const outside = []; // names that do not fit into their blocks
         for (const f of features) {
           const left = x(f.start);
           const width = Math.max(2, x(f.end) - left);
-          graphics.fillRect(context, left, ground + (ROOM - BLOCK) / 2, width, BLOCK, { fillStyle: f.color });
+          graphics.fillRect(context, left, ground + TOP, width, BLOCK, { fillStyle: f.color });
           const label = f.class === "promoter" ? "" : f.name;
           if (label && width > 6.5 * label.length + 6) {
             const style = { fillStyle: INK.white, font: "10px sans-serif", textAlign: "center" };
-            graphics.fillText(context, label, left + width / 2, ground + ROOM / 2 + 3.5, style);
+            graphics.fillText(context, label, left + width / 2, ground + TOP + BLOCK - 2, style);
+          } else if (label && left + width > 0 && left < pixelWidth) {
+            outside.push({ label, at: left + width / 2, mean: f.mean });
           }
+        }
+        this.drawBelow(context, outside, ground + TOP + BLOCK + 11);
+      }
+
+      /* Names below the blocks, those of the stronger elements first, as far as there is room. */
+      drawBelow(context, labels, y) {
+        const taken = [];
+        for (const { label, at } of labels.sort((a, b) => b.mean - a.mean)) {
+          const half = 3.1 * label.length + 3;
+          if (taken.some(([left, right]) => at - half < right && at + half > left)) continue;
+          taken.push([at - half, at + half]);
+          graphics.fillText(context, label, at, y, { fillStyle: INK.text, font: "10px sans-serif", textAlign: "center" });
         }
       }
 

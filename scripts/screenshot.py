@@ -1,7 +1,7 @@
 """Pictures of the page, light and dark: python scripts/screenshot.py RUN [RUN ...] --out docs/page [--gene G].
 
 Serves the runs on a free port, opens them in headless Chromium (playwright with the system's browser; $CHROMIUM or
-`chromium` on the PATH) and writes OUT-light.png and OUT-dark.png.
+`chromium` on the PATH) and writes OUT-light.png and OUT-dark.png, and for each of --tabs OUT-TAB-light.png and so on.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from urllib.parse import urlencode
 from playwright.sync_api import Page, sync_playwright
 
 from seq2exp_viz.page.app import create_app
+from seq2exp_viz.page.tabs import TABS
 from seq2exp_viz.server import bind, listen
 from seq2exp_viz.shelf.runs import Shelf
 
@@ -51,6 +52,17 @@ def wait_until_drawn(page: Page) -> None:
     page.wait_for_timeout(500)
 
 
+def open_tab(page: Page, tab: str) -> None:
+    """Open a tab and give it something to show: the first element, the first disagreement."""
+    page.click(f"#tab-{tab}")
+    page.wait_for_timeout(2_500)
+    if tab == "elements" and page.query_selector('#elements-table [row-index="0"] [col-id="name"]'):
+        page.click('#elements-table [row-index="0"] [col-id="name"]')
+    if tab == "audit":
+        page.keyboard.press("n")
+    page.wait_for_timeout(1_500)
+
+
 def main() -> None:
     """Parse the arguments and take both pictures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -60,6 +72,8 @@ def main() -> None:
     parser.add_argument("--locus", help="chrom:start-end, counted from 1")
     parser.add_argument("--threshold", type=float)
     parser.add_argument("--size", default="1280x800")
+    parser.add_argument("--beside", help="key of a second run to lay beside the first")
+    parser.add_argument("--tabs", default="", help="tabs below the browser to open, comma between, or all")
     parser.add_argument("--tracks", default="", help="ids of further tracks to switch on, comma between")
     options = parser.parse_args()
     width, height = map(int, options.size.split("x"))
@@ -67,7 +81,13 @@ def main() -> None:
     shelf = Shelf(options.runs)
     server = create_app(shelf).server
     threading.Thread(target=listen, args=(server, sock), daemon=True).start()
-    asked = {"run": shelf.first.key, "gene": options.gene, "locus": options.locus, "threshold": options.threshold}
+    asked = {
+        "run": shelf.first.key,
+        "gene": options.gene,
+        "locus": options.locus,
+        "threshold": options.threshold,
+        "beside": options.beside,
+    }
     query = urlencode({name: value for name, value in asked.items() if value is not None})
     address = f"http://127.0.0.1:{sock.getsockname()[1]}/?{query}"
     options.out.parent.mkdir(parents=True, exist_ok=True)
@@ -84,6 +104,11 @@ def main() -> None:
             path = options.out.with_name(f"{options.out.name}-{theme}.png")
             page.screenshot(path=path)
             print(path)
+            for tab in list(TABS) if options.tabs == "all" else filter(None, options.tabs.split(",")):
+                open_tab(page, tab)
+                path = options.out.with_name(f"{options.out.name}-{tab}-{theme}.png")
+                page.screenshot(path=path)
+                print(path)
             page.close()
         browser.close()
     shelf.close()

@@ -285,6 +285,13 @@ def test_a_gene_of_the_annotation_that_was_not_scored_is_shown_without_a_mask(sh
     unscored = shelf["tiny-run-2"]
     assert unscored.models.wait(60)
     found = find(unscored, "MYC2")
+    assert (found["kind"], found["tss"]) == ("unscored", 25_000)
+    assert "not scored" in found["message"]
+    unscored.sites = None  # a study without a gene table: the annotation alone knows the gene
+    try:
+        found = find(unscored, "MYC2")
+    finally:
+        del unscored.sites
     assert found["kind"] == "locus"
     assert "was not scored" in found["message"]
 

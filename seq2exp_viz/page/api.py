@@ -57,7 +57,8 @@ def api(
     @route("/api/<run>/view")
     def view_of(view: OpenRun) -> Response:
         gene = request.args.get("gene") or None
-        return as_json(igv.browser(view, base, gene, threshold_of(request)))
+        other = shelf.get(request.args.get("beside", ""))
+        return as_json(igv.browser(view, base, gene, threshold_of(request), other))
 
     @route("/api/<run>/search")
     def search(view: OpenRun) -> Response:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from dash import Dash
 
-from seq2exp_viz.page import api, callbacks, layout
+from seq2exp_viz.page import api, callbacks, layout, tab_callbacks
 from seq2exp_viz.serving import browser_files
 from seq2exp_viz.serving.allowed import AllowedFiles
 from seq2exp_viz.serving.ranges import answer
@@ -72,6 +72,7 @@ def create_app(shelf: Shelf, settings: Settings = Settings()) -> Dash:
     )
     app.layout = layout.page(shelf, settings.prefix, script)
     callbacks.register(app, shelf, settings.prefix)
+    tab_callbacks.register(app, shelf, settings.prefix)
     jobs = Jobs()  # its process is started by the first question
     shelf.at_close(jobs.close)
     app.server.register_blueprint(api.api(shelf, settings.prefix, jobs, settings.igv, settings.allowed))

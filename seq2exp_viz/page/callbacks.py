@@ -6,10 +6,9 @@ from dash import ClientsideFunction, Dash, Input, Output, State, html, no_update
 
 from model_core.errors import InputError
 from seq2exp_viz.page import answers, api, panel
+from seq2exp_viz.shelf.gene_list import gene_list
 from seq2exp_viz.shelf.runs import Shelf
 from seq2exp_viz.shelf.view import OpenRun
-
-GRID_COLUMNS = ["symbol", "observed", "predicted", "kept_percent", "elements", "elements_without_peak", "gene_id"]
 
 
 def register(app: Dash, shelf: Shelf, base: str) -> None:
@@ -46,6 +45,7 @@ def _client(app: Dash) -> None:
         Output("drawn", "data"),
         Input("gene", "data"),
         Input("threshold", "value"),
+        Input("beside", "value"),
         State("asked", "data"),
         State("config", "data"),
         State("revision", "data"),
@@ -53,6 +53,10 @@ def _client(app: Dash) -> None:
     bind(
         "annotated", Output("drawn", "data", allow_duplicate=True), Input("revision", "data"), prevent_initial_call=True
     )
+    bind(
+        "suggest", Output("search", "data"), Input("search", "value"), State("run", "value"), prevent_initial_call=True
+    )
+    bind("columns", Output("columns-shown", "data"), Input("revision", "data"), prevent_initial_call=True)
     bind(
         "filter",
         Output("genes", "dashGridOptions"),
@@ -90,6 +94,8 @@ def _server(app: Dash, shelf: Shelf, base: str) -> None:
         Output("run-files", "children"),
         Output("progress", "children"),
         Output("revision", "data"),
+        Output("beside", "data"),
+        Output("beside", "value"),
         Input("run", "value"),
         State("asked", "data"),
         prevent_initial_call=True,
@@ -100,9 +106,10 @@ def _server(app: Dash, shelf: Shelf, base: str) -> None:
         gene = first_gene(view, asked.get("gene"))
         chosen = asked.get("threshold")
         threshold = chosen if isinstance(chosen, float | int) and 0 <= chosen <= 1 else view.rule.threshold
+        other = beside_of(shelf, view, asked.get("beside"))
         view.signals, view.genome, view.models  # noqa: B018  opened here, so that their notes are known
         return (
-            rows(view),
+            rows(view, other),
             {"run": view.key, "gene": gene, "missing": missing_gene(view, asked.get("gene"))},
             threshold,
             panel.facts(view),
@@ -110,7 +117,12 @@ def _server(app: Dash, shelf: Shelf, base: str) -> None:
             panel.caveat(view),
             panel.run_files(view, base),
             panel.progress(view),
-            revision(view),
+            revision(view, other),
+            [
+                {"value": "", "label": "+ second run"},
+                *({"value": key, "label": f"+ {key}"} for key in others(shelf, view)),
+            ],
+            other.key if other else "",
         )
 
     @app.callback(
@@ -129,16 +141,35 @@ def _server(app: Dash, shelf: Shelf, base: str) -> None:
     )
     def poll(_count: int, key: str, seen: dict | None, shown: dict | None, threshold: float | None):
         view = shelf.get(key) if key else None
-        now = revision(view) if view is not None else None
+        other = beside_of(shelf, view, (seen or {}).get("beside")) if view is not None else None
+        now = revision(view, other) if view is not None else None
         if now is None or now == seen:
             return (no_update,) * 6
         if seen and seen["mark"] == now["mark"]:
             return no_update, no_update, no_update, now, no_update, no_update
-        waiting = shown is not None and shown.get("gene") is None
-        gene = {"run": view.key, "gene": first_gene(view, None)} if waiting and len(view.genes) else no_update
+        gene = no_update
+        if shown is not None and shown.get("gene") is None and len(view.genes):
+            asked = (shown.get("unscored") or {}).get("gene_id")
+            if asked is None or asked in view.run.scored:  # the gene that was waited for has come
+                gene = {"run": view.key, "gene": first_gene(view, asked)}
         untouched = seen is not None and threshold == seen["threshold"] != now["threshold"]
         cut = now["threshold"] if untouched else no_update  # the run's rule has changed, the person chose nothing else
-        return rows(view), panel.progress(view), gene, now, cut, panel.legend(view)
+        return rows(view, other), panel.progress(view), gene, now, cut, panel.legend(view)
+
+    @app.callback(
+        Output("genes", "rowData", allow_duplicate=True),
+        Output("revision", "data", allow_duplicate=True),
+        Input("beside", "value"),
+        State("run", "value"),
+        State("revision", "data"),
+        prevent_initial_call=True,
+    )
+    def lay_beside(name: str, key: str | None, seen: dict | None):
+        view = shelf.get(key) if key else None
+        if view is None or seen is None or seen["run"] != key or (seen["beside"] or "") == (name or ""):
+            return no_update, no_update
+        other = beside_of(shelf, view, name)
+        return rows(view, other), revision(view, other)
 
     @app.callback(
         Output("gene-head", "children"),
@@ -149,6 +180,8 @@ def _server(app: Dash, shelf: Shelf, base: str) -> None:
         view, gene = chosen(shelf, shown)
         if view is None:
             return []
+        if gene is None and shown.get("unscored"):
+            return panel.unscored_head(shown["unscored"])
         if gene is None:
             return ["No gene has been scored yet. This page fills by itself as results come in."]
         missing = shown.get("missing")
@@ -214,12 +247,23 @@ def first_gene(view: OpenRun, asked: object) -> str | None:
     return str((held_out if len(held_out) else genes).iloc[0]["gene_id"])
 
 
-def rows(view: OpenRun) -> list[dict]:
-    """The gene table for the grid."""
-    return answers.records(view.genes.reindex(columns=GRID_COLUMNS))
+def rows(view: OpenRun, beside: OpenRun | None = None) -> list[dict]:
+    """All genes of the study for the grid, with the prediction of a second run."""
+    return answers.records(gene_list(view, beside))
 
 
-def revision(view: OpenRun) -> dict:
+def others(shelf: Shelf, view: OpenRun) -> list[str]:
+    """Keys of the runs that can be laid beside `view`: those of the same chromosomes."""
+    return [run.key for run in shelf if run is not view and run.run.chrom_sizes == view.run.chrom_sizes]
+
+
+def beside_of(shelf: Shelf, view: OpenRun, name: object) -> OpenRun | None:
+    """The run that is to lie beside `view`, None where there is none of this name."""
+    return shelf.get(str(name)) if name and str(name) in others(shelf, view) else None
+
+
+def revision(view: OpenRun, beside: OpenRun | None = None) -> dict:
     """What the browser keeps to see whether something changed, and to reset the threshold."""
     annotated = view.models is not None and view.models.table("gene") is not None
-    return {"mark": view.revision, "threshold": view.rule.threshold, "run": view.key, "annotated": annotated}
+    known = {"mark": view.revision, "threshold": view.rule.threshold, "run": view.key, "annotated": annotated}
+    return {**known, "beside": beside.key if beside else None}

@@ -25,16 +25,16 @@ def inside_outside(found: Overlap, peaks: str) -> dict:
             "fill": "tozeroy",
             "x": middles.round(3).tolist(),
             "y": np.round(100 * counts / max(1, counts.sum()), 3).tolist(),
-            "name": f"{words}, mean {mean:.2f}",
+            "name": f"{words} (mean {mean:.2f})",
             "hovertemplate": "mask %{x:.2f}: %{y:.1f} % of bases<extra></extra>",
         }
         for counts, words, colour, mean in (
-            (found.outside, f"outside {peaks} peaks", charts.GREY, found.means[1]),
-            (found.inside, "inside", charts.BLUE, found.means[0]),
+            (found.outside, "outside", charts.GREY, found.means[1]),
+            (found.inside, f"inside {peaks} peaks", charts.BLUE, found.means[0]),
         )
         if counts.sum()
     ]
-    return charts.figure(traces, "Mask inside and outside peaks", "mask", "% of bases", xaxis={"range": [0, 1]})
+    return charts.figure(traces, "mask", "% of bases", xaxis={"range": [0, 1]})
 
 
 def kept_curve(found: Overlap, threshold: float) -> dict:
@@ -61,21 +61,22 @@ def kept_curve(found: Overlap, threshold: float) -> dict:
         "showlegend": False,
     }
     axes = {"xaxis": {"range": [0, 1]}, "yaxis": {"range": [0, 104]}}
-    return charts.figure([curve, here], "Kept against threshold", "threshold", "% of bases kept", **axes)
+    return charts.figure([curve, here], "threshold", "% of bases kept", **axes)
 
 
 def overlap_bars(found: Overlap) -> dict:
     """Precision and recall of sets of bases against peaks, the expectation of chance as a line."""
     sets = found.sets
-    names = [str(name) for name in sets["set"]]
+    names = [str(name).replace(" ", "<br>", 1) for name in sets["set"]]
     traces = [
         {
             "type": "bar",
-            "x": names,
-            "y": (100 * sets[column]).round(2).tolist(),
+            "orientation": "h",
+            "y": names,
+            "x": (100 * sets[column]).round(2).tolist(),
             "name": words,
             "marker": {"color": colour},
-            "hovertemplate": "%{x}: %{y:.1f} %<extra>" + words + "</extra>",
+            "hovertemplate": "%{x:.1f} %<extra>" + words + "</extra>",
         }
         for column, words, colour in (
             ("precision", "of its bases in peaks", charts.BLUE),
@@ -83,13 +84,11 @@ def overlap_bars(found: Overlap) -> dict:
         )
     ]
     chance = 100 * found.in_peaks
-    line = {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": chance, "y1": chance}
+    line = {"type": "line", "yref": "paper", "y0": 0, "y1": 1, "x0": chance, "x1": chance}
     shapes = [{**line, "line": {"dash": "dot", "width": 1.2, "color": charts.GREY}}]
-    note = {"xref": "paper", "x": 1, "y": chance, "yanchor": "bottom", "xanchor": "right", "showarrow": False}
-    notes = [{**note, "text": f"{chance:.1f} % of all bases lie in peaks", "font": {"size": 10}}]
-    return charts.figure(
-        traces, "Overlap with peaks, beside controls", "", "%", barmode="group", shapes=shapes, annotations=notes
-    )
+    axis = {"autorange": "reversed", "tickfont": {"size": 10}}
+    words = f"% (dotted: chance, {chance:.1f} %)"
+    return charts.figure(traces, words, "", barmode="group", shapes=shapes, yaxis=axis)
 
 
 def tables(folder: Path) -> list[tuple[str, list[list[str]], bool]]:

@@ -11,8 +11,10 @@ from urllib.parse import quote, urlencode
 
 from seq2exp_viz.serving.ranges import version_of
 from seq2exp_viz.shelf import reasons
+from seq2exp_viz.shelf.beside import same_gene
 from seq2exp_viz.shelf.look import (
     CERTAINTY_COLOURS,
+    DIFFERENCE_COLOUR,
     GENE_COLOUR,
     MASK_COLOUR,
     PEAK_COLOUR,
@@ -49,8 +51,10 @@ def reference(view: OpenRun, base: str) -> dict:
     return chosen
 
 
-def tracks(view: OpenRun, base: str, gene_id: str | None, threshold: float | None) -> list[dict]:
-    """All tracks of a run, top to bottom.
+def tracks(
+    view: OpenRun, base: str, gene_id: str | None, threshold: float | None, beside: OpenRun | None = None
+) -> list[dict]:
+    """All tracks of a run, top to bottom; of a second run `beside` it the same gene's mask, and the difference.
 
     Returns:
         dicts with id, label, group ("Genes", "Measured", "Model", "Why", "Controls"), on (shown at first) and config
@@ -59,6 +63,7 @@ def tracks(view: OpenRun, base: str, gene_id: str | None, threshold: float | Non
     rows = [*_annotation(view, base), *_measured(view, base, gene_id)]
     if gene_id is not None:
         rows += _model(view, base, gene_id, threshold)
+        rows += _beside(view, base, gene_id, beside) if beside is not None else []
         rows += _why(view, base, gene_id, threshold)
     rows += _controls(view, base, gene_id)
     for order, row in enumerate(rows, 1):
@@ -168,6 +173,21 @@ def _why(view: OpenRun, base: str, gene_id: str, threshold: float | None) -> lis
     return rows
 
 
+def _beside(view: OpenRun, base: str, gene_id: str, other: OpenRun) -> list[dict]:
+    found = same_gene(other, gene_id)
+    if found is None:
+        return []
+    symbol, name = str(view.gene(gene_id)["symbol"]), other.run.name
+    mask = {**_own(other, base, found, "mask"), "threshold": other.rule.threshold, "quantity": f"Mean of z, {name}"}
+    url = api_url(view, base, "genes", gene_id, "difference", **{"from": other.key})
+    change = {**_own(view, base, gene_id, "mask"), "url": url, "min": -1, "max": 1, "area": True}
+    change |= {"color": DIFFERENCE_COLOUR, "quantity": f"{view.run.name} minus {name}"}
+    return [
+        _row("beside", f"Mask of {symbol} in {name}", "Model", **mask, height=104),
+        _row("difference", f"Difference: {view.run.name} minus {name}", "Model", **change, height=84),
+    ]
+
+
 def _controls(view: OpenRun, base: str, gene_id: str | None) -> list[dict]:
     rows = []
     if gene_id is not None and view.prior_config is not None:
@@ -205,7 +225,9 @@ def _controls(view: OpenRun, base: str, gene_id: str | None) -> list[dict]:
     return rows
 
 
-def browser(view: OpenRun, base: str, gene_id: str | None, threshold: float | None) -> dict:
+def browser(
+    view: OpenRun, base: str, gene_id: str | None, threshold: float | None, beside: OpenRun | None = None
+) -> dict:
     """All that the page needs to put a gene on the screen: reference, tracks, first locus, colours.
 
     Raises InputError where the gene is not scored in this run.
@@ -222,6 +244,6 @@ def browser(view: OpenRun, base: str, gene_id: str | None, threshold: float | No
         "run": view.key,
         "gene": gene_id,
         "reference": reference(view, base),
-        "tracks": tracks(view, base, gene_id, threshold),
+        "tracks": tracks(view, base, gene_id, threshold, beside),
         "locus": locus,
     }

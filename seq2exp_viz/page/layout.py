@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import dash_ag_grid as dag
 import dash_mantine_components as dmc
 from dash import dcc, html
 
+from seq2exp_viz.page import grids, tab_callbacks, tabs
 from seq2exp_viz.page.help import help_overlay
 from seq2exp_viz.page.menus import drop_down as _menu
 from seq2exp_viz.page.menus import export_menu, help_button, share_menu
@@ -16,8 +16,10 @@ POLL_MS = 3_000
 SERVER_AWAY = (
     "The server does not answer. If it was stopped, start `seq2exp-viz serve` again: this page then goes on by itself."
 )
-NUMBER = {"function": "params.value == null ? '' : d3.format('.2f')(params.value)"}
-PERCENT = {"function": "params.value == null ? '' : d3.format('.1f')(params.value)"}
+CUT_WORDS = (
+    "Share of the bases that the model decides (promoter and blacklist left out) inside these elements. Kept %, in the "
+    "list of genes, is another number: the mean of the mask over the same bases, whatever the threshold."
+)
 
 
 def page(shelf: Shelf, base: str, script: IgvScript) -> dmc.MantineProvider:
@@ -26,6 +28,7 @@ def page(shelf: Shelf, base: str, script: IgvScript) -> dmc.MantineProvider:
         "base": base,
         "igv": {"url": f"{base}igv.js?v={script.version}", "version": script.version, "source": script.source},
         "runs": [view.key for view in shelf],
+        "columns": grids.gene_columns(),
     }
     return dmc.MantineProvider(
         id="theme",
@@ -37,19 +40,39 @@ def page(shelf: Shelf, base: str, script: IgvScript) -> dmc.MantineProvider:
             dcc.Store(id="gene"),
             dcc.Store(id="drawn"),
             dcc.Store(id="revision"),
+            dcc.Store(id="columns-shown"),
             dcc.Interval(id="poll", interval=POLL_MS),
             html.Div(SERVER_AWAY, id="server-line", className="server-line", hidden=True, role="alert"),
             help_overlay(),
-            html.Div(className="page", children=[_header(shelf), _genes(), _browser(), _gene_panel(), _footer(script)]),
+            *tab_callbacks.stores(),
+            html.Div(
+                className="page",
+                children=[_header(shelf), _genes(), _browser(), tabs.area(), _gene_panel(), _footer(script)],
+            ),
         ],
     )
 
 
 def _header(shelf: Shelf) -> html.Header:
+    several = len(list(shelf)) > 1
+    beside = dmc.Select(
+        id="beside",
+        data=[],
+        value="",
+        allowDeselect=False,
+        size="sm",
+        w=150,
+        display=None if several else "none",
+        comboboxProps={"shadow": "md"},
+        **{"aria-label": "A second run, laid beside this one"},
+    )
     runs = [{"value": view.key, "label": view.run.name} for view in shelf]
-    search = dmc.TextInput(
+    search = dmc.Autocomplete(
         id="search",
-        placeholder="Gene, Ensembl id or chr1:1,000-2,000",
+        data=[],
+        limit=8,
+        comboboxProps={"shadow": "md", "zIndex": 500},
+        placeholder="Gene, id or chr1:1,000-2,000",
         w="100%",
         size="sm",
         inputProps={"aria-label": "Search for a gene or a place", "autoComplete": "off", "spellCheck": "false"},
@@ -64,12 +87,13 @@ def _header(shelf: Shelf) -> html.Header:
                 data=runs,
                 allowDeselect=False,
                 size="sm",
-                w=190,
+                w=125,
                 **{"aria-label": "Run"},
                 comboboxProps={"shadow": "md"},
             ),
+            beside,
             html.Div(
-                [search, html.Div("", id="message", className="message", role="status", **{"aria-live": "polite"})],
+                search,
                 className="search",
             ),
             html.Div(id="facts", className="facts"),
@@ -88,46 +112,6 @@ def _header(shelf: Shelf) -> html.Header:
 
 
 def _genes() -> html.Section:
-    columns = [
-        {"field": "symbol", "headerName": "Gene", "minWidth": 80, "flex": 1, "tooltipField": "gene_id"},
-        _column("observed", "Observed", 66, NUMBER),
-        _column("predicted", "Predicted", 64, NUMBER),
-        _column("kept_percent", "Kept %", 48, PERCENT),
-        _column("elements", "Ele­ments", 50),
-        _column("elements_without_peak", "No peak", 46),
-        {"field": "gene_id", "hide": True},
-    ]
-    grid = dag.AgGrid(
-        id="genes",
-        columnDefs=columns,
-        rowData=[],
-        getRowId="params.data.gene_id",
-        defaultColDef={
-            "sortable": True,
-            "resizable": False,
-            "suppressMovable": True,
-            "suppressHeaderMenuButton": True,
-            "wrapHeaderText": True,
-            "autoHeaderHeight": True,
-        },
-        dashGridOptions={
-            "rowSelection": {"mode": "singleRow", "checkboxes": False, "enableClickSelection": True},
-            "rowHeight": 27,
-            "tooltipShowDelay": 400,
-            "suppressCellFocus": False,
-            "localeText": {"noRowsToShow": "No gene scored yet"},
-            "theme": {
-                "function": "themeQuartz.withParams({fontSize: 12, headerFontSize: 11, spacing: 4,"
-                " cellHorizontalPadding: 6,"
-                " wrapperBorderRadius: 6, fontFamily: 'inherit'}, 'light')"
-                ".withParams({backgroundColor: '#17191d', foregroundColor: '#d5d9df', borderColor: '#32363d',"
-                " headerBackgroundColor: '#1f2227', browserColorScheme: 'dark', fontFamily: 'inherit', fontSize: 12,"
-                " headerFontSize: 11,"
-                " spacing: 4, cellHorizontalPadding: 6, selectedRowBackgroundColor: '#20456b'}, 'dark')"
-            },
-        },
-        style={"height": "100%", "width": "100%"},
-    )
     return html.Section(
         className="genes",
         **{"aria-label": "Genes"},
@@ -136,6 +120,13 @@ def _genes() -> html.Section:
                 className="genes-head",
                 children=[
                     html.Div(id="progress", className="progress-line"),
+                    _menu("Columns", [], "column-list"),
+                    html.Button(
+                        "Wide",
+                        className="tool",
+                        title="A wide list with all columns and a filter for each",
+                        **{"data-action": "wide", "aria-pressed": "false"},
+                    ),
                     dmc.TextInput(
                         id="filter",
                         placeholder="Filter the list",
@@ -144,15 +135,9 @@ def _genes() -> html.Section:
                     ),
                 ],
             ),
-            html.Div(grid, className="grid"),
+            html.Div(grids.genes(), className="grid"),
         ],
     )
-
-
-def _column(field: str, header: str, width: int, formatter: dict | None = None) -> dict:
-    """A column of numbers, right-aligned; `width` in pixels shows the header's longest word whole."""
-    column = {"field": field, "headerName": header, "width": width, "minWidth": width, "type": "rightAligned"}
-    return column | ({"valueFormatter": formatter} if formatter else {})
 
 
 def _browser() -> html.Main:
@@ -164,10 +149,12 @@ def _browser() -> html.Main:
         html.Span("", id="locus", className="locus"),
         _menu("Tracks", [html.Div(id=name, className="menu-part") for name in ("own-list", "track-list")]),
     ]
+    message = html.Div("", id="message", className="message", role="status", **{"aria-live": "polite"})
     return html.Main(
         className="browser",
         children=[
             html.Div(tools, className="tools"),
+            html.Div(message, className="message-line"),
             html.Div(id="igv", className="igv", role="region", tabIndex=0, **{"aria-label": "Genome browser"}),
             html.Div(id="legend", className="legend"),
         ],
@@ -203,7 +190,7 @@ def _gene_panel() -> html.Aside:
                         label=None,
                         thumbLabel="Threshold on the mask",
                     ),
-                    html.Div(id="cut-line", className="cut-line"),
+                    html.Div(id="cut-line", className="cut-line", title=CUT_WORDS),
                 ],
             ),
             html.Div(id="element-list", className="element-list"),

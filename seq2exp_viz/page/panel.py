@@ -7,6 +7,7 @@ from dash import html
 
 from seq2exp_viz.page import figures
 from seq2exp_viz.shelf import look
+from seq2exp_viz.shelf.gene_list import unscored
 from seq2exp_viz.shelf.look import PRIOR_LINE, label_words
 from seq2exp_viz.shelf.view import OpenRun
 
@@ -86,7 +87,8 @@ def progress(view: OpenRun) -> list:
     if asked and scored < asked:
         bar = dmc.Progress(value=100 * scored / asked, size="xs", w="100%", **{"aria-label": "Scored genes"})
         return [html.Span(f"{scored:,} of {asked:,} genes scored"), bar]
-    return [html.Span(f"{scored:,} genes")]
+    more = len(unscored(view))
+    return [html.Span(f"{scored:,} of {scored + more:,} genes scored" if more else f"{scored:,} genes")]
 
 
 def gene_head(view: OpenRun, gene_id: str) -> list:
@@ -114,6 +116,21 @@ def gene_head(view: OpenRun, gene_id: str) -> list:
         parts.append(html.Img(src=figures.data_address(svg), alt=alt, className="scatter"))
         parts.append(html.Div(note, className="quiet"))
     return parts
+
+
+def unscored_head(gene: dict) -> list:
+    """A gene of the study that this run has not scored: what is known, and how to score it."""
+    place = f"{gene['chrom']}:{int(gene['tss']) + 1:,} ({gene['strand']})" if "tss" in gene else ""
+    score = html.Button(
+        "Score now", className="plain-button", **{"data-action": "score", "data-gene": str(gene["gene_id"])}
+    )
+    return [
+        html.H2(str(gene["symbol"])),
+        html.Div([str(gene["gene_id"])] if gene["gene_id"] != gene["symbol"] else [], className="quiet"),
+        html.Div(place, className="quiet", title="Transcription start site"),
+        html.P("This gene is not scored in this run, so it has no mask.", className="unscored-words", role="status"),
+        score,
+    ]
 
 
 def _number(name: str, value: float) -> html.Div:

@@ -37,10 +37,16 @@ def scatter(genes: pd.DataFrame, chosen: str | None, unit: str) -> dict:
     line = {"x": ends, "y": ends, "mode": "lines", "line": {"dash": "dot", "width": 1, "color": charts.GREY}}
     traces.append({**line, "hoverinfo": "skip", "showlegend": False})
     traces.append(ring(genes, chosen))
-    found = pearson(genes) or pearson(genes.assign(split="test"))
-    title = "Predicted against observed" + (f": Pearson {found[0]:.2f}, {found[1]:,} genes" if found else "")
     labels = [f"{word}{', ' + unit if unit else ''}" for word in ("observed", "predicted")]
-    return charts.figure(traces, title, *labels, hovermode="closest", uirevision="scatter")
+    return charts.figure(traces, *labels, hovermode="closest", uirevision="scatter")
+
+
+def scatter_title(genes: pd.DataFrame) -> str:
+    """The scatter's title, with the correlation over the test genes, or over all where there are too few."""
+    found = pearson(genes)
+    which = "test genes" if found else "genes"
+    found = found or pearson(genes.assign(split="test"))
+    return "Predicted against observed" + (f": Pearson {found[0]:.2f} over {found[1]:,} {which}" if found else "")
 
 
 def ring(genes: pd.DataFrame, chosen: str | None) -> dict:
@@ -95,7 +101,7 @@ def by_chromosome(genes: pd.DataFrame) -> tuple[pd.DataFrame, str]:
     return pd.DataFrame(rows, columns=["chrom", "genes", "pearson", "low", "high"]), split
 
 
-def bars(table: pd.DataFrame, split: str) -> dict:
+def bars(table: pd.DataFrame) -> dict:
     """Pearson by chromosome as bars with 95 % intervals."""
     trace = {
         "type": "bar",
@@ -114,8 +120,8 @@ def bars(table: pd.DataFrame, split: str) -> dict:
         "marker": {"color": charts.BLUE},
         "hovertemplate": "%{x}: %{y:.2f} over %{customdata:,} genes<extra></extra>",
     }
-    title = f"Pearson by chromosome{f', {split} genes' if split else ''}, with 95 % interval"
-    return charts.figure([trace], title, "", "Pearson", xaxis={"type": "category"}, yaxis={"range": [-1.05, 1.05]})
+    low = min(-0.05, float(table["low"].min()) - 0.05)
+    return charts.figure([trace], "", "Pearson", xaxis={"type": "category"}, yaxis={"range": [low, 1.05]})
 
 
 def history(path: Path) -> pd.DataFrame | None:
@@ -130,9 +136,9 @@ def history(path: Path) -> pd.DataFrame | None:
 def training(table: pd.DataFrame) -> dict:
     """Training loss on the left axis, validation error and correlation on the right."""
     named = (
-        ("loss", "loss (training)", charts.GREY, "y"),
-        ("validation_mse", "squared error (validation)", charts.BLUE, "y2"),
-        ("validation_pearson", "Pearson (validation)", charts.GREEN, "y2"),
+        ("loss", "training loss", charts.GREY, "y"),
+        ("validation_mse", "validation error", charts.BLUE, "y2"),
+        ("validation_pearson", "validation Pearson", charts.GREEN, "y2"),
     )
     traces = [
         {
@@ -148,10 +154,10 @@ def training(table: pd.DataFrame) -> dict:
         for name, words, colour, axis in named
         if name in table
     ]
-    right = {"overlaying": "y", "side": "right", "showgrid": False, "zeroline": False, "title": {"text": "validation"}}
-    legend = {"orientation": "h", "x": 0, "y": -0.28, "yanchor": "top", "font": {"size": 10}}
-    margin = {**charts.MARGINS, "r": 48, "b": 62}
-    return charts.figure(traces, "Training", "step", "loss", yaxis2=right, legend=legend, margin=margin)
+    right = {"overlaying": "y", "side": "right", "showgrid": False, "zeroline": False, "tickmode": "auto"}
+    right["title"] = {"text": "validation"}
+    margin = {**charts.MARGINS, "r": 44}
+    return charts.figure(traces, "step", "loss", yaxis2=right, margin=margin)
 
 
 def metric_rows(metrics: dict[str, Any]) -> list[tuple[str, str]]:

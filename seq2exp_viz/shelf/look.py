@@ -15,6 +15,7 @@ GENE_COLOUR = "rgb(40, 50, 80)"
 PRIOR_COLOUR = "rgb(120, 120, 120)"
 MASK_COLOUR = "rgb(0, 84, 147)"
 BAND_COLOUR = "rgb(0, 114, 178)"
+DIFFERENCE_COLOUR = "rgb(140, 60, 110)"
 THRESHOLD_COLOUR = "rgb(170, 60, 0)"
 CERTAINTY_COLOURS = {"kept": "rgb(0, 114, 178)", "undecided": "rgb(204, 121, 167)", "hidden": "rgb(222, 226, 231)"}
 CLASS_WORDS = {

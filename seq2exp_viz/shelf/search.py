@@ -8,6 +8,7 @@ import pandas as pd
 
 from model_core.errors import InputError
 from model_core.intervals import parse_locus
+from seq2exp_viz.shelf.gene_list import unscored_gene
 from seq2exp_viz.shelf.view import OpenRun
 
 LONGEST = 200  # letters of a query that are looked at
@@ -18,13 +19,20 @@ def find(view: OpenRun, text: str) -> dict:
     """Where the text leads, as JSON values.
 
     Returns:
-        kind: "gene" (of the run: gene_id, symbol), "locus" or "nothing"; chrom, start, end (0-based half-open) unless
+        kind: "gene" (of the run: gene_id, symbol), "unscored" (of the study: gene_id, symbol, tss, strand), "locus" or
+        "nothing"; chrom, start, end (0-based half-open) unless
         nothing was found; message: words for the person, "" where there is nothing to say.
     """
     text = " ".join(text[:LONGEST].split())
     if not text:
         return {"kind": "nothing", "message": "Type a gene symbol, an Ensembl id or a place such as chr1:1,000-2,000."}
-    return _scored(view, text) or _place(view, text) or _annotated(view, text) or _nothing(view, text)
+    return (
+        _scored(view, text)
+        or _unscored(view, text)
+        or _place(view, text)
+        or _annotated(view, text)
+        or _nothing(view, text)
+    )
 
 
 def _scored(view: OpenRun, text: str) -> dict | None:
@@ -46,6 +54,15 @@ def _scored(view: OpenRun, text: str) -> dict | None:
             names = {"gene_id": str(row["gene_id"]), "symbol": str(row["symbol"])}
             return {"kind": "gene", **names, **place, "message": note}
     return None
+
+
+def _unscored(view: OpenRun, text: str) -> dict | None:
+    gene = unscored_gene(view, text)
+    if gene is None:
+        return None
+    half = int(view.manifest["window"]) // 2
+    place = {"start": max(0, gene["tss"] - half), "end": min(view.run.chrom_sizes[gene["chrom"]], gene["tss"] + half)}
+    return {"kind": "unscored", **gene, **place, "message": f"{gene['symbol']} is not scored in this run."}
 
 
 def _place(view: OpenRun, text: str) -> dict | None:

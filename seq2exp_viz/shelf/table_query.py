@@ -43,7 +43,7 @@ def rows_of(table: pd.DataFrame, filters: Any, sorts: Any) -> pd.DataFrame:
     orders = [
         (item["colId"], item.get("sort") != "desc")
         for item in (sorts if isinstance(sorts, list) else [])[:MOST_CONDITIONS]
-        if isinstance(item, dict) and item.get("colId") in table.columns
+        if isinstance(item, dict) and isinstance(item.get("colId"), str) and item["colId"] in table.columns
     ]
     if orders:
         names, ascending = zip(*dict(orders).items(), strict=True)
@@ -57,7 +57,7 @@ def _passes(cells: pd.Series, model: dict) -> np.ndarray:
         parts = [_passes(cells, one) for one in conditions[:MOST_CONDITIONS] if isinstance(one, dict)]
         together = np.logical_or if model.get("operator") == "OR" else np.logical_and
         return together.reduce(parts) if parts else np.ones(len(cells), bool)
-    kind, wanted = model.get("type"), model.get("filter")
+    kind, wanted = str(model.get("type")), model.get("filter")
     if kind in ("blank", "notBlank"):
         blank = (cells.isna() | cells.isin(["", "."])).to_numpy(bool)
         return blank if kind == "blank" else ~blank

@@ -31,7 +31,10 @@ def test_masks_and_then_peaks_appear_as_they_come(chromium, tmp_path, request):
     assert "No gene has been scored yet" in visitor.page.inner_text("#gene-head")
     add_genes(Run.open(path), range(2))
     visitor.until("seq2expBridge.trackOf('mask') !== null").quiet()
-    visitor.until("document.querySelectorAll('#genes .ag-center-cols-container [row-id]').length === 2")
+    rows = "#genes .ag-center-cols-container [row-id]"
+    visitor.until(f"document.querySelectorAll('{rows}:not(.unscored)').length === 2")
+    assert visitor.value(f"document.querySelectorAll('{rows}.unscored').length") == 4
+    visitor.until("seq2expBridge.settled().then(() => true)").quiet()
     visitor.until("Boolean(seq2expBridge.trackOf('mask').trackView.viewports[0].canvas)").quiet()
     assert visitor.ink("mask") > 50
     assert visitor.value("seq2expBridge.trackOf('peaks')") is None

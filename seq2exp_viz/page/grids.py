@@ -1,0 +1,125 @@
+"""The page's tables: the list of genes and the table of elements, as AG Grid is told."""
+
+from __future__ import annotations
+
+import dash_ag_grid as dag
+
+TWO, ONE, THREE, COUNT = ".2f", ".1f", ".3f", ",d"
+KEPT_WORDS = (
+    "Mean of the mask over the bases the model decides (promoter and blacklist left out). Elements cover fewer "
+    "bases: only those at or above the threshold."
+)
+THEME = {
+    "function": "themeQuartz.withParams({fontSize: 12, headerFontSize: 11, spacing: 4, cellHorizontalPadding: 6,"
+    " wrapperBorderRadius: 6, fontFamily: 'inherit'}, 'light')"
+    ".withParams({backgroundColor: '#17191d', foregroundColor: '#d5d9df', borderColor: '#32363d',"
+    " headerBackgroundColor: '#1f2227', browserColorScheme: 'dark', fontFamily: 'inherit', fontSize: 12,"
+    " headerFontSize: 11,"
+    " spacing: 4, cellHorizontalPadding: 6, selectedRowBackgroundColor: '#20456b'}, 'dark')"
+}
+PLACE = {"function": "params.data ? params.data.chrom + ':' + d3.format(',')(params.data.tss + 1) : ''"}
+RESIDUAL = {
+    "function": "params.data.observed == null || params.data.predicted == null ? null"
+    " : params.data.observed - params.data.predicted"
+}
+ELEMENT_PLACE = {
+    "function": "params.data ? params.data.chrom + ':' + d3.format(',')(params.data.start + 1)"
+    " + '-' + d3.format(',')(params.data.end) : ''"
+}
+COMMON = {
+    "sortable": True,
+    "resizable": True,
+    "suppressMovable": True,
+    "suppressHeaderMenuButton": True,
+    "suppressHeaderFilterButton": True,
+    "suppressFloatingFilterButton": True,
+    "wrapHeaderText": True,
+    "autoHeaderHeight": True,
+}
+OPTIONS = {
+    "rowSelection": {"mode": "singleRow", "checkboxes": False, "enableClickSelection": True},
+    "rowHeight": 27,
+    "tooltipShowDelay": 400,
+    "suppressCellFocus": False,
+    "theme": THEME,
+}
+
+
+def gene_columns() -> list[dict]:
+    """All columns of the list of genes; those without `hide` are the narrow list's."""
+    return [
+        _text("symbol", "Gene", 80, flex=1, tooltipField="gene_id"),
+        _text("gene_id", "Id", 130, hide=True),
+        _text("place", "Start site", 120, hide=True, valueGetter=PLACE),
+        _number("observed", "Observed", 66, TWO),
+        _number("predicted", "Predicted", 64, TWO),
+        _number("predicted_beside", "Predicted, beside", 74, TWO, hide=True),
+        _number("residual", "Residual", 62, TWO, hide=True, valueGetter=RESIDUAL, headerTooltip="observed - predicted"),
+        _number("kept_percent", "Kept %", 48, ONE, headerTooltip=KEPT_WORDS),
+        _number("elements", "Ele\u00adments", 50),
+        _number("elements_without_peak", "No peak", 46, headerTooltip="Elements that share no base with a peak"),
+        _number("effect", "Strongest effect", 74, THREE, hide=True, headerTooltip="Largest knock-out effect, by size"),
+        _text("effect_element", "of element", 66, hide=True),
+        _text("split", "Split", 76, hide=True),
+        _text("state", "State", 104, hide=True, cellRenderer="GeneState"),
+    ]
+
+
+def genes() -> dag.AgGrid:
+    """The list of all genes; its rows live in the browser and only those in sight are drawn."""
+    return dag.AgGrid(
+        id="genes",
+        columnDefs=gene_columns(),
+        rowData=[],
+        getRowId="params.data.gene_id",
+        defaultColDef=COMMON,
+        dashGridOptions={**OPTIONS, "localeText": {"noRowsToShow": "No gene scored yet"}},
+        rowClassRules={"unscored": "params.data.state != 'scored'"},
+        style={"height": "100%", "width": "100%"},
+    )
+
+
+def elements() -> dag.AgGrid:
+    """The table of elements; its rows stay on the server, which filters and orders them, and come a hundred a time."""
+    columns = [
+        _text("symbol", "Gene", 86),
+        _text("name", "Element", 74),
+        _text("place", "Place", 168, valueGetter=ELEMENT_PLACE, sortable=False, filter=False),
+        _number("length", "Length, bp", 76, COUNT),
+        _number("mean_mask", "Mean mask", 72, THREE),
+        _number("max_mask", "Highest", 68, THREE),
+        _number("spread", "Spread", 66, THREE),
+        _number("distance_to_tss", "From start site, bp", 98, COUNT),
+        _text("peak", "Peak", 150),
+        _number("effect", "Effect", 68, THREE),
+        _number("unusual", "Unusual", 70, THREE, headerTooltip="Share of random stretches with as large an effect"),
+    ]
+    return dag.AgGrid(
+        id="elements-table",
+        columnDefs=columns,
+        rowModelType="infinite",
+        getRowId="params.data.gene_id + ' ' + params.data.name",
+        defaultColDef={**COMMON, "floatingFilter": True},
+        dashGridOptions={
+            **OPTIONS,
+            "cacheBlockSize": 100,
+            "maxBlocksInCache": 20,
+            "infiniteInitialRowCount": 1,
+            "localeText": {"noRowsToShow": "No elements here"},
+        },
+        style={"height": "100%", "width": "100%"},
+    )
+
+
+def _text(field: str, header: str, width: int, **more: object) -> dict:
+    column = {"field": field, "headerName": header, "minWidth": width, "filter": "agTextColumnFilter"}
+    return column | ({} if "flex" in more else {"width": width}) | more
+
+
+def _number(field: str, header: str, width: int, form: str | None = None, **more: object) -> dict:
+    """A column of numbers, right-aligned; `width` in pixels shows the header's longest word whole."""
+    column = {"field": field, "headerName": header, "width": width, "minWidth": width, "type": "rightAligned"}
+    if form is not None:
+        shown = f"params.value == null ? '' : d3.format('{form}')(params.value)"
+        column["valueFormatter"] = {"function": shown}
+    return column | {"filter": "agNumberColumnFilter"} | more
