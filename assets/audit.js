@@ -137,9 +137,9 @@
   });
 
   document.addEventListener("keydown", (event) => {
-    const typing = event.target.closest && event.target.closest("input, textarea, select, [contenteditable]");
+    const typing = event.target.closest && event.target.closest("input, textarea, select, [contenteditable], dialog");
     if (!open() || typing || event.ctrlKey || event.metaKey || event.altKey) return;
-    const deed = { n: () => step(1), p: () => step(-1), a: () => decide("agree"), d: () => decide("doubt") }[event.key];
+    const deed = { n: () => step(1), p: () => step(-1), a: () => decide("agree"), d: () => decide("doubt") }[event.key.toLowerCase()];
     if (deed) deed();
   });
 })();

@@ -28,6 +28,8 @@ KEYS = {
     "W": "the whole window of the gene",
     "T": "the start site and its promoter",
     "Enter": "in the list of genes: show the gene under the cursor",
+    "N  P": "in the peak audit: the next disagreement, the previous one",
+    "A  D": "in the peak audit: agree with the mask, doubt it",
     "Esc": "close a menu, a pop-up or this help",
 }
 
