@@ -233,6 +233,7 @@
   }
 
   function listTracks() {
+    document.body.dataset.tracks = [...(state.shown || [])].join(" "); // the legend explains what is shown
     const box = byId("track-list");
     if (!box || !state.view) return;
     box.textContent = "";
@@ -269,6 +270,7 @@
         const track = trackOf(id);
         if (track) browser.removeTrack(track);
       }
+      document.body.dataset.tracks = [...state.shown].join(" ");
       bridge.address.write();
     });
   }

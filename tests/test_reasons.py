@@ -33,11 +33,11 @@ def get(client, path: str, status: int = 200):
 
 def test_the_signals_part_is_the_prior_and_the_difference_is_a_difference(client, shelf):
     asked = "start=10500&end=10700&bins=1000"
-    parts = {p: get(client, f"/api/why/genes/MYC/why/{p}?{asked}") for p in ("network", "signals", "difference")}
+    parts = {p: get(client, f"/api/why/genes/MYC/why/{p}?{asked}") for p in ("network", "signals", "disagreement")}
     prior = signal_prior(shelf.first.model_signals(MYC), shelf.first.prior_config)
     assert parts["signals"]["bin"] == 1
     np.testing.assert_allclose(parts["signals"]["mean"], prior[2500:2700], atol=1e-3)
-    told = zip(parts["difference"]["mean"], parts["network"]["mean"], parts["signals"]["mean"], strict=True)
+    told = zip(parts["disagreement"]["mean"], parts["network"]["mean"], parts["signals"]["mean"], strict=True)
     assert all(d is None or d == pytest.approx(n - s, abs=2e-4) for d, n, s in told)
     assert 0 < parts["network"]["signal_weight"] <= 1
     promoter = get(client, "/api/why/genes/MYC/why/network?start=9990&end=10010&bins=20")
@@ -70,7 +70,7 @@ def test_a_part_that_does_not_exist_is_told(client):
 
 def test_why_tracks_are_off_at_first_and_missing_where_signals_are(shelf, tmp_path):
     rows = [row for row in tracks(shelf.first, "/", MYC, None) if row["group"] == "Why"]
-    assert [row["id"] for row in rows] == ["certainty", "why-network", "why-signals", "why-difference"]
+    assert [row["id"] for row in rows] == ["certainty", "why-network", "why-signals", "why-disagreement"]
     assert not any(row["on"] for row in rows)
     study = make_study(tmp_path / "study")
     poor = Shelf([make_viewer_run(tmp_path / "run", study, genes=1)], cache=tmp_path / "cache")

@@ -26,6 +26,7 @@ from seq2exp_viz.shelf.view import OpenRun
 from seq2exp_viz.worker.jobs import Jobs
 
 MOST_FEATURES = 5_000
+PARTS = {"network": "network", "signals": "signals", "disagreement": "difference"}  # in the address, of `MaskParts`
 MIMETYPES = {".bed": "text/plain", ".tsv": "text/tab-separated-values", ".json": "application/json"}
 
 
@@ -112,10 +113,10 @@ def add_gene_routes(route: Callable) -> None:
 
     @route("/api/<run>/genes/<path:gene>/why/<part>")
     def why(view: OpenRun, gene: str, part: str) -> Response:
-        if part not in ("network", "signals", "difference"):
-            raise InputError(f"{part[:80]!r} is no part of a mask: network, signals or difference.")
+        if part not in PARTS:
+            raise InputError(f"{part[:80]!r} is no part of a mask: network, signals or disagreement.")
         found = reasons.parts(view, gene)
-        each = np.repeat(getattr(found, part), view.run.manifest["resolution"])
+        each = np.repeat(getattr(found, PARTS[part]), view.run.manifest["resolution"])
         return vector(view, gene, each, signal_weight=found.signal_weight)
 
     @route("/api/<run>/genes/<path:gene>/certainty")

@@ -10,6 +10,11 @@ from seq2exp_viz.shelf.gene_list import gene_list
 from seq2exp_viz.shelf.runs import Shelf
 from seq2exp_viz.shelf.view import OpenRun
 
+NO_GENE = (
+    "No gene has been scored yet. This page fills by itself as results come in; where nothing is being scored: "
+    "seq2exp-viz score RUN"
+)
+
 
 def register(app: Dash, shelf: Shelf, base: str) -> None:
     """Bind all callbacks to `app`."""
@@ -183,7 +188,7 @@ def _server(app: Dash, shelf: Shelf, base: str) -> None:
         if gene is None and shown.get("unscored"):
             return panel.unscored_head(shown["unscored"])
         if gene is None:
-            return ["No gene has been scored yet. This page fills by itself as results come in."]
+            return [NO_GENE]
         missing = shown.get("missing")
         words = [f"No scored gene {missing!r} in this run; this is another one."] if missing else []
         return [*(html.Div(line, className="note", role="alert") for line in words), *panel.gene_head(view, gene)]

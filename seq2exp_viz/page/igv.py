@@ -165,7 +165,7 @@ def _why(view: OpenRun, base: str, gene_id: str, threshold: float | None) -> lis
     for part, label, colour, least in (
         ("network", f"What the {reads}", "rgb(0, 130, 96)", 0),
         ("signals", "What the signals say", "rgb(150, 96, 0)", 0),
-        ("difference", f"Disagreement: what the {reads}, less the signals", "rgb(160, 70, 120)", -1),
+        ("disagreement", f"Disagreement: what the {reads}, less the signals", "rgb(160, 70, 120)", -1),
     ):
         look = {"height": 64, "color": colour, "quantity": "Mean" if least == 0 else "Difference of means"}
         config = {**_own(view, base, gene_id, "why", part), **look, "area": True, "min": least, "max": 1}

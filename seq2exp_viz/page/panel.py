@@ -69,16 +69,22 @@ def legend(view: OpenRun) -> list:
     """What each mark in the browser means."""
     kinds = ["promoter", "with_peak", "without_peak"] if view.run.peaks is not None else ["promoter", "no_peak_file"]
     marks = [_mark("line", "mean of z"), _mark("band", "95 % range of z"), _mark("dashes", "threshold")]
+    certain = {"kept": "surely kept", "undecided": "undecided", "hidden": "surely hidden"}
     return [
         *marks,
         *(_mark("block", look.class_words(view, kind), look.colour_of(kind)) for kind in kinds),
         _mark("arc", "element to start site"),
+        *(_mark("block", words, look.CERTAINTY_COLOURS[kind], "certainty") for kind, words in certain.items()),
     ]
 
 
-def _mark(kind: str, text: str, colour: str | None = None) -> html.Span:
+def _mark(kind: str, text: str, colour: str | None = None, track: str | None = None) -> html.Span:
+    """One mark of the legend; with a `track`, seen while that track is."""
     style = {"background": colour} if colour else {}
-    return html.Span(className="mark", children=[html.Span(className=f"swatch {kind}", style=style), text])
+    return html.Span(
+        className=f"mark of-{track}" if track else "mark",
+        children=[html.Span(className=f"swatch {kind}", style=style), text],
+    )
 
 
 def progress(view: OpenRun) -> list:
@@ -163,7 +169,11 @@ def element_list(answer: dict) -> list:
         )
         for item in rows
     ]
-    return [head, *buttons] if rows else [html.Div("No element at this threshold.", className="quiet")]
+    return (
+        [head, *buttons]
+        if rows
+        else [html.Div("No element at this threshold: a lower one shows weaker ones.", className="quiet")]
+    )
 
 
 def distance_words(distance: int) -> str:

@@ -149,7 +149,8 @@ def test_the_session_opens_in_a_bare_igv(visitor):
     """The session alone, in an igv.js that knows nothing of us: standard tracks, drawn from absolute addresses."""
     visitor.open(f"?gene={MYC}&threshold=0.4")
     _, session = saved(visitor, "Export", "Session for the IGV web app")
-    told = json.dumps({**json.loads(session), "loadDefaultGenomes": False, "search": False})
+    quiet = {"loadDefaultGenomes": False, "search": False, "showNavigation": False, "showChromosomeWidget": False}
+    told = json.dumps({**json.loads(session), **quiet})
     visitor.value(
         "(async () => { const box = document.createElement('div'); document.body.append(box);"
         f" window.bare = await igv.createBrowser(box, {told}); }})()"
