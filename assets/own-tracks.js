@@ -43,7 +43,8 @@
     await bridge.igvBrowser().loadTrack({ ...track.config });
     mine.push(track);
     list();
-    const rows = found.features ? `${found.features.length.toLocaleString("en")} rows. ` : "";
+    const count = found.features ? found.features.length : 0;
+    const rows = count ? `${count.toLocaleString("en")} ${count === 1 ? "row" : "rows"}. ` : "";
     say(`${name} is drawn under the other tracks, in this page alone. ${rows}${found.notes.join(" ")}`);
     const shown = bridge.trackOf(id);
     if (shown && shown.trackView.viewports[0]) bridge.reveal(id);
