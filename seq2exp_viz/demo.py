@@ -7,63 +7,67 @@ import sys
 from contextlib import contextmanager
 from pathlib import Path
 
+import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from model_core.evidence.compare import FOLDER, Comparison, compare
+from model_core.evidence.compare import Comparison, compare
 from model_core.inputs.check import check_study
 from model_core.inputs.peaks import peaks_of_study
 from model_core.inputs.study import load_study
 from model_core.network.score import choose_genes, score
 from model_core.network.train import begin_run, train
 from model_core.outputs.run import Run
-from model_core.simulation.simulate import simulate_study
-from seq2exp_viz.comparison.report import write_report
+from model_core.simulation.simulate import World, simulate_study
 
-TRAINING = {"steps": 80, "warmup": 15, "lr": 6e-3, "lr_end": 1e-4, "validations_per_epoch": 2}
+WORLD = World(window=4_096, spacing=(5_500, 6_500), hic_reach=10_000, genes=(700, 700, 160), validation_genes=100)
+COMMON = {"lr_end": 1e-4, "validations_per_epoch": 1}
+SOFT = {"steps": 100, "warmup": 15, "lr": 6e-3, **COMMON}
+CAUSAL = {"steps": 600, "block_steps": 250, "pretrain_steps": 800, "warmup": 20, "lr": 2e-3, **COMMON}
 
 
 def run_demo(folder: Path, seed: int = 0, serve_page: bool = True, port: int | None = None) -> Run:
-    """Everything at once, into `folder`: study/, run/ (soft) and control/ (a model that sees the promoter only).
+    """Everything at once, into `folder`.
 
-    Called again on the same folder it goes on where it was.
+    study/, run/ (our causal variant), soft/ (the published one), control/ (soft, but it sees the promoter only). Called
+    again on the same folder it goes on where it was.
     """
     console = Console()
     console.print("[bold]All data of this demo are simulated.[/bold] Nothing in it was measured.")
     study_file = folder / "study" / "study.toml"
     if not study_file.exists():
-        simulate_study(folder / "study", seed)
+        simulate_study(folder / "study", seed, WORLD)
     report = check_study(study_file)
     print(report.text())
     study = load_study(study_file)
     called, record = peaks_of_study(study)
     console.print(f"MACS3: {len(called):,} peaks. {record['limits']}", markup=False)
-    recipe = study.train_config(**TRAINING, seed=seed)
-    config = study.config(variant="soft")
+    soft, causal = study.config(variant="soft"), study.config(variant="causal")
+    quick, staged = study.train_config(**SOFT, seed=seed), study.train_config(**CAUSAL, seed=seed)
+    # The control is the same model on a window that is all promoter, so nothing else can be seen.
+    control = study.config(variant="soft", window=soft.promoter)
     genes = choose_genes(study.genes())
-    run = begin_run(study, config, recipe, folder / "run")
-    with _page(run, serve_page, port) as page:  # there from now on; it fills as results come
-        train(study, config, recipe, run.path)
-        score(run, study, genes)
-        # The control is the same model on a window that is all promoter, so nothing else can be seen.
-        control = train(study, study.config(variant="soft", window=config.promoter), recipe, folder / "control")
-        score(control, study, genes)
-        found = compare(run, beside=[control.path])
-        print_results(console, run, control, found)
-        console.print(f"All of it, with figures: {write_report(run.path / FOLDER, found)}", markup=False)
+    lessons = {"run": (causal, staged), "soft": (soft, quick), "control": (control, quick)}
+    runs = {name: begin_run(study, *lesson, folder / name) for name, lesson in lessons.items()}
+    with _page([runs["run"], runs["soft"]], serve_page, port) as page:  # there from now on; it fills as results come
+        for name in reversed(lessons):  # the longest last
+            score(train(study, *lessons[name], runs[name].path), study, genes)
+        published = compare(Run.open(runs["soft"].path))
+        found = compare(Run.open(runs["run"].path), beside=[runs["soft"].path, runs["control"].path])
+        print_results(console, {name: Run.open(run.path) for name, run in runs.items()}, found, published)
         if page is not None:
             console.print("The page is open at the address above; Ctrl-C stops it.")
             page.wait()
-    return run
+    return runs["run"]
 
 
 @contextmanager
-def _page(run: Run, serve_page: bool, port: int | None):
+def _page(runs: list[Run], serve_page: bool, port: int | None):
     """The page in a process of its own (it never imports torch), stopped at the end."""
     if not serve_page:
         yield None
         return
-    words = [sys.executable, "-m", "seq2exp_viz.cli", "serve", str(run.path)]
+    words = [sys.executable, "-m", "seq2exp_viz.cli", "serve", *(str(run.path) for run in runs)]
     page = subprocess.Popen(words + (["--port", str(port)] if port is not None else []))
     try:
         yield page
@@ -72,20 +76,28 @@ def _page(run: Run, serve_page: bool, port: int | None):
         page.wait()
 
 
-def print_results(console: Console, run: Run, control: Run, found: Comparison) -> None:
-    """What the demo found, as tables: prediction, ranking of bases, sets of bases."""
-    summary, scores = found.summary, found.tables["scores"]
+def print_results(console: Console, runs: dict[str, Run], found: Comparison, published: Comparison) -> None:
+    """What the demo found, as tables: prediction, ranking of bases, sets of bases.
+
+    Args:
+        found, published: of the causal and of the soft run.
+    """
+    summary = found.summary
     console.print(f"\n[bold]Prediction on held-out chromosomes[/bold] ({summary['study']}, simulated)")
     table = Table("model", "genes", "Pearson", "95 % interval", "MSE")
-    for name, one in {"soft": run, "promoter only": control}.items():
-        test = one.metrics["prediction"]["test"]
+    for name, label in {"run": "causal", "soft": "soft, as published", "control": "promoter only"}.items():
+        test = runs[name].metrics["prediction"]["test"]
         low, high = test["pearson_95"]
         interval = f"{low:.3f} to {high:.3f}"
-        table.add_row(name, str(test["genes"]), f"{test['pearson']:.3f}", interval, f"{test['mse']:.3f}")
+        table.add_row(label, str(test["genes"]), f"{test['pearson']:.3f}", interval, f"{test['mse']:.3f}")
     console.print(table)
+    of_soft = published.tables["scores"]
+    of_soft = of_soft[of_soft["score"].isin(["mask", "mask elements"])].assign(score="soft " + of_soft["score"])
+    scores = pd.concat([found.tables["scores"], of_soft])
     console.print(
         f"[bold]Does the mask rank planted causal bases?[/bold] {summary['judged']['genes']} genes, "
-        f"{summary['learned_bases']:,} bases, {summary['causal_share']:.1%} of them causal (the AUPRC of a guess)"
+        f"{summary['learned_bases']:,} bases, {summary['causal_share']:.1%} of them causal (the AUPRC of a guess). "
+        f"The soft mask and its signal prior: rank correlation {published.summary['rank_correlation_with_prior']:.4f}"
     )
     table = Table("score", "AUPRC", "AUROC")
     for row in scores[scores["kind"] != "set"].itertuples():
