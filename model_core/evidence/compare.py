@@ -88,6 +88,8 @@ def compare(
     peaks = _peak_tables(run, against)
     planted = _truth(study, truth)
     tested = None if crispr is None else pairs.read_pairs(crispr)
+    if tested is not None:
+        pairs.check_cell_type(tested, cell_type)
     seeds_here = [Run.open(path) for path in seed_runs or seeds.runs_of_seeds(run)]
     if seeds_here:
         seeds.check_seeds([run, *seeds_here])

@@ -82,6 +82,14 @@ def read_pairs(path: str | Path) -> pd.DataFrame:
     return pairs
 
 
+def check_cell_type(pairs: pd.DataFrame, cell_type: str | None) -> None:
+    """Raise InputError where a cell type is asked for and no pair is of it."""
+    known = sorted(set(pairs.get("cell_type", pd.Series(dtype=str))))
+    if cell_type is not None and cell_type not in known:
+        found = f"no pair of cell type {cell_type!r}"
+        raise InputError(complaint("tested pairs", found, f"one of {listed(known, 8)}", "correct --cell-type"))
+
+
 def match_pairs(
     pairs: pd.DataFrame, run: Run, study_genes: Sequence[str] = (), cell_type: str | None = None
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -97,11 +105,7 @@ def match_pairs(
     Raises:
         InputError: no pair is of this cell type.
     """
-    if cell_type is not None:
-        known = sorted(set(pairs.get("cell_type", pd.Series(dtype=str))))
-        if cell_type not in known:
-            found = f"no pair of cell type {cell_type!r}"
-            raise InputError(complaint("tested pairs", found, f"one of {listed(known, 8)}", "correct --cell-type"))
+    check_cell_type(pairs, cell_type)
     genes = run.genes.reset_index(drop=True)
     by_id = {name: row for row, name in enumerate(genes["gene_id"])}
     symbols = genes["symbol"].str.upper()
