@@ -250,7 +250,7 @@ def _crispr(table: pd.DataFrame) -> Figure:
             if np.isfinite(value):
                 colour = COLOURS["mask"] if own else COLOURS["signal"]
                 one.errorbar(value, place, xerr=[[low], [high]], fmt="o", color=colour, markersize=4.5, linewidth=1.2)
-        one.axvline(rows["positive_share"].max(), color=INK, linestyle=(0, (3, 3)), linewidth=1)
+        one.axvline(rows.loc[rows["pairs"].idxmax(), "positive_share"], color=INK, linestyle=(0, (3, 3)), linewidth=1)
         pairs = f"{int(rows['pairs'].max())} pairs, {int(rows['positives'].max())} positive"
         one.set_title(f"{name}\n{pairs}", fontsize=8.5)
         one.set_xlabel("AUPRC")

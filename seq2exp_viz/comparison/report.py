@@ -18,7 +18,7 @@ MOST_ROWS = 25  # of a long table; the rest is in its file
 STYLE = """
 :root { color-scheme: light dark; --ink: #1d2530; --quiet: #56606d; --ground: #fff; --line: #dfe3e8; --warn: #fff4e3; --edge: #b35c00; --good: #eef3f8; }
 @media (prefers-color-scheme: dark) { :root { --ink: #e3e6ea; --quiet: #a3adb9; --ground: #17191d; --line: #333840; --warn: #2d2417; --edge: #f0b266; --good: #20262d; } }
-body { font: 15px/1.55 system-ui, "DejaVu Sans", sans-serif; color: var(--ink); background: var(--ground); max-width: 60rem; margin: 2rem auto 4rem; padding: 0 1.5rem; }
+body { font: 15px/1.55 system-ui, "DejaVu Sans", sans-serif; color: var(--ink); background: var(--ground); max-width: 64rem; margin: 2rem auto 4rem; padding: 0 1.5rem; }
 h1 { font-size: 1.7rem; line-height: 1.25; margin: 0 0 .2rem; } h2 { font-size: 1.25rem; margin: 2.6rem 0 .3rem; padding-top: 1.1rem; border-top: 1px solid var(--line); }
 h3 { font-size: 1rem; margin: 1.4rem 0 .2rem; } code { font-size: .92em; } p { margin: .5rem 0; max-width: 48rem; }
 .quiet, figcaption, .file { color: var(--quiet); font-size: 13px; }
