@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pandas as pd
 
-from model_core.outputs.elements import ELEMENT_COLUMNS, PROMOTER_CLASS, read_elements
+from model_core.outputs.elements import ELEMENT_COLUMNS, PROMOTER_CLASS
 from model_core.outputs.run_files import stamp
 from seq2exp_viz.shelf.view import OpenRun
 
@@ -33,7 +35,17 @@ def _all(view: OpenRun) -> pd.DataFrame:
         return _shaped(pd.DataFrame(columns=list(ELEMENT_COLUMNS)), None)
     effects = view.effects
     version = (stamp(path), 0 if effects is None else len(effects))
-    return view.keep("elements", version, lambda: _shaped(read_elements(path), effects))
+    return view.keep("elements", version, lambda: _shaped(_read(path), effects))
+
+
+def _read(path: Path) -> pd.DataFrame:
+    """The columns of elements.bed that are shown; words as categories from the start, which saves two thirds."""
+    wanted = [name for name in ELEMENT_COLUMNS if name in COLUMNS]
+    types = dict.fromkeys(REPEATED, "category") | dict.fromkeys(("start", "end", "distance_to_tss"), "int64")
+    options = {"sep": "\t", "header": None, "quoting": 3, "keep_default_na": False}
+    with path.open(encoding="utf-8") as lines:
+        next(line for line in lines if not line.startswith("##"))  # the header; rows follow
+        return pd.read_csv(lines, names=list(ELEMENT_COLUMNS), usecols=wanted, dtype=types, **options)
 
 
 def _shaped(rows: pd.DataFrame, effects: pd.DataFrame | None) -> pd.DataFrame:
