@@ -12,8 +12,6 @@ from flask import Response, request
 from model_core.errors import InputError, complaint
 from seq2exp_viz.page import igv
 from seq2exp_viz.page.answers import RequestError, attachment, threshold_of
-from seq2exp_viz.publish.locus import CANVASES, locus_bytes, place_of
-from seq2exp_viz.publish.report import report
 from seq2exp_viz.shelf.view import OpenRun
 
 MOST_GENES = 50  # of a report that a request may ask for; the command line writes longer ones
@@ -22,10 +20,12 @@ ORIGIN = re.compile(r"https?://[A-Za-z0-9._~-]+(:\d{1,5})?|https?://\[[0-9A-Fa-f
 
 
 def add_sharing_routes(route: Callable, base: str) -> None:
-    """The figure and session of a gene, and the report of several."""
+    """The figure and session of a gene, and the report of several; what draws them is loaded when first asked for."""
 
     @route("/api/<run>/genes/<path:gene>/figure.<kind>")
     def figure(view: OpenRun, gene: str, kind: str) -> Response:
+        from seq2exp_viz.publish.locus import CANVASES, locus_bytes, place_of
+
         if kind not in CANVASES:
             raise RequestError(f"figure.{kind[:10]}: expected {', '.join(CANVASES)}")
         place = place_of(view, gene, request.args.get("locus") or None, threshold_of(request))
@@ -38,6 +38,8 @@ def add_sharing_routes(route: Callable, base: str) -> None:
         if not 0 < len(names) <= MOST_GENES:
             found, do = f"{len(names)} genes", "for more, use `seq2exp-viz report`"
             raise RequestError(complaint("report", found, f"1 to {MOST_GENES}, comma between", do))
+        from seq2exp_viz.publish.report import report
+
         text = report(view, names, threshold_of(request))
         return attachment(text.encode(), f"{view.key}.report.html", "text/html")
 
@@ -48,6 +50,8 @@ def add_sharing_routes(route: Callable, base: str) -> None:
         origin = request.args.get("origin") or request.host_url.rstrip("/")
         if not ORIGIN.fullmatch(origin):
             raise RequestError("origin: expected the page's own, such as http://127.0.0.1:8050")
+        from seq2exp_viz.publish.locus import place_of
+
         place = place_of(view, gene, request.args.get("locus") or None, threshold_of(request))
         told = igv_session(view, origin + base, place.gene, place.threshold)
         told["locus"] = f"{place.chrom}:{place.start + 1}-{place.end}"

@@ -6,12 +6,14 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from pandas.api.types import union_categoricals
 
 from model_core.outputs.run_files import stamp
 from seq2exp_viz.shelf.element_table import element_table
 from seq2exp_viz.shelf.view import OpenRun
 
 ELEMENT, PEAK = "element", "peak"  # kinds: an element without a peak, a peak that the mask does not use
+WORDS = ("kind", "gene_id", "symbol", "chrom", "name")
 COLUMNS = ("kind", "gene_id", "symbol", "chrom", "start", "end", "name", "strength", "rank", "distance_to_tss")
 
 
@@ -101,21 +103,23 @@ def _queue(genes: pd.DataFrame, elements: pd.DataFrame, peaks: pd.DataFrame, gen
     first = alone[["gene_id", "symbol", "chrom", "start", "end", "name", "distance_to_tss"]].assign(
         kind=ELEMENT, strength=alone["mean_mask"]
     )
-    found, owner = peaks.iloc[peak_of], genes.iloc[gene_of]
-    signal = found["signal_value"] if (peaks["signal_value"] > 0).any() else found["score"]
-    strand = np.where(owner["strand"] == "-", -1, 1)
-    middle = (found["start"].to_numpy() + found["end"].to_numpy()) // 2
-    second = pd.DataFrame(
-        {
-            "kind": PEAK,
-            **{name: owner[name].to_numpy() for name in ("gene_id", "symbol")},
-            **{name: found[name].to_numpy() for name in ("chrom", "start", "end", "name")},
-            "strength": signal.to_numpy(float),
-            "distance_to_tss": strand * (middle - owner["tss"].to_numpy()),
-        }
+    # Words as categories before there are many rows: each is then held once.
+    found = peaks[["chrom", "name"]].astype("category").iloc[peak_of].reset_index(drop=True)
+    owner = genes[["gene_id", "symbol"]].astype("category").iloc[gene_of].reset_index(drop=True)
+    signal = peaks["signal_value"] if (peaks["signal_value"] > 0).any() else peaks["score"]
+    starts, ends = peaks["start"].to_numpy()[peak_of], peaks["end"].to_numpy()[peak_of]
+    upstream = np.where(genes["strand"] == "-", -1, 1)[gene_of]
+    second = pd.concat([owner, found], axis=1).assign(
+        kind=PEAK,
+        start=starts,
+        end=ends,
+        strength=signal.to_numpy(float)[peak_of],
+        distance_to_tss=upstream * ((starts + ends) // 2 - genes["tss"].to_numpy()[gene_of]),
     )
     parts = [part.assign(rank=part["strength"].rank(pct=True)) for part in (first, second)]
-    words = dict.fromkeys(("kind", "gene_id", "symbol", "chrom", "name"), str)
-    queue = pd.concat([part.astype(words) for part in parts], ignore_index=True)
+    numbers = [name for name in COLUMNS if name not in WORDS]
+    queue = pd.concat([part[numbers] for part in parts], ignore_index=True)
+    for name in WORDS:
+        queue[name] = union_categoricals([part[name].astype("category") for part in parts])
     queue = queue.sort_values(["rank", "kind"], ascending=[False, True], kind="stable", ignore_index=True)
-    return queue[list(COLUMNS)].astype(dict.fromkeys(words, "category"))
+    return queue[list(COLUMNS)]
