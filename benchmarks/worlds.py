@@ -54,8 +54,8 @@ WORLDS = {  # in rising difficulty
     ),
 }
 
-STAGES = {"pretrain_steps": 1_000, "block_steps": 500, "steps": 900}
-PLAIN = {"pretrain_steps": 0, "block_steps": 0, "steps": 500}
+STAGES = {"pretrain_steps": 2_000, "block_steps": 350, "steps": 650}
+PLAIN = {"pretrain_steps": 0, "block_steps": 0, "steps": 400}
 BETA = {"head": "beta", "kl": "mean", "prior_scale": 0.1}
 MODELS = {  # model settings, training settings
     "soft": ({"variant": "soft"}, PLAIN),  # as published
@@ -71,7 +71,7 @@ MODELS = {  # model settings, training settings
     "causal, readout at the promoter": ({"variant": "causal", "readout": "promoter"}, STAGES),
     "causal, absent embedding": ({"variant": "causal", "apply": "absent"}, STAGES),
 }
-COMMON = {"batch_size": 8, "lr": 3e-3, "warmup": 20, "lr_end": 1e-4, "validations_per_epoch": 1}
+COMMON = {"batch_size": 8, "lr": 2e-3, "warmup": 20, "lr_end": 1e-4, "validations_per_epoch": 1}
 SHOWN = ("auprc", "precision", "recall", "weak_recall", "decoys_kept")
 RIVALS = ("signal prior", "H3K27ac", "DNase", "MACS3", "nearest the TSS", "random")
 
