@@ -142,7 +142,7 @@ def quality_panel(view: OpenRun, gene: str | None) -> list:
         parts.append(tabs.graph("quality-training", "Training", quality.training(history), f"{view.key}.training"))
     rows = quality.metric_rows(view.run.metrics)
     if rows:
-        parts.append(html.Div(_table([["measure", "value"], *rows]), className="scroll metrics"))
+        parts.append(html.Div(_table([["measure", "value"], *rows]), className="scroll metrics", tabIndex=0))
     return parts
 
 
@@ -163,7 +163,7 @@ def compare_panel(view: OpenRun, base: str, threshold: float | None) -> list:
         parts.append(tabs.graph("compare-overlap", "Overlap with peaks, beside controls", bars, f"{view.key}.overlap"))
     else:
         parts.append(_empty("This run has no peaks to compare with: `seq2exp-viz peaks` calls them."))
-    return [*parts, html.Div(_evidence(view, base, found.genes), className="scroll evidence")]
+    return [*parts, html.Div(_evidence(view, base, found.genes), className="scroll evidence", tabIndex=0)]
 
 
 def _evidence(view: OpenRun, base: str, genes: int) -> list:
@@ -202,7 +202,9 @@ def files_panel(view: OpenRun, base: str) -> list:
         ]
     )
     head = html.Thead(html.Tr([html.Th("File"), html.Th("What it is"), html.Th("Size", className="right")]))
-    return [html.Div(html.Table([head, html.Tbody([*rows, masks])], className="plain"), className="scroll wide")]
+    return [
+        html.Div(html.Table([head, html.Tbody([*rows, masks])], className="plain"), className="scroll wide", tabIndex=0)
+    ]
 
 
 def size_words(size: int) -> str:
