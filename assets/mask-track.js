@@ -22,7 +22,10 @@
   const PAD = 6; // pixels kept free above 1 and below 0
   const BINS_PER_PIXEL = 1;
 
-  const number = (value, digits = 3) => (value === null || value === undefined ? "none" : value.toFixed(digits));
+  const number = (value, digits = 3) => {
+    if (value === null || value === undefined) return "none";
+    return value !== 0 && Math.abs(value) < 0.01 ? value.toPrecision(2) : value.toFixed(digits);
+  };
 
   function define(igv) {
     const graphics = igv.IGVGraphics;
@@ -43,9 +46,10 @@
       }
 
       /* Another gene's mask, in place: the track keeps its row and its height. */
-      show({ url, region, name, threshold }) {
+      show({ url, region, name, threshold, min, max }) {
         Object.assign(this, { url, region, threshold });
         Object.assign(this.config, { url, region, threshold, name });
+        if (min !== undefined && max !== undefined) this.dataRange = { min, max };
         this.name = name;
       }
 
@@ -187,7 +191,8 @@
           const at = this.pixelOf(level, height);
           graphics.strokeLine(context, right - 4, at, right, at, style);
           const label = Math.min(height - 2, Math.max(9, at + 3));
-          graphics.fillText(context, String(Math.round(level * 100) / 100), right - 6, label, style);
+          const shown = max - min < 0.1 ? Number(level.toPrecision(1)) : Math.round(level * 100) / 100;
+          graphics.fillText(context, String(shown), right - 6, label, style);
         }
       }
 

@@ -24,6 +24,7 @@ def lively(config, seed: int) -> Seq2Exp:
         for name, parameter in model.named_parameters():
             if name.endswith(("in_proj.weight", "out_proj.weight", "mask_head.weight")):
                 parameter.mul_(8)
+        model.expression_head[-1].weight *= 10
         model.mask_head.bias[0] += 3.0 if config.decision == "hard" else 0.6  # fewer bases kept
         model.expression_head[0].weight[:, config.d_model :] *= 1e-3  # the window is to matter, not the gene features
     return model.eval()

@@ -59,7 +59,9 @@ def test_a_question_its_words_and_its_numbers(client, path):
     first = run.cut(gene["gene_id"]).query("`class` != 'promoter'").iloc[0]
     region = {"start": int(first["start"]), "end": int(first["end"])}
     answer = ask(client, gene=gene["symbol"], off=[region], on=[], threshold=0.64, page="p", controls=3).json
-    assert set(answer) == {"predicted", "baseline", "effect", "fold_change", "control", "seconds", "note"}
+    names = {"predicted", "baseline", "effect", "fold_change", "change", "change_fold", "control", "seconds", "note"}
+    assert set(answer) == names
+    assert answer["change"] == -answer["effect"]
     assert answer["baseline"] == pytest.approx(gene["predicted"], abs=1e-5)
     assert answer["effect"] == pytest.approx(answer["baseline"] - answer["predicted"])
     assert answer["control"]["n"] == 3

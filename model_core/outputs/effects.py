@@ -91,10 +91,23 @@ def caveat(config: Mapping) -> str:
 
 
 def row_values(row: Sequence, label_transform: str | None) -> dict:
-    """ROW by name, with the fold change, as JSON values."""
+    """ROW by name, with the fold change and how many controls the effect is larger than, as JSON values."""
     values = dict(zip(ROW, row, strict=True))
-    effect = math.nan if values["effect"] is None else values["effect"]
-    return json_values({**values, "fold_change": float(fold_change(effect, label_transform))})
+    effect, share = (math.nan if values[name] is None else values[name] for name in ("effect", "unusual"))
+    places = 1 + values["control_n"]
+    values["fold_change"] = float(fold_change(effect, label_transform))
+    values["larger_than"] = round(places - share * places) if share == share else None
+    return json_values(values)
+
+
+def caveat_line(config: Mapping) -> str:
+    """`caveat` in a few words, for where there is little room."""
+    seen = hidden_in_training(config)
+    if seen:
+        return ""
+    if seen is None:
+        return "Unknown whether trained with elements off."
+    return "Not trained with elements off: read with care."
 
 
 def append_effects(run_folder: Path, record: Mapping) -> None:

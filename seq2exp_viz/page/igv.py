@@ -9,6 +9,9 @@ from __future__ import annotations
 from html import escape
 from urllib.parse import quote, urlencode
 
+import numpy as np
+
+from model_core.outputs.occlusion import Occlusion
 from seq2exp_viz.serving.ranges import version_of
 from seq2exp_viz.shelf import reasons
 from seq2exp_viz.shelf.beside import same_gene
@@ -17,6 +20,7 @@ from seq2exp_viz.shelf.look import (
     DIFFERENCE_COLOUR,
     GENE_COLOUR,
     MASK_COLOUR,
+    OCCLUSION_COLOUR,
     PEAK_COLOUR,
     PRIOR_COLOUR,
     SIGNAL_COLOURS,
@@ -188,6 +192,19 @@ def _beside(view: OpenRun, base: str, gene_id: str, other: OpenRun) -> list[dict
     ]
 
 
+def _occlusion(view: OpenRun, base: str, track: Occlusion) -> dict:
+    lowest, highest = float(np.nanmin(track.effects, initial=0)), float(np.nanmax(track.effects, initial=0))
+    return {
+        **_own(view, base, track.gene_id, "occlusion"),
+        "height": 70,
+        "color": OCCLUSION_COLOUR,
+        "quantity": f"Effect of hiding {track.block} bp, everything else kept",
+        "area": True,
+        "min": lowest,
+        "max": highest if highest > lowest else lowest + 1e-6,
+    }
+
+
 def _controls(view: OpenRun, base: str, gene_id: str | None) -> list[dict]:
     rows = []
     if gene_id is not None and view.prior_config is not None:
@@ -198,6 +215,10 @@ def _controls(view: OpenRun, base: str, gene_id: str | None) -> list[dict]:
             "quantity": "Mean of the prior",
         }
         rows.append(_row("prior", "Control: signals alone (the prior)", "Controls", on=False, **prior))
+    if gene_id is not None and (track := view.occlusion(gene_id)) is not None:
+        rows.append(
+            _row("occlusion", "Control: occlusion, no mask", "Controls", on=False, **_occlusion(view, base, track))
+        )
     if "mask.bigWig" in view.files:
         url = data_url(view, base, "mask.bigWig")
         config = {

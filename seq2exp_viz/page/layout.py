@@ -194,6 +194,7 @@ def _gene_panel() -> html.Aside:
                 ],
             ),
             html.Div(id="element-list", className="element-list"),
+            html.Section(id="whatif", className="whatif", **{"aria-label": "What if"}),
         ],
     )
 

@@ -7,9 +7,12 @@ from functools import wraps
 
 from flask import Blueprint, Response
 
-from model_core.outputs.effects import caveat
-from seq2exp_viz.page.answers import RequestError, as_json, json_body
+from model_core.errors import InputError
+from model_core.outputs.effects import caveat, caveat_line
+from seq2exp_viz.page.answers import RequestError, as_json, integer, json_body
+from seq2exp_viz.page.panel import label_words
 from seq2exp_viz.shelf.runs import Shelf
+from seq2exp_viz.shelf.summaries import vector_summary
 from seq2exp_viz.shelf.view import OpenRun
 from seq2exp_viz.worker.jobs import KINDS, Jobs, Task, TooMany
 from seq2exp_viz.worker.offer import why_off
@@ -36,7 +39,7 @@ def add_model_routes(routes: Blueprint, route: Callable, shelf: Shelf, jobs: Job
         known = None if kind == "score" else view.gene(gene)
         names = (gene, gene) if known is None else (str(known["gene_id"]), str(known["symbol"]))
         try:
-            job = jobs.start(view.key, view.run.path, names[0], kind, names[1])
+            job = jobs.start(view.key, view.run.path, names[0], kind, names[1], threshold_in(body))
         except TooMany as problem:
             return as_json({"message": str(problem)}, 429)
         return as_json(told(job), 201)
@@ -70,8 +73,9 @@ def add_model_routes(routes: Blueprint, route: Callable, shelf: Shelf, jobs: Job
 def _add_questions(route: Callable, jobs: Jobs) -> None:
     @route("/api/<run>/whatif")
     def offer(view: OpenRun) -> Response:
-        """Whether one can ask, and how far the answers can be trusted."""
-        return as_json({"off": why_off(view.run), "note": caveat(view.run.config)})
+        """Whether one can ask, how far the answers can be trusted, and their unit."""
+        config, unit = view.run.config, label_words(view)
+        return as_json({"off": why_off(view.run), "note": caveat(config), "line": caveat_line(config), "unit": unit})
 
     @route("/api/<run>/whatif", methods=("POST",))
     def ask(view: OpenRun) -> Response:
@@ -92,6 +96,16 @@ def _add_questions(route: Callable, jobs: Jobs) -> None:
         if task is None or task.kind != "whatif" or task.run != view.key:
             return as_json({"message": f"There is no question {number}."}, 404)
         return answer_of(view, jobs.wait(task, WAIT_SECONDS))
+
+    @route("/api/<run>/genes/<path:gene>/occlusion")
+    def occlusion(view: OpenRun, gene: str) -> Response:
+        """The occlusion track over a view, as the query asks; 404 where it was not computed."""
+        track = view.occlusion(str(view.gene(gene)["gene_id"]))
+        if track is None:
+            raise InputError("The occlusion of this gene was not computed yet.")
+        first, last = integer("start", track.start), integer("end", track.start + track.length)
+        bins = integer("bins", 1000)
+        return as_json(vector_summary(track.bases, track.chrom, track.start, first, last, bins, digits=6))
 
     @route("/api/<run>/genes/<path:gene>/effects")
     def effects(view: OpenRun, gene: str) -> Response:
@@ -126,13 +140,21 @@ def name_of(value: object) -> str:
 
 def question_of(body: dict) -> dict:
     """off, on, threshold and controls of a what-if, checked; every one may be missing."""
-    threshold, controls = body.get("threshold"), body.get("controls", CONTROLS)
-    if threshold is not None and (not _number(threshold) or not 0 <= threshold <= 1):
-        raise RequestError("threshold: expected a number from 0 to 1, or null")
+    controls = body.get("controls", CONTROLS)
     if not _whole(controls) or not 0 <= controls <= MOST_CONTROLS:
         raise RequestError(f"controls: expected a whole number from 0 to {MOST_CONTROLS}")
     regions = {name: _regions(name, body.get(name)) for name in ("off", "on")}
-    return {**regions, "threshold": None if threshold is None else float(threshold), "controls": controls}
+    return {**regions, "threshold": threshold_in(body), "controls": controls}
+
+
+def threshold_in(body: dict) -> float | None:
+    """The threshold of a request's body, None for the run's own."""
+    threshold = body.get("threshold")
+    if threshold is None:
+        return None
+    if not _number(threshold) or not 0 <= threshold <= 1:
+        raise RequestError("threshold: expected a number from 0 to 1, or null")
+    return float(threshold)
 
 
 def _regions(name: str, given: object) -> list[list[int]]:

@@ -119,9 +119,10 @@ def gene_head(view: OpenRun, gene_id: str) -> list:
         correlation = figures.pearson(view.genes)
         note = f"Pearson {correlation[0]:.2f} over {correlation[1]:,} test genes" if correlation else ""
         alt = "Observed against predicted expression of all scored genes, this gene ringed"
-        parts.append(html.Img(src=figures.data_address(svg), alt=alt, className="scatter"))
-        parts.append(html.Div(note, className="quiet"))
-    return parts
+        scatter = html.Img(src=figures.data_address(svg), alt=alt, className="scatter")
+        # Last in the panel (style.css): the elements and the what-if come first.
+        return [html.Div(parts), html.Div(className="among", children=[scatter, html.Div(note, className="quiet")])]
+    return [html.Div(parts)]
 
 
 def unscored_head(gene: dict) -> list:
@@ -148,31 +149,36 @@ def _number(name: str, value: float) -> html.Div:
 
 
 def element_list(answer: dict) -> list:
-    """One button an element, by name, that goes to its place."""
+    """A row for each element, by name: a switch, a button that goes to its place, and room for its effect, which
+    assets/whatif.js fills."""
     rows = [item for item in answer["elements"] if item["class"] != "promoter"]
     rows.sort(key=lambda item: int(item["name"][1:]) if item["name"][1:].isdigit() else 0)
-    head = html.Div(
-        className="element head-row",
-        children=[html.Span(""), html.Span("Element"), html.Span("From start"), html.Span("Mask")],
-    )
-    buttons = [
-        html.Button(
-            className="element",
-            title=item["words"] + (f": {item['peak']}" if item["peak"] not in (".", "") else ""),
-            **{"data-locus": f"{item['chr']}:{item['start']}-{item['end']}"},
-            children=[
-                html.Span(className="swatch block", style={"background": item["color"]}),
-                html.Span(item["name"]),
-                html.Span(distance_words(item["distance"])),
-                html.Span(f"{item['mean']:.2f}"),
-            ],
-        )
-        for item in rows
+    names = ("Element", "From start", "Mask", "Effect")
+    head = html.Div(className="element head-row", children=[html.Span(""), *map(html.Span, names)])
+    none = html.Div("No element at this threshold: a lower one shows weaker ones.", className="quiet")
+    return [head, *map(_element_row, rows)] if rows else [none]
+
+
+def _element_row(item: dict) -> html.Div:
+    region = f"{item['start']}-{item['end']}"
+    switch = {"role": "switch", "aria-checked": "true", "aria-label": f"Keep {item['name']}", "data-action": "switch"}
+    place = [
+        html.Span(className="swatch block", style={"background": item["color"]}),
+        html.Span(item["name"]),
+        html.Span(distance_words(item["distance"])),
+        html.Span(f"{item['mean']:.2f}"),
     ]
-    return (
-        [head, *buttons]
-        if rows
-        else [html.Div("No element at this threshold: a lower one shows weaker ones.", className="quiet")]
+    peak = f": {item['peak']}" if item["peak"] not in (".", "") else ""
+    go = {"title": item["words"] + peak, "data-locus": f"{item['chr']}:{region}"}
+    return html.Div(
+        className="element",
+        **{"data-region": region, "data-name": item["name"]},
+        children=[
+            html.Button(className="switch", title="Switch off, and predict again (Space)", **switch),
+            html.Button(className="element-go", **go, children=place),
+            html.Span(className="effect"),
+            html.Span(className="unusual"),
+        ],
     )
 
 

@@ -13,6 +13,7 @@ SIGNAL_COLOURS = ("rgb(42, 122, 100)", "rgb(95, 95, 130)", "rgb(140, 105, 60)", 
 PEAK_COLOUR = "rgb(70, 78, 90)"
 GENE_COLOUR = "rgb(40, 50, 80)"
 PRIOR_COLOUR = "rgb(120, 120, 120)"
+OCCLUSION_COLOUR = "rgb(150, 80, 30)"
 MASK_COLOUR = "rgb(0, 84, 147)"
 BAND_COLOUR = "rgb(0, 114, 178)"
 DIFFERENCE_COLOUR = "rgb(140, 60, 110)"

@@ -64,10 +64,12 @@ def mask_summary(mask: GeneMask, interval: tuple[np.ndarray, np.ndarray], start:
     }
 
 
-def vector_summary(values: np.ndarray, chrom: str, origin: int, start: int, end: int, bins: int) -> dict:
+def vector_summary(
+    values: np.ndarray, chrom: str, origin: int, start: int, end: int, bins: int, digits: int = DIGITS
+) -> dict:
     """Means of per-base `values` (n,), whose first base is `origin`, in chrom:start-end; lists as in `mask_summary`.
 
-    NaN are left out of the means; a bin of nothing else is None.
+    NaN are left out of the means, which are rounded to `digits` decimals; a bin of nothing else is None.
     """
     start, end = max(start, origin), min(end, origin + len(values))
     if start >= end:
@@ -85,7 +87,7 @@ def vector_summary(values: np.ndarray, chrom: str, origin: int, start: int, end:
         "start": origin + first * width,
         "end": origin + take.stop,
         "bin": width,
-        "mean": [value if count else None for value, count in zip(_rounded(means), counts.tolist(), strict=True)],
+        "mean": [x if count else None for x, count in zip(_rounded(means, digits), counts.tolist(), strict=True)],
     }
 
 
@@ -105,5 +107,5 @@ def bigwig_summary(path: Path, chrom: str, start: int, end: int, bins: int) -> d
     return {"chrom": chrom, "start": start, "end": end, "bin": (end - start) / bins, **lists}
 
 
-def _rounded(values: np.ndarray) -> list[float]:
-    return np.round(values, DIGITS).tolist()
+def _rounded(values: np.ndarray, digits: int = DIGITS) -> list[float]:
+    return np.round(values, digits).tolist()

@@ -24,6 +24,7 @@ from model_core.inputs.study_schema import CACHE
 from model_core.intervals import Window
 from model_core.outputs.effects import row_values
 from model_core.outputs.masks import GeneMask
+from model_core.outputs.occlusion import Occlusion
 from model_core.outputs.run import Run
 from seq2exp_viz.shelf.catalogue import catalogue
 from seq2exp_viz.shelf.gene_models import GeneModels, cache_folder
@@ -256,6 +257,10 @@ class OpenRun:
         """What is known of the effects of a gene's elements (model_core.outputs.effects.ROW and the fold change)."""
         record = self._current().effect_records.get(gene_id)
         return [] if record is None else [row_values(row, record["label_transform"]) for row in record["rows"]]
+
+    def occlusion(self, gene_id: str) -> Occlusion | None:
+        """The gene's occlusion track, None where it was not computed."""
+        return self._current().occlusion(gene_id)
 
     def gene(self, gene_id: str) -> pd.Series:
         """One gene by id or symbol; InputError where it is not scored."""

@@ -123,6 +123,8 @@ class Bench:
             "baseline": baseline,
             "effect": effect,
             "fold_change": float(fold_change(effect, model.label_transform)),
+            "change": -effect,
+            "change_fold": float(fold_change(-effect, model.label_transform)),
             "control": control,
             "seconds": round(time.monotonic() - began, 3),
         }
@@ -147,22 +149,23 @@ class Bench:
 
         model = self._model(task["run"])
         what_if, run = self._gene(model, task["gene"]), model.run
-        elements = run.cut(task["gene"])
+        elements = run.cut(task["gene"], task["threshold"])
         self._expect(count_knock_outs(elements), "switching elements off")
 
         def arrived(row: list) -> None:
             self.tell({"id": task["id"], "row": row_values(row, model.label_transform)})
 
         record = effects_record(model, what_if, run.gene(task["gene"]), elements, CONTROLS, arrived)
-        append_effects(run.path, record)
-        write_effect_table(run.path, run.effects)
+        if task["threshold"] is None:  # the run keeps what is true of the elements by its own rule
+            append_effects(run.path, record)
+            write_effect_table(run.path, run.effects)
         return {"elements": len(record["rows"])}
 
     def _smallest(self, task: dict) -> dict:
         from model_core.effects.knock_out import smallest_set
 
         model = self._model(task["run"])
-        what_if, elements = self._gene(model, task["gene"]), model.run.cut(task["gene"], task.get("threshold"))
+        what_if, elements = self._gene(model, task["gene"]), model.run.cut(task["gene"], task["threshold"])
         self._expect(1 + len(elements) * (len(elements) - 1) // 2, "adding element after element")
         found = smallest_set(what_if, elements)
         return {**found._asdict(), "difference": found.difference}

@@ -27,7 +27,8 @@ MOST_ANSWERS = 2_000  # of questions
 class Task:
     """One question (kind "whatif") or job.
 
-    id: counts from 1. run, gene: keys of the page. state: queued, running, done, failed or cancelled.
+    id: counts from 1. run, gene: keys of the page. threshold: of a job's elements, None for the run's.
+    state: queued, running, done, failed or cancelled.
     done, total: predictions or steps. rows: early results of a job, by element. result: what came out.
     """
 
@@ -37,6 +38,7 @@ class Task:
     kind: str
     title: str
     page: str = ""
+    threshold: float | None = None
     state: str = "queued"
     done: int = 0
     total: int = 0
@@ -107,20 +109,24 @@ class Jobs:
                 return task
         return self._hand_over(task, path, dict(question))
 
-    def start(self, run: str, path: Path, gene: str, kind: str, name: str | None = None) -> Task:
+    def start(
+        self, run: str, path: Path, gene: str, kind: str, name: str | None = None, threshold: float | None = None
+    ) -> Task:
         """A job about a gene; where the same waits or runs, that one.
 
         Args:
-            kind: one of KINDS. name: of the gene, for the title.
+            kind: one of KINDS. name: of the gene, for the title. threshold: at which its elements are cut (None: the
+                run's; only then are effects kept in the run).
         """
         with self._changed:
             for task in self._waiting(kind):
-                if (task.run, task.gene) == (run, gene):
+                if (task.run, task.gene, task.threshold) == (run, gene, threshold):
                     return task
             if len(self._waiting()) >= MOST_WAITING:
                 raise TooMany(f"{MOST_WAITING} jobs wait already: cancel some, or come back later.")
             task = self._new(run, gene, kind, KINDS[kind].format(name or gene))
-        return self._hand_over(task, path, {})
+            task.threshold = threshold
+        return self._hand_over(task, path, {"threshold": threshold})
 
     def cancel(self, number: int) -> bool:
         """Cancel a task; whether there was one to cancel."""
@@ -152,9 +158,9 @@ class Jobs:
             return [task.shown() for task in reversed(self._tasks.values()) if task.kind != "whatif"]
 
     def running(self, run: str, gene: str, kind: str) -> Task | None:
-        """The job of this kind about a gene that waits or runs."""
+        """The job of this kind about a gene, its elements by the run's rule, that waits or runs."""
         with self._changed:
-            found = (task for task in self._waiting(kind) if (task.run, task.gene) == (run, gene))
+            found = (t for t in self._waiting(kind) if (t.run, t.gene, t.threshold) == (run, gene, None))
             return next(found, None)
 
     def wait(self, task: Task, seconds: float) -> Task:

@@ -1,0 +1,89 @@
+"""What a what-if costs: one gene's mask computed once, then the predictor alone for each changed mask.
+
+    python benchmarks/whatif.py [--window 200000] [--kept 0.1] [--runs 3] [--device cpu]
+
+Random weights and a random window, for time depends on neither. `mask`: generator, once a gene. `question`: one changed
+mask, the median of `runs`. The hard model reads kept bases alone: `kept` of the window. `blocks` masks at once is what
+ranking and occlusion do; the time is that of one of them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import time
+
+import numpy as np
+import torch
+
+from model_core.config import recipe
+from model_core.effects.what_if import WhatIf
+from model_core.intervals import Window
+from model_core.network.dataset import Batch
+from model_core.network.model import Seq2Exp
+
+
+def window_of(length: int, signals: int, features: int) -> Batch:
+    """A random window, alone in its batch."""
+    letters = torch.randint(0, 4, (1, length))
+    hidden = torch.zeros(1, length, dtype=torch.bool)
+    sequence = torch.nn.functional.one_hot(letters, 4).to(torch.uint8)
+    rest = torch.rand(1, length, signals) * 3, torch.randn(1, features), hidden, hidden, torch.zeros(1)
+    return Batch(torch.zeros(1, dtype=torch.long), sequence, *rest)
+
+
+def masks_of(count: int, length: int, kept: float) -> np.ndarray:
+    """Masks (count, length) of 0 and 1 in blocks of 500 bp, about `kept` of them kept, the middle in any case."""
+    rng = np.random.default_rng(0)
+    blocks = rng.random((count, -(-length // 500))) < kept
+    masks = np.repeat(blocks, 500, axis=1)[:, :length].astype(np.float32)
+    masks[:, length // 2 - 1000 : length // 2 + 1000] = 1
+    return masks
+
+
+def seconds(call) -> float:
+    """Time of one call, the device's work included."""
+    start = time.perf_counter()
+    call()
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.perf_counter() - start
+
+
+def measured(variant: str, a: argparse.Namespace) -> dict:
+    """Times of one variant at the paper's width and depth."""
+    torch.manual_seed(0)
+    config = recipe(variant, window=a.window)
+    model = Seq2Exp(config).to(a.device).eval()
+    gene = WhatIf(
+        model, window_of(a.window, len(config.signals), config.n_gene_features), Window("chr1", 0, "+", a.window)
+    )
+    masks = masks_of(a.runs + 1, a.window, a.kept)
+    found = {"variant": variant, "mask_s": seconds(lambda: gene.mask)}
+    seconds(lambda: gene.predicted(masks[:1]))  # kernels are made ready
+    found["question_s"] = statistics.median(
+        seconds(lambda i=i: gene.predicted(masks[i : i + 1])) for i in range(1, a.runs + 1)
+    )
+    many = masks_of(a.blocks, a.window, a.kept)
+    found["each_of_many_s"] = seconds(lambda: gene.predicted(many)) / a.blocks
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for name, value in {"window": 200_000, "runs": 3, "blocks": 8}.items():
+        parser.add_argument(f"--{name}", type=int, default=value)
+    parser.add_argument("--kept", type=float, default=0.1)
+    parser.add_argument("--device", default="cpu")
+    a = parser.parse_args()
+    rows = [measured(variant, a) for variant in ("soft", "hard", "causal")]
+    for row in rows:
+        print(
+            "  ".join(f"{key} {value:.3f}" if isinstance(value, float) else f"{value:8}" for key, value in row.items())
+        )
+    print(json.dumps({**vars(a), "threads": torch.get_num_threads(), "rows": rows}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,199 @@
+"""What-if in the page with a real model behind it: real clicks, keys and drags, and the link that brings all back."""
+
+import re
+import threading
+import time
+
+import pytest
+from model_run import make_model_run
+from visitor import Visitor
+
+from model_core.outputs.run import Run
+from seq2exp_viz.page.app import Settings, create_app
+from seq2exp_viz.server import bind, listen
+from seq2exp_viz.shelf.runs import Shelf
+
+BRIDGE = "seq2expBridge"
+PREDICTED = "(document.getElementById('whatif-predicted') || {textContent: ''}).textContent"
+STATE = "document.getElementById('whatif').dataset.state"
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory):
+    return make_model_run(tmp_path_factory.mktemp("whatif"))
+
+
+@pytest.fixture(scope="module")
+def served(path, tmp_path_factory):
+    shelf = Shelf([path], cache=tmp_path_factory.mktemp("cache"))
+    shelf.first.models.wait(60)
+    sock = bind("127.0.0.1", 0)
+    server = create_app(shelf, Settings()).server
+    threading.Thread(target=listen, args=(server, sock), daemon=True).start()
+    yield f"http://127.0.0.1:{sock.getsockname()[1]}/"
+    shelf.close()
+
+
+@pytest.fixture
+def page(chromium, served):
+    context = chromium.new_context(viewport={"width": 1280, "height": 800})
+    visitor = Visitor(context.new_page(), served)
+    yield visitor
+    context.close()
+    assert visitor.errors == []
+    assert [url for url in visitor.requests if not url.startswith((served, "data:", "blob:"))] == []
+
+
+@pytest.fixture(scope="module")
+def gene(path):
+    run = Run.open(path)
+    counts = run.elements[run.elements["class"] != "promoter"]["gene_id"].value_counts()
+    return str(counts.index[0])
+
+
+def opened(page, query):
+    page.open(query)
+    return page.until("document.querySelector('#element-list .switch') !== null").until(f"{STATE} !== undefined")
+
+
+def answered(page):
+    page.until(f"{STATE} === 'answered'", 60)
+    return float(page.value(PREDICTED))
+
+
+def row(number):
+    return f"#element-list .element[data-name=E{number}]"
+
+
+def test_an_element_is_switched_off_the_number_changes_and_the_link_brings_it_back(page, path, gene, capsys):
+    opened(page, f"?gene={gene}")
+    page.page.click(f"{row(2)} .switch")
+    began = time.monotonic()
+    first = answered(page)
+    cold = time.monotonic() - began
+    assert page.page.get_attribute(f"{row(2)} .switch", "aria-checked") == "false"
+    run = Run.open(path)
+    baseline = run.gene(gene)["predicted"]
+    assert first != pytest.approx(baseline, abs=1e-4)
+    assert "random" in page.page.inner_text(".whatif-result")
+    element = run.cut(gene).query("name == 'E2'").iloc[0]
+    place = f"{element['chrom']}:{element['start'] + 1}-{element['end']}"
+    page.until(f"location.search.includes('off={place}')")
+    link = page.value("location.href")
+    page.page.goto("about:blank")
+    page.page.goto(link)
+    page.settle()
+    assert answered(page) == first
+    assert page.page.get_attribute(f"{row(2)} .switch", "aria-checked") == "false"
+    assert page.value(f"{BRIDGE}.trackOf('elements').edits.off.length") == 1
+    page.page.click(f"{row(1)} .switch")
+    page.until(f"{BRIDGE}.trackOf('elements').edits.off.length === 2")
+    answered(page)
+    began = time.monotonic()
+    page.page.click(f"{row(1)} .switch")
+    page.until(f"{BRIDGE}.trackOf('elements').edits.off.length === 1 && {PREDICTED} !== ''")
+    warm = time.monotonic() - began
+    with capsys.disabled():
+        print(f"\nwhat-if in the page: {cold:.2f} s with the start of the model process, then {warm:.2f} s")
+    assert answered(page) == first
+    page.page.click("[data-action=whatif-reset]")
+    page.until(f"{STATE} === 'idle' && !location.search.includes('off=')")
+    assert page.page.get_attribute(f"{row(2)} .switch", "aria-checked") == "true"
+
+
+def test_by_keyboard(page, gene):
+    opened(page, f"?gene={gene}")
+    page.page.focus(f"{row(1)} .element-go")
+    page.page.keyboard.press("Space")
+    answered(page)
+    assert page.page.get_attribute(f"{row(1)} .switch", "aria-checked") == "false"
+    page.page.focus(f"{row(1)} .switch")
+    page.page.keyboard.press("Enter")
+    page.until(f"{STATE} === 'idle'")
+
+
+def test_elements_are_ranked_and_the_table_and_the_arcs_fill(page, path, gene):
+    opened(page, f"?gene={gene}")
+    page.page.click("[data-action=whatif-rank]")
+    page.until("[...document.querySelectorAll('#element-list .unusual')].every(cell => cell.textContent !== '')", 60)
+    cells = page.value(
+        "[...document.querySelectorAll('#element-list .element[data-name] .effect')].map(c => c.textContent)"
+    )
+    assert all(re.fullmatch(r"[+−]?\d\.\d+", cell) for cell in cells)
+    assert re.fullmatch(
+        r"larger than \d+ of 20 random stretches", page.page.inner_text(f"{row(1)} .unusual").strip()
+    ) or "hides them already" in page.page.inner_text(f"{row(1)} .unusual")
+    found = Run.open(path).effects
+    effects = found[found["gene_id"] == gene]
+    assert len(effects) == len(cells)
+    assert page.value(f"{BRIDGE}.trackOf('elements').effects.size") == len(cells)
+    page.open(f"?gene={gene}")  # they are the run's: another visit sees them at once
+    page.until(f"document.querySelector('{row(1)} .effect').textContent !== ''")
+    page.page.click("[data-action=whatif-smallest]")
+    page.until("/keeps? \\d+ %|change nothing/.test(document.querySelector('.whatif-result').textContent)", 60)
+
+
+def test_a_region_is_dragged_typed_and_undone(page, gene):
+    opened(page, f"?gene={gene}")
+    page.page.click("[data-action=whatif-off]")
+    layer = page.page.locator("#whatif-draw").bounding_box()
+    middle = layer["y"] + layer["height"] / 2
+    page.page.mouse.move(layer["x"] + 60, middle)
+    page.page.mouse.down()
+    page.page.mouse.move(layer["x"] + 90, middle, steps=3)
+    page.page.mouse.up()
+    answered(page)
+    assert "removed" in page.page.inner_text(".whatif-drawn")
+    place = page.value("({...seq2expBridge.whatif.edits.off[0]})")
+    locus = page.value(f"{BRIDGE}.state.locus")
+    per_pixel = (locus["end"] - locus["start"]) / layer["width"]
+    assert place["end"] - place["start"] == pytest.approx(30 * per_pixel, abs=2 * per_pixel)
+    assert place["start"] - locus["start"] == pytest.approx(60 * per_pixel, abs=2 * per_pixel)
+    typed = f"{locus['chrom']}:{locus['start'] + 101}-{locus['start'] + 200}"
+    page.page.fill("#whatif-region", typed)
+    page.page.click("[data-action=whatif-on]")
+    answered(page)
+    page.until("location.search.includes('on=') && location.search.includes('off=')")
+    assert "kept" in page.page.inner_text(".whatif-drawn")
+    for _ in range(2):
+        page.page.click(".whatif-drawn .link >> nth=0")
+    page.until(f"{STATE} === 'idle'")
+    page.page.fill("#whatif-region", "nowhere")
+    page.page.click("[data-action=whatif-on]")
+    page.until("document.getElementById('message').textContent.includes('Type a region')")
+    page.page.fill("#whatif-region", "")
+    page.page.click("[data-action=whatif-off]")
+    page.page.keyboard.press("Escape")
+    page.until("document.getElementById('whatif-draw') === null")
+
+
+def test_an_element_in_the_browser_can_be_switched_there(page, path, gene):
+    opened(page, f"?gene={gene}")
+    element = Run.open(path).cut(gene).query("name == 'E1'").iloc[0]
+    left, top, width, height = page.value(
+        "(() => { const view = seq2expBridge.trackOf('elements').trackView.viewports[0];"
+        " const box = (view.viewportElement || view.$viewport[0]).getBoundingClientRect();"
+        " return [box.x, box.y, box.width, box.height]; })()"
+    )
+    locus = page.value(f"{BRIDGE}.state.locus")
+    middle = (element["start"] + element["end"]) / 2
+    at = left + width * (middle - locus["start"]) / (locus["end"] - locus["start"])
+    page.page.mouse.click(at, top + height - 10)
+    button = page.page.locator("[data-whatif]").first
+    button.click()
+    answered(page)
+    assert page.page.get_attribute(f"{row(1)} .switch", "aria-checked") == "false"
+
+
+def test_the_occlusion_track_is_computed_on_demand(page, gene):
+    opened(page, f"?gene={gene}")
+    page.page.click("[data-action=whatif-occlusion]")
+    page.until(f"{BRIDGE}.trackOf('occlusion') !== null", 60).quiet()
+    values = [f["mean"] for f in page.features("occlusion") if f["mean"] is not None]
+    assert len(values) > 50
+    assert max(values) > 0 or min(values) < 0
+
+
+def test_the_page_says_what_the_model_was_not_trained_for(page, gene):
+    opened(page, f"?gene={gene}")
+    assert "Unknown whether trained with elements off" in page.page.inner_text(".whatif-note")
