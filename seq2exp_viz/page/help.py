@@ -28,6 +28,7 @@ KEYS = {
     "W": "the whole window of the gene",
     "T": "the start site and its promoter",
     "Enter": "in the list of genes: show the gene under the cursor",
+    "Space": "on a row of the elements: switch it off or on, and predict again",
     "N  P": "in the peak audit: the next disagreement, the previous one",
     "A  D": "in the peak audit: agree with the mask, doubt it",
     "Esc": "close a menu, a pop-up or this help",
