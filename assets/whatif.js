@@ -8,6 +8,7 @@
 
   const bridge = window.seq2expBridge;
   const { state, byId, el, ask, post, say, typed, plain, parseLocus, trackOf } = bridge;
+  const { signed, exactly, sentence, pace, controlWords, answerLines, buildBox } = bridge.whatifParts;
   const PAGE = Math.random().toString(36).slice(2); // of this tab: its newer question cancels its older one
   const CONTROLS = 20;
   const POLL_MS = 300;
@@ -127,10 +128,6 @@
     post(`api/${state.run}/whatif`, { gene: state.gene, controls: 0, page: `${PAGE}-ready` }).catch(() => {}); // the question will tell
   }
 
-  const sentence = (text) => (text ? text[0].toUpperCase() + text.slice(1) : "");
-  const pace = ({ done, total, seconds_left: left }) =>
-    (total > 1 ? `, ${done} of ${total}` : "") + (left ? `, ${left < 90 ? `${Math.ceil(left)} s` : `${Math.round(left / 60)} min`} left` : "");
-
   // ------------------------------------------------------------------------------------------------ jobs
 
   /* The run's own elements are ranked for good; at another threshold the ranks are for this page. */
@@ -196,12 +193,10 @@
 
   // ------------------------------------------------------------------------------------------------ drawing a region
 
-  const box = (node) => node.getBoundingClientRect();
-
   function pick(kind) {
     const text = byId("whatif-region");
     const wanted = text.value.trim();
-    if (!wanted) return drag(kind);
+    if (!wanted) return bridge.dragRegion(kind, (place) => inWindow(place) && (add(kind, inWindow(place)), true));
     const place = parseLocus(wanted.includes(":") ? wanted : `${chrom()}:${wanted}`);
     if (!place || place.chrom !== chrom()) return say(`Type a region of this gene's window, such as ${typed(state.view.locus)}.`);
     const one = inWindow(place);
@@ -216,61 +211,8 @@
     return one.start < one.end ? one : null;
   }
 
-  function drag(kind) {
-    const browser = bridge.igvBrowser();
-    const track = trackOf("mask") || trackOf("elements");
-    if (!browser || !track || byId("whatif-draw")) return;
-    const viewport = track.trackView.viewports[0];
-    const seen = box(viewport.viewportElement || viewport.$viewport[0]);
-    const over = box(byId("igv"));
-    const frame = browser.referenceFrameList[0];
-    const base = (x) => Math.round(frame.start + (x - seen.left) * frame.bpPerPixel);
-    const band = el("div", { class: `draw-band ${kind}` });
-    const layer = el("div", { id: "whatif-draw", class: "draw-layer", "aria-hidden": "true" }, band);
-    Object.assign(layer.style, { left: `${seen.left}px`, width: `${seen.width}px`, top: `${over.top}px`, height: `${over.height}px` });
-    let from = null;
-    const stop = () => {
-      layer.remove();
-      document.removeEventListener("keydown", onKey, true);
-    };
-    const onKey = (event) => {
-      if (event.key !== "Escape") return;
-      event.stopPropagation();
-      stop();
-      say("");
-    };
-    layer.addEventListener("pointerdown", (event) => {
-      from = event.clientX;
-      layer.setPointerCapture(event.pointerId);
-    });
-    layer.addEventListener("pointermove", (event) => {
-      if (from === null) return;
-      const [left, right] = [Math.min(from, event.clientX), Math.max(from, event.clientX)];
-      Object.assign(band.style, { left: `${left - seen.left}px`, width: `${right - left}px` });
-    });
-    layer.addEventListener("pointerup", (event) => {
-      const [left, right] = [Math.min(from, event.clientX), Math.max(from, event.clientX)];
-      stop();
-      say("");
-      const one = right - left >= 3 && inWindow({ start: base(left), end: Math.max(base(right), base(left) + 1) });
-      if (one) add(kind, one);
-      else say("Drag from one end of the region to the other, inside this gene's window.");
-    });
-    document.addEventListener("keydown", onKey, true);
-    document.body.append(layer);
-    say(`Drag over the bases to ${kind === "off" ? "remove" : "keep"}; Escape stops.`);
-  }
-
   // ------------------------------------------------------------------------------------------------ showing
 
-  /* Two decimals, three of small numbers; what is smaller still is nothing to read. */
-  const signed = (value) => {
-    const size = Math.abs(value);
-    const text = size >= 0.0995 ? size.toFixed(2) : size.toFixed(3);
-    return Number(text) === 0 ? "0.000" : `${value < 0 ? "−" : "+"}${text}`;
-  };
-  const exactly = (value) => `${value < 0 ? "−" : "+"}${Math.abs(value).toPrecision(3)}`;
-  const level = (value, other) => value.toFixed(Math.abs(value - other) < 0.0195 ? 3 : 2);
   const write = (node, text) => {
     if (node && node.textContent !== text) node.textContent = text;
   };
@@ -299,12 +241,6 @@
     }
   }
 
-  function controlWords(n, largerThan, sd, mean) {
-    if (!n) return "";
-    if (!sd && !mean) return "random stretches change nothing: this mask hides them already";
-    return `larger than ${largerThan} of ${n} random stretches`;
-  }
-
   function showTrack() {
     const track = trackOf("elements");
     if (!track || !track.setWhatIf) return;
@@ -317,7 +253,7 @@
   function showBox() {
     const panel = byId("whatif");
     if (!panel || !state.gene || !offer) return panel && panel.replaceChildren();
-    if (!panel.firstChild) build(panel);
+    if (!panel.firstChild) buildBox(panel);
     panel.dataset.state = offer.off ? "off" : waiting ? "waiting" : failure ? "failed" : answer ? "answered" : "idle";
     const [result, drawn, progress, note] = ["result", "drawn", "job", "note"].map((part) => panel.querySelector(`.whatif-${part}`));
     panel.querySelector(".whatif-tools").hidden = Boolean(offer.off);
@@ -337,24 +273,7 @@
 
   function resultLines() {
     const lines = [];
-    if (answer) {
-      const [before, after] = [level(answer.baseline, answer.predicted), level(answer.predicted, answer.baseline)];
-      lines.push(
-        el("p", { class: "whatif-numbers" }, el("span", { class: "quiet" }, "Predicted "), before, " → ", el("strong", { id: "whatif-predicted" }, after))
-      );
-      const fold = answer.change_fold;
-      const times = fold ? `, ${fold.toFixed(2)}-fold` : "";
-      const title = `${exactly(answer.change)}: predicted with these changes minus predicted without them${fold ? "; the fold change is of the label + 1" : ""}`;
-      lines.push(el("p", { title }, `${signed(answer.change)}${offer.unit ? ` in ${offer.unit}` : ""}${times}`));
-      const control = answer.control;
-      if (control) {
-        const several = edits.off.length + edits.on.length > 1;
-        const words = control.n
-          ? controlWords(control.n, control.larger_than, control.sd, control.mean).replace("stretches", several ? "sets of stretches" : "stretches")
-          : "no random stretch of that length fits into the window";
-        lines.push(el("p", { class: "quiet" }, sentence(words) + "."));
-      }
-    }
+    if (answer) lines.push(...answerLines(answer, offer.unit, edits.off.length + edits.on.length > 1));
     if (smallest) lines.push(el("p", { class: "quiet" }, smallest));
     if (waiting) lines.push(el("p", { class: "quiet waiting" }, waiting));
     if (failure) lines.push(el("p", { class: "failure", role: "alert" }, failure));
@@ -393,40 +312,6 @@
     const { kind, edit } = button.dataset;
     edits[kind] = edits[kind].filter((r) => name(r) !== edit);
     changed();
-  }
-
-  function build(panel) {
-    const tool = (words, action, title) => el("button", { class: "tool", "data-action": action, title }, words);
-    panel.append(
-      el("div", { class: "whatif-head" }, el("h3", {}, "What if"), el("button", { class: "link", "data-action": "whatif-reset" }, "reset")),
-      el("div", { class: "whatif-result", role: "status", "aria-live": "polite" }),
-      el("div", { class: "whatif-drawn" }),
-      el(
-        "div",
-        { class: "whatif-tools" },
-        el(
-          "div",
-          { class: "whatif-draws" },
-          el("input", { id: "whatif-region", placeholder: "Region, or drag", "aria-label": "Region to remove or keep; empty: drag over it in the browser" }),
-          tool("Remove", "whatif-off", "Remove the typed region, or drag over one in the browser"),
-          tool("Keep", "whatif-on", "Keep the typed region, or drag over one in the browser")
-        ),
-        el(
-          "div",
-          { class: "whatif-jobs" },
-          tool("Rank all", "whatif-rank", "Rank the elements: switch off each in turn, beside random stretches"),
-          tool("Keep 90 %", "whatif-smallest", "The smallest set of elements that keeps 90 % of what all do together"),
-          tool("Occlusion", "whatif-occlusion", "Hide stretch after stretch of the window, without any mask, as a track")
-        )
-      ),
-      el(
-        "div",
-        { class: "whatif-job" },
-        el("div", { class: "whatif-progress" }, el("span", { class: "quiet" }), el("button", { class: "link", "data-action": "whatif-cancel" }, "cancel")),
-        el("progress", {})
-      ),
-      el("div", { class: "whatif-note" })
-    );
   }
 
   // ------------------------------------------------------------------------------------------------ events
