@@ -13,7 +13,7 @@ class VendorIgv(BuildHookInterface):
 
     def initialize(self, version: str, build_data: dict) -> None:
         root = Path(self.root)
-        spec = importlib.util.spec_from_file_location("vendor", root / "seq2exp_viz" / "vendor.py")
+        spec = importlib.util.spec_from_file_location("vendor", root / "seq2exp_viz" / "serving" / "vendor.py")
         vendor = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(vendor)
         try:
