@@ -74,12 +74,12 @@ def test_ready_line_ssh_hint_hub_prefix_and_ctrl_c(run_folder, environ):
         hint = process.stdout.readline()
         assert f"ssh -L {found[1]}:127.0.0.1:{found[1]} ada@" in hint
         visitor = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())  # the token becomes a cookie
-        assert visitor.open(found[0], timeout=20).status == 200
+        assert visitor.open(found[0], timeout=90).status == 200
         with pytest.raises(urllib.error.HTTPError, match="401"):
-            urllib.request.urlopen(f"http://127.0.0.1:{found[1]}/", timeout=20)
+            urllib.request.urlopen(f"http://127.0.0.1:{found[1]}/", timeout=90)
     finally:
         process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=30)
+        _, errors = process.communicate(timeout=90)
     assert process.returncode == 0
     assert "Traceback" not in errors
 
@@ -119,10 +119,10 @@ def test_the_application_is_found_by_its_name_under_a_real_server(run_folder, en
         for line in process.stderr:
             if "Serving on" in line:
                 break
-        answer = urllib.request.urlopen(f"http://127.0.0.1:{port}/api/runs", timeout=20).read()
+        answer = urllib.request.urlopen(f"http://127.0.0.1:{port}/api/runs", timeout=90).read()
     finally:
         process.terminate()
-        process.communicate(timeout=30)
+        process.communicate(timeout=90)
     assert b'"key":"here"' in answer
 
 

@@ -13,6 +13,8 @@ from seq2exp_viz.page.app import Settings, create_app
 from seq2exp_viz.server import bind, listen
 from seq2exp_viz.shelf.runs import Shelf
 
+pytestmark = pytest.mark.browser
+
 BRIDGE = "seq2expBridge"
 PREDICTED = "(document.getElementById('whatif-predicted') || {textContent: ''}).textContent"
 STATE = "document.getElementById('whatif').dataset.state"
