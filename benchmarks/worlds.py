@@ -102,7 +102,7 @@ def judged(run: Run, seconds: float) -> dict:
     scores = found.tables["scores"].set_index("score")
     own = "mask, smoothed" if "mask, smoothed" in scores.index else "mask"
     kept = {name: float(scores.loc[own, name]) for name in SHOWN}
-    kept["prior_correlation"] = float(found.summary["rank_correlation_with_prior"])
+    kept["prior_correlation"] = found.summary["rank_correlation_with_prior"]  # None: a mask that is the same everywhere
     rivals = {name: {key: float(scores.loc[name, key]) for key in SHOWN} for name in RIVALS if name in scores.index}
     return {"pearson": run.metrics["prediction"]["test"]["pearson"], "seconds": seconds, **kept, "rivals": rivals}
 
