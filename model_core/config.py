@@ -201,7 +201,7 @@ class TrainConfig:
 def causal_stages(steps: int) -> dict[str, int]:
     """The two stages ahead of a causal mask, for so many steps in all: settings of `TrainConfig`.
 
-    The encoder learns the signals for as many steps and a quarter more, at most 5,000; the predictor learns under
-    random blocks for three of every eight steps. Found on small worlds (benchmarks/worlds.py), not tuned at paper size.
+    The encoder learns the signals for three times as many steps, at most 10,000; the predictor learns under random
+    blocks for the first half. Found on small worlds (benchmarks/worlds.py), not tuned at paper size.
     """
-    return {"pretrain_steps": min(steps + steps // 4, 5_000), "block_steps": 3 * steps // 8}
+    return {"pretrain_steps": min(3 * steps, 10_000), "block_steps": steps // 2}

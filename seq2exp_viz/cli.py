@@ -151,10 +151,10 @@ def train(
     precision: Annotated[str | None, typer.Option(help="32-true or bf16-mixed")] = None,
     pretrain: Annotated[
         int | None,
-        typer.Option(min=0, help="steps of learning the signals from sequence [causal: 5/4 of --steps, at most 5,000]"),
+        typer.Option(min=0, help="steps of learning the signals from sequence [causal: 3 x --steps, at most 10,000]"),
     ] = None,
     blocks: Annotated[
-        int | None, typer.Option(min=0, help="first steps under random-block masks [causal: 3/8 of --steps]")
+        int | None, typer.Option(min=0, help="first steps under random-block masks [causal: half of --steps]")
     ] = None,
     processes: Annotated[int, typer.Option(min=1, help="GPUs, or processes on the CPU, on each host")] = 1,
     nodes: Annotated[int, typer.Option(min=1, help="hosts")] = 1,

@@ -23,7 +23,7 @@ from model_core.simulation.simulate import World, simulate_study
 WORLD = World(window=4_096, spacing=(5_500, 6_500), hic_reach=10_000, genes=(700, 700, 160), validation_genes=100)
 COMMON = {"lr_end": 1e-4, "validations_per_epoch": 1}
 SOFT = {"steps": 100, "warmup": 15, "lr": 6e-3, **COMMON}
-CAUSAL = {"steps": 600, "block_steps": 250, "pretrain_steps": 800, "warmup": 20, "lr": 2e-3, **COMMON}
+CAUSAL = {"steps": 600, "block_steps": 300, "pretrain_steps": 1_500, "warmup": 20, "lr": 2e-3, **COMMON}
 
 
 def run_demo(folder: Path, seed: int = 0, serve_page: bool = True, port: int | None = None) -> Run:
