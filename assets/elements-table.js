@@ -4,7 +4,7 @@
 
   const bridge = window.seq2expBridge;
   const { state, byId, el, ask, nothing, escapeHtml, typed } = bridge;
-  const grid = () => document.getElementById("elements-table") && window.dash_ag_grid && window.dash_ag_grid.getApi("elements-table");
+  const grid = () => byId("elements-table") && window.dash_ag_grid && window.dash_ag_grid.getApi("elements-table");
   let scope = "gene";
   let listens = false;
 
