@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import socket
 import sys
 import threading
@@ -97,6 +98,9 @@ def listen(application, sock: socket.socket, ready: Callable[[], None] | None = 
     server = create_server(application, sockets=[sock], threads=THREADS, clear_untrusted_proxy_headers=True, ident=None)
     if ready is not None:
         threading.Thread(target=ready, daemon=True).start()
+    if threading.current_thread() is threading.main_thread():  # a shell's background jobs start with SIGINT ignored
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.default_int_handler)
     try:
         server.run()
     except KeyboardInterrupt:
