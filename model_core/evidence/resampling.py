@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 from scipy import stats
 
@@ -73,12 +71,11 @@ def prediction_intervals(
 
 def _measures(y: np.ndarray, p: np.ndarray) -> dict[str, np.ndarray]:
     """Of rows of genes (rows, n): values (rows,)."""
-    rank: Callable[[np.ndarray], np.ndarray] = lambda x: stats.rankdata(x, axis=1)  # noqa: E731
     return {
         "mse": np.mean((y - p) ** 2, axis=1),
         "mae": np.mean(np.abs(y - p), axis=1),
         "pearson": _correlation(y, p),
-        "spearman": _correlation(rank(y), rank(p)),
+        "spearman": _correlation(stats.rankdata(y, axis=1), stats.rankdata(p, axis=1)),
     }
 
 

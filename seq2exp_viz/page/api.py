@@ -35,7 +35,7 @@ def api(
     base: str,
     jobs: Jobs,
     prefer: str = "vendored",
-    allowed: AllowedFiles = AllowedFiles(),  # noqa: B008
+    allowed: AllowedFiles = AllowedFiles(),  # noqa: B008  of no folder, and never changed
 ) -> Blueprint:
     """All routes below `base`; `shelf` and `allowed` are all that they look into; `prefer` chooses igv.js."""
     routes = Blueprint("api", __name__)

@@ -311,8 +311,8 @@ class OpenRun:
 
     def prior(self, gene_id: str) -> np.ndarray:
         """What the signals alone would keep: float32 (window,), 0 to 1, remembered."""
-        make = lambda: signal_prior(self.model_signals(gene_id), self.prior_config)  # noqa: E731
-        return self._vectors.get(("prior", gene_id), make)
+        key = ("prior", gene_id)
+        return self._vectors.get(key, lambda: signal_prior(self.model_signals(gene_id), self.prior_config))
 
     def remember(self, key: tuple, make: Callable[[], Any]) -> Any:
         """What `make` gives, kept among the last few answers of this run."""

@@ -95,7 +95,7 @@ class Bench:
         except OSError as problem:
             words = f"{problem.filename or ''}: {problem.strerror}".strip(": ")
             self.tell({**told, "state": "failed", "message": words})
-        except Exception as problem:
+        except Exception as problem:  # one bad task must not end the process that serves all others
             traceback.print_exc()
             self.tell({**told, "state": "failed", "message": f"{type(problem).__name__}: {problem}"})
 
