@@ -5,8 +5,8 @@
 Paper size (width 128, 4 + 4 blocks, 16 states), float32. The products are the 8 input, 16 low-rank, 16 step-size and 8
 output projections of the soft model, as one call each. `--definition`: at this length also against the model whose scan
 and convolution are the definitions in PyTorch, step by step. `--sweep`: cost a base from 2,048 to 400,000 bp.
-The hard model is made to keep a tenth of the window. Each length runs in a process of its own, so that the peak of its
-memory is its own; medians.
+The hard model is made to keep a tenth of the window, and takes turns with a soft one. Each length runs in a process of
+its own, so that the peak of its memory is its own; medians.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ import torch
 
 from model_core.config import recipe
 from model_core.network import backbone, scan
+from model_core.network.machine import keep_freed_memory
 from model_core.network.model import Seq2Exp
 
 LENGTHS = (2_048, 8_192, 16_384, 32_768, 65_536, 131_072, 200_000, 400_000)
@@ -32,13 +33,19 @@ KEPT = 0.1  # of the window, for the hard model
 
 def seconds(call, runs: int) -> float:
     """Median time of `call`, after one run that does not count."""
-    call()
-    times = []
-    for _ in range(runs):
-        start = time.perf_counter()
-        call()
-        times.append(time.perf_counter() - start)
-    return statistics.median(times)
+    return in_turn([call], runs)[0]
+
+
+def in_turn(calls, runs: int) -> list[float]:
+    """Median time of each call, one after the other and again, so that a busy moment meets all of them alike."""
+    times = [[] for _ in calls]
+    for run in range(runs + 1):
+        for call, own in zip(calls, times, strict=True):
+            start = time.perf_counter()
+            call()
+            if run:
+                own.append(time.perf_counter() - start)
+    return [statistics.median(own) for own in times]
 
 
 def inputs(length: int) -> list[torch.Tensor]:
@@ -63,6 +70,7 @@ def products(length: int):
 
 def measure(variant: str, length: int, runs: int, with_definition: bool) -> dict:
     """Seconds and peak memory of one variant at one length, in this process."""
+    keep_freed_memory()  # as the commands do
     torch.manual_seed(0)
     model = Seq2Exp(recipe(variant, window=length)).eval()
     genes = inputs(length)
@@ -79,9 +87,15 @@ def measure(variant: str, length: int, runs: int, with_definition: bool) -> dict
 
     with torch.no_grad():
         found = {"variant": variant, "length": length, "threads": torch.get_num_threads()}
-        found["forward_s"] = seconds(whole, runs)
+        whole()
         found["peak_gib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-        found["products_s"] = seconds(products(length), runs)
+        rivals = [products(length)]
+        if variant == "hard":
+            soft = Seq2Exp(recipe("soft", window=length)).eval()
+            rivals.append(lambda: soft(*genes))
+        found["forward_s"], found["products_s"], *of_soft = in_turn([whole, *rivals], runs)
+        if of_soft:
+            found["soft_s"] = of_soft[0]
         found["ratio"] = found["forward_s"] / found["products_s"]
         found["microseconds_a_base"] = found["forward_s"] / length * 1e6
         if with_definition:
@@ -120,10 +134,8 @@ def main() -> None:
             f"{row['variant']:7} {row['length']:9,} {row['forward_s']:10.2f} s {row['products_s']:8.2f} s"
             f" {row['ratio']:7.2f} {row['microseconds_a_base']:9.1f} {row['peak_gib']:10.2f}"
             + (f"   {row['times_as_fast']:.0f} times as fast as the definition" if "definition_s" in row else "")
+            + (f"   {row['forward_s'] / row['soft_s']:.2f} of soft" if "soft_s" in row else "")
         )
-    by_variant = {row["variant"]: row["forward_s"] for row in rows if row["length"] == a.length}
-    if len(by_variant) == 2:
-        print(f"hard at {KEPT:.0%} kept: {by_variant['hard'] / by_variant['soft']:.2f} of soft")
 
 
 if __name__ == "__main__":

@@ -15,14 +15,17 @@ import subprocess
 import sys
 
 import torch
-from model import inputs, seconds
+from model import in_turn, inputs
 
 from model_core.config import recipe
+from model_core.network.machine import keep_freed_memory
 from model_core.network.model import Seq2Exp, loss_terms
+from model_core.network.train import LARGEST_KEPT
 
 
 def measure(length: int, runs: int) -> dict:
     """Seconds of forward and of a step, and peak memory, in this process."""
+    keep_freed_memory(LARGEST_KEPT)  # as training does
     torch.manual_seed(0)
     config = recipe("soft", window=length)
     model, genes, label = Seq2Exp(config), inputs(length), torch.ones(1)
@@ -35,7 +38,8 @@ def measure(length: int, runs: int) -> dict:
         model.zero_grad()
         loss_terms(model(*genes, sample=True), label, config)["loss"].backward()
 
-    found = {"length": length, "forward_s": seconds(forward, runs), "step_s": seconds(step, runs)}
+    found = {"length": length}
+    found["forward_s"], found["step_s"] = in_turn([forward, step], runs)
     found["ratio"] = found["step_s"] / found["forward_s"]
     found["peak_gib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     return found

@@ -16,6 +16,7 @@ from model_core.inputs.study import Study
 from model_core.intervals import parse_site
 from model_core.network.checkpoint import load_with_metadata
 from model_core.network.dataset import collate, gene_windows
+from model_core.network.machine import keep_freed_memory
 from model_core.network.score import check_signals, choose_genes
 from model_core.outputs.manifest import described_file
 from model_core.outputs.run import Run
@@ -44,6 +45,7 @@ class RunModel:
             found, advice = "other weights than the run was scored with", "put those back, or score into a new run"
             raise InputError(complaint(path, found, f"sha256 {recorded[:12]}...", advice))
         self.run = run
+        keep_freed_memory()
         self.model, self._metadata = load_with_metadata(path, device)
         check_signals(self.study, self.model, self._metadata)
 

@@ -159,8 +159,8 @@ class Recomputed(torch.autograd.Function):
 
 
 def bytes_to_keep(device: torch.device) -> int:
-    """How much a backbone may keep for the way back before blocks are computed again: a part of the card, or 768 MB."""
-    return torch.cuda.get_device_properties(device).total_memory // 8 if device.type == "cuda" else 768 << 20
+    """How much a backbone may keep for the way back before blocks are computed again: a part of the card, or 512 MB."""
+    return torch.cuda.get_device_properties(device).total_memory // 8 if device.type == "cuda" else 512 << 20
 
 
 class Backbone(nn.Module):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import platform
 import statistics
 import sys
@@ -13,6 +14,21 @@ import numpy as np
 import torch
 
 GIB = 2**30
+
+
+def keep_freed_memory(largest: int = GIB) -> None:
+    """Have the C library keep what tensors give back, rather than ask the system for new pages each time.
+
+    Left alone, glibc maps and clears blocks above 32 MB afresh, as one inner tensor of 32,768 bp: a training step
+    then takes a third longer, scoring 200 kb a quarter. For the whole process; nothing happens without glibc.
+
+    Args:
+        largest: blocks of so many bytes are still kept.
+    """
+    if platform.libc_ver()[0] == "glibc":
+        library = ctypes.CDLL(None)
+        library.mallopt(-3, largest)  # M_MMAP_THRESHOLD
+        library.mallopt(-1, GIB)  # M_TRIM_THRESHOLD
 
 
 class Machine:

@@ -20,6 +20,7 @@ from model_core.inputs.track_checks import QUANTILE_WINDOWS, quantile_warnings, 
 from model_core.intervals import Site, listed
 from model_core.network.checkpoint import load_with_metadata
 from model_core.network.dataset import GeneWindows, batches, gene_windows
+from model_core.network.machine import keep_freed_memory
 from model_core.network.model import Seq2Exp
 from model_core.network.stream import Scored, Stopwatch, default_workers, scored
 from model_core.network.team import Team, take_in_parts, wait_for_first
@@ -191,6 +192,7 @@ def _score_share(
     workers: int | None,
 ) -> dict:
     """Score this process's share of the genes that the run lacks; what it took, for metrics.json."""
+    keep_freed_memory()
     model, metadata = load_with_metadata(checkpoint or run.path / "checkpoint.safetensors", str(team.device))
     check_signals(study, model, metadata)
     # The authors' checkpoints do not hold the constants of their features; the study's own stand in.

@@ -32,6 +32,7 @@ from model_core.inputs.track_checks import QUANTILE_WINDOWS, signal_quantiles
 from model_core.network.checkpoint import choose_device, save_checkpoint
 from model_core.network.dataset import EndlessBatches, GeneWindows, collate, gene_windows
 from model_core.network.lesson import Lesson
+from model_core.network.machine import keep_freed_memory
 from model_core.network.model import Seq2Exp
 from model_core.network.pretrain import pretrain
 from model_core.network.team import wait_for_first
@@ -40,6 +41,7 @@ from model_core.outputs.run import Run
 from model_core.progress import Job
 
 HISTORY = ("step", "seconds", "loss", "prediction", "kl", "validation_mse", "validation_pearson")
+LARGEST_KEPT = 128 << 20  # bytes of a freed block that is kept: holes of larger ones cost more than they save
 
 
 class Bookkeeping(Callback):
@@ -144,6 +146,7 @@ def train(
     first = _steps_done(last)
     if first >= training.steps:
         return run
+    keep_freed_memory(LARGEST_KEPT)
     lightning.seed_everything(training.seed, verbose=False)
     model = Seq2Exp(config)
     data = {name: gene_windows(study, part, config, scale) for name, part in parts.items()}
