@@ -37,7 +37,7 @@ def from_environment(environ: Mapping[str, str]) -> Flask:
     prefix = clean_prefix(environ.get("SEQ2EXP_URL_PREFIX", ""))
     access = Access(token=environ.get("SEQ2EXP_TOKEN") or None, hosts=hosts or LOOPBACK_NAMES, path=prefix)
     shelf = Shelf(folders)
-    shelf.read_annotations()
+    shelf.prepare()
     atexit.register(shelf.close)
     allowed = AllowedFiles(part for part in environ.get("SEQ2EXP_ALLOW", "").split(os.pathsep) if part)
     igv = "notebook" if environ.get("SEQ2EXP_IGV") == "notebook" else "vendored"

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from model_core.errors import InputError
 from model_core.outputs.run import Run
+from seq2exp_viz.shelf.gene_list import gene_list
 from seq2exp_viz.shelf.view import OpenRun
 
 
@@ -45,8 +48,9 @@ class Shelf:
         """Have `stop` called when the shelf is closed."""
         self._stops.append(stop)
 
-    def read_annotations(self) -> None:
-        """Begin to read gene models in the background, where no earlier server has left them in the cache."""
+    def prepare(self) -> None:
+        """Begin in the background what the first page would wait for, and gene models that no earlier server left."""
+        threading.Thread(target=_read_ahead, args=(self.first,), daemon=True).start()
         for view in self:
             if view.models is not None:
                 view.models.start()
@@ -58,6 +62,15 @@ class Shelf:
         for view in self:
             if "models" in view.__dict__ and view.models is not None:
                 view.models.close()
+
+
+def _read_ahead(view: OpenRun) -> None:
+    """A run's list of genes, and what its first gene takes; the page itself says what cannot be read."""
+    with suppress(InputError, OSError):
+        genes = gene_list(view)
+        if view.run.scored:
+            view.interval(genes["gene_id"].iloc[0])
+            view.cut(genes["gene_id"].iloc[0])
 
 
 def _free_key(name: str, taken: dict) -> str:
