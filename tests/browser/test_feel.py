@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from seq2exp_viz.page.tabs import TABS
+
 pytestmark = pytest.mark.browser
 
 MYC = "ENSG00000000000.1"
@@ -22,6 +24,19 @@ def violations(visitor) -> list[str]:
         for item in found
         if item["impact"] in ("serious", "critical")
     ]
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_axe_finds_nothing_serious_in_any_tab(visitor, theme):
+    visitor.page.emulate_media(color_scheme=theme)
+    visitor.open(f"?gene={MYC}")
+    visitor.until(f"document.documentElement.dataset.mantineColorScheme === '{theme}'")
+    for name in TABS:
+        visitor.page.click(f"#tab-{name}")
+        visitor.until(f"!document.getElementById('panel-{name}').hidden")
+        visitor.quiet()
+        visitor.page.wait_for_timeout(400)  # colours fade
+        assert violations(visitor) == [], name
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
