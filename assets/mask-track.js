@@ -7,7 +7,7 @@
 (function () {
   "use strict";
 
-  const OUTSIDE = "outside this gene's window";
+  const OUTSIDE = "outside the window";
   const FONT = "11px system-ui, sans-serif";
   const INK = {
     line: "rgb(0, 84, 147)",

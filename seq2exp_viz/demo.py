@@ -11,7 +11,7 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from model_core.evidence.compare import Comparison, compare
+from model_core.evidence.compare import FOLDER, Comparison, compare
 from model_core.inputs.check import check_study
 from model_core.inputs.peaks import peaks_of_study
 from model_core.inputs.study import load_study
@@ -19,6 +19,7 @@ from model_core.network.score import choose_genes, score
 from model_core.network.train import begin_run, train
 from model_core.outputs.run import Run
 from model_core.simulation.simulate import World, simulate_study
+from seq2exp_viz.comparison.report import write_report
 
 WORLD = World(window=4_096, spacing=(5_500, 6_500), hic_reach=10_000, genes=(700, 700, 160), validation_genes=100)
 COMMON = {"lr_end": 1e-4, "validations_per_epoch": 1}
@@ -55,6 +56,7 @@ def run_demo(folder: Path, seed: int = 0, serve_page: bool = True, port: int | N
         published = compare(Run.open(runs["soft"].path))
         found = compare(Run.open(runs["run"].path), beside=[runs["soft"].path, runs["control"].path])
         print_results(console, {name: Run.open(run.path) for name, run in runs.items()}, found, published)
+        console.print(f"All of it, with figures: {write_report(runs['run'].path / FOLDER, found)}", soft_wrap=True)
         if page is not None:
             console.print("The page is open at the address above; Ctrl-C stops it.")
             page.wait()
@@ -92,8 +94,8 @@ def print_results(console: Console, runs: dict[str, Run], found: Comparison, pub
         table.add_row(label, str(test["genes"]), f"{test['pearson']:.3f}", interval, f"{test['mse']:.3f}")
     console.print(table)
     of_soft = published.tables["scores"]
-    of_soft = of_soft[of_soft["score"].isin(["mask", "mask elements"])].assign(score="soft " + of_soft["score"])
-    scores = pd.concat([found.tables["scores"], of_soft])
+    of_soft = of_soft[of_soft["score"] == "mask elements"].assign(score="soft mask elements")
+    scores = pd.concat([found.tables["scores"], of_soft])  # its mask stands among the rivals already
     console.print(
         f"[bold]Does the mask rank planted causal bases?[/bold] {summary['judged']['genes']} genes, "
         f"{summary['learned_bases']:,} bases, {summary['causal_share']:.1%} of them causal (the AUPRC of a guess). "

@@ -96,8 +96,12 @@ class Seq2Exp(nn.Module):
         for name, parameter in self.named_parameters():
             if name.endswith("bias") and "dt_proj" not in name:
                 nn.init.zeros_(parameter)
-        if self.signal_logit is not None:  # begin at the share that the KL asks for
+        if self.signal_logit is not None:
+            # Begin at the share that the KL asks for, and with the weights of the published prior: training hardly
+            # moves three numbers, and where chance had them negative the mask kept motifs without any signal.
             nn.init.constant_(self.signal_logit.bias, math.log(config.kl_mu / (1 - config.kl_mu)))
+            with torch.no_grad():
+                self.signal_logit.weight.copy_(torch.tensor([config.prior_w]))
 
     def mask_parameters(self, sequence: Tensor, signals: Tensor, peaks: Tensor | None = None) -> BetaParameters:
         """alpha and beta of z, (B, L) each.

@@ -12,6 +12,7 @@ from seq2exp_viz.page import charts
 from seq2exp_viz.shelf.overlap import Overlap
 
 MOST_ROWS, MOST_COLUMNS = 40, 12
+FIRST = ("scores", "crispr", "peaks", "prediction", "seeds")
 
 
 def inside_outside(found: Overlap, peaks: str) -> dict:
@@ -87,20 +88,22 @@ def overlap_bars(found: Overlap) -> dict:
     line = {"type": "line", "yref": "paper", "y0": 0, "y1": 1, "x0": chance, "x1": chance}
     shapes = [{**line, "line": {"dash": "dot", "width": 1.2, "color": charts.GREY}}]
     axis = {"autorange": "reversed", "tickfont": {"size": 10}}
-    words = f"% (dotted: chance, {chance:.1f} %)"
+    words = f"% (chance: {chance:.0f})"
     return charts.figure(traces, words, "", barmode="group", shapes=shapes, yaxis=axis)
 
 
 def tables(folder: Path) -> list[tuple[str, list[list[str]], bool]]:
-    """(name, cells with the header first, whether it was cut short) of each table in RUN/compare/."""
+    """(name, cells with the header first, whether it was cut short) of each table in RUN/compare/, verdicts first."""
     found = []
-    for path in sorted(folder.glob("*.tsv")) if folder.is_dir() else ():
+    paths = folder.glob("*.tsv") if folder.is_dir() else ()
+    for path in sorted(paths, key=lambda path: (FIRST.index(path.stem) if path.stem in FIRST else len(FIRST), path)):
         if path.name.startswith("."):
             continue
         with path.open(encoding="utf-8", newline="") as lines:
             rows = csv.reader((line for line in lines if not line.startswith("##")), delimiter="\t")
             cells = [[_short(cell) for cell in row[:MOST_COLUMNS]] for row in islice(rows, MOST_ROWS + 2)]
         if cells:
+            cells[0] = [name.replace("_", " ") for name in cells[0]]
             found.append((path.stem.replace("_", " "), cells[: MOST_ROWS + 1], len(cells) > MOST_ROWS + 1))
     return found
 

@@ -161,7 +161,8 @@ def training(table: pd.DataFrame) -> dict:
 
 
 def metric_rows(metrics: dict[str, Any]) -> list[tuple[str, str]]:
-    """(name, value) of the plain numbers in metrics.json, groups before the names; tables inside it are left out."""
+    """(name, value) of the plain numbers in metrics.json, groups before the names and predictions first; tables inside
+    it are left out."""
     rows: list[tuple[str, str]] = []
 
     def walk(value: Any, names: tuple[str, ...]) -> None:
@@ -171,11 +172,15 @@ def metric_rows(metrics: dict[str, Any]) -> list[tuple[str, str]]:
         elif isinstance(value, bool) or value is None:
             return
         elif isinstance(value, int | float | str):
-            rows.append((" · ".join(names), _shown(value)))
+            group, name = names[:-1], names[-1]
+            if isinstance(value, int) and name.endswith(" bytes"):
+                rows.append((" · ".join([*group, name.removesuffix(" bytes")]), f"{value / 1e6:,.0f} MB"))
+            else:
+                rows.append((" · ".join(names), _shown(value)))
         elif isinstance(value, list) and len(value) == 2 and all(isinstance(x, int | float) for x in value):
             rows.append((" · ".join(names), " to ".join(_shown(x) for x in value)))
 
-    walk(metrics, ())
+    walk(dict(sorted(metrics.items(), key=lambda item: item[0] != "prediction")), ())
     return rows
 
 
