@@ -151,6 +151,8 @@ def test_product_of_two_densities_takes_one_off():
 def test_logit_head_starts_at_the_share_that_the_kl_asks_for_and_learns_its_signals():
     m = model("causal")
     sequence, signals, features = genes()
+    # Not by chance: weights that were drawn negative stayed so, and masks kept motifs without signal.
+    assert m.signal_logit.weight[0].tolist() == pytest.approx(m.config.prior_w)
     with torch.no_grad():
         m.signal_logit.weight.zero_()
         m.mask_head.weight.zero_()
