@@ -39,7 +39,7 @@
     return own && (state.rule === null || Math.abs(state.threshold - state.rule) > 1e-9) ? state.threshold : null;
   };
   register("run", { write: () => state.run, read: asIs });
-  register("gene", { write: () => state.gene, read: asIs });
+  register("gene", { write: () => state.gene || (state.unscored && state.unscored.gene_id), read: asIs });
   register("locus", { write: () => state.locus && plain(state.locus), read: asIs });
   register("beside", { write: () => state.beside, read: asIs });
   register("threshold", { write: chosen, read: Number });

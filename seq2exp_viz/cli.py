@@ -253,7 +253,7 @@ def score(
     typer.echo(f"next: seq2exp-viz serve {opened.path}")
 
 
-@app.command(epilog=example("effects demo/run --gene MOCK2"))
+@app.command(epilog=example("effects demo/run --gene MOCK1401"))
 def effects(
     run: RunPath,
     gene: Annotated[str | None, typer.Option(metavar="A,B", help="symbols or ids of scored genes")] = None,
@@ -307,7 +307,7 @@ def convert(
     typer.echo(f"wrote {target}: a {config.variant} model, {config.window:,} bp, width {config.d_model}")
 
 
-@app.command(epilog=example("export demo/run bed --gene MOCK2 -o MOCK2.bed"))
+@app.command(epilog=example("export demo/run bed --gene MOCK1401 -o MOCK1401.bed"))
 def export(
     run: RunPath,
     kind: Annotated[
@@ -327,8 +327,8 @@ def export(
     typer.echo(f"wrote {path}")
 
 
-app.command(epilog=example("figure demo/run --gene MOCK2 -o MOCK2.pdf"))(commands.figure)
-app.command(epilog=example("report demo/run --genes MOCK2,MOCK7 -o report.html"))(commands.report)
+app.command(epilog=example("figure demo/run --gene MOCK1401 -o MOCK1401.pdf"))(commands.figure)
+app.command(epilog=example("report demo/run --genes MOCK1401,MOCK1402 -o report.html"))(commands.report)
 
 
 @app.command(epilog=example("serve demo/run"))

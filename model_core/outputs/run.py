@@ -154,8 +154,8 @@ class Run(RunFiles):
                 found = f"{match.sum()} genes named {name!r} ({listed(list(genes['gene_id'][match]))})"
                 raise InputError(complaint(self.path, found, "one", "ask by gene_id"))
         near = difflib.get_close_matches(name, [*symbols, *genes["gene_id"]], n=3)
-        score = f"score it: seq2exp-viz score {self.path} --genes {name}"
-        advice = f"did you mean {' or '.join(near)}? If the name is right, {score}" if near else score
+        score = f"if its study has it, score it: seq2exp-viz score {self.path} --genes {name}"
+        advice = f"did you mean {' or '.join(near)}? Otherwise, {score}" if near else score
         found = f"no gene {name!r} among {len(genes)} scored genes"
         raise InputError(complaint(self.path, found, "a scored gene", advice))
 

@@ -8,6 +8,7 @@ from model_core.errors import InputError
 from seq2exp_viz.page import answers, api, panel
 from seq2exp_viz.shelf.gene_list import gene_list
 from seq2exp_viz.shelf.runs import Shelf
+from seq2exp_viz.shelf.search import find
 from seq2exp_viz.shelf.view import OpenRun
 
 NO_GENE = (
@@ -108,14 +109,14 @@ def _server(app: Dash, shelf: Shelf, base: str) -> None:
     def show_run(key: str, asked: dict | None):
         view = shelf.get(key) or shelf.first
         asked = asked if asked and asked.get("run") == view.key else {}
-        gene = first_gene(view, asked.get("gene"))
+        chosen_gene = {"run": view.key, **gene_of_link(view, asked.get("gene"))}
         chosen = asked.get("threshold")
         threshold = chosen if isinstance(chosen, float | int) and 0 <= chosen <= 1 else view.rule.threshold
         other = beside_of(shelf, view, asked.get("beside"))
         view.signals, view.genome, view.models  # noqa: B018  opened here, so that their notes are known
         return (
             rows(view, other),
-            {"run": view.key, "gene": gene, "missing": missing_gene(view, asked.get("gene"))},
+            chosen_gene,
             threshold,
             panel.facts(view),
             panel.legend(view),
@@ -228,6 +229,15 @@ def chosen(shelf: Shelf, shown: dict | None) -> tuple[OpenRun | None, str | None
         return view, str(view.gene(shown["gene"])["gene_id"]) if shown.get("gene") else None
     except InputError:
         return view, None
+
+
+def gene_of_link(view: OpenRun, asked: object) -> dict:
+    """What is shown for the gene of a link: a scored one, the place of one that is not scored, or another gene."""
+    missing = missing_gene(view, asked)
+    found = find(view, missing) if missing else {}
+    if found.get("kind") == "unscored":
+        return {"gene": None, "unscored": found}
+    return {"gene": first_gene(view, asked), "missing": missing}
 
 
 def missing_gene(view: OpenRun, asked: object) -> str | None:

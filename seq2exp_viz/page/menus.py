@@ -39,7 +39,7 @@ def export_menu() -> html.Details:
                     dcc.Input(
                         id="report-genes",
                         type="text",
-                        placeholder="GATA1, MYC",
+                        placeholder="symbols or ids, with commas",
                         autoComplete="off",
                         debounce=True,
                     ),

@@ -117,6 +117,10 @@ def test_an_unscored_gene_shows_its_place_and_no_old_mask(visitor):
     assert visitor.page.inner_text("#gene-head h2") == "BCR"
     assert visitor.value(f"[{BRIDGE}.trackOf('mask'), {BRIDGE}.trackOf('elements')]") == [None, None]
     assert visitor.value(f"{BRIDGE}.state.locus") == {"chrom": "chr2", "start": 17_000, "end": 21_000}
+    visitor.until("location.search.includes('gene=')")
+    visitor.open(visitor.value("location.search"))  # a link to it shows the same
+    visitor.until("document.getElementById('gene-head').textContent.includes('not scored in this run')").quiet()
+    assert visitor.value(f"{BRIDGE}.state.locus") == {"chrom": "chr2", "start": 17_000, "end": 21_000}
     visitor.page.click('#gene-head [data-action="score"]')
     visitor.until("document.getElementById('message').textContent !== ''")
     visitor.page.click(f'#genes [row-id="{HBB}"] [col-id="symbol"]')
