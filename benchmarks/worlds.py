@@ -4,9 +4,12 @@
 
 Every model is trained from one-hot sequence (no motif is given to it), on windows of 4,096 bp with 700 + 600 training
 genes, and judged on 200 genes of a chromosome that was not trained on. Of a causal model the elements are switched off
-one by one; of the unmasked one, if it comes ahead of the others, the window is hidden block after block. A run that is
-there already is not made again. A causal model takes some four minutes on two cores. Prints a table for each world and
-writes OUT/worlds.json.
+one by one; of the unmasked one, if it comes ahead of the others, the window is hidden block after block. Oracles are
+no models: one scans for the true grammar, one knows the sites that carry it, open or closed; both weigh by DNase.
+
+A run that is there already is not made again, and models of the same world and seed share one encoder. A causal model
+takes some seven minutes on one core; several calls may work on different models, seeds or worlds at once. Prints a
+table for each world, of all that OUT holds.
 """
 
 from __future__ import annotations
@@ -14,18 +17,30 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import re
+import shutil
 import statistics
 import sys
 import time
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
+
+from model_core.atomic import replacing, write_json
+from model_core.bed import read_bed
+from model_core.config import TrainConfig
 from model_core.effects.rank import choose_scored, effects_of, occlusion_of
 from model_core.effects.run_model import RunModel
 from model_core.evidence.compare import compare
+from model_core.evidence.histogram import LEVELS, kept_of, levels, ranking
+from model_core.evidence.planted import DECOY, STRONG, WEAK, Truth
+from model_core.evidence.prediction import judged as judged_genes
 from model_core.inputs.peaks import peaks_of_study
 from model_core.inputs.study import Study, load_study
+from model_core.intervals import Window
 from model_core.network.score import choose_genes, score
-from model_core.network.train import train
+from model_core.network.train import begin_run, train
 from model_core.outputs.run import Run
 from model_core.simulation.simulate import HARDER, World, simulate_study
 
@@ -76,10 +91,30 @@ MODELS = {  # model settings, training settings
     "causal, absent embedding": ({"variant": "causal", "apply": "absent"}, STAGES),
 }
 COMMON = {"batch_size": 8, "lr": 2e-3, "warmup": 20, "lr_end": 1e-4, "validations_per_epoch": 1}
-SHOWN = ("auprc", "precision", "recall", "weak_recall", "decoys_kept")
+AT_ELEMENTS = (
+    "precision",
+    "recall",
+    "weak_recall",
+    "decoys_kept",
+)  # at the share of bases that the mask's elements hold
+AT_TENTH = ("weak_recall", "decoys_kept")  # and at a tenth, more than all causal elements hold
+TENTH = 0.1
+COLUMNS = {
+    "auprc": "AUPRC",
+    "precision": "precision",
+    "recall": "causal kept",
+    "weak_recall": "weak kept",
+    "decoys_kept": "decoys kept",
+    "weak_recall_tenth": "weak kept at 10 %",
+    "decoys_kept_tenth": "decoys kept at 10 %",
+}
+OF_MODELS = {"prior_correlation": "rank with prior", "pearson": "Pearson", "minutes": "minutes"}
 UNMASKED = "unmasked-0"  # the run whose occlusion is a rival
 RIVALS = ("signal prior", "H3K27ac", "DNase", "MACS3", f"occlusion of {UNMASKED}", "nearest the TSS", "random")
 KNOCK_OUTS = "knock-out of elements"
+SCAN, SITES = "oracle: scan for the true grammar x DNase", "oracle: true sites x DNase"
+MISMATCHES = 1  # of a motif that the oracle still reads
+NEIGHBOURHOOD = 150  # bp over which it counts motifs
 
 
 def study_of(folder: Path, world: World) -> Study:
@@ -92,62 +127,173 @@ def study_of(folder: Path, world: World) -> Study:
 
 
 def trained(study: Study, model: str, seed: int, out: Path) -> tuple[Run, float]:
-    """The run of a model, and the seconds that its training took."""
+    """The run of a model, and the minutes that its training took, the encoder's included."""
     settings, training = MODELS[model]
     config = study.config(**settings, d_model=32, n_layers=2)
-    run = train(study, config, study.train_config(**COMMON, **training, seed=seed), out)
+    training = study.train_config(**COMMON, **training, seed=seed)
+    run = begin_run(study, config, training, out)
+    before = borrowed_encoder(run, training)
+    started = time.monotonic()
+    run = train(study, config, training, out)
+    minutes = (time.monotonic() - started + before) / 60
+    lend_encoder(run, training, 60 * minutes - run.metrics["training"]["seconds"])
+    if not (out / "minutes.json").exists():  # a training that was there already takes no time
+        write_json(out / "minutes.json", {"minutes": minutes})
     score(run, study, choose_genes(study.genes()))
-    with open(run.path / "training" / "history.csv") as file:
-        seconds = float(file.readlines()[-1].split(",")[1])
-    return run, seconds
+    return run, json.loads((out / "minutes.json").read_text())["minutes"]
+
+
+def shared_encoder(run: Run, training: TrainConfig) -> Path:
+    """Where the models of a world and seed share their encoder: what it learns follows from study and seed alone."""
+    return run.path.parent / f"encoder-{training.seed}-{training.pretrain_steps}.safetensors"
+
+
+def borrowed_encoder(run: Run, training: TrainConfig) -> float:
+    """Take the shared encoder, if it is there; the seconds that it took."""
+    shared, own = shared_encoder(run, training), run.path / "training" / "pretrained.safetensors"
+    if own.exists() or not shared.exists():
+        return 0.0
+    shutil.copy(shared, own)
+    return json.loads(shared.with_suffix(".json").read_text())["seconds"]
+
+
+def lend_encoder(run: Run, training: TrainConfig, seconds: float) -> None:
+    shared, own = shared_encoder(run, training), run.path / "training" / "pretrained.safetensors"
+    if own.exists() and not shared.exists():
+        write_json(shared.with_suffix(".json"), {"seconds": seconds})
+        with replacing(shared) as unfinished:
+            shutil.copy(own, unfinished)
 
 
 def asked(run: Run, model: str) -> None:
     """The rivals that a model itself is: occlusion of the unmasked one, knock-outs of what a causal one keeps."""
     if model == "unmasked":
         occlusion_of(RunModel(run), choose_scored(run))
-    elif model.startswith("causal"):
+    elif model == "causal":
         effects_of(RunModel(run), choose_scored(run), controls=1)
 
 
-def judged(run: Run, seconds: float) -> dict:
+def judged(run: Run, study: Study, world: World, minutes: float) -> dict:
     """What is printed of a run: its mask (smoothed over 100 bp, as elements are cut) and Pearson on the test genes."""
     unmasked = run.path.parent / UNMASKED
-    found = compare(run, beside=[unmasked] if unmasked.exists() and unmasked != run.path else [])
-    scores = found.tables["scores"].set_index("score")
+    found = compare(run, beside=[unmasked] if is_scored(unmasked) and unmasked != run.path else [])
+    scores, curves = found.tables["scores"].set_index("score"), found.tables["curves"].set_index("score")
+    curves = curves[curves["kept_share"] == TENTH]
     own = "mask, smoothed" if "mask, smoothed" in scores.index else "mask"
 
     def shown(name: str) -> dict[str, float]:
-        return {key: float(scores.loc[name, key]) for key in SHOWN}
+        at_elements = {key: float(scores.loc[name, key]) for key in ("auprc", *AT_ELEMENTS)}
+        return at_elements | {f"{key}_tenth": float(curves.loc[name, key]) for key in AT_TENTH}
 
-    answer = {"pearson": run.metrics["prediction"]["test"]["pearson"], "seconds": seconds, **shown(own)}
-    answer["prior_correlation"] = found.summary[
-        "rank_correlation_with_prior"
-    ]  # None: a mask that is the same everywhere
+    prior = found.summary["rank_correlation_with_prior"]  # None: a mask that is the same everywhere
+    answer = {"pearson": run.metrics["prediction"]["test"]["pearson"], "minutes": minutes, "prior_correlation": prior}
+    answer |= shown(own)
     if KNOCK_OUTS in scores.index:
         answer["knock_outs"] = shown(KNOCK_OUTS)
-    return {**answer, "rivals": {name: shown(name) for name in RIVALS if name in scores.index}}
+    rivals = {name: shown(name) for name in RIVALS if name in scores.index}
+    rivals |= oracles(run, study, world, found.summary["element_share"])
+    return {**answer, "rivals": rivals}
 
 
-def spread(values: list[float]) -> str:
-    """Mean, and sd where there are several."""
-    return f"{statistics.fmean(values):.3f}" + (f" ± {statistics.stdev(values):.3f}" if len(values) > 1 else "")
+def is_scored(path: Path) -> bool:
+    return (path / "manifest.json").exists() and bool(Run.open(path).manifest.get("assembled"))
+
+
+def oracles(run: Run, study: Study, world: World, share: float) -> dict[str, dict[str, float]]:
+    """What knowing the causal grammar, or its sites, would find together with the signal; COLUMNS of each oracle."""
+    truth = Truth.read(study.truth.causal, study.truth.decoys)
+    sites = pd.concat([read_bed(study.truth.causal.with_name(name)) for name in ("causal.bed", "closed.bed")])
+    genome, dnase = study.genome(), next(signal for signal in study.signals() if signal.name == "DNase")
+    dnase.prepare()
+    counts = {name: np.zeros((4, LEVELS), np.int64) for name in (SCAN, SITES)}  # by what a base is to the gene
+    for gene in run.genes.loc[judged_genes(run.genes), "gene_id"]:
+        mask = run.mask(gene)
+        length = mask.end - mask.start
+        signal = np.log1p(np.maximum(dnase.read(Window(mask.chrom, mask.start + length // 2, "+", length)), 0))
+        inside = np.zeros(length, np.float32)
+        for start, end in sites.loc[sites["chrom"] == mask.chrom, ["start", "end"]].to_numpy() - mask.start:
+            inside[max(start, 0) : max(end, 0)] = 1
+        known = {SCAN: grammar(genome.sequence(mask.chrom, mask.start, mask.end), world), SITES: inside}
+        kind = truth.of(gene, mask).kind[mask.learned]
+        for name, where in known.items():
+            level = levels((where * signal)[mask.learned])
+            for number, row in enumerate(counts[name]):
+                row += np.bincount(level[kind == number], minlength=LEVELS)
+    return {name: measured(found, share) for name, found in counts.items()}
+
+
+def measured(counts: np.ndarray, share: float) -> dict[str, float]:
+    """COLUMNS of a score, from how many bases of each kind, (4, LEVELS), it has at each level."""
+    causal, whole = counts[STRONG] + counts[WEAK], counts.sum(axis=1)
+    kept, tenth = (kept_of(counts, part * counts.sum()) for part in (share, TENTH))
+    return {
+        "auprc": ranking(causal, counts.sum(axis=0) - causal)[0],
+        "precision": (kept[STRONG] + kept[WEAK]) / kept.sum() if kept.sum() else 0.0,
+        "recall": (kept[STRONG] + kept[WEAK]) / causal.sum(),
+        "weak_recall": kept[WEAK] / whole[WEAK],
+        "decoys_kept": kept[DECOY] / whole[DECOY],
+        "weak_recall_tenth": tenth[WEAK] / whole[WEAK],
+        "decoys_kept_tenth": tenth[DECOY] / whole[DECOY],
+    }
+
+
+def grammar(sequence: str, world: World) -> np.ndarray:
+    """float32 (L,): around each base, the rarer one of a causal grammar's motifs, counted on either strand."""
+    bases = np.frombuffer(sequence.upper().encode(), np.uint8)
+
+    def count(letter: str) -> np.ndarray:
+        motif = world.motif(letter)
+        hits = np.zeros(len(bases), np.float32)
+        for word in (motif, motif[::-1].translate(str.maketrans("ACGT", "TGCA"))):
+            here = np.lib.stride_tricks.sliding_window_view(bases, len(word))
+            same = (here == np.frombuffer(word.encode(), np.uint8)).sum(axis=1)
+            hits[len(word) // 2 :][: len(same)] += same >= len(word) - MISMATCHES
+        return np.convolve(hits, np.ones(NEIGHBOURHOOD, np.float32), "same")
+
+    grammars = [np.minimum.reduce([count(letter) for letter in letters]) for letters, _ in world.causal_grammars]
+    return np.maximum.reduce(grammars).astype(np.float32)
 
 
 def table(world: str, found: dict[str, list[dict]]) -> str:
     """A world's table in Markdown."""
-    names = ("AUPRC", "precision", "causal kept", "weak kept", "decoys kept", "Pearson", "seeds")
+    names = [*COLUMNS.values(), *OF_MODELS.values(), "seeds"]
     lines = [f"\n### {world}\n", f"| | {' | '.join(names)} |", "|---|" + "--:|" * len(names)]
     for model, runs in found.items():
-        cells = [spread([run[name] for run in runs]) for name in (*SHOWN, "pearson")]
+        cells = [spread([run[name] for run in runs]) for name in (*COLUMNS, *OF_MODELS)]
         lines.append(f"| {model} | {' | '.join(cells)} | {len(runs)} |")
         if knock_outs := [run["knock_outs"] for run in runs if "knock_outs" in run]:
-            cells = [spread([run[name] for run in knock_outs]) for name in SHOWN]
-            lines.append(f"| *{model}: effects of its elements* | {' | '.join(cells)} | | {len(knock_outs)} |")
+            cells = [spread([run[name] for run in knock_outs]) for name in COLUMNS] + [""] * len(OF_MODELS)
+            lines.append(f"| *{model}: effects of its elements* | {' | '.join(cells)} | {len(knock_outs)} |")
     rivals = max((runs[0]["rivals"] for runs in found.values()), key=len)  # without occlusion beside the first models
     for name, values in rivals.items():
-        lines.append(f"| *{name}* | {' | '.join(f'{values[key]:.3f}' for key in SHOWN)} | | |")
+        cells = [f"{values[key]:.3f}" for key in COLUMNS] + [""] * len(OF_MODELS)
+        lines.append(f"| *{name}* | {' | '.join(cells)} | |")
     return "\n".join(lines)
+
+
+def spread(values: list[float | None]) -> str:
+    """Mean, and sd where there are several; nothing where one of them cannot be told."""
+    if None in values:
+        return ""
+    return f"{statistics.fmean(values):.3f}" + (f" ± {statistics.stdev(values):.3f}" if len(values) > 1 else "")
+
+
+def results(out: Path) -> dict[str, dict[str, list[dict]]]:
+    """world -> model -> what was judged of its runs in OUT, by rising seed; worlds and models in their order here."""
+    found: dict[str, dict[str, list[dict]]] = {}
+    for world in WORLDS:
+        for model in MODELS:
+            paths = sorted((out / f"{world}-runs").glob(f"{slug(model)}-*/judged.json"))
+            runs = [
+                json.loads(path.read_text()) for path in paths if re.fullmatch(rf"{slug(model)}-\d+", path.parent.name)
+            ]
+            if runs:
+                found.setdefault(world, {})[model] = runs
+    return found
+
+
+def slug(model: str) -> str:
+    return model.replace(", ", "-").replace(" ", "-")
 
 
 def main() -> None:
@@ -157,23 +303,19 @@ def main() -> None:
     parser.add_argument("--models", nargs="+", choices=MODELS, default=["unmasked", "soft", "hard", "causal"])
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     a = parser.parse_args()
-    record = a.out / "worlds.json"
-    everything = json.loads(record.read_text()) if record.exists() else {}
     for world in a.worlds:
         study = study_of(a.out / world, WORLDS[world])
         for model in a.models:
             for seed in a.seeds:
                 started = time.monotonic()
-                place = a.out / f"{world}-runs" / f"{model.replace(', ', '-').replace(' ', '-')}-{seed}"
-                run, seconds = trained(study, model, seed, place)
+                run, minutes = trained(study, model, seed, a.out / f"{world}-runs" / f"{slug(model)}-{seed}")
                 asked(run, model)
-                result = judged(run, seconds)
-                everything.setdefault(world, {}).setdefault(model, {})[str(seed)] = result
-                record.write_text(json.dumps(everything, indent=1))
+                result = judged(run, study, WORLDS[world], minutes)
+                write_json(run.path / "judged.json", result)
                 shown = ", ".join(f"{name} {result[name]:.3f}" for name in ("auprc", "decoys_kept", "pearson"))
                 print(f"{world}, {model}, seed {seed}: {shown}; {time.monotonic() - started:.0f} s", file=sys.stderr)
-    for world, models in everything.items():
-        print(table(world, {model: list(runs.values()) for model, runs in models.items()}))
+    for world, models in results(a.out).items():
+        print(table(world, models))
 
 
 if __name__ == "__main__":
