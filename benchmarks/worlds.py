@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import math
 import re
 import shutil
 import statistics
@@ -181,9 +182,10 @@ def judged(run: Run, study: Study, world: World, minutes: float) -> dict:
     curves = curves[curves["kept_share"] == TENTH]
     own = "mask, smoothed" if "mask, smoothed" in scores.index else "mask"
 
-    def shown(name: str) -> dict[str, float]:
-        at_elements = {key: float(scores.loc[name, key]) for key in ("auprc", *AT_ELEMENTS)}
-        return at_elements | {f"{key}_tenth": float(curves.loc[name, key]) for key in AT_TENTH}
+    def shown(name: str) -> dict[str, float | None]:
+        values = {key: float(scores.loc[name, key]) for key in ("auprc", *AT_ELEMENTS)}
+        values |= {f"{key}_tenth": float(curves.loc[name, key]) for key in AT_TENTH}
+        return {key: None if math.isnan(value) else value for key, value in values.items()}
 
     prior = found.summary["rank_correlation_with_prior"]  # None: a mask that is the same everywhere
     answer = {"pearson": run.metrics["prediction"]["test"]["pearson"], "minutes": minutes, "prior_correlation": prior}
@@ -266,7 +268,7 @@ def table(world: str, found: dict[str, list[dict]]) -> str:
             lines.append(f"| *{model}: effects of its elements* | {' | '.join(cells)} | {len(knock_outs)} |")
     rivals = max((runs[0]["rivals"] for runs in found.values()), key=len)  # without occlusion beside the first models
     for name, values in rivals.items():
-        cells = [f"{values[key]:.3f}" for key in COLUMNS] + [""] * len(OF_MODELS)
+        cells = [spread([values[key]]) for key in COLUMNS] + [""] * len(OF_MODELS)
         lines.append(f"| *{name}* | {' | '.join(cells)} | |")
     return "\n".join(lines)
 
@@ -312,7 +314,7 @@ def main() -> None:
                 asked(run, model)
                 result = judged(run, study, WORLDS[world], minutes)
                 write_json(run.path / "judged.json", result)
-                shown = ", ".join(f"{name} {result[name]:.3f}" for name in ("auprc", "decoys_kept", "pearson"))
+                shown = ", ".join(f"{COLUMNS[name]} {spread([result[name]])}" for name in ("auprc", "decoys_kept"))
                 print(f"{world}, {model}, seed {seed}: {shown}; {time.monotonic() - started:.0f} s", file=sys.stderr)
     for world, models in results(a.out).items():
         print(table(world, models))
