@@ -35,14 +35,14 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 vendor: setup
 	-$(BIN)/python -m seq2exp_viz.serving.vendor
 
-# The browser of the page's tests: Debian's package where the rights are there, else a word on what to install.
+# What the tests need beside Python: a browser for the page, and a peer for its files. Debian's packages where the
+# rights are there, else a word on what to install.
 chromium:
-	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || \
-	  { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -q && apt-get install -y -q chromium; } || \
-	  echo "No Chromium found: the browser tests need it (Debian: apt-get install chromium)"
-	@command -v bedtools >/dev/null || \
-	  { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get install -y -q bedtools; } || \
-	  echo "No bedtools found: the tests that compare with it are skipped (Debian: apt-get install bedtools)"
+	@for program in chromium bedtools; do \
+	  command -v $$program >/dev/null || \
+	  { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
+	    { apt-get install -y -q $$program || { apt-get update -q && apt-get install -y -q $$program; }; }; } || \
+	  echo "No $$program found: tests need it (Debian: apt-get install $$program)"; done
 
 clean:
 	rm -rf $(VENV) $(DEMO) build dist assets/vendor

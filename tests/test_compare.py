@@ -8,6 +8,7 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
+from needs import bedtools
 from planted_run import make_planted_run, make_planted_study
 from run_builder import make_run
 from sklearn.metrics import average_precision_score, roc_auc_score
@@ -25,8 +26,6 @@ from model_core.outputs.masks import GeneMask
 from model_core.outputs.run import Run
 from model_core.outputs.source import study_of
 
-needs_bedtools = pytest.mark.skipif(shutil.which("bedtools") is None, reason="bedtools is not on PATH")
-
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory):
@@ -41,10 +40,6 @@ def run(study):
 @pytest.fixture(scope="module")
 def found(run):
     return compare(run)
-
-
-def bedtools(*words):
-    return subprocess.run(["bedtools", *map(str, words)], capture_output=True, text=True, check=True).stdout
 
 
 def table(run, name):
@@ -127,7 +122,6 @@ def test_tables_on_disk_are_what_was_returned(run, found):
     pd.testing.assert_frame_equal(table(run, "scores"), found.tables["scores"], check_dtype=False, rtol=1e-5, atol=1e-9)
 
 
-@needs_bedtools
 def test_jaccard_is_that_of_bedtools_window_by_window(run, found, tmp_path):
     peaks = run.peaks
     for gene in run.genes.head(6).itertuples():

@@ -11,6 +11,7 @@ import time
 import pandas as pd
 import pyBigWig
 import pytest
+from needs import bedtools
 from real_study import real_study_toml
 
 from model_core.outputs.run import Run
@@ -62,12 +63,7 @@ def test_exports_are_the_same_bytes_twice_and_bedtools_takes_them(simulated, tmp
         for name in ("one", "two"):
             command("export", simulated / "run", kind, "-o", tmp_path / f"{name}.{kind}")
         assert (tmp_path / f"one.{kind}").read_bytes() == (tmp_path / f"two.{kind}").read_bytes()
-    if shutil.which("bedtools") is None:
-        pytest.skip("bedtools is not installed; the bytes were compared")
-    merged = subprocess.run(
-        ["bedtools", "merge", "-i", tmp_path / "one.bed"], capture_output=True, text=True, check=True
-    )
-    assert merged.stdout
+    assert bedtools("merge", "-i", tmp_path / "one.bed")
 
 
 def test_a_killed_scoring_loses_at_most_the_gene_in_hand_and_goes_on(simulated, tmp_path):

@@ -3,6 +3,11 @@
 import time
 
 QUIET = "seq2expBridge.igvBrowser().trackViews.every(row => row.viewports.every(view => !view.loading))"
+WHERE = """(() => {
+  const at = document.activeElement, line = document.getElementById("message");
+  return { locus: seq2expBridge.state.locus, drawn: document.body.dataset.drawn, message: line && line.textContent,
+    focus: at && at.outerHTML.slice(0, 200), width: document.getElementById("igv")?.clientWidth };
+})()"""
 
 
 class Visitor:
@@ -36,9 +41,13 @@ class Visitor:
         """Wait for a JavaScript expression (the policy of the page forbids playwright's own way of waiting)."""
         end = time.monotonic() + seconds
         while not self.page.evaluate(expression):
-            assert time.monotonic() < end, f"still not true after {seconds} s: {expression}\n{self.errors}"
+            assert time.monotonic() < end, f"still not true after {seconds} s: {expression}\n{self.where()}"
             self.page.wait_for_timeout(40)
         return self
+
+    def where(self) -> dict:
+        """What a failing test says of the page."""
+        return {"errors": self.errors, **self.page.evaluate(WHERE)}
 
     def value(self, expression: str):
         return self.page.evaluate(expression)
