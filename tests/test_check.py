@@ -5,9 +5,9 @@ import shutil
 import numpy as np
 import pyBigWig
 import pytest
-from real_study import real_study_toml
 from small_study import SIZES, edit, open_chromatin, small_genes, write_bigwig, write_small_study
 
+from benchmarks.real_study import real_study_toml
 from model_core.inputs.annotation import read_gtf
 from model_core.inputs.builds import (
     fitting_assemblies,

@@ -12,8 +12,8 @@ import pandas as pd
 import pyBigWig
 import pytest
 from needs import bedtools
-from real_study import real_study_toml
 
+from benchmarks.real_study import real_study_toml
 from model_core.outputs.run import Run
 from model_core.simulation.simulate import simulate_study
 from model_core.simulation.world import World

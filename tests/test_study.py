@@ -11,9 +11,9 @@ import pysam
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from real_study import real_study_toml
 from small_study import SIZES, edit, open_chromatin, write_bigwig, write_small_study
 
+from benchmarks.real_study import real_study_toml
 from model_core.errors import InputError, Problems
 from model_core.inputs.genes import FEATURES, standardise
 from model_core.inputs.signals import TRANSFORMS
