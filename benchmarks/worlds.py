@@ -30,7 +30,7 @@ import pandas as pd
 
 from model_core.atomic import replacing, write_json
 from model_core.bed import read_bed
-from model_core.config import TrainConfig
+from model_core.config import Seq2ExpConfig, TrainConfig
 from model_core.effects.rank import choose_scored, effects_of, occlusion_of
 from model_core.effects.run_model import RunModel
 from model_core.evidence.compare import compare
@@ -127,11 +127,8 @@ def study_of(folder: Path, world: World) -> Study:
     return study
 
 
-def trained(study: Study, model: str, seed: int, out: Path) -> tuple[Run, float]:
-    """The run of a model, and the minutes that its training took, the encoder's included."""
-    settings, training = MODELS[model]
-    config = study.config(**settings, d_model=32, n_layers=2)
-    training = study.train_config(**COMMON, **training, seed=seed)
+def trained(study: Study, config: Seq2ExpConfig, training: TrainConfig, out: Path) -> tuple[Run, float]:
+    """A trained run, and the minutes that it took, those of a shared encoder included."""
     run = begin_run(study, config, training, out)
     before = borrowed_encoder(run, training)
     started = time.monotonic()
@@ -140,7 +137,6 @@ def trained(study: Study, model: str, seed: int, out: Path) -> tuple[Run, float]
     lend_encoder(run, training, 60 * minutes - run.metrics["training"]["seconds"])
     if not (out / "minutes.json").exists():  # a training that was there already takes no time
         write_json(out / "minutes.json", {"minutes": minutes})
-    score(run, study, choose_genes(study.genes()))
     return run, json.loads((out / "minutes.json").read_text())["minutes"]
 
 
@@ -310,7 +306,11 @@ def main() -> None:
         for model in a.models:
             for seed in a.seeds:
                 started = time.monotonic()
-                run, minutes = trained(study, model, seed, a.out / f"{world}-runs" / f"{slug(model)}-{seed}")
+                settings, training = MODELS[model]
+                config = study.config(**settings, d_model=32, n_layers=2)
+                training = study.train_config(**COMMON, **training, seed=seed)
+                run, minutes = trained(study, config, training, a.out / f"{world}-runs" / f"{slug(model)}-{seed}")
+                score(run, study, choose_genes(study.genes()))
                 asked(run, model)
                 result = judged(run, study, WORLDS[world], minutes)
                 write_json(run.path / "judged.json", result)
