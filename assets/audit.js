@@ -137,7 +137,7 @@
   });
 
   document.addEventListener("keydown", (event) => {
-    const typing = event.target.closest && event.target.closest("input, textarea, select, [contenteditable], dialog");
+    const typing = event.target.closest && event.target.closest("input, textarea, select, [contenteditable], dialog[open]");
     if (!open() || typing || event.ctrlKey || event.metaKey || event.altKey) return;
     const deed = { n: () => step(1), p: () => step(-1), a: () => decide("agree"), d: () => decide("doubt") }[event.key.toLowerCase()];
     if (deed) deed();

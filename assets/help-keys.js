@@ -29,8 +29,9 @@
     ArrowRight: () => move(1),
   };
 
-  /* Where a letter or an arrow means something else, it is left alone. */
-  const BUSY = "input, textarea, select, [contenteditable], dialog, [role=slider], [role=tab], [role=listbox], .ag-root";
+  /* Where a letter or an arrow means something else, it is left alone. A dialog that was just closed keeps the focus until
+   * the next frame: keys that come before it are the page's. */
+  const BUSY = "input, textarea, select, [contenteditable], dialog[open], [role=slider], [role=tab], [role=listbox], .ag-root";
 
   document.addEventListener("keydown", (event) => {
     const deed = KEYS[event.key.length === 1 ? event.key.toLowerCase() : event.key];

@@ -80,6 +80,16 @@ def test_the_keys_of_the_help_do_what_it_says(visitor):
     assert visitor.page.input_value("#search").endswith("w")
 
 
+def test_a_key_right_after_the_help_is_heard(visitor):
+    """The button of a dialog that was just closed keeps the focus until the next frame."""
+    visitor.open(f"?gene={MYC}")
+    visitor.value(
+        "(() => { const help = document.getElementById('help'); help.showModal(); help.close();"
+        " document.activeElement.dispatchEvent(new KeyboardEvent('keydown', {key: 't', bubbles: true})); })()"
+    )
+    visitor.until(f"{BRIDGE}.state.locus.end - {BRIDGE}.state.locus.start < 450")
+
+
 def test_the_focus_goes_through_the_page_in_reading_order(visitor):
     visitor.open(f"?gene={MYC}")
     visitor.page.focus("#search")
