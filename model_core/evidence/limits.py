@@ -77,7 +77,8 @@ def of_numbers(run: Run, tables: dict[str, pd.DataFrame], reader: ScoreReader) -
         )
     fewer = scores[(scores["kind"] != "set") & (scores["genes"] < scores.loc[MASK, "genes"])]
     for name, row in fewer.iterrows():
-        found.append(f"'{name}' is known for {row['genes']:,} of the {scores.loc[MASK, 'genes']:,} judged genes only.")
+        known = f"{row['genes']:,}" if row["genes"] else "none"
+        found.append(f"'{name}' is known for {known} of the {scores.loc[MASK, 'genes']:,} judged genes.")
     return found
 
 
