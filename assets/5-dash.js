@@ -39,6 +39,7 @@
       try {
         const found = await ask(`api/${run}/search`, { q: text || "" });
         say(found.message);
+        if (["gene", "unscored", "locus"].includes(found.kind)) document.getElementById("search").blur(); // puts the suggestions away
         if (found.kind === "gene") {
           if (shown && shown.gene === found.gene_id) await go(state.view && state.view.locus);
           else return { run, gene: found.gene_id };

@@ -90,6 +90,19 @@ def test_a_key_right_after_the_help_is_heard(visitor):
     visitor.until(f"{BRIDGE}.state.locus.end - {BRIDGE}.state.locus.start < 450")
 
 
+def test_a_search_that_found_puts_its_suggestions_away(visitor):
+    visitor.open()
+    press = visitor.page.keyboard.press
+    shown = "Boolean(document.querySelector('.mantine-Autocomplete-option')?.checkVisibility())"
+    visitor.page.click("#search")
+    visitor.page.keyboard.type("MYC", delay=40)
+    visitor.until(shown)
+    press("Enter")
+    visitor.until(f"seq2expBridge.state.gene === '{MYC}' && !{shown}")
+    press("?")  # keys go to the page again, not into the search
+    visitor.until("document.getElementById('help').open")
+
+
 def test_the_focus_goes_through_the_page_in_reading_order(visitor):
     visitor.open(f"?gene={MYC}")
     visitor.page.focus("#search")
