@@ -1,4 +1,4 @@
-"""Masks on real input: K562, chromosome 22. Trains soft, causal and an unmasked model, and judges them on one page.
+"""Masks on real input: K562, chromosome 22. Trains soft, causal and an unmasked model, and judges them side by side.
 
     python benchmarks/real.py --data ../shared/data/k562-chr22 --out real [--window 200000]
 
@@ -8,7 +8,8 @@ on two cores; at the paper's 200,000 bp it takes three times that, and more test
 tested are judged for every gene, trained on or not: no model has seen them. Elements of those genes are switched off
 one by one, in the soft and the causal model.
 
-Trainings that were stopped go on; runs that are there are not made again. Prints the study's limits, then the tables.
+Trainings that were stopped go on; runs that are there are not made again. Prints the limits, then the tables, and
+leaves each run's report in OUT/MODEL/compare.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from model_core.evidence.pairs import read_pairs
 from model_core.inputs.study import Study, load_study
 from model_core.network.score import choose_genes, score
 from model_core.outputs.run import Run
+from seq2exp_viz.comparison.report import write_report
 
 WINDOW = 65_536  # bp
 STAGES = {"pretrain_steps": 800, "block_steps": 100, "steps": 250}
@@ -73,10 +75,12 @@ def interval(row: pd.Series, name: str) -> str:
 
 
 def printed(found: dict[str, Comparison]) -> None:
-    """Three tables in Markdown, the limits first."""
-    some = next(iter(found.values())).summary
-    for limit in dict.fromkeys([*some["limits"], *some["limits_of_pairs"]]):
-        print(f"- {limit}")
+    """Tables in Markdown, the limits first: those of all models, then each model's own."""
+    limits = {model: [*one.summary["limits"], *one.summary["limits_of_pairs"]] for model, one in found.items()}
+    common = [limit for limit in next(iter(limits.values())) if all(limit in own for own in limits.values())]
+    print("\n".join(f"- {limit}" for limit in common))
+    for model, own in limits.items():
+        print("\n".join(f"- {model}: {limit}" for limit in own if limit not in common))
     print("\n| model | Pearson | Spearman | test genes |\n|---|--:|--:|--:|")
     for model, comparison in found.items():
         rows = comparison.tables["prediction"]
@@ -105,17 +109,12 @@ def main() -> None:
     study = load_study(a.out / "study.toml")
     tested = tested_genes(study, a.data / PAIRS, a.window)
     runs = {model: made(study, model, a.window, tested, a.out / model) for model in MODELS}
-    printed(
-        {
-            model: compare(
-                run,
-                against=[a.data / PEAKS],
-                crispr=a.data / PAIRS,
-                beside=[other.path for name, other in runs.items() if name != model],
-            )
-            for model, run in runs.items()
-        }
-    )
+    found = {}
+    for model, run in runs.items():
+        beside = [other.path for name, other in runs.items() if name != model]
+        found[model] = compare(run, against=[a.data / PEAKS], crispr=a.data / PAIRS, beside=beside)
+        write_report(run.path / "compare", found[model])
+    printed(found)
 
 
 if __name__ == "__main__":

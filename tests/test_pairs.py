@@ -1,6 +1,7 @@
 """Element-gene pairs that CRISPR tested: reading, matching with a reason for each that is left out, ranking."""
 
 import gzip
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -12,7 +13,7 @@ from sklearn.metrics import average_precision_score
 
 from model_core.errors import InputError
 from model_core.evidence.compare import compare
-from model_core.evidence.pairs import LEFT_OUT, match_pairs, pair_limits, pair_table, read_pairs
+from model_core.evidence.pairs import LEFT_OUT, match_pairs, pair_limits, pair_table, read_pairs, score_pairs
 
 HEADER = "chrom\tchromStart\tchromEnd\tmeasuredGeneSymbol\tmeasuredGeneEnsemblId\tRegulated\tValidConnection\tCellType"
 
@@ -111,6 +112,16 @@ def test_planted_elements_as_pairs_rank_as_scikit_learn_says(run, tmp_path):
     assert gene["mean mask"] == pytest.approx(learned.mean(), abs=1e-6)
     assert gene["max mask"] == pytest.approx(learned.max())
     assert "element effect, effect x mask" in found.summary["crispr"]["missing"]
+
+
+def test_elements_with_the_same_score_tie_whatever_their_length(run):
+    gene = run.genes.iloc[0]
+    starts = gene["start"] + 100 * np.arange(7)
+    pairs = pd.DataFrame({"gene_id": gene["gene_id"], "start": starts, "end": starts + 61 * np.arange(1, 8)})
+    flat = np.full(len(run.mask(gene["gene_id"]).mask), 0.999919, np.float32)
+    reader = SimpleNamespace(read=lambda _gene, _mask: {"flat": flat}, missing={})
+    scored, _ = score_pairs(pairs.assign(distance=1), run, reader)
+    assert scored["flat"].nunique() == 1
 
 
 def test_a_score_that_few_pairs_have_stands_on_its_own_pairs():

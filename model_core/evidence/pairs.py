@@ -241,8 +241,12 @@ def _reason(pair, gene: pd.Series, run: Run) -> str:
 def _of_element(pair: pd.Series, mask: GeneMask, values: dict[str, np.ndarray]) -> dict[str, float]:
     bins = _bins(pair["start"], pair["end"], mask.start, mask.resolution)
     chosen = bins.start + np.flatnonzero(mask.learned[bins])
-    found = {"mean mask": float(mask.mask[chosen].mean()), "max mask": float(mask.mask[chosen].max())}
-    return found | {name: float(score[chosen].mean()) for name, score in values.items() if name not in (MASK, NEAREST)}
+
+    def mean(score: np.ndarray) -> float:
+        return float(score[chosen].mean(dtype=np.float64))  # exact for equal values: rounding must not rank elements
+
+    found = {"mean mask": mean(mask.mask), "max mask": float(mask.mask[chosen].max())}
+    return found | {name: mean(score) for name, score in values.items() if name not in (MASK, NEAREST)}
 
 
 def _bins(start: int, end: int, window_start: int, resolution: int) -> slice:
