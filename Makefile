@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 DEMO ?= demo
 
-.PHONY: demo demo-run test lint setup chromium vendor clean
+.PHONY: demo demo-run test lint setup programs vendor clean
 
 # The main job, end to end: simulate a study, train, score, call peaks with MACS3, show the page.
 demo: setup vendor
@@ -14,7 +14,7 @@ demo: setup vendor
 demo-run: setup vendor
 	$(BIN)/seq2exp-viz demo $(DEMO) --no-serve
 
-test: setup vendor chromium lint
+test: setup vendor programs lint
 	$(BIN)/python -m pytest -n 2 -m "not browser"
 	$(BIN)/python -m pytest -m browser
 
@@ -35,11 +35,11 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 vendor: setup
 	-$(BIN)/python -m seq2exp_viz.serving.vendor
 
-# What the tests need beside Python: a browser for the page, and a peer for its files. Debian's packages where the
-# rights are there, else a word on what to install.
-chromium:
-	@for program in chromium bedtools; do \
-	  command -v $$program >/dev/null || \
+# What the tests need besides Python: a browser for the page, nginx as the proxy in front of it, bedtools to compare
+# files with. Debian's packages are installed where the rights are there; otherwise a line says what to install.
+programs:
+	@for program in chromium bedtools nginx; do \
+	  command -v $$program >/dev/null || [ -x /usr/sbin/$$program ] || \
 	  { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
 	    { apt-get install -y -q $$program || { apt-get update -q && apt-get install -y -q $$program; }; }; } || \
 	  echo "No $$program found: tests need it (Debian: apt-get install $$program)"; done
