@@ -118,8 +118,6 @@ def test_the_packages_of_the_core_stand_on_each_other_one_way():
     list(graphlib.TopologicalSorter(packages).static_order())
 
 
-
-
 REFUSED_VERSIONS = {  # package -> versions that SECURITY.md refuses; the pinned one must be allowed
     "torch": ["2.9.1", "2.6.0"],
     "lightning": ["2.6.2", "2.6.3"],
@@ -143,8 +141,9 @@ def test_every_package_that_is_imported_is_declared():
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     declared = {Requirement(line).name.lower().replace("-", "_") for line in settings["dependencies"]}
     model = {Requirement(line).name.lower().replace("-", "_") for line in settings["optional-dependencies"]["model"]}
-    spelled = {"IPython": "igv_notebook", "triton": "torch"}  # what brings a package that is not named itself
+    # Packages that another one brings and whose names belong to its interface.
+    brought = {"IPython": "igv_notebook", "triton": "torch", "llvmlite": "numba", "urllib3": "requests"}
     for path in [*(ROOT / "model_core").rglob("*.py"), *(ROOT / "seq2exp_viz").rglob("*.py")]:
         names = imported(path) - set(sys.stdlib_module_names) - {"model_core", "seq2exp_viz"}
-        unknown = {name for name in names if spelled.get(name, name).lower() not in declared | model}
+        unknown = {name for name in names if brought.get(name, name).lower() not in declared | model}
         assert unknown == set(), path
