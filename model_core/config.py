@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import sys
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from model_core.decision import KINDS, DecisionRule
 from model_core.errors import InputError, complaint
 
 VARIANTS = ("soft", "hard", "causal")
@@ -14,10 +17,79 @@ CHOICES = {  # settings that are one of a few words
     "head": ("beta", "logit"),
     "kl": ("beta", "mean"),
     "apply": ("multiply", "gather", "gate", "absent"),
-    "decision": ("soft", "hard", "top"),
+    "decision": KINDS,
     "readout": ("promoter", "window"),
     "mask": ("learned", "promoter", "random", "signal", "macs3", "all"),
 }
+# Settings that are numbers: the lowest and the highest value, both allowed, and the same in words.
+_TINY = 1e-12
+_MOST = sys.float_info.max
+_POSITIVE, _COUNT = (_TINY, _MOST, "a number above 0"), (1, _MOST, "at least 1")
+_NOT_NEGATIVE, _SHARE = (0.0, _MOST, "0 or more"), (_TINY, 1 - _TINY, "a number between 0 and 1")
+RANGES = {
+    **dict.fromkeys(("d_model", "n_layers", "d_conv", "expand", "dt_rank"), _COUNT),
+    "d_state": (1, 64, "1 to 64"),
+    **dict.fromkeys(("norm_epsilon", "prior_scale", "z_scale", "kl_scale"), _POSITIVE),
+    **dict.fromkeys(("n_gene_features", "encoder", "prior_w", "prior_b", "beta_min", "kl_weight"), _NOT_NEGATIVE),
+    **dict.fromkeys(("kl_mu", "top_share"), _SHARE),
+    "threshold": (_TINY, 1.0, "above 0, at most 1"),
+}
+TRAINING_RANGES = {
+    **dict.fromkeys(("batch_size", "accumulate", "validations_per_epoch"), _COUNT),
+    **dict.fromkeys(("steps", "warmup", "workers", "pretrain_steps", "block_steps", "weight_decay"), _NOT_NEGATIVE),
+    **dict.fromkeys(("lr", "lr_start", "lr_end", "clip", "pretrain_lr"), _POSITIVE),
+    "betas": (0.0, 1 - _TINY, "0 or more, below 1"),
+    "seed": (0, 2**32 - 1, "0 to 4,294,967,295"),
+}
+# (setting, its value, another setting, the values of that one it makes sense with): anything else would be ignored.
+NEEDS = (
+    ("apply", "gather", "decision", ("hard", "top")),
+    ("apply", "gather", "readout", ("promoter",)),
+    ("hard_gradient", True, "apply", ("gather",)),
+    ("released_padding", True, "apply", ("gather",)),
+    ("prior_learned", True, "head", ("beta",)),
+    ("beta_product_exact", True, "head", ("beta",)),
+)
+_TYPES = {  # the annotations of the fields -> the types of their values
+    "str": (str,),
+    "str | None": (str, type(None)),
+    "bool": (bool,),
+    "int": (int,),
+    "int | None": (int, type(None)),
+    "float": (int, float),
+    "tuple[str, ...]": (tuple,),
+    "tuple[float, ...]": (tuple,),
+    "tuple[float, float]": (tuple,),
+}
+
+
+def _freeze_lists(settings: object, *names: str) -> None:
+    """Turn lists, as JSON and TOML have them, into tuples."""
+    for name in names:
+        if isinstance(getattr(settings, name), list):
+            object.__setattr__(settings, name, tuple(getattr(settings, name)))
+
+
+def _type_problems(settings: object, where: str) -> Iterator[str]:
+    """Complaints about values of the wrong type."""
+    for field in dataclasses.fields(settings):
+        value, kinds = getattr(settings, field.name), _TYPES[str(field.type)]
+        if isinstance(value, bool) != (kinds == (bool,)) or not isinstance(value, kinds):
+            yield complaint(where, f"{field.name} = {value!r}", f"a value of type {field.type}", "correct it")
+
+
+def _range_problems(settings: object, where: str, ranges: Mapping[str, tuple[float, float, str]]) -> Iterator[str]:
+    """Complaints about numbers out of range; of a tuple every number is looked at."""
+    for name, (low, high, words) in ranges.items():
+        values = getattr(settings, name)
+        for value in values if isinstance(values, tuple) else (values,):
+            if value is not None and not low <= value <= high:
+                yield complaint(where, f"{name} = {value:g}", words, "correct it")
+
+
+def _word(value: object) -> str:
+    """A setting as a study.toml has it."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 @dataclass(frozen=True)
@@ -73,13 +145,13 @@ class Seq2ExpConfig:
     released_padding: bool = False  # gather: let the padding of a batch into the scans, as the release does
 
     def __post_init__(self):
-        for name in ("signals", "prior_b", "prior_w"):
-            object.__setattr__(self, name, tuple(getattr(self, name)))
+        _freeze_lists(self, "signals", "prior_b", "prior_w")
         for problem in self._problems():
             raise InputError(problem)
 
     def _problems(self):
         where = "model settings"
+        yield from _type_problems(self, where)
         for name, choices in CHOICES.items():
             if getattr(self, name) not in choices:
                 found = f"{name} {getattr(self, name)!r}"
@@ -90,16 +162,17 @@ class Seq2ExpConfig:
         if not 0 < self.promoter <= self.window:
             found = f"a promoter of {self.promoter} bp in a window of {self.window} bp"
             yield complaint(where, found, "0 < promoter <= window", "shorten the promoter or widen the window")
-        for name in ("d_model", "n_layers", "d_state", "d_conv", "expand"):
-            if getattr(self, name) < 1:
-                yield complaint(where, f"{name} = {getattr(self, name)}", "at least 1", "correct it")
+        yield from _range_problems(self, where, RANGES)
+        if self.signals and not sum(self.prior_w) > 0:
+            yield complaint(where, "prior_w of 0 for every signal", "at least one above 0", "give a signal weight")
         if self.contact is not None and self.contact not in self.signals:
             found = f"contact {self.contact!r}"
             yield complaint(where, found, f"one of the signals {', '.join(self.signals)}", "correct it")
-        if self.readout == "window" and self.apply == "gather":
-            yield complaint(where, "readout window with apply gather", "a mask over the whole window", "leave one out")
-        if self.d_state > 64:
-            yield complaint(where, f"d_state = {self.d_state}", "at most 64", "correct it")
+        for name, value, needed, choices in NEEDS:
+            if getattr(self, name) == value and getattr(self, needed) not in choices:
+                found = f"{name} = {_word(value)} with {needed} = {_word(getattr(self, needed))}"
+                expected = f"{needed} = {' or '.join(map(_word, choices))} where {name} = {_word(value)}"
+                yield complaint(where, found, expected, "change one of the two")
 
     @property
     def d_inner(self) -> int:
@@ -110,6 +183,11 @@ class Seq2ExpConfig:
     def rank(self) -> int:
         """Width of the low-rank projection that gives the step size (Mamba's dt_rank)."""
         return self.dt_rank or math.ceil(self.d_model / 16)
+
+    @property
+    def decision_rule(self) -> DecisionRule:
+        """How z becomes the mask."""
+        return DecisionRule(self.decision, self.threshold, self.top_share)
 
     def promoter_in(self, length: int) -> slice:
         """The central `promoter` positions of a window of `length` bases."""
@@ -192,6 +270,13 @@ class TrainConfig:
     pretrain_lr: float = 3e-3
     block_steps: int = 0  # of `steps`, the first: the predictor learns under random-block masks
     mean_z: bool = False  # replace the draw of z by its mean (makes training deterministic)
+
+    def __post_init__(self):
+        _freeze_lists(self, "betas")
+        where = "training settings"
+        for problems in (_type_problems(self, where), _range_problems(self, where, TRAINING_RANGES)):
+            for problem in problems:
+                raise InputError(problem)
 
     def to_dict(self) -> dict:
         """Plain JSON values."""

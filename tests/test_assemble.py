@@ -78,7 +78,7 @@ def test_another_rule_gives_other_elements_and_going_back_gives_the_first(run):
 
 def test_the_default_rule_looks_at_all_genes(run):
     assemble(run)
-    assert run.rule == default_rule([run.mask(gene) for gene in run.scored], hard=False)
+    assert run.rule == default_rule([run.mask(gene) for gene in run.scored], binary=False)
     assert run.manifest["element_rule"]["kept_target"] == 0.05
 
 

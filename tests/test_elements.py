@@ -27,13 +27,13 @@ GENE = {"gene_id": "ENSG1", "symbol": "ABC", "tss": 1050, "strand": "+"}
 PLAIN = ElementRule(0.5, smooth=0, join=0, shortest=0)
 
 
-def mask_of(values, forced=None, start: int = 1000, resolution: int = 1, hard: bool = False) -> GeneMask:
+def mask_of(values, forced=None, start: int = 1000, resolution: int = 1, cutoff: float | None = None) -> GeneMask:
     """A mask with these means, alpha + beta = 8. forced: a letter a bin: "." learned, "x" blacklist, "p" promoter."""
     values = np.asarray(values, np.float32)
     states = {".": -1, "x": 0, "p": 1}
     state = np.array([states[letter] for letter in forced or "." * len(values)], np.int8)
     end = start + len(values) * resolution
-    return GeneMask("chr1", start, end, resolution, 8 * values + 1e-6, 8 * (1 - values) + 1e-6, state, hard)
+    return GeneMask("chr1", start, end, resolution, 8 * values + 1e-6, 8 * (1 - values) + 1e-6, state, cutoff)
 
 
 def kept(text: str, rule: ElementRule, forced: str | None = None, resolution: int = 1) -> list[tuple[int, int]]:
@@ -164,7 +164,7 @@ def test_a_summit_in_bins_is_the_middle_of_the_bin():
 def test_five_per_cent_of_all_learned_bases_reach_the_default_threshold():
     rng = np.random.default_rng(0)
     masks = [mask_of(rng.beta(2, 8, 3000), "." * 2000 + "p" * 500 + "x" * 500) for _ in range(3)]
-    chosen = default_rule(masks, hard=False)
+    chosen = default_rule(masks, binary=False)
     values = np.concatenate([smoothed(mask, 100)[mask.learned] for mask in masks])
     assert (values >= chosen.threshold).mean() == 300 / 6000
     best_left_out = np.sort(values)[-301]
@@ -173,15 +173,15 @@ def test_five_per_cent_of_all_learned_bases_reach_the_default_threshold():
 
 
 def test_hard_masks_are_cut_where_they_are_one():
-    chosen = default_rule([], hard=True)
+    chosen = default_rule([], binary=True)
     assert (chosen.threshold, chosen.smooth) == (0.5, 0)
-    mask = mask_of([0.4, 0.5, 0.6, 0.1], hard=True)
+    mask = mask_of([0.4, 0.5, 0.6, 0.1], cutoff=0.5)
     table = cut_elements(mask, dataclasses.replace(chosen, shortest=1), GENE)
     assert table[["start", "end", "mean_mask"]].to_numpy().tolist() == [[1001, 1003, 1.0]]
 
 
 def test_a_flat_mask_has_no_default_elements():
-    chosen = default_rule([mask_of(np.full(500, 0.3))], hard=False)
+    chosen = default_rule([mask_of(np.full(500, 0.3))], binary=False)
     assert chosen.threshold == pytest.approx(0.3, abs=1e-5)
     assert cut_elements(mask_of(np.full(500, 0.3)), chosen, GENE).empty
 
@@ -193,7 +193,7 @@ def test_more_ones_than_the_share_are_all_kept():
 
 
 def test_windows_that_are_all_promoter_have_nothing_to_cut():
-    assert default_rule([mask_of([0.5], "p")], hard=False).threshold == 1
+    assert default_rule([mask_of([0.5], "p")], binary=False).threshold == 1
 
 
 @pytest.mark.parametrize("wrong", [{"threshold": 1.5}, {"threshold": float("nan")}, {"smooth": -1}, {"join": -1}])

@@ -6,17 +6,33 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from model_core.outputs.masks import GeneMask, MaskStore, binned, packed
+from model_core.outputs.posterior import beta_mean
 
 
 @given(st.lists(st.tuples(st.floats(2**-10, 5e5, width=32), st.floats(2**-10, 5e5, width=32)), min_size=1, max_size=30))
 def test_packing_keeps_the_mean_and_on_which_side_of_one_half_it_lies(pairs):
     alpha, beta = np.array(pairs, np.float32).T
-    small_alpha, small_beta = (x.astype(np.float64) for x in packed(alpha, beta))
+    packed_alpha, packed_beta = (x.astype(np.float32) for x in packed(alpha, beta))
+    small_alpha, small_beta = packed_alpha.astype(np.float64), packed_beta.astype(np.float64)
     before, after = (a / (a + b) for a, b in ((alpha.astype(np.float64), beta), (small_alpha, small_beta)))
     assert np.isfinite(after).all()
     lost = np.maximum(alpha, beta) > 60_000 * np.minimum(alpha, beta) * 2**10  # beyond float16 as a pair
     np.testing.assert_allclose(after[~lost], before[~lost], atol=5e-4)
-    np.testing.assert_array_equal(small_alpha >= small_beta, alpha >= beta)
+    # In float32, as the model compares it.
+    kept, still = (beta_mean(a, b) >= 0.5 for a, b in ((alpha, beta), (packed_alpha, packed_beta)))
+    np.testing.assert_array_equal(still, kept)
+
+
+@given(
+    st.lists(st.tuples(st.floats(2**-7, 1, width=32), st.floats(2**-7, 1, width=32)), min_size=1, max_size=30),
+    st.floats(0.01, 0.99),
+    st.sampled_from([0.05, 1, 1000]),
+)
+def test_packing_keeps_on_which_side_of_any_cutoff_the_mean_lies(pairs, cutoff, scale):
+    alpha, beta = np.array(pairs, np.float32).T * np.float32(scale)
+    beta[0] = alpha[0] * np.float32((1 - cutoff) / cutoff)  # on the edge
+    small = [x.astype(np.float32) for x in packed(alpha, beta, cutoff)]
+    np.testing.assert_array_equal(beta_mean(*small) >= cutoff, beta_mean(alpha, beta) >= cutoff)
 
 
 def test_what_is_beyond_float16_keeps_its_mean():
@@ -63,7 +79,7 @@ def test_forced_bins_have_no_spread_and_their_own_value():
 
 def test_a_hard_mask_is_0_or_1_and_its_mean_is_not():
     alpha, forced = np.array([1, 2, 3], np.float32), np.full(3, -1, np.int8)
-    mask = GeneMask("chr1", 0, 3, 1, alpha, np.full(3, 2, np.float32), forced, hard=True)
+    mask = GeneMask("chr1", 0, 3, 1, alpha, np.full(3, 2, np.float32), forced, cutoff=0.5)
     assert mask.mask.tolist() == [0, 1, 1]
     assert mask.mean.tolist() == pytest.approx([1 / 3, 0.5, 0.6])
     assert mask.kept_fraction == pytest.approx(2 / 3)

@@ -13,9 +13,7 @@ from model_core.outputs.posterior import (
     beta_interval_for_drawing,
     beta_mean,
     beta_sd,
-    forced,
     forced_state,
-    hard_mask,
     kept_fraction,
     promoter_bases,
 )
@@ -63,8 +61,6 @@ def test_a_level_that_is_no_share_is_refused():
 
 
 def test_promoter_is_kept_even_where_blacklisted():
-    mask = np.full(4, 0.3, np.float32)
-    assert forced(mask, bools("0110"), bools("0011")).tolist() == pytest.approx([0.3, 1, 1, 0])
     assert forced_state(bools("0110"), bools("0011")).tolist() == [LEARNED, PROMOTER, PROMOTER, BLACKLISTED]
 
 
@@ -82,7 +78,7 @@ def test_the_promoter_lies_where_the_model_puts_it(window, promoter):
 def test_kept_fraction_leaves_out_what_is_forced():
     state = np.array([PROMOTER, LEARNED, LEARNED, BLACKLISTED], np.int8)
     assert kept_fraction(np.array([1, 0.2, 0.4, 0], np.float32), state) == pytest.approx(0.3)
-    assert kept_fraction(hard_mask(np.array([1, 0.2, 0.5, 0], np.float32)), state) == 0.5
+    assert kept_fraction(np.array([1, 0, 1, 0], np.float32), state) == 0.5
 
 
 def test_kept_fraction_of_a_window_without_learned_bases_is_unknown():

@@ -19,6 +19,7 @@ from run_builder import gene_row, make_run, random_masks
 
 from model_core.errors import InputError
 from model_core.intervals import parse_site
+from model_core.outputs.elements import default_rule
 from model_core.outputs.run import Run
 from model_core.outputs.scored_genes import site_gene
 
@@ -133,6 +134,7 @@ WRITE_UNTIL_KILLED = """
 import sys
 import numpy as np
 from run_builder import gene_row, random_masks
+from model_core.outputs.elements import default_rule
 from model_core.outputs.run import Run
 run, rng = Run.open(sys.argv[1]), np.random.default_rng(0)
 with run.writing():
@@ -393,3 +395,50 @@ def test_writing_many_genes_reads_the_journal_once(tmp_path, monkeypatch):
             run.append({**LOCATION, "gene_id": f"G{i}", "tss": 10}, np.ones(8), np.ones(8))
         assert len(run.scored) == 20
     assert len(calls) == before
+
+
+def files_of_weights(folder: Path) -> dict[str, Path]:
+    """Two files of weights, and two places in a folder: the one recorded relative to the run, and the absolute one."""
+    for name in ("right", "wrong"):
+        (folder / name).mkdir()
+        (folder / name / "model.ckpt").write_text(name)
+    return {name: folder / name / "model.ckpt" for name in ("right", "wrong")}
+
+
+def test_the_weights_are_found_where_the_run_was_moved_to_and_where_they_were(tmp_path):
+    weights = files_of_weights(tmp_path)
+    run = small_run(tmp_path / "run", checkpoint=weights["right"])
+    assert run.checkpoint == weights["right"]
+
+    moved = tmp_path / "elsewhere" / "run"  # the run alone: only the absolute path still leads there
+    shutil.copytree(run.path, moved)
+    assert Run.open(moved).checkpoint == weights["right"]
+
+    (moved.parent / "right").mkdir()  # beside it lies another file of that name
+    (moved.parent / "right" / "model.ckpt").write_text("other weights")
+    assert Run.open(moved).checkpoint == weights["right"]
+
+    (moved.parent / "right" / "model.ckpt").write_text("right")  # run and weights together, and the first ones changed
+    weights["right"].write_text("trained again")
+    assert Run.open(moved).checkpoint == moved.parent / "right" / "model.ckpt"
+
+    (moved / "checkpoint.safetensors").write_text("its own")
+    assert Run.open(moved).checkpoint == moved / "checkpoint.safetensors"
+
+
+def test_weights_that_are_nowhere_are_none(tmp_path):
+    weights = files_of_weights(tmp_path)
+    run = small_run(tmp_path / "run", checkpoint=weights["wrong"])
+    weights["wrong"].unlink()
+    assert run.checkpoint is None
+    assert small_run(tmp_path / "other").checkpoint is None
+
+
+def test_while_a_run_grows_its_rule_seldom_changes_and_follows_the_first_genes(tmp_path):
+    run = make_run(tmp_path / "run", genes=9, window=400, promoter=40)
+    first_eight = make_run(tmp_path / "eight", genes=8, window=400, promoter=40)
+    assert run.rule.kept_target == 0.05
+    names = [f"G{i}" for i in range(8)]
+    assert run.rule == default_rule([run.mask(name) for name in names], binary=False)
+    assert run.rule != default_rule([run.mask(name) for name in [*names, "G8"]], binary=False)
+    assert first_eight.rule.kept_target == 0.05

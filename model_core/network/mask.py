@@ -100,12 +100,12 @@ def harden(z: Tensor, threshold: float | Tensor) -> Tensor:
 
 def decide(z: Tensor, config: Seq2ExpConfig) -> Tensor:
     """The mask (batch, length) that z stands for: z itself, 1 from the threshold on, or 1 for the highest share."""
-    if config.decision == "hard":
-        return harden(z, config.threshold)
-    if config.decision == "top":
-        kept = max(1, round(config.top_share * z.shape[1]))
-        return harden(z, z.detach().topk(kept, dim=1).values[:, -1:])
-    return z
+    rule = config.decision_rule
+    if rule.kind == "soft":
+        return z
+    if rule.kind == "hard":
+        return harden(z, rule.threshold)
+    return harden(z, z.detach().topk(rule.positions(z.shape[1]), dim=1).values[:, -1:])
 
 
 def random_blocks(batch: int, length: int, share: float | None = None) -> Tensor:

@@ -108,6 +108,7 @@ def run_for(study: Study, checkpoint: str | Path, out: str | Path, resolution: i
     return Run.create(
         out,
         variant=config.variant,
+        decision=config.decision_rule,
         window=config.window,
         promoter=config.promoter,
         resolution=resolution,

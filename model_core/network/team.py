@@ -15,7 +15,7 @@ import torch
 
 from model_core.errors import InputError, complaint
 from model_core.network.checkpoint import choose_device
-from model_core.outputs.run import Run
+from model_core.outputs.run import MEANING, Run
 
 WAIT_SECONDS = 120  # of other processes, for the first one to make the run folder
 _PARTS = "parts"  # folder in the run; each process of a scoring on several writes a run of its own there
@@ -81,8 +81,9 @@ class Team:
         """Where this process writes: the run itself if it is alone, else a new part of it."""
         if self._fabric is None:
             return run
-        lengths = {name: run.manifest[name] for name in ("window", "promoter", "resolution", "variant")}
-        return Run.create(run.path / _PARTS / str(self.rank), chrom_sizes=run.chrom_sizes, **lengths)
+        meaning = {name: run.manifest[name] for name in MEANING if name != "decision"}
+        folder = run.path / _PARTS / str(self.rank)
+        return Run.create(folder, chrom_sizes=run.chrom_sizes, decision=run.decision, **meaning)
 
     def close(self) -> None:
         """Let go of the others."""

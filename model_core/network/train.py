@@ -290,6 +290,7 @@ def begin_run(study: Study, config: Seq2ExpConfig, training: TrainConfig, out: s
         out,
         kind="training",
         variant=config.variant,
+        decision=config.decision_rule,
         window=config.window,
         promoter=config.promoter,
         chrom_sizes=study.genome().sizes,

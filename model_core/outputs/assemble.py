@@ -60,7 +60,7 @@ def assemble(
         run.update(assembled=None)  # whoever reads meanwhile can see that the derived files are changing
         _copy_peaks(run, study_peaks)
         if rule is None:
-            rule = default_rule(map(run.mask, run.genes["gene_id"]), run.hard)
+            rule = default_rule(map(run.mask, run.genes["gene_id"]), run.decision.binary)
         bases = covered_bases(run.genes, run.manifest["window"], run.chrom_sizes)
         resolution = track_resolution or default_track_resolution(bases, run.manifest["resolution"])
         genes = _cut_all(run, rule)

@@ -13,7 +13,7 @@ import pandas as pd
 from model_core.errors import InputError, complaint
 from model_core.intervals import runs
 from model_core.outputs.masks import GeneMask
-from model_core.outputs.posterior import HARD_THRESHOLD, PROMOTER
+from model_core.outputs.posterior import PROMOTER
 
 KEPT_TARGET = 0.05  # share of all learned bases of a run that lies at or above the default threshold
 WITH_PEAK, WITHOUT_PEAK, NO_PEAK_FILE = "with_peak", "without_peak", "no_peak_file"
@@ -116,13 +116,13 @@ def smoothed(mask: GeneMask, bases: int) -> np.ndarray:
     return np.where(mask.learned, np.clip(average, 0, 1), mask.mask).astype(np.float32)
 
 
-def default_rule(masks: Iterable[GeneMask], hard: bool) -> ElementRule:
-    """The rule for a run: of soft masks the threshold that keeps 5 % of learned bases, of hard ones 0.5.
+def default_rule(masks: Iterable[GeneMask], binary: bool) -> ElementRule:
+    """The rule for a run: the threshold that keeps 5 % of learned bases, or 0.5 where masks hold 0 and 1 only.
 
     The 5 % are counted in the smoothed masks, before runs are joined and dropped.
     """
-    if hard:
-        return ElementRule(HARD_THRESHOLD, smooth=0)
+    if binary:
+        return ElementRule(0.5, smooth=0)
     histogram = KeptHistogram()
     smooth = ElementRule(0).smooth
     for mask in masks:

@@ -17,6 +17,7 @@ from model_core.outputs import posterior
 
 _SMALLEST = float(np.finfo(np.float16).tiny)  # 6.1e-5: below it float16 loses digits
 _LARGEST = float(np.finfo(np.float16).max)  # 65,504
+_MOST_STEPS = 8  # of float16 by which a rounded number is moved back across the cutoff; two are the most seen
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,7 +28,8 @@ class GeneMask:
     chromosome.
     alpha, beta: float32 (bins,), > 0, as the model gave them, before forcing.
     forced: int8 (bins,): -1 learned, 0 blacklist or beyond the chromosome, 1 promoter.
-    hard: whether the model uses 1[E[z] >= 0.5] in place of E[z].
+    cutoff: the lowest E[z] that the model keeps (`DecisionRule.cutoff`), where its mask is 1[E[z] >= cutoff];
+        None where its mask is E[z].
     """
 
     chrom: str
@@ -37,7 +39,7 @@ class GeneMask:
     alpha: np.ndarray
     beta: np.ndarray
     forced: np.ndarray
-    hard: bool = False
+    cutoff: float | None = None
 
     @cached_property
     def learned(self) -> np.ndarray:
@@ -47,12 +49,12 @@ class GeneMask:
     @cached_property
     def mean(self) -> np.ndarray:
         """float32 (bins,), 0 to 1: E[z], and 0 or 1 where forced."""
-        return self._with_forced(posterior.beta_mean(self.alpha, self.beta))
+        return self._with_forced(self._expected)
 
     @cached_property
     def mask(self) -> np.ndarray:
-        """float32 (bins,), 0 to 1: the mask as the model uses it: E[z], or 1[E[z] >= 0.5] of a hard model."""
-        return posterior.hard_mask(self.mean) if self.hard else self.mean
+        """float32 (bins,), 0 to 1: the mask as the predictor reads it: E[z], or 1[E[z] >= cutoff]; forced as `mean`."""
+        return self.mean if self.cutoff is None else self._with_forced(self._expected >= self.cutoff)
 
     @cached_property
     def sd(self) -> np.ndarray:
@@ -72,6 +74,10 @@ class GeneMask:
         """Share of the learned bins that is kept, 0 to 1: mean of a soft mask, share of ones in a hard."""
         return posterior.kept_fraction(self.mask, self.forced)
 
+    @cached_property
+    def _expected(self) -> np.ndarray:
+        return posterior.beta_mean(self.alpha, self.beta)
+
     def _with_forced(self, values: np.ndarray) -> np.ndarray:
         return np.where(self.learned, values, self.forced).astype(np.float32)
 
@@ -90,16 +96,29 @@ def binned(values: np.ndarray, bins: int) -> np.ndarray:
     return values.reshape(bins, -1).mean(axis=1, dtype=np.float64).astype(np.float32)
 
 
-def packed(alpha: np.ndarray, beta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """float16 (bins,) pair that keeps E[z] within 0.0003 and whether E[z] >= 0.5 as it was.
+def packed(alpha: np.ndarray, beta: np.ndarray, cutoff: np.ndarray | float = 0.5) -> tuple[np.ndarray, np.ndarray]:
+    """float16 pair of the inputs' shape that keeps E[z] within 0.0003, and whether E[z] >= `cutoff` as it was.
+
+    The latter holds for a cutoff of at least 0.001; below it, steps of float16 are too wide.
 
     What is beyond float16 is scaled down together (the mean stays, the spread, below 0.002 there, grows a
     little).
+
+    Args:
+        alpha, beta: float32 (genes, bins) or (bins,). cutoff: 0 to 1, one for all or broadcast against them.
     """
     shrink = np.minimum(1, _LARGEST / np.maximum(alpha, beta).clip(1))
     small = [np.clip(x * shrink, _SMALLEST, _LARGEST).astype(np.float16) for x in (alpha, beta)]
-    tied = (alpha < beta) & (small[0] == small[1])
-    small[0][tied] = np.nextafter(small[0][tied], np.float16(0))
+    kept = posterior.beta_mean(alpha, beta) >= cutoff
+    for _ in range(_MOST_STEPS):
+        moved = (posterior.beta_mean(*(x.astype(np.float32) for x in small)) >= cutoff) != kept
+        if not moved.any():
+            break
+        # The smaller of the two has the finer steps, and does not leave the range of float16 when it grows.
+        for x, smaller, grows in ((small[0], alpha <= beta, kept), (small[1], beta < alpha, ~kept)):
+            more, less = moved & smaller & grows, moved & smaller & ~grows
+            x[more] = np.nextafter(x[more], np.float16(np.inf))
+            x[less] = np.nextafter(x[less], np.float16(0))
     return small[0], small[1]
 
 
@@ -120,15 +139,16 @@ class MaskStore:
         """Rows on disk; those past the journal's end are leftovers of a killed writer."""
         return min(array.shape[0] for array in self._arrays(again=True).values()) if self.path.exists() else 0
 
-    def write(self, row: int, alpha: np.ndarray, beta: np.ndarray) -> None:
+    def write(self, row: int, alpha: np.ndarray, beta: np.ndarray, cutoff: np.ndarray | float = 0.5) -> None:
         """Write rows from `row` (0 to `rows`) on and wait until they are on the disk.
 
         Args:
             alpha, beta: float32 (genes, bins); rows written at once share the waiting for the arrays' metadata.
+            cutoff: as `packed` takes it.
         """
         self._begin()
         last = row + len(alpha)
-        for (name, array), values in zip(self._arrays().items(), packed(alpha, beta), strict=True):
+        for (name, array), values in zip(self._arrays().items(), packed(alpha, beta, cutoff), strict=True):
             if array.shape[0] != last:
                 array.resize((last, self.bins))
             array[row:last] = values

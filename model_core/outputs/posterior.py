@@ -12,7 +12,6 @@ from scipy.ndimage import map_coordinates
 from scipy.special import betainc, betaincc, betaincinv
 
 LEARNED, BLACKLISTED, PROMOTER = -1, 0, 1  # the values of a `forced` array
-HARD_THRESHOLD = 0.5
 _LOWEST, _HIGHEST, _STEPS = 5e-5, 7e4, 384  # range of the drawing table; holds all that float16 stores
 
 
@@ -86,15 +85,6 @@ def promoter_bases(window: int, promoter: int) -> np.ndarray:
     return bases
 
 
-def forced(mask: np.ndarray, promoter: np.ndarray, blacklist: np.ndarray) -> np.ndarray:
-    """`mask` with 0 on the blacklist, then 1 on the promoter, so that a blacklisted promoter is kept.
-
-    Args:
-        mask: float array (n,), 0 to 1. promoter, blacklist: bool arrays (n,).
-    """
-    return np.where(promoter, 1, np.where(blacklist, 0, mask)).astype(mask.dtype)
-
-
 def forced_state(promoter: np.ndarray, blacklist: np.ndarray, resolution: int = 1) -> np.ndarray:
     """Which bins the model did not decide: int8 array (n / resolution,) of LEARNED, BLACKLISTED or PROMOTER.
 
@@ -107,11 +97,6 @@ def forced_state(promoter: np.ndarray, blacklist: np.ndarray, resolution: int = 
     half = resolution / 2
     of_promoter, of_blacklist = (x.reshape(-1, resolution).sum(axis=1) >= half for x in (promoter, blacklist))
     return np.where(of_promoter, PROMOTER, np.where(of_blacklist, BLACKLISTED, LEARNED)).astype(np.int8)
-
-
-def hard_mask(mean: np.ndarray) -> np.ndarray:
-    """1 where E[z] >= 0.5, else 0, in the type of `mean`."""
-    return (mean >= HARD_THRESHOLD).astype(mean.dtype)
 
 
 def kept_fraction(mask: np.ndarray, state: np.ndarray) -> float:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import difflib
-import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from model_core.atomic import remove_leftovers, write_json, write_text
+from model_core.decision import DecisionRule
 from model_core.errors import InputError, complaint
 from model_core.intervals import listed
 from model_core.outputs.effects import FOLDER, effect_table, read_effects, valid
@@ -22,11 +23,13 @@ from model_core.outputs.journal import Lock, append_journal, read_journal
 from model_core.outputs.manifest import check_lengths, is_free, new_manifest, read_manifest
 from model_core.outputs.masks import GeneMask, MaskStore, binned
 from model_core.outputs.occlusion import Occlusion, read_occlusion
+from model_core.outputs.posterior import beta_mean
 from model_core.outputs.run_files import RunFiles, stamp
 from model_core.outputs.scored_genes import gene_table, journal_record
 
+MEANING = ("window", "promoter", "resolution", "variant", "decision")  # what masks of one run have in common
 _JSON_FILES = ("config.json", "metrics.json", "study.json")
-_GENES_FOR_A_FIRST_RULE = 100
+_GENES_FOR_A_FIRST_RULE = 64  # a power of two
 
 
 class Run(RunFiles):
@@ -51,6 +54,7 @@ class Run(RunFiles):
         promoter: int,
         chrom_sizes: Mapping[str, int],
         variant: str = "soft",
+        decision: DecisionRule | None = None,
         resolution: int = 1,
         kind: str = "scoring",
         name: str | None = None,
@@ -69,6 +73,7 @@ class Run(RunFiles):
             path: a folder that is not there, is empty, or was left by a creation that was killed.
             window, promoter, resolution: bp; the resolution divides the window.
             chrom_sizes: bp of each chromosome of the assembly.
+            decision: how the model makes its mask of z; by default that of the published variant.
             kind: "training" or "scoring". seed: of the random numbers. asked: how many genes are to be
                 scored.
             study, checkpoint: the files the run is made from; recorded with their sha256.
@@ -88,6 +93,7 @@ class Run(RunFiles):
             "kind": kind,
             "name": name or path.resolve().name,
             "variant": variant,
+            "decision": (decision or DecisionRule("hard" if variant == "hard" else "soft")).to_dict(),
             "simulated": simulated,
         }
         progress = {"scored": 0, "asked": asked}
@@ -167,16 +173,22 @@ class Run(RunFiles):
         start = record["tss"] - self.manifest["window"] // 2
         forced = self.forced(record["chrom"], start)
         end = start + self.manifest["window"]
-        return GeneMask(record["chrom"], start, end, self.manifest["resolution"], alpha, beta, forced, self.hard)
+        cutoff = record.get("cutoff")
+        if cutoff is None and self.decision.binary:  # "top" in a run of an older version: from the stored E[z]
+            cutoff = self.decision.cutoff(beta_mean(alpha, beta))
+        return GeneMask(record["chrom"], start, end, self.manifest["resolution"], alpha, beta, forced, cutoff)
 
     @property
     def rule(self) -> ElementRule:
-        """The rule the elements were cut by; before `assemble`, the default rule of up to 100 genes."""
+        """The rule the elements were cut by; before `assemble`, the default rule of the first genes.
+
+        Those are the first 1, 2, 4, ... 64 genes that were scored, so that the rule seldom changes while a run grows.
+        """
         if self.manifest["element_rule"]:
             return ElementRule.from_dict(self.manifest["element_rule"])
-        names = list(self._records())
-        names = names[:: max(1, math.ceil(len(names) / _GENES_FOR_A_FIRST_RULE))]
-        return self._cached("rule", names, lambda: default_rule(map(self.mask, names), self.hard))
+        names = list(islice(self._records(), _GENES_FOR_A_FIRST_RULE))
+        names = names[: 1 << (len(names).bit_length() - 1)] if names else []
+        return self._cached("rule", names, lambda: default_rule(map(self.mask, names), self.decision.binary))
 
     @property
     def elements(self) -> pd.DataFrame:
@@ -263,8 +275,13 @@ class Run(RunFiles):
         records = self._records_of([gene for gene, _, _ in scored])
         if records:
             columns = zip(*((alpha, beta) for _, alpha, beta in scored), strict=True)
-            first = records[0]["row"]
-            self._masks.write(first, *(np.stack([binned(x, self._masks.bins) for x in column]) for column in columns))
+            alpha, beta = (np.stack([binned(x, self._masks.bins) for x in column]) for column in columns)
+            cutoffs = [self.decision.cutoff(z) for z in beta_mean(alpha, beta)]
+            if self.decision.kind == "top":  # another one for each gene
+                for record, cutoff in zip(records, cutoffs, strict=True):
+                    record["cutoff"] = cutoff
+            sides = np.array([0.5 if cutoff is None else cutoff for cutoff in cutoffs], np.float64)[:, None]
+            self._masks.write(records[0]["row"], alpha, beta, sides)
             self._note(records)
 
     def adopt(self, genes: Sequence[tuple[Run, str]]) -> None:
@@ -279,6 +296,9 @@ class Run(RunFiles):
         theirs = [run._records()[gene_id] for run, gene_id in genes]
         records = self._records_of(theirs)
         if records:
+            for record, part in zip(records, theirs, strict=True):
+                if "cutoff" in part:
+                    record["cutoff"] = part["cutoff"]
             rows = [(run._masks, record["row"]) for (run, _), record in zip(genes, theirs, strict=True)]
             self._masks.adopt(records[0]["row"], rows)
             self._note(records)
@@ -306,10 +326,10 @@ class Run(RunFiles):
 
         Raises:
             InputError: after genes were scored, a change of what their masks mean (window, promoter,
-            resolution, variant).
+            resolution, variant, decision).
         """
         manifest = {**read_manifest(self.path), **changes}
-        changed = [x for x in ("window", "promoter", "resolution", "variant") if manifest[x] != self.manifest[x]]
+        changed = [x for x in MEANING if manifest.get(x) != self.manifest.get(x)]
         if changed and self.scored:
             found, expected = f"a new {' and '.join(changed)}", f"that of its {len(self.scored)} scored genes"
             raise InputError(complaint(self.path, found, expected, "score into another folder"))

@@ -11,8 +11,10 @@ import numpy as np
 import pandas as pd
 
 from model_core.bed import read_bed, read_narrowpeak
+from model_core.decision import DecisionRule
 from model_core.errors import InputError, complaint
 from model_core.intervals import rasterise, sort
+from model_core.outputs.manifest import described_file
 from model_core.outputs.posterior import BLACKLISTED, forced_state, promoter_bases
 
 
@@ -32,18 +34,36 @@ class RunFiles:
         return self.manifest["name"]
 
     @property
-    def hard(self) -> bool:
-        """Whether the model uses 1[E[z] >= 0.5] in place of E[z]."""
-        return self.manifest["variant"] == "hard"
+    def decision(self) -> DecisionRule:
+        """How the model makes its mask of z. Where the manifest does not say, the model's settings or variant do."""
+        stated, model = self.manifest.get("decision"), self.config.get("model") or {}
+        if stated is None and "decision" in model:
+            names = {"kind": "decision", "threshold": "threshold", "share": "top_share"}
+            stated = {ours: model[theirs] for ours, theirs in names.items() if theirs in model}
+        if stated is None:
+            stated = {"kind": "hard" if self.manifest["variant"] == "hard" else "soft"}
+        return DecisionRule.from_dict(stated)
 
     @property
     def checkpoint(self) -> Path | None:
-        """The file of the run's weights: its own, or the one it was scored with; None where that is not there."""
-        recorded = self.manifest["checkpoint"]
-        places = [self.path / "checkpoint.safetensors"]
-        if recorded is not None:
-            places += [Path(recorded["path"]), self.path / recorded["relative"]]
-        return next((path for path in places if path.is_file()), None)
+        """The file of the run's weights: its own, or the one it was scored with; None where that is not there.
+
+        A recorded file is looked for at its path from the run folder, then at its absolute path. Where both are there
+        and differ, the one with the recorded sha256 is taken.
+        """
+        own, recorded = self.path / "checkpoint.safetensors", self.manifest["checkpoint"]
+        if recorded is None or own.is_file():
+            return own if own.is_file() else None
+        places = [(self.path / recorded["relative"]).resolve(), Path(recorded["path"])]
+        places = [path for path in places if path.is_file()]
+        if len(places) < 2 or places[0].samefile(places[1]):
+            return places[0] if places else None
+
+        def same_weights() -> Path:
+            fits = (path for path in places if described_file(path, self.path)["sha256"] == recorded["sha256"])
+            return next(fits, places[0])
+
+        return self._cached("checkpoint", [recorded["sha256"], *map(stamp, places)], same_weights)
 
     @property
     def checkpoint_sha256(self) -> str | None:

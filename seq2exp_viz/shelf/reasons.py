@@ -25,18 +25,15 @@ def why_not(view: OpenRun) -> str | None:
         if view.run.manifest["resolution"] > 1:
             return "The masks of this run are stored in bins of several bases: they cannot be split."
         try:
-            learned_numbers(checkpoint_path(view), view.prior_config)
+            learned_numbers(_checkpoint(view), view.prior_config)
         except InputError as problem:
             return f"The trained weight of the signals could not be read: {problem}"
     return None
 
 
-def checkpoint_path(view: OpenRun) -> Path:
-    """Where the run's checkpoint should lie: in the run folder, or where the manifest says."""
-    own = view.run.path / "checkpoint.safetensors"
-    named = view.manifest.get("checkpoint") or {}
-    places = [own, view.run.path / named.get("relative", own.name), Path(named.get("path", own))]
-    return next((place for place in places if place.is_file()), own)
+def _checkpoint(view: OpenRun) -> Path:
+    """The run's checkpoint; where it is not on this machine, the place in the run folder where it is looked for."""
+    return view.run.checkpoint or view.run.path / "checkpoint.safetensors"
 
 
 def parts(view: OpenRun, gene: str) -> MaskParts:
@@ -50,7 +47,7 @@ def parts(view: OpenRun, gene: str) -> MaskParts:
     mask, config = view.mask(gene), view.prior_config
 
     def make() -> MaskParts:
-        learned = learned_numbers(checkpoint_path(view), config) if needs_checkpoint(config) else None
+        learned = learned_numbers(_checkpoint(view), config) if needs_checkpoint(config) else None
         return mask_parts(mask, view.model_signals(gene), config, learned)
 
     return view.remember(("parts", gene), make)

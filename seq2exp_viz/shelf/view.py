@@ -29,7 +29,6 @@ from model_core.outputs.run import Run
 from seq2exp_viz.shelf.catalogue import catalogue
 from seq2exp_viz.shelf.gene_models import GeneModels, cache_folder
 
-RULE_SAMPLE = 40  # genes over which a threshold is chosen while a run is still being scored
 PEAKS = "peaks.narrowPeak"
 REMEMBERED = 8  # answers kept in memory; a mask of 200 kb takes 5 MB
 
@@ -340,16 +339,8 @@ class OpenRun:
 
     @property
     def rule(self):
-        """The rule of the elements: the manifest's, or while scoring goes on one from the first genes."""
-        from model_core.outputs.elements import ElementRule, default_rule
-
-        run = self._current()
-        if run.manifest["element_rule"]:
-            return ElementRule.from_dict(run.manifest["element_rule"])
-        names = list(run.genes["gene_id"][:RULE_SAMPLE])
-        if not names:
-            return ElementRule(0.5)
-        return self._vectors.get(("rule", len(names)), lambda: default_rule(map(self.mask, names), run.hard))
+        """The rule of the elements, as the run states it (`Run.rule`)."""
+        return self._current().rule
 
     @property
     def _gene_stamp(self) -> str:

@@ -1,0 +1,64 @@
+"""How z becomes the mask that the predictor reads. The model and the run folder use this one rule."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+KINDS = ("soft", "hard", "top")
+
+
+@dataclass(frozen=True)
+class DecisionRule:
+    """How z, drawn or its mean, becomes the mask.
+
+    Parameters
+    ----------
+    kind
+        "soft": z itself; "hard": 1 where z >= `threshold`, else 0; "top": 1 for the `share` of the positions of the
+        window with the highest z, else 0 (positions that tie with the lowest of them are kept, too).
+    threshold
+        0 to 1; used by "hard".
+    share
+        Above 0, below 1; used by "top".
+    """
+
+    kind: str = "soft"
+    threshold: float = 0.5
+    share: float = 0.1
+
+    @property
+    def binary(self) -> bool:
+        """Whether the mask holds 0 and 1 only."""
+        return self.kind != "soft"
+
+    def positions(self, length: int) -> int:
+        """Number of positions that "top" keeps in a window of `length` positions; at least 1."""
+        return max(1, round(self.share * length))
+
+    def cutoff(self, z: np.ndarray) -> float | None:
+        """The lowest z that is kept in this window, or None where the mask is z itself.
+
+        Parameters
+        ----------
+        z
+            float array (positions,), 0 to 1, before promoter and blacklist are forced.
+        """
+        if self.kind == "soft":
+            return None
+        if self.kind == "hard":
+            return self.threshold
+        first = len(z) - self.positions(len(z))
+        return float(np.partition(z, first)[first])
+
+    def to_dict(self) -> dict:
+        """Plain JSON values, as they stand in a manifest."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping) -> DecisionRule:
+        """The rule that a manifest states."""
+        return cls(**{field.name: values[field.name] for field in dataclasses.fields(cls) if field.name in values})
