@@ -13,8 +13,6 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from model_core.bed import read_bed as read_bed
-from model_core.bed import read_narrowpeak as read_narrowpeak
 from model_core.errors import InputError, complaint
 
 COORDINATES = ("chrom", "start", "end")
@@ -171,22 +169,6 @@ def shared_bases(table: pd.DataFrame, others: pd.DataFrame) -> np.ndarray:
     total = np.zeros(len(table), np.int64)
     np.add.at(total, left, _shared(table, others, left, right))
     return total
-
-
-def subtract(table: pd.DataFrame, others: pd.DataFrame) -> pd.DataFrame:
-    """chrom, start, end of what is left of each row of table without others; sorted, rows never joined."""
-    others = merge(others)
-    left, right = overlap_pairs(table, others)
-    chroms, (starts, ends), (holes, hole_ends) = table["chrom"].to_numpy(object), _bounds(table), _bounds(others)
-    edges = np.searchsorted(left, np.arange(len(table) + 1))
-    pieces = []
-    for row, (position, end) in enumerate(zip(starts, ends, strict=True)):
-        for hole in right[edges[row] : edges[row + 1]]:
-            pieces.append((chroms[row], position, holes[hole]))
-            position = max(position, hole_ends[hole])
-        pieces.append((chroms[row], position, end))
-    pieces = [piece for piece in pieces if piece[2] > piece[1]]
-    return sort(pd.DataFrame(pieces, columns=list(COORDINATES))) if pieces else empty_table()
 
 
 def distance_to_nearest(table: pd.DataFrame, others: pd.DataFrame) -> np.ndarray:

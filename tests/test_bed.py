@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model_core import intervals
+from model_core.bed import read_bed, read_narrowpeak
 from model_core.errors import InputError
-from model_core.intervals import read_bed, read_narrowpeak
 
 PEAK = "chr1\t10\t60\tpeak_1\t1500\t.\t7.5\t4.2\t2.1\t25"
 

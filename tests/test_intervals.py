@@ -136,12 +136,6 @@ def test_shared_bases_are_counted_once():
     assert intervals.shared_bases(frame, table(("chr1", 2, 6), ("chr1", 4, 8), ("chr1", 9, 25))).tolist() == [7, 5]
 
 
-def test_subtract_leaves_the_pieces_outside():
-    frame = table(("chr1", 0, 10), ("chr1", 20, 30), ("chr2", 0, 5))
-    left = intervals.subtract(frame, table(("chr1", 2, 4), ("chr1", 9, 20), ("chr2", 0, 9)))
-    assert rows(left) == [("chr1", 0, 2), ("chr1", 4, 9), ("chr1", 20, 30)]
-
-
 def test_distance_to_the_nearest_is_zero_where_they_touch_and_unknown_on_other_chromosomes():
     frame = table(("chr1", 10, 20), ("chr1", 40, 41), ("chr2", 0, 5), ("chr1", 25, 27))
     others = table(("chr1", 20, 21), ("chr1", 0, 6), ("chr1", 50, 60))
@@ -151,8 +145,7 @@ def test_distance_to_the_nearest_is_zero_where_they_touch_and_unknown_on_other_c
 
 def test_operations_take_empty_tables():
     frame, empty = table(("chr1", 0, 10)), intervals.empty_table()
-    assert rows(intervals.merge(empty)) == rows(intervals.subtract(empty, frame)) == []
-    assert rows(intervals.subtract(frame, empty)) == rows(frame)
+    assert rows(intervals.merge(empty)) == []
     assert intervals.overlaps(frame, empty).tolist() == [False]
     assert intervals.shared_bases(empty, frame).tolist() == []
     assert np.isnan(intervals.distance_to_nearest(frame, empty)).all()
@@ -171,11 +164,8 @@ def test_operations_agree_with_counting_base_by_base(frame, others):
     shared = [int(masks[chrom][start:end].sum()) for chrom, start, end in rows(frame)]
     assert intervals.shared_bases(frame, others).tolist() == shared
     assert intervals.overlaps(frame, others).tolist() == [count > 0 for count in shared]
-    left = intervals.subtract(frame, others)
     for chrom in "ab":
         assert np.array_equal(rasterise(intervals.merge(frame), chrom, 0, 40), rasterise(frame, chrom, 0, 40))
-        kept = rasterise(frame, chrom, 0, 40) & ~masks[chrom]
-        assert np.array_equal(rasterise(left, chrom, 0, 40), kept)
     far = intervals.distance_to_nearest(frame, others)
     for distance, (chrom, start, end) in zip(far, rows(frame), strict=True):
         apart = [max(start - e, s - end, 0) for c, s, e in rows(others) if c == chrom]

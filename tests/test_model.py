@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy.stats import spearmanr
 
-from model_core.config import RECIPES, recipe
+from model_core.config import RECIPES, TrainConfig, recipe
 from model_core.errors import InputError
 from model_core.evidence.controls import signal_prior
 from model_core.network import mask as masks
@@ -272,7 +272,45 @@ def test_paper_size_models_have_the_published_number_of_parameters():
     assert count("hard") == 26_174_985
 
 
-@pytest.mark.parametrize(("name", "value"), [("head", "gauss"), ("promoter", 0), ("d_state", 65), ("n_layers", 0)])
-def test_settings_that_mean_nothing_are_refused(name, value):
-    with pytest.raises(InputError, match=name):
-        dataclasses.replace(recipe("soft"), **{name: value})
+@pytest.mark.parametrize("name", ["blacklist", "keep", "peaks"])
+@pytest.mark.parametrize("shape", [(2, 255), (3, 256), (256,), (2, 256, 1)])
+def test_shapes_of_what_may_be_left_out_are_checked_too(name, shape):
+    with pytest.raises(InputError, match=f"{name}: found shape"):
+        model().score(*(t.numpy() for t in genes()), **{name: np.ones(shape, np.float32)})
+
+
+WITHOUT_MEANING = [
+    *({"head": "gauss"}, {"promoter": 0}, {"d_state": 65}, {"n_layers": 0}, {"dt_rank": 0}, {"expand": -1}),
+    *({"top_share": 7}, {"top_share": 0.0}, {"threshold": 0.0}, {"threshold": 1.5}, {"kl_mu": 1.0}),
+    *({"kl_mu": float("nan")}, {"kl_weight": -1.0}, {"z_scale": float("inf")}, {"norm_epsilon": 0.0}),
+    *({"prior_w": (0.4, -0.4, 0.2)}, {"prior_w": (0.0, 0.0, 0.0)}, {"prior_b": (1.0, float("nan"), 0.0)}),
+    *({"d_model": 8.0}, {"d_model": True}, {"shared": 1}, {"variant": 3}, {"beta_min": "1"}, {"contact": 2}),
+    *({"apply": "gather"}, {"hard_gradient": True}, {"released_padding": True}),
+    *({"head": "logit", "prior_learned": True}, {"head": "logit", "beta_product_exact": True}),
+    {"apply": "gather", "decision": "hard", "readout": "window"},
+]
+
+
+@pytest.mark.parametrize("settings", WITHOUT_MEANING, ids=str)
+def test_settings_that_mean_nothing_are_refused_by_name(settings):
+    with pytest.raises(InputError, match=next(reversed(settings))):
+        dataclasses.replace(recipe("soft"), **settings)
+
+
+@pytest.mark.parametrize("variant", RECIPES)
+def test_the_recipes_and_their_changes_of_decision_are_taken(variant):
+    for decision in ("hard", "top"):
+        assert recipe(variant, decision=decision, threshold=0.3, top_share=0.2).decision == decision
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        *({"batch_size": 0}, {"accumulate": -1}, {"lr": 0.0}, {"lr": float("nan")}, {"steps": -1}, {"steps": 10.0}),
+        *({"seed": -1}, {"betas": (0.9, 1.0)}, {"betas": 0.9}, {"workers": -1}, {"mean_z": "yes"}, {"clip": -1.0}),
+    ],
+    ids=str,
+)
+def test_training_settings_that_mean_nothing_are_refused_by_name(settings):
+    with pytest.raises(InputError, match=next(iter(settings))):
+        TrainConfig(**settings)

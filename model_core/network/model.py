@@ -269,7 +269,7 @@ class Seq2Exp(nn.Module):
         Raises:
             InputError: shapes that do not fit each other or the model.
         """
-        self._check_shapes(sequence, signals, gene_features, blacklist, keep)
+        self._check_shapes(sequence, signals, gene_features, blacklist, keep, peaks)
         device = self.mask_head.weight.device
 
         def tensor(array, dtype=torch.float32):
@@ -284,7 +284,7 @@ class Seq2Exp(nn.Module):
             self.train(training)
         return Score(*(t.float().cpu().numpy() for t in (out.expression, out.mask, out.z.alpha, out.z.beta)))
 
-    def _check_shapes(self, sequence, signals, gene_features, blacklist, keep):
+    def _check_shapes(self, sequence, signals, gene_features, blacklist, keep, peaks):
         config = self.config
         shape = np.shape(sequence)
         if len(shape) != 3 or shape[2] != 4:
@@ -294,6 +294,7 @@ class Seq2Exp(nn.Module):
             "gene_features": (gene_features, (shape[0], config.n_gene_features)),
             "blacklist": (blacklist, shape[:2]),
             "keep": (keep, shape[:2]),
+            "peaks": (peaks, shape[:2]),
         }
         for name, (array, wanted) in expected.items():
             if array is not None and np.shape(array) != wanted:
