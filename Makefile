@@ -21,6 +21,7 @@ test: setup vendor programs lint
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/codespell
 
 setup: $(VENV)/.installed
 
