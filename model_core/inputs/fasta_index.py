@@ -98,6 +98,8 @@ def fasta_index(path: Path) -> FastaIndex:
     try:
         index = _checked(path, compressed, *map(_stamp, (path, *files)))
     except (_Misfit, _OtherEnd) as found:
+        for file in files:
+            file.unlink(missing_ok=True)  # it lacks records: samtools passes over a name that was there before
         do = "give each sequence one header with a name of its own"
         raise InputError(complaint(path, f"malformed FASTA: {found}", "records that can be indexed", do)) from None
     if known not in (None, index):
@@ -111,10 +113,13 @@ def _index_files(path: Path, compressed: bool) -> list[Path]:
     return [Path(f"{path}{suffix}") for suffix in ((".fai", ".gzi") if compressed else (".fai",))]
 
 
-def _stamp(path: Path) -> tuple[int, int, int]:
-    """(bytes, time of change in ns, number on the disk) of a file."""
+def _stamp(path: Path) -> tuple[int, int, int, int]:
+    """(bytes, time of change in ns, the same of anything about it, number on the disk) of a file.
+
+    The second time is the system's own: a copy that keeps the times of another file does not keep it.
+    """
     state = path.stat()
-    return state.st_size, state.st_mtime_ns, state.st_ino
+    return state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino
 
 
 def _check_format(path: Path) -> bool:
@@ -164,7 +169,7 @@ def _write_index(path: Path, compressed: bool) -> None:
 
 
 @lru_cache(maxsize=16)
-def _checked(path: Path, compressed: bool, *_stamps: tuple[int, int, int]) -> FastaIndex:
+def _checked(path: Path, compressed: bool, *_stamps: tuple[int, ...]) -> FastaIndex:
     """The index of files in this state, read and held against the FASTA; a failure is not remembered.
 
     Raises:
