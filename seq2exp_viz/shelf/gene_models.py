@@ -199,7 +199,7 @@ def build(gtf_path: Path, cache: Path) -> None:
 
 
 def _stored(cache: Path, level: str) -> ModelTable:
-    with np.load(cache, allow_pickle=False) as stored:
+    with cache.open("rb") as file, np.load(file, allow_pickle=False) as stored:  # np.load leaves a damaged file open
         return ModelTable(**{field: stored[f"{level}.{field}"] for field in ModelTable.__dataclass_fields__})
 
 
