@@ -182,12 +182,11 @@ def _checked(path: Path, compressed: bool, *_stamps: tuple[int, ...]) -> FastaIn
         if compressed:
             blocks = _read_gzi(gzi[0])
             held = _check_blocks(file, blocks, gzi[0])
-            read = partial(_read_blocks, lru_cache(maxsize=2)(partial(_block, file)), blocks)
+            read = partial(_read_blocks, lru_cache(maxsize=4)(partial(_block, file)), blocks)
         else:
             held = file.seek(0, os.SEEK_END)
             read = partial(_read_plain, file)
-        _check_headers(read, in_order)
-        _check_lines(read, in_order)
+        _check_records(read, in_order)
         indexed = in_order[-1].end
         # Behind the last base come a line end and perhaps empty lines.
         if not indexed <= held <= indexed + _LONGEST_HEADER or read(indexed, held).strip():
@@ -214,33 +213,46 @@ def _read_fai(index: Path) -> tuple[str, dict[str, Record]]:
 # The lines that the index tells of
 
 
-def _check_headers(read: Callable[[int, int], bytes], records: list[Record]) -> None:
-    """_Misfit unless the bytes between each record and the one before are line ends and its header, `>name ...`."""
-    before = 0
-    for record in records:
-        gap = read(before, record.offset) if 0 < record.offset - before <= _LONGEST_HEADER else None
-        if gap is not None and len(gap) < record.offset - before:
-            return  # the file ends before: told by its size
-        lines = [line for line in (gap or b"").split(b"\n") if line.strip() and not line.startswith(b";")]
-        words = lines[0][1:].split(maxsplit=1) if len(lines) == 1 and lines[0].startswith(b">") else []
-        if not words or words[0] != record.name.encode() or not gap.endswith(b"\n"):
-            raise _Misfit(f"no header of {record.name!r} before byte {record.offset:,}")
-        if before and gap[:1] not in (b"\n", b"\r"):
-            raise _Misfit(f"no line end at byte {before:,}, before {record.name!r}")
-        before = record.end
+def _check_records(read: Callable[[int, int], bytes], records: list[Record]) -> None:
+    """_Misfit unless each record has its header and its lines where the index says.
 
+    Looked at are the first and the last line of each record, and some lines evenly over all, from left to right, so
+    that neighbours come out of one block.
 
-def _check_lines(read: Callable[[int, int], bytes], records: list[Record]) -> None:
-    """_Misfit unless each record's first and last line, and some lines evenly over all, lie as the index says."""
+    Args:
+        read: bytes start to end of the (uncompressed) file; fewer where it ends.
+        records: by offset.
+    """
     ends = np.cumsum([record.length for record in records])
     places = np.linspace(0, ends[-1], _PLACES, endpoint=False).astype(np.int64)
     owners = np.searchsorted(ends, places, "right")
+    before = 0
     for number, record in enumerate(records):
+        if not _check_header(read, record, before):
+            return
         if record.length:
             within = places[owners == number] - (ends[number] - record.length)
             rows = {0, record.rows - 1, *(within // record.line_bases).tolist()}
             for row in sorted(rows):
                 _check_line(read, record, row)
+        before = record.end
+
+
+def _check_header(read: Callable[[int, int], bytes], record: Record, before: int) -> bool:
+    """_Misfit unless the bytes from `before`, the end of another record, are line ends and the header `>name ...`.
+
+    False where the file ends before that, which its size tells.
+    """
+    gap = read(before, record.offset) if 0 < record.offset - before <= _LONGEST_HEADER else None
+    if gap is not None and len(gap) < record.offset - before:
+        return False
+    lines = [line for line in (gap or b"").split(b"\n") if line.strip() and not line.startswith(b";")]
+    words = lines[0][1:].split(maxsplit=1) if len(lines) == 1 and lines[0].startswith(b">") else []
+    if not words or words[0] != record.name.encode() or not gap.endswith(b"\n"):
+        raise _Misfit(f"no header of {record.name!r} before byte {record.offset:,}")
+    if before and gap[:1] not in (b"\n", b"\r"):
+        raise _Misfit(f"no line end at byte {before:,}, before {record.name!r}")
+    return True
 
 
 def _check_line(read: Callable[[int, int], bytes], record: Record, row: int) -> None:
