@@ -1,6 +1,8 @@
 """Contact to the transcription start: the formula worked by hand on seven pixels, settings, and the real map."""
 
 import ast
+import gc
+import os
 import pickle
 import re
 import sys
@@ -209,6 +211,38 @@ def test_another_file_in_its_place_is_converted_anew(tmp_path):
     assert read(signal, 15_000, 15_001) == pytest.approx([np.log10(1 + 9)])
     write(path, [(3, 3, 99)])
     assert read(signal, 15_000, 15_001) == pytest.approx([np.log10(1 + 99)])
+
+
+def test_another_file_of_the_same_length_and_time_is_converted_anew(tmp_path):
+    contents = [write(tmp_path / "x.hic", [(3, 3, count)]).read_bytes() for count in (9, 99)]
+    path, signals = tmp_path / "x.hic", []
+    for content, count in zip(contents, (9, 99), strict=True):
+        path.write_bytes(content.ljust(max(map(len, contents)), b"\0"))
+        os.utime(path, (1, 1))
+        signals.append(HicSignal("HiC", path, normalisation="NONE", pseudocount=0))
+        for signal in signals:  # one that has read the other, and a new one
+            assert read(signal, 15_000, 15_001) == pytest.approx([np.log10(1 + count)])
+
+
+@pytest.mark.parametrize("share", [0, 0.5, 0.99])
+def test_a_damaged_map_is_made_anew(tmp_path, share):
+    path = write(tmp_path / "x.hic")
+    whole = read(HicSignal("HiC", path, normalisation="NONE"), 0, 42_000)
+    (made,) = (tmp_path / "cache").glob("*.cool")
+    gc.collect()  # HDF5 shares what is open, and would not look at the file again
+    content = made.read_bytes()
+    made.write_bytes(content[: int(share * len(content))])
+    signal = HicSignal("HiC", path, normalisation="NONE")
+    assert signal.sizes == SIZES
+    assert read(signal, 0, 42_000).tolist() == whole.tolist()
+
+
+def test_another_rule_of_the_map_takes_over_no_old_one(tmp_path, monkeypatch):
+    path = write(tmp_path / "x.hic")
+    for rule in (1, 2):
+        monkeypatch.setattr(hic_cache, "_RULE", rule)
+        HicSignal("HiC", path, normalisation="NONE").prepare()
+    assert len(list((tmp_path / "cache").glob("*.cool"))) == 2
 
 
 def test_a_longer_window_gets_a_map_that_reaches_further(tmp_path):

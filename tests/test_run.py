@@ -365,6 +365,42 @@ def test_a_run_without_the_masks_that_its_journal_names_is_damaged(tmp_path):
         Run.open(run.path)
 
 
+@pytest.mark.parametrize("sizes", ["", "chr1\t10000\n", "chr1\t10000\nchr2\t900\n", "chr2\t10000\nchr3\t10000\n", None])
+def test_chromosomes_of_another_genome_are_told_when_the_run_is_opened(tmp_path, sizes):
+    path = make_run(tmp_path / "run", genes=3).path
+    if sizes is None:
+        (path / "chrom.sizes").unlink()
+    else:
+        (path / "chrom.sizes").write_text(sizes)
+    with pytest.raises(
+        InputError, match=r"chrom\.sizes: found no base chr[12]:[0-9,]+, where its gene 'G[0-2]' begins"
+    ):
+        Run.open(path)
+
+
+@pytest.mark.parametrize(
+    ("genome", "message"),
+    [
+        ({"chr1": 10_000, "chr2": 10_000}, None),
+        ({"chr2": 10_000, "chrM": 5, "chr1": 10_000}, None),  # a contig more, in another order
+        (
+            {"chr1": 10_000, "chr2": 9_999},
+            r"g\.fa: found 'chr2' with 9,999 bp; expected 10,000 bp, as in .*chrom\.sizes",
+        ),
+        ({"chr1": 1, "chr2": 1}, "and 1 more of another length"),
+        ({"chr1": 10_000}, "has no chromosome 'chr2'"),
+        ({"1": 10_000, "2": 10_000}, "has no chromosome 'chr1'"),
+    ],
+)
+def test_a_run_goes_with_a_genome_of_its_lengths_only(tmp_path, genome, message):
+    run = make_run(tmp_path / "run", genes=3)
+    if message is None:
+        run.require_genome(genome, Path("g.fa"))
+    else:
+        with pytest.raises(InputError, match=message):
+            run.require_genome(genome, Path("g.fa"))
+
+
 def test_a_mask_whose_chunk_is_missing_is_told(tmp_path):
     run = make_run(tmp_path / "run", genes=2)
     (run.path / "masks.zarr" / "alpha" / "c.1.0").unlink()

@@ -1,5 +1,6 @@
 """study.toml: what it may say, what is wrong with it, and what a study gives."""
 
+import os
 import pickle
 import re
 import shutil
@@ -232,6 +233,23 @@ def test_a_bam_gives_its_coverage_once(small):
     signal = study.signals()[1]
     assert signal.read(study.windows(study.gene_sites())[0]).sum() == pytest.approx(40 * np.log(2))
     assert len(list((small.parent / "cache").glob("*.bigWig"))) == 1
+
+
+def test_an_index_made_before_the_genome_was_changed_changes_nothing(small, capfd):
+    before = load_study(small)
+    genes, windows = before.genes(), before.windows(before.gene_sites())
+    seen = [before.reader().read(window) for window in windows[:3]]
+    fasta = small.parent / "genome.fa"
+    index = (small.parent / "genome.fa.fai").stat()
+    edit(fasta, ">chr1\n", ">chr1 AC:CM000663.2 gi:568336023\n")
+    os.utime(fasta, ns=(index.st_mtime_ns - 1, index.st_mtime_ns - 1))
+    after = load_study(small)
+    assert "genome.fa: found an index of another file" in capfd.readouterr().err
+    assert after.genes().equals(genes)
+    for window, one in zip(windows, seen, strict=False):
+        for name, values in zip(one._fields, after.reader().read(window), strict=True):
+            assert np.array_equal(getattr(one, name), values), name
+    assert capfd.readouterr().err == ""
 
 
 # What is wrong with it

@@ -1,6 +1,7 @@
 """Read coverage of a BAM, computed once into a bigWig."""
 
 import fcntl
+import glob
 import hashlib
 import json
 from array import array
@@ -15,8 +16,11 @@ import pysam
 
 from model_core.atomic import replacing
 from model_core.errors import InputError, complaint
+from model_core.inputs.bigwig import check_whole
+from model_core.inputs.fingerprint import fingerprint
 from model_core.inputs.handles import quiet_htslib
 
+_RULE = 2  # of what counts; to be raised when the same reads and settings come to give other numbers
 _SKIPPED = 0x4 | 0x100 | 0x200 | 0x400 | 0x800  # unmapped, secondary, failed, duplicate, supplementary
 
 
@@ -27,22 +31,17 @@ def cached_coverage(
     shift: int = 0,
     progress: Callable[[float], None] | None = None,
 ) -> Path:
-    """Path of the bigWig with a BAM's coverage (see `coverage`), computed if the cache does not hold it yet.
+    """Path of the bigWig with a BAM's coverage (see `coverage`), computed if the cache does not hold it whole.
 
-    The file's name tells the BAM's path, size and time of change and the settings: none is mistaken for another.
+    The file's name tells the BAM's path, the settings and the rule of what counts, and the BAM's state
+    (`fingerprint`): none is mistaken for another.
 
     Args:
         cache: folder, made where missing.
     """
     bam, cache = Path(bam), Path(cache)
-    try:
-        state = bam.stat()
-    except OSError:
-        raise InputError(complaint(bam, "no such file", "a BAM", "check the path")) from None
-    key = [str(bam.resolve()), state.st_size, state.st_mtime_ns, extend, shift]
-    digest = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:16]
-    path = cache / f"{bam.stem}.{digest}.bigWig"
-    if path.exists():
+    path = _place(bam, cache, extend, shift)
+    if _is_whole(path):
         return path
     try:
         cache.mkdir(parents=True, exist_ok=True)
@@ -52,7 +51,48 @@ def cached_coverage(
         raise InputError(complaint(cache, found, f"a folder for the coverage of {bam}", "make it writable")) from None
     with lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # of several workers one computes, the others wait
-        return path if path.exists() else coverage(bam, path, extend, shift, progress)
+        return path if _is_whole(path) else coverage(bam, path, extend, shift, progress)
+
+
+def held_coverage(bam: str | Path, cache: str | Path, extend: int | None = None, shift: int = 0) -> Path | None:
+    """What `cached_coverage` would give without computing anything, None where it would have to compute.
+
+    Where the BAM itself is not there, the coverage computed last from that path with these settings.
+
+    Raises:
+        InputError: the BAM is there and cannot be read.
+    """
+    bam, cache = Path(bam), Path(cache)
+    if bam.exists():
+        path = _place(bam, cache, extend, shift)
+        return path if _is_whole(path) else None
+    made = [path for path in cache.glob(f"{glob.escape(_stem(bam, extend, shift))}.*.bigWig") if _is_whole(path)]
+    return max(made, key=lambda path: path.stat().st_mtime_ns, default=None)
+
+
+def _stem(bam: Path, extend: int | None, shift: int) -> str:
+    """How the names of all states of a BAM's coverage begin."""
+    key = json.dumps([str(bam.resolve()), extend, shift if extend is not None else 0, _RULE])
+    return f"{bam.stem}.{hashlib.sha256(key.encode()).hexdigest()[:12]}"
+
+
+def _place(bam: Path, cache: Path, extend: int | None, shift: int) -> Path:
+    try:
+        state = fingerprint(bam)
+    except FileNotFoundError:
+        raise InputError(complaint(bam, "no such file", "a BAM", "check the path")) from None
+    except OSError as error:
+        found = f"no readable file ({error.strerror})"
+        raise InputError(complaint(bam, found, "a BAM", "check the path")) from None
+    return cache / f"{_stem(bam, extend, shift)}.{state[:16]}.bigWig"
+
+
+def _is_whole(path: Path) -> bool:
+    try:
+        check_whole(path)
+    except InputError:
+        return False
+    return True
 
 
 def bam_sizes(bam: Path) -> dict[str, int]:
@@ -91,14 +131,16 @@ def coverage(
 ) -> Path:
     """Write how many reads cover each base, as a bigWig, whole or not at all; returns its path.
 
-    Unmapped, secondary, supplementary, failed and duplicate reads are passed over. Memory grows with the reads of one
-    chromosome.
+    Passed over are unmapped, secondary, supplementary, failed and duplicate reads, and those that align no base:
+    without a place, without a CIGAR, or with clips and insertions alone. All others count, each mate for itself, as in
+    bedtools genomecov -split: deletions, introns, clips and what reaches beyond the chromosome are not covered. Memory
+    grows with the reads of one chromosome.
 
     Args:
         bam: sorted by coordinate; no index is needed.
         bigwig: where to write.
-        extend: None counts the aligned bases of each read; a length in bp counts so many bases from its 5' end
-            along its strand, cut at the chromosome's ends (--extsize of MACS3).
+        extend: None counts the aligned bases of each read; a length in bp counts so many bases from the 5' end of its
+            alignment, clips left out, along its strand, cut at the chromosome's ends (--extsize of MACS3).
         shift: with extend, bp by which the 5' end is moved along the strand first (--shift of MACS3).
         progress: told the share of the genome done, 0 to 1.
 
@@ -146,7 +188,7 @@ def _spans(
     """(chromosome number, starts, ends) of what the reads of each chromosome in turn cover; int64, any order."""
     current, last, spans = -1, -1, array("q")
     for read in reads.fetch(until_eof=True):
-        if read.flag & _SKIPPED:
+        if read.flag & _SKIPPED or read.reference_id < 0 or read.reference_start < 0:
             continue
         if (read.reference_id, read.reference_start) < (current, last):
             raise InputError(
@@ -157,7 +199,8 @@ def _spans(
                 yield current, *np.frombuffer(spans, np.int64).reshape(-1, 2).T
             current, spans = read.reference_id, array("q")
         last = read.reference_start
-        for span in read.get_blocks() if extend is None else [_extended(read, extend, shift)]:
+        blocks = [block for block in read.get_blocks() if block[0] < block[1]]
+        for span in blocks if extend is None or not blocks else [_extended(read, extend, shift)]:
             spans.extend(span)
     if spans:
         yield current, *np.frombuffer(spans, np.int64).reshape(-1, 2).T

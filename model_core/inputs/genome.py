@@ -1,22 +1,24 @@
 """The genome's bases: an indexed FASTA, plain or bgzipped, read piece by piece.
 
-pysam (htslib) reads it rather than pyfaidx, which needs biopython besides for bgzip.
+pyfaidx reads plain files; bgzipped ones pysam, which takes two thirds of the time of pyfaidx with biopython, stretches
+of N apart (benchmarks/genome.py). Neither writes an index: both get the one that `fasta_index` made or checked.
 """
 
 import os
-import struct
 import tempfile
+from collections.abc import Callable
 from functools import cached_property, partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pysam
 
 from model_core.errors import InputError, complaint
+from model_core.inputs.fasta_index import FastaIndex, fasta_index
 from model_core.inputs.handles import LazyHandle, quiet_htslib
 from model_core.intervals import match_chromosomes
 
-_BGZF_END = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
 _CODES = np.zeros((256, 4), np.uint8)
 for _column, _letters in enumerate(("Aa", "Cc", "Gg", "Tt")):
     _CODES[list(_letters.encode()), _column] = 1
@@ -26,7 +28,8 @@ class Genome:
     """An indexed FASTA file. It can be pickled; each process and thread opens the file on first use.
 
     Args:
-        path: FASTA, plain or bgzipped; its index (.fai, .gzi) is written beside it where missing.
+        path: FASTA, plain or bgzipped; its index (.fai, .gzi) is written beside it where it is missing or another
+            file's (`fasta_index`).
     """
 
     def __init__(self, path: str | Path):
@@ -35,13 +38,12 @@ class Genome:
 
     @cached_property
     def sizes(self) -> dict[str, int]:
-        """Length in bp of each chromosome, in the file's order.
+        """Length in bp of each chromosome, in the index's order.
 
         Raises:
-            InputError: no such file, not FASTA, plain gzip, cut off, or another file's index.
+            InputError: as `fasta_index`.
         """
-        fasta = self._fasta.get()
-        return dict(zip(fasta.references, fasta.lengths, strict=True))
+        return self._fasta.get().sizes
 
     def sequence(self, chrom: str, start: int, end: int) -> str:
         """The end - start upper-case bases of chrom:start-end, 0-based half-open; "N" beyond the ends.
@@ -58,15 +60,22 @@ class Genome:
         return "N" * left + bases + "N" * (end - start - left - len(bases))
 
     def _fetch(self, chrom: str, first: int, last: int) -> str:
+        fasta = self._fasta.get()
         try:
-            bases = self._fasta.get().fetch(chrom, first, last)
-        except (OSError, ValueError):
+            bases = fasta.fetch(chrom, first, last)
+        except (OSError, ValueError, LookupError):
             bases = ""
-        if len(bases) != last - first:
+        # A file that is cut off while it is open gives fewer bases; one that is written anew, headers among them.
+        if len(bases) != last - first or ">" in bases:
             found = f"{len(bases)} bases at {chrom}:{first}-{last}"
-            advice = "the file is damaged or its index is another file's: copy both again"
+            advice = "the file is damaged or was changed while it was read: copy it again, or start again"
             raise InputError(complaint(self.path, found, f"{last - first}", advice))
         return bases
+
+
+class _OpenFasta(NamedTuple):
+    sizes: dict[str, int]  # bp
+    fetch: Callable[[str, int, int], str]  # (chrom, first, last) -> bases, 0-based half-open, inside the chromosome
 
 
 def one_hot(sequence: str) -> np.ndarray:
@@ -76,85 +85,31 @@ def one_hot(sequence: str) -> np.ndarray:
     return _CODES.view(np.uint32)[:, 0][letters].view(np.uint8).reshape(-1, 4)
 
 
-def _open_fasta(path: Path) -> pysam.FastaFile:
-    compressed = _check_format(path)
-    index, blocks = Path(f"{path}.fai"), Path(f"{path}.gzi")
-    if not index.exists() or (compressed and not blocks.exists()):
-        _write_index(path, index, blocks, compressed)
-    _check_index(path, index, blocks, compressed)
+def _open_fasta(path: Path) -> _OpenFasta:
+    index = fasta_index(path)
     try:
-        with quiet_htslib():
-            return pysam.FastaFile(str(path))
+        fetch = _bgzipped(path) if index.compressed else _plain(path, index)
     except (OSError, ValueError) as error:
         raise InputError(complaint(path, f"unreadable ({error})", "FASTA with its index", "copy it again")) from None
+    return _OpenFasta({name: record.length for name, record in index.records.items()}, fetch)
 
 
-def _check_format(path: Path) -> bool:
-    """Whether the FASTA is bgzipped; InputError where it is missing, no FASTA, plain gzip or cut off."""
-    expected = "FASTA, plain or bgzipped"
-    try:
-        with path.open("rb") as file:
-            start = file.read(64)
-            file.seek(max(file.seek(0, os.SEEK_END) - len(_BGZF_END), 0))
-            end = file.read()
-    except FileNotFoundError:
-        raise InputError(complaint(path, "no such file", expected, "check the path")) from None
-    except OSError as error:
-        raise InputError(complaint(path, (error.strerror or str(error)).lower(), expected, "check the path")) from None
-    if not start.startswith(b"\x1f\x8b"):
-        if not start.lstrip().startswith((b">", b";")):
-            raise InputError(complaint(path, f"{start[:20]!r} at the start", f"{expected}, '>name' first", "check it"))
-        return False
-    if not (start[3] & 4 and start[12:14] == b"BC"):
-        advice = f"gunzip {path.name} && bgzip {path.stem}"
-        raise InputError(complaint(path, "plain gzip, which cannot be read piece by piece", "bgzip", advice))
-    if end != _BGZF_END:
-        raise InputError(complaint(path, "no end-of-file mark", "a whole bgzip file", "it is cut off: copy it again"))
-    return True
+def _bgzipped(path: Path) -> Callable[[str, int, int], str]:
+    with quiet_htslib():
+        return pysam.FastaFile(str(path)).fetch
 
 
-def _write_index(path: Path, index: Path, blocks: Path, compressed: bool) -> None:
-    try:
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".index-") as folder:
-            new_index, new_blocks = f"{folder}/fai", f"{folder}/gzi"
-            with quiet_htslib():
-                pysam.faidx("--fai-idx", new_index, "--gzi-idx", new_blocks, str(path))
-            if compressed:
-                os.replace(new_blocks, blocks)
-            os.replace(new_index, index)
-    except OSError as error:
-        found = f"no index, and none can be written ({error.strerror})"
-        raise InputError(complaint(path, found, f"{index.name} beside it", "run samtools faidx on it")) from None
-    except pysam.SamtoolsError:
-        expected = "sequences in lines of one length, none of them empty"
-        raise InputError(complaint(path, "malformed FASTA", expected, f"seqkit seq -w 60 {path.name}")) from None
+def _plain(path: Path, index: FastaIndex) -> Callable[[str, int, int], str]:
+    import pyfaidx  # a seventh of a second, wanted only where bases are read
 
-
-def _check_index(path: Path, index: Path, blocks: Path, compressed: bool) -> None:
-    """InputError unless the index ends where the file ends, lest wrong bases be read in silence."""
-    try:
-        records = [line.split("\t") for line in index.read_text().splitlines()]
-        _, length, offset, line_bases, line_bytes = max(records, key=lambda record: int(record[2]))
-        rows = -(-int(length) // max(int(line_bases), 1))
-        indexed = int(offset) + int(length) + max(rows - 1, 0) * (int(line_bytes) - int(line_bases))
-        held = _uncompressed_size(path, blocks) if compressed else path.stat().st_size
-    except (ValueError, IndexError, struct.error):
-        raise InputError(complaint(index, "not a FASTA index", "one of samtools faidx", "delete it")) from None
-    # Behind the last base come a line end and perhaps empty lines.
-    if not indexed <= held <= indexed + 64:
-        found = f"{held:,} bytes, where {index.name} tells of {indexed:,}"
-        advice = f"delete {index.name} if the FASTA was changed on purpose, else copy it again: it is cut off"
-        raise InputError(complaint(path, found, "an index that fits", advice))
-
-
-def _uncompressed_size(path: Path, blocks: Path) -> int:
-    """Bytes in a bgzip file, from its block index and the last block."""
-    table = blocks.read_bytes()
-    compressed, uncompressed = struct.unpack("<QQ", table[-16:]) if len(table) > 8 else (0, 0)
-    with path.open("rb") as file:
-        file.seek(compressed)
-        block = file.read(18)
-        if block[:2] != b"\x1f\x8b":
-            return -1
-        file.seek(compressed + struct.unpack("<H", block[16:18])[0] + 1 - 4)
-        return uncompressed + struct.unpack("<I", file.read(4))[0]
+    # pyfaidx goes by the ending, and makes an index that is older than the file anew without a word: it gets a link of
+    # its own and a copy of the checked index, of the file's time. It needs neither once it is open.
+    with tempfile.TemporaryDirectory() as folder:
+        link, copy = Path(folder, "genome.fa"), Path(folder, "genome.fa.fai")
+        link.symlink_to(path.absolute())
+        copy.write_text(index.text)  # in the encoding in which pyfaidx reads it
+        changed = path.stat().st_mtime_ns
+        os.utime(copy, ns=(changed, changed))
+        settings = {"as_raw": True, "strict_bounds": True, "rebuild": False, "build_index": False}
+        faidx = pyfaidx.Faidx(str(link), **settings)
+    return lambda chrom, first, last: faidx.fetch(chrom, first + 1, last)

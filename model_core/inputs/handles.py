@@ -15,7 +15,7 @@ class LazyHandle(Generic[Handle]):
     """A file opened where and when it is needed; it pickles as its opener.
 
     A handle shared after a fork shares the file position too, and a handle shared by threads is not safe in
-    htslib, libBigWig or HDF5: hence one for each thread of each process.
+    pyfaidx, htslib, libBigWig or HDF5: hence one for each thread of each process.
 
     Args:
         open_file: called without arguments, gives the open file; must be picklable.

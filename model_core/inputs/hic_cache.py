@@ -19,7 +19,9 @@ from typing import Any, NamedTuple
 from model_core.atomic import replacing
 from model_core.errors import InputError, complaint
 from model_core.inputs.cooler_rows import WHOLE, CoolerRows, require_normalisation, require_resolution
+from model_core.inputs.fingerprint import fingerprint
 
+_RULE = 2  # of the map; to be raised when the same .hic and settings come to give another
 REACH = 100_000  # bp that a cached map reaches from the diagonal at the least: half a window of the method
 
 
@@ -53,7 +55,7 @@ class HicRows:
             InputError: unreadable file, no such resolution or normalisation.
         """
         made = self._place(REACH)
-        return self._rows(made).sizes if made.exists() else self._facts().sizes
+        return self._rows(made).sizes if self._is_whole(made) else self._facts().sizes
 
     def within(self, distance: int, progress: Callable[[float], None] | None = None) -> CoolerRows:
         """Rows for contacts up to `distance` bp from their bin, from a map made now unless the cache has it.
@@ -66,20 +68,30 @@ class HicRows:
             InputError: as `sizes`, and where the map cannot be written.
         """
         path = self._place(distance)
-        if not path.exists():
+        if not self._is_whole(path):
             self._make(path, self._bins(distance), progress)
         return self._rows(path)
 
     def _rows(self, path: Path) -> CoolerRows:
         return self._made.setdefault(path, CoolerRows(path, self.resolution))
 
+    def _is_whole(self, path: Path) -> bool:
+        """Whether a map is there and can be read."""
+        if not path.exists():
+            return False
+        try:
+            return bool(self._rows(path).sizes)
+        except InputError:
+            del self._made[path]
+            return False
+
     def _bins(self, distance: int) -> int:
         """How many bins from the diagonal the map for a distance reaches."""
         return 1 << (-(-max(distance, REACH) // self.resolution)).bit_length()
 
     def _place(self, distance: int) -> Path:
-        """Where the map lies: the name tells the file's path, size and time of change and the settings."""
-        key = [*_state(self.path), self.resolution, self.normalisation, self._bins(distance)]
+        """Where the map lies: the name tells the file's path and state, the settings and the rule of the map."""
+        key = [*_state(self.path), self.resolution, self.normalisation, self._bins(distance), _RULE]
         digest = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:16]
         return self.cache / f"{self.path.stem}.{digest}.cool"
 
@@ -99,24 +111,25 @@ class HicRows:
             raise InputError(complaint(self.cache, found, expected, "make it writable")) from None
         with lock:
             fcntl.flock(lock, fcntl.LOCK_EX)  # of several workers one computes, the others wait
-            if not path.exists():
+            if not self._is_whole(path):
                 with replacing(path) as unfinished:
                     settings = [self.resolution, self.normalisation, reach, unfinished]
                     _ask(self.path, "convert", settings, progress)
 
 
-def _state(path: Path) -> tuple[str, int, int]:
-    """(resolved path, size, time of change) of a file."""
+def _state(path: Path) -> tuple[str, str]:
+    """(resolved path, fingerprint) of a file."""
     try:
-        state = path.stat()
-    except OSError:
+        return str(path.resolve()), fingerprint(path)
+    except FileNotFoundError:
         raise InputError(complaint(path, "no such file", WHOLE, "check the path")) from None
-    return str(path.resolve()), state.st_size, state.st_mtime_ns
+    except OSError as error:
+        raise InputError(complaint(path, f"no readable file ({error.strerror})", WHOLE, "check the path")) from None
 
 
 @lru_cache(maxsize=64)
-def _facts(path: str, size: int, changed: int, resolution: int) -> HicFacts:
-    """Facts of the file of that size and time of change, asked for once in a process."""
+def _facts(path: str, state: str, resolution: int) -> HicFacts:
+    """Facts of the file in that state, asked for once in a process."""
     return HicFacts(**_ask(Path(path), "facts", [resolution]))
 
 

@@ -92,7 +92,7 @@ def run_for(study: Study, checkpoint: str | Path, out: str | Path, resolution: i
     """A run folder for scoring a study with a checkpoint, ours or the authors': new, or the one begun with it.
 
     Raises:
-        InputError: the checkpoint cannot be read, or `out` holds something else.
+        InputError: the checkpoint cannot be read, or `out` holds something else or a run on another genome.
     """
     model, metadata = load_with_metadata(checkpoint, "cpu")
     check_signals(study, model, metadata)
@@ -104,6 +104,7 @@ def run_for(study: Study, checkpoint: str | Path, out: str | Path, resolution: i
         if (run.manifest["checkpoint"] or {}).get("sha256") != described_file(checkpoint, out)["sha256"]:
             found = "a run of another checkpoint"
             raise InputError(complaint(out, found, "a new folder or the same checkpoint", "choose another --out"))
+        run.require_genome(study.genome().sizes, study.genome().path)
         return run
     return Run.create(
         out,

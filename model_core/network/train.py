@@ -272,7 +272,7 @@ def begin_run(study: Study, config: Seq2ExpConfig, training: TrainConfig, out: s
     """The run folder of a training: made, or opened where the same training was begun before.
 
     Raises:
-        InputError: `out` holds a run with other settings, or something else.
+        InputError: `out` holds a run with other settings or on another genome, or something else.
     """
     out, scale = Path(out), study.feature_scale()
     described = {"model": config.to_dict(), "training": training.to_dict(), "feature_scale": scale.to_dict()}
@@ -285,6 +285,7 @@ def begin_run(study: Study, config: Seq2ExpConfig, training: TrainConfig, out: s
             raise InputError(
                 complaint(out, found, "a new folder, or the same settings to resume", "choose another --out")
             )
+        run.require_genome(study.genome().sizes, study.genome().path)
         return run
     run = Run.create(
         out,

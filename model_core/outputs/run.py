@@ -114,13 +114,20 @@ class Run(RunFiles):
         """Open a run folder.
 
         Raises:
-            InputError: no run folder, one of a newer schema, or one that is damaged or half-written.
+            InputError: no run folder, one of a newer schema, or one that is damaged, half-written or has the
+            chrom.sizes of another genome.
         """
         run = cls(Path(path), read_manifest(Path(path)))
         rows = run._masks.rows
         if len(run.scored) > rows:
             found, expected = f"{rows} rows of masks", f"the {len(run.scored)} that scores.jsonl names"
             raise InputError(complaint(run.path, found, expected, "copy the whole folder again"))
+        sizes = run.chrom_sizes
+        for gene in run._records().values():
+            if not 0 <= gene["tss"] < sizes.get(gene["chrom"], 0):
+                found = f"no base {gene['chrom']}:{gene['tss'] + 1:,}, where its gene {gene['gene_id']!r} begins"
+                expected, do = "the chromosomes that the run was scored on", "copy the whole folder again"
+                raise InputError(complaint(run.path / "chrom.sizes", found, expected, do))
         return run
 
     # ---- genes, masks, elements

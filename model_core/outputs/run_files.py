@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import pandas as pd
 from model_core.bed import read_bed, read_narrowpeak
 from model_core.decision import DecisionRule
 from model_core.errors import InputError, complaint
-from model_core.intervals import rasterise, sort
+from model_core.intervals import match_chromosomes, rasterise, sort
 from model_core.outputs.manifest import described_file
 from model_core.outputs.posterior import BLACKLISTED, forced_state, promoter_bases
 
@@ -89,6 +89,22 @@ class RunFiles:
     def chrom_sizes(self) -> dict[str, int]:
         """bp of each chromosome, in the order of the assembly."""
         return self._file("chrom.sizes", _read_sizes, {})
+
+    def require_genome(self, sizes: Mapping[str, int], fasta: Path) -> None:
+        """InputError unless a genome has the run's chromosomes, as long as they were when it was made.
+
+        Args:
+            sizes: bp of each chromosome of the genome. fasta: its file, for the message.
+        """
+        match_chromosomes(sizes, self.chrom_sizes, fasta)
+        other = [chrom for chrom, size in self.chrom_sizes.items() if sizes[chrom] != size]
+        if other:
+            chrom = other[0]
+            more = f", and {len(other) - 1} more of another length" if len(other) > 1 else ""
+            found = f"'{chrom}' with {sizes[chrom]:,} bp{more}"
+            expected = f"{self.chrom_sizes[chrom]:,} bp, as in {self.path / 'chrom.sizes'}"
+            do = "put back the genome that the run was made from, or score into a new run folder"
+            raise InputError(complaint(fasta, found, expected, do))
 
     @property
     def blacklist(self) -> pd.DataFrame | None:

@@ -13,7 +13,7 @@ def study_of(run: Run) -> Study:
     """The study a run was made from: where its manifest says, or at the same place relative to the run.
 
     Raises:
-        InputError: neither is there, or the study has problems (`load_study`).
+        InputError: neither is there, the study has problems (`load_study`), or its genome is another by now.
     """
     recorded = run.manifest["study"]
     if recorded is None:
@@ -21,5 +21,7 @@ def study_of(run: Run) -> Study:
     places = [Path(recorded["path"]), run.path / recorded["relative"]]
     for path in places:
         if path.is_file():
-            return load_study(path)
+            study = load_study(path)
+            run.require_genome(study.genome().sizes, study.genome().path)
+            return study
     raise InputError(complaint(run.path, f"no study at {places[0]}", "the study it was made from", "put it back there"))

@@ -13,12 +13,19 @@ import subprocess
 import sys
 import threading
 import time
+import zipfile
+import zlib
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+
+from model_core import bed
+from model_core.errors import complaint
+from model_core.inputs import annotation
+from model_core.inputs.fingerprint import fingerprint
 
 LEVELS = ("gene", "transcript")
 DETAIL_SPAN = 5_000_000  # bp; a wider view gets genes without their exons
@@ -179,9 +186,7 @@ def _union(group: np.ndarray, start: np.ndarray, end: np.ndarray) -> tuple[np.nd
 
 def build(gtf_path: Path, cache: Path) -> None:
     """Parse the GTF and write both levels into `cache` (an .npz), whole or not at all."""
-    from model_core.inputs.annotation import read_gtf
-
-    gtf = read_gtf(gtf_path, types=("exon", "CDS", "stop_codon"))
+    gtf = annotation.read_gtf(gtf_path, types=("exon", "CDS", "stop_codon"))
     arrays = {}
     for level in LEVELS:
         table = model_table(gtf, level)
@@ -191,6 +196,19 @@ def build(gtf_path: Path, cache: Path) -> None:
     with open(temporary, "wb") as handle:
         np.savez_compressed(handle, **arrays)
     os.replace(temporary, cache)
+
+
+def _stored(cache: Path, level: str) -> ModelTable:
+    with cache.open("rb") as file, np.load(file, allow_pickle=False) as stored:  # np.load leaves a damaged file open
+        return ModelTable(**{field: stored[f"{level}.{field}"] for field in ModelTable.__dataclass_fields__})
+
+
+def _maker() -> str:
+    """What tells one version of the code that makes models from another."""
+    digest = hashlib.sha256()
+    for source in (__file__, annotation.__file__, bed.__file__):
+        digest.update(Path(source).read_bytes())
+    return digest.hexdigest()
 
 
 class GeneModels:
@@ -203,13 +221,13 @@ class GeneModels:
 
     def __init__(self, path: Path, folder: Path | None = None):
         self.path = Path(path)
-        found = os.stat(self.path)
-        key = f"{self.path.resolve()}|{found.st_mtime_ns}|{found.st_size}|models-2"
+        key = f"{self.path.resolve()}|{fingerprint(self.path)}|{_maker()}"
         name = hashlib.sha256(key.encode()).hexdigest()[:20]
         self.cache = (folder or cache_folder()) / f"genes-{name}.npz"
         self.problem: str | None = None
         self._tables: dict[str, ModelTable] = {}
         self._process: subprocess.Popen | None = None
+        self._discarded = False
         self._lock = threading.Lock()
 
     def start(self) -> None:
@@ -221,9 +239,8 @@ class GeneModels:
 
     def wait(self, seconds: float) -> bool:
         """Wait until the models are there; whether they are."""
-        self.start()
         end = time.monotonic() + seconds
-        while self._parsing() and time.monotonic() < end:
+        while self.table("gene") is None and self._parsing() and time.monotonic() < end:
             time.sleep(0.02)
         return self.table("gene") is not None
 
@@ -236,10 +253,25 @@ class GeneModels:
             return None
         with self._lock:
             if level not in self._tables:
-                with np.load(self.cache, allow_pickle=False) as stored:
-                    fields = ModelTable.__dataclass_fields__
-                    self._tables[level] = ModelTable(**{field: stored[f"{level}.{field}"] for field in fields})
-        return self._tables[level]
+                try:
+                    self._tables[level] = _stored(self.cache, level)
+                except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as damage:
+                    self._discard(damage)
+        if level not in self._tables:
+            self.start()
+        return self._tables.get(level)
+
+    def _discard(self, damage: Exception) -> None:
+        """Remove a cache that cannot be read, so that it is made anew; once, lest it go on for ever."""
+        try:
+            self.cache.unlink(missing_ok=True)
+        except OSError as error:
+            damage = error
+            self._discarded = True
+        if self._discarded:
+            found, do = f"no readable gene models ({damage})", "remove it"
+            self.problem = complaint(self.cache, found, "those made of the annotation", do)
+        self._discarded = True
 
     def _parsing(self) -> bool:
         """Whether the parser is still at work; what it complained of is kept once it has ended."""
@@ -248,9 +280,9 @@ class GeneModels:
                 return False
             if self._process.poll() is None:
                 return True
-            _, complaint = self._process.communicate()
+            _, said = self._process.communicate()
             if self._process.returncode:
-                self.problem = (complaint.strip().splitlines() or ["the annotation could not be read"])[-1]
+                self.problem = (said.strip().splitlines() or ["the annotation could not be read"])[-1]
             self._process = None
             return False
 

@@ -20,6 +20,7 @@ from model_core.bed import read_bed
 from model_core.config import Seq2ExpConfig
 from model_core.errors import InputError
 from model_core.evidence.controls import signal_prior
+from model_core.inputs.coverage import held_coverage
 from model_core.inputs.study_schema import CACHE
 from model_core.intervals import Window
 from model_core.outputs.effects import row_values
@@ -134,7 +135,8 @@ class OpenRun:
             return None
         try:
             genome = Genome(self.study.genome_files.fasta)
-            return genome if genome.sizes else None
+            self.run.require_genome(genome.sizes, genome.path)
+            return genome
         except (InputError, OSError) as problem:
             self.notes.append(f"Bases are not shown: {problem}")
             return None
@@ -146,7 +148,10 @@ class OpenRun:
         for number, spec in enumerate(self.study.signal_specs if self.study else []):
             path = self._signal_file(spec)
             if path is None or not path.is_file():
-                self.notes.append(f"{spec.name} is not shown: {spec.path} is not there.")
+                missing = (
+                    f"the coverage of {spec.path} was not computed" if spec.is_bam else f"{spec.path} is not there"
+                )
+                self.notes.append(f"{spec.name} is not shown: {missing}.")
                 continue
             file = None if spec.is_hic else f"signal-{number}.bigWig"
             tracks.append(SignalTrack(spec.name, f"signal-{number}", file, spec.transform))
@@ -188,8 +193,10 @@ class OpenRun:
         if path.suffix.lower() != ".bam":
             return path
         # The coverage of a BAM was computed when the study was trained or scored; it is not computed here.
-        made = sorted((self.study.folder / CACHE).glob(f"{path.stem}*.bigWig"), key=lambda found: found.stat().st_mtime)
-        return made[-1] if made else None
+        try:
+            return held_coverage(path, self.study.folder / CACHE, spec.extend, spec.shift or 0)
+        except InputError:
+            return None
 
     @cached_property
     def _own_files(self) -> dict[str, Path]:

@@ -1,0 +1,348 @@
+"""The index beside a FASTA (.fai, and .gzi where it is bgzipped): made where missing, and held against the file.
+
+An index of another file, or of an earlier state of this one, gives wrong bases without a word. What is looked at costs
+a few reads a record, never the whole file; what was found to fit is remembered while none of the files changes.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import sys
+import tempfile
+import zlib
+from collections.abc import Callable
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+import numpy as np
+import pysam
+
+from model_core.errors import InputError, complaint
+from model_core.inputs.handles import quiet_htslib
+
+_BGZF_END = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
+_LONGEST_HEADER = 1 << 20  # bytes between two records, beyond which there must be a record that the index lacks
+_PLACES = 100  # lines, and blocks of a bgzip file, that are looked at, evenly over the file
+_FORM = "one of samtools faidx"
+
+
+class Record(NamedTuple):
+    """A line of a .fai: bases, the byte of the first one, and bases and bytes of each line."""
+
+    name: str
+    length: int
+    offset: int
+    line_bases: int
+    line_bytes: int
+
+    @property
+    def rows(self) -> int:
+        """How many lines the bases take."""
+        return -(-self.length // self.line_bases) if self.length else 0
+
+    @property
+    def end(self) -> int:
+        """The byte behind the last base."""
+        return self.offset + self.length + max(self.rows - 1, 0) * (self.line_bytes - self.line_bases)
+
+
+class FastaIndex(NamedTuple):
+    """An index that was found to belong to its FASTA."""
+
+    compressed: bool
+    text: str  # of the .fai
+    records: dict[str, Record]  # in the order of the .fai
+
+
+class _Misfit(Exception):
+    """The index is not this file's; the text says what was found."""
+
+
+class _OtherEnd(Exception):
+    """The records lie where the index says, but the file does not end with the last one."""
+
+
+def fasta_index(path: Path) -> FastaIndex:
+    """The index of a FASTA, plain or bgzipped.
+
+    Made where it is missing; made anew where it contradicts the FASTA, with a warning on standard error, and where it
+    is older than the FASTA, of which it may then describe a part only. A file that ends before or behind the last
+    record of an index that fits otherwise is refused: it may be cut off, or still be written.
+
+    Raises:
+        InputError: no such file, not FASTA, plain gzip, cut off, damaged; or an index that is none, or that is missing
+            or wrong where none can be written.
+    """
+    compressed = _check_format(path)
+    files = _index_files(path, compressed)
+    known, problem = None, ""
+    if all(file.exists() for file in files):
+        try:
+            known = _checked(path, compressed, *map(_stamp, (path, *files)))
+        except _Misfit as misfit:
+            problem = f"an index of another file ({misfit})"
+        except _OtherEnd as found:
+            do = f"delete {files[0].name} if the FASTA was changed on purpose, else copy it again: it is cut off"
+            raise InputError(complaint(path, str(found), "an index that fits", do)) from None
+        if known is not None and all(_stamp(file)[1] >= _stamp(path)[1] for file in files):
+            return known
+    try:
+        _write_index(path, compressed)
+    except OSError as error:
+        if known is not None:
+            return known  # older than the file, but all that was looked at fits
+        found = f"{problem or 'no index'}, and none can be written ({error.strerror})"
+        raise InputError(complaint(path, found, f"{files[0].name} beside it", "run samtools faidx on it")) from None
+    try:
+        index = _checked(path, compressed, *map(_stamp, (path, *files)))
+    except (_Misfit, _OtherEnd) as found:
+        for file in files:
+            file.unlink(missing_ok=True)  # it lacks records: samtools passes over a name that was there before
+        do = "give each sequence one header with a name of its own"
+        raise InputError(complaint(path, f"malformed FASTA: {found}", "records that can be indexed", do)) from None
+    if known not in (None, index):
+        problem = "an index older than the file, of other records"
+    if problem:
+        print(f"warning: {complaint(path, problem, 'its own index', 'it was made anew')}", file=sys.stderr, flush=True)
+    return index
+
+
+def _index_files(path: Path, compressed: bool) -> list[Path]:
+    return [Path(f"{path}{suffix}") for suffix in ((".fai", ".gzi") if compressed else (".fai",))]
+
+
+def _stamp(path: Path) -> tuple[int, int, int, int]:
+    """(bytes, time of change in ns, the same of anything about it, number on the disk) of a file.
+
+    The second time is the system's own: a copy that keeps the times of another file does not keep it.
+    """
+    state = path.stat()
+    return state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino
+
+
+def _check_format(path: Path) -> bool:
+    """Whether the FASTA is bgzipped; InputError where it is missing, no FASTA, plain gzip or cut off."""
+    expected = "FASTA, plain or bgzipped"
+    try:
+        with path.open("rb") as file:
+            start = file.read(64)
+            file.seek(max(file.seek(0, os.SEEK_END) - len(_BGZF_END), 0))
+            end = file.read()
+    except FileNotFoundError:
+        raise InputError(complaint(path, "no such file", expected, "check the path")) from None
+    except OSError as error:
+        raise InputError(complaint(path, (error.strerror or str(error)).lower(), expected, "check the path")) from None
+    if not start.startswith(b"\x1f\x8b"):
+        if not start.lstrip().startswith((b">", b";")):
+            raise InputError(complaint(path, f"{start[:20]!r} at the start", f"{expected}, '>name' first", "check it"))
+        return False
+    if not (start[3] & 4 and start[12:14] == b"BC"):
+        advice = f"gunzip {path.name} && bgzip {path.stem}"
+        raise InputError(complaint(path, "plain gzip, which cannot be read piece by piece", "bgzip", advice))
+    if end != _BGZF_END:
+        raise InputError(complaint(path, "no end-of-file mark", "a whole bgzip file", "it is cut off: copy it again"))
+    return True
+
+
+def _write_index(path: Path, compressed: bool) -> None:
+    """Write the index beside the FASTA, whole or not at all, and no older than the FASTA.
+
+    Raises:
+        OSError: it cannot be written there. InputError: malformed FASTA.
+    """
+    files = _index_files(path, compressed)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".index-") as folder:
+        fai, gzi = Path(folder, "fai"), Path(folder, "gzi")
+        changed = path.stat().st_mtime_ns
+        try:
+            with quiet_htslib():
+                pysam.faidx("--fai-idx", str(fai), "--gzi-idx", str(gzi), str(path))
+        except pysam.SamtoolsError:
+            expected = "sequences in lines of one length, none of them empty"
+            raise InputError(complaint(path, "malformed FASTA", expected, f"seqkit seq -w 60 {path.name}")) from None
+        for new, file in reversed(list(zip((fai, gzi), files, strict=False))):  # the .fai last: programs look for it
+            latest = max(changed, new.stat().st_mtime_ns)  # a file may come from a clock that is ahead
+            os.utime(new, ns=(latest, latest))
+            os.replace(new, file)
+
+
+@lru_cache(maxsize=16)
+def _checked(path: Path, compressed: bool, *_stamps: tuple[int, ...]) -> FastaIndex:
+    """The index of files in this state, read and held against the FASTA; a failure is not remembered.
+
+    Raises:
+        _Misfit, _OtherEnd: it does not belong to the FASTA. InputError: it is none, or the FASTA is damaged.
+    """
+    fai, *gzi = _index_files(path, compressed)
+    text, records = _read_fai(fai)
+    in_order = sorted(records.values(), key=lambda record: record.offset)
+    with path.open("rb") as file:
+        if compressed:
+            blocks = _read_gzi(gzi[0])
+            held = _check_blocks(file, blocks, gzi[0])
+            read = partial(_read_blocks, lru_cache(maxsize=4)(partial(_block, file)), blocks)
+        else:
+            held = file.seek(0, os.SEEK_END)
+            read = partial(_read_plain, file)
+        _check_records(read, in_order)
+        indexed = in_order[-1].end
+        # Behind the last base come a line end and perhaps empty lines.
+        if not indexed <= held <= indexed + _LONGEST_HEADER or read(indexed, held).strip():
+            raise _OtherEnd(f"{held:,} bytes, where {fai.name} tells of {indexed:,}")
+    return FastaIndex(compressed, text, records)
+
+
+def _read_fai(index: Path) -> tuple[str, dict[str, Record]]:
+    try:
+        text = index.read_text(encoding="utf-8")
+        rows = [line.split("\t") for line in text.splitlines()]
+        records = [Record(name, *map(int, numbers)) for name, *numbers in rows]
+    except (ValueError, TypeError):
+        raise InputError(complaint(index, "not a FASTA index", _FORM, "delete it")) from None
+    sound = all(
+        min(record[1:]) >= 0 and record.line_bytes >= record.line_bases and (record.line_bases or not record.length)
+        for record in records
+    )
+    if not records or not sound or len({record.name for record in records}) < len(records):
+        raise InputError(complaint(index, "not a FASTA index", _FORM, "delete it"))
+    return text, {record.name: record for record in records}
+
+
+# The lines that the index tells of
+
+
+def _check_records(read: Callable[[int, int], bytes], records: list[Record]) -> None:
+    """_Misfit unless each record has its header and its lines where the index says.
+
+    Looked at are the first and the last line of each record, and some lines evenly over all, from left to right, so
+    that neighbours come out of one block.
+
+    Args:
+        read: bytes start to end of the (uncompressed) file; fewer where it ends.
+        records: by offset.
+    """
+    ends = np.cumsum([record.length for record in records])
+    places = np.linspace(0, ends[-1], _PLACES, endpoint=False).astype(np.int64)
+    owners = np.searchsorted(ends, places, "right")
+    before = 0
+    for number, record in enumerate(records):
+        if not _check_header(read, record, before):
+            return
+        if record.length:
+            within = places[owners == number] - (ends[number] - record.length)
+            rows = {0, record.rows - 1, *(within // record.line_bases).tolist()}
+            for row in sorted(rows):
+                _check_line(read, record, row)
+        before = record.end
+
+
+def _check_header(read: Callable[[int, int], bytes], record: Record, before: int) -> bool:
+    """_Misfit unless the bytes from `before`, the end of another record, are line ends and the header `>name ...`.
+
+    False where the file ends before that, which its size tells.
+    """
+    gap = read(before, record.offset) if 0 < record.offset - before <= _LONGEST_HEADER else None
+    if gap is not None and len(gap) < record.offset - before:
+        return False
+    lines = [line for line in (gap or b"").split(b"\n") if line.strip() and not line.startswith(b";")]
+    words = lines[0][1:].split(maxsplit=1) if len(lines) == 1 and lines[0].startswith(b">") else []
+    if not words or words[0] != record.name.encode() or not gap.endswith(b"\n"):
+        raise _Misfit(f"no header of {record.name!r} before byte {record.offset:,}")
+    if before and gap[:1] not in (b"\n", b"\r"):
+        raise _Misfit(f"no line end at byte {before:,}, before {record.name!r}")
+    return True
+
+
+def _check_line(read: Callable[[int, int], bytes], record: Record, row: int) -> None:
+    line_end = record.line_bytes - record.line_bases
+    start = record.offset + row * record.line_bytes
+    bases = min(record.line_bases, record.length - row * record.line_bases)
+    text = read(start - 1, start + bases + line_end)
+    if len(text) <= bases:
+        return  # the file ends before: told by its size
+    inside, behind = text[1 : bases + 1], text[bases + 1 :]
+    whole = text.startswith(b"\n") and not any(sign in inside for sign in (b"\n", b"\r", b">"))
+    last = row == record.rows - 1
+    if not whole or (behind[:1] not in (b"", b"\n", b"\r") if last else behind != b"\r\n"[2 - line_end :]):
+        raise _Misfit(f"lines of {record.name!r} of another length than {record.line_bases:,} bases")
+
+
+def _read_plain(file: BinaryIO, start: int, end: int) -> bytes:
+    """Bytes start to end of a plain file; fewer where it ends."""
+    file.seek(start)
+    return file.read(end - start)
+
+
+# The blocks that the .gzi tells of
+
+
+def _read_blocks(block: Callable[[int], tuple[bytes, int]], blocks: np.ndarray, start: int, end: int) -> bytes:
+    """Uncompressed bytes start to end of a bgzip file; fewer where it ends.
+
+    Args:
+        block: as `_block`, by its first byte in the file.
+        blocks: as `_read_gzi`.
+    """
+    number = int(np.searchsorted(blocks[:, 1], start, "right")) - 1
+    first = int(blocks[number, 1])
+    text = b""
+    while first + len(text) < end and number < len(blocks):
+        text += block(int(blocks[number, 0]))[0]
+        number += 1
+    return text[start - first : end - first]
+
+
+def _read_gzi(index: Path) -> np.ndarray:
+    """int64 (n, 2): of each block its first byte in the file, and its first byte uncompressed."""
+    content = index.read_bytes()
+    if len(content) < 8 or len(content) != 8 + 16 * struct.unpack("<Q", content[:8])[0]:
+        raise InputError(complaint(index, "not a block index", "one of bgzip -r", "delete it"))
+    blocks = np.frombuffer(content[8:], "<i8").reshape(-1, 2)
+    return np.concatenate([np.zeros((1, 2), np.int64), blocks])  # the first block goes without saying
+
+
+def _check_blocks(file: BinaryIO, blocks: np.ndarray, index: Path) -> int:
+    """How many bytes the file holds uncompressed; _Misfit unless blocks begin and end where the .gzi says.
+
+    Some blocks evenly over the file are read, among them the first and the last.
+    """
+    last = len(blocks) - 1
+    steps = np.diff(blocks, axis=0)
+    if (steps[:, 0] <= 0).any() or (steps[:, 1] < 0).any():
+        raise _Misfit(f"{index.name} is out of order")
+    place, held = 0, 0
+    for number in sorted(set(np.linspace(0, last, _PLACES).astype(int).tolist())):
+        text, size = _block(file, int(blocks[number, 0]))
+        place, held = int(blocks[number, 0]) + size, int(blocks[number, 1]) + len(text)
+        if number < last and (place, held) != tuple(blocks[number + 1].tolist()):
+            raise _Misfit(f"{index.name} tells of other blocks from byte {blocks[number, 0]:,} on")
+    length = file.seek(0, os.SEEK_END)
+    while place < length:  # empty blocks mark the end
+        text, size = _block(file, place)
+        if text:
+            raise _Misfit(f"{index.name} lacks the blocks from byte {place:,} on")
+        place += size
+    return held
+
+
+def _block(file: BinaryIO, start: int) -> tuple[bytes, int]:
+    """(bytes uncompressed, number of bytes in the file) of the block of a bgzip file that begins at `start`.
+
+    Raises:
+        _Misfit: none begins there. InputError: damaged.
+    """
+    file.seek(start)
+    header = file.read(18)
+    if len(header) < 18 or header[:4] != b"\x1f\x8b\x08\x04" or header[12:14] != b"BC":
+        raise _Misfit(f"no block begins at byte {start:,}")
+    size = struct.unpack("<H", header[16:18])[0] + 1
+    content = file.read(size - 18)
+    try:
+        text = zlib.decompress(content[:-8], -15)
+        if struct.pack("<II", zlib.crc32(text), len(text)) == content[-8:]:
+            return text, size
+    except zlib.error:
+        pass
+    raise InputError(complaint(file.name, f"a damaged block at byte {start:,}", "a whole bgzip file", "copy it again"))
