@@ -418,6 +418,35 @@ def test_an_existing_study_is_never_overwritten(small):
     assert small.read_text() == before
 
 
+# Quotes
+
+
+@pytest.mark.parametrize("cell", ['"5 prime nucleotidase', '5" end', '"a, ""b"""', '"', '""', "#1", "NA", "it's"])
+@pytest.mark.parametrize("place", ["description", "last column"])
+def test_quotes_in_a_gene_table_lose_no_gene(small, cell, place):
+    table = small.parent / "genes.tsv"
+    lines = [line.split("\t") for line in table.read_text().splitlines()]
+    at = 2 if place == "description" else 6
+    for number, line in enumerate(lines):
+        line.insert(at, "description" if number == 0 else cell if number in (21, 26) else "plain")
+    table.write_bytes("\r\n".join("\t".join(line) for line in lines).encode("utf-8-sig"))
+    genes = load_study(small).gene_sites()
+    assert genes.gene_id.tolist() == [f"G{number}" for number in range(50)]
+    assert genes.label.notna().sum() == 49
+
+
+def test_a_cell_over_several_lines_is_named_by_its_line(small):
+    edit(small.parent / "genes.tsv", "G7\tgene7\t", 'G7\t"gene\n7"\t')
+    one_problem(small, "genes.tsv line 9", "2 cells", "a quote never joins cells or lines")
+
+
+@pytest.mark.parametrize(("separator", "name"), [(",", "commas"), (";", "semicolons")])
+def test_a_table_with_other_separators_is_one_problem(small, separator, name):
+    table = small.parent / "genes.tsv"
+    table.write_text(table.read_text().replace("\t", separator))
+    one_problem(small, "genes.tsv", f"cells separated by {name}", "tabs")
+
+
 # Any input at all
 
 
