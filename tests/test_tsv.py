@@ -82,10 +82,13 @@ def test_what_is_written_is_read_back_whatever_the_line_ends(tmp_path, rows, end
 def test_there_are_as_many_rows_as_lines_or_one_line_is_named(tmp_path, lines):
     path = tmp_path / "x.tsv"
     path.write_text("\n".join(["gene_id\tdescription", *lines]))
+    said, found = None, None
     try:
         found = read_table(path)
     except InputError as error:
-        assert "x.tsv line" in str(error) or "1 line with text" in str(error)
+        said = str(error)
+    if said is not None:
+        assert "x.tsv line" in said or "1 line with text" in said
         return
     texts = [line for line in lines if line.strip()]
     assert len(found) == len(texts)
