@@ -204,7 +204,7 @@ class GeneModels:
     def __init__(self, path: Path, folder: Path | None = None):
         self.path = Path(path)
         found = os.stat(self.path)
-        key = f"{self.path.resolve()}|{found.st_mtime_ns}|{found.st_size}|models-2"
+        key = f"{self.path.resolve()}|{found.st_mtime_ns}|{found.st_size}|models-3"
         name = hashlib.sha256(key.encode()).hexdigest()[:20]
         self.cache = (folder or cache_folder()) / f"genes-{name}.npz"
         self.problem: str | None = None
