@@ -348,9 +348,29 @@ def test_a_signal_of_other_length_is_of_another_build(small, change, kind):
     one_problem(small, "ATAC.bw", f"'chr1' with {240_000 + change:,} bp, {kind}", "and 1 more", "240,000")
 
 
-def test_a_signal_without_the_chromosome_of_some_genes_is_refused(small):
+def test_a_signal_without_the_chromosome_of_some_genes_is_read_as_0_there(small):
     write_bigwig(small.parent / "ATAC.bw", {"chr1": SIGNALS[1]["chr1"]})
-    one_problem(small, "ATAC.bw has no chromosome 'chr2'")
+    study = load_study(small)
+    genes = study.gene_sites()
+    data = [study.reader().read(window) for window in study.windows(genes.iloc[[0, 45]])]
+    assert [one.signals[:, 1].max() > 0 for one in data] == [True, False]
+    assert data[1].signals[:, 0].max() > 0
+    (warning,) = study.warnings(genes)
+    assert "ATAC.bw: found no chromosome 'chr2' (10 of 50 genes)" in warning
+    assert study.warnings(genes[:40]) == []
+
+
+def test_a_signal_of_another_length_is_refused_though_it_lists_not_every_chromosome(small):
+    write_bigwig(small.parent / "ATAC.bw", {"chr1": np.ones(1_000)}, {"chr1": 239_999})
+    one_problem(small, "ATAC.bw", "'chr1' with 239,999 bp, shorter")
+
+
+@pytest.mark.parametrize("chroms", [["2", "chr1"], ["chr1", "2"], ["chrM", "2"]])
+def test_another_spelling_is_the_cause_whatever_else_the_file_lists(small, chroms):
+    write_bigwig(small.parent / "ATAC.bw", {chrom: np.ones(9) for chrom in chroms}, {
+        chrom: SIZES.get(chrom, 60_000) for chrom in chroms
+    })  # fmt: skip
+    assert any("has no chromosome 'chr2', it has '2'; rename '2' to 'chr2'" in text for text in problems_of(small))
 
 
 def test_a_truncated_signal_is_refused(small):

@@ -26,7 +26,7 @@ from model_core.inputs.genes import FEATURES, LENGTHS
 from model_core.inputs.signals import BigWigSignal
 from model_core.inputs.stored_contact import open_hdf5, site_key
 from model_core.inputs.study_problems import noting
-from model_core.intervals import listed
+from model_core.intervals import listed, match_chromosomes
 from model_core.tsv import read_table
 
 PARTS = ("train", "valid", "test")
@@ -244,6 +244,7 @@ class ReleasedFolder:
     def _cage(self, genes: pd.DataFrame) -> np.ndarray:
         """float64 (n,): CAGE summed over TSS +/- CAGE_FLANK, unknown bases and those beyond the ends as 0."""
         signal = BigWigSignal("CAGE", self.cage)
+        match_chromosomes(signal.sizes, sorted(set(genes.chrom)), self.cage)  # a label that is not known is not 0
         places = zip(genes.chrom, genes.tss.tolist(), strict=True)
         return np.array([signal.values(c, t - CAGE_FLANK, t + CAGE_FLANK).sum(dtype=float) for c, t in places])
 

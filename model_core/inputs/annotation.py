@@ -2,7 +2,7 @@
 
 import re
 from array import array
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -34,21 +34,13 @@ def parse_attributes(text: str) -> dict[str, str]:
     of a value is a comment. From the first place on where the text is no attribute, the rest is left out.
     """
     found: dict[str, str] = {}
-    for key, value, _ in _attributes(text):
-        found.setdefault(key, value)
-    return found
-
-
-def _attributes(text: str) -> Iterator[tuple[str, str, int]]:
-    """(key, value, place behind it) of each attribute, in the order of the text."""
     place = 0
     while match := _ATTRIBUTE.match(text, place):
         key, quoted, bare = match.groups()
+        value = (bare or "").strip() if quoted is None else _ESCAPED.sub(r"\1", quoted) if "\\" in quoted else quoted
+        found.setdefault(key, value)
         place = match.end()
-        if quoted is None:
-            yield key, (bare or "").strip(), place
-        else:
-            yield key, _ESCAPED.sub(r"\1", quoted) if "\\" in quoted else quoted, place
+    return found
 
 
 class _Codes(dict):
