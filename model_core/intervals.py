@@ -222,16 +222,56 @@ def match_chromosomes(found: Iterable[str], expected: Iterable[str] | str, path:
         InputError: a name is missing; the message names the file's own spelling of it where there is one.
     """
     found = list(found)
-    expected = [expected] if isinstance(expected, str) else list(expected)
-    missing = [name for name in expected if name not in set(found)]
+    missing = _missing(found, expected)
     if not missing:
         return
-    name = missing[0]
-    alias = next((other for other in found if _plain(other) == _plain(name)), None)
+    # The cause is the same whichever name comes first: a name that the file spells in another way tells it.
+    name, alias = next(((name, alias) for name in missing if (alias := _alias(found, name))), (missing[0], None))
     more = f" (and {len(missing) - 1} more that are asked for)" if len(missing) > 1 else ""
     has = f"'{alias}'" if alias else listed(found)
     advice = f"rename {_renaming(path, alias, name)}" if alias else "check that it belongs to this genome assembly"
     raise InputError(f"{path} has no chromosome '{name}'{more}, it has {has}; {advice}")
+
+
+def unlisted(found: Iterable[str], expected: Iterable[str] | str, path: object) -> list[str]:
+    """Those of the chromosomes asked for that a file of measurements does not list: it has no data there.
+
+    Many writers list only the chromosomes that have data.
+
+    Args:
+        found, expected, path: as in `match_chromosomes`.
+
+    Raises:
+        InputError: the file lists one of them under another spelling.
+    """
+    found = list(found)
+    missing = _missing(found, expected)
+    if any(_alias(found, name) for name in missing):
+        match_chromosomes(found, missing, path)
+    return missing
+
+
+def require_shared(found: Iterable[str], sizes: Iterable[str] | None, path: object) -> None:
+    """InputError where none of a file's chromosomes is one of the genome's; a file may cover a part of it.
+
+    Args:
+        found: chromosome names in the file.
+        sizes: those of the genome; None or none of them: unknown.
+        path: the file, for the message.
+    """
+    names, known = list(found), list(sizes or ())
+    if known and not set(names) & set(known):
+        # The genome's name for one of the file's chromosomes makes the message, where there is one.
+        match_chromosomes(names, next((name for name in known if _alias(names, name)), known[0]), path)
+
+
+def _missing(found: list[str], expected: Iterable[str] | str) -> list[str]:
+    held = set(found)
+    return [name for name in ([expected] if isinstance(expected, str) else expected) if name not in held]
+
+
+def _alias(found: Iterable[str], name: str) -> str | None:
+    return next((other for other in found if _plain(other) == _plain(name)), None)
 
 
 def listed(names: Sequence[str], shown: int = 5) -> str:

@@ -122,6 +122,23 @@ def test_gm12878_takes_its_own_column_and_another_fold_other_genes(tmp_path):
     assert genes.split.tolist() == ["train", "test", "validation", "train", "train"]
 
 
+def test_quotes_in_the_released_tables_lose_no_gene(tmp_path):
+    root = write_released_folder(tmp_path / "GeneExp", "K562")
+    expected = load_study(study_from_airs(root, "K562", tmp_path / "plain")).genes()
+    listing = next(root.rglob("GeneList.txt"))
+    lines = listing.read_text().splitlines()
+    listing.write_text("\n".join(f'{line}\t"5 prime' for line in lines).replace('"5 prime', "note", 1) + "\n")
+    tables = root / "promo_enhan_inter"
+    split = tables / "leave_chrom_out_crossvalidation_split_18377genes.csv"
+    split.write_text("\n".join(f'"a, ""b""",{line}' for line in split.read_text().splitlines()))
+    found = load_study(study_from_airs(root, "K562", tmp_path / "quoted")).genes()
+    assert found.equals(expected)
+    with split.open("a") as file:
+        file.write('\n"never closed,ENSG9,AAA\n')
+    with pytest.raises(InputError, match="a quote that is never closed"):
+        study_from_airs(root, "K562", tmp_path / "broken")
+
+
 def test_annotation_and_blacklist_can_be_given(root, tmp_path):
     (root / "hg38_blacklist_dict_v1.pkl").unlink()
     (tmp_path / "own.bed").write_text("chr22\t5\t9\tHigh Signal Region\n")

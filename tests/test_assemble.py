@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pyBigWig
 import pytest
-from run_builder import make_run
+from run_builder import make_run, random_masks
 
 from model_core.bed import read_bed, read_narrowpeak
 from model_core.errors import InputError
@@ -15,6 +15,7 @@ from model_core.intervals import is_sorted
 from model_core.outputs.assemble import assemble
 from model_core.outputs.elements import ElementRule, default_rule
 from model_core.outputs.run import Run
+from model_core.tsv import read_table
 
 RULE = ElementRule(0.4, smooth=20, join=20, shortest=20)
 
@@ -57,6 +58,25 @@ def test_elements_are_a_sorted_bed_that_any_reader_takes(run):
     assert is_sorted(table)
     assert len(table) == len(run.elements)
     assert set(table["symbol"]) == {f"GENE{i}" for i in range(5)}
+
+
+def test_names_with_quotes_are_written_and_read_as_they_are(tmp_path):
+    run = Run.create(tmp_path / "run", window=2000, promoter=200, chrom_sizes={"chr1": 20_000})
+    names = ['"5 prime', '5" end', '"whole"', '""', '"', "#1", "NA", "a\\b", "it's", "x, y"]
+    rng = np.random.default_rng(0)
+    with run.writing():
+        for number, name in enumerate(names):
+            gene = {"gene_id": f"{name}.{number}", "symbol": name, "chrom": "chr1", "tss": 1000 + number, "strand": "+"}
+            run.append({**gene, "predicted": 1.0}, *random_masks(2000, rng))
+    assemble(run)
+    found = Run.open(run.path).genes.set_index("symbol").loc[names]
+    assert (found["elements"] >= 0).all()
+    assert found["kept_percent"].notna().all()
+    table = read_table(run.path / "genes.tsv").set_index("symbol").loc[names]
+    assert table["gene_id"].tolist() == [f"{name}.{number}" for number, name in enumerate(names)]
+    elements = Run.open(run.path).elements
+    assert set(elements["symbol"]) == set(names)
+    assert len(elements) == found["elements"].sum() + len(names)  # and the promoters
 
 
 def test_doing_it_again_changes_no_byte(run):

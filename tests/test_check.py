@@ -294,13 +294,43 @@ def test_a_signal_of_other_chromosome_names_is_one_problem(small, table):
 
 
 @pytest.mark.parametrize("table", [True, False])
-def test_a_signal_without_one_of_the_genes_chromosomes_is_one_problem(small, table):
-    write_bigwig(small.parent / "H3K27ac.bw", {"chr1": signals()[0]["chr1"]})
+def test_a_signal_that_lists_not_every_chromosome_is_warned_of_with_the_genes_that_miss_it(small, table):
+    write_bigwig(small.parent / "H3K27ac.bw", {"chr1": signals()[0]["chr1"]}, {"chr1": SIZES["chr1"]})
     if not table:
         edit(small, 'table = "genes.tsv"\nlabel = "cage"\nlabel_transform = "log10p1"\n', "")
     report = check_study(small)
+    assert report.problems == []
+    only(report.warnings, "H3K27ac.bw", "no chromosome 'chr2' (10 of 50 genes)", "read as 0 there")
+    verdicts = rows_of(report, "Do the builds agree")
+    assert verdicts["H3K27ac at TSSs over elsewhere"][-1] == "builds agree"
+    assert "(40 TSSs" in verdicts["H3K27ac at TSSs over elsewhere"][0]
+    assert load_study(small).genes().PROMOTERACTIVITY[40:].tolist() == [0] * 10
+
+
+@pytest.mark.parametrize("table", [True, False])
+@pytest.mark.parametrize("held", ["chr9", "scaffold_1"])
+def test_a_signal_with_none_of_the_study_s_chromosomes_is_one_problem(small, table, held):
+    write_bigwig(small.parent / "H3K27ac.bw", {held: np.ones(9)})
+    if not table:
+        edit(small, 'table = "genes.tsv"\nlabel = "cage"\nlabel_transform = "log10p1"\n', "")
+    (problem,) = check_study(small).problems
+    assert "H3K27ac.bw" in problem
+    assert "has no chromosome 'chr1'" in problem
+
+
+@pytest.mark.parametrize("table", [True, False])
+def test_a_signal_with_no_chromosome_of_the_genes_is_one_problem(small, table):
+    write_bigwig(small.parent / "H3K27ac.bw", {"chr2": signals()[0]["chr2"]})
+    lines = (small.parent / "genes.tsv").read_text().splitlines()
+    (small.parent / "genes.tsv").write_text("\n".join(line for line in lines if "chr2" not in line))
+    gtf = (small.parent / "genes.gtf").read_text().splitlines()
+    (small.parent / "genes.gtf").write_text("\n".join(line for line in gtf if not line.startswith("chr2")))
+    edit(small, 'test = ["chr2"]', "test = []")
+    if not table:
+        edit(small, 'table = "genes.tsv"\nlabel = "cage"\nlabel_transform = "log10p1"\n', "")
+    report = check_study(small)
+    only(report.problems, "H3K27ac.bw has no chromosome 'chr1', it has 'chr2'", "assembly")
     assert len(report.problems) == 1
-    only(report.problems, "H3K27ac.bw has no chromosome 'chr2'")
 
 
 def test_an_unsorted_bed_is_told(small):

@@ -355,6 +355,12 @@ def test_missing_chromosome_and_start_beyond_its_end_are_refused(path):
             signal.read(Window("chr1", tss, "+", 4))
 
 
+def test_a_chromosome_that_the_map_does_not_list_has_no_contact(path):
+    signal = HicSignal("HiC", path, normalisation="NONE")
+    assert signal.absent(["chr1", "chr77"]) == ["chr77"]
+    assert signal.read(Window("chr77", 5, "+", 4)).tolist() == [0] * 4
+
+
 def test_missing_cut_off_and_other_files_are_refused(path, tmp_path):
     with pytest.raises(InputError, match="no such file"):
         _ = HicSignal("HiC", tmp_path / "none.hic").sizes

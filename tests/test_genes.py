@@ -102,6 +102,114 @@ def test_gtf_positions_become_zero_based_half_open(gtf_path):
     assert "transcript" not in set(gtf.type)
 
 
+def read_attributes(folder, *attributes, kind="exon"):
+    """`read_gtf` of one exon for each text in the last column."""
+    path = folder / "attributes.gtf"
+    path.write_text("".join(f"chr1\tx\t{kind}\t1\t9\t.\t+\t.\t{text}\n" for text in attributes))
+    return read_gtf(path)
+
+
+@pytest.mark.parametrize(
+    ("attributes", "symbol"),
+    [
+        ('gene_id "G1"; gene_name "CYCD0;1"; gene_type "t"; transcript_id "T1";', "CYCD0;1"),
+        ('gene_id "G1"; gene_name "a # b"; gene_type "t"; transcript_id "T1";', "a # b"),
+        ('gene_id "G1"; gene_name "HLA-A=2"; gene_type "t"; transcript_id "T1";', "HLA-A=2"),
+        ('gene_id "G1"; gene_name "say \\"x; y\\""; gene_type "t"; transcript_id "T1";', 'say "x; y"'),
+        ('gene_id "G1"; gene_name "the "old" one"; gene_type "t"; transcript_id "T1";', 'the "old" one'),
+        ('gene_id "G1"; gene_name "gene_id X; y"; gene_type "t"; transcript_id "T1";', "gene_id X; y"),
+        (
+            'note "gene_id \\"X\\"; gene_name \\"Y\\""; gene_id "G1"; gene_name "N"; gene_type "t"; transcript_id "T1"',
+            "N",
+        ),
+        ('note "; gene_name "; gene_id "G1"; gene_name "N"; gene_type "t"; transcript_id "T1"', "N"),
+        ('note "exon_number"; transcript_id "T1"; gene_type "t"; gene_name "N"; gene_id "G1"', "N"),
+        ("gene_id G1; gene_name N; gene_type t; transcript_id T1; exon_number 1;", "N"),
+        ("gene_id G1;gene_name  N ;gene_type t;transcript_id T1", "N"),
+        ('gene_id\t"G1";\tgene_name\t"N"; gene_type "t"; transcript_id "T1"', "N"),
+        ('  gene_id  "G1" ;  gene_name  "N" ; gene_type "t" ; transcript_id "T1" ; ', "N"),
+        ('level 2; gene_name "N"; tag; gene_type "t"; transcript_id "T1"; gene_id "G1"', "N"),
+        ('old_gene_id "X"; gene_id "G1"; gene_id_2 "Y"; gene_type "t"; transcript_id "T1"; gene_name "N"', "N"),
+        ('gene_id "G1"; gene_name "N"; gene_type "t"; transcript_id "T1"; # gene_name "X"; gene_id "Y"', "N"),
+        ('gene_id "G1"; gene_name ""; gene_type "t"; transcript_id "T1"', "G1"),
+        ('gene_id "G1"; gene_type "t"; transcript_id "T1"', "G1"),
+        ('gene_id "G1"; transcript_id "T1"; exon_number "1"; gene_name "N"; gene_biotype "t";', "N"),
+    ],
+)
+def test_attributes_are_told_apart_whatever_stands_in_their_values(attributes, symbol, tmp_path):
+    gtf = read_attributes(tmp_path, attributes, attributes.replace('"1"', '"2"'))
+    assert gtf.symbol.tolist() == [symbol] * 2
+    assert gtf[["gene_id", "gene_type", "transcript_id"]].drop_duplicates().values.tolist() == [["G1", "t", "T1"]]
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        ['transcript_id "T"; gene_id "G"; gene_name "exon_number {}"; gene_type "t";'] * 2,
+        ['transcript_id "T"; exon_number "1"; gene_id "G{}"; gene_name "{}"; gene_type "t";'] * 2,
+        ['gene_id "G"; transcript_id "T"; exon_number "1"; gene_name "{}";'] * 2,
+        ['gene_id "G"; transcript_id "T"; exon_number "1"; gene_name "0";'.replace("0", "{}")] * 3,
+        [
+            'gene_id "G"; transcript_id "T"; exon_number "1";',
+            'gene_id "G"; transcript_id "T"; exon_number "1"; gene_name "{}";',
+        ],
+        [
+            'gene_id "G"; transcript_id "T"; exon_number "1"; gene_name "A";',
+            'gene_id "G"; transcript_id "T"; exon_number "1"; old_gene_name "A"; gene_name "{}";',
+        ],
+    ],
+)
+def test_each_row_is_its_own_gene_s_although_rows_begin_alike(rows, tmp_path):
+    rows = [row.replace("{}", str(number)) for number, row in enumerate(rows)]
+    together = read_attributes(tmp_path, *rows)
+    alone = [read_attributes(tmp_path, row) for row in rows]
+    for column in ("gene_id", "symbol", "gene_type", "transcript_id"):
+        assert together[column].tolist() == [gtf[column].tolist()[0] for gtf in alone]
+
+
+VALUE = st.one_of(
+    st.text(st.sampled_from("ab;# ,='\"\\1_"), max_size=8),
+    st.sampled_from(['gene_id "X"', "exon_number", "exon_number 1", "a; gene_name b", "CYCD0;1", '";', "x # y", "T1"]),
+).filter(lambda value: value == value.strip())
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    rows=st.lists(
+        st.tuples(
+            st.fixed_dictionaries(
+                {"gene_id": VALUE.filter(bool), "transcript_id": VALUE},
+                optional={name: VALUE for name in ("gene_name", "gene_type", "exon_number", "note", "old_gene_name")},
+            ),
+            st.randoms(use_true_random=False),
+            st.sampled_from(["; ", ";", " ; "]),
+            st.booleans(),
+        ),
+        min_size=1,
+        max_size=5,
+    )
+)
+def test_any_values_in_any_order_are_read_as_they_are(tmp_path, rows):
+    texts, expected = [], []
+    for values, random, between, ended in rows:
+        parts = []
+        for name, value in random.sample(list(values.items()), len(values)):
+            bare = value and not set(value) & set('";#\\') and random.random() < 0.3
+            quoted = value.replace("\\", "\\\\").replace('"', '\\"')
+            parts.append(f"{name} {value}" if bare else f'{name} "{quoted}"')
+        texts.append(between.join(parts) + (";" if ended else ""))
+        symbol = values.get("gene_name") or values["gene_id"]
+        expected.append([values["gene_id"], symbol, values.get("gene_type", ""), values["transcript_id"]])
+    gtf = read_attributes(tmp_path, *texts)
+    assert gtf[["gene_id", "symbol", "gene_type", "transcript_id"]].astype(str).values.tolist() == expected
+
+
+@pytest.mark.parametrize("kind", ["gene", "region"])
+def test_a_gff3_file_is_called_so(tmp_path, kind):
+    with pytest.raises(InputError, match=r"line 1: found a GFF3 file \(.*ID=gene:G1.*gffread -T"):
+        read_attributes(tmp_path, 'ID=gene:G1;Name=x;gene_id=G1;note="y"', kind=kind)
+
+
 def test_gzipped_gtf_reads_the_same(gtf_path, tmp_path):
     zipped = tmp_path / "genes.gtf.gz"
     zipped.write_bytes(gzip.compress(gtf_path.read_bytes()))

@@ -189,5 +189,26 @@ def test_unknown_chromosome_shows_what_there_is():
     assert "(7 in all)" in str(caught.value)
 
 
+@pytest.mark.parametrize("asked", [["chrUn_1", "chr2"], ["chr2", "chrUn_1"], ["chr1", "chrUn_1", "chr2", "chrX"]])
+def test_another_spelling_is_named_whichever_chromosome_is_asked_for_first(asked):
+    with pytest.raises(InputError, match=r"no chromosome 'chr2'.*it has '2'; rename '2' to 'chr2'"):
+        intervals.match_chromosomes(["chr1", "2"], asked, "x.bw")
+    with pytest.raises(InputError, match=r"no chromosome 'chr2'.*it has '2'; rename '2' to 'chr2'"):
+        intervals.unlisted(["chr1", "2"], asked, "x.bw")
+
+
+def test_chromosomes_that_a_file_does_not_list_are_given_in_the_order_asked_for():
+    assert intervals.unlisted(["chr1"], ["chr3", "chr1", "chr2"], "x.bw") == ["chr3", "chr2"]
+    assert intervals.unlisted(["chr1"], "chr1", "x.bw") == []
+
+
+@pytest.mark.parametrize("names", [[], ["chr9"], ["9", "x"]])
+def test_a_file_of_none_of_the_genome_s_chromosomes_is_refused(names):
+    with pytest.raises(InputError, match=r"x\.bw has no chromosome"):
+        intervals.require_shared(names, {"chr1": 5, "chr2": 5}, "x.bw")
+    intervals.require_shared([*names, "chr2"], {"chr1": 5, "chr2": 5}, "x.bw")
+    intervals.require_shared(names, None, "x.bw")
+
+
 def test_matching_chromosomes_pass():
     assert intervals.match_chromosomes(["chr1", "chr2"], ["chr2"], "x.bed") is None

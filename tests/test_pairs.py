@@ -149,11 +149,23 @@ def test_a_table_that_cannot_be_used_is_told_what_it_lacks(rows, header, words, 
         read_pairs(write(tmp_path / "pairs.tsv", *rows, header=header))
 
 
+def test_quotes_lose_no_pair(tmp_path):
+    cells = ['"5 prime', '"', "plain", '"a ""b"""', '5"']
+    rows = [f"chr1\t{10 * n}\t{10 * n + 5}\t{cell}\tTRUE\t{cell}" for n, cell in enumerate(cells, 1)]
+    found = read_pairs(write(tmp_path / "pairs.tsv", *rows, header="chrom\tstart\tend\tgene\tRegulated\tnote"))
+    assert found["gene"].tolist() == ['"5 prime', '"', "plain", 'a "b"', '5"']
+    path = write(
+        tmp_path / "bad.tsv", "", *rows, "chr1\tx\t5\tA\tTRUE\t", header="chrom\tstart\tend\tgene\tRegulated\tn"
+    )
+    with pytest.raises(InputError, match="line 8: found 'x'"):
+        read_pairs(path)
+
+
 def test_no_file_and_a_damaged_gzip_are_told(tmp_path):
     with pytest.raises(InputError, match="no such file"):
         read_pairs(tmp_path / "none.tsv")
     (tmp_path / "cut.tsv.gz").write_bytes(gzip.compress(b"chrom\tstart\n" * 1000)[:30])
-    with pytest.raises(InputError, match="no readable table"):
+    with pytest.raises(InputError, match="damaged or cut-off gzip"):
         read_pairs(tmp_path / "cut.tsv.gz")
 
 

@@ -128,6 +128,18 @@ def test_quantiles_are_of_the_transformed_signal_over_the_windows(tmp_path):
     assert signal.quantiles(windows, [0, 0.25, 0.75, 1], every=10).tolist() == [0, 0, 2, 2]
 
 
+def test_a_chromosome_that_the_file_does_not_list_is_0(tmp_path):
+    signal = BigWigSignal("DNase", bigwig(tmp_path, ("chr1", 0, 4, 2)), "sqrt", scale=8)
+    assert signal.read(window(0, 5, "chr7")).tolist() == [0] * 5
+    assert signal.values("chr7", -5, 5).tolist() == [0] * 10
+    assert signal.mean_over("chr7", 0, 10) == 0
+    assert signal.summary("chr7") == (0, 0, 0, 0, 0)
+    assert signal.absent(["chr1", "chr7", "chr2", "chr8"]) == ["chr7", "chr8"]
+    assert signal.quantiles([window(0, 4), window(0, 4, "chr7")], [0, 1], every=1).tolist() == [0, 4]
+    nan = BigWigSignal("NaN", bigwig(tmp_path, ("chr1", 0, 4, np.nan), name="nan.bw"))
+    assert nan.summary("chr7") == (0, 0, 0, 0, 0)
+
+
 def test_missing_chromosome_names_its_other_spelling(tmp_path):
     signal = BigWigSignal("DNase", bigwig(tmp_path, ("22", 0, 1, 1), sizes={"22": 10}))
     with pytest.raises(InputError, match=r"x\.bw has no chromosome 'chr22', it has '22'.*bedGraphToBigWig"):

@@ -366,9 +366,29 @@ def test_a_signal_of_other_length_is_of_another_build(small, change, kind):
     one_problem(small, "ATAC.bw", f"'chr1' with {240_000 + change:,} bp, {kind}", "and 1 more", "240,000")
 
 
-def test_a_signal_without_the_chromosome_of_some_genes_is_refused(small):
+def test_a_signal_without_the_chromosome_of_some_genes_is_read_as_0_there(small):
     write_bigwig(small.parent / "ATAC.bw", {"chr1": SIGNALS[1]["chr1"]})
-    one_problem(small, "ATAC.bw has no chromosome 'chr2'")
+    study = load_study(small)
+    genes = study.gene_sites()
+    data = [study.reader().read(window) for window in study.windows(genes.iloc[[0, 45]])]
+    assert [one.signals[:, 1].max() > 0 for one in data] == [True, False]
+    assert data[1].signals[:, 0].max() > 0
+    (warning,) = study.warnings(genes)
+    assert "ATAC.bw: found no chromosome 'chr2' (10 of 50 genes)" in warning
+    assert study.warnings(genes[:40]) == []
+
+
+def test_a_signal_of_another_length_is_refused_though_it_lists_not_every_chromosome(small):
+    write_bigwig(small.parent / "ATAC.bw", {"chr1": np.ones(1_000)}, {"chr1": 239_999})
+    one_problem(small, "ATAC.bw", "'chr1' with 239,999 bp, shorter")
+
+
+@pytest.mark.parametrize("chroms", [["2", "chr1"], ["chr1", "2"], ["chrM", "2"]])
+def test_another_spelling_is_the_cause_whatever_else_the_file_lists(small, chroms):
+    write_bigwig(small.parent / "ATAC.bw", {chrom: np.ones(9) for chrom in chroms}, {
+        chrom: SIZES.get(chrom, 60_000) for chrom in chroms
+    })  # fmt: skip
+    assert any("has no chromosome 'chr2', it has '2'; rename '2' to 'chr2'" in text for text in problems_of(small))
 
 
 def test_a_truncated_signal_is_refused(small):
@@ -434,6 +454,35 @@ def test_an_existing_study_is_never_overwritten(small):
     with pytest.raises(InputError, match="new path"):
         write_template(small.parent)
     assert small.read_text() == before
+
+
+# Quotes
+
+
+@pytest.mark.parametrize("cell", ['"5 prime nucleotidase', '5" end', '"a, ""b"""', '"', '""', "#1", "NA", "it's"])
+@pytest.mark.parametrize("place", ["description", "last column"])
+def test_quotes_in_a_gene_table_lose_no_gene(small, cell, place):
+    table = small.parent / "genes.tsv"
+    lines = [line.split("\t") for line in table.read_text().splitlines()]
+    at = 2 if place == "description" else 6
+    for number, line in enumerate(lines):
+        line.insert(at, "description" if number == 0 else cell if number in (21, 26) else "plain")
+    table.write_bytes("\r\n".join("\t".join(line) for line in lines).encode("utf-8-sig"))
+    genes = load_study(small).gene_sites()
+    assert genes.gene_id.tolist() == [f"G{number}" for number in range(50)]
+    assert genes.label.notna().sum() == 49
+
+
+def test_a_cell_over_several_lines_is_named_by_its_line(small):
+    edit(small.parent / "genes.tsv", "G7\tgene7\t", 'G7\t"gene\n7"\t')
+    one_problem(small, "genes.tsv line 9", "2 cells", "a quote never joins cells or lines")
+
+
+@pytest.mark.parametrize(("separator", "name"), [(",", "commas"), (";", "semicolons")])
+def test_a_table_with_other_separators_is_one_problem(small, separator, name):
+    table = small.parent / "genes.tsv"
+    table.write_text(table.read_text().replace("\t", separator))
+    one_problem(small, "genes.tsv", f"cells separated by {name}", "tabs")
 
 
 # Any input at all

@@ -16,6 +16,8 @@ from model_core.outputs.assemble import assemble
 from model_core.outputs.audit import append_decision, latest, read_decisions
 from model_core.outputs.run import Run
 from seq2exp_viz.page.app import Settings, create_app
+from seq2exp_viz.page.comparison import tables
+from seq2exp_viz.page.quality import history
 from seq2exp_viz.shelf.catalogue import catalogue
 from seq2exp_viz.shelf.disagreements import audit
 from seq2exp_viz.shelf.element_table import element_table
@@ -345,3 +347,17 @@ def test_a_run_without_genes_has_no_tables_yet(tmp_path):
     add_genes(Run.open(shelf.first.run.path), range(2))
     assert list(gene_list(shelf.first)["state"])[:3] == ["scored", "scored", "not scored"]
     shelf.close()
+
+
+def test_tables_of_a_comparison_keep_a_row_for_each_line(tmp_path):
+    rows = [f"peaks{number}\t{cell}\t0.123456" for number, cell in enumerate(['"5 prime', "plain", '"', '"a ""b"""'])]
+    (tmp_path / "peaks.tsv").write_text("\n".join(["##by hand", "peak_set\tgroup\tjaccard", *rows]) + "\n")
+    ((name, cells, cut),) = tables(tmp_path)
+    assert (name, cut) == ("peaks", False)
+    assert [row[1] for row in cells] == ["group", '"5 prime', "plain", '"', 'a "b"']
+    assert cells[1][2] == "0.1235"
+
+
+def test_a_quote_in_the_history_of_a_training_swallows_no_step(tmp_path):
+    (tmp_path / "history.csv").write_text('step,loss,note\n1,0.5,"a\n2,0.4,\n3,0.3,b"\n')
+    assert history(tmp_path / "history.csv")["step"].tolist() == [1, 2, 3]

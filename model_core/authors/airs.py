@@ -11,8 +11,7 @@ What the release's own loader reads, and from where (docs/from-the-authors.md ha
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,11 +21,13 @@ import pandas as pd
 from model_core.authors.mask_pickle import mask_intervals, read_masks
 from model_core.bed import read_bed
 from model_core.errors import InputError, Problems, complaint
+from model_core.inputs.gene_table import MISSING
 from model_core.inputs.genes import FEATURES, LENGTHS
 from model_core.inputs.signals import BigWigSignal
 from model_core.inputs.stored_contact import open_hdf5, site_key
 from model_core.inputs.study_problems import noting
-from model_core.intervals import listed
+from model_core.intervals import listed, match_chromosomes
+from model_core.tsv import read_table
 
 PARTS = ("train", "valid", "test")
 CAGE_FLANK = 192  # bp on either side of the TSS: three bins of 128 bp
@@ -243,6 +244,7 @@ class ReleasedFolder:
     def _cage(self, genes: pd.DataFrame) -> np.ndarray:
         """float64 (n,): CAGE summed over TSS +/- CAGE_FLANK, unknown bases and those beyond the ends as 0."""
         signal = BigWigSignal("CAGE", self.cage)
+        match_chromosomes(signal.sizes, sorted(set(genes.chrom)), self.cage)  # a label that is not known is not 0
         places = zip(genes.chrom, genes.tss.tolist(), strict=True)
         return np.array([signal.values(c, t - CAGE_FLANK, t + CAGE_FLANK).sum(dtype=float) for c, t in places])
 
@@ -250,26 +252,22 @@ class ReleasedFolder:
 def _indexed(path: Path, key: str, columns: list[str], separator: str = ",", repeats: bool = False) -> pd.DataFrame:
     """These columns of a table of the release, indexed by another."""
     wanted = [key, *columns]
-    with _reading(path):
-        header = list(pd.read_csv(path, sep=separator, nrows=0).columns)
-    without = [name for name in wanted if name not in header]
+    cells = read_table(path, "a line for each gene", separator)
+    without = [name for name in wanted if name not in cells]
     if without:
-        found = f"no column {listed(without)} (its columns are {listed(header, 30)})"
+        found = f"no column {listed(without)} (its columns are {listed(list(cells), 30)})"
         raise InputError(complaint(path, found, f"the columns {listed(wanted, 30)}", "take the released file"))
-    with _reading(path):
-        table = pd.read_csv(path, sep=separator, usecols=wanted, dtype={key: str}).set_index(key)[columns]
+    table = cells[columns].apply(_typed).set_index(cells[key])
     if not repeats:
         _require_unique(path, table.index)
     return table
 
 
-@contextmanager
-def _reading(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except (OSError, ValueError, pd.errors.ParserError) as error:
-        found = f"an unreadable table ({str(error).splitlines()[0]})"
-        raise InputError(complaint(path, found, "the released table", "copy it again")) from None
+def _typed(cells: pd.Series) -> pd.Series:
+    """Cells as numbers where all that are not empty are numbers; empty ones NaN."""
+    missing = cells.isin(MISSING)
+    values = pd.to_numeric(cells.where(~missing), errors="coerce")
+    return values if (values.notna() | missing).all() else cells.where(~missing)
 
 
 def _require_unique(path: Path, ids: pd.Index) -> None:

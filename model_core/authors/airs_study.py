@@ -16,6 +16,7 @@ from model_core.inputs.stored_contact import ENDING, write_index
 from model_core.inputs.study import load_study
 from model_core.inputs.study_problems import noting
 from model_core.intervals import listed
+from model_core.tsv import table_text
 
 TABLE, BLACKLIST, ANNOTATION, PEAKS, CONTACT = (
     *("genes.tsv", "blacklist.bed", "genes.gtf", "macs3.narrowPeak"),
@@ -62,7 +63,7 @@ def study_from_airs(
     blacklisted, peaks = release.blacklist_intervals(given["blacklist"]), release.peak_intervals()
     chroms = sorted(set(genes.chrom), key=CHROMOSOMES.index)
     path.parent.mkdir(parents=True, exist_ok=True)
-    small = {TABLE: genes.to_csv(sep="\t", index=False, lineterminator="\n"), BLACKLIST: _lines(blacklisted)}
+    small = {TABLE: table_text(genes), BLACKLIST: _lines(blacklisted)}
     if given["annotation"] is None:
         small[ANNOTATION] = _gene_bounds(release, genes)
     if peaks is not None:

@@ -30,6 +30,7 @@ from model_core.outputs.elements import PROMOTER_CLASS
 from model_core.outputs.run import Run
 from model_core.outputs.source import study_of
 from model_core.progress import Job
+from model_core.tsv import table_text
 
 FOLDER = "compare"
 SCORE_COLUMNS = (
@@ -329,8 +330,7 @@ def _write(run: Run, tables: dict[str, pd.DataFrame], summary: dict) -> Comparis
         if path.stem not in tables:
             path.unlink()  # of an earlier call with other files
     for name, table in tables.items():
-        text = table.to_csv(sep="\t", index=False, lineterminator="\n", float_format="%.6g", quoting=3, escapechar="\\")
-        write_text(folder / f"{name}.tsv", text)
+        write_text(folder / f"{name}.tsv", table_text(table, "%.6g"))
     summary["tables"] = {f"{name}.tsv": len(table) for name, table in tables.items()}
     summary = _plain(summary)
     write_json(folder / "summary.json", summary)

@@ -15,6 +15,7 @@ from model_core.intervals import listed
 from model_core.outputs.masks import GeneMask
 from model_core.outputs.posterior import LEARNED, PROMOTER
 from model_core.outputs.run import Run
+from model_core.tsv import read_table
 
 COLUMNS = {  # ours -> theirs, the first that is there
     "chrom": ("chrom", "chr", "chromosome"),
@@ -48,13 +49,7 @@ def read_pairs(path: str | Path) -> pd.DataFrame:
         InputError: not readable, a column that is missing, or a position that is no number.
     """
     path = Path(path)
-    try:
-        table = pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False, compression="infer", encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise InputError(complaint(path, "no such file", "a table of element-gene pairs", "check the path")) from None
-    except (OSError, ValueError, EOFError, pd.errors.ParserError) as error:
-        raise InputError(complaint(path, f"no readable table ({error})", "tab-separated text", "mend it")) from None
-    table.columns = [str(name).lstrip("#").strip() for name in table.columns]
+    table = read_table(path, None)
     found = {}
     for ours, names in {**COLUMNS, **FURTHER}.items():
         name = next((name for name in names if name in table.columns), None)
@@ -67,11 +62,12 @@ def read_pairs(path: str | Path) -> pd.DataFrame:
     for name in ("start", "end"):
         bad = ~pairs[name].str.fullmatch(r"[0-9]{1,12}")
         if bad.any():
-            line = int(np.argmax(bad.to_numpy())) + 2
-            raise InputError(complaint(f"{path} line {line}", repr(pairs[name][bad].iloc[0]), "a position", "mend it"))
+            line = pairs.index[bad][0]
+            raise InputError(complaint(f"{path} line {line}", repr(pairs[name][line]), "a position", "mend it"))
         pairs[name] = pairs[name].astype(np.int64)
-    if (pairs["end"] <= pairs["start"]).any():
-        line = int(np.argmax((pairs["end"] <= pairs["start"]).to_numpy())) + 2
+    empty = pairs["end"] <= pairs["start"]
+    if empty.any():
+        line = pairs.index[empty][0]
         raise InputError(complaint(f"{path} line {line}", "an end at or before the start", "start < end", "mend it"))
     words = pairs["positive"].str.upper()
     pairs["positive"] = pd.Series(pd.NA, index=pairs.index, dtype="boolean")
@@ -79,7 +75,7 @@ def read_pairs(path: str | Path) -> pd.DataFrame:
     pairs.loc[words.isin(_FALSE), "positive"] = False
     for name in {"h3k27ac", "dnase", "abc"} & set(pairs.columns):
         pairs[name] = pd.to_numeric(pairs[name], errors="coerce")
-    return pairs
+    return pairs.reset_index(drop=True)
 
 
 def check_cell_type(pairs: pd.DataFrame, cell_type: str | None) -> None:

@@ -13,7 +13,34 @@ from model_core.errors import InputError, complaint
 
 FEATURE_TYPES = ("gene", "exon", "CDS", "stop_codon")
 GENE_COLUMNS = ("gene_id", "symbol", "chrom", "tss", "strand")
-_ATTRIBUTE = re.compile(r'(?:^|;) *(gene_id|gene_name|gene_type|gene_biotype|transcript_id) +"?([^";]*)')
+# One attribute of a GTF: a key, then a value in quotes or a bare one. A value in quotes ends at the first quote that is
+# followed by ";" or by nothing more, so that it may hold ";", "#", and quotes, escaped by a backslash or not.
+_ATTRIBUTE = re.compile(
+    r"""[;\s]*+ ([^\s;"=#]++)
+    (?: \s++ (?: "( (?: [^"\\] | \\. | "(?!\s*(?:;|$)) )*+ )" \s*+ (?=;|$) | ([^;"]*+) (?=;|$) ) | (?=;|$) )""",
+    re.VERBOSE,
+)
+_GFF3_ATTRIBUTE = re.compile(r"\s*[A-Za-z_][\w.:-]*=[^=]")
+_ESCAPED = re.compile(r'\\(["\\])')
+_WANTED = ("gene_id", "gene_name", "gene_type", "gene_biotype", "transcript_id")
+# How each stands in front of its value where attributes are written as most programs do.
+_PLAIN = tuple((name, f"; {name} ", f"{name} ") for name in _WANTED)
+
+
+def parse_attributes(text: str) -> dict[str, str]:
+    """Key -> value of the last column of a GTF line; of a key that is given twice, the first value.
+
+    Values may be quoted or bare, attributes stand in any order, the last ";" may be missing. What follows "#" outside
+    of a value is a comment. From the first place on where the text is no attribute, the rest is left out.
+    """
+    found: dict[str, str] = {}
+    place = 0
+    while match := _ATTRIBUTE.match(text, place):
+        key, quoted, bare = match.groups()
+        value = (bare or "").strip() if quoted is None else _ESCAPED.sub(r"\1", quoted) if "\\" in quoted else quoted
+        found.setdefault(key, value)
+        place = match.end()
+    return found
 
 
 class _Codes(dict):
@@ -24,28 +51,49 @@ class _Codes(dict):
         return self[key]
 
 
+def _owner(text: str) -> tuple[str, str, str, str, str]:
+    """The values of _WANTED, "" where there is none: `parse_attributes`, faster where all is plain."""
+    parts = text.split('"')  # by turns outside and inside of quotes, where these are no part of a value
+    if "\\" not in text and "#" not in text and text.count('";') == len(parts) // 2:
+        values = dict(zip(parts[-3::-2], parts[-2::-2], strict=False))  # from the end: the first of a key stays
+        found = tuple(values.get(key) or values.get(first, "") for _, key, first in _PLAIN)
+        if all(value or name not in text for value, name in zip(found, _WANTED, strict=True)):
+            return found
+    values = parse_attributes(text)
+    return tuple(values.get(name, "") for name in _WANTED)
+
+
 class _Owners:
     """Numbers the (gene_id, symbol, gene type, transcript_id) that rows belong to."""
 
     def __init__(self):
         self.codes = _Codes()
-        self._by_prefix: dict[str, int] = {}
+        # What stands before the exon's number names the transcript, and is parsed once for all of its exons. Name and
+        # type of the gene, which may stand behind it, must then be there in the same words, or as before be missing.
+        self._by_prefix: dict[str, tuple[int, str, str, tuple[str, ...]]] = {}
 
     def of(self, attributes: str) -> int | None:
         """The number of a row's owner, by the last column of the GTF; None where that names no gene."""
-        # What stands before the exon's number names the transcript, and is parsed once for all of its exons.
-        prefix = attributes.partition("exon_number")[0]
-        code = self._by_prefix.get(prefix)
-        if code is not None:
-            return code
-        found = dict(_ATTRIBUTE.findall(attributes))
-        gene_id = found.get("gene_id", "")
+        prefix, number, behind = attributes.partition("exon_number")
+        known = self._by_prefix.get(prefix)
+        if known is not None:
+            code, name, kind, missing = known
+            if name in behind and kind in behind and not (missing and any(word in behind for word in missing)):
+                return code
+        found = _owner(attributes)
+        gene_id, name, kind, biotype, transcript_id = found
         if not gene_id:
             return None
-        kind = found.get("gene_type") or found.get("gene_biotype", "")
-        code = self.codes[gene_id, found.get("gene_name") or gene_id, kind, found.get("transcript_id", "")]
-        if "transcript_id" in prefix:
-            self._by_prefix[prefix] = code
+        code = self.codes[gene_id, name or gene_id, kind or biotype, transcript_id]
+        # A prefix that ends inside a value, or that names no transcript, does not tell the owner.
+        if number and transcript_id and "\\" not in attributes and prefix.count('"') % 2 == 0:
+            before = _owner(prefix)
+            if (before[0], before[4]) == (gene_id, transcript_id):
+                later = [at for at in (1, 2, 3) if not before[at]]
+                there = [f' {_WANTED[at]} "{found[at]}"' for at in later if found[at]]
+                missing = tuple(_WANTED[at] for at in later if not found[at] and not (at > 1 and kind + biotype))
+                if len(there) < 3 and all(words in behind for words in there):
+                    self._by_prefix[prefix] = code, *[*there, "", ""][:2], missing
         return code
 
 
@@ -67,16 +115,20 @@ def read_gtf(path: str | Path, types: Collection[str] = FEATURE_TYPES) -> pd.Dat
     """
     path = Path(path)
     chroms, strands, kinds, owners = _Codes(), _Codes(), _Codes(), _Owners()
-    codes = [array("i") for _ in range(4)]
+    codes = chrom_codes, strand_codes, kind_codes, owner_codes = [array("i") for _ in range(4)]
     starts, ends = array("q"), array("q")
-    number = 0
+    number, first_row = 0, None
     for number, line in read_lines(path):
-        if line.startswith("#") or not line.strip():
+        if line.startswith("#"):
             continue
-        fields = line.split("\t")
+        fields = line.split("\t", 8)
         if len(fields) != 9:
+            if not line.strip():
+                continue
             raise _bad_line(path, number, f"{len(fields)} columns", "9, separated by tabs")
         chrom, _, kind, first, last, _, strand, _, attributes = fields
+        if first_row is None:
+            first_row = number, attributes
         if kind not in types or strand not in ("+", "-"):
             continue
         start, end = _position(first), _position(last)
@@ -84,16 +136,28 @@ def read_gtf(path: str | Path, types: Collection[str] = FEATURE_TYPES) -> pd.Dat
             raise _bad_line(path, number, f"positions {first!r} to {last!r}", "1 <= start <= end")
         owner = owners.of(attributes)
         if owner is None:
-            advice = "convert GFF3 with `gffread -T`" if "ID=" in attributes else "mend the line"
-            raise _bad_line(path, number, "no gene_id", 'gene_id "..."; in the last column', advice)
+            refuse_gff3(path, number, attributes)
+            raise _bad_line(path, number, "no gene_id", 'gene_id "..."; in the last column')
         starts.append(start - 1)
         ends.append(end)
-        for column, code in zip(codes, (chroms[chrom], strands[strand], kinds[kind], owner), strict=True):
-            column.append(code)
+        chrom_codes.append(chroms[chrom])
+        strand_codes.append(strands[strand])
+        kind_codes.append(kinds[kind])
+        owner_codes.append(owner)
     if not starts:
+        if first_row is not None:
+            refuse_gff3(path, *first_row)
         found = f"{number} lines and none of type {', '.join(types)}"
         raise InputError(complaint(path, found, "a GTF annotation", "check that this is the right file"))
     return _as_frame(codes, (chroms, strands, kinds, owners.codes), starts, ends)
+
+
+def refuse_gff3(path: Path, number: int, attributes: str) -> None:
+    """InputError where the last column of a line is that of a GFF3 file: key=value."""
+    if _GFF3_ATTRIBUTE.match(attributes):
+        found = f"a GFF3 file (attributes such as {attributes.split(';')[0].strip()[:40]!r})"
+        do = "convert it, for instance with `gffread -T`, or take the GTF of the same annotation"
+        raise _bad_line(path, number, found, 'a GTF: gene_id "..."; in the last column', do)
 
 
 def genes_from_gtf(gtf: pd.DataFrame, gene_types: Collection[str] = ("protein_coding",)) -> pd.DataFrame:

@@ -219,15 +219,15 @@ def _check_tracks(study: Study, genes: pd.DataFrame | None, verdicts: list[Verdi
         elsewhere = builds.random_places(genes, genome, PLACES)
     rows, readable = [], set()
     for spec, signal in zip(study.signal_specs, study.signals(), strict=True):
-        row = describe_signal(signal, windows, report.problems, report.warnings)
+        row = describe_signal(signal, genes, windows, genome.sizes, report.problems, report.warnings)
         rows.append(row)
         if windows and row[2] == UNREAD:
             continue  # one message for a file is enough
         readable.add(signal.name)
         if windows and not spec.is_contact:
             with noting(report.problems):
-                starts = builds.spread_out(genes, PLACES)
-                verdicts.append(builds.judge_signal(signal, starts, elsewhere, genome.sizes))
+                starts, others = (table[table.chrom.isin(list(signal.sizes))] for table in (genes, elsewhere))
+                verdicts.append(builds.judge_signal(signal, builds.spread_out(starts, PLACES), others, genome.sizes))
     columns = ("", "chromosomes", "bases > 0", *(f"{level * 100:g} %" for level in LEVELS), "highest")
     title = f"Signals, as transformed, in {len(windows)} windows"
     report.tables.append(Table(title, columns, rows))

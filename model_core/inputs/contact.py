@@ -11,7 +11,7 @@ from model_core.errors import InputError, complaint
 from model_core.inputs.cooler_rows import WHOLE, CoolerRows
 from model_core.inputs.hic_cache import REACH, HicRows
 from model_core.inputs.signals import Signal
-from model_core.intervals import Window, match_chromosomes
+from model_core.intervals import Window
 
 TSS_REACH = 500  # bp on either side of the TSS, both ends excluded as in the release: 999 bases
 TOO_LITTLE = 0.01  # contact summed over those bases, below which the gene has no contact vector
@@ -86,15 +86,17 @@ class HicSignal(Signal):
             self._rows.within(REACH, progress)
 
     def read(self, window: Window) -> np.ndarray:
-        """float32 (window.length,): log10(1 + x); 0 beyond the chromosome.
+        """float32 (window.length,): log10(1 + x); 0 beyond the chromosome and on one that the file does not list.
 
         All 0 where the contact summed over the bases nearer than TSS_REACH to the TSS is below TOO_LITTLE. Bins
         that the normalisation leaves out count as 0. The first read of a .hic makes its map (`prepare`).
 
         Raises:
-            InputError: unreadable file, no such chromosome, no such resolution or normalisation, TSS beyond its end.
+            InputError: unreadable file, a chromosome under another spelling, no such resolution or normalisation, TSS
+                beyond the chromosome's end.
         """
-        match_chromosomes(self.sizes, window.chrom, self.path)
+        if self.absent(window.chrom):
+            return np.zeros(window.length, np.float32)
         size = self.sizes[window.chrom]
         if not 0 <= window.tss < size:
             found, expected = f"position {window.tss + 1:,} (from 1)", f"1 to {size:,} on {window.chrom}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import difflib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -11,11 +10,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from model_core.bed import read_lines
 from model_core.errors import InputError, Problems, complaint
 from model_core.inputs.genes import FEATURES
 from model_core.inputs.signals import TAKE_NEGATIVE, TRANSFORMS
 from model_core.intervals import listed, match_chromosomes
+from model_core.tsv import read_table
 
 if TYPE_CHECKING:
     from model_core.inputs.study_schema import Genes, Split
@@ -41,7 +40,7 @@ def read_gene_table(settings: Genes, sizes: Mapping[str, int] | None = None) -> 
         Problems: everything that is wrong with the table.
     """
     path = settings.table
-    cells = read_cells(path)
+    cells = read_table(path, "a line for each gene").apply(lambda cells: cells.str.strip())  # inside quotes, too
     problems, settings = _missing_columns(settings, cells, path)
     if settings is None:
         raise Problems(problems)
@@ -64,37 +63,6 @@ def read_gene_table(settings: Genes, sizes: Mapping[str, int] | None = None) -> 
     if problems:
         raise Problems(problems)
     return table.reset_index(drop=True)
-
-
-def read_cells(path: Path) -> pd.DataFrame:
-    """All cells of a tab-separated table with a header, as str; the index is the line number in the file.
-
-    Raises:
-        InputError: unreadable, empty, two columns of one name, or a line with too few or too many cells.
-    """
-    reader = csv.reader((line for _, line in read_lines(path)), delimiter="\t")
-    rows, lines = [], []
-    try:
-        for row in reader:
-            if any(cell.strip() for cell in row):
-                rows.append([cell.strip() for cell in row])
-                lines.append(reader.line_num)
-    except csv.Error as error:
-        where = f"{path} line {reader.line_num}"
-        raise InputError(complaint(where, str(error), "a tab-separated table", "mend the line")) from None
-    if len(rows) < 2:
-        found = f"{len(rows)} lines with text"
-        raise InputError(complaint(path, found, "a header and a line for each gene", "check the path"))
-    header = [rows[0][0].lstrip("#").strip(), *rows[0][1:]]
-    for row, line in zip(rows, lines, strict=True):
-        if len(row) != len(header):
-            found = f"{len(row)} cells"
-            expected = f"{len(header)}, as in the header, separated by tabs"
-            raise InputError(complaint(f"{path} line {line}", found, expected, "mend the line"))
-    twice = sorted({name for name in header if header.count(name) > 1})
-    if twice:
-        raise InputError(complaint(path, f"columns of one name: {listed(twice)}", "distinct names", "rename one"))
-    return pd.DataFrame(rows[1:], columns=header, index=lines[1:], dtype=str)
 
 
 def numbers(cells: pd.Series, whole: bool = False) -> tuple[np.ndarray, np.ndarray]:

@@ -1,7 +1,7 @@
 """Raw measured tracks, read per window: bigWig files, BAM files through a cached bigWig, Hi-C contact."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from model_core.errors import InputError, complaint
 from model_core.inputs.bigwig import Summary, header_summary, open_bigwig
 from model_core.inputs.coverage import bam_sizes, cached_coverage
 from model_core.inputs.handles import LazyHandle
-from model_core.intervals import Window, match_chromosomes
+from model_core.intervals import Window, unlisted
 
 # Elementwise, on arrays of any float type; log1p is the natural logarithm.
 TRANSFORMS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
@@ -39,11 +39,20 @@ class Signal(ABC):
 
     @abstractmethod
     def read(self, window: Window) -> np.ndarray:
-        """float32 (window.length,), transformed; 0 where nothing is known and beyond the chromosome's ends.
+        """float32 (window.length,), transformed; 0 where nothing is known, beyond the chromosome's ends, and on a
+        chromosome that the file does not list.
 
         Raises:
-            InputError: unreadable file, no such chromosome, or values that the transform cannot take.
+            InputError: unreadable file, a chromosome under another spelling, or values that the transform cannot take.
         """
+
+    def absent(self, chroms: Iterable[str] | str) -> list[str]:
+        """Those of these chromosomes that the file does not list: nothing was measured there, and all reads as 0.
+
+        Raises:
+            InputError: unreadable file, or it lists one of them under another spelling.
+        """
+        return unlisted(self.sizes, chroms, self.path)
 
     def prepare(self, progress: Callable[[float], None] | None = None) -> None:  # noqa: B027 - most need nothing
         """Do now what the first read would otherwise wait for; `progress` is told the share done, 0 to 1."""
@@ -95,13 +104,13 @@ class BigWigSignal(Signal):
         return TRANSFORMS[self.transform](values).astype(np.float32)
 
     def values(self, chrom: str, start: int, end: int) -> np.ndarray:
-        """float32 (end - start,): the file's own values, NaN -> 0, 0 beyond the chromosome's ends.
+        """float32 (end - start,): the file's own values, NaN -> 0, 0 beyond the chromosome's ends and where `absent`.
 
         Raises:
-            InputError: unreadable file, no such chromosome, or an infinite value.
+            InputError: unreadable file, a chromosome under another spelling, or an infinite value.
         """
-        match_chromosomes(self.sizes, chrom, self.path)
-        first, last = (min(max(edge, 0), self.sizes[chrom]) for edge in (start, end))
+        size = self.sizes[chrom] if chrom in self.sizes or not self.absent(chrom) else 0
+        first, last = (min(max(edge, 0), size) for edge in (start, end))
         values = np.zeros(end - start, np.float32)
         if first < last:
             found = self._fetch(chrom, first, last)
@@ -138,7 +147,8 @@ class BigWigSignal(Signal):
         return self.path
 
     def _zoomed(self, chrom: str) -> Summary:
-        match_chromosomes(self.sizes, chrom, self.path)
+        if self.absent(chrom):
+            return Summary(0, 0.0, 0.0, 0.0, 0.0)
         file, size = self._file.get(), self.sizes[chrom]
         kinds = ("coverage", "mean", "min", "max")
         try:
@@ -157,8 +167,8 @@ class BigWigSignal(Signal):
         return Summary(covered, total, total / covered, low, high) if covered else Summary(0, 0.0, 0.0, 0.0, 0.0)
 
     def _covered_values(self, chroms: Sequence[str]) -> Iterator[np.ndarray]:
-        match_chromosomes(self.sizes, chroms, self.path)
-        for chrom in chroms:
+        missing = self.absent(chroms)
+        for chrom in (name for name in chroms if name not in missing):
             for start in range(0, self.sizes[chrom], _BLOCK):
                 found = self._fetch(chrom, start, min(start + _BLOCK, self.sizes[chrom]))
                 if not np.isnan(found).all():

@@ -8,7 +8,7 @@ path (docs/from-the-authors.md).
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -72,6 +72,15 @@ class StoredContact(Signal):
     def sizes(self) -> dict[str, int]:
         """Length in bp of each chromosome that has vectors."""
         return self._index["sizes"]
+
+    def absent(self, chroms: Iterable[str] | str) -> list[str]:
+        """Never any: contact that was not worked out is unknown, not 0.
+
+        Raises:
+            InputError: no vectors of one of these chromosomes.
+        """
+        match_chromosomes(self.sizes, chroms, self.path)
+        return []
 
     def read(self, window: Window) -> np.ndarray:
         """float32 (window.length,): log10(1 + x); NaN -> 0, 0 beyond the chromosome.

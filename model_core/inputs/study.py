@@ -24,6 +24,7 @@ from model_core.inputs.signal_files import open_signal
 from model_core.inputs.signals import Signal
 from model_core.inputs.study_problems import Parts, schema_problems, sound_parts, sound_settings, study_problems
 from model_core.inputs.study_schema import CACHE, Genes, GenomeFiles, Name, Peaks, Section, SignalSpec, Truth
+from model_core.inputs.track_checks import absent_chromosomes
 from model_core.inputs.windows import WindowReader
 from model_core.intervals import Window
 
@@ -160,6 +161,14 @@ class Study(Section):
     def zscored(self) -> frozenset[str]:
         """Features that the table holds as z-scores."""
         return frozenset(name for name, column in self.gene_settings.features.items() if column.zscored)
+
+    def warnings(self, genes: pd.DataFrame) -> list[str]:
+        """What is missing in the study's files for these genes and is read as 0 there, one message a file.
+
+        Args:
+            genes: rows of `gene_sites` that are to be trained on or scored.
+        """
+        return absent_chromosomes(self.signals(), genes)
 
     def windows(self, genes: pd.DataFrame) -> list[Window]:
         """One window for each row of a gene table."""

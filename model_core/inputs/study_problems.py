@@ -18,8 +18,9 @@ from model_core.errors import InputError, Problems, complaint
 from model_core.inputs.gene_table import read_gene_table
 from model_core.inputs.genome import Genome
 from model_core.inputs.signal_files import open_signal
+from model_core.inputs.signals import Signal
 from model_core.inputs.study_schema import CACHE, Genes, GenomeFiles, Peaks, SignalSpec, Truth
-from model_core.intervals import listed, match_chromosomes
+from model_core.intervals import listed, match_chromosomes, require_shared
 
 _FROM_SIGNALS = ("signals", "prior_b", "prior_w")
 
@@ -190,14 +191,13 @@ def signal_problems(spec: SignalSpec, sizes: Mapping[str, int] | None, chroms: I
     Args:
         spec: the signal.
         sizes: length in bp of each chromosome of the genome, where known.
-        chroms: chromosomes of the genes, all of which the signal must have.
+        chroms: chromosomes of the genes, of which the signal must have some.
     """
     problems: list[str] = []
     with noting(problems):
-        found = open_signal(spec, CACHE).sizes
-        asked = [chrom for chrom in chroms if sizes is None or chrom in sizes]
-        match_chromosomes(found, asked, spec.path)
-        require_shared(found, sizes, spec.path)
+        signal = open_signal(spec, CACHE)
+        found = signal.sizes
+        require_measured(signal, sizes, chroms)
         other = [chrom for chrom in found if sizes and sizes.get(chrom, found[chrom]) != found[chrom]]
         if other:
             chrom = other[0]
@@ -216,14 +216,20 @@ def _interval_problems(path: Path, read: Callable, sizes: Mapping[str, int] | No
     return problems
 
 
-def require_shared(found: Iterable[str], sizes: Mapping[str, int] | None, path: Path) -> None:
-    """InputError where a file's chromosomes are all unknown to the genome; a file may cover a part of it."""
-    names = list(found)
-    if sizes and names and not set(names) & set(sizes):
-        # The genome's name for one of the file's chromosomes makes the message, where there is one.
-        bare = {name.lower().removeprefix("chr") for name in names}
-        asked = next((name for name in sizes if name.lower().removeprefix("chr") in bare), next(iter(sizes)))
-        match_chromosomes(names, asked, path)
+def require_measured(signal: Signal, sizes: Mapping[str, int] | None, chroms: Iterable[str]) -> None:
+    """InputError where a signal has none of the study's chromosomes, or spells them in another way.
+
+    A chromosome that the file does not list holds no data (`Signal.absent`); that all are missing is a mistake.
+
+    Args:
+        signal: as opened.
+        sizes: length in bp of each chromosome of the genome, where known.
+        chroms: chromosomes of the genes.
+    """
+    require_shared(signal.sizes, sizes, signal.path)
+    asked = sorted({chrom for chrom in chroms if sizes is None or chrom in sizes})
+    if asked and len(signal.absent(asked)) == len(asked):
+        match_chromosomes(signal.sizes, asked, signal.path)
 
 
 def _peak_problems(peaks: Peaks | None, sizes: Mapping[str, int] | None) -> list[str]:

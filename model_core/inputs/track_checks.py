@@ -13,8 +13,8 @@ from model_core.errors import complaint
 from model_core.inputs.gene_table import lengths_of
 from model_core.inputs.genome import Genome
 from model_core.inputs.signals import BigWigSignal, Signal, header_summary
-from model_core.inputs.study_problems import noting
-from model_core.intervals import Window, is_sorted, listed, match_chromosomes, merge
+from model_core.inputs.study_problems import noting, require_measured
+from model_core.intervals import Window, is_sorted, listed, merge
 
 LEVELS = (0.5, 0.9, 0.99, 0.999)  # of the quantiles that are shown, and that a checkpoint keeps
 EVERY = 50  # bp between the bases that they are taken from
@@ -61,24 +61,51 @@ def quantile_warnings(
     return warnings
 
 
+def absent_chromosomes(signals: Sequence[Signal], genes: pd.DataFrame) -> list[str]:
+    """A warning for each signal that lists not all chromosomes of these genes: it reads as 0 there.
+
+    Args:
+        signals: of the study.
+        genes: with chrom.
+
+    Raises:
+        InputError: a signal that cannot be read, or lists a chromosome under another spelling.
+    """
+    warnings = []
+    for signal in signals:
+        missing = signal.absent(sorted(set(genes.chrom.astype(str))))
+        if missing:
+            count = int(genes.chrom.isin(missing).sum())
+            found = f"no chromosome {listed(missing, 3)} ({count} of {len(genes)} genes)"
+            do = "its signal is read as 0 there; if it was measured there, write the file with that chromosome"
+            warnings.append(complaint(signal.path, found, "every chromosome of the genes", do))
+    return warnings
+
+
 def describe_signal(
-    signal: Signal, windows: Sequence[Window], problems: list[str], warnings: list[str]
+    signal: Signal,
+    genes: pd.DataFrame | None,
+    windows: Sequence[Window],
+    sizes: Mapping[str, int],
+    problems: list[str],
+    warnings: list[str],
 ) -> tuple[str, ...]:
     """A row of the table of signals: name, chromosomes, share of bases above 0, quantiles, largest value.
 
     Args:
         signal: as opened by the study.
+        genes: all of the study, with chrom; None where they cannot be read.
         windows: of genes, in which it is read.
-        problems: is added to: unreadable, infinite or negative values, nothing at all.
-        warnings: is added to: NaN.
+        sizes: length in bp of each chromosome of the genome.
+        problems: is added to: unreadable, none of the genes' chromosomes, infinite or negative values, nothing at all.
+        warnings: is added to: NaN, chromosomes that it does not list.
     """
     values, chromosomes = np.zeros(0, np.float32), []
     with noting(problems):
         chromosomes = list(signal.sizes)
-        asked = sorted({window.chrom for window in windows})
-        # With none in common loading has complained already.
-        if set(asked) & set(chromosomes):
-            match_chromosomes(chromosomes, asked, signal.path)
+        require_measured(signal, sizes, [] if genes is None else genes.chrom)
+        if windows:
+            warnings += absent_chromosomes([signal], genes)
             _check_values(signal, problems, warnings)
             values = np.concatenate([signal.read(window)[::EVERY] for window in windows])
     names = ", ".join(chromosomes[:3]) + (f", ... ({len(chromosomes)})" if len(chromosomes) > 3 else "")

@@ -9,7 +9,7 @@ import pandas as pd
 from model_core.errors import InputError, complaint
 from model_core.inputs.genome import Genome, one_hot
 from model_core.inputs.signals import Signal
-from model_core.intervals import Window, match_chromosomes, rasterise
+from model_core.intervals import Window, match_chromosomes, rasterise, require_shared
 
 
 class WindowData(NamedTuple):
@@ -39,6 +39,7 @@ class WindowReader:
         self.signals = tuple(signals)
         columns = ["chrom", "start", "end"]
         tables = {} if blacklist is None else dict(iter(blacklist[columns].groupby("chrom")))
+        self._shared = False  # each signal has a chromosome of this genome
         self._blacklist = {str(chrom): table.reset_index(drop=True) for chrom, table in tables.items()}
 
     def read(self, window: Window) -> WindowData:
@@ -48,6 +49,10 @@ class WindowReader:
             InputError: no such chromosome, a start site off the chromosome, or a signal that cannot be read.
         """
         self.check(window)
+        if not self._shared:
+            for signal in self.signals:
+                require_shared(signal.sizes, self.genome.sizes, signal.path)
+            self._shared = True
         sequence = one_hot(self.genome.sequence(window.chrom, window.start, window.end))  # (L, 4)
         signals = np.zeros((window.length, len(self.signals)), np.float32)  # (L, S)
         for column, signal in enumerate(self.signals):

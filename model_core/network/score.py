@@ -200,6 +200,8 @@ def _score_share(
     # The authors' checkpoints do not hold the constants of their features; the study's own stand in.
     scale = FeatureScale(**metadata["feature_scale"]) if metadata else study.feature_scale()
     left = genes[~genes["gene_id"].isin(run.scored)]
+    for warning in study.warnings(left) if team.first else ():
+        print(f"warning: {warning}", file=sys.stderr)
     if team.first and len(left) and metadata:
         here = signal_quantiles(study.signals(), study.windows(study.genes()), QUANTILE_WINDOWS)
         for warning in quantile_warnings(here, metadata["signal_quantiles"]):

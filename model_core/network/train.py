@@ -10,6 +10,7 @@ import csv
 import logging
 import resource
 import statistics
+import sys
 import time
 import warnings
 from collections.abc import Sequence
@@ -19,6 +20,7 @@ from pathlib import Path
 
 import lightning
 import numpy as np
+import pandas as pd
 import torch
 from lightning.pytorch.callbacks import Callback
 from torch.utils.data import DataLoader
@@ -35,7 +37,7 @@ from model_core.network.lesson import Lesson
 from model_core.network.machine import keep_freed_memory
 from model_core.network.model import Seq2Exp
 from model_core.network.pretrain import pretrain
-from model_core.network.team import wait_for_first
+from model_core.network.team import process_number, wait_for_first
 from model_core.outputs.manifest import described_file
 from model_core.outputs.run import Run
 from model_core.progress import Job
@@ -146,6 +148,8 @@ def train(
     first = _steps_done(last)
     if first >= training.steps:
         return run
+    for warning in study.warnings(pd.concat(parts.values())) if process_number() == 0 else ():
+        print(f"warning: {warning}", file=sys.stderr)
     keep_freed_memory(LARGEST_KEPT)
     lightning.seed_everything(training.seed, verbose=False)
     model = Seq2Exp(config)

@@ -25,6 +25,7 @@ from model_core.outputs.merge import merged_by_max
 from model_core.outputs.run import Run
 from model_core.outputs.scored_genes import DERIVED, GENE_COLUMNS
 from model_core.outputs.tracks import MOST_VALUES, Block, write_bed, write_bigwig, write_narrowpeak
+from model_core.tsv import table_text
 
 DECIMALS = 3  # of the merged track; float16 masks do not hold more
 
@@ -174,7 +175,7 @@ def _write_genes(run: Run, measures: pd.DataFrame) -> None:
     if run.peaks is None:
         table["elements_without_peak"] = None
     lines = table.round(dict.fromkeys(("observed", "predicted", "residual", "kept_percent"), 6))
-    write_text(run.path / "genes.tsv", lines.to_csv(sep="\t", index=False, lineterminator="\n", quoting=3))
+    write_text(run.path / "genes.tsv", table_text(lines))
 
 
 def _counts(genes: pd.DataFrame, peaks: bool) -> dict:

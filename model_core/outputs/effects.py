@@ -16,6 +16,7 @@ import pandas as pd
 from model_core.atomic import write_text
 from model_core.errors import InputError
 from model_core.outputs.journal import Lock, append_journal
+from model_core.tsv import table_text
 
 FOLDER = "effects"
 ROW = ("element", "start", "end", "effect", "control_n", "control_mean", "control_sd", "unusual")
@@ -170,8 +171,7 @@ def write_effect_table(run_folder: Path, table: pd.DataFrame) -> Path:
     """Write EFFECT_COLUMNS to effects/effects.tsv, atomically; 6 digits behind the point."""
     path = run_folder / FOLDER / "effects.tsv"
     path.parent.mkdir(exist_ok=True)
-    text = table.to_csv(sep="\t", index=False, lineterminator="\n", float_format="%.6f", quoting=3)
-    write_text(path, text)
+    write_text(path, table_text(table, "%.6f"))
     return path
 
 

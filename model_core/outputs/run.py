@@ -105,7 +105,9 @@ class Run(RunFiles):
         write_text(path / "chrom.sizes", "".join(f"{chrom}\t{size}\n" for chrom, size in chrom_sizes.items()))
         if blacklist is not None:
             rows = blacklist[["chrom", "start", "end"]]
-            write_text(path / "blacklist.bed", rows.to_csv(sep="\t", header=False, index=False, lineterminator="\n"))
+            write_text(
+                path / "blacklist.bed", rows.to_csv(sep="\t", header=False, index=False, lineterminator="\n", quoting=3)
+            )
         write_json(path / "manifest.json", manifest)  # last: a folder with a manifest is whole
         return cls(path, manifest)
 

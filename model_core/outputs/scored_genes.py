@@ -11,8 +11,9 @@ import numpy as np
 import pandas as pd
 
 from model_core.errors import InputError, complaint
-from model_core.intervals import Site, match_chromosomes
+from model_core.intervals import Site, listed, match_chromosomes
 from model_core.outputs.journal import FIELDS
+from model_core.tsv import read_table
 
 DERIVED = ("kept_percent", "elements", "elements_without_peak")  # what `assemble` adds
 GENE_COLUMNS = (
@@ -79,10 +80,12 @@ def _derived(path: Path) -> pd.DataFrame:
     """DERIVED of the genes in genes.tsv by gene_id; no rows where there is no file."""
     if not path.exists():
         return pd.DataFrame(columns=list(DERIVED), index=pd.Index([], dtype=str), dtype=np.float64)
-    columns = {"gene_id": str, **dict.fromkeys(DERIVED, np.float64)}
-    empty = {name: [""] for name in DERIVED}
-    table = pd.read_csv(path, sep="\t", usecols=list(columns), dtype=columns, keep_default_na=False, na_values=empty)
-    return table.set_index("gene_id")
+    table = read_table(path, None)
+    if missing := [name for name in ("gene_id", *DERIVED) if name not in table]:
+        found = f"no column {listed(missing)}"
+        raise InputError(complaint(path, found, "the table of a run", "assemble the run again"))
+    values = {name: pd.to_numeric(table[name], errors="coerce").to_numpy(np.float64) for name in DERIVED}
+    return pd.DataFrame(values, index=pd.Index(table["gene_id"], name="gene_id"))
 
 
 def _text(value: Any) -> str | None:

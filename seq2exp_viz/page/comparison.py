@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
+from model_core.bed import read_lines
+from model_core.tsv import cells_of
 from seq2exp_viz.page import charts
 from seq2exp_viz.shelf.overlap import Overlap
 
@@ -99,9 +100,8 @@ def tables(folder: Path) -> list[tuple[str, list[list[str]], bool]]:
     for path in sorted(paths, key=lambda path: (FIRST.index(path.stem) if path.stem in FIRST else len(FIRST), path)):
         if path.name.startswith("."):
             continue
-        with path.open(encoding="utf-8", newline="") as lines:
-            rows = csv.reader((line for line in lines if not line.startswith("##")), delimiter="\t")
-            cells = [[_short(cell) for cell in row[:MOST_COLUMNS]] for row in islice(rows, MOST_ROWS + 2)]
+        rows = (cells_of(line) for _, line in read_lines(path) if line.strip() and not line.startswith("##"))
+        cells = [[_short(cell) for cell in row[:MOST_COLUMNS]] for row in islice(rows, MOST_ROWS + 2)]
         if cells:
             cells[0] = [name.replace("_", " ") for name in cells[0]]
             found.append((path.stem.replace("_", " "), cells[: MOST_ROWS + 1], len(cells) > MOST_ROWS + 1))

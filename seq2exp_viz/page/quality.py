@@ -127,7 +127,7 @@ def bars(table: pd.DataFrame) -> dict:
 def history(path: Path) -> pd.DataFrame | None:
     """training/history.csv: step and numbers a row; None where the run was not trained here or the file is damaged."""
     try:
-        table = pd.read_csv(path).apply(pd.to_numeric, errors="coerce")
+        table = pd.read_csv(path, quoting=3).apply(pd.to_numeric, errors="coerce")
     except (OSError, ValueError):
         return None
     return table if "step" in table and len(table) else None

@@ -11,6 +11,7 @@ from flask import Response, request
 
 from model_core.errors import InputError
 from model_core.outputs.audit import append_decision, latest, read_decisions
+from model_core.tsv import table_text
 from seq2exp_viz.page.answers import (
     RequestError,
     as_json,
@@ -153,8 +154,7 @@ def with_decisions(rows: pd.DataFrame, decisions: pd.DataFrame) -> pd.DataFrame:
 
 def tsv(table: pd.DataFrame, name: str) -> Response:
     """A table as a file to save."""
-    text = table.to_csv(sep="\t", index=False, lineterminator="\n", float_format="%.6g")
-    return attachment(text.encode(), name, TSV)
+    return attachment(table_text(table, "%.6g").encode(), name, TSV)
 
 
 def _json(name: str) -> object:

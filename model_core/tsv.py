@@ -1,0 +1,156 @@
+"""Tab-separated tables: one rule for what a line holds, for all that is read and all that is written.
+
+A line is a row, and a tab ends a cell: nothing else does, so a quote never joins lines or cells. A cell that is a quote
+at both ends, with every quote between them doubled, is what spreadsheets write: it is read without its outer quotes,
+the doubled ones made single. Any other quote is a character like others (`5" end`, `"5 prime`). `cell_text` writes what
+would be read as something else in just that form, so that every cell without a tab or a line end comes back as it was.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from itertools import chain
+from pathlib import Path
+
+import pandas as pd
+
+from model_core.bed import read_lines
+from model_core.errors import InputError, complaint
+from model_core.intervals import listed
+
+_QUOTED = re.compile(r'"((?:[^"]|"")*)"')
+_BREAKS = re.compile(r"[\t\r\n]+")
+_NAMES = {"\t": "tabs", ",": "commas", ";": "semicolons"}
+
+
+def cells_of(line: str, separator: str = "\t") -> list[str]:
+    """The cells of a line, without the blanks around each.
+
+    Args:
+        line: without its line end.
+        separator: a tab; or another character, which a cell may then hold between quotes (CSV).
+
+    Raises:
+        ValueError: quotes that do not pair, where the separator is no tab.
+    """
+    if '"' not in line:
+        return [cell.strip() for cell in line.split(separator)]
+    if separator == "\t":
+        return [_unquoted(cell.strip()) for cell in line.split("\t")]
+    try:
+        (cells,) = csv.reader([line], delimiter=separator, strict=True, skipinitialspace=True)
+    except csv.Error as error:
+        raise ValueError(f"a quote that is never closed, or text behind a closing one ({error})") from None
+    return [cell.strip() for cell in cells]
+
+
+def cell_text(value: object) -> str:
+    """A value as the text of a cell, which `cells_of` reads back; tabs and line ends become a blank."""
+    text = _BREAKS.sub(" ", str(value))
+    changed = text != text.strip() or _unquoted(text) != text
+    return '"' + text.replace('"', '""') + '"' if changed else text
+
+
+def read_table(path: str | Path, what: str | None = "a line for each row", separator: str = "\t") -> pd.DataFrame:
+    """All cells of a table with a header; the index is the line number in the file, from 1.
+
+    A table is UTF-8 text, plain or gzipped, with or without a byte-order mark; lines end in LF, CRLF or CR, the last
+    one with or without. Lines without any text are passed over. The header may begin with "#", and lines that begin
+    with "#" and are as wide as no other line may stand before it, such as comments.
+
+    Args:
+        path: the file.
+        what: what the rows are, for messages; None where a header alone will do.
+        separator: as in `cells_of`.
+
+    Returns:
+        str columns, named as in the header, in its order; "" where a cell is empty. As many rows as there are lines
+        with text behind the header.
+
+    Raises:
+        InputError: unreadable, no row, two columns of one name, or a line with too few or too many cells.
+    """
+    lines: list[tuple[int, list[str]]] = []
+    for number, line in read_lines(path):
+        if line.strip():
+            try:
+                lines.append((number, cells_of(line, separator)))
+            except ValueError as error:
+                expected = f"cells between {_NAMES.get(separator, separator)}"
+                raise InputError(complaint(f"{path} line {number}", str(error), expected, "mend the line")) from None
+    lines = _without_comments(lines)
+    if not lines:
+        raise InputError(complaint(path, "no line with text", f"a header and {what or 'rows'}", "check the path"))
+    header = lines[0][1]
+    header = [header[0].lstrip("#").strip(), *header[1:]]
+    _check_separator(path, header, separator)
+    if len(lines) == 1 and what is not None:
+        raise InputError(complaint(path, "1 line with text", f"a header and {what}", "check the path"))
+    for number, cells in lines[1:]:
+        if len(cells) != len(header):
+            raise _odd_line(path, number, cells, header, separator)
+    twice = sorted({name for name in header if header.count(name) > 1})
+    if twice:
+        raise InputError(complaint(path, f"columns of one name: {listed(twice)}", "distinct names", "rename one"))
+    numbers, rows = [number for number, _ in lines[1:]], [cells for _, cells in lines[1:]]
+    return pd.DataFrame(rows, columns=header, index=numbers, dtype=str)
+
+
+def table_text(table: pd.DataFrame, floats: str | None = None) -> str:
+    """A table as tab-separated text with a header line, read back by `read_table`; numbers that are missing are "".
+
+    Args:
+        table: of any types; its index is left out.
+        floats: format of float columns, such as "%.6g"; None writes every digit.
+    """
+    columns = [_texts(table.iloc[:, place], floats) for place in range(table.shape[1])]
+    lines = map("\t".join, chain([map(cell_text, table.columns)], zip(*columns, strict=True)))
+    # A line without text would be passed over.
+    return "".join((line if line.strip() else '""' + line) + "\n" for line in lines)
+
+
+def _texts(column: pd.Series, floats: str | None) -> Iterator[str]:
+    missing = column.isna().to_numpy()
+    values: Iterable[str]
+    if pd.api.types.is_float_dtype(column.dtype):
+        values = ((floats % value if floats else repr(float(value))) for value in column)
+    else:
+        values = map(cell_text, column)
+    return iter(["" if none else text for none, text in zip(missing, values, strict=True)])
+
+
+def _unquoted(cell: str) -> str:
+    found = _QUOTED.fullmatch(cell)
+    return found.group(1).replace('""', '"') if found else cell
+
+
+def _without_comments(lines: list[tuple[int, list[str]]]) -> list[tuple[int, list[str]]]:
+    """The lines from the header on: without those before the first row that begin with "#" and are not as wide as most
+    rows."""
+    begin = next((at for at, (_, cells) in enumerate(lines) if not cells[0].startswith("#")), len(lines))
+    widths = Counter(len(cells) for _, cells in lines[begin:]).most_common(1)
+    kept = [line for line in lines[:begin] if not widths or len(line[1]) == widths[0][0]]
+    while kept and kept[0][1][0].startswith("##"):
+        kept.pop(0)
+    return kept + lines[begin:]
+
+
+def _check_separator(path: str | Path, header: list[str], separator: str) -> None:
+    """InputError where the cells are plainly separated by another character."""
+    if len(header) > 1:
+        return
+    for other, name in _NAMES.items():
+        if other != separator and other in header[0]:
+            expected = f"{_NAMES.get(separator, separator)} between them"
+            raise InputError(complaint(path, f"cells separated by {name}", expected, "save it so"))
+
+
+def _odd_line(path: str | Path, number: int, cells: list[str], header: list[str], separator: str) -> InputError:
+    expected = f"{len(header)}, as in the header, separated by {_NAMES.get(separator, separator)}"
+    do = "mend the line"
+    if any(cell.count('"') % 2 for cell in cells):
+        do += "; a quote never joins cells or lines, so take tabs and line ends out of the cell in quotes"
+    return InputError(complaint(f"{path} line {number}", f"{len(cells)} cells", expected, do))
