@@ -103,7 +103,7 @@ def figure(
 def locus_config(view: OpenRun, place: Place, bins: int = BINS) -> dict:
     """igv.js's configuration of `place`, with all data inside it; "chromosome" is the one it needs: name, shown, size.
 
-    Names of tracks are escaped, because igv.js shows them as HTML; those of features are not: the frame's pop-up does it.
+    Names of tracks are escaped, as igv.js shows them as HTML; those of features are not: the frame's pop-up does it.
     """
     chromosome = Chromosome.of(place.chrom, view.run.chrom_sizes[place.chrom])
     region = {"chrom": chromosome.name, "start": place.start, "end": place.end}
