@@ -42,6 +42,7 @@ INK = (
     " const d = c.getContext('2d').getImageData(0, 0, c.width, c.height).data; let n = 0;"
     " for (let i = 0; i < d.length; i += 4) if (d[i + 3] > 0 && d[i] + d[i + 1] + d[i + 2] < 720) n++; return n; }})()"
 )
+PLACE = "(v => (v.viewportElement || v.$viewport[0]).getBoundingClientRect().toJSON())({track}.viewports[0])"
 SPAN = "seq2expBrowser.referenceFrameList.map(frame => [Math.round(frame.start), Math.round(frame.end)])[0]"
 BROWSE = "import os, seq2exp_viz\nb = seq2exp_viz.browse(os.environ['SEQ2EXP_RUN'], {gene!r})"
 TRACKS = ("Genes", "H3K27ac", "DNase", "Hi-C contact to this TSS", "MACS3 peaks")
@@ -309,9 +310,10 @@ def test_texts_from_files_stay_text(lab, new_page):
     assert f"Mask of {EVIL}" in frame.locator(".igv-track-label").all_inner_texts()
     assert frame.evaluate("window.hacked") is None
     assert reader.page.evaluate("window.hacked") is None
-    box = frame.locator("canvas").nth(1).bounding_box()  # of the genes; this one fills the middle of its window
-    reader.page.mouse.click(box["x"] + box["width"] / 2, box["y"] + 17)
-    pop_up = frame.locator(".igv-ui-popover, .igv-popover")
+    outer = reader.page.locator('iframe[name^="seq2exp-"]').bounding_box()
+    inner = frame.evaluate(PLACE.format(track=TRACK.format(name="Genes")))
+    reader.page.mouse.click(outer["x"] + inner["x"] + 0.52 * inner["width"], outer["y"] + inner["y"] + 17)
+    pop_up = frame.locator(".igv-ui-popover")
     reader.until(lambda: EVIL.replace('"', "'") in "".join(pop_up.all_inner_texts()), pop_up.all_inner_texts)
     assert frame.evaluate("window.hacked") is None
 
