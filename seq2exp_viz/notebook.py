@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import base64
+import warnings
 from html import escape
 from pathlib import Path
 from typing import Any
 
 from model_core.errors import InputError, complaint
 from model_core.outputs.run import Run
+from seq2exp_viz.locus_frame import Chromosome, LocusBrowser
 from seq2exp_viz.page import api
-from seq2exp_viz.serving import browser_files
+from seq2exp_viz.publish.locus import Place, locus_bytes, place_of
 from seq2exp_viz.shelf import look, summaries
 from seq2exp_viz.shelf.view import OpenRun
 
 BINS = 4_000  # of each drawn line; the numbers travel inside the notebook
+SECONDS = 120  # at most, for gene models that are not in the cache yet
 
 
 def open_run(path: str | Path) -> Run:
@@ -29,11 +31,14 @@ def open_run(path: str | Path) -> Run:
     return Run.open(path)
 
 
-def browse(run: str | Path | Run, gene: str | None = None, threshold: float | None = None, bins: int = BINS) -> Any:
+def browse(
+    run: str | Path | Run, gene: str | None = None, threshold: float | None = None, bins: int = BINS
+) -> LocusBrowser:
     """Show a gene's window in igv.js: genes, signals, contact, peaks, mask with its 95 % range, elements.
 
-    Everything that is drawn is put into the cell's output, so that the picture needs no server and no file; bases are
-    not drawn.
+    igv.js and everything that is drawn are put into the cell's output, so that it needs no server and no file and is
+    there again when the saved notebook is opened; bases are not drawn. Where scripts are taken out, as JupyterLab does
+    with a notebook that is not trusted, a picture of the same remains.
 
     Args:
         run: a run folder, or what `open_run` gave.
@@ -42,25 +47,22 @@ def browse(run: str | Path | Run, gene: str | None = None, threshold: float | No
         bins: points of each line over the window.
 
     Returns:
-        The igv_notebook.Browser, with `.search("chr1:1-1000")`, `.zoom_in()`, `.to_svg()`.
+        What was drawn, with `.search("chr1:1-1000")`, `.zoom_in()`, `.zoom_out()`, `.to_svg()`.
 
     Raises:
         model_core.errors.InputError: no run, no such gene, or not inside a notebook.
     """
-    import igv_notebook
     from IPython import get_ipython
-    from IPython.display import Javascript, display
 
     if get_ipython() is None:
         do = "use it in Jupyter, or run `seq2exp-viz serve`"
         raise InputError(complaint("browse", "no notebook around it", "a cell of a notebook", do))
-
-    config = locus_config(run if isinstance(run, Run) else open_run(run), gene, threshold, bins)
-    igv_notebook.init()
-    for name, global_name in (("mask-track.js", "seq2expMaskTrack"), ("elements-track.js", "seq2expElementsTrack")):
-        script = (browser_files.folder() / name).read_text(encoding="utf-8")
-        display(Javascript(f"{script}\nwindow.{global_name}.define(window.igv);"))
-    return igv_notebook.Browser(config)
+    view = OpenRun("notebook", run if isinstance(run, Run) else open_run(run))
+    place = place_of(view, _gene_id(view.run, gene), None, threshold)
+    _wait_for_models(view)
+    browser = LocusBrowser(view, place, locus_config(view, place, bins))
+    browser.display()
+    return browser
 
 
 def figure(
@@ -89,11 +91,8 @@ def figure(
     """
     from IPython.display import SVG
 
-    from seq2exp_viz.publish.locus import locus_bytes, place_of
-
     view = OpenRun("notebook", run if isinstance(run, Run) else open_run(run))
-    if view.models is not None:
-        view.models.wait(120)
+    _wait_for_models(view)
     place = place_of(view, gene, locus, threshold)
     if output is not None:
         path = Path(output)
@@ -101,30 +100,28 @@ def figure(
     return SVG(locus_bytes(view, place, "svg", caption).decode())
 
 
-def locus_config(run: Run, gene: str | None = None, threshold: float | None = None, bins: int = BINS) -> dict:
-    """igv.js's configuration of a gene's window, with all data inside it (JSON values, names escaped)."""
-    view = OpenRun("notebook", run)
-    row = run.genes.iloc[0] if gene is None and len(run.genes) else run.gene(gene or "")
-    gene_id = str(row["gene_id"])
-    window = view.window(gene_id)
-    start, end = max(0, window.start), min(window.end, run.chrom_sizes[window.chrom])
-    region = {"chrom": window.chrom, "start": start, "end": end}
-    tracks = [*_genes(view, region), *_signals(view, gene_id, region, bins), *_peaks(view, region)]
-    mask = summaries.mask_summary(view.mask(gene_id), view.interval(gene_id), start, end, bins)
-    answer = api.element_answer(view, gene_id, threshold)
-    answer["elements"] = [_escaped(element) for element in answer["elements"]]
+def locus_config(view: OpenRun, place: Place, bins: int = BINS) -> dict:
+    """igv.js's configuration of `place`, with all data inside it; "chromosome" is the one it needs: name, shown, size.
+
+    Names of tracks are escaped, as igv.js shows them as HTML; those of features are not: the frame's pop-up does it.
+    """
+    chromosome = Chromosome.of(place.chrom, view.run.chrom_sizes[place.chrom])
+    region = {"chrom": chromosome.name, "start": place.start, "end": place.end}
+    tracks = [*_genes(view, place), *_signals(view, place, region, bins), *_peaks(view, place)]
+    mask = summaries.mask_summary(view.mask(place.gene), view.interval(place.gene), place.start, place.end, bins)
+    answer = api.element_answer(view, place.gene, place.threshold)
+    answer["elements"] = _on(chromosome, answer["elements"])
     shared = {"region": region, "threshold": answer["threshold"]}
-    symbol = escape(str(row["symbol"]))
+    symbol = escape(str(view.gene(place.gene)["symbol"]))
     tracks += [
         {"type": "mask", "name": f"Mask of {symbol}", "data": mask, "height": 120, "quantity": "Mean of z", **shared},
         {"type": "elements", "name": f"Elements of {symbol}", "data": answer, "height": 80, **shared},
     ]
-    sizes = "".join(f"{name}\t{size}\n" for name, size in run.chrom_sizes.items())
-    genome = "data:text/plain;base64," + base64.b64encode(sizes.encode()).decode()
     name = escape(view.study.assembly if view.study else "genome")
     return {
-        "reference": {"id": name, "name": name, "format": "chromsizes", "fastaURL": genome, "wholeGenomeView": False},
-        "locus": f"{window.chrom}:{start + 1}-{end}",
+        "chromosome": chromosome._asdict(),
+        "reference": {"id": name, "name": name, "format": "chromsizes", "wholeGenomeView": False},
+        "locus": f"{chromosome.name}:{place.start + 1}-{place.end}",
         "tracks": tracks,
         "loadDefaultGenomes": False,
         "search": False,
@@ -133,43 +130,58 @@ def locus_config(run: Run, gene: str | None = None, threshold: float | None = No
     }
 
 
-def _genes(view: OpenRun, region: dict) -> list[dict]:
-    if view.models is None or not view.models.wait(120):
+def _gene_id(run: Run, gene: str | None) -> str:
+    return (
+        str(run.genes.iloc[0]["gene_id"]) if gene is None and len(run.genes) else str(run.gene(gene or "")["gene_id"])
+    )
+
+
+def _wait_for_models(view: OpenRun) -> None:
+    """Until the gene models are read; where they cannot be, a warning says why they are not drawn."""
+    if view.models is not None and not view.models.wait(SECONDS):
+        found = view.models.problem or f"not read after {SECONDS} s"
+        do = "correct the annotation, or go without"
+        warnings.warn(complaint("gene models", found, "a GTF or GFF that can be read", do), stacklevel=3)
+
+
+def _genes(view: OpenRun, place: Place) -> list[dict]:
+    table = view.models.table("gene") if view.models is not None else None
+    if table is None:
         return []
-    features = view.models.table("gene").features(region["chrom"], region["start"], region["end"])
+    features = table.features(place.chrom, place.start, place.end)
     drawn = {"displayMode": "EXPANDED", "color": look.GENE_COLOUR, "height": 80}
-    return [_annotation("Genes", features, **drawn)]
+    return [_annotation("Genes", view, place, features, **drawn)]
 
 
-def _signals(view: OpenRun, gene_id: str, region: dict, bins: int) -> list[dict]:
-    chrom, start, end = region["chrom"], region["start"], region["end"]
+def _signals(view: OpenRun, place: Place, region: dict, bins: int) -> list[dict]:
+    chrom, start, end = place.chrom, place.start, place.end
     tracks = []
     for number, signal in enumerate(view.signals):
         colour, name = look.SIGNAL_COLOURS[number % len(look.SIGNAL_COLOURS)], escape(signal.name)
         row = {"type": "mask", "region": region, "color": colour, "area": True, "autoscale": True, "height": 50}
         if signal.file is None:
-            origin = view.window(gene_id).start
-            data = summaries.vector_summary(view.contact(gene_id, signal.name), chrom, origin, start, end, bins)
+            origin = view.window(place.gene).start
+            data = summaries.vector_summary(view.contact(place.gene, signal.name), chrom, origin, start, end, bins)
             tracks.append({**row, "name": f"{name} contact to this TSS", "quantity": "Contact", "data": data})
         else:
             data = summaries.bigwig_summary(view.files[signal.file], chrom, start, end, bins)
-            tracks.append({**row, "name": name, "quantity": name, "data": data})
+            tracks.append({**row, "name": name, "quantity": signal.name, "data": data})
     return tracks
 
 
-def _peaks(view: OpenRun, region: dict) -> list[dict]:
+def _peaks(view: OpenRun, place: Place) -> list[dict]:
     if view.run.peaks is None:
         return []
-    features = api.interval_features(view.run.peaks, region["chrom"], region["start"], region["end"])
+    features = api.interval_features(view.run.peaks, place.chrom, place.start, place.end)
     name = f"{escape(look.peak_name(view))} peaks"
-    return [_annotation(name, features, displayMode="SQUISHED", color=look.PEAK_COLOUR, height=30)]
+    return [_annotation(name, view, place, features, displayMode="SQUISHED", color=look.PEAK_COLOUR, height=30)]
 
 
-def _annotation(name: str, features: list[dict], **look: object) -> dict:
-    escaped = [_escaped(feature) for feature in features]
-    return {"type": "annotation", "name": name, "features": escaped, "visibilityWindow": -1, **look}
+def _annotation(name: str, view: OpenRun, place: Place, features: list[dict], **look: object) -> dict:
+    chromosome = Chromosome.of(place.chrom, view.run.chrom_sizes[place.chrom])
+    return {"type": "annotation", "name": name, "features": _on(chromosome, features), "visibilityWindow": -1, **look}
 
 
-def _escaped(feature: dict) -> dict:
-    """The same with every text made safe: igv.js shows it as HTML."""
-    return {key: escape(value) if isinstance(value, str) else value for key, value in feature.items()}
+def _on(chromosome: Chromosome, features: list[dict]) -> list[dict]:
+    """The same with the chromosome's name as igv.js gets it."""
+    return [{**feature, "chr": chromosome.name} for feature in features]

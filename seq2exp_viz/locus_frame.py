@@ -1,0 +1,139 @@
+"""A locus in a notebook's output: a frame that holds igv.js and all data, and what the kernel may ask of it.
+
+The frame's document comes with the output (srcdoc), is cut off from the notebook (sandbox) and may fetch nothing (its
+policy), so that it draws again wherever the saved notebook is opened and trusted. Under it lies a picture: it is seen
+until igv.js has drawn, and wherever scripts are taken out of a notebook.
+"""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import itertools
+import json
+import re
+from html import escape
+from importlib.resources import files
+from pathlib import Path
+from typing import NamedTuple
+from uuid import uuid4
+
+from seq2exp_viz.publish.locus import Place, caption_words, locus_bytes, place_of
+from seq2exp_viz.serving import browser_files
+from seq2exp_viz.shelf.view import OpenRun
+
+TRACK_CLASSES = ("mask-track.js", "elements-track.js")
+ROOM, GAP = 120, 5  # pixels: igv.js's bar, ruler and margins; between two tracks
+DPI = 130  # of the picture, 7.2 inches wide
+SANDBOX = "allow-scripts allow-downloads"  # without allow-same-origin: it cannot reach the notebook or its server
+STILL = (
+    "A picture of what igv.js shows here. To move and to zoom: run the cell, or trust the notebook"
+    " (in JupyterLab: Trust Notebook in the command palette)."
+)
+PLAIN_NAME = re.compile(r"[A-Za-z0-9_.*-]+")
+
+
+class Chromosome(NamedTuple):
+    """The one chromosome of a frame: its name for igv.js, its name in the run, its length in bases."""
+
+    name: str
+    shown: str
+    size: int
+
+    @classmethod
+    def of(cls, name: str, size: int) -> Chromosome:
+        """igv.js cuts loci at colons and stumbles over bars: such names are given to it with underscores."""
+        return cls(name if PLAIN_NAME.fullmatch(name) else re.sub(r"[^A-Za-z0-9_*-]", "_", name), name, size)
+
+
+class LocusBrowser:
+    """A locus that igv.js shows in a cell's output; what its methods ask is done there, in the reader's browser.
+
+    The kernel cannot look into the browser: each method shows the answer under its own cell and returns None.
+    `seq2exp_viz.figure` gives a picture to Python.
+
+    Args:
+        view: the run. place: gene, window and threshold. config: of igv.js, with "chromosome" and without a reference
+        file (`seq2exp_viz.notebook.locus_config`).
+    """
+
+    def __init__(self, view: OpenRun, place: Place, config: dict):
+        self._view, self._place, self._config = view, place, config
+        self._symbol = str(view.gene(place.gene)["symbol"])
+        self._name = f"seq2exp-{uuid4().hex}"
+        self._numbers = itertools.count(1)
+
+    def __repr__(self) -> str:
+        place = self._place
+        return f"<{self._symbol} in igv.js, {place.chrom}:{place.start + 1:,}-{place.end:,}>"
+
+    def display(self, igv: str = "vendored") -> None:
+        """Show it below the cell that is running. igv: as of `browser_files.igv_script`."""
+        from IPython.display import display
+
+        caption = " ".join(caption_words(self._view, self._place))
+        picture = locus_bytes(self._view, self._place, "png", dpi=DPI)
+        frame = frame_document(self._config, self._name, browser_files.igv_script(igv).path)
+        height = ROOM + sum(int(track["height"]) + GAP for track in self._config["tracks"])
+        html = output_html(self._name, frame, picture, caption, height)
+        png = base64.b64encode(picture).decode()
+        display({"text/html": html, "image/png": png, "text/plain": f"{STILL}\n{caption}"}, raw=True)
+
+    def search(self, locus: str) -> None:
+        """Go to "chr1:1,000-2,000", counted from 1; the gene's symbol or id shows its whole window.
+
+        Raises:
+            InputError: no locus, or outside the gene's window, where nothing was brought along.
+        """
+        whole = locus.strip() in (self._symbol, self._place.gene)
+        place = place_of(self._view, self._place.gene, None if whole else locus)
+        words = f"{self._symbol}: go to {place.chrom}:{place.start + 1:,}-{place.end:,}"
+        self._ask("search", words, start=place.start, end=place.end)
+
+    def zoom_in(self) -> None:
+        """Show half as many bases."""
+        self._ask("zoomIn", f"{self._symbol}: zoom in")
+
+    def zoom_out(self) -> None:
+        """Show twice as many bases."""
+        self._ask("zoomOut", f"{self._symbol}: zoom out")
+
+    def to_svg(self) -> None:
+        """Show what igv.js shows now as an SVG below the cell, with a link that saves it."""
+        self._ask("svg", f"{self._symbol}: igv.js as SVG")
+
+    def _ask(self, act: str, words: str, **more: int) -> None:
+        from IPython.display import display
+
+        message = {"to": self._name, "number": next(self._numbers), "act": act, **more}
+        display({"text/html": message_html(message, words), "text/plain": words}, raw=True)
+
+
+def frame_document(config: dict, name: str, igv: Path) -> str:
+    """The HTML document of the frame, complete: scripts and data are one gzip inside it, so no text can break out.
+
+    Args:
+        config: igv.js's, and "chromosome". name: letters, digits, hyphens. igv: the igv.js file.
+    """
+    scripts = [path.read_text(encoding="utf-8") for path in (igv, *map(browser_files.folder().joinpath, TRACK_CLASSES))]
+    packed = gzip.compress(json.dumps({"scripts": scripts, "config": config}).encode(), mtime=0)
+    document = (files("seq2exp_viz") / "locus_frame.html").read_text(encoding="utf-8")
+    return document.replace("@NAME@", name).replace("@PACKED@", base64.b64encode(packed).decode())
+
+
+def output_html(name: str, document: str, picture: bytes, caption: str, height: int) -> str:
+    """The output: a line of words and a picture, and over them the frame, `height` pixels high."""
+    src = f"data:image/png;base64,{base64.b64encode(picture).decode()}"
+    return (
+        f'<div style="position: relative; min-height: {height}px"><p>{escape(STILL)}</p>'
+        f'<img alt="{escape(caption)}" src="{src}" style="max-width: 100%; max-height: {height - 60}px">'
+        f'<iframe name="{name}" title="{escape(caption)}" sandbox="{SANDBOX}" srcdoc="{escape(document)}"'
+        ' style="position: absolute; left: 0; top: 0; width: 100%; height: 100%; border: 0"></iframe></div>'
+    )
+
+
+def message_html(message: dict, words: str) -> str:
+    """A line of words, and a script that gives `message` to its frame and puts the answer in place of the words."""
+    script = (files("seq2exp_viz") / "locus_message.js").read_text(encoding="utf-8")
+    line = f"{message['to']}-{message['number']}"
+    return f'<div id="{line}">{escape(words)}</div><script>{script.replace("@MESSAGE@", json.dumps(message))}</script>'
