@@ -10,6 +10,7 @@ from typing import Any
 from model_core.errors import InputError, complaint
 from model_core.outputs.run import Run
 from seq2exp_viz.page import api
+from seq2exp_viz.page.igv import region_for_igv
 from seq2exp_viz.serving import browser_files
 from seq2exp_viz.shelf import look, summaries
 from seq2exp_viz.shelf.view import OpenRun
@@ -66,7 +67,7 @@ def browse(run: str | Path | Run, gene: str | None = None, threshold: float | No
 def figure(
     run: str | Path | Run,
     gene: str,
-    locus: str | None = None,
+    locus: str | tuple[str, int, int] | None = None,
     threshold: float | None = None,
     output: str | Path | None = None,
     caption: bool = True,
@@ -76,7 +77,8 @@ def figure(
     Args:
         run: a run folder, or what `open_run` gave.
         gene: symbol or id of a scored gene.
-        locus: "chr1:1,000-2,000", counted from 1; None takes the gene's window.
+        locus: (chrom, start, end), 0-based half-open, or as one types it ("chr1:1,000-2,000", "1,000-2,000"), counted
+            from 1; None takes the gene's window.
         threshold: 0 to 1, at which elements are cut; None takes the run's rule.
         output: file to write (.pdf, .svg or .png); None returns the picture alone.
         caption: whether it says what is drawn.
@@ -108,23 +110,24 @@ def locus_config(run: Run, gene: str | None = None, threshold: float | None = No
     gene_id = str(row["gene_id"])
     window = view.window(gene_id)
     start, end = max(0, window.start), min(window.end, run.chrom_sizes[window.chrom])
+    given = view.igv_names.given
     region = {"chrom": window.chrom, "start": start, "end": end}
     tracks = [*_genes(view, region), *_signals(view, gene_id, region, bins), *_peaks(view, region)]
     mask = summaries.mask_summary(view.mask(gene_id), view.interval(gene_id), start, end, bins)
     answer = api.element_answer(view, gene_id, threshold)
     answer["elements"] = [_escaped(element) for element in answer["elements"]]
-    shared = {"region": region, "threshold": answer["threshold"]}
+    shared = {"region": region_for_igv(view, **region), "threshold": answer["threshold"]}
     symbol = escape(str(row["symbol"]))
     tracks += [
         {"type": "mask", "name": f"Mask of {symbol}", "data": mask, "height": 120, "quantity": "Mean of z", **shared},
         {"type": "elements", "name": f"Elements of {symbol}", "data": answer, "height": 80, **shared},
     ]
-    sizes = "".join(f"{name}\t{size}\n" for name, size in run.chrom_sizes.items())
+    sizes = "".join(f"{given(name)}\t{size}\n" for name, size in run.chrom_sizes.items())
     genome = "data:text/plain;base64," + base64.b64encode(sizes.encode()).decode()
     name = escape(view.study.assembly if view.study else "genome")
     return {
         "reference": {"id": name, "name": name, "format": "chromsizes", "fastaURL": genome, "wholeGenomeView": False},
-        "locus": f"{window.chrom}:{start + 1}-{end}",
+        "locus": f"{given(window.chrom)}:{start + 1}-{end}",
         "tracks": tracks,
         "loadDefaultGenomes": False,
         "search": False,
@@ -138,7 +141,7 @@ def _genes(view: OpenRun, region: dict) -> list[dict]:
         return []
     features = view.models.table("gene").features(region["chrom"], region["start"], region["end"])
     drawn = {"displayMode": "EXPANDED", "color": look.GENE_COLOUR, "height": 80}
-    return [_annotation("Genes", features, **drawn)]
+    return [_annotation(view, "Genes", features, **drawn)]
 
 
 def _signals(view: OpenRun, gene_id: str, region: dict, bins: int) -> list[dict]:
@@ -146,7 +149,14 @@ def _signals(view: OpenRun, gene_id: str, region: dict, bins: int) -> list[dict]
     tracks = []
     for number, signal in enumerate(view.signals):
         colour, name = look.SIGNAL_COLOURS[number % len(look.SIGNAL_COLOURS)], escape(signal.name)
-        row = {"type": "mask", "region": region, "color": colour, "area": True, "autoscale": True, "height": 50}
+        row = {
+            "type": "mask",
+            "region": region_for_igv(view, **region),
+            "color": colour,
+            "area": True,
+            "autoscale": True,
+            "height": 50,
+        }
         if signal.file is None:
             origin = view.window(gene_id).start
             data = summaries.vector_summary(view.contact(gene_id, signal.name), chrom, origin, start, end, bins)
@@ -162,11 +172,11 @@ def _peaks(view: OpenRun, region: dict) -> list[dict]:
         return []
     features = api.interval_features(view.run.peaks, region["chrom"], region["start"], region["end"])
     name = f"{escape(look.peak_name(view))} peaks"
-    return [_annotation(name, features, displayMode="SQUISHED", color=look.PEAK_COLOUR, height=30)]
+    return [_annotation(view, name, features, displayMode="SQUISHED", color=look.PEAK_COLOUR, height=30)]
 
 
-def _annotation(name: str, features: list[dict], **look: object) -> dict:
-    escaped = [_escaped(feature) for feature in features]
+def _annotation(view: OpenRun, name: str, features: list[dict], **look: object) -> dict:
+    escaped = [_escaped({**feature, "chr": view.igv_names.given(feature["chr"])}) for feature in features]
     return {"type": "annotation", "name": name, "features": escaped, "visibilityWindow": -1, **look}
 
 
