@@ -10,6 +10,7 @@ import io
 import re
 import textwrap
 import threading
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -112,7 +113,9 @@ def locus_bytes(view: OpenRun, place: Place, kind: str = "pdf", caption: bool = 
     if kind not in CANVASES:
         raise InputError(complaint("figure", f"kind {kind!r}", f"one of {', '.join(CANVASES)}", "choose one"))
     dated = {"pdf": {"CreationDate": None}, "svg": {"Date": None}, "png": {}}[kind]
-    with _DRAWING, mpl.rc_context(STYLE):
+    with _DRAWING, mpl.rc_context(STYLE), warnings.catch_warnings():
+        # A symbol may hold letters that matplotlib's fonts lack: text stays text in SVG, a box is drawn elsewhere.
+        warnings.filterwarnings("ignore", r"Glyph .* missing from|Matplotlib currently does not support")
         figure = locus_figure(view, place, caption)
         content = io.BytesIO()
         CANVASES[kind](figure).print_figure(content, format=kind, dpi=dpi, metadata=dated)
