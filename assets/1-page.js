@@ -18,24 +18,23 @@
     String(text).replace(/[&<>"']/g, (c) => ({ "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#39;" }[c]));
 
   const typed = ({ chrom, start, end }) => `${chrom}:${(start + 1).toLocaleString("en")}-${end.toLocaleString("en")}`;
-  const plain = ({ chrom, start, end }) => `${chrom}:${start + 1}-${end}`;
+  const plain = ({ chrom, start, end }) => `${chrom}:${start + 1}-${end}`; // in the address; the server reads it back
 
-  function parseLocus(text) {
-    const found = /^(.+):([\d,]+)-([\d,]+)$/.exec(text || "");
-    if (!found) return null;
-    const [start, end] = [found[2], found[3]].map((part) => Number(part.replace(/,/g, "")));
-    return end >= start && start > 0 ? { chrom: found[1], start: start - 1, end } : null;
-  }
+  /* What a person typed as a place, or with `written` what `plain` wrote: the server knows the contigs and all spellings. */
+  const placeOf = (text, written, chrom) => ask(`api/${state.run}/place`, { q: text, ...(chrom ? { chrom } : {}), ...(written ? { written: 1 } : {}) });
 
   const words = (bases) =>
     bases >= 1e6 ? `${(bases / 1e6).toFixed(2)} Mb` : bases >= 1e3 ? `${(bases / 1e3).toFixed(1)} kb` : `${bases} bp`;
 
-  /* A message stays until the next deed, at least long enough to be read. */
-  function say(text) {
+  /* A message stays until the next deed, at least long enough to be read. `choices` are texts to look up with a click. */
+  function say(text, choices) {
     const line = byId("message");
-    if (line) line.textContent = text || "";
+    if (line) {
+      const buttons = (choices || []).map((choice) => el("button", { class: "link", "data-action": "look-up", "data-query": choice }, choice));
+      line.replaceChildren(...[text || ""].concat(buttons.flatMap((button) => [" ", button])));
+    }
     clearTimeout(say.timer);
-    if (text) say.timer = setTimeout(() => (line.textContent = ""), 12_000);
+    if (text) say.timer = setTimeout(() => line.replaceChildren(), choices && choices.length ? 60_000 : 12_000);
   }
 
   async function ask(path, query) {
@@ -91,6 +90,6 @@
 
   const announce = (name) => document.dispatchEvent(new CustomEvent(`seq2exp:${name}`));
 
-  Object.assign(bridge, { nothing, byId, escapeHtml, typed, plain, parseLocus, words, say, ask, post, then, save, announce, el });
+  Object.assign(bridge, { nothing, byId, escapeHtml, typed, plain, placeOf, words, say, ask, post, then, save, announce, el });
   bridge.settled = () => queue;
 })();

@@ -7,10 +7,11 @@
   "use strict";
 
   const bridge = window.seq2expBridge;
-  const { state, byId, escapeHtml, typed, plain, parseLocus, words, say, ask } = bridge;
+  const { state, byId, escapeHtml, typed, plain, placeOf, words, say, ask } = bridge;
   const popupLines = [];
   let browser = null; // igv.js
   let library = null; // promise of igv.js
+  let contigs = { given: new Map(), own: new Map() }; // names of this run that igv.js would misread, and what it has for them
 
   function loadLibrary() {
     library =
@@ -30,6 +31,23 @@
     return library;
   }
 
+  /* igv.js passes places on as text, so some contigs have another name there (seq2exp_viz/shelf/igv_names.py). Here, where
+   * igv.js is called and where it answers, is the border: on this side of it a contig has the genome's own name. */
+  async function readContigs(view) {
+    contigs = { given: new Map(), own: new Map() };
+    if (!view.contigs) return;
+    const answer = await fetch(view.contigs, { credentials: "same-origin" });
+    if (!answer.ok) throw new Error(`The names of the contigs could not be read (${answer.status}).`);
+    for (const [given, own] of (await answer.text()).split("\n").map((line) => line.split("\t"))) {
+      if (own === undefined) continue;
+      contigs.given.set(own, given);
+      contigs.own.set(given, own);
+    }
+  }
+  const givenName = (chrom) => contigs.given.get(chrom) || chrom;
+  const ownName = (chrom) => contigs.own.get(chrom) || chrom;
+  const forIgv = (locus) => plain({ ...locus, chrom: givenName(locus.chrom) });
+
   /* igv.js puts names and values of features into its pop-up as HTML: we do it, escaped. */
   function popup(track, rows, place) {
     if (!rows || rows.length === 0) return false;
@@ -40,7 +58,9 @@
         if (typeof row === "string") return "<hr>";
         if (!row.name) return "";
         const name = String(row.name).replace(/_/g, " ").replace(/^minus log10/i, "−log10");
-        const value = String(row.value).replace(/&nbsp;/g, " ").trim(); // igv.js pads values of wig tracks so
+        const told = String(row.value).replace(/&nbsp;/g, " ").trim(); // igv.js pads values of wig tracks so
+        const here = state.locus ? givenName(state.locus.chrom) : "";
+        const value = here && told.startsWith(`${here}:`) ? state.locus.chrom + told.slice(here.length) : told;
         return `<div><span>${escapeHtml(name)}</span>&nbsp;&nbsp;${escapeHtml(value)}</div>`;
       });
     return [...told, ...popupLines.map((lines) => lines(track, rows, place))].join("");
@@ -51,7 +71,7 @@
     if (!frame || frame.chr === undefined) return;
     const width = frame.end !== undefined ? frame.end - frame.start : 0;
     const start = Math.max(0, Math.round(frame.start));
-    state.locus = { chrom: frame.chr, start, end: start + Math.max(1, Math.round(width)) };
+    state.locus = { chrom: ownName(frame.chr), start, end: start + Math.max(1, Math.round(width)) };
     byId("locus").textContent = `${typed(state.locus)}  ·  ${words(state.locus.end - state.locus.start)}`;
     clearTimeout(onLocus.timer);
     onLocus.timer = setTimeout(bridge.address.write, 150);
@@ -59,6 +79,7 @@
 
   async function createBrowser(view, locus) {
     const igv = await loadLibrary();
+    await readContigs(view);
     if (browser) {
       igv.removeBrowser(browser);
       browser = null;
@@ -67,7 +88,7 @@
     state.known = new Set(view.tracks.map((row) => row.id));
     browser = await igv.createBrowser(byId("igv"), {
       reference: view.reference,
-      locus: plain(locus),
+      locus: forIgv(locus),
       tracks: view.tracks.filter(isOn).map((row) => row.config),
       loadDefaultGenomes: false, // nothing is asked of igv.org
       search: false,
@@ -185,7 +206,7 @@
       }
     }
     await addNew(view);
-    if (locus) await browser.search(plain(locus));
+    if (locus) await browser.search(forIgv(locus));
     await Promise.all(changed.map((track) => track.trackView.updateViews()));
   }
 
@@ -197,14 +218,15 @@
       if (wanted.threshold !== null && wanted.threshold !== undefined) query.threshold = wanted.threshold;
       const view = await ask(`api/${wanted.run}/view`, query);
       if (!view.locus) return;
-      const first = state.view === null && asked && asked.run === wanted.run ? parseLocus(asked.locus) : null;
+      const linked = state.view === null && asked && asked.run === wanted.run && asked.locus;
       const next = state.next && state.next.gene === wanted.gene ? state.next.locus : wanted.unscored;
       const { run, gene, threshold, beside, unscored } = wanted;
       Object.assign(state, { view, run, gene, threshold, beside, unscored, next: null });
+      const first = linked ? await placeOf(linked, true).catch((problem) => void say(problem.message)) : null;
       if (newRun) await createBrowser(view, first || next || view.locus);
       else await showGene(view, newGene ? next || view.locus : null);
       listTracks();
-      if (!first) say("");
+      if (!linked) say("");
     } else if (wanted.threshold !== state.threshold) {
       state.threshold = wanted.threshold;
       const mask = trackOf("mask");
@@ -298,7 +320,7 @@
   }
 
   function go(locus) {
-    if (browser && locus) return browser.search(plain(locus));
+    if (browser && locus) return browser.search(forIgv(locus));
   }
 
   /* Go to a place of a gene: of the one on the screen at once, of another with its tracks. */
@@ -314,6 +336,6 @@
     for (const box of root.querySelectorAll(".igv-ui-popover")) box.style.display = "none"; // igv.js makes a new one
   }
 
-  Object.assign(bridge, { popupLines, loadLibrary, trackOf, refresh, again, enqueue, showThreshold, go, reveal, visit, closePopups });
+  Object.assign(bridge, { popupLines, loadLibrary, trackOf, refresh, again, enqueue, showThreshold, go, reveal, visit, closePopups, givenName });
   bridge.igvBrowser = () => browser;
 })();

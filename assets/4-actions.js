@@ -1,7 +1,7 @@
 /* The bridge, part 4: buttons, menus and keys.
  *
  * A click on anything with data-action="x" does `seq2expBridge.actions.x(event)`; other files may add actions. A click
- * on anything with data-locus="chrom:start-end" (0-based half-open) goes there.
+ * on anything with data-chrom, data-start and data-end (0-based half-open) goes there.
  */
 (function () {
   "use strict";
@@ -13,7 +13,7 @@
     return { chrom: centre.chrom, start: Math.max(0, Math.round(centre.at - width / 2)), end: Math.round(centre.at + width / 2) };
   }
 
-  const name = (ending) => `${state.run}.${(state.gene || "view").replace(/[^\w.-]/g, "_")}.${ending}`;
+  const name = (ending) => `${state.view.stem}.${ending}`;
 
   const browser = () => bridge.igvBrowser();
   const actions = {
@@ -39,10 +39,10 @@
   document.addEventListener("click", (event) => {
     const button = event.target.closest("[data-action]");
     if (button) actions[button.dataset.action](event, button);
-    const place = event.target.closest("[data-locus]");
+    const place = event.target.closest("[data-chrom][data-start]");
     if (place) {
-      const [chrom, span] = place.dataset.locus.split(/:(?=\d+-\d+$)/);
-      const [start, end] = span.split("-").map(Number);
+      const { chrom } = place.dataset;
+      const [start, end] = [Number(place.dataset.start), Number(place.dataset.end)];
       go(around({ chrom, at: (start + end) / 2 }, Math.max(6 * (end - start), 400)));
     }
     for (const menu of document.querySelectorAll("details.menu[open]")) {

@@ -13,6 +13,33 @@
     return { run: shown.run, gene: null, unscored: await ask(`api/${shown.run}/search`, { q: id }) };
   }
 
+  /* Go where a text leads; the gene to be shown, or nothing where that is done. The server does the reading. */
+  async function lookUp(text, run, shown) {
+    try {
+      const found = await ask(`api/${run}/search`, { q: text || "", ...(state.locus ? { chrom: state.locus.chrom } : {}) });
+      say(found.message, found.suggestions);
+      if (["gene", "unscored", "locus"].includes(found.kind)) document.getElementById("search").blur(); // puts the suggestions away
+      if (found.kind === "gene") {
+        if (shown && shown.gene === found.gene_id) await go(state.view && state.view.locus);
+        else return { run, gene: found.gene_id };
+      }
+      if (found.kind === "unscored") return { run, gene: null, unscored: found };
+      if (found.kind === "locus") await go(found);
+    } catch (problem) {
+      say(problem.message);
+    }
+    return nothing();
+  }
+
+  /* A click on what a message offers in place of what was not found. */
+  bridge.actions["look-up"] = async (_event, button) => {
+    const { query } = button.dataset;
+    const found = await lookUp(query, state.run, { gene: state.gene });
+    const props = window.dash_clientside;
+    props.set_props("search", { value: query });
+    if (found !== nothing()) props.set_props("gene", { data: found });
+  };
+
   /* A click on a suggestion goes there; with the keyboard Enter does. */
   document.addEventListener("click", (event) => {
     const option = event.target.closest && event.target.closest(".mantine-Autocomplete-option");
@@ -35,21 +62,8 @@
       return rows[0].state === "scored" ? { run: shown.run, gene: rows[0].gene_id } : unscoredGene(rows[0].gene_id, shown);
     },
 
-    async find(_count, text, run, shown) {
-      try {
-        const found = await ask(`api/${run}/search`, { q: text || "" });
-        say(found.message);
-        if (["gene", "unscored", "locus"].includes(found.kind)) document.getElementById("search").blur(); // puts the suggestions away
-        if (found.kind === "gene") {
-          if (shown && shown.gene === found.gene_id) await go(state.view && state.view.locus);
-          else return { run, gene: found.gene_id };
-        }
-        if (found.kind === "unscored") return { run, gene: null, unscored: found };
-        if (found.kind === "locus") await go(found);
-      } catch (problem) {
-        say(problem.message);
-      }
-      return nothing();
+    find(_count, text, run, shown) {
+      return lookUp(text, run, shown);
     },
 
     /* The annotation was read meanwhile: draw gene models where start sites stood. */

@@ -80,7 +80,7 @@
         const found = ((cache && cache.features) || []).find((f) => f.start <= at && at < f.end);
         if (!found || found.kept === null) return [];
         return [
-          { name: "Place", value: `${found.chr}:${(found.start + 1).toLocaleString("en")}-${found.end.toLocaleString("en")}` },
+          { name: "Place", value: `${this.region.name || found.chr}:${(found.start + 1).toLocaleString("en")}-${found.end.toLocaleString("en")}` },
           { name: "Surely kept", value: percent(found.kept) },
           { name: "Undecided", value: percent(Math.max(0, 1 - found.kept - found.hidden)) },
           { name: "Surely hidden", value: percent(found.hidden) },

@@ -125,7 +125,7 @@
         type: "elements",
         name: escapeHtml(`Genes that keep ${typed(region)}`),
         url: `${state.config.base}api/${state.run}/owners/arcs?${query}`,
-        region: { chrom: region.chrom, start: Math.min(region.start, ...sites), end: Math.max(region.end, ...sites) },
+        region: { chrom: bridge.givenName(region.chrom), start: Math.min(region.start, ...sites), end: Math.max(region.end, ...sites) },
         height: 78,
         order: 900,
         removable: true,
@@ -147,16 +147,17 @@
   bridge.popupLines.push((track, rows, place) => {
     const id = track.id || (track.config && track.config.id);
     if (!["peaks", "elements", "mask", "merged", "beside"].includes(id) || !state.locus) return "";
-    const told = rows.map((row) => row.value && bridge.parseLocus(String(row.value))).find(Boolean);
+    const told = rows.map((row) => /:([\d,]+)-([\d,]+)$/.exec(String(row.value || ""))).find(Boolean);
     if (place === undefined && !told) return ""; // igv.js 3.1.4 does not say where one clicked
-    const base = Math.floor(place === undefined ? (told.start + told.end) / 2 : place);
+    const [first, last] = told ? told.slice(1).map((part) => Number(part.replace(/,/g, ""))) : [];
+    const base = Math.floor(place === undefined ? (first - 1 + last) / 2 : place);
     const cache = track.trackView && track.trackView.viewports[0].featureCache;
     const slack = 3 * bridge.igvBrowser().referenceFrameList[0].bpPerPixel;
     const hit = (f) => f.start - slack <= base && base < f.end + slack;
     const found = id === "peaks" || id === "elements" ? ((cache && cache.features) || []).filter(hit) : [];
     const at = found.sort((a, b) => a.end - a.start - (b.end - b.start))[0] || { start: base, end: base + 1 };
-    const region = `${state.locus.chrom}:${at.start}-${at.end}`;
-    return `<hr><div><button class="whose" data-whose="${escapeHtml(region)}">Which genes keep this?</button></div>`;
+    const region = `data-whose="${escapeHtml(state.locus.chrom)}" data-from="${Number(at.start)}" data-to="${Number(at.end)}"`;
+    return `<hr><div><button class="whose" ${region}>Which genes keep this?</button></div>`;
   });
 
   /* igv.js shows pop-ups in a shadow tree: the button is found on the event's own path. */
@@ -165,10 +166,9 @@
     (event) => {
       const button = event.composedPath().find((node) => node.dataset && node.dataset.whose);
       if (!button) return;
-      const [chrom, span] = button.dataset.whose.split(/:(?=\d+-\d+$)/);
-      const [start, end] = span.split("-").map(Number);
+      const { whose, from, to } = button.dataset;
       bridge.closePopups();
-      show({ chrom, start, end }, true);
+      show({ chrom: whose, start: Number(from), end: Number(to) }, true);
     },
     true
   );

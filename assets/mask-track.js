@@ -201,7 +201,7 @@
         const cache = clickState.viewport.featureCache;
         const found = ((cache && cache.features) || []).find((f) => f.start <= at && at < f.end);
         if (!found || found.mean === null) return [];
-        const place = `${found.chr}:${(found.start + 1).toLocaleString("en")}-${found.end.toLocaleString("en")}`;
+        const place = `${this.region.name || found.chr}:${(found.start + 1).toLocaleString("en")}-${found.end.toLocaleString("en")}`;
         const rows = [{ name: "Place", value: place }];
         if (found.forced === 1) return [...rows, { name: "Promoter", value: "always kept" }];
         if (found.forced === 0) return [...rows, { name: "Blacklist", value: "never kept" }];

@@ -3,11 +3,19 @@
   "use strict";
 
   const bridge = window.seq2expBridge;
-  const { state, byId, say, save, plain, actions } = bridge;
+  const { state, byId, say, save, actions } = bridge;
   const VIEW = { "seq2exp-viz": "view", schema: 1 };
   const LONGEST = 4000; // letters of one part of a saved view
 
-  const stem = () => `${state.run}.${(state.gene || "view").replace(/[^\w.-]/g, "_")}`;
+  const stem = () => state.view.stem;
+
+  /* The name that an answer is to be saved under: the one in any letters (RFC 5987) before the one in ASCII. */
+  function nameOf(answer) {
+    const told = answer.headers.get("Content-Disposition") || "";
+    const full = /filename\*=UTF-8''([^;\s]+)/i.exec(told);
+    const plain = /filename="([^"]+)"/.exec(told);
+    return full ? decodeURIComponent(full[1]) : plain ? plain[1] : stem();
+  }
 
   /* Ask the server for a file and save it under the name that it gives; what goes wrong is told in the page. */
   async function fetchFile(path, query, words) {
@@ -16,8 +24,7 @@
       const kept = Object.entries(query).filter(([, value]) => value !== null && value !== undefined && value !== "");
       const answer = await fetch(`${state.config.base}${path}?${new URLSearchParams(kept)}`, { credentials: "same-origin" });
       if (!answer.ok) throw new Error((await answer.json().catch(() => ({}))).message || `The server said ${answer.status}.`);
-      const found = /filename="([^"]+)"/.exec(answer.headers.get("Content-Disposition") || "");
-      const name = found ? found[1] : stem();
+      const name = nameOf(answer);
       save(name, await answer.blob(), answer.headers.get("Content-Type"));
       say(`${name} is saved.`);
     } catch (problem) {
@@ -30,7 +37,7 @@
     const { locus, view } = state;
     const window_ = view && view.locus;
     const touches = locus && window_ && locus.chrom === window_.chrom && locus.start < window_.end && locus.end > window_.start;
-    return touches ? plain(locus) : null;
+    return touches ? locus : {};
   }
 
   const ofGene = (end) => `api/${state.run}/genes/${encodeURIComponent(state.gene)}/${end}`;
@@ -39,12 +46,12 @@
   actions.figure = (_event, button) => {
     if (noGene()) return;
     const kind = button.dataset.kind;
-    return fetchFile(ofGene(`figure.${kind}`), { locus: placeInWindow(), threshold: state.threshold }, "Drawing the figure");
+    return fetchFile(ofGene(`figure.${kind}`), { ...placeInWindow(), threshold: state.threshold }, "Drawing the figure");
   };
 
   actions["igv-session"] = (_event, button) => {
     if (noGene()) return;
-    const query = { locus: placeInWindow(), threshold: state.threshold, origin: window.location.origin };
+    const query = { ...placeInWindow(), threshold: state.threshold, origin: window.location.origin };
     return fetchFile(ofGene(`igv-session.${button.dataset.kind}`), query, "Writing the session");
   };
 

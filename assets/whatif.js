@@ -7,7 +7,7 @@
   "use strict";
 
   const bridge = window.seq2expBridge;
-  const { state, byId, el, ask, post, say, typed, plain, parseLocus, trackOf } = bridge;
+  const { state, byId, el, ask, post, say, typed, plain, placeOf, trackOf } = bridge;
   const { signed, exactly, sentence, pace, controlWords, answerLines, buildBox } = bridge.whatifParts;
   const PAGE = Math.random().toString(36).slice(2); // of this tab: its newer question cancels its older one
   const CONTROLS = 20;
@@ -73,15 +73,26 @@
 
   const written = (kind) => () =>
     mine === `${state.run}|${state.gene}` && chrom() ? edits[kind].map((r) => plain({ chrom: chrom(), ...r })).join(",") : null;
-  const read = (text) => text.split(",").map(parseLocus).filter(Boolean);
-  for (const kind of ["off", "on"]) bridge.address.register(kind, { write: written(kind), read });
+  for (const kind of ["off", "on"]) bridge.address.register(kind, { write: written(kind), read: (text) => text });
+
+  /* Regions of a link that lie on the gene's contig, whose name may hold any letter, commas too. */
+  function regionsOf(text, contig) {
+    const found = [];
+    let rest = text || "";
+    while (rest) {
+      const span = rest.startsWith(`${contig}:`) && /^(\d+)-(\d+)(?:,|$)/.exec(rest.slice(contig.length + 1));
+      if (span && Number(span[1]) > 0 && Number(span[1]) <= Number(span[2])) found.push({ start: Number(span[1]) - 1, end: Number(span[2]) });
+      if (span) rest = rest.slice(contig.length + 1 + span[0].length);
+      else rest = rest.includes(",") ? rest.slice(rest.indexOf(",") + 1) : "";
+    }
+    return found;
+  }
 
   /* What a link asks for holds once, for the gene that it opens. */
   function takeFromLink() {
     const { asked } = bridge.address;
     for (const kind of ["off", "on"]) {
-      const here = (asked[kind] || []).filter((r) => r.chrom === chrom());
-      edits[kind] = here.map(({ start, end }) => ({ start, end }));
+      edits[kind] = regionsOf(asked[kind], chrom());
       asked[kind] = null;
     }
   }
@@ -193,11 +204,13 @@
 
   // ------------------------------------------------------------------------------------------------ drawing a region
 
-  function pick(kind) {
+  async function pick(kind) {
     const text = byId("whatif-region");
     const wanted = text.value.trim();
     if (!wanted) return bridge.dragRegion(kind, (place) => inWindow(place) && (add(kind, inWindow(place)), true));
-    const place = parseLocus(wanted.includes(":") ? wanted : `${chrom()}:${wanted}`);
+    const belongs = mine;
+    const place = await placeOf(wanted, false, chrom()).catch(() => null);
+    if (mine !== belongs) return undefined; // another gene came meanwhile
     if (!place || place.chrom !== chrom()) return say(`Type a region of this gene's window, such as ${typed(state.view.locus)}.`);
     const one = inWindow(place);
     if (!one) return say("That region lies outside this gene's window.");

@@ -1,11 +1,10 @@
 """Interval tables: pandas DataFrames with the columns chrom, start, end, 0-based and half-open.
 
 Everything here is a function from tables or arrays to tables or arrays. What a person types (1-based)
-becomes 0-based in `parse_site` and `parse_locus` and nowhere else. The operations use bioframe's array
+becomes 0-based in `model_core.places` and nowhere else. The operations use bioframe's array
 functions: its table functions warn under pandas 3 and fail on empty tables.
 """
 
-import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -13,11 +12,10 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from model_core.errors import InputError, complaint
+from model_core.errors import InputError
 
 COORDINATES = ("chrom", "start", "end")
 _OTHER_ASSEMBLY = "check that it is of the study's genome assembly, or leave that chromosome out"
-_TYPED_POSITION = re.compile(r"[0-9]{1,3}(,[0-9]{3})+|[0-9]{1,12}")
 
 
 class Site(NamedTuple):
@@ -48,47 +46,6 @@ class Window(NamedTuple):
     def end(self) -> int:
         """One past the last base; may lie beyond the chromosome."""
         return self.start + self.length
-
-
-def parse_site(text: str) -> Site:
-    """The site a person typed as chrom:position[:strand], 1-based, e.g. "chr22:1,000:+"; no strand means "+".
-
-    Raises:
-        InputError: the text does not have that form.
-    """
-    body, strand = text.strip(), "+"
-    if body[-2:] in (":+", ":-"):
-        body, strand = body[:-2], body[-1]
-    chrom, _, typed = body.rpartition(":")
-    position = _typed_position(typed)
-    if not chrom or re.search(r"\s", chrom) or position is None:
-        form = "chrom:position:strand counted from 1, such as chr22:23,180,365:+"
-        raise InputError(complaint("site", repr(text), form, "type it in that form"))
-    return Site(chrom, position - 1, strand)
-
-
-def parse_locus(text: str) -> tuple[str, int, int]:
-    """(chrom, start, end), 0-based half-open, of a locus typed 1-based and inclusive.
-
-    Args:
-        text: "chr22:1,000-2,000", or "chr22:1,000" for one base.
-
-    Raises:
-        InputError: the text does not have that form, or ends before it starts.
-    """
-    chrom, _, span = text.strip().rpartition(":")
-    first, dash, last = span.partition("-")
-    start, end = _typed_position(first), _typed_position(last if dash else first)
-    if not chrom or re.search(r"\s", chrom) or start is None or end is None or end < start:
-        form = "chrom:start-end counted from 1 with start <= end, such as chr22:1,000-2,000"
-        raise InputError(complaint("locus", repr(text), form, "type it in that form"))
-    return chrom, start - 1, end
-
-
-def _typed_position(text: str) -> int | None:
-    text = text.strip()
-    position = int(text.replace(",", "")) if _TYPED_POSITION.fullmatch(text) else 0
-    return position or None
 
 
 def rasterise(table: pd.DataFrame, chrom: str, start: int, end: int) -> np.ndarray:

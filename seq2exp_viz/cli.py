@@ -212,13 +212,13 @@ def score(
     """Score genes into a run: masks, predictions, elements, tracks. Without a choice: the test genes."""
     needs_model()
     from model_core.inputs.study import load_study
-    from model_core.intervals import parse_site
     from model_core.network.forecast import forecast
     from model_core.network.score import choose_genes, run_for
     from model_core.network.score import score as score_genes
     from model_core.network.team import process_number
     from model_core.outputs.run import Run
     from model_core.outputs.source import study_of
+    from model_core.places import ContigNames, parse_site
 
     if checkpoint is None:
         opened = Run.open(run)
@@ -228,7 +228,10 @@ def score(
     else:
         source = load_study(study)
     names = [name.strip() for name in (genes or "").split(",") if name.strip()]
-    sites = [parse_site(text) for text in at or []]
+    contigs = ContigNames(source.genome().sizes)
+    sites = [parse_site(text, contigs) for text in at or []]
+    if chrom is not None:
+        chrom = contigs.find(chrom) or chrom
     chosen = choose_genes(source.genes(), names, sites, chrom, all_genes)
     if dry_run:
         settings = {"resolution": resolution, "batch_size": batch_size, "workers": workers}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from model_core.outputs.elements import PROMOTER_CLASS
 from model_core.outputs.merge import merged_by_max
 from model_core.outputs.run import Run
 from model_core.outputs.tracks import Block, write_bed, write_bigwig, write_narrowpeak
+from seq2exp_viz.file_names import gene_parts, run_part
 
 SUFFIXES = {"bed": ".elements.bed", "bigwig": ".mask.bigWig", "narrowpeak": ".elements.narrowPeak"}
 
@@ -72,9 +72,10 @@ def default_name(run: Run, kind: str, gene: str | None = None, bgzip: bool = Fal
 
 
 def file_stem(run: Run, gene: str | None = None) -> str:
-    """RUN or RUN.SYMBOL in letters that any file system takes."""
-    parts = [run.name] if gene is None else [run.name, run.gene(gene)["symbol"]]
-    return ".".join(re.sub(r"[^A-Za-z0-9_+-]+", "_", part).strip("_") or "run" for part in parts)
+    """RUN or RUN.SYMBOL in letters that any file system takes; genes of one name get their ids, too."""
+    if gene is None:
+        return run_part(run.name)
+    return f"{run_part(run.name)}.{gene_parts(run.genes)[str(run.gene(gene)['gene_id'])]}"
 
 
 def named_elements(run: Run, gene: str | None = None) -> pd.DataFrame:

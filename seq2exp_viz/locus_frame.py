@@ -11,11 +11,9 @@ import base64
 import gzip
 import itertools
 import json
-import re
 from html import escape
 from importlib.resources import files
 from pathlib import Path
-from typing import NamedTuple
 from uuid import uuid4
 
 from seq2exp_viz.publish.locus import Place, caption_words, locus_bytes, place_of
@@ -30,20 +28,6 @@ STILL = (
     "A picture of what igv.js shows here. To move and to zoom: run the cell, or trust the notebook"
     " (in JupyterLab: Trust Notebook in the command palette)."
 )
-PLAIN_NAME = re.compile(r"[A-Za-z0-9_.*-]+")
-
-
-class Chromosome(NamedTuple):
-    """The one chromosome of a frame: its name for igv.js, its name in the run, its length in bases."""
-
-    name: str
-    shown: str
-    size: int
-
-    @classmethod
-    def of(cls, name: str, size: int) -> Chromosome:
-        """igv.js cuts loci at colons and stumbles over bars: such names are given to it with underscores."""
-        return cls(name if PLAIN_NAME.fullmatch(name) else re.sub(r"[^A-Za-z0-9_*-]", "_", name), name, size)
 
 
 class LocusBrowser:

@@ -9,7 +9,7 @@ from typing import Any
 
 from model_core.errors import InputError, complaint
 from model_core.outputs.run import Run
-from seq2exp_viz.locus_frame import Chromosome, LocusBrowser
+from seq2exp_viz.locus_frame import LocusBrowser
 from seq2exp_viz.page import api
 from seq2exp_viz.publish.locus import Place, locus_bytes, place_of
 from seq2exp_viz.shelf import look, summaries
@@ -68,7 +68,7 @@ def browse(
 def figure(
     run: str | Path | Run,
     gene: str,
-    locus: str | None = None,
+    locus: str | tuple[str, int, int] | None = None,
     threshold: float | None = None,
     output: str | Path | None = None,
     caption: bool = True,
@@ -78,7 +78,8 @@ def figure(
     Args:
         run: a run folder, or what `open_run` gave.
         gene: symbol or id of a scored gene.
-        locus: "chr1:1,000-2,000", counted from 1; None takes the gene's window.
+        locus: (chrom, start, end), 0-based half-open, or as one types it ("chr1:1,000-2,000", "1,000-2,000"), counted
+            from 1; None takes the gene's window.
         threshold: 0 to 1, at which elements are cut; None takes the run's rule.
         output: file to write (.pdf, .svg or .png); None returns the picture alone.
         caption: whether it says what is drawn.
@@ -105,23 +106,24 @@ def locus_config(view: OpenRun, place: Place, bins: int = BINS) -> dict:
 
     Names of tracks are escaped, as igv.js shows them as HTML; those of features are not: the frame's pop-up does it.
     """
-    chromosome = Chromosome.of(place.chrom, view.run.chrom_sizes[place.chrom])
-    region = {"chrom": chromosome.name, "start": place.start, "end": place.end}
+    name = view.igv_names.given(place.chrom)
+    chromosome = {"name": name, "shown": place.chrom, "size": view.run.chrom_sizes[place.chrom]}
+    region = {"chrom": name, "start": place.start, "end": place.end}
     tracks = [*_genes(view, place), *_signals(view, place, region, bins), *_peaks(view, place)]
     mask = summaries.mask_summary(view.mask(place.gene), view.interval(place.gene), place.start, place.end, bins)
     answer = api.element_answer(view, place.gene, place.threshold)
-    answer["elements"] = _on(chromosome, answer["elements"])
+    answer["elements"] = _on(name, answer["elements"])
     shared = {"region": region, "threshold": answer["threshold"]}
     symbol = escape(str(view.gene(place.gene)["symbol"]))
     tracks += [
         {"type": "mask", "name": f"Mask of {symbol}", "data": mask, "height": 120, "quantity": "Mean of z", **shared},
         {"type": "elements", "name": f"Elements of {symbol}", "data": answer, "height": 80, **shared},
     ]
-    name = escape(view.study.assembly if view.study else "genome")
+    assembly = escape(view.study.assembly if view.study else "genome")
     return {
-        "chromosome": chromosome._asdict(),
-        "reference": {"id": name, "name": name, "format": "chromsizes", "wholeGenomeView": False},
-        "locus": f"{chromosome.name}:{place.start + 1}-{place.end}",
+        "chromosome": chromosome,
+        "reference": {"id": assembly, "name": assembly, "format": "chromsizes", "wholeGenomeView": False},
+        "locus": f"{name}:{place.start + 1}-{place.end}",
         "tracks": tracks,
         "loadDefaultGenomes": False,
         "search": False,
@@ -178,10 +180,10 @@ def _peaks(view: OpenRun, place: Place) -> list[dict]:
 
 
 def _annotation(name: str, view: OpenRun, place: Place, features: list[dict], **look: object) -> dict:
-    chromosome = Chromosome.of(place.chrom, view.run.chrom_sizes[place.chrom])
-    return {"type": "annotation", "name": name, "features": _on(chromosome, features), "visibilityWindow": -1, **look}
+    drawn = _on(view.igv_names.given(place.chrom), features)
+    return {"type": "annotation", "name": name, "features": drawn, "visibilityWindow": -1, **look}
 
 
-def _on(chromosome: Chromosome, features: list[dict]) -> list[dict]:
-    """The same with the chromosome's name as igv.js gets it."""
-    return [{**feature, "chr": chromosome.name} for feature in features]
+def _on(name: str, features: list[dict]) -> list[dict]:
+    """The same features with the chromosome's name in igv.js."""
+    return [{**feature, "chr": name} for feature in features]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from model_core import intervals
 from model_core.errors import InputError
-from model_core.intervals import Site, parse_locus, parse_site, rasterise, runs
+from model_core.intervals import rasterise, runs
 
 
 def table(*rows):
@@ -27,53 +27,6 @@ def outcome(function, argument):
         return function(argument), ""
     except InputError as error:
         return None, str(error)
-
-
-# What a person types
-
-
-def test_typed_site_counts_from_one():
-    assert parse_site("chr22:1,000:+") == Site("chr22", 999, "+")
-    assert parse_site(" chr22:1000:- ") == Site("chr22", 999, "-")
-
-
-def test_typed_site_without_strand_is_forward():
-    assert parse_site("chrX:5") == Site("chrX", 4, "+")
-
-
-def test_chromosome_name_may_hold_a_colon():
-    assert parse_site("HLA:A*01:7:-") == Site("HLA:A*01", 6, "-")
-
-
-def test_typed_locus_is_inclusive_and_counts_from_one():
-    assert parse_locus("chr22:1,000-2,000") == ("chr22", 999, 2000)
-    assert parse_locus("chr22:7") == ("chr22", 6, 7)
-
-
-@pytest.mark.parametrize(
-    "text", ["", "chr22", "chr22:0:+", "chr22:-5", "chr22:1,00", "chr22:1e3", ":5", "a b:5", "chr22:٣"]
-)
-def test_malformed_site_is_refused(text):
-    with pytest.raises(InputError, match="counted from 1"):
-        parse_site(text)
-
-
-@pytest.mark.parametrize("text", ["", "chr1", "chr1:0-5", "chr1:9-5", "chr1:5-", "chr1:-5", "chr1:1-2-3", ":1-2"])
-def test_malformed_locus_is_refused(text):
-    with pytest.raises(InputError, match="start <= end"):
-        parse_locus(text)
-
-
-@given(st.text(max_size=30))
-def test_any_typed_text_gives_a_place_or_one_clear_message(text):
-    for parse in (parse_site, parse_locus):
-        place, complaint = outcome(parse, text)
-        assert "found" in complaint if place is None else place[0] and place[1] >= 0
-
-
-@given(st.integers(0, 10**11), st.integers(1, 10**6))
-def test_typed_locus_comes_back_as_it_was_shown(start, length):
-    assert parse_locus(f"chr1:{start + 1:,}-{start + length:,}") == ("chr1", start, start + length)
 
 
 # Masks and tables

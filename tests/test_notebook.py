@@ -7,14 +7,12 @@ from pathlib import Path
 import nbformat
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from nbclient import NotebookClient
 from viewer_run import EVIL, make_study, make_viewer_run
 
 import seq2exp_viz
 from model_core.errors import InputError
-from seq2exp_viz.locus_frame import Chromosome, LocusBrowser, message_html
+from seq2exp_viz.locus_frame import LocusBrowser, message_html
 from seq2exp_viz.notebook import locus_config
 from seq2exp_viz.publish.locus import place_of
 from seq2exp_viz.shelf.view import OpenRun
@@ -82,17 +80,6 @@ def test_names_of_tracks_are_made_safe(run_folder):
     names = [track["name"] for track in config_of(run_folder, EVIL)["tracks"]]
     assert not any("<" in name for name in names)
     assert f"Mask of {html.escape(EVIL)}" in names
-
-
-@pytest.mark.parametrize("name", ["chr1", "1", "GL000220.1", "HLA-A*01", "chrUn_KI270742v1"])
-def test_ordinary_chromosome_names_stay(name):
-    assert Chromosome.of(name, 5) == (name, name, 5)
-
-
-@given(st.text(min_size=1))
-def test_igv_gets_no_chromosome_name_that_it_cannot_read(name):
-    assert not set(Chromosome.of(name, 5).name) & set(":| \t\n<>&\"'")
-    assert Chromosome.of(name, 5).shown == name
 
 
 def test_words_of_a_message_are_escaped():

@@ -18,10 +18,10 @@ from hypothesis import strategies as st
 from run_builder import gene_row, make_run, random_masks
 
 from model_core.errors import InputError
-from model_core.intervals import parse_site
 from model_core.outputs.elements import default_rule
 from model_core.outputs.run import Run
 from model_core.outputs.scored_genes import site_gene
+from model_core.places import parse_site
 
 WINDOW = 2000
 LOCATION = {"chrom": "chr1", "strand": "+", "predicted": 1.0}

@@ -16,7 +16,6 @@ from model_core.config import TrainConfig, recipe
 from model_core.errors import InputError
 from model_core.inputs.peaks import peaks_of_study
 from model_core.inputs.study import load_study
-from model_core.intervals import parse_site
 from model_core.network.checkpoint import load_with_metadata, save_checkpoint
 from model_core.network.dataset import EndlessBatches, gene_windows
 from model_core.network.lesson import learning_rate, optimiser
@@ -27,6 +26,7 @@ from model_core.network.train import train, train_seeds
 from model_core.outputs.metrics import prediction_metrics
 from model_core.outputs.run import Run
 from model_core.outputs.source import study_of
+from model_core.places import parse_site
 from model_core.simulation.simulate import simulate_study
 from model_core.simulation.world import World
 

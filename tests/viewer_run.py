@@ -1,5 +1,6 @@
 """A small whole study and a scored run of it, in the real formats, for tests of the page and its server."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,19 +16,22 @@ EVIL = '<img src=x onerror="window.hacked=1">'  # a symbol that must stay text w
 SYMBOLS = ("MYC", "GATA1", "HBB", "BCR", EVIL, "MYC2")
 
 
-def make_study(folder: Path, seed: int = 0) -> Path:
+CONTIGS = ("chr1", "chr2")
+
+
+def make_study(folder: Path, seed: int = 0, contigs: Sequence[str] = CONTIGS, symbols: Sequence[str] = SYMBOLS) -> Path:
     """Write FASTA, GTF, gene table, two bigWigs, contacts, peaks and study.toml; the path of study.toml."""
     rng = np.random.default_rng(seed)
     folder.mkdir(parents=True, exist_ok=True)
     sequence = "".join(rng.choice(list("ACGT"), SIZE))
     lines = "\n".join(sequence[i : i + 60] for i in range(0, SIZE, 60))
-    (folder / "genome.fa").write_text(f">chr1\n{lines}\n>chr2\n{lines}\n")
-    genes = gene_table()
+    (folder / "genome.fa").write_text("".join(f">{contig}\n{lines}\n" for contig in contigs))
+    genes = gene_table(contigs, symbols)
     (folder / "genes.tsv").write_text(genes.to_csv(sep="\t", index=False))
     (folder / "genes.gtf").write_text("".join(_gtf_lines(row) for row in genes.itertuples()))
-    sizes = {"chr1": SIZE, "chr2": SIZE}
+    sizes = dict.fromkeys(contigs, SIZE)
     for number, name in enumerate(("H3K27ac", "DNase")):
-        blocks = [Block(chrom, 0, 10, _hills(rng, number)) for chrom in sizes]
+        blocks = [Block(chrom, 0, 10, _hills(rng, number)) for chrom in sorted(sizes)]
         write_bigwig(folder / f"{name}.bw", sizes, blocks, 2)
     _write_contacts(folder / "contacts.cool", sizes)
     peaks = [
@@ -37,13 +41,19 @@ def make_study(folder: Path, seed: int = 0) -> Path:
     (folder / "peaks.narrowPeak").write_text(
         "".join(sorted(peaks, key=lambda line: (line.split("\t")[0], int(line.split("\t")[1]))))
     )
-    (folder / "causal.bed").write_text("chr1\t10900\t11300\tcausal1\n")
+    (folder / "causal.bed").write_text(f"{contigs[0]}\t10900\t11300\tcausal1\n")
     (folder / "study.toml").write_text(STUDY)
     return folder / "study.toml"
 
 
 def make_viewer_run(
-    folder: Path, study: Path, name: str = "tiny", genes: int = len(SYMBOLS), simulated: bool = True
+    folder: Path,
+    study: Path,
+    name: str = "tiny",
+    genes: int = len(SYMBOLS),
+    simulated: bool = True,
+    contigs: Sequence[str] = CONTIGS,
+    symbols: Sequence[str] = SYMBOLS,
 ) -> Path:
     """Score the first `genes` genes with made-up masks, high where peaks are, and assemble; the run folder."""
     loaded = load_study(study)
@@ -62,15 +72,15 @@ def make_viewer_run(
         config={"model": config.to_dict()},
         asked=len(SYMBOLS),
     )
-    add_genes(run, range(genes))
+    add_genes(run, range(genes), gene_table(contigs, symbols))
     if genes:
         assemble(run, loaded.peaks_path())
     return run.path
 
 
-def add_genes(run: Run, which: range) -> None:
+def add_genes(run: Run, which: range, table: pd.DataFrame | None = None) -> None:
     """Append genes of `gene_table` with masks that differ from gene to gene."""
-    table = gene_table()
+    table = gene_table() if table is None else table
     with run.writing():
         for i in which:
             row = table.iloc[i]
@@ -90,18 +100,18 @@ def mask_of(i: int) -> tuple[np.ndarray, np.ndarray]:
     return (2 + 14 * hills).astype(np.float32), np.full(WINDOW, 6, np.float32)
 
 
-def gene_table() -> pd.DataFrame:
-    """Six genes on two chromosomes."""
-    count = len(SYMBOLS)
+def gene_table(contigs: Sequence[str] = CONTIGS, symbols: Sequence[str] = SYMBOLS) -> pd.DataFrame:
+    """Six genes, on the contigs in turn."""
+    count = len(symbols)
     return pd.DataFrame(
         {
             "gene_id": [f"ENSG0000000000{i}.{i + 1}" for i in range(count)],
-            "symbol": SYMBOLS,
-            "chrom": [f"chr{1 + i % 2}" for i in range(count)],
-            "tss": [10_000 + 3_000 * i for i in range(count)],
+            "symbol": symbols,
+            "chrom": [contigs[i % len(contigs)] for i in range(count)],
+            "tss": [10_000 + 3_000 * (i % 9) for i in range(count)],
             "strand": ["+-"[i % 2] for i in range(count)],
             "level": [0.5 + 0.4 * i for i in range(count)],
-            "split": ["train", "test", "test", "validation", "test", "train"],
+            "split": [["train", "test", "test", "validation", "test", "train"][i % 6] for i in range(count)],
         }
     )
 

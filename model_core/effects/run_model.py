@@ -13,7 +13,6 @@ from model_core.effects.what_if import WhatIf
 from model_core.errors import InputError, complaint
 from model_core.inputs.genes import FEATURES, FeatureScale
 from model_core.inputs.study import Study
-from model_core.intervals import parse_site
 from model_core.network.checkpoint import load_with_metadata
 from model_core.network.dataset import collate, gene_windows
 from model_core.network.machine import keep_freed_memory
@@ -22,6 +21,7 @@ from model_core.outputs.manifest import described_file
 from model_core.outputs.run import Run
 from model_core.outputs.scored_genes import site_gene
 from model_core.outputs.source import study_of
+from model_core.places import ContigNames, parse_site
 
 
 class RunModel:
@@ -83,9 +83,9 @@ class RunModel:
         """
         sites = self.study.gene_sites()
         known = sites["gene_id"] == name
-        if not known.any():
+        if not known.any() and not (sites["symbol"] == name).any():  # names before places
             with suppress(InputError):
-                site = site_gene(parse_site(name))
+                site = site_gene(parse_site(name, ContigNames(self.run.chrom_sizes)))
                 return pd.DataFrame([{**site, "split": "", "label": np.nan, **dict.fromkeys(FEATURES, np.nan)}])
         found = sites[known] if known.sum() == 1 else choose_genes(sites, [name])
         return self.study.with_features(found).reset_index(drop=True)

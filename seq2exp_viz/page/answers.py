@@ -11,9 +11,9 @@ import pandas as pd
 from flask import Blueprint, Request, Response, request
 
 from model_core.errors import InputError
+from seq2exp_viz.file_names import content_disposition
 from seq2exp_viz.serving.ranges import RangeError
 from seq2exp_viz.shelf.runs import Shelf
-from seq2exp_viz.shelf.search import chromosome
 from seq2exp_viz.shelf.view import OpenRun
 
 LONGEST_BODY = 4_096  # bytes of a JSON request
@@ -54,9 +54,8 @@ def threshold_of(asked: Request) -> float | None:
 
 
 def attachment(content: bytes, name: str, kind: str) -> Response:
-    """Bytes to be saved under a name; the name is made plain first, because symbols come from files."""
-    plain = "".join(letter if letter.isalnum() or letter in "._-" else "_" for letter in name)
-    return Response(content, 200, {"Content-Disposition": f'attachment; filename="{plain}"'}, mimetype=kind)
+    """Bytes to be saved under a name."""
+    return Response(content, 200, {"Content-Disposition": content_disposition(name)}, mimetype=kind)
 
 
 def guarded(routes: Blueprint, shelf: Shelf) -> Callable:
@@ -106,9 +105,9 @@ def json_body(longest: int = LONGEST_BODY) -> dict:
 
 
 def place(view: OpenRun) -> tuple[str, int, int]:
-    """chrom, start, end of the query, the chromosome in the genome's own spelling."""
+    """chrom, start, end of the query, the chromosome in the genome's own spelling; the query may have igv.js's."""
     chrom = request.args.get("chrom", "")
-    known = chromosome(view.run.chrom_sizes, chrom)
+    known = view.contigs.find(view.igv_names.own(chrom))
     if known is None:
         raise RequestError(f"chrom={chrom[:40]!r}: no such chromosome")
     return known, max(0, integer("start", 0)), integer("end", view.run.chrom_sizes[known])

@@ -9,8 +9,11 @@ import pandas as pd
 from flask import Blueprint, Response, request
 
 from model_core.errors import InputError
+from model_core.intervals import COORDINATES
 from model_core.outputs.assemble import provenance
 from model_core.outputs.elements import PROMOTER_CLASS
+from model_core.places import parse_place, read_place
+from seq2exp_viz.file_names import content_disposition, run_part
 from seq2exp_viz.page import downloads, igv, tab_api
 from seq2exp_viz.page.answers import as_json, attachment, guarded, integer, place, records, threshold_of
 from seq2exp_viz.page.model_api import add_model_routes
@@ -21,7 +24,7 @@ from seq2exp_viz.serving.allowed import AllowedFiles
 from seq2exp_viz.serving.ranges import byte_range, send_bytes
 from seq2exp_viz.shelf import look, reasons, summaries
 from seq2exp_viz.shelf.runs import Shelf
-from seq2exp_viz.shelf.search import find
+from seq2exp_viz.shelf.search import LONGEST, find
 from seq2exp_viz.shelf.view import OpenRun
 from seq2exp_viz.worker.jobs import Jobs
 
@@ -63,7 +66,14 @@ def api(
 
     @route("/api/<run>/search")
     def search(view: OpenRun) -> Response:
-        return as_json(find(view, request.args.get("q", "")))
+        return as_json(find(view, request.args.get("q", ""), request.args.get("chrom")))
+
+    @route("/api/<run>/place")
+    def place_of_text(view: OpenRun) -> Response:
+        """The place that a text means: typed on the contig `chrom`, or with `written` as the page writes places."""
+        read = read_place if "written" in request.args else parse_place
+        text = request.args.get("q", "")[:LONGEST]
+        return as_json(dict(zip(COORDINATES, read(text, view.contigs, request.args.get("chrom")), strict=True)))
 
     @route("/api/<run>/genes")
     def genes(view: OpenRun) -> Response:
@@ -77,7 +87,7 @@ def api(
         kind = next((kind for ending, kind in MIMETYPES.items() if file.endswith(ending)), "application/octet-stream")
         response = send_bytes(path, request, kind)
         if "download" in request.args:
-            response.headers["Content-Disposition"] = f'attachment; filename="{view.key}.{file}"'
+            response.headers["Content-Disposition"] = content_disposition(f"{run_part(view.key)}.{file}")
         return response
 
     add_gene_routes(route)
@@ -136,20 +146,20 @@ def add_gene_routes(route: Callable) -> None:
         threshold = threshold_of(request)
         rule = view.rule if threshold is None else view.rule.at(threshold)
         content = downloads.elements_bed(view.cut(gene, threshold), provenance(view.run, rule))
-        return attachment(content, f"{view.key}.{row['symbol']}.elements.bed", "text/plain")
+        return attachment(content, f"{view.file_stem(str(row['gene_id']))}.elements.bed", "text/plain")
 
     @route("/api/<run>/genes/<path:gene>/mask.bigWig")
     def bigwig(view: OpenRun, gene: str) -> Response:
         row = view.gene(gene)
         content = downloads.mask_bigwig(view.mask(gene), view.run.chrom_sizes)
-        return attachment(content, f"{view.key}.{row['symbol']}.mask.bigWig", "application/octet-stream")
+        return attachment(content, f"{view.file_stem(str(row['gene_id']))}.mask.bigWig", "application/octet-stream")
 
     @route("/api/<run>/signals/<name>")
     def signal(view: OpenRun, name: str) -> Response:
         track = next((track for track in view.signals if name in (track.name, track.id)), None)
         if track is None or track.file is None:
             raise InputError(f"{name[:80]!r} is no coverage signal of this run.")
-        where = request.args.get("chrom", "")
+        where = view.igv_names.own(request.args.get("chrom", ""))
         path = view.files[track.file]
         return as_json(
             summaries.bigwig_summary(path, where, max(0, integer("start")), integer("end"), integer("bins", 1000))
@@ -166,29 +176,41 @@ def add_interval_routes(route: Callable) -> None:
         table = view.models.table(level)
         chrom, start, end = place(view)
         if table is None:  # the annotation is still being read: the scored genes' start sites stand in
-            return as_json(start_sites(view.genes, chrom, start, end))
-        return as_json(table.features(chrom, start, end))
+            return for_igv(view, start_sites(view.genes, chrom, start, end))
+        return for_igv(view, table.features(chrom, start, end))
 
     @route("/api/<run>/peaks")
     def peaks(view: OpenRun) -> Response:
-        return as_json(interval_features(view.run.peaks, *place(view)))
+        return for_igv(view, interval_features(view.run.peaks, *place(view)))
 
     @route("/api/<run>/truth/<kind>")
     def truth(view: OpenRun, kind: str) -> Response:
-        return as_json(interval_features(view.truth(kind), *place(view)))
+        return for_igv(view, interval_features(view.truth(kind), *place(view)))
 
     @route("/api/<run>/blacklist")
     def blacklist(view: OpenRun) -> Response:
-        return as_json(interval_features(view.run.blacklist, *place(view)))
+        return for_igv(view, interval_features(view.run.blacklist, *place(view)))
 
 
 def add_blank_genome(route: Callable) -> None:
-    """A genome of N for runs whose FASTA is elsewhere: igv.js does not start without one."""
+    """A genome of N for runs whose FASTA is elsewhere: igv.js does not start without one. And names for igv.js."""
+
+    @route("/api/<run>/contigs.tsv")
+    def contigs(view: OpenRun) -> Response:
+        return Response(view.igv_names.aliases(), mimetype="text/plain")
+
+    @route("/api/<run>/genome.fai")
+    def renamed_index(view: OpenRun) -> Response:
+        """The index of the genome with igv.js's names; igv.js finds bases by index alone."""
+        name = next((name for name in ("genome.fa.fai", "genome.fa.gz.fai") if name in view.files), None)
+        if name is None:
+            raise InputError("This run's genome is not on this machine.")
+        return Response(renamed_lines(view, view.files[name].read_text("utf-8")), mimetype="text/plain")
 
     @route("/api/<run>/blank.fa.fai")
     def index(view: OpenRun) -> Response:
         lines = [f"{name}\t{size}\t0\t{size}\t{size + 1}\n" for name, size in view.run.chrom_sizes.items()]
-        return Response("".join(lines), mimetype="text/plain")
+        return Response(renamed_lines(view, "".join(lines)), mimetype="text/plain")
 
     @route("/api/<run>/blank.fa")
     def bases(view: OpenRun) -> Response:
@@ -197,6 +219,19 @@ def add_blank_genome(route: Callable) -> None:
         stop = min(stop, start + 4_000_000)
         headers = {"Content-Range": f"bytes {start}-{stop - 1}/{longest}", "Accept-Ranges": "bytes"}
         return Response(b"N" * (stop - start), 206, headers, mimetype="text/plain")
+
+
+def renamed_lines(view: OpenRun, index: str) -> str:
+    """The lines of a FASTA index with igv.js's names; lines of contigs that the run does not have are left out."""
+    rows = [line.split("\t", 1) for line in index.splitlines()]
+    sizes, given = view.run.chrom_sizes, view.igv_names.given
+    return "".join(f"{given(row[0])}\t{row[1]}\n" for row in rows if len(row) == 2 and row[0] in sizes)
+
+
+def for_igv(view: OpenRun, features: list[dict]) -> Response:
+    """Features on the genome's contigs as an answer to igv.js, which has names of its own for some of them."""
+    given = view.igv_names.given
+    return as_json([{**feature, "chr": given(feature["chr"])} for feature in features])
 
 
 def vector(view: OpenRun, gene: str, values: np.ndarray, **more: object) -> Response:

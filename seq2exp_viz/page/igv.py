@@ -12,6 +12,7 @@ from urllib.parse import quote, urlencode
 import numpy as np
 
 from model_core.outputs.occlusion import Occlusion
+from seq2exp_viz.file_names import run_part
 from seq2exp_viz.serving.ranges import version_of
 from seq2exp_viz.shelf import reasons
 from seq2exp_viz.shelf.beside import same_gene
@@ -43,13 +44,16 @@ def api_url(view: OpenRun, base: str, *parts: str, **query: object) -> str:
 def reference(view: OpenRun, base: str) -> dict:
     """The genome for igv.js: the study's FASTA, or its chromosomes filled with N where that is elsewhere."""
     assembly = escape(view.study.assembly if view.study else "genome")
-    chosen = {"id": assembly, "name": assembly, "wholeGenomeView": False}
+    # With a file of aliases igv.js does not make up its own, which fail on some names and take others for one.
+    aliases = api_url(view, base, "contigs.tsv")
+    chosen = {"id": assembly, "name": assembly, "wholeGenomeView": False, "aliasURL": aliases}
     files = view.files
     fasta = next((name for name in ("genome.fa", "genome.fa.gz") if f"{name}.fai" in files), None)
     if fasta is None:
         blank = api_url(view, base, "blank.fa")
         return {**chosen, "fastaURL": blank, "indexURL": f"{blank}.fai"}
-    chosen |= {"fastaURL": data_url(view, base, fasta), "indexURL": data_url(view, base, f"{fasta}.fai")}
+    index = data_url(view, base, f"{fasta}.fai") if not view.igv_names.renamed else api_url(view, base, "genome.fai")
+    chosen |= {"fastaURL": data_url(view, base, fasta), "indexURL": index}
     if f"{fasta}.gzi" in files:
         chosen["compressedIndexURL"] = data_url(view, base, f"{fasta}.gzi")
     return chosen
@@ -143,8 +147,14 @@ def _contact(view: OpenRun, base: str, gene_id: str, signal: SignalTrack, colour
 def _own(view: OpenRun, base: str, gene_id: str, *parts: str) -> dict:
     window = view.window(gene_id)
     size = view.run.chrom_sizes[window.chrom]
-    region = {"chrom": window.chrom, "start": max(0, window.start), "end": min(window.end, size)}
+    region = region_for_igv(view, window.chrom, max(0, window.start), min(window.end, size))
     return {"type": "mask", "url": api_url(view, base, "genes", gene_id, *parts), "region": region}
+
+
+def region_for_igv(view: OpenRun, chrom: str, start: int, end: int) -> dict:
+    """The region of a track (0-based half-open) with igv.js's name of its contig, and the genome's."""
+    given = view.igv_names.given(chrom)
+    return {"chrom": given, "start": start, "end": end, **({} if given == chrom else {"name": chrom})}
 
 
 def _model(view: OpenRun, base: str, gene_id: str, threshold: float | None) -> list[dict]:
@@ -267,4 +277,8 @@ def browser(
         "reference": reference(view, base),
         "tracks": tracks(view, base, gene_id, threshold, beside),
         "locus": locus,
+        "contigs": api_url(view, base, "contigs.tsv") if view.igv_names.renamed else None,
+        "stem": view.file_stem(str(view.gene(gene_id)["gene_id"]))
+        if gene_id is not None
+        else f"{run_part(view.key)}.view",
     }

@@ -169,7 +169,8 @@ def _element_row(item: dict) -> html.Div:
         html.Span(f"{item['mean']:.2f}"),
     ]
     peak = f": {item['peak']}" if item["peak"] not in (".", "") else ""
-    go = {"title": item["words"] + peak, "data-locus": f"{item['chr']}:{region}"}
+    where = {"data-chrom": item["chr"], "data-start": str(item["start"]), "data-end": str(item["end"])}
+    go = {"title": item["words"] + peak, **where}
     return html.Div(
         className="element",
         **{"data-region": region, "data-name": item["name"]},

@@ -10,8 +10,9 @@ from html import escape
 from flask import Response, request
 
 from model_core.errors import InputError, complaint
+from seq2exp_viz.file_names import run_part
 from seq2exp_viz.page import igv
-from seq2exp_viz.page.answers import RequestError, attachment, threshold_of
+from seq2exp_viz.page.answers import RequestError, attachment, place, threshold_of
 from seq2exp_viz.shelf.view import OpenRun
 
 MOST_GENES = 50  # of a report that a request may ask for; the command line writes longer ones
@@ -28,9 +29,8 @@ def add_sharing_routes(route: Callable, base: str) -> None:
 
         if kind not in CANVASES:
             raise RequestError(f"figure.{kind[:10]}: expected {', '.join(CANVASES)}")
-        place = place_of(view, gene, request.args.get("locus") or None, threshold_of(request))
-        symbol = view.gene(place.gene)["symbol"]
-        return attachment(locus_bytes(view, place, kind), f"{view.key}.{symbol}.locus.{kind}", KINDS[kind])
+        drawn = place_of(view, gene, locus_of_request(view), threshold_of(request))
+        return attachment(locus_bytes(view, drawn, kind), f"{view.file_stem(drawn.gene)}.locus.{kind}", KINDS[kind])
 
     @route("/api/<run>/report")
     def report_of(view: OpenRun) -> Response:
@@ -41,7 +41,7 @@ def add_sharing_routes(route: Callable, base: str) -> None:
         from seq2exp_viz.publish.report import report
 
         text = report(view, names, threshold_of(request))
-        return attachment(text.encode(), f"{view.key}.report.html", "text/html")
+        return attachment(text.encode(), f"{run_part(view.key)}.report.html", "text/html")
 
     @route("/api/<run>/genes/<path:gene>/igv-session.<kind>")
     def session(view: OpenRun, gene: str, kind: str) -> Response:
@@ -52,12 +52,18 @@ def add_sharing_routes(route: Callable, base: str) -> None:
             raise RequestError("origin: expected the page's own, such as http://127.0.0.1:8050")
         from seq2exp_viz.publish.locus import place_of
 
-        place = place_of(view, gene, request.args.get("locus") or None, threshold_of(request))
-        told = igv_session(view, origin + base, place.gene, place.threshold)
-        told["locus"] = f"{place.chrom}:{place.start + 1}-{place.end}"
+        seen = place_of(view, gene, locus_of_request(view), threshold_of(request))
+        told = igv_session(view, origin + base, seen.gene, seen.threshold)
+        # The IGV desktop program reads the genome's own names, igv.js those that it is given with the genome.
+        chrom = view.igv_names.given(seen.chrom) if kind == "json" else seen.chrom
+        told["locus"] = f"{chrom}:{seen.start + 1}-{seen.end}"
         text = json.dumps(told, indent=1) if kind == "json" else session_xml(told)
-        symbol = view.gene(place.gene)["symbol"]
-        return attachment(text.encode(), f"{view.key}.{symbol}.igv-session.{kind}", f"application/{kind}")
+        return attachment(text.encode(), f"{view.file_stem(seen.gene)}.igv-session.{kind}", f"application/{kind}")
+
+
+def locus_of_request(view: OpenRun) -> str | tuple[str, int, int] | None:
+    """The place of a query: chrom, start, end as the page sends them (0-based), or `locus` as a person writes it."""
+    return place(view) if "chrom" in request.args else request.args.get("locus") or None
 
 
 def igv_session(view: OpenRun, base: str, gene_id: str, threshold: float) -> dict:

@@ -12,6 +12,7 @@ from flask import Response, request
 from model_core.errors import InputError
 from model_core.outputs.audit import append_decision, latest, read_decisions
 from model_core.tsv import table_text
+from seq2exp_viz.file_names import run_part
 from seq2exp_viz.page.answers import (
     RequestError,
     as_json,
@@ -64,7 +65,8 @@ def _add_tables(route: Callable) -> None:
         gene = request.args.get("gene") or None
         table = element_table(view, gene, threshold_of(request) if gene else None)
         found = rows_of(table, _json("filters"), _json("sorts"))
-        return tsv(found.dropna(axis=1, how="all"), f"{view.key}.{gene or 'all'}.elements.tsv")
+        stem = view.file_stem(str(view.gene(gene)["gene_id"])) if gene else f"{run_part(view.key)}.all"
+        return tsv(found.dropna(axis=1, how="all"), f"{stem}.elements.tsv")
 
 
 def _add_owners(route: Callable) -> None:
@@ -139,7 +141,7 @@ def _add_audit(route: Callable) -> None:
 
     @route("/api/<run>/audit.tsv")
     def decisions(view: OpenRun) -> Response:
-        return tsv(read_decisions(view.run.path), f"{view.key}.audit.tsv")
+        return tsv(read_decisions(view.run.path), f"{run_part(view.key)}.audit.tsv")
 
 
 def with_decisions(rows: pd.DataFrame, decisions: pd.DataFrame) -> pd.DataFrame:

@@ -16,7 +16,9 @@ def figure(
     run: RunPath,
     gene: Annotated[str, typer.Option(help="symbol or id")],
     output: Annotated[Path | None, typer.Option("--output", "-o", help="file: .pdf, .svg or .png")] = None,
-    locus: Annotated[str | None, typer.Option(help="chr1:1,000-2,000, from 1 [default: the gene's window]")] = None,
+    locus: Annotated[
+        str | None, typer.Option(help="chr1:1,000-2,000 or 1,000-2,000, counted from 1 [default: the gene's window]")
+    ] = None,
     threshold: Threshold = None,
     caption: Annotated[bool, typer.Option("--caption/--no-caption", help="write under it what is drawn")] = True,
     dpi: Annotated[int, typer.Option(min=50, max=1200, help="dots an inch of a .png")] = 300,

@@ -10,6 +10,7 @@ import io
 import re
 import textwrap
 import threading
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -25,11 +26,10 @@ from matplotlib.patches import PathPatch
 from matplotlib.path import Path as Outline
 
 from model_core.errors import InputError, complaint
-from model_core.intervals import parse_locus
 from model_core.outputs.elements import PROMOTER_CLASS
+from model_core.places import parse_place, shown
 from seq2exp_viz.publish.gene_rows import draw_genes, gene_rows
 from seq2exp_viz.shelf import look, summaries
-from seq2exp_viz.shelf.search import chromosome
 from seq2exp_viz.shelf.view import OpenRun
 
 CANVASES = {"pdf": FigureCanvasPdf, "svg": FigureCanvasSVG, "png": FigureCanvasAgg}
@@ -73,11 +73,16 @@ class Band:
     draw: Callable[[Axes], None]
 
 
-def place_of(view: OpenRun, gene: str, locus: str | None = None, threshold: float | None = None) -> Place:
+def place_of(
+    view: OpenRun, gene: str, locus: str | tuple[str, int, int] | None = None, threshold: float | None = None
+) -> Place:
     """The place that a person asks for; without a locus the gene's whole window inside its chromosome.
 
     Args:
-        gene: gene_id or symbol. locus: "chr1:1,000-2,000", counted from 1. threshold: None takes the run's rule.
+        gene: gene_id or symbol.
+        locus: (chrom, start, end), 0-based half-open, or what a person types (`model_core.places`), counted from 1;
+            positions alone lie on the gene's contig.
+        threshold: None takes the run's rule.
 
     Raises:
         InputError: no such gene, a locus that does not touch the gene's window, or a threshold outside 0 to 1.
@@ -87,10 +92,11 @@ def place_of(view: OpenRun, gene: str, locus: str | None = None, threshold: floa
     size = view.run.chrom_sizes[window.chrom]
     start, end = max(0, window.start), min(window.end, size)
     if locus is not None:
-        chrom, first, last = parse_locus(locus)
-        if chromosome(view.run.chrom_sizes, chrom) != window.chrom or first >= end or last <= start:
-            expected = f"a place that touches its window, {window.chrom}:{start + 1:,}-{end:,}"
-            raise InputError(complaint("locus", f"{locus} for {gene}", expected, "choose another place or gene"))
+        chrom, first, last = parse_place(locus, view.contigs, window.chrom) if isinstance(locus, str) else locus
+        if chrom != window.chrom or first >= end or last <= start:
+            found = f"{locus if isinstance(locus, str) else shown(*locus)} for {gene}"
+            expected = f"a place that touches its window, {shown(window.chrom, start, end)}"
+            raise InputError(complaint("locus", found, expected, "choose another place or gene"))
         start, end = max(0, first), min(last, size)
     chosen = view.rule.threshold if threshold is None else float(threshold)
     if not 0 <= chosen <= 1:
@@ -107,7 +113,9 @@ def locus_bytes(view: OpenRun, place: Place, kind: str = "pdf", caption: bool = 
     if kind not in CANVASES:
         raise InputError(complaint("figure", f"kind {kind!r}", f"one of {', '.join(CANVASES)}", "choose one"))
     dated = {"pdf": {"CreationDate": None}, "svg": {"Date": None}, "png": {}}[kind]
-    with _DRAWING, mpl.rc_context(STYLE):
+    with _DRAWING, mpl.rc_context(STYLE), warnings.catch_warnings():
+        # A symbol may hold letters that matplotlib's fonts lack: text stays text in SVG, a box is drawn elsewhere.
+        warnings.filterwarnings("ignore", r"Glyph .* missing from|Matplotlib currently does not support")
         figure = locus_figure(view, place, caption)
         content = io.BytesIO()
         CANVASES[kind](figure).print_figure(content, format=kind, dpi=dpi, metadata=dated)

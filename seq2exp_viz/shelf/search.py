@@ -3,42 +3,51 @@
 from __future__ import annotations
 
 import difflib
+import re
 
 import pandas as pd
 
-from model_core.errors import InputError
-from model_core.intervals import parse_locus
+from model_core.places import NoSuchPlace, NotAPlace, chromosome, example, parse_place, shown
 from seq2exp_viz.shelf.gene_list import unscored_gene
 from seq2exp_viz.shelf.view import OpenRun
 
-LONGEST = 200  # letters of a query that are looked at
+__all__ = ["LONGEST", "chromosome", "find"]
+
+LONGEST = 2_000  # letters of a query that are looked at
+SHOWN = 80  # of these, in a message
+MOST_NAMES = 2_000  # of contigs, among which near ones are looked for
 MARGIN = 0.15  # share of a gene's length that is shown on either side of it
 
 
-def find(view: OpenRun, text: str) -> dict:
-    """Where the text leads, as JSON values.
+def find(view: OpenRun, text: str, here: str | None = None) -> dict:
+    """Where the text leads, as JSON values: names of genes first, then of contigs, then places.
+
+    Args:
+        here: the contig on the screen, on which two positions alone lie.
 
     Returns:
         kind: "gene" (of the run: gene_id, symbol), "unscored" (of the study: gene_id, symbol, tss, strand), "locus" or
-        "nothing"; chrom, start, end (0-based half-open) unless
-        nothing was found; message: words for the person, "" where there is nothing to say.
+        "nothing"; chrom, start, end (0-based half-open) unless nothing was found; message: words for the person, ""
+        where there is nothing to say; suggestions: texts that would have led somewhere.
     """
-    text = " ".join(text[:LONGEST].split())
-    if not text:
-        return {"kind": "nothing", "message": "Type a gene symbol, an Ensembl id or a place such as chr1:1,000-2,000."}
-    return (
-        _scored(view, text)
-        or _unscored(view, text)
-        or _place(view, text)
-        or _annotated(view, text)
-        or _nothing(view, text)
+    typed = text[:LONGEST].strip("\r\n ")
+    name = " ".join(typed.split())
+    if not name:
+        return {"kind": "nothing", "message": f"Type {_what_works(view)}.", "suggestions": _examples(view)}
+    found = (
+        _scored(view, name)
+        or _unscored(view, name)
+        or _place(view, typed, here)
+        or _annotated(view, name)
+        or _nothing(view, name)
     )
+    return {"suggestions": [], **found}
 
 
 def _scored(view: OpenRun, text: str) -> dict | None:
     genes = view.genes
     ids, symbols = genes["gene_id"].astype(str), genes["symbol"].astype(str)
-    bare = text.upper().split(".")[0]
+    bare = _without_version(text).upper()
     tries = (
         ids == text,
         symbols == text,
@@ -56,6 +65,12 @@ def _scored(view: OpenRun, text: str) -> dict | None:
     return None
 
 
+def _without_version(text: str) -> str:
+    """An id without its version (ENSG00000102145.12); what is no such id, such as 1.500, as it is."""
+    found = re.fullmatch(r"(.*[A-Za-z].*)\.[0-9]{1,3}", text, re.ASCII)
+    return found[1] if found else text
+
+
 def _unscored(view: OpenRun, text: str) -> dict | None:
     gene = unscored_gene(view, text)
     if gene is None:
@@ -65,28 +80,16 @@ def _unscored(view: OpenRun, text: str) -> dict | None:
     return {"kind": "unscored", **gene, **place, "message": f"{gene['symbol']} is not scored in this run."}
 
 
-def _place(view: OpenRun, text: str) -> dict | None:
-    sizes = view.run.chrom_sizes
+def _place(view: OpenRun, text: str, here: str | None) -> dict | None:
     try:
-        chrom, start, end = parse_locus(text)
-    except InputError:
-        whole = chromosome(sizes, text)
-        if whole is None:
-            return None
-        chrom, start, end = text, 0, sizes[whole]
-    known = chromosome(sizes, chrom)
-    if known is None:
-        some = ", ".join(list(sizes)[:4])
-        return {"kind": "nothing", "message": f"There is no chromosome {chrom} in this genome (it has {some} ...)."}
-    if start >= sizes[known]:
-        return {"kind": "nothing", "message": f"{known} ends at {sizes[known]:,}, before {start + 1:,}."}
-    return {"kind": "locus", "chrom": known, "start": start, "end": min(end, sizes[known]), "message": ""}
-
-
-def chromosome(sizes: dict[str, int], name: str) -> str | None:
-    """The genome's own spelling of a chromosome: with or without "chr", in any case."""
-    by_name = {known.lower().removeprefix("chr"): known for known in sizes}
-    return name if name in sizes else by_name.get(name.lower().removeprefix("chr"))
+        chrom, start, end = parse_place(text, view.contigs, here)
+    except NotAPlace:
+        return None
+    except NoSuchPlace as problem:
+        return {"kind": "nothing", "message": str(problem), "suggestions": [example(view.run.chrom_sizes)]}
+    pasted = "\t" in text
+    message = f"Read as a row of a BED file (0-based): {shown(chrom, start, end)}." if pasted else ""
+    return {"kind": "locus", "chrom": chrom, "start": start, "end": end, "message": message}
 
 
 def _annotated(view: OpenRun, text: str) -> dict | None:
@@ -94,7 +97,9 @@ def _annotated(view: OpenRun, text: str) -> dict | None:
     if table is None:
         return None
     names, ids = pd.Series(table.name), pd.Series(table.id)
-    match = (names.str.upper() == text.upper()) | (ids.str.split(".").str[0].str.upper() == text.upper().split(".")[0])
+    match = (names.str.upper() == text.upper()) | (
+        ids.str.split(".").str[0].str.upper() == _without_version(text).upper()
+    )
     if not match.any():
         return None
     row = int(match.to_numpy().argmax())
@@ -111,6 +116,22 @@ def _annotated(view: OpenRun, text: str) -> dict | None:
 def _nothing(view: OpenRun, text: str) -> dict:
     genes = view.genes
     by_upper = {name.upper(): name for name in [*genes["gene_id"].astype(str), *genes["symbol"].astype(str)]}
-    near = difflib.get_close_matches(text.upper(), list(by_upper), n=3, cutoff=0.7)
-    advice = f" Did you mean {' or '.join(by_upper[name] for name in near)}?" if near else ""
-    return {"kind": "nothing", "message": f"Nothing found for “{text}”.{advice}"}
+    by_upper |= {name.upper(): name for name in list(view.run.chrom_sizes)[:MOST_NAMES]}
+    near = difflib.get_close_matches(text.upper()[:SHOWN], list(by_upper), n=3, cutoff=0.7)
+    close = [by_upper[name] for name in near]
+    advice = f"Did you mean {' or '.join(close)}?" if close else f"Try {_what_works(view)}."
+    message = f"Nothing found for “{text[:SHOWN]}”. {advice}"
+    return {"kind": "nothing", "message": message, "suggestions": close or _examples(view)}
+
+
+def _examples(view: OpenRun) -> list[str]:
+    """A gene of this run and a place in its window, both of which lead somewhere."""
+    if not len(view.genes):
+        return [example(view.run.chrom_sizes)]
+    row = view.genes.iloc[0]
+    return [str(row["symbol"]), shown(str(row["chrom"]), int(row["start"]), int(row["end"]))]
+
+
+def _what_works(view: OpenRun) -> str:
+    *gene, place = _examples(view)
+    return f"a gene such as {gene[0]}, or a place such as {place}" if gene else f"a place such as {place}"

@@ -27,8 +27,11 @@ from model_core.outputs.effects import row_values
 from model_core.outputs.masks import GeneMask
 from model_core.outputs.occlusion import Occlusion
 from model_core.outputs.run import Run
+from model_core.places import ContigNames
+from seq2exp_viz.file_names import gene_parts, run_part
 from seq2exp_viz.shelf.catalogue import catalogue
 from seq2exp_viz.shelf.gene_models import GeneModels, cache_folder
+from seq2exp_viz.shelf.igv_names import IgvNames
 
 PEAKS = "peaks.narrowPeak"
 REMEMBERED = 8  # answers kept in memory; a mask of 200 kb takes 5 MB
@@ -125,6 +128,21 @@ class OpenRun:
             first = str(problem).splitlines()[0]
             self.notes.append(f"The study named by the run could not be read ({first}).")
             return None
+
+    @cached_property
+    def contigs(self) -> ContigNames:
+        """The genome's contigs, by any spelling of their names."""
+        return ContigNames(self.run.chrom_sizes)
+
+    @cached_property
+    def igv_names(self) -> IgvNames:
+        """What the contigs are called in igv.js."""
+        return IgvNames(self.run.chrom_sizes)
+
+    def file_stem(self, gene_id: str) -> str:
+        """RUN.GENE, what the names of a gene's files begin with."""
+        parts = self.keep("file parts", self.revision, lambda: gene_parts(self.genes))
+        return f"{run_part(self.key)}.{parts[gene_id]}"
 
     @cached_property
     def genome(self):
