@@ -1,7 +1,9 @@
 """Runs in a notebook: tables and arrays, the browser's configuration, and the example notebook executed."""
 
 import base64
+import gzip
 import html
+import json
 from pathlib import Path
 
 import nbformat
@@ -12,7 +14,7 @@ from viewer_run import EVIL, make_study, make_viewer_run
 
 import seq2exp_viz
 from model_core.errors import InputError
-from seq2exp_viz.locus_frame import LocusBrowser, message_html
+from seq2exp_viz.locus_frame import LocusBrowser, frame_document, message_html
 from seq2exp_viz.notebook import locus_config
 from seq2exp_viz.publish.locus import place_of
 from seq2exp_viz.shelf.view import OpenRun
@@ -86,6 +88,16 @@ def test_words_of_a_message_are_escaped():
     shown = message_html({"to": "seq2exp-1", "number": 1, "act": "svg"}, "</script><b>: as SVG")
     assert "&lt;/script&gt;&lt;b&gt;: as SVG" in shown
     assert shown.count("</script>") == 1
+
+
+@pytest.mark.parametrize("text", ["</script><b>", '" onload="x', "</textarea>", "@NAME@", "${1}"])
+def test_no_text_of_a_file_stands_in_the_document_itself(text, tmp_path):
+    (tmp_path / "igv.js").write_text("")
+    document = frame_document({"tracks": [{"name": text}]}, "seq2exp-1", tmp_path / "igv.js")
+    assert text not in document
+    packed = document.partition('id="packed">')[2].partition("<")[0]
+    told = json.loads(gzip.decompress(base64.b64decode(packed)))
+    assert told["config"]["tracks"][0]["name"] == text
 
 
 def executed(run_folder: Path, notebook: nbformat.NotebookNode, folder: Path) -> list:
