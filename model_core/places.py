@@ -293,7 +293,7 @@ def _unknown(text: str, names: ContigNames, positions: bool) -> InputError:
         return _no_contig(text, names)
     if (tried := _first_split(text, _range)) is not None:
         return _no_contig(tried[0], names)
-    return NotAPlace(complaint("place", repr(text[:80]), f"{FORM}, such as {works}", "type it in that form"))
+    return NotAPlace(complaint("locus", repr(text[:80]), f"{FORM}, such as {works}", "type it in that form"))
 
 
 def _no_contig(name: str, names: ContigNames) -> NoSuchPlace:

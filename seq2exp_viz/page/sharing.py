@@ -76,6 +76,8 @@ def igv_session(view: OpenRun, base: str, gene_id: str, threshold: float) -> dic
         InputError: the run's genome is not on this machine; no browser starts without one.
     """
     reference = igv.reference(view, base)
+    if not view.igv_names.renamed:
+        del reference["aliasURL"]  # a session of plain names needs nothing more of this server than its files
     if "genome.fa" not in view.files and "genome.fa.gz" not in view.files:
         expected = "the study's genome on this machine"
         raise InputError(complaint("session", "no genome file", expected, "take the elements as BED instead"))
