@@ -6,7 +6,7 @@ functions: its table functions warn under pandas 3 and fail on empty tables.
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -245,11 +245,21 @@ def match_chromosomes(found: Iterable[str], expected: Iterable[str] | str, path:
     if not missing:
         return
     name = missing[0]
-    alias = next((other for other in found if _plain(other) == _plain(name)), None)
+    alias = alias_finder(found)(name)
     more = f" (and {len(missing) - 1} more that are asked for)" if len(missing) > 1 else ""
     has = f"'{alias}'" if alias else listed(found)
     advice = f"rename {_renaming(path, alias, name)}" if alias else "check that it belongs to this genome assembly"
     raise InputError(f"{path} has no chromosome '{name}'{more}, it has {has}; {advice}")
+
+
+def alias_finder(names: Iterable[str]) -> Callable[[str], str | None]:
+    """What gives the spelling of a chromosome among `names`: itself, else with or without "chr", in any case, MT for M.
+
+    Where several fit, the first counts.
+    """
+    own = dict.fromkeys(names)
+    by_plain = {_plain(name): name for name in reversed(own)}
+    return lambda chrom: chrom if chrom in own else by_plain.get(_plain(chrom))
 
 
 def listed(names: Sequence[str], shown: int = 5) -> str:
