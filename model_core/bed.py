@@ -1,4 +1,4 @@
-"""Reading BED and narrowPeak files, plain or gzipped; every complaint names the file and the line."""
+"""Reading BED files, called peaks and bedGraph, plain or gzipped; every complaint names the file and the line."""
 
 import gzip
 import math
@@ -12,22 +12,43 @@ import numpy as np
 import pandas as pd
 
 from model_core.errors import InputError, complaint
+from model_core.track_formats import (
+    BINARY,
+    FORMATS,
+    GZIP,
+    INTERVALS,
+    PEAKS,
+    TO_BED,
+    TO_PEAKS,
+    UNTOLD,
+    fields_of,
+    format_of,
+    is_header,
+    require_format,
+)
 
-_NUMBERS = ("score", "signal_value", "minus_log10_p", "minus_log10_q")
+_MEASURES = ("signal_value", "minus_log10_p", "minus_log10_q")
+_NUMBERS = ("score", *_MEASURES, "value")
 BED_COLUMNS = (
     *("chrom", "start", "end", "name", "score", "strand"),
     *("thick_start", "thick_end", "item_rgb", "block_count", "block_sizes", "block_starts"),
 )
 NARROWPEAK_COLUMNS = (
     *("chrom", "start", "end", "name", "score", "strand"),
-    *("signal_value", "minus_log10_p", "minus_log10_q", "summit"),
+    *(*_MEASURES, "summit"),
 )
+BROADPEAK_COLUMNS = NARROWPEAK_COLUMNS[:-1]
+GAPPEDPEAK_COLUMNS = (*BED_COLUMNS, *_MEASURES)
+_PEAK_COLUMNS = {"broadPeak": BROADPEAK_COLUMNS, "gappedPeak": GAPPEDPEAK_COLUMNS}
 _POSITION = re.compile(r"[0-9]{1,12}")
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?|[+-]?inf|nan", re.IGNORECASE)
 
 
 def read_bed(path: str | Path, names: Sequence[str] | None = None, sort: bool = True) -> pd.DataFrame:
     """The intervals of a BED file (3 or more columns; tabs or spaces; plain or gzipped).
+
+    Other formats are told by their content (`track_formats`) and refused; a narrowPeak, broadPeak or gappedPeak is
+    BED with further columns.
 
     Args:
         path: the file. Comment, track and browser lines and empty lines are passed over.
@@ -40,32 +61,55 @@ def read_bed(path: str | Path, names: Sequence[str] | None = None, sort: bool = 
         other columns str.
 
     Raises:
-        InputError: missing, unreadable or malformed, with the line number.
+        InputError: missing, unreadable, of another format, or malformed, with the line number.
     """
     path = Path(path)
+    require_format(path, INTERVALS, "a BED file: chrom, start, end and further columns", TO_BED)
     return _read_table(path, lambda header, width: _bed_names(path, names, header, width), {"score": _number}, sort)
 
 
 def read_narrowpeak(path: str | Path, sort: bool = True) -> pd.DataFrame:
-    """The peaks of a narrowPeak file (10 columns, plain or gzipped).
+    """The peaks of a narrowPeak, broadPeak or gappedPeak file (10, 9 or 15 columns, told by content; plain or gzipped).
 
     Returns:
         NARROWPEAK_COLUMNS: as `read_bed`, and signal_value, minus_log10_p, minus_log10_q float64 (-1: not
-        given), summit int64 (0-based offset from start, -1: not given). Several rows may share one interval
-        (--call-summits of MACS3).
+        given), summit int64 (0-based offset from start, -1: not given, as in a broadPeak or gappedPeak). Several rows
+        may share one interval (--call-summits of MACS3).
 
     Raises:
-        InputError: as `read_bed`, fewer than 10 columns, or a summit outside its peak.
+        InputError: as `read_bed`, another format, or a summit outside its peak.
     """
     path = Path(path)
+    advice = "give the file that the peak caller wrote"
+    expected = "called peaks: narrowPeak (10 columns), broadPeak (9) or gappedPeak (15)"
+    found = require_format(path, (*PEAKS, "BED", "BED12"), expected, TO_PEAKS, advice)
 
     def names(header: Sequence[str] | None, width: int | None) -> Sequence[str]:
-        if width is not None and width < len(NARROWPEAK_COLUMNS):
-            advice = "give a narrowPeak file, or call peaks without --broad"
-            raise InputError(complaint(path, f"{width} columns", "the 10 of a narrowPeak", advice))
-        return NARROWPEAK_COLUMNS
+        columns = _PEAK_COLUMNS.get(found, NARROWPEAK_COLUMNS)
+        if width is not None and (width < len(columns) or (found in ("BED", "BED12") and width > len(columns))):
+            kind = FORMATS[found] if found not in UNTOLD else "text"
+            raise InputError(complaint(path, f"{kind} with {width} columns", expected, advice))
+        return columns
 
-    return _read_table(path, names, {**dict.fromkeys(_NUMBERS, _number), "summit": _summit}, sort, _check_summit)
+    numbers = {**dict.fromkeys(_NUMBERS, _number), "summit": _summit}
+    table = _read_table(path, names, numbers, sort, _check_summit if found not in _PEAK_COLUMNS else None)
+    return table.assign(**({} if "summit" in table else {"summit": np.int64(-1)}))[list(NARROWPEAK_COLUMNS)]
+
+
+def read_bedgraph(path: str | Path) -> pd.DataFrame:
+    """The values of a bedGraph file: chrom str; start, end int64, 0-based half-open; value float64; sorted.
+
+    Raises:
+        InputError: as `read_bed`.
+    """
+    columns = (*BED_COLUMNS[:3], "value")
+    return _read_table(Path(path), lambda _header, _width: columns, {"value": _number}, True)
+
+
+def is_gzipped(path: Path) -> bool:
+    """Whether a file begins as a gzip does."""
+    with path.open("rb") as raw:
+        return raw.read(2) == GZIP
 
 
 def read_lines(path: str | Path) -> Iterator[tuple[int, str]]:
@@ -77,9 +121,11 @@ def read_lines(path: str | Path) -> Iterator[tuple[int, str]]:
     path = Path(path)
     number = 0
     try:
-        with path.open("rb") as raw:
-            gzipped = raw.read(2) == b"\x1f\x8b"
-        with gzip.open(path, "rt", encoding="utf-8-sig") if gzipped else path.open(encoding="utf-8-sig") as lines:
+        with (
+            gzip.open(path, "rt", encoding="utf-8-sig")
+            if is_gzipped(path)
+            else path.open(encoding="utf-8-sig") as lines
+        ):
             for number, line in enumerate(lines, 1):
                 yield number, line.rstrip("\n")
     except FileNotFoundError:
@@ -87,7 +133,8 @@ def read_lines(path: str | Path) -> Iterator[tuple[int, str]]:
     except (IsADirectoryError, PermissionError) as error:
         raise InputError(complaint(path, str(error.strerror).lower(), "a readable file", "check the path")) from None
     except UnicodeDecodeError:
-        found = f"bytes that are not text after line {number}"
+        kind = format_of(path)
+        found = FORMATS[kind] if kind in BINARY else f"bytes that are not text after line {number}"
         raise InputError(complaint(path, found, "a text file, plain or gzipped", "check the format")) from None
     except (EOFError, gzip.BadGzipFile, zlib.error):
         found = f"a damaged or cut-off gzip after line {number}"
@@ -106,11 +153,11 @@ def _read_table(
     header: Sequence[str] | None = None
     width, rows = 0, []
     for number, line in read_lines(path):
-        fields = _fields(line)
+        fields = fields_of(line)
         if not fields or fields[0] in ("track", "browser"):
             continue
-        if fields[0].startswith("#") or (names is None and _is_header(fields)):
-            header = fields if _is_header(fields) else header
+        if fields[0].startswith("#") or (names is None and is_header(fields)):
+            header = fields if is_header(fields) else header
             continue
         if names is None:
             width = len(fields)
@@ -150,16 +197,6 @@ def _as_table(names: Sequence[str], rows: list[tuple], sort: bool) -> pd.DataFra
         {name: pd.Series(values, dtype=types.get(name, str)) for name, values in zip(names, columns, strict=True)}
     )
     return table.sort_values(["chrom", "start", "end"], kind="stable", ignore_index=True) if sort else table
-
-
-def _fields(line: str) -> list[str]:
-    if not line.strip():
-        return []
-    return [field.strip() for field in line.split("\t")] if "\t" in line else line.split()
-
-
-def _is_header(fields: Sequence[str]) -> bool:
-    return [field.lower() for field in fields[1:3]] in (["start", "end"], ["chromstart", "chromend"])
 
 
 def _bed_names(

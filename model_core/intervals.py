@@ -5,7 +5,7 @@ becomes 0-based in `model_core.places` and nowhere else. The operations use biof
 functions: its table functions warn under pandas 3 and fail on empty tables.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -183,7 +183,8 @@ def match_chromosomes(found: Iterable[str], expected: Iterable[str] | str, path:
     if not missing:
         return
     # The cause is the same whichever name comes first: a name that the file spells in another way tells it.
-    name, alias = next(((name, alias) for name in missing if (alias := _alias(found, name))), (missing[0], None))
+    alias_of = alias_finder(found)
+    name, alias = next(((name, alias) for name in missing if (alias := alias_of(name))), (missing[0], None))
     more = f" (and {len(missing) - 1} more that are asked for)" if len(missing) > 1 else ""
     has = f"'{alias}'" if alias else listed(found)
     advice = f"rename {_renaming(path, alias, name)}" if alias else "check that it belongs to this genome assembly"
@@ -203,7 +204,7 @@ def unlisted(found: Iterable[str], expected: Iterable[str] | str, path: object) 
     """
     found = list(found)
     missing = _missing(found, expected)
-    if any(_alias(found, name) for name in missing):
+    if any(map(alias_finder(found), missing)):
         match_chromosomes(found, missing, path)
     return missing
 
@@ -219,7 +220,7 @@ def require_shared(found: Iterable[str], sizes: Iterable[str] | None, path: obje
     names, known = list(found), list(sizes or ())
     if known and not set(names) & set(known):
         # The genome's name for one of the file's chromosomes makes the message, where there is one.
-        match_chromosomes(names, next((name for name in known if _alias(names, name)), known[0]), path)
+        match_chromosomes(names, next(filter(alias_finder(names), known), known[0]), path)
 
 
 def _missing(found: list[str], expected: Iterable[str] | str) -> list[str]:
@@ -227,8 +228,14 @@ def _missing(found: list[str], expected: Iterable[str] | str) -> list[str]:
     return [name for name in ([expected] if isinstance(expected, str) else expected) if name not in held]
 
 
-def _alias(found: Iterable[str], name: str) -> str | None:
-    return next((other for other in found if _plain(other) == _plain(name)), None)
+def alias_finder(names: Iterable[str]) -> Callable[[str], str | None]:
+    """What gives the spelling of a chromosome among `names`: itself, else with or without "chr", in any case, MT for M.
+
+    Where several fit, the first counts.
+    """
+    own = dict.fromkeys(names)
+    by_plain = {_plain(name): name for name in reversed(own)}
+    return lambda chrom: chrom if chrom in own else by_plain.get(_plain(chrom))
 
 
 def listed(names: Sequence[str], shown: int = 5) -> str:

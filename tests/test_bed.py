@@ -118,7 +118,7 @@ def test_narrowpeak_keeps_several_summits_of_one_peak(tmp_path):
     ("text", "message"),
     [
         (PEAK.replace("\t25", "\t50"), "line 1: found summit 50 in a peak of 50 bp"),
-        (PEAK.rsplit("\t", 1)[0], "9 columns; expected the 10 of a narrowPeak"),
+        (PEAK.rsplit("\t", 2)[0], "a BED file with 8 columns; expected called peaks: narrowPeak (10 columns)"),
         (PEAK.replace("7.5", "high"), "line 1: found 'high' as a number"),
     ],
 )

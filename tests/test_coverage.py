@@ -367,7 +367,7 @@ def test_missing_file_other_format_and_impossible_settings_are_refused(tmp_path)
     for use in (lambda path: coverage(path, tmp_path / "x.bw"), lambda path: BamSignal("reads", path, tmp_path).sizes):
         with pytest.raises(InputError, match="no such file"):
             use(tmp_path / "none.bam")
-        with pytest.raises(InputError, match="unreadable"):
+        with pytest.raises(InputError, match="found a BED file; expected a BAM"):
             use(tmp_path / "x.bam")
     with pytest.raises(InputError, match="no such file"):
         cached_coverage(tmp_path / "none.bam", tmp_path / "cache")

@@ -15,6 +15,7 @@ from model_core.intervals import listed
 from model_core.outputs.masks import GeneMask
 from model_core.outputs.posterior import LEARNED, PROMOTER
 from model_core.outputs.run import Run
+from model_core.track_formats import TO_TEXT, require_format
 from model_core.tsv import read_table
 
 COLUMNS = {  # ours -> theirs, the first that is there
@@ -49,6 +50,7 @@ def read_pairs(path: str | Path) -> pd.DataFrame:
         InputError: not readable, a column that is missing, or a position that is no number.
     """
     path = Path(path)
+    require_format(path, ("BED",), "a table of element-gene pairs with a line of column names", TO_TEXT)
     table = read_table(path, None)
     found = {}
     for ours, names in {**COLUMNS, **FURTHER}.items():

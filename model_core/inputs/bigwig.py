@@ -8,8 +8,9 @@ import numpy as np
 import pyBigWig
 
 from model_core.errors import InputError, complaint
+from model_core.track_formats import TO_SIGNAL, format_of, named
 
-_BIGWIG, _BIGBED = 0x888FFC26, 0x8789F2EB
+_BIGWIG = 0x888FFC26
 
 
 class Summary(NamedTuple):
@@ -48,11 +49,9 @@ def check_whole(path: Path) -> None:
         raise InputError(
             complaint(path, (error.strerror or str(error)).lower(), "a bigWig", "check the path")
         ) from None
-    kinds = {struct.pack(order + "I", number): number for order in "<>" for number in (_BIGWIG, _BIGBED)}
-    kind = kinds.get(start[:4])
-    if kind != _BIGWIG:
-        found = "a bigBed" if kind == _BIGBED else "no bigWig"
-        raise InputError(complaint(path, found, "a bigWig", "convert it, for instance with bedGraphToBigWig"))
+    if start[:4] not in {struct.pack(order + "I", _BIGWIG) for order in "<>"}:
+        do = TO_SIGNAL.get(format_of(path), "make a bigWig of its values, for instance with bedGraphToBigWig")
+        raise InputError(complaint(path, named(path, "no bigWig"), "a bigWig", do))
     if len(start) < 64 or end != start[:4]:
         raise InputError(complaint(path, "no end mark", "a whole bigWig", "it is cut off: copy or make it again"))
 

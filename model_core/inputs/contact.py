@@ -12,6 +12,7 @@ from model_core.inputs.cooler_rows import WHOLE, CoolerRows
 from model_core.inputs.hic_cache import REACH, HicRows
 from model_core.inputs.signals import Signal
 from model_core.intervals import Window
+from model_core.track_formats import TO_SIGNAL, require_format
 
 TSS_REACH = 500  # bp on either side of the TSS, both ends excluded as in the release: 999 bases
 TOO_LITTLE = 0.01  # contact summed over those bases, below which the gene has no contact vector
@@ -129,6 +130,7 @@ class HicSignal(Signal):
         except OSError as error:
             found = "no such file" if isinstance(error, FileNotFoundError) else f"no readable file ({error.strerror})"
             raise InputError(complaint(self.path, found, WHOLE, "check the path")) from None
+        require_format(self.path, ("hic", "HDF5"), WHOLE, TO_SIGNAL)
         if is_hic:
             return HicRows(self.path, self.resolution, self.normalisation, self.cache)
         return CoolerRows(self.path, self.resolution, self.normalisation)

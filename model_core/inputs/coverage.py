@@ -19,6 +19,7 @@ from model_core.errors import InputError, complaint
 from model_core.inputs.bigwig import check_whole
 from model_core.inputs.fingerprint import fingerprint
 from model_core.inputs.handles import quiet_htslib
+from model_core.track_formats import TO_SIGNAL, require_format
 
 _RULE = 2  # of what counts; to be raised when the same reads and settings come to give other numbers
 _SKIPPED = 0x4 | 0x100 | 0x200 | 0x400 | 0x800  # unmapped, secondary, failed, duplicate, supplementary
@@ -108,6 +109,7 @@ def bam_sizes(bam: Path) -> dict[str, int]:
 @contextmanager
 def _reading(bam: Path) -> Iterator[pysam.AlignmentFile]:
     """The open BAM; what goes wrong while it is read becomes an InputError."""
+    require_format(bam, ("BAM",), "a BAM", TO_SIGNAL)
     try:
         with quiet_htslib(), pysam.AlignmentFile(str(bam), "rb") as reads:
             if not reads.references:

@@ -12,15 +12,27 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyBigWig
 
 from model_core.atomic import replacing, write_json
 from model_core.bed import read_narrowpeak
 from model_core.errors import InputError, complaint
+from model_core.inputs.bigwig import open_bigwig
 from model_core.inputs.macs3 import find_macs3, has_option, reads_format, refuse_inputs_and_outputs, run_macs3
 from model_core.inputs.study import Study
 from model_core.intervals import match_chromosomes
+from model_core.track_formats import TO_BED, require_format
 
+_READS = {  # -f of callpeak -> the formats that fit, in words
+    "BAM": (("BAM",), "a BAM"),
+    "BED": (("BED", "BED12"), "reads as BED: chrom, start, end, name, score, strand"),
+    "BEDPE": (("bedpe", "BED"), "pairs of reads as BEDPE (MACS: chrom, start, end)"),
+}
+_TO_READS = {
+    "BAM": "let its name end in .bam",
+    **dict.fromkeys(("SAM", "CRAM"), "make a BAM of it with samtools view -b"),
+    **dict.fromkeys(("narrowPeak", "broadPeak", "gappedPeak"), "give it as [peaks] narrowpeak"),
+    "bigWig": "name it under [[signals]], and [peaks] signal",
+}
 SCHEMA = 1
 QUANTILE = 0.98  # of a signal, over all bases; the default cutoff
 LIMITS = {
@@ -133,7 +145,11 @@ def _callpeak_words(name: str, inputs: list[dict], genome_size: int | None, opti
     paths = {role: [entry["path"] for entry in inputs if entry["role"] == role] for role in ("reads", "control")}
     words = ["-t", *paths["reads"], *(["-c", *paths["control"]] if paths["control"] else [])]
     if not has_option(options, "-f", "--format"):
-        words += ["-f", reads_format([*paths["reads"], *paths["control"]])]
+        kind = reads_format([*paths["reads"], *paths["control"]])
+        for file in (*paths["reads"], *paths["control"]):
+            if require_format(file, *_READS[kind], {**TO_BED, **_TO_READS}) == "empty":
+                raise InputError(complaint(file, "no row", _READS[kind][1], "check how it was made"))
+        words += ["-f", kind]
     if not has_option(options, "-g", "--gsize"):
         if genome_size is None:
             advice = 'give it, or options = ["-g", ...]'
@@ -166,14 +182,7 @@ def _write_bedgraph(bigwig: Path, bedgraph: Path, chunk: int = 4_000_000) -> pd.
     Bases at 0 are written too: bdgpeakcall (3.0.4) takes the intervals on both sides of a gap for neighbours and joins
     peaks across it.
     """
-    try:
-        source = pyBigWig.open(str(bigwig))
-    except RuntimeError:
-        source = None
-    if source is None or not source.isBigWig():
-        raise InputError(
-            complaint(bigwig, "no readable bigWig", "a signal in bigWig format", "check the file, or use reads")
-        )
+    source = open_bigwig(bigwig)
     bases = pd.Series(dtype=np.int64)
     with source, bedgraph.open("w") as file:
         for chrom, size in sorted(source.chroms().items()):

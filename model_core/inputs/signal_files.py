@@ -8,6 +8,7 @@ from model_core.errors import InputError, complaint
 from model_core.inputs.contact import HicSignal
 from model_core.inputs.signals import BamSignal, BigWigSignal, Signal
 from model_core.inputs.stored_contact import StoredContact
+from model_core.track_formats import TO_SIGNAL, format_of, named
 
 
 def open_signal(spec: Mapping[str, Any] | Any, cache: str | Path) -> Signal:
@@ -40,4 +41,5 @@ def open_signal(spec: Mapping[str, Any] | Any, cache: str | Path) -> Signal:
     if ending in (".bw", ".bigwig"):
         return BigWigSignal(**given("name", "path", "transform", "scale"))
     expected = ".bw, .bigWig, .bam, .hic, .mcool, .cool or .contact.json"
-    raise InputError(complaint(path, f"the ending '{ending}'", expected, "rename or convert it"))
+    do = TO_SIGNAL.get(format_of(path), "rename or convert it")
+    raise InputError(complaint(path, f"the ending '{ending}' of {named(path, 'a file')}", expected, do))

@@ -21,6 +21,7 @@ from model_core.inputs.signal_files import open_signal
 from model_core.inputs.signals import Signal
 from model_core.inputs.study_schema import CACHE, Genes, GenomeFiles, Peaks, SignalSpec, Truth
 from model_core.intervals import listed, match_chromosomes, require_shared
+from model_core.track_formats import TO_TEXT, require_format
 
 _FROM_SIGNALS = ("signals", "prior_b", "prior_w")
 
@@ -176,6 +177,7 @@ def _inner(annotation: Any) -> list[Any]:
 def _annotation_problems(path: Path, sizes: Mapping[str, int] | None) -> list[str]:
     problems: list[str] = []
     with noting(problems):
+        require_format(path, ("GTF", "GFF", "GFF3"), "a GTF: 9 columns separated by tabs", TO_TEXT)
         first = next((line for _, line in read_lines(path) if line.strip() and not line.startswith("#")), "")
         if len(first.split("\t")) != 9:
             found = f"{first[:40]!r} in its first line"

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInf
 
 from model_core.inputs.genes import FEATURES
 from model_core.inputs.signals import TRANSFORMS
+from model_core.track_formats import FORMATS, TO_SIGNAL, UNTOLD, format_of
 
 CONTACT_FILES = (".hic", ".mcool", ".cool")
 CACHE = "cache"  # folder beside study.toml for what is computed once
@@ -127,7 +128,12 @@ class SignalSpec(Section):
     @model_validator(mode="after")
     def _fits_its_file(self) -> SignalSpec:
         if not self.path.name.lower().endswith(SIGNAL_FILES):
-            raise ValueError(f"a file that ends in {', '.join(SIGNAL_FILES)}")
+            expected = f"a file that ends in {', '.join(SIGNAL_FILES)}"
+            found = format_of(self.path)
+            if found in UNTOLD:
+                raise ValueError(expected)
+            do = TO_SIGNAL.get(found, "give a measured track")
+            raise ValueError(f"{expected}; {self.path.name} is {FORMATS[found]}: {do}")
         ending = "Hi-C files" if self.is_hic else "BAM files" if self.is_bam else "bigWig files"
         ending = "stored contact" if self.path.name.lower().endswith(STORED_CONTACT) else ending
         for keys, kinds in _SETTINGS_OF:

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from model_core.atomic import replacing, write_text
+from model_core.bed import is_gzipped, read_narrowpeak
 from model_core.errors import InputError, complaint
 from model_core.intervals import merge
 from model_core.outputs.elements import (
@@ -25,6 +26,7 @@ from model_core.outputs.merge import merged_by_max
 from model_core.outputs.run import Run
 from model_core.outputs.scored_genes import DERIVED, GENE_COLUMNS
 from model_core.outputs.tracks import MOST_VALUES, Block, write_bed, write_bigwig, write_narrowpeak
+from model_core.track_formats import format_of
 from model_core.tsv import table_text
 
 DECIMALS = 3  # of the merged track; float16 masks do not hold more
@@ -43,8 +45,8 @@ def assemble(
 
     Args:
         run: with at least one scored gene.
-        study_peaks: the peaks of the study, which take the place of the run's: .narrowPeak files, each copied with the
-            .json beside it, or a table; None leaves the run's peaks as they are.
+        study_peaks: the peaks of the study, which take the place of the run's: files of called peaks, each copied with
+            the .json beside it, or a table; None leaves the run's peaks as they are.
         rule: how to cut elements; by default that of `default_rule` over all genes.
         track_resolution: bp of a bin of the merged track; by default `default_track_resolution`.
         decimals: of the merged track; None = do not round.
@@ -118,23 +120,31 @@ def _copy_peaks(run: Run, peaks: pd.DataFrame | str | Path | Sequence[str | Path
         write_narrowpeak(folder / "peaks.narrowPeak", peaks)
         given = {"peaks"}
     else:
-        paths = [Path(path) for path in ([peaks] if isinstance(peaks, (str, Path)) else peaks)]
-        for path in paths:
-            _copy_with_record(path, folder)
-        given = {path.stem for path in paths}
+        paths = [peaks] if isinstance(peaks, (str, Path)) else peaks
+        given = {_copy_with_record(Path(path), folder) for path in paths}
     for path in folder.iterdir():
         if path.stem not in given and path.suffix in (".narrowPeak", ".json"):
             path.unlink()  # peaks of an earlier call, which the study no longer names
 
 
-def _copy_with_record(path: Path, folder: Path) -> None:
-    if path.suffix != ".narrowPeak" or not path.is_file():
-        found = "no such file" if path.suffix == ".narrowPeak" else "another suffix"
-        raise InputError(complaint(path, found, "a .narrowPeak file", "call peaks first"))
-    for source in (path, path.with_suffix(".json")):
-        if source.is_file():
-            with replacing(folder / source.name) as temporary:
-                shutil.copyfile(source, temporary)
+def _copy_with_record(path: Path, folder: Path) -> str:
+    """Copy peaks and their record; the name they get. What is no plain narrowPeak is written as one: others read it."""
+    if not path.is_file():
+        raise InputError(complaint(path, "no such file", "called peaks", "call peaks first"))
+    bare = path.with_suffix("") if path.suffix.lower() == ".gz" else path
+    target = folder / f"{bare.stem}.narrowPeak"
+    if path.suffix == ".narrowPeak" and format_of(path) in ("narrowPeak", "empty") and not is_gzipped(path):
+        _copy(path, target)
+    else:
+        write_narrowpeak(target, read_narrowpeak(path))
+    if bare.with_suffix(".json").is_file():
+        _copy(bare.with_suffix(".json"), target.with_suffix(".json"))
+    return bare.stem
+
+
+def _copy(source: Path, target: Path) -> None:
+    with replacing(target) as temporary:
+        shutil.copyfile(source, temporary)
 
 
 def _cut_all(run: Run, rule: ElementRule) -> pd.DataFrame:
