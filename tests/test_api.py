@@ -281,6 +281,43 @@ def test_nothing_found_is_said_in_words(shelf, text, words):
     assert words in found["message"]
 
 
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("chr1 1000 2000", ("chr1", 999, 2_000)),
+        ("chr1:1,000..2,000", ("chr1", 999, 2_000)),
+        ("chr1:1000\u20132000", ("chr1", 999, 2_000)),
+        ("chr1\t1000\t2000", ("chr1", 1_000, 2_000)),
+        ("7000-7200", ("chr2", 6_999, 7_200)),
+    ],
+)
+def test_a_place_is_found_in_other_ways_of_writing(client, text, place):
+    found = client.get("/api/tiny-run/search", query_string={"q": text, "chrom": "chr2"}).get_json()
+    assert (found["kind"], (found["chrom"], found["start"], found["end"])) == ("locus", place)
+    assert ("BED" in found["message"]) == ("\t" in text)
+    same = client.get("/api/tiny-run/place", query_string={"q": text, "chrom": "chr2"}).get_json()
+    assert tuple(same.values()) == place
+
+
+@pytest.mark.parametrize(
+    "text", ["", "MICC", "GATA2", "chr9:1-5", "chr1:90,000-91,000", "5000-6000", "chr1:1e3", "chrl"]
+)
+def test_what_is_offered_where_nothing_is_found_leads_somewhere_in_this_run(shelf, text):
+    found = find(shelf.first, text)
+    assert found["suggestions"]
+    for offered in found["suggestions"]:
+        assert offered in found["message"]
+        assert find(shelf.first, offered)["kind"] in ("gene", "locus")
+
+
+def test_a_number_with_a_dot_is_no_gene_with_a_version(tmp_path):
+    view = Shelf(
+        [make_viewer_run(tmp_path / "run", make_study(tmp_path / "study", contigs=["1", "7157"]), genes=0)]
+    ).first
+    assert find(view, "7157:1.000-2.000")["chrom"] == "7157"
+    assert find(view, "1.000-2.000", "1")["start"] == 999
+
+
 def test_a_gene_of_the_annotation_that_was_not_scored_is_shown_without_a_mask(shelf):
     unscored = shelf["tiny-run-2"]
     assert unscored.models.wait(60)

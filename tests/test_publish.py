@@ -100,6 +100,37 @@ def test_a_place_that_cannot_be_drawn_is_told(shelf, asked, words):
         place_of(shelf.first, **asked)
 
 
+@pytest.mark.parametrize(
+    "locus",
+    ["chr1:9,001-9,500", "1 9001 9500", "9001..9500", "chr1\t9000\t9500", "9.5k\u20139001", ("chr1", 9_000, 9_500)],
+)
+def test_a_place_to_draw_is_understood_however_it_is_written(shelf, locus):
+    place = place_of(shelf.first, "MYC", locus)
+    assert (place.chrom, place.start, place.end) == ("chr1", 9_000, 9_500)
+
+
+@pytest.mark.parametrize("contig", ["HLA-A*01:01:01:01", "chr1:1000-51000", "gi|568336023|gb|CM000663.2|"])
+def test_a_place_on_a_contig_of_any_name_is_drawn(tmp_path, contig):
+    contigs = [contig, "chr1"]
+    study = make_study(tmp_path / "study", contigs=contigs)
+    shelf = Shelf([make_viewer_run(tmp_path / "run", study, name="odd", contigs=contigs)], cache=tmp_path / "cache")
+    try:
+        view = shelf.first
+        for locus in (None, f"{contig}:9001-9500", "9001-9500", contig, (contig, 9_000, 9_500)):
+            assert place_of(view, "MYC", locus).chrom == contig
+        client = create_app(shelf, Settings(igv="notebook")).server.test_client()
+        query = {"chrom": contig, "start": 9_000, "end": 9_500, "threshold": 0.4}
+        figure = client.get("/api/odd/genes/MYC/figure.svg", query_string=query)
+        assert f"{contig}:9,001-9,500" in " ".join(ET.fromstring(figure.data).itertext())
+        told = client.get("/api/odd/genes/MYC/igv-session.json", query_string=query).get_json()
+        given = client.get("/api/odd/contigs.tsv").text.splitlines()[0].split("\t")[0]
+        assert told["locus"] == f"{given}:9001-9500"
+        assert ":" not in given
+        assert "|" not in given
+    finally:
+        shelf.close()
+
+
 class Tags(HTMLParser):
     """All tags of a page with their attributes, ids and links."""
 

@@ -86,7 +86,9 @@ def _place(view: OpenRun, text: str, here: str | None) -> dict | None:
     except NotAPlace:
         return None
     except NoSuchPlace as problem:
-        return {"kind": "nothing", "message": str(problem), "suggestions": [example(view.run.chrom_sizes)]}
+        works, message = example(view.run.chrom_sizes), str(problem)
+        message = message if works in message else f"{message} Try {works}."
+        return {"kind": "nothing", "message": message, "suggestions": [works]}
     pasted = "\t" in text
     message = f"Read as a row of a BED file (0-based): {shown(chrom, start, end)}." if pasted else ""
     return {"kind": "locus", "chrom": chrom, "start": start, "end": end, "message": message}
