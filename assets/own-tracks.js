@@ -1,7 +1,8 @@
 /* Tracks that the person brings along: dropped on the page, chosen from a file, or out of a folder that `serve --allow` names.
  *
  * A file stays in this page. The server is asked whether it is sound (of a bigWig it sees the header alone) and gives the
- * rows of a BED back as features; igv.js reads a bigWig from the file itself. Nothing is stored anywhere.
+ * rows of a text file (BED, bedGraph, GTF, VCF ...) back as features; igv.js reads a bigWig or bigBed from the file itself,
+ * and is told how the file spells the genome's chromosomes. Nothing is stored anywhere.
  */
 (function () {
   "use strict";
@@ -19,9 +20,8 @@
 
   async function check(file) {
     const binary = BIGWIG.includes(await hex(file.slice(0, 4)));
-    if (!binary && file.size > MOST_BYTES) throw new Error(`${file.name} has ${Math.round(file.size / 1e6)} MB of text; at most 16 are read. Make a bigWig of it.`);
-    const query = new URLSearchParams({ name: file.name, ...(binary ? { tail: await hex(file.slice(-4)) } : {}) });
-    const body = binary ? file.slice(0, HEAD) : file;
+    const query = new URLSearchParams({ name: file.name, size: file.size, ...(binary ? { tail: await hex(file.slice(-4)) } : {}) });
+    const body = binary || file.size > MOST_BYTES ? file.slice(0, HEAD) : file; // what is too large is refused by its format's name
     return told(await fetch(`${state.config.base}api/${state.run}/own?${query}`, { method: "POST", body, credentials: "same-origin" }));
   }
 
@@ -31,16 +31,44 @@
     return body;
   }
 
+  const BINARY = { bigwig: { type: "wig", height: 46, autoscale: true }, bigbed: { type: "annotation", height: 42 }, biginteract: { type: "interact", height: 90 } };
+
   function configOf(name, found, source) {
     const common = { name: escapeHtml(name), color: COLOUR, order: 1000 + mine.length };
-    if (found.kind === "bigwig") return { ...common, type: "wig", format: "bigwig", url: found.url || source, height: 46, autoscale: true };
-    return { ...common, type: "annotation", features: found.features, height: 42, displayMode: "SQUISHED", visibilityWindow: -1 };
+    const binary = BINARY[found.kind];
+    if (binary) return { ...common, ...binary, format: found.kind, url: found.url || source, displayMode: "SQUISHED", visibilityWindow: -1 };
+    const { features } = found;
+    if (found.show === "wig") return { ...common, type: "wig", features, height: 46, autoscale: true, visibilityWindow: -1 };
+    if (found.show === "interact") return { ...common, type: "interact", features, height: 90, visibilityWindow: -1 };
+    const blocks = features.some((feature) => feature.exons);
+    return { ...common, type: "annotation", features, height: blocks ? 72 : 42, displayMode: blocks ? "EXPANDED" : "SQUISHED", visibilityWindow: -1 };
+  }
+
+  /* igv.js gets a bigWig's data under the genome's spelling of a chromosome and, where the file has no such, under the
+   * aliases of the genome: there goes the file's own spelling. */
+  function load({ config, aliases }) {
+    const browser = bridge.igvBrowser();
+    const { genome } = browser;
+    if (!genome.ownAliases) {
+      const known = genome.getAliasRecord.bind(genome);
+      genome.ownAliases = new Map();
+      genome.getAliasRecord = async (chrom) => {
+        const own = [...(genome.ownAliases.get(chrom) || [])].map((name, number) => [`own-${number}`, name]);
+        const record = await known(chrom);
+        return own.length ? { chr: chrom, ...record, ...Object.fromEntries(own) } : record;
+      };
+    }
+    for (const [chrom, name] of Object.entries(aliases || {})) {
+      genome.ownAliases.set(chrom, (genome.ownAliases.get(chrom) || new Set()).add(name));
+    }
+    // igv.js takes the features that it is given for its own, and changes them.
+    return browser.loadTrack({ ...config, ...(config.features ? { features: structuredClone(config.features) } : {}) });
   }
 
   async function add(name, found, source) {
     const id = `own-${Date.now().toString(36)}-${mine.length}`;
-    const track = { id, name, config: { ...configOf(name, found, source), id } };
-    await bridge.igvBrowser().loadTrack({ ...track.config });
+    const track = { id, name, aliases: found.aliases, config: { ...configOf(name, found, source), id } };
+    await load(track);
     mine.push(track);
     list();
     const count = found.features ? found.features.length : 0;
@@ -85,7 +113,7 @@
 
   /* igv.js was made anew for another run: the person's tracks come along. */
   bridge.loadOwnTracks = async () => {
-    for (const track of mine) await bridge.igvBrowser().loadTrack({ ...track.config });
+    for (const track of mine) await load(track);
   };
   bridge.ownTracks = () => mine.map((track) => track.name);
 
@@ -103,7 +131,7 @@
     box.textContent = "";
     box.append(node("div", "Own tracks, in this page alone", { class: "menu-head" }));
     for (const track of mine) box.append(node("button", `Remove ${track.name}`, { "data-action": "remove-own", "data-own": track.id }));
-    box.append(node("button", "From a file … (BED, narrowPeak, bigWig)", { "data-action": "add-own" }));
+    box.append(node("button", "From a file … (BED, peaks, bedGraph, bigWig, GTF, VCF ...)", { "data-action": "add-own" }));
     if (!allowed.length) return;
     box.append(node("div", "Out of the allowed folders", { class: "menu-head" }));
     for (const file of allowed) box.append(node("button", file.name, { "data-action": "open-allowed", "data-own": file.id }));

@@ -342,7 +342,7 @@ def serve(
         str | None, typer.Option(envvar="SEQ2EXP_TOKEN", help="secret to ask for; default: made up")
     ] = None,
     allow: Annotated[
-        list[Path] | None, typer.Option(metavar="FOLDER", help="let the page open its BED, narrowPeak and bigWig files")
+        list[Path] | None, typer.Option(metavar="FOLDER", help="let the page open its tracks (BED, bigWig ...)")
     ] = None,
     check_only: Annotated[
         bool, typer.Option("--check", help="open all runs, say what would be served, and end")

@@ -45,7 +45,7 @@ def serve(
         url_prefix: path below which a proxy shows the page; default $JUPYTERHUB_SERVICE_PREFIX's proxy path, else "/".
         token: secret that is asked for (on a login node others can reach 127.0.0.1, too); None = only where needed.
         igv: "vendored" or "notebook" (igv.js 3.1.4 in any case).
-        allow: folders whose BED, narrowPeak and bigWig files may be opened as tracks.
+        allow: folders whose tracks (BED, peaks, bedGraph, bigWig, GTF, VCF ...) may be opened.
         say: called with each line for the person.
 
     Raises:

@@ -66,7 +66,8 @@ def help_overlay() -> html.Dialog:
                             _pairs(KEYS, keys=True),
                             html.H3("Own tracks"),
                             html.P(
-                                "Drop a BED, narrowPeak or bigWig file anywhere on the page, or use the Tracks menu. "
+                                "Drop a track (BED, peaks, bedGraph, wig, bigWig, bigBed, GTF, VCF, BEDPE ...) "
+                                "anywhere on the page, or use the Tracks menu. "
                                 "It stays in this page and is gone when the page is closed.",
                                 className="quiet",
                             ),

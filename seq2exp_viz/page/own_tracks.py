@@ -1,7 +1,8 @@
 """Tracks that a person brings along: checked here, kept in the person's browser alone, or opened from allowed folders.
 
-A dropped file stays in the browser: of a bigWig only its header travels to be checked, the text of a BED or narrowPeak
-travels, is answered as features, and is forgotten. So nothing has to expire, and nobody else can ask for it.
+A dropped file stays in the browser: of a bigWig or bigBed only its header travels to be checked, a text file travels,
+is answered as features, and is forgotten. So nothing has to expire, and nobody else can ask for it. Of a file that is
+too large its first bytes travel, so that the answer can name its format.
 """
 
 from __future__ import annotations
@@ -11,10 +12,10 @@ from collections.abc import Callable
 from flask import Blueprint, Response, request
 
 from model_core.errors import InputError, complaint
-from seq2exp_viz.page.answers import RequestError, as_json
+from seq2exp_viz.page.answers import RequestError, as_json, integer
 from seq2exp_viz.serving.allowed import AllowedFiles
 from seq2exp_viz.serving.ranges import RangeError, send_bytes, version_of
-from seq2exp_viz.shelf.own_tracks import HEAD, MOST_BYTES, check_bigwig, is_bigwig, read_intervals
+from seq2exp_viz.shelf.own_tracks import HEAD, MOST_BYTES, check_bigwig, is_binary_index, read_track
 from seq2exp_viz.shelf.view import OpenRun
 
 
@@ -24,12 +25,14 @@ def add_own_track_routes(route: Callable, routes: Blueprint, base: str, allowed:
     @route("/api/<run>/own", methods=["POST"])
     def own(view: OpenRun) -> Response:
         name = " ".join(request.args.get("name", "track").split())[:80]
-        if request.content_length is None or request.content_length > MOST_BYTES:
-            found, do = "a file that is too large to send", "make a bigWig of it, or use `serve --allow FOLDER`"
+        unknown = request.content_length is None and "Transfer-Encoding" in request.headers
+        if unknown or (request.content_length or 0) > MOST_BYTES:
+            found, do = "a file that is too large to send", "make a bigWig or bigBed of it"
             return as_json({"message": complaint(name, found, f"at most {MOST_BYTES // 1_000_000} MB", do)}, 413)
         content = request.get_data(cache=False)
-        if not is_bigwig(content):
-            return _checked(lambda: read_intervals(content, name, view.run.chrom_sizes))
+        if not is_binary_index(content):
+            size = integer("size", len(content))
+            return _checked(lambda: read_track(content, name, view.run.chrom_sizes, size))
         try:
             tail = bytes.fromhex(request.args.get("tail", ""))
         except ValueError:
@@ -47,13 +50,13 @@ def add_own_track_routes(route: Callable, routes: Blueprint, base: str, allowed:
             raise InputError("There is no such file among the allowed ones any more.")
         with path.open("rb") as file:
             head = file.read(HEAD)
-            if is_bigwig(head):
+            if is_binary_index(head):
                 file.seek(-4, 2)
                 tail = file.read()
                 url = f"{base}allowed/{key}?v={version_of(path)}"
                 return _checked(lambda: check_bigwig(head, tail, path.name, view.run.chrom_sizes) | {"url": url})
-            content = head + file.read(MOST_BYTES + 1 - len(head))
-        return _checked(lambda: read_intervals(content, path.name, view.run.chrom_sizes))
+            content = head + file.read(max(0, MOST_BYTES + 1 - len(head)))
+        return _checked(lambda: read_track(content, path.name, view.run.chrom_sizes, path.stat().st_size))
 
     @routes.route("/allowed/<path:key>")
     def allowed_bytes(key: str) -> Response:

@@ -10,7 +10,10 @@ from typing import NamedTuple
 
 from model_core.errors import InputError, complaint
 
-ENDINGS = (".bed", ".bed.gz", ".narrowpeak", ".narrowpeak.gz", ".bigwig", ".bw")
+_TEXT = (".bed", ".narrowpeak", ".broadpeak", ".gappedpeak", ".bedgraph", ".bdg", ".wig", ".bedpe", ".interact")
+_TEXT += (".longrange", ".gtf", ".gff", ".gff3", ".genepred", ".refflat", ".vcf")
+# By name, as each request lists the folders: what a file holds is told when it is opened.
+ENDINGS = (".bigwig", ".bw", ".bigbed", ".bb", *_TEXT, *(f"{ending}.gz" for ending in _TEXT))
 MOST_FILES = 2_000
 DEEPEST = 6  # folders below the allowed one
 
