@@ -11,7 +11,7 @@ pytestmark = pytest.mark.browser
 
 MYC = "ENSG00000000000.1"  # window chr1:8,000-12,000 of 40,000
 EVIL = "<img src=x onerror=alert(1)>"
-SPELLINGS = ({"chr1": "1", "chr2": "2"}, {"chr1": "CHR1", "chr2": "Chr2"}, {"chr1": "chr1", "chr2": "chr2"})
+SPELLINGS = ({"chr1": "1", "chr2": "2"}, {"chr1": "cHR1", "chr2": "cHR2"}, {"chr1": "chr1", "chr2": "chr2"})
 
 
 def bring(visitor, path: Path) -> str:
