@@ -7,6 +7,7 @@ import difflib
 import pandas as pd
 
 from model_core.errors import InputError
+from model_core.gene_finder import GeneFinder
 from model_core.intervals import parse_locus
 from seq2exp_viz.shelf.gene_list import unscored_gene
 from seq2exp_viz.shelf.view import OpenRun
@@ -37,23 +38,14 @@ def find(view: OpenRun, text: str) -> dict:
 
 def _scored(view: OpenRun, text: str) -> dict | None:
     genes = view.genes
-    ids, symbols = genes["gene_id"].astype(str), genes["symbol"].astype(str)
-    bare = text.upper().split(".")[0]
-    tries = (
-        ids == text,
-        symbols == text,
-        symbols.str.upper() == text.upper(),
-        ids.str.upper().str.split(".").str[0] == bare,
-    )
-    for match in tries:
-        if match.any():
-            row = genes[match].iloc[0]
-            several = int(match.sum())
-            note = f"{several} genes are called {text}; this is {row['gene_id']}." if several > 1 else ""
-            place = {"chrom": str(row["chrom"]), "start": int(row["start"]), "end": int(row["end"])}
-            names = {"gene_id": str(row["gene_id"]), "symbol": str(row["symbol"])}
-            return {"kind": "gene", **names, **place, "message": note}
-    return None
+    found = GeneFinder(genes["gene_id"], genes["symbol"]).rows(text)
+    if not found:
+        return None
+    row, several = genes.iloc[found[0]], len(found)
+    note = f"{several} genes are called {text}; this is {row['gene_id']}." if several > 1 else ""
+    place = {"chrom": str(row["chrom"]), "start": int(row["start"]), "end": int(row["end"])}
+    names = {"gene_id": str(row["gene_id"]), "symbol": str(row["symbol"])}
+    return {"kind": "gene", **names, **place, "message": note}
 
 
 def _unscored(view: OpenRun, text: str) -> dict | None:
