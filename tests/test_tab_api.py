@@ -13,7 +13,7 @@ from viewer_run import EVIL, PROMOTER, WINDOW, add_genes, gene_table, make_study
 from model_core.errors import InputError
 from model_core.inputs.study import load_study
 from model_core.outputs.assemble import assemble
-from model_core.outputs.audit import append_decision, latest, read_decisions
+from model_core.outputs.audit import append_decision, latest, of_genes, read_decisions
 from model_core.outputs.run import Run
 from seq2exp_viz.page.app import Settings, create_app
 from seq2exp_viz.page.comparison import tables
@@ -361,3 +361,14 @@ def test_tables_of_a_comparison_keep_a_row_for_each_line(tmp_path):
 def test_a_quote_in_the_history_of_a_training_swallows_no_step(tmp_path):
     (tmp_path / "history.csv").write_text('step,loss,note\n1,0.5,"a\n2,0.4,\n3,0.3,b"\n')
     assert history(tmp_path / "history.csv")["step"].tolist() == [1, 2, 3]
+
+
+def test_decisions_of_another_version_are_found_and_those_of_no_gene_are_counted(shelf, tmp_path):
+    run = shelf.first.run
+    line = {"kind": "peak", "chrom": "chr1", "start": 1, "end": 2, "name": "", "decision": "agree", "note": ""}
+    ids, symbols = run.genes["gene_id"], run.genes["symbol"]
+    for gene_id, symbol in ((f"{ids[0]}.99", "x"), ("gone", symbols[1]), ("gone", "unknown")):
+        append_decision(tmp_path, {**line, "gene_id": gene_id, "symbol": symbol})
+    known, unknown = of_genes(read_decisions(tmp_path), run.finder)
+    assert known["gene_id"].tolist() == ids[:2].tolist()
+    assert unknown == 1
