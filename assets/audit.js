@@ -8,7 +8,7 @@
   const WHO = "seq2exp-auditor"; // the person's name, in the browser's own storage
   const KINDS = { "": "All", element: "Elements without a peak", peak: "Peaks not used" };
   const DECISIONS = { agree: "Agree with the mask", doubt: "Doubt the mask", note: "Only a note" };
-  const audit = { run: null, gene: null, scope: "all", kind: "", items: [], total: 0, decided: 0, counts: {}, at: -1 };
+  const audit = { run: null, gene: null, scope: "all", kind: "", items: [], total: 0, decided: 0, unknown: 0, counts: {}, at: -1 };
 
   // ------------------------------------------------------------------------------------------------ the queue
 
@@ -24,7 +24,7 @@
     const query = { kind: audit.kind, offset: audit.items.length, limit: PAGE, ...(audit.gene ? { gene: audit.gene } : {}) };
     const found = await ask(`api/${audit.run}/audit`, query);
     audit.items.push(...found.items);
-    Object.assign(audit, { total: found.total, decided: found.decided, counts: found.counts });
+    Object.assign(audit, { total: found.total, decided: found.decided, unknown: found.unknown, counts: found.counts });
   }
 
   async function step(by) {
@@ -83,6 +83,7 @@
       choices("Kind", KINDS, audit.kind, (name) => ((audit.kind = name), load())),
       table,
       el("div", { class: "quiet" }, `${audit.decided.toLocaleString("en")} decided, ${audit.total.toLocaleString("en")} in this queue. `,
+        audit.unknown ? `${audit.unknown.toLocaleString("en")} decisions are on genes that this run does not have. ` : "",
         el("a", { href: `${state.config.base}api/${audit.run}/audit.tsv`, download: "" }, "Decisions (TSV)"))
     );
     box.replaceChildren(about, card(), queue());

@@ -200,6 +200,7 @@ def is_scored(path: Path) -> bool:
 def oracles(run: Run, study: Study, world: World, share: float) -> dict[str, dict[str, float]]:
     """What knowing the causal grammar, or its sites, would find together with the signal; COLUMNS of each oracle."""
     truth = Truth.read(study.truth.causal, study.truth.decoys)
+    truth = truth.for_run(run.genes, run.chrom_sizes, study.gene_sites())
     sites = pd.concat([read_bed(study.truth.causal.with_name(name)) for name in ("causal.bed", "closed.bed")])
     genome, dnase = study.genome(), next(signal for signal in study.signals() if signal.name == "DNase")
     dnase.prepare()

@@ -1,10 +1,14 @@
 """What `check` says of a study, and which mistakes it catches."""
 
 import shutil
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pyBigWig
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from small_study import SIZES, edit, open_chromatin, small_genes, write_bigwig, write_small_study
 
 from benchmarks.real_study import real_study_toml
@@ -408,6 +412,60 @@ def test_the_text_is_plain_whatever_stands_in_the_messages(small):
     assert "[bold]gene[/bold]" in text
     assert max(map(len, text.splitlines())) <= 100
     assert check_study(small).text() == report.text()
+
+
+# One fault is told as itself, whatever stands where
+
+FAULTS = {
+    "a position": ("genes.tsv", "chr1\t45000\t-", "chr1\tx\t-", ["genes.tsv", "'x' in line", "tss"]),
+    "a strand": ("genes.tsv", "chr1\t45000\t-", "chr1\t45000\tx", ["genes.tsv", "'x' in line", "strand"]),
+    "a chromosome": ("genes.tsv", "chr1\t45000\t-", "chrQ\t45000\t-", ["genes.tsv", "'chrQ'", "1 genes"]),
+    "a cell": ("genes.tsv", "chr1\t45000\t-", "chr1\t45000", ["genes.tsv line", "cells; expected 6"]),
+    "an end": (
+        "genes.gtf",
+        "chr1\ttoy\tgene\t3001\t3400",
+        "chr1\ttoy\tgene\t3001\t240001",
+        ["genes.gtf", "1 rows beyond"],
+    ),
+    "a line": ("genes.gtf", "toy\tgene\t3001\t3400", "toy\tgene\t3001", ["genes.gtf line", "columns"]),
+    "an interval": ("blacklist.bed", "chr1\t5000", "chr1\tx", ["blacklist.bed line", "'x'"]),
+    "a setting": ("study.toml", "promoter = 400", "promotor = 400", ["promotor", "did you mean 'promoter'"]),
+    "a path": ("study.toml", "ATAC.bw", "ATACC.bw", ["ATACC.bw", "no such file"]),
+}
+
+
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(fault=st.sampled_from(sorted(FAULTS)), random=st.randoms(use_true_random=False))
+def test_one_fault_is_the_one_problem_in_whatever_order_rows_and_sections_stand(small_template, fault, random):
+    with TemporaryDirectory() as folder:
+        study = Path(shutil.copytree(small_template, Path(folder) / "small")) / "study.toml"
+        name, old, new, words = FAULTS[fault]
+        edit(study.parent / name, old, new)
+        for table, head in (("genes.tsv", 1), ("genes.gtf", 0), ("blacklist.bed", 0)):
+            lines = (study.parent / table).read_text().splitlines()
+            rows = random.sample(lines[head:], len(lines) - head)
+            (study.parent / table).write_text("\n".join(lines[:head] + rows) + "\n")
+        first, *sections = study.read_text().split("\n\n")
+        study.write_text("\n\n".join([first, *random.sample(sections, len(sections))]))
+        problems = check_study(study).problems
+        assert len(problems) == 1, problems
+        assert all(word in problems[0] for word in words), problems
+
+
+def test_an_annotation_that_begins_with_a_chromosome_which_the_genome_lacks_is_used(small):
+    gtf = small.parent / "genes.gtf"
+    row = 'chrUn_1\ttoy\tgene\t1\t9\t.\t+\t.\tgene_id "other"; gene_type "lncRNA";\n'
+    gtf.write_text(row + gtf.read_text())
+    report = check_study(small)
+    assert report.ok
+    only(report.warnings, "genes.gtf", "1 of", "'chrUn_1'", "passed over")
+
+
+def test_a_gff3_file_is_called_so_on_loading(small):
+    (small.parent / "genes.gtf").write_text("##gff-version 3\nchr1\tx\tgene\t1\t9\t.\t+\t.\tID=gene:G1;Name=x\n")
+    (problem,) = check_study(small).problems
+    assert "a GFF3 file" in problem
+    assert "gffread" in problem
 
 
 # Quantiles

@@ -19,6 +19,7 @@ from model_core.evidence.compare import SCORE_COLUMNS, compare
 from model_core.evidence.overlap import COUNTS, DISTANCES, Peaks, overlap_counts
 from model_core.evidence.planted import DECOY, NONE, STRONG, WEAK, GeneTruth, found_elements, found_shares
 from model_core.evidence.scores import PRIOR
+from model_core.inputs.study import load_study
 from model_core.intervals import Window, rasterise
 from model_core.outputs.assemble import assemble
 from model_core.outputs.elements import ElementRule
@@ -270,3 +271,40 @@ def test_overlap_counts_worked_by_hand():
         "peaks": 2,
         "peaks_with_element": 1,
     }
+
+
+# A truth by other names
+
+
+def renamed_truth(study, path, name):
+    """The study's causal elements with `name(gene_id, symbol, number)` in the column `gene`."""
+    symbols = load_study(study).gene_sites().set_index("gene_id")["symbol"]
+    header, *lines = (study.parent / "truth" / "causal.bed").read_text().splitlines()
+    at = header.split("\t").index("gene")
+    rows = [line.split("\t") for line in lines]
+    for number, row in enumerate(rows):
+        row[at] = name(row[at], symbols[row[at]], number)
+    path.write_text("\n".join([header, *map("\t".join, rows)]) + "\n")
+    return path
+
+
+@pytest.mark.parametrize(
+    "name",
+    [lambda i, s, n: s, lambda i, s, n: s.lower(), lambda i, s, n: f"{i}.12", lambda i, s, n: (i, s)[n % 2]],
+)
+def test_a_truth_that_calls_genes_by_symbol_or_version_gives_the_same_numbers(run, study, found, tmp_path, name):
+    path = renamed_truth(study, tmp_path / "truth.bed", name)
+    again = compare(run, truth=path)
+    pd.testing.assert_frame_equal(again.tables["scores"], found.tables["scores"])
+
+
+def test_a_truth_that_matches_nothing_is_an_error_and_a_part_is_counted(run, study, tmp_path):
+    path = renamed_truth(study, tmp_path / "truth.bed", lambda i, s, n: f"UNKNOWN{n}")
+    with pytest.raises(InputError, match=r"truth\.bed: found no gene of the run among .*'UNKNOWN0'.*expected ids or"):
+        compare(run, truth=path)
+    path = renamed_truth(study, tmp_path / "truth.bed", lambda i, s, n: "UNKNOWN" if n < 3 else i)
+    limits = compare(run, truth=path).summary["limits"]
+    assert any(sentence.startswith("3 of ") and "'UNKNOWN'" in sentence for sentence in limits)
+    path.write_text(path.read_text().replace("chr", ""))
+    with pytest.raises(InputError, match=r"truth\.bed has no chromosome 'chr.*rename"):
+        compare(run, truth=path)

@@ -77,6 +77,25 @@ def test_each_pair_is_judged_or_left_out_with_a_reason(run, tmp_path):
     assert "1 is positive: with fewer than 20" in found[1]
 
 
+def test_pairs_of_no_known_gene_or_chromosome_are_an_error_and_versions_are_not(run, tmp_path):
+    gene = run.genes.iloc[0]
+    start = gene["tss"] + 1_000
+
+    def pairs(chrom=gene["chrom"], symbol=gene["symbol"], gene_id=""):
+        row = f"{chrom}\t{start}\t{start + 200}\t{symbol}\t{gene_id}\tTRUE\tTRUE\tK562"
+        return read_pairs(write(tmp_path / "pairs.tsv", row))
+
+    for found in (pairs(), pairs(symbol="x", gene_id=f"{gene['gene_id']}.7"), pairs(symbol=f"{gene['gene_id']}.7")):
+        kept, _ = match_pairs(found, run)
+        assert list(kept["gene_id"]) == [gene["gene_id"]]
+    with pytest.raises(InputError, match=r"no gene of the study or the run in 1 pairs .named 'NOBODY'"):
+        match_pairs(pairs(symbol="NOBODY"), run, ["other"])
+    with pytest.raises(InputError, match=r"has no chromosome 'chr.*rename"):
+        match_pairs(pairs(chrom=gene["chrom"].removeprefix("chr")), run)
+    with pytest.raises(InputError, match="a header alone"):
+        read_pairs(write(tmp_path / "pairs.tsv"))
+
+
 def test_a_gene_of_the_study_that_is_not_scored_is_told_apart(run, tmp_path):
     path = write(tmp_path / "pairs.tsv", "chr1\t10\t200\tMOCKLATER\tENSG1\tTRUE\tTRUE\tK562")
     _, left_out = match_pairs(read_pairs(path), run, ["MockLater"])

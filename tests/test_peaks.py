@@ -14,7 +14,7 @@ import pytest
 from model_core.bed import read_narrowpeak
 from model_core.errors import InputError
 from model_core.inputs import macs3, peaks
-from model_core.inputs.macs3 import find_macs3, has_option, reads_format, refuse_inputs_and_outputs
+from model_core.inputs.macs3 import find_macs3, has_option, reads_format, refuse_inputs_and_outputs, run_macs3
 from model_core.inputs.peaks import LIMITS, call_peaks, peaks_of_study
 from model_core.inputs.study import load_study
 
@@ -348,3 +348,28 @@ def test_peaks_called_on_other_chromosome_names_are_refused(tmp_path):
 def test_module_does_not_import_torch_or_the_viewer():
     code = "import sys, model_core.inputs.peaks; sys.exit(bool({'torch', 'dash', 'flask'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("stderr", "told"),
+    [
+        (
+            "INFO  @ 1 Jan 2026 18:00:00: [100 MB] #2 Build Peak Model...\n"
+            "CRITICAL @ 1 Jan 2026 18:00:00: [100 MB] Too few paired peaks (0)! We suggest to use --nomodel\n"
+            "CRITICAL @ 1 Jan 2026 18:00:00: [100 MB] Process for pairing-model is terminated!\n",
+            "Too few paired peaks (0)! We suggest to use --nomodel Process for pairing-model is terminated!",
+        ),
+        ("usage: macs3\nmacs3: error: argument -q: invalid\n", "macs3: error: argument -q: invalid"),
+        ("Traceback (most recent call last):\n  File x\nValueError: bad\n", "ValueError: bad"),
+        ("ERROR @ now: no tag\nTraceback\nSystemExit: 1\n", "no tag SystemExit: 1"),
+        ("one\ntwo\n", "two"),
+        ("", "nothing said"),
+    ],
+)
+def test_the_advice_of_macs3_is_kept_whatever_it_says_last(stderr, told, tmp_path):
+    program = tmp_path / "macs3"
+    program.write_text(f"#!{sys.executable}\nimport sys\nsys.stderr.write({stderr!r})\nsys.exit(1)\n")
+    program.chmod(0o755)
+    with pytest.raises(InputError) as caught:
+        run_macs3([str(program), "callpeak"], tmp_path, tmp_path / "log")
+    assert f"found exit status 1 with: {told}; expected peaks" in str(caught.value)

@@ -88,6 +88,30 @@ def test_genes_are_split_by_any_column_whatever_the_type_of_its_values(small):
     assert load_study(small).gene_sites().split.tolist() == ["validation"] * 2 + ["test"] * 2 + ["train"] * 46
 
 
+def test_a_split_of_genes_finds_them_by_id_without_version_and_symbol(small):
+    table = small.parent / "genes.tsv"
+    table.write_text(table.read_text().replace("G4\tgene4\t", "G4.12\tgene4\t"))
+    split = 'column = "gene_id"\nvalidation = ["GENE7", "G4", "nobody"]\ntest = ["G5", "G4711", "g4712"]'
+    edit(small, 'validation = []\ntest = ["chr2"]', split)
+    study = load_study(small)
+    names = study.gene_sites().split.tolist()
+    assert [number for number, name in enumerate(names) if name == "validation"] == [4, 7]
+    assert [number for number, name in enumerate(names) if name == "test"] == [5]
+    warnings = study.warnings(study.gene_sites())
+    assert len(warnings) == 2
+    assert "1 of 3 values of validation that no gene has ('nobody')" in warnings[0]
+    assert "2 of 3 values of test that no gene has ('G4711', 'g4712')" in warnings[1]
+    edit(small, '"G5", "G4711", "g4712"', '"G4711", "g4712"')
+    one_problem(small, "no gene with gene_id 'G4711', 'g4712'", "test genes")
+
+
+def test_chromosomes_of_a_split_that_no_gene_is_on_are_counted(small):
+    edit(small, 'test = ["chr2"]', 'test = ["chr2", "chr8", "chr21"]')
+    study = load_study(small)
+    (warning,) = study.warnings(study.gene_sites())
+    assert "2 of 3 values of test that no gene has ('chr21', 'chr8')" in warning
+
+
 def test_training_genes_inside_the_gap_are_set_aside(small):
     edit(small, 'validation = []\ntest = ["chr2"]', 'column = "gene_id"\ntest = ["G5"]\ngap = 6_000')
     split = load_study(small).gene_sites().split.tolist()

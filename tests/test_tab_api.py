@@ -5,6 +5,7 @@ import threading
 
 import numpy as np
 import pandas as pd
+import pyBigWig
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,7 +14,7 @@ from viewer_run import EVIL, PROMOTER, WINDOW, add_genes, gene_table, make_study
 from model_core.errors import InputError
 from model_core.inputs.study import load_study
 from model_core.outputs.assemble import assemble
-from model_core.outputs.audit import append_decision, latest, read_decisions
+from model_core.outputs.audit import append_decision, latest, of_genes, read_decisions
 from model_core.outputs.run import Run
 from seq2exp_viz.page.app import Settings, create_app
 from seq2exp_viz.page.comparison import tables
@@ -25,6 +26,7 @@ from seq2exp_viz.shelf.gene_list import gene_list, suggestions, unscored_gene
 from seq2exp_viz.shelf.overlap import overlap
 from seq2exp_viz.shelf.owners import owners
 from seq2exp_viz.shelf.runs import Shelf
+from seq2exp_viz.shelf.summaries import bigwig_summary
 from seq2exp_viz.shelf.table_query import rows_of
 
 MYC, HBB = "ENSG00000000000.1", "ENSG00000000002.3"
@@ -361,3 +363,32 @@ def test_tables_of_a_comparison_keep_a_row_for_each_line(tmp_path):
 def test_a_quote_in_the_history_of_a_training_swallows_no_step(tmp_path):
     (tmp_path / "history.csv").write_text('step,loss,note\n1,0.5,"a\n2,0.4,\n3,0.3,b"\n')
     assert history(tmp_path / "history.csv")["step"].tolist() == [1, 2, 3]
+
+
+def test_decisions_of_another_version_are_found_and_those_of_no_gene_are_counted(shelf, tmp_path):
+    run = shelf.first.run
+    line = {"kind": "peak", "chrom": "chr1", "start": 1, "end": 2, "name": "", "decision": "agree", "note": ""}
+    ids, symbols = run.genes["gene_id"], run.genes["symbol"]
+    for gene_id, symbol in ((f"{ids[0].split('.')[0]}.99", "x"), ("gone", symbols[1]), ("gone", "unknown")):
+        append_decision(tmp_path, {**line, "gene_id": gene_id, "symbol": symbol})
+    known, unknown = of_genes(read_decisions(tmp_path), run.finder)
+    assert known["gene_id"].tolist() == ids[:2].tolist()
+    assert unknown == 1
+
+
+def test_a_gene_on_a_chromosome_that_a_signal_does_not_list_has_an_empty_signal(tmp_path):
+    study = make_study(tmp_path / "study")
+    path = study.parent / "H3K27ac.bw"
+    with pyBigWig.open(str(path)) as old:
+        size, values = old.chroms("chr1"), old.values("chr1", 0, old.chroms("chr1"))
+    path.unlink()
+    with pyBigWig.open(str(path), "w") as new:
+        new.addHeader([("chr1", size)])
+        new.addEntries("chr1", 0, values=values, span=1, step=1)
+    view = Shelf([make_viewer_run(tmp_path / "run", study)]).first
+    gene = view.genes[view.genes["chrom"] == "chr2"].iloc[0]
+    assert view.model_signals(gene["gene_id"])[:, 0].max() == 0
+    assert view.model_signals(gene["gene_id"])[:, 1].max() > 0
+    found = bigwig_summary(path, "chr2", int(gene["start"]), int(gene["end"]), 10)
+    assert found["mean"] == [None] * 10
+    assert np.isfinite(view.prior(gene["gene_id"])).all()

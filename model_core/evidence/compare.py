@@ -87,7 +87,7 @@ def compare(
     if run.name in others:
         others = {str(other.path): other for other in others.values()}
     peaks = _peak_tables(run, against)
-    planted = _truth(study, truth)
+    planted = _truth(run, study, truth)
     tested = None if crispr is None else pairs.read_pairs(crispr)
     if tested is not None:
         pairs.check_cell_type(tested, cell_type)
@@ -107,6 +107,7 @@ def compare(
     tables["curves"] = curve_table(survey)
     tables["prediction"] = prediction_table({run.name: run, **others})
     about = {"missing": dict(reader.missing), "limits": limits.of_study(run, study)}
+    about["limits"] += [] if planted is None else planted.limits
     if tested is not None:
         about |= _pairs(run, study, reader, tested, tables, cell_type)
     if seeds_here:
@@ -248,7 +249,8 @@ def _unmatched(name: str, distance: np.ndarray) -> pd.DataFrame:
 def _pairs(
     run: Run, study: Study | None, reader: ScoreReader, tested: pd.DataFrame, tables: dict, cell_type: str | None
 ) -> dict:
-    names = [] if study is None else list(study.gene_sites()[["gene_id", "symbol"]].to_numpy().ravel())
+    sites = _study_genes(study)
+    names = [] if sites is None else list(sites[["gene_id", "symbol"]].to_numpy().ravel())
     kept, left_out = pairs.match_pairs(tested, run, names, cell_type)
     about: dict = {"crispr": {"pairs": len(tested), "judged": len(kept), "left_out": len(left_out)}}
     about["crispr"]["reasons"] = {k: int(v) for k, v in left_out["reason"].value_counts().items()}
@@ -285,11 +287,20 @@ def _peak_tables(run: Run, against: Sequence[str | Path]) -> dict[str, pd.DataFr
     return found
 
 
-def _truth(study: Study | None, given: str | Path | None) -> Truth | None:
+def _truth(run: Run, study: Study | None, given: str | Path | None) -> Truth | None:
     planted = study.truth if study is not None else None
-    if given is not None:
-        return Truth.read(Path(given), planted.decoys if planted is not None else None)
-    return None if planted is None else Truth.read(planted.causal, planted.decoys)
+    causal = planted.causal if given is None and planted is not None else given
+    if causal is None:
+        return None
+    truth = Truth.read(Path(causal), planted.decoys if planted is not None else None)
+    return truth.for_run(run.genes, run.chrom_sizes, _study_genes(study))
+
+
+def _study_genes(study: Study | None) -> pd.DataFrame | None:
+    try:
+        return None if study is None else study.gene_sites()
+    except InputError:
+        return None  # the run's own genes must do
 
 
 def _summary(

@@ -11,7 +11,8 @@ import pandas as pd
 from model_core.errors import InputError, complaint
 from model_core.evidence.resampling import average_precision_interval
 from model_core.evidence.scores import GET_EFFECTS, MASK, NEAREST, ScoreReader
-from model_core.intervals import listed
+from model_core.gene_finder import GeneFinder
+from model_core.intervals import listed, require_shared
 from model_core.outputs.masks import GeneMask
 from model_core.outputs.posterior import LEARNED, PROMOTER
 from model_core.outputs.run import Run
@@ -36,6 +37,7 @@ FURTHER = {
 BINS = (("0-10 kb", 0, 10_000), ("10-100 kb", 10_000, 100_000), ("all in the window", 0, None))
 LEFT_OUT = ("chrom", "start", "end", "gene", "positive", "reason")
 _TRUE, _FALSE = ("TRUE", "T", "1", "YES"), ("FALSE", "F", "0", "NO")
+UNKNOWN_GENE = "gene not in the study"
 _FEW = 20  # positives below which an AUPRC says little
 
 
@@ -77,6 +79,8 @@ def read_pairs(path: str | Path) -> pd.DataFrame:
     pairs.loc[words.isin(_FALSE), "positive"] = False
     for name in {"h3k27ac", "dnase", "abc"} & set(pairs.columns):
         pairs[name] = pd.to_numeric(pairs[name], errors="coerce")
+    if pairs.empty:
+        raise InputError(complaint(path, "a header alone", "a line for each element-gene pair", "check the path"))
     return pairs.reset_index(drop=True)
 
 
@@ -101,30 +105,33 @@ def match_pairs(
         cell_type: pairs of other cell types are left out.
 
     Raises:
-        InputError: no pair is of this cell type.
+        InputError: no pair is of this cell type, on a chromosome of the run, or of a known gene.
     """
     check_cell_type(pairs, cell_type)
+    require_shared(pairs["chrom"].unique(), run.chrom_sizes, "tested pairs")
     genes = run.genes.reset_index(drop=True)
-    by_id = {name: row for row, name in enumerate(genes["gene_id"])}
-    symbols = genes["symbol"].str.upper()
-    by_symbol = {name: row for row, name in enumerate(symbols) if (symbols == name).sum() == 1}
-    twice = set(symbols[symbols.duplicated(keep=False)])
-    known = {str(name).upper() for name in study_genes}
+    finder, known = run.finder, GeneFinder(study_genes)
     rows, reasons = [], []
     for pair in pairs.itertuples():
-        symbol = pair.gene.upper()
-        row = by_id.get(getattr(pair, "gene_id", ""), by_id.get(pair.gene, by_symbol.get(symbol)))
+        gene_id = getattr(pair, "gene_id", "")
+        row = finder.row(pair.gene, gene_id)
         rows.append(-1 if row is None else row)
-        if row is None and symbol in twice:
-            reasons.append("several genes of the run have this symbol")
-        elif row is None:
-            of_study = symbol in known or getattr(pair, "gene_id", "").upper() in known
-            reasons.append("gene of the study, but not scored in this run" if of_study else "gene not in the study")
-        else:
+        if row is not None:
             reasons.append(_reason(pair, genes.loc[row], run))
+        elif finder.rows(pair.gene):
+            reasons.append("several genes of the run have this symbol")
+        else:
+            of_study = known.rows(pair.gene) or (gene_id and known.rows(gene_id))
+            reasons.append("gene of the study, but not scored in this run" if of_study else UNKNOWN_GENE)
         if cell_type is not None and pair.cell_type != cell_type:
             reasons[-1] = "of another cell type"
     reasons, rows = np.array(reasons, object), np.array(rows, np.int64)
+    if (reasons == UNKNOWN_GENE).sum() == len(pairs):
+        found = (
+            f"no gene of the study or the run in {len(pairs):,} pairs (named {listed(list(pairs['gene'].unique()), 3)})"
+        )
+        expected = f"genes such as {listed([*genes['symbol'][:2], *genes['gene_id'][:1]])}"
+        raise InputError(complaint("tested pairs", found, expected, "check the column of genes, and the species"))
     fit = np.flatnonzero(reasons == "")
     again = pairs.assign(row=rows).iloc[fit].duplicated(["chrom", "start", "end", "row"]).to_numpy()
     reasons[fit[again]] = "the same element and gene stand in the table before"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,7 +12,8 @@ import pandas as pd
 from model_core.bed import read_bed
 from model_core.errors import InputError, complaint
 from model_core.evidence.overlap import covered_bins, touched
-from model_core.intervals import overlaps
+from model_core.gene_finder import GeneFinder, matched
+from model_core.intervals import listed, overlaps, require_shared
 from model_core.outputs.elements import ElementRule, kept_runs
 from model_core.outputs.masks import GeneMask
 
@@ -49,10 +51,18 @@ class Truth:
         causal: chrom, start, end; `gene` (the gene_id it acts on; without it: every gene whose window holds it) and
             `strength` ("weak" or another word) where known.
         decoys: chrom, start, end, or None.
+        path: where the causal ones come from, for messages.
+        limits: sentences on what of the file counts for nothing.
     """
 
-    def __init__(self, causal: pd.DataFrame, decoys: pd.DataFrame | None = None):
-        self.causal, self.decoys = causal, decoys
+    def __init__(
+        self,
+        causal: pd.DataFrame,
+        decoys: pd.DataFrame | None = None,
+        path: str | Path = "planted elements",
+        limits: Sequence[str] = (),
+    ):
+        self.causal, self.decoys, self.path, self.limits = causal, decoys, path, list(limits)
 
     @classmethod
     def read(cls, causal: Path, decoys: Path | None = None) -> Truth:
@@ -64,7 +74,49 @@ class Truth:
         table = read_bed(causal)
         if table.empty:
             raise InputError(complaint(causal, "no element", "at least one", "give the file of planted elements"))
-        return cls(table, None if decoys is None else read_bed(decoys))
+        return cls(table, None if decoys is None else read_bed(decoys), causal)
+
+    def for_run(self, genes: pd.DataFrame, sizes: Mapping[str, int], study_genes: pd.DataFrame | None = None) -> Truth:
+        """The same with the run's own gene_id in `gene`, by whatever name the file calls the gene.
+
+        What matches nothing is told in `limits`: elements of genes that neither run nor study have, or that several
+        genes are called; elements on other chromosomes.
+
+        Args:
+            genes: of the run, with gene_id and symbol.
+            sizes: bp of each chromosome of the run.
+            study_genes: all of the study, which need not be scored; None where they are not to be had.
+
+        Raises:
+            InputError: nothing matches.
+        """
+        table, limits = self.causal, []
+        require_shared(table["chrom"].unique(), sizes, self.path)
+        total, elsewhere = len(table), int((~table["chrom"].isin(list(sizes))).sum())
+        if elsewhere:
+            limits.append(f"{elsewhere:,} of {total:,} planted elements lie on chromosomes that the run does not have.")
+        if "gene" in table:
+            finder = GeneFinder(genes["gene_id"], genes["symbol"])
+            names = table["gene"].tolist()
+            rows = matched(names, finder)
+            known = rows >= 0
+            if study_genes is not None:
+                other = GeneFinder(study_genes["gene_id"], study_genes["symbol"])
+                known |= np.array([len(other.rows(name)) == 1 for name in names], bool)
+            unknown = sorted(set(table["gene"][~known]))
+            if not known.any():
+                found = f"no gene of the run among the {len(unknown):,} in its column 'gene' ({listed(unknown, 3)})"
+                expected = f"ids or symbols such as {listed([*genes['gene_id'][:2], *genes['symbol'][:1]])}"
+                raise InputError(complaint(self.path, found, expected, "check that it is the truth of this study"))
+            if unknown:
+                count = int((~known).sum())
+                limits.append(
+                    f"{count:,} of {total:,} planted elements are of genes that are unknown or not told apart by their "
+                    f"name ({listed(unknown, 3)}): they count for nothing."
+                )
+            ids = genes["gene_id"].to_numpy(object)
+            table = table.assign(gene=[ids[row] if row >= 0 else "" for row in rows])
+        return Truth(table, self.decoys, self.path, limits)
 
     def of(self, gene_id: str, mask: GeneMask) -> GeneTruth:
         """What is planted for a gene in its window; of a bin that two cover, causal goes before decoy."""

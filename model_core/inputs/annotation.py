@@ -10,6 +10,7 @@ import pandas as pd
 
 from model_core.bed import read_lines
 from model_core.errors import InputError, complaint
+from model_core.gene_finder import GeneFinder
 
 FEATURE_TYPES = ("gene", "exon", "CDS", "stop_codon")
 GENE_COLUMNS = ("gene_id", "symbol", "chrom", "tss", "strand")
@@ -197,7 +198,7 @@ def match_genes(genes: pd.DataFrame, gtf: pd.DataFrame) -> pd.Series:
     """The annotation's gene_id for each gene, None where it has none.
 
     Tried in this order, always on the gene's chromosome: the same gene_id, the same without version (ENSG....12), the
-    same symbol. Of several candidates the first of the file is taken.
+    same symbol, the same in any case (`gene_finder.GeneFinder`). Of several candidates the first of the file is taken.
 
     Args:
         genes: table with gene_id, symbol, chrom.
@@ -207,18 +208,13 @@ def match_genes(genes: pd.DataFrame, gtf: pd.DataFrame) -> pd.Series:
         object Series with the index of `genes`.
     """
     known = gtf[["gene_id", "symbol", "chrom"]].drop_duplicates().astype(str)
-    chrom = genes.chrom.astype(str)
-    tries = (
-        (known.gene_id, genes.gene_id.astype(str)),
-        (_versionless(known.gene_id), _versionless(genes.gene_id.astype(str))),
-        (known.symbol, genes.symbol.astype(str)),
-    )
-    matched = pd.Series([None] * len(genes), index=genes.index, dtype=object)
-    for names, wanted in tries:
-        found = dict(zip(zip(known.chrom[::-1], names[::-1], strict=True), known.gene_id[::-1], strict=True))
-        hits = [found.get(key) for key in zip(chrom, wanted, strict=True)]
-        matched = matched.where(matched.notna(), pd.Series(hits, index=genes.index, dtype=object))
-    return matched
+    finders = {chrom: GeneFinder(part.gene_id, part.symbol) for chrom, part in known.groupby("chrom", sort=False)}
+    found = []
+    for gene_id, symbol, chrom in genes[["gene_id", "symbol", "chrom"]].astype(str).itertuples(index=False):
+        finder = finders.get(chrom)
+        rows = [] if finder is None else finder.by_id(gene_id) or finder.by_symbol(symbol)
+        found.append(finder.ids[rows[0]] if rows else None)
+    return pd.Series(found, index=genes.index, dtype=object)
 
 
 def gene_exons(gtf: pd.DataFrame, gene_ids: Sequence[str]) -> pd.DataFrame:
@@ -281,7 +277,3 @@ def _as_frame(codes, names, starts, ends) -> pd.DataFrame:
 
 def _plain(column: pd.Series) -> pd.Series:
     return column.astype(str) if isinstance(column.dtype, pd.CategoricalDtype) else column
-
-
-def _versionless(names: pd.Series) -> pd.Series:
-    return names.str.replace(r"\.\d+$", "", regex=True)

@@ -16,7 +16,7 @@ from rich.text import Text
 from model_core.errors import complaint
 from model_core.inputs import builds
 from model_core.inputs.builds import Verdict
-from model_core.inputs.gene_table import distance_to_others, lengths_of
+from model_core.inputs.gene_table import WARNINGS, distance_to_others, lengths_of
 from model_core.inputs.genes import FEATURES
 from model_core.inputs.genome import Genome
 from model_core.inputs.study import Study, parse_study
@@ -156,6 +156,7 @@ def _check_genes(study: Study, genes: pd.DataFrame, report: Report) -> None:
     if len(padded):
         found = f"{len(padded)} windows of {study.window:,} bp that reach off their chromosome ({_some(padded.symbol)})"
         report.warnings.append(complaint("genes", found, "whole windows", "what is missing is padded with N and 0"))
+    report.warnings += genes.attrs.get(WARNINGS, ())
     if study.gene_settings.label is not None:
         _check_splits(study, genes[labelled], report)
         if not labelled.all():

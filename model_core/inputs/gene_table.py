@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from model_core.errors import InputError, Problems, complaint
+from model_core.gene_finder import GeneFinder
 from model_core.inputs.genes import FEATURES
 from model_core.inputs.signals import TAKE_NEGATIVE, TRANSFORMS
 from model_core.intervals import listed, match_chromosomes
@@ -19,6 +20,7 @@ from model_core.tsv import read_table
 if TYPE_CHECKING:
     from model_core.inputs.study_schema import Genes, Split
 
+WARNINGS = "warnings"  # key of a gene table's attrs
 TABLE_COLUMNS = ("gene_id", "symbol", "chrom", "tss", "strand", "label", "split")
 MISSING = frozenset({"", ".", "NA", "N/A", "NaN", "nan", "null", "None"})
 _STRANDS = {"+": "+", "-": "-", "1": "+", "+1": "+", "-1": "-"}
@@ -34,7 +36,7 @@ def read_gene_table(settings: Genes, sizes: Mapping[str, int] | None = None) -> 
     Returns:
         TABLE_COLUMNS and FEATURES, in the order of the file: gene_id, symbol, chrom, strand, split str;
         tss int64, 0-based; label float64, transformed, NaN where there is none; features float64, NaN where empty or
-        not in the table.
+        not in the table. attrs[WARNINGS]: what of [genes.split] matches no gene.
 
     Raises:
         Problems: everything that is wrong with the table.
@@ -56,13 +58,15 @@ def read_gene_table(settings: Genes, sizes: Mapping[str, int] | None = None) -> 
     problems += _odd_cells(path, cells[settings.strand], table.strand == "", settings.strand, "+ or -")
     problems += [] if sizes is None else position_problems(table[~np.isnan(tss)], sizes, path)
     table["label"] = _label(settings, cells, problems)
-    table["split"], more = split_genes(table, settings.split, path, cells)
+    table["split"], more, warnings = split_genes(table, settings.split, path, cells)
     problems += more
     for name in FEATURES:
         table[name] = _feature(settings, cells, name, problems)
     if problems:
         raise Problems(problems)
-    return table.reset_index(drop=True)
+    table = table.reset_index(drop=True)
+    table.attrs[WARNINGS] = warnings
+    return table
 
 
 def numbers(cells: pd.Series, whole: bool = False) -> tuple[np.ndarray, np.ndarray]:
@@ -78,29 +82,41 @@ def numbers(cells: pd.Series, whole: bool = False) -> tuple[np.ndarray, np.ndarr
 
 def split_genes(
     table: pd.DataFrame, split: Split, path: Path, cells: pd.DataFrame | None = None
-) -> tuple[np.ndarray, list[str]]:
-    """(names, problems): for each gene "train", "validation", "test", or "aside" (a training gene inside the gap).
+) -> tuple[np.ndarray, list[str], list[str]]:
+    """(names, problems, warnings): for each gene "train", "validation", "test", or "aside" (training, inside the gap).
 
     Args:
         table: genes with chrom and tss.
-        split: [genes.split]; without lists all genes train.
+        split: [genes.split]; without lists all genes train. Where its column is that of ids or symbols, genes are
+            found by any of their names (`gene_finder.GeneFinder`).
         path: where the genes come from, for messages.
         cells: the table's columns; None where genes come from the annotation and only chrom can be asked for.
     """
     names = np.full(len(table), "train", dtype=object)
     if not split.validation and not split.test:
-        return names, []
+        return names, [], []
+    warnings: list[str] = []
     column = split.column or "chrom"
     if cells is None and column != "chrom":
         found, do = f"column = {column!r} without a gene table", "split by chromosome or name a table"
-        return names, [complaint("[genes.split]", found, 'column = "chrom"', do)]
+        return names, [complaint("[genes.split]", found, 'column = "chrom"', do)], []
     by_chromosome = cells is None or split.column is None
-    values = (table.chrom if by_chromosome else cells[column]).map(_plain_value).to_numpy()
+    given = (table.chrom if by_chromosome else cells[column]).astype(str)
+    values = given.map(_plain_value).to_numpy()
+    finder = None
+    if any(np.array_equal(given.to_numpy(object), table[name].to_numpy(object)) for name in ("gene_id", "symbol")):
+        finder = GeneFinder(table.gene_id, table.symbol)  # the split lists genes
     problems, chosen = [], {}
     for part in ("validation", "test"):
         wanted = {_plain_value(value) for value in getattr(split, part)}
-        chosen[part] = np.isin(values, sorted(wanted))
+        rows = _rows_of(wanted, values, finder)
+        chosen[part] = np.isin(np.arange(len(table)), [row for found in rows.values() for row in found])
         names[chosen[part]] = part
+        without = sorted(value for value, found in rows.items() if not found)
+        if without and chosen[part].any():
+            found = f"{len(without)} of {len(wanted)} values of {part} that no gene has ({listed(without, 3)})"
+            expected = f"values of the column {column}"
+            warnings.append(complaint(f"{path} [genes.split]", found, expected, "correct them, or take them out"))
         if wanted and not chosen[part].any():
             found = f"no gene with {column} {listed(sorted(wanted))}"
             has = listed(sorted(set(values.tolist())))
@@ -114,7 +130,15 @@ def split_genes(
         held_out = chosen["validation"] | chosen["test"]
         near = distance_to_others(table, ~held_out, held_out) <= split.gap
         names[np.flatnonzero(~held_out)[near]] = "aside"
-    return names, problems
+    return names, problems, warnings
+
+
+def _rows_of(wanted: Iterable[str], values: np.ndarray, finder: GeneFinder | None) -> dict[str, list[int]]:
+    """Value -> rows that have it, or, with a finder, that are called so; ambiguous names have none."""
+    if finder is None:
+        return {value: np.flatnonzero(values == value).tolist() for value in wanted}
+    rows = {value: finder.rows(value) for value in wanted}
+    return {value: found if len(found) == 1 else [] for value, found in rows.items()}
 
 
 def distance_to_others(table: pd.DataFrame, mine: np.ndarray, others: np.ndarray) -> np.ndarray:

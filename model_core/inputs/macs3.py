@@ -1,5 +1,6 @@
 """The program macs3: where it is, which words it takes, and what it says when it fails."""
 
+import re
 import shlex
 import shutil
 import subprocess
@@ -16,6 +17,12 @@ _OURS = {
     "callpeak": ("-t", "--treatment", "-c", "--control", "-n", "--name", "--outdir", "--broad", "--trackline"),
     "bdgpeakcall": ("-i", "--ifile", "-o", "--ofile", "--o-prefix", "--outdir", "--cutoff-analysis"),
 }
+
+
+_FAULT = re.compile(r"\b(CRITICAL|ERROR)\b|\berror:")
+_RAISED = re.compile(r"[\w.]*(Error|Exception|Exit|Interrupt)\b")
+_LOGGED = re.compile(r"^.*?\b(CRITICAL|ERROR)\b\s*(@[^:]*:?\d*:?\d*:?\s*)?(\[[^]]*\]\s*)*:?\s*")
+_MOST_LETTERS = 1_000  # of its words in a message; the log has all
 
 
 def find_macs3() -> tuple[Path, str]:
@@ -43,8 +50,17 @@ def run_macs3(command: list[str], folder: Path, log: Path) -> None:
 
 
 def _last_words(stderr: str) -> str:
+    """What a program says of its failure: its errors, with the advice in them, in its order; else its last line.
+
+    macs3 logs its errors as "CRITICAL @ ..." or "ERROR @ ...", the advice first and "terminated!" last. A traceback
+    ends in the line that tells its cause, and argparse in "error: ...".
+    """
     lines = [line.strip() for line in stderr.splitlines() if line.strip()]
-    return lines[-1] if lines else "nothing said"
+    marked = [_LOGGED.sub("", line) for line in lines if _FAULT.search(line)]
+    if lines and _RAISED.match(lines[-1]):
+        marked.append(lines[-1])
+    told = list(dict.fromkeys(marked or lines[-1:]))
+    return " ".join(told)[:_MOST_LETTERS] if told else "nothing said"
 
 
 def reads_format(paths: Sequence[str]) -> str:

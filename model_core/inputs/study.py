@@ -17,7 +17,7 @@ from model_core.bed import read_bed, read_narrowpeak
 from model_core.config import Seq2ExpConfig, TrainConfig, recipe
 from model_core.errors import InputError, Problems, complaint
 from model_core.inputs.annotation import genes_from_gtf, read_gtf
-from model_core.inputs.gene_table import TABLE_COLUMNS, position_problems, read_gene_table, split_genes
+from model_core.inputs.gene_table import TABLE_COLUMNS, WARNINGS, position_problems, read_gene_table, split_genes
 from model_core.inputs.genes import FEATURES, LENGTHS, FeatureScale, feature_scale, raw_features
 from model_core.inputs.genome import Genome
 from model_core.inputs.signal_files import open_signal
@@ -163,12 +163,13 @@ class Study(Section):
         return frozenset(name for name, column in self.gene_settings.features.items() if column.zscored)
 
     def warnings(self, genes: pd.DataFrame) -> list[str]:
-        """What is missing in the study's files for these genes and is read as 0 there, one message a file.
+        """What of the study matches nothing: values of [genes.split]; chromosomes of these genes that a signal does
+        not list, and where it is read as 0.
 
         Args:
             genes: rows of `gene_sites` that are to be trained on or scored.
         """
-        return absent_chromosomes(self.signals(), genes)
+        return [*self._sites.attrs.get(WARNINGS, ()), *absent_chromosomes(self.signals(), genes)]
 
     def windows(self, genes: pd.DataFrame) -> list[Window]:
         """One window for each row of a gene table."""
@@ -216,11 +217,13 @@ class Study(Section):
         path = self.genome_files.annotation
         genes = genes_from_gtf(self._annotation, settings.gene_types)
         genes["label"] = np.nan
-        genes["split"], problems = split_genes(genes, settings.split, path)
+        genes["split"], problems, warnings = split_genes(genes, settings.split, path)
         problems += position_problems(genes, sizes, path)
         if problems:
             raise Problems(problems)
-        return genes[list(TABLE_COLUMNS)].assign(**dict.fromkeys(FEATURES, np.nan))
+        genes = genes[list(TABLE_COLUMNS)].assign(**dict.fromkeys(FEATURES, np.nan))
+        genes.attrs[WARNINGS] = warnings
+        return genes
 
     @cached_property
     def _genes(self) -> pd.DataFrame:

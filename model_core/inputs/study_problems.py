@@ -15,6 +15,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from model_core.bed import read_bed, read_lines, read_narrowpeak
 from model_core.config import Seq2ExpConfig, TrainConfig, recipe
 from model_core.errors import InputError, Problems, complaint
+from model_core.inputs.annotation import refuse_gff3
 from model_core.inputs.gene_table import read_gene_table
 from model_core.inputs.genome import Genome
 from model_core.inputs.signal_files import open_signal
@@ -178,12 +179,27 @@ def _annotation_problems(path: Path, sizes: Mapping[str, int] | None) -> list[st
     problems: list[str] = []
     with noting(problems):
         require_format(path, ("GTF", "GFF", "GFF3"), "a GTF: 9 columns separated by tabs", TO_TEXT)
-        first = next((line for _, line in read_lines(path) if line.strip() and not line.startswith("#")), "")
-        if len(first.split("\t")) != 9:
-            found = f"{first[:40]!r} in its first line"
-            raise InputError(complaint(path, found, "a GTF: 9 columns separated by tabs", "check the path"))
-        if sizes is not None:
-            match_chromosomes(sizes, first.split("\t")[0], f"the FASTA, whose chromosomes {path.name} must use,")
+        chroms: dict[str, None] = {}
+        for number, line in read_lines(path):
+            if line.startswith("#") or not line.strip():
+                continue
+            fields = line.split("\t", 8)
+            if len(fields) != 9:
+                found = f"{line[:40]!r} in its {'first' if not chroms else 'next'} line"
+                raise InputError(
+                    complaint(f"{path} line {number}", found, "a GTF: 9 columns separated by tabs", "check the path")
+                )
+            if not chroms:
+                refuse_gff3(path, number, fields[8])
+            chroms[fields[0]] = None
+            if sizes is None or fields[0] in sizes:
+                break  # a chromosome of the genome, whichever it is
+        if not chroms:
+            raise InputError(
+                complaint(path, "no line with text", "a GTF: 9 columns separated by tabs", "check the path")
+            )
+        if sizes is not None and not set(chroms) & set(sizes):
+            match_chromosomes(sizes, list(chroms), f"the FASTA, whose chromosomes {path.name} must use,")
     return problems
 
 

@@ -14,6 +14,7 @@ import pandas as pd
 import torch
 
 from model_core.errors import InputError, complaint
+from model_core.gene_finder import GeneFinder, matched
 from model_core.inputs.genes import FEATURES, FeatureScale
 from model_core.inputs.study import Study
 from model_core.inputs.track_checks import QUANTILE_WINDOWS, quantile_warnings, signal_quantiles
@@ -44,7 +45,7 @@ def choose_genes(
 
     Args:
         genes: the study's gene table.
-        names: gene ids or symbols (in any case).
+        names: gene ids, with or without version, or symbols (`gene_finder.GeneFinder`).
         sites: places that need not be genes; they get average gene features and no label.
         chrom: all genes of a chromosome. everything: all genes.
 
@@ -73,19 +74,11 @@ def choose_genes(
 
 
 def _named(genes: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
-    rows, problems = [], []
-    symbols = genes["symbol"].str.upper()
-    for name in names:
-        match = genes.index[(genes["gene_id"] == name) | (symbols == name.upper())]
-        if len(match) == 1:
-            rows.append(match[0])
-        elif len(match) == 0:
-            problems.append(f"no gene {name!r}")
-        else:
-            problems.append(f"{len(match)} genes named {name!r} ({listed(list(genes['gene_id'][match]))})")
+    finder = GeneFinder(genes["gene_id"], genes["symbol"])
+    problems = [problem for name in names if (problem := finder.problem(name))]
     if problems:
         raise InputError(complaint("genes", "; ".join(problems), "genes of the study, each once", "check the names"))
-    return genes.loc[rows]
+    return genes.iloc[matched(names, finder)]
 
 
 def run_for(study: Study, checkpoint: str | Path, out: str | Path, resolution: int = 1) -> Run:

@@ -16,6 +16,7 @@ from typing import Any
 import pandas as pd
 
 from model_core.errors import InputError, complaint
+from model_core.gene_finder import GeneFinder
 from model_core.outputs.journal import Lock
 
 FILE = "audit.jsonl"
@@ -83,6 +84,22 @@ def read_decisions(run: Path) -> pd.DataFrame:
         except (ValueError, KeyError, TypeError):
             continue
     return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def of_genes(decisions: pd.DataFrame, finder: GeneFinder) -> tuple[pd.DataFrame, int]:
+    """(decisions with the run's own gene_id, number of those on genes that the run does not have).
+
+    A decision that was copied from another run may call the gene by another version, or by its symbol.
+
+    Args:
+        decisions: from `read_decisions`. finder: of the run's genes.
+    """
+    rows = [
+        finder.row(symbol, gene_id) for symbol, gene_id in zip(decisions["symbol"], decisions["gene_id"], strict=True)
+    ]
+    known = decisions.assign(gene_id=["" if row is None else finder.ids[row] for row in rows])
+    known = known[known["gene_id"] != ""].reset_index(drop=True)
+    return known, len(decisions) - len(known)
 
 
 def latest(decisions: pd.DataFrame) -> pd.DataFrame:

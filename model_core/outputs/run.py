@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ import pandas as pd
 from model_core.atomic import remove_leftovers, write_json, write_text
 from model_core.decision import DecisionRule
 from model_core.errors import InputError, complaint
+from model_core.gene_finder import GeneFinder
 from model_core.intervals import listed
 from model_core.outputs.effects import FOLDER, effect_table, read_effects, valid
 from model_core.outputs.elements import ELEMENT_COLUMNS, ElementRule, cut_elements, default_rule, read_elements
@@ -155,24 +155,29 @@ class Run(RunFiles):
         return self._cached("genes", (len(records), stamp(derived)), table)
 
     def gene(self, name: str) -> pd.Series:
-        """The row of `genes` with this gene_id, or else this symbol, or else this symbol in other case.
+        """The row of `genes` that is called so, by gene_id or symbol (`gene_finder.GeneFinder`).
 
         Raises:
             InputError: no such gene, or several.
         """
-        genes = self.genes
-        symbols = genes["symbol"]
-        for match in (genes["gene_id"] == name, symbols == name, symbols.str.upper() == name.upper()):
-            if match.sum() == 1:
-                return genes[match].iloc[0]
-            if match.any():
-                found = f"{match.sum()} genes named {name!r} ({listed(list(genes['gene_id'][match]))})"
-                raise InputError(complaint(self.path, found, "one", "ask by gene_id"))
-        near = difflib.get_close_matches(name, [*symbols, *genes["gene_id"]], n=3)
+        genes, finder = self.genes, self.finder
+        rows = finder.rows(name)
+        if len(rows) == 1:
+            return genes.iloc[rows[0]]
+        if rows:
+            found = f"{len(rows)} genes named {name!r} ({listed([finder.ids[row] for row in rows])})"
+            raise InputError(complaint(self.path, found, "one", "ask by gene_id"))
+        near = finder.near(name)
         score = f"if its study has it, score it: seq2exp-viz score {self.path} --genes {name}"
         advice = f"did you mean {' or '.join(near)}? Otherwise, {score}" if near else score
         found = f"no gene {name!r} among {len(genes)} scored genes"
         raise InputError(complaint(self.path, found, "a scored gene", advice))
+
+    @property
+    def finder(self) -> GeneFinder:
+        """Finds rows of `genes` by id or symbol."""
+        genes = self.genes
+        return self._cached("finder", len(genes), lambda: GeneFinder(genes["gene_id"], genes["symbol"]))
 
     def mask(self, name: str) -> GeneMask:
         """The mask of a gene, by gene_id or symbol; promoter, blacklist and all off the chromosome forced."""

@@ -10,7 +10,7 @@ import pandas as pd
 from flask import Response, request
 
 from model_core.errors import InputError
-from model_core.outputs.audit import append_decision, latest, read_decisions
+from model_core.outputs.audit import append_decision, latest, of_genes, read_decisions
 from model_core.tsv import table_text
 from seq2exp_viz.file_names import run_part
 from seq2exp_viz.page.answers import (
@@ -106,7 +106,9 @@ def _add_audit(route: Callable) -> None:
         gene = request.args.get("gene") or None
         if gene is not None:
             gene = str(view.gene(gene)["gene_id"])
-        found, decisions = audit(view), latest(read_decisions(view.run.path))
+        found, run = audit(view), view.run
+        decisions, unknown = of_genes(read_decisions(run.path), run.finder)
+        decisions = latest(decisions)
         rows = found.queue if gene is None else found.queue[found.queue["gene_id"] == gene]
         kind = request.args.get("kind", "")
         if kind in (ELEMENT, PEAK):
@@ -117,7 +119,9 @@ def _add_audit(route: Callable) -> None:
         counts = found.genes if gene is None else found.genes[found.genes.index == gene]
         totals = {name: int(counts[name].sum()) for name in counts.columns}
         mine = decisions if gene is None else decisions[decisions["gene_id"] == gene]
-        return as_json({"total": total, "decided": len(mine), "counts": totals, "items": records(rows)})
+        return as_json(
+            {"total": total, "decided": len(mine), "unknown": unknown, "counts": totals, "items": records(rows)}
+        )
 
     @route("/api/<run>/audit", methods=("POST",))
     def decide(view: OpenRun) -> Response:

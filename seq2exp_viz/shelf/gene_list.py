@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from model_core.gene_finder import GeneFinder
 from seq2exp_viz.shelf.view import OpenRun
 
 SCORED, UNSCORED = "scored", "not scored"
@@ -53,12 +54,9 @@ def unscored(view: OpenRun) -> pd.DataFrame:
 def unscored_gene(view: OpenRun, text: str) -> dict | None:
     """gene_id, symbol, chrom, tss, strand of a gene of the study that is not scored, by id or symbol, or None."""
     rows = unscored(view)
-    bare = text.upper().split(".")[0]
-    for match in (rows["gene_id"] == text, rows["symbol"].str.upper() == text.upper()):
-        if match.any():
-            return _site(rows[match].iloc[0])
-    match = rows["gene_id"].str.upper().str.split(".").str[0] == bare
-    return _site(rows[match].iloc[0]) if match.any() else None
+    finder = view.keep("unscored genes", view.revision, lambda: GeneFinder(rows["gene_id"], rows["symbol"]))
+    found = finder.rows(text)
+    return _site(rows.iloc[found[0]]) if found else None
 
 
 def suggestions(view: OpenRun, text: str, most: int = 8) -> list[str]:

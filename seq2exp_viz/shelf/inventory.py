@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from model_core.errors import InputError
+from model_core.errors import InputError, complaint
+from model_core.outputs.audit import FILE, of_genes, read_decisions
 from seq2exp_viz.shelf import look, reasons
 from seq2exp_viz.shelf.runs import Shelf
 from seq2exp_viz.shelf.view import OpenRun
@@ -36,7 +37,7 @@ def inventory(view: OpenRun) -> list[str]:
     """The lines that describe one run.
 
     Raises:
-        InputError: a mask that the run names cannot be read.
+        InputError: a mask that the run names cannot be read, or decisions that belong to another run.
     """
     manifest, genes = view.manifest, view.genes
     asked = manifest["progress"].get("asked")
@@ -52,5 +53,13 @@ def inventory(view: OpenRun) -> list[str]:
     lines += [f"signals: {signals}", peaks, f"genome: {'there' if view.genome is not None else 'drawn as N'}"]
     why_not = reasons.why_not(view)
     lines += [f"what sequence and signals say: {'can be told' if why_not is None else why_not}"]
+    decisions = read_decisions(view.run.path)
+    if len(decisions):
+        known, unknown = of_genes(decisions, view.run.finder)
+        if known.empty:
+            found, expected = f"{unknown:,} decisions, none on a gene of this run", "those of this run"
+            raise InputError(complaint(view.run.path / FILE, found, expected, "put the file back to its own run"))
+        missed = f", {unknown:,} of them on genes that this run does not have" if unknown else ""
+        lines += [f"{len(decisions):,} audit decisions{missed}"]
     view.models  # noqa: B018  opened, so that its note is known
     return lines + [f"note: {note}" for note in view.notes]

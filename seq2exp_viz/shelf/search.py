@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import difflib
-import re
 
-import pandas as pd
-
+from model_core.gene_finder import GeneFinder
 from model_core.places import NoSuchPlace, NotAPlace, chromosome, example, parse_place, shown
 from seq2exp_viz.shelf.gene_list import unscored_gene
 from seq2exp_viz.shelf.view import OpenRun
@@ -46,29 +44,14 @@ def find(view: OpenRun, text: str, here: str | None = None) -> dict:
 
 def _scored(view: OpenRun, text: str) -> dict | None:
     genes = view.genes
-    ids, symbols = genes["gene_id"].astype(str), genes["symbol"].astype(str)
-    bare = _without_version(text).upper()
-    tries = (
-        ids == text,
-        symbols == text,
-        symbols.str.upper() == text.upper(),
-        ids.str.upper().str.split(".").str[0] == bare,
-    )
-    for match in tries:
-        if match.any():
-            row = genes[match].iloc[0]
-            several = int(match.sum())
-            note = f"{several} genes are called {text}; this is {row['gene_id']}." if several > 1 else ""
-            place = {"chrom": str(row["chrom"]), "start": int(row["start"]), "end": int(row["end"])}
-            names = {"gene_id": str(row["gene_id"]), "symbol": str(row["symbol"])}
-            return {"kind": "gene", **names, **place, "message": note}
-    return None
-
-
-def _without_version(text: str) -> str:
-    """An id without its version (ENSG00000102145.12); what is no such id, such as 1.500, as it is."""
-    found = re.fullmatch(r"(.*[A-Za-z].*)\.[0-9]{1,3}", text, re.ASCII)
-    return found[1] if found else text
+    found = view.run.finder.rows(text)
+    if not found:
+        return None
+    row, several = genes.iloc[found[0]], len(found)
+    note = f"{several} genes are called {text}; this is {row['gene_id']}." if several > 1 else ""
+    place = {"chrom": str(row["chrom"]), "start": int(row["start"]), "end": int(row["end"])}
+    names = {"gene_id": str(row["gene_id"]), "symbol": str(row["symbol"])}
+    return {"kind": "gene", **names, **place, "message": note}
 
 
 def _unscored(view: OpenRun, text: str) -> dict | None:
@@ -98,13 +81,10 @@ def _annotated(view: OpenRun, text: str) -> dict | None:
     table = view.models.table("gene") if view.models is not None else None
     if table is None:
         return None
-    names, ids = pd.Series(table.name), pd.Series(table.id)
-    match = (names.str.upper() == text.upper()) | (
-        ids.str.split(".").str[0].str.upper() == _without_version(text).upper()
-    )
-    if not match.any():
+    found = view.keep("annotated genes", id(table), lambda: GeneFinder(table.id, table.name)).rows(text)
+    if not found:
         return None
-    row = int(match.to_numpy().argmax())
+    row = found[0]
     chrom, start, end = str(table.chrom[row]), int(table.start[row]), int(table.end[row])
     if chrom not in view.run.chrom_sizes:
         return None
