@@ -26,6 +26,7 @@ from model_core.evidence.scores import MASK, PRIOR, ScoreReader, named_runs
 from model_core.evidence.survey import Survey
 from model_core.inputs.study import Study
 from model_core.intervals import match_chromosomes
+from model_core.listing import files_in
 from model_core.outputs.elements import PROMOTER_CLASS
 from model_core.outputs.run import Run
 from model_core.outputs.source import study_of
@@ -325,7 +326,7 @@ def _number(value: float | None) -> float | None:
 def _write(run: Run, tables: dict[str, pd.DataFrame], summary: dict) -> Comparison:
     folder = run.path / FOLDER
     folder.mkdir(exist_ok=True)
-    for path in folder.glob("*.tsv"):
+    for path in files_in(folder, "*.tsv"):
         if path.stem not in tables:
             path.unlink()  # of an earlier call with other files
     for name, table in tables.items():

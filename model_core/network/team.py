@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from model_core.errors import InputError, complaint
+from model_core.listing import folders_in
 from model_core.network.checkpoint import choose_device
 from model_core.outputs.run import Run
 
@@ -102,7 +103,7 @@ def take_in_parts(run: Run, order: Sequence[str] = ()) -> None:
     if not folder.is_dir():
         return
     held = {}
-    for path in sorted(folder.iterdir()):
+    for path in folders_in(folder):
         if (path / "manifest.json").exists():  # else it was killed before it scored anything
             part = Run.open(path)
             held |= {gene_id: part for gene_id in sorted(part.scored - run.scored)}

@@ -13,6 +13,7 @@ import pandas as pd
 from model_core.bed import read_bed, read_narrowpeak
 from model_core.errors import InputError, complaint
 from model_core.intervals import rasterise, sort
+from model_core.listing import files_in
 from model_core.outputs.posterior import BLACKLISTED, forced_state, promoter_bases
 
 
@@ -77,8 +78,9 @@ class RunFiles:
 
     @property
     def peak_files(self) -> list[Path]:
-        """The narrowPeak files in peaks/, by name."""
-        return sorted((self.path / "peaks").glob("*.narrowPeak"))
+        """The narrowPeak files in peaks/, by name; a file without a byte counts only where there is no other."""
+        found = files_in(self.path / "peaks", "*.narrowPeak")
+        return [path for path in found if path.stat().st_size] or found
 
     @property
     def peaks(self) -> pd.DataFrame | None:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from model_core.errors import InputError, complaint
+from model_core.listing import all_in, is_empty
 from model_core.simulation import assays, simulated_files
 from model_core.simulation.planting import Planted, plant
 from model_core.simulation.transcripts import gtf_text
@@ -125,7 +126,7 @@ def simulate_study(folder: str | Path, seed: int = 0, world: World | None = None
         InputError: the folder has something in it already.
     """
     folder, world = Path(folder).absolute(), world or World()
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    if folder.exists() and (not folder.is_dir() or not is_empty(folder)):
         found = "a file" if not folder.is_dir() else "a folder that is not empty"
         raise InputError(complaint(folder, found, "a new or empty folder", "choose another, or remove this one"))
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -133,6 +134,8 @@ def simulate_study(folder: str | Path, seed: int = 0, world: World | None = None
     try:
         _write_study(unfinished, seed, world)
         unfinished.chmod(0o755)  # mkdtemp lets nobody else in
+        for stray in all_in(folder):  # what a desktop left there goes along: only an empty folder can be replaced
+            os.replace(stray, unfinished / stray.name)
         os.replace(unfinished, folder)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)

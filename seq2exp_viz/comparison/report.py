@@ -12,6 +12,7 @@ import pandas as pd
 
 from model_core.atomic import write_text
 from model_core.evidence.compare import Comparison
+from model_core.listing import files_in
 from seq2exp_viz.comparison.figures import figures, with_genes
 
 MOST_ROWS = 25  # of a long table; the rest is in its file
@@ -75,7 +76,7 @@ def write_report(folder: Path, found: Comparison) -> Path:
     """Write report.html and figures/NAME.svg into the folder of the tables; the path of the report."""
     page, drawn = report(found.summary, found.tables)
     (folder / "figures").mkdir(exist_ok=True)
-    for path in (folder / "figures").glob("*.svg"):
+    for path in files_in(folder / "figures", "*.svg"):
         if path.stem not in drawn:
             path.unlink()  # of an earlier call with other files
     for name, text in drawn.items():

@@ -5,6 +5,7 @@ A request never brings a path. It brings the key of a run and the id of a file o
 
 from __future__ import annotations
 
+import re
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
@@ -22,6 +23,7 @@ from model_core.errors import InputError
 from model_core.evidence.controls import signal_prior
 from model_core.inputs.study_schema import CACHE
 from model_core.intervals import Window
+from model_core.listing import files_in
 from model_core.outputs.effects import row_values
 from model_core.outputs.masks import GeneMask
 from model_core.outputs.occlusion import Occlusion
@@ -189,8 +191,9 @@ class OpenRun:
         if path.suffix.lower() != ".bam":
             return path
         # The coverage of a BAM was computed when the study was trained or scored; it is not computed here.
-        made = sorted((self.study.folder / CACHE).glob(f"{path.stem}*.bigWig"), key=lambda found: found.stat().st_mtime)
-        return made[-1] if made else None
+        named = re.compile(re.escape(path.stem) + r"\.[0-9a-f]{16}\.bigWig")  # a BAM of a longer name has others
+        made = [found for found in files_in(self.study.folder / CACHE, "*.bigWig") if named.fullmatch(found.name)]
+        return max(made, key=lambda found: found.stat().st_mtime) if made else None
 
     @cached_property
     def _own_files(self) -> dict[str, Path]:
