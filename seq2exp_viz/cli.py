@@ -260,7 +260,7 @@ def effects(
     all_genes: Annotated[
         bool, typer.Option("--all", help="all scored genes; default: those of the test split")
     ] = False,
-    controls: Annotated[int, typer.Option(min=0, help="random stretches of each length to compare with")] = 20,
+    controls: Annotated[int, typer.Option(min=0, help="random control regions of each length to compare with")] = 20,
     occlusion: Annotated[bool, typer.Option("--occlusion", help="also hide stretch after stretch, no mask")] = False,
     block: Annotated[int, typer.Option(min=1, help="with --occlusion: bp hidden at once")] = 128,
     step: Annotated[int, typer.Option(min=1, help="with --occlusion: bp from one stretch to the next")] = 64,
@@ -271,7 +271,7 @@ def effects(
     needs_model()
     from model_core.effects import rank
     from model_core.effects.run_model import RunModel
-    from model_core.outputs.effects import caveat
+    from model_core.outputs.effects import BACKGROUND, caveat, control_words
     from model_core.outputs.run import Run
 
     opened = Run.open(run)
@@ -282,7 +282,10 @@ def effects(
     typer.echo(f"{len(mine):,} elements of {len(chosen):,} genes in {opened.path / 'effects' / 'effects.tsv'}")
     for row in rank.strongest(mine).itertuples():
         place = f"{row.chrom}:{row.start + 1:,}-{row.end:,}"
-        typer.echo(f"  {row.symbol} {row.element} {place}  {row.effect:+.3f}  unusual {row.unusual:.2f}")
+        words = control_words(row.unusual, row.control_n)
+        typer.echo(f"  {row.symbol} {row.element} {place}  {row.effect:+.3f}  {words}")
+    if len(mine) and controls:
+        typer.echo(BACKGROUND)
     if smallest:
         for found in rank.smallest_sets(model, chosen):
             typer.echo(f"  {found}")

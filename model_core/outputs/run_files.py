@@ -38,6 +38,13 @@ class RunFiles:
         return self.manifest["variant"] == "hard"
 
     @property
+    def has_spread(self) -> bool:
+        """Whether the width of the Betas is a statement of its own: not under the logit head, which fixes alpha + beta,
+        so that the width follows from the mean."""
+        model = self.config.get("model") or {}
+        return model.get("head", "logit" if self.manifest["variant"] == "causal" else "beta") != "logit"
+
+    @property
     def checkpoint(self) -> Path | None:
         """The file of the run's weights: its own, or the one it was scored with; None where that is not there."""
         recorded = self.manifest["checkpoint"]

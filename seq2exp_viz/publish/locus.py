@@ -146,12 +146,12 @@ def caption_words(view: OpenRun, place: Place) -> list[str]:
     peaks = f"; elements that share bases with a {look.peak_name(view)} peak are blue, the others orange"
     numbers = f"predicted {_number(gene['predicted'])}, observed {_number(gene['observed'])} {look.label_words(view)}"
     window = look.length_words(manifest["window"])
+    band = " and central 95 % of z under its Beta (band), as the model's priors set it" if view.run.has_spread else ""
     sentences = [
         f"{gene['symbol']} ({gene['gene_id']}), {place.chrom}:{place.start + 1:,}-{place.end:,}"
         + (f" ({view.study.assembly})." if view.study else "."),
         f"Run {view.run.name}: {manifest['variant']} model, {window} window; {numbers.rstrip()}.",
-        "Mask: mean of z (line) and central 95 % of z under its Beta (band), the model's own spread; dashed: threshold "
-        f"{place.threshold:.3f}; grey: the promoter, always kept.",
+        f"Mask: mean of z (line){band}; dashed: threshold {place.threshold:.3f}; grey: the promoter, always kept.",
         "Elements: runs of kept bases, with arcs to the start site"
         + (peaks if view.run.peaks is not None else "; the study has no peaks")
         + "; the promoter is black.",
@@ -219,11 +219,12 @@ def _mask(axes: Axes, view: OpenRun, place: Place) -> None:
     axes.set_yticks([0, 0.5, 1], ["0", "0.5", "1"])
     edges = np.minimum(got["start"] + got["bin"] * np.arange(len(got["mean"]) + 1), got["end"])
     x = np.repeat(edges, 2)[1:-1]
-    mean, low, high = (np.repeat(np.asarray(got[name], float), 2) for name in ("mean", "low", "high"))
+    mean, low, high = (np.repeat(np.asarray(got.get(name, got["mean"]), float), 2) for name in ("mean", "low", "high"))
     forced = np.repeat(np.asarray(got["forced"], int), 2)
     for state, colour in ((1, "0.91"), (0, (0.96, 0.88, 0.88))):
         axes.fill_between(x, -0.02, 1.02, where=forced == state, color=colour, linewidth=0)
-    axes.fill_between(x, low, high, where=forced == -1, color=_rgb(look.BAND_COLOUR), alpha=0.25, linewidth=0)
+    if "low" in got:
+        axes.fill_between(x, low, high, where=forced == -1, color=_rgb(look.BAND_COLOUR), alpha=0.25, linewidth=0)
     axes.plot(x, mean, color=_rgb(look.MASK_COLOUR), linewidth=0.8)
     if len(x):
         ends = (edges[0], edges[-1])

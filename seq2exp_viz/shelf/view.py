@@ -278,8 +278,10 @@ class OpenRun:
         """A gene's mask, remembered."""
         return self._masks.get((gene_id, self._gene_stamp), lambda: self._current().mask(gene_id))
 
-    def interval(self, gene_id: str) -> tuple[np.ndarray, np.ndarray]:
-        """(low, high) of the central 95 % of z, float32 (bins,), remembered."""
+    def interval(self, gene_id: str) -> tuple[np.ndarray, np.ndarray] | None:
+        """(low, high) of the central 95 % of z, float32 (bins,), remembered; None where alpha + beta is fixed."""
+        if not self.run.has_spread:
+            return None
         return self._vectors.get(("interval", gene_id, self._gene_stamp), lambda: self.mask(gene_id).interval(0.95))
 
     def cut(self, gene_id: str, threshold: float | None = None) -> pd.DataFrame:
