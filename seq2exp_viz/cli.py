@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from pathlib import Path
@@ -14,6 +15,9 @@ from model_core.errors import InputError, complaint
 from seq2exp_viz import options
 from seq2exp_viz.comparison.command import compare
 from seq2exp_viz.publish import commands
+
+# A disk that is full or read-only, a folder of others: no fault of the program, and told in a line.
+NO_PLACE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 
 app = typer.Typer(
     name="seq2exp-viz",
@@ -36,6 +40,13 @@ def main() -> None:
         app()
     except InputError as error:
         typer.secho(f"error: {error}", err=True, fg=typer.colors.RED)
+        sys.exit(2)
+    except OSError as problem:
+        if problem.errno not in NO_PLACE:
+            raise
+        where = problem.filename2 or problem.filename or "writing"
+        do = "make room or choose another place, then run the same command again"
+        typer.secho(f"error: {where}: {str(problem.strerror).lower()}; {do}", err=True, fg=typer.colors.RED)
         sys.exit(2)
     except KeyboardInterrupt:
         typer.echo("stopped; the same command goes on from here", err=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import sys
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -91,7 +92,7 @@ def figure(
 
     from seq2exp_viz.publish.locus import locus_bytes, place_of
 
-    view = OpenRun("notebook", run if isinstance(run, Run) else open_run(run))
+    view = _opened(run if isinstance(run, Run) else open_run(run))
     if view.models is not None:
         view.models.wait(120)
     place = place_of(view, gene, locus, threshold)
@@ -103,7 +104,7 @@ def figure(
 
 def locus_config(run: Run, gene: str | None = None, threshold: float | None = None, bins: int = BINS) -> dict:
     """igv.js's configuration of a gene's window, with all data inside it (JSON values, names escaped)."""
-    view = OpenRun("notebook", run)
+    view = _opened(run)
     row = run.genes.iloc[0] if gene is None and len(run.genes) else run.gene(gene or "")
     gene_id = str(row["gene_id"])
     window = view.window(gene_id)
@@ -133,6 +134,13 @@ def locus_config(run: Run, gene: str | None = None, threshold: float | None = No
     }
 
 
+def _opened(run: Run) -> OpenRun:
+    """The run, whose notes on what is missing appear under the cell."""
+    view = OpenRun("notebook", run)
+    view.listen(lambda words: print(f"note: {words}", file=sys.stderr, flush=True))
+    return view
+
+
 def _genes(view: OpenRun, region: dict) -> list[dict]:
     if view.models is None or not view.models.wait(120):
         return []
@@ -158,9 +166,9 @@ def _signals(view: OpenRun, gene_id: str, region: dict, bins: int) -> list[dict]
 
 
 def _peaks(view: OpenRun, region: dict) -> list[dict]:
-    if view.run.peaks is None:
+    if view.peaks is None:
         return []
-    features = api.interval_features(view.run.peaks, region["chrom"], region["start"], region["end"])
+    features = api.interval_features(view.peaks, region["chrom"], region["start"], region["end"])
     name = f"{escape(look.peak_name(view))} peaks"
     return [_annotation(name, features, displayMode="SQUISHED", color=look.PEAK_COLOUR, height=30)]
 

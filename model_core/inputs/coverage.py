@@ -14,6 +14,7 @@ import pyBigWig
 import pysam
 
 from model_core.atomic import replacing
+from model_core.cache import held_file, writable_folder
 from model_core.errors import InputError, complaint
 from model_core.inputs.handles import quiet_htslib
 
@@ -41,16 +42,11 @@ def cached_coverage(
         raise InputError(complaint(bam, "no such file", "a BAM", "check the path")) from None
     key = [str(bam.resolve()), state.st_size, state.st_mtime_ns, extend, shift]
     digest = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:16]
-    path = cache / f"{bam.stem}.{digest}.bigWig"
+    path = held_file(cache, f"{bam.stem}.{digest}.bigWig")
     if path.exists():
         return path
-    try:
-        cache.mkdir(parents=True, exist_ok=True)
-        lock = path.with_suffix(".lock").open("w")
-    except OSError as error:
-        found = f"no place to write to ({error.strerror})"
-        raise InputError(complaint(cache, found, f"a folder for the coverage of {bam}", "make it writable")) from None
-    with lock:
+    path = writable_folder(cache, f"the coverage of {bam.name}") / path.name
+    with path.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # of several workers one computes, the others wait
         return path if path.exists() else coverage(bam, path, extend, shift, progress)
 

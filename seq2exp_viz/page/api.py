@@ -171,7 +171,7 @@ def add_interval_routes(route: Callable) -> None:
 
     @route("/api/<run>/peaks")
     def peaks(view: OpenRun) -> Response:
-        return as_json(interval_features(view.run.peaks, *place(view)))
+        return as_json(interval_features(view.peaks, *place(view)))
 
     @route("/api/<run>/truth/<kind>")
     def truth(view: OpenRun, kind: str) -> Response:

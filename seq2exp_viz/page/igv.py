@@ -123,7 +123,7 @@ def _measured(view: OpenRun, base: str, gene_id: str | None) -> list[dict]:
                     **_contact(view, base, gene_id, signal, colour),
                 )
             )
-    if view.run.peaks is not None:
+    if view.peaks is not None:
         peaks = _features(api_url(view, base, "peaks"), height=42, margin=20, displayMode="SQUISHED", color=PEAK_COLOUR)
         rows.append(_row("peaks", f"{peak_name(view)} peaks", "Measured", **peaks))
     return rows

@@ -153,7 +153,7 @@ def caption_words(view: OpenRun, place: Place) -> list[str]:
         f"Run {view.run.name}: {manifest['variant']} model, {window} window; {numbers.rstrip()}.",
         f"Mask: mean of z (line){band}; dashed: threshold {place.threshold:.3f}; grey: the promoter, always kept.",
         "Elements: runs of kept bases, with arcs to the start site"
-        + (peaks if view.run.peaks is not None else "; the study has no peaks")
+        + (peaks if view.peaks is not None else "; the study has no peaks")
         + "; the promoter is black.",
         *(["All data are simulated."] if manifest["simulated"] else []),
         *([look.PRIOR_LINE[manifest["variant"]]] if manifest["variant"] in look.PRIOR_LINE else []),
@@ -168,7 +168,7 @@ def _bands(view: OpenRun, place: Place) -> list[Band]:
     for number, signal in enumerate(view.signals):
         colour = _rgb(look.SIGNAL_COLOURS[number % len(look.SIGNAL_COLOURS)])
         bands.append(_signal(view, place, signal, colour))
-    if view.run.peaks is not None:
+    if view.peaks is not None:
         bands.append(Band(0.16, f"{look.peak_name(view)} peaks", lambda axes: _blocks(axes, _peaks(view, place))))
     symbol = str(view.gene(place.gene)["symbol"])
     bands.append(Band(1.15, f"Mask of\n{symbol}", lambda axes: _mask(axes, view, place)))
@@ -198,7 +198,7 @@ def _signal(view: OpenRun, place: Place, signal, colour: tuple) -> Band:
 
 
 def _peaks(view: OpenRun, place: Place) -> list[tuple[int, int, tuple]]:
-    peaks = view.run.peaks
+    peaks = view.peaks
     here = peaks[(peaks["chrom"] == place.chrom) & (peaks["start"] < place.end) & (peaks["end"] > place.start)]
     colour = _rgb(look.PEAK_COLOUR)
     return [(int(start), int(end), colour) for start, end in zip(here["start"], here["end"], strict=True)]
