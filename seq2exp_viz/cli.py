@@ -36,6 +36,10 @@ def main() -> None:
     """Run the program: a user's mistake is one message and exit code 2, never a traceback."""
     # Threads that wait give way: on a busy machine, spinning ones slow each other down twofold.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.environ["MPLBACKEND"] = "agg"  # figures have their own; a name that matplotlib does not know stops it
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # a terminal that knows ASCII only shows \u03b2 for what it cannot
+            stream.reconfigure(errors="backslashreplace")
     try:
         app()
     except InputError as error:
@@ -190,7 +194,7 @@ def train(
         recipe = opened.train_config(**{**causal_stages(recipe.steps), **opened.training, **given})
     if seeds is not None:
         runs = train_seeds(opened, config, recipe, out, options.parse_seeds(seeds), device)
-        typer.echo(f"trained {len(runs)} models; {(out / 'seeds.json').read_text()}")
+        typer.echo(f"trained {len(runs)} models; {(out / 'seeds.json').read_text(encoding='utf-8')}")
         return
     run = train_model(opened, config, recipe, out, device, processes, nodes)
     typer.echo(f"trained {run.path}; next: seq2exp-viz score {run.path}")
@@ -225,9 +229,9 @@ def score(
     from model_core.inputs.study import load_study
     from model_core.intervals import parse_site
     from model_core.network.forecast import forecast
+    from model_core.network.ranks import process_number
     from model_core.network.score import choose_genes, run_for
     from model_core.network.score import score as score_genes
-    from model_core.network.team import process_number
     from model_core.outputs.run import Run
     from model_core.outputs.source import study_of
 
@@ -247,13 +251,13 @@ def score(
         typer.echo(forecast(source, chosen, weights, run, device, processes=processes * nodes, **settings).text())
         return
     if checkpoint is not None:
-        opened = run_for(source, checkpoint, run, resolution)
+        opened = run_for(source, checkpoint, run, resolution, processes, nodes)
         model = opened.config["model"]
-        if process_number() == 0:
+        if process_number(processes, nodes) == 0:
             typer.echo(f"{checkpoint}: a {model['variant']} model, {model['window']:,} bp, width {model['d_model']}")
     before = opened.manifest["element_rule"]
     score_genes(opened, source, chosen, checkpoint, device, batch_size, workers, processes, nodes)
-    if process_number() > 0:
+    if process_number(processes, nodes) > 0:
         return  # the first process of several reports
     counts = opened.metrics["counts"]
     typer.echo(f"{len(opened.scored):,} genes scored, {counts['elements']:,} elements in {opened.path}")

@@ -90,11 +90,8 @@ class ReleasedFolder:
         if cell_type not in CELL_TYPES:
             expected = f"one of {', '.join(CELL_TYPES)}"
             raise InputError(complaint("cell type", repr(cell_type), expected, "choose one of these"))
-        self.root, self.cell_type, self.cell = (
-            Path(os.path.expanduser(root)).resolve(),
-            cell_type,
-            CELL_TYPES[cell_type],
-        )
+        self.root = Path(os.path.expanduser(root)).resolve()
+        self.cell_type, self.cell = cell_type, CELL_TYPES[cell_type]
         if not self.root.is_dir():
             raise InputError(complaint(self.root, "no such folder", _WHOLE, "check the path"))
         tables = self.root / "promo_enhan_inter"

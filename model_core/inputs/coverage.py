@@ -46,7 +46,7 @@ def cached_coverage(
     if path.exists():
         return path
     path = writable_folder(cache, f"the coverage of {bam.name}") / path.name
-    with path.with_suffix(".lock").open("w") as lock:
+    with path.with_suffix(".lock").open("w", encoding="utf-8") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # of several workers one computes, the others wait
         return path if path.exists() else coverage(bam, path, extend, shift, progress)
 

@@ -133,7 +133,7 @@ def _write_index(path: Path, index: Path, blocks: Path, compressed: bool) -> Non
 def _check_index(path: Path, index: Path, blocks: Path, compressed: bool) -> None:
     """InputError unless the index ends where the file ends, lest wrong bases be read in silence."""
     try:
-        records = [line.split("\t") for line in index.read_text().splitlines()]
+        records = [line.split("\t") for line in index.read_text(encoding="utf-8").splitlines()]
         _, length, offset, line_bases, line_bytes = max(records, key=lambda record: int(record[2]))
         rows = -(-int(length) // max(int(line_bases), 1))
         indexed = int(offset) + int(length) + max(rows - 1, 0) * (int(line_bytes) - int(line_bases))

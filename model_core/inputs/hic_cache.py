@@ -94,7 +94,7 @@ class HicRows:
 
     def _make(self, path: Path, reach: int, progress: Callable[[float], None] | None) -> None:
         self._facts()
-        with path.with_suffix(".lock").open("w") as lock:
+        with path.with_suffix(".lock").open("w", encoding="utf-8") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)  # of several workers one computes, the others wait
             if not path.exists():
                 with replacing(path) as unfinished:

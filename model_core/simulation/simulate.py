@@ -157,8 +157,8 @@ def _write_study(folder: Path, seed: int, world: World) -> None:
     _write_tables(folder, planted.genes, elements, parts)
     words = {"seed": seed, "world": world, "fragment": world.dnase_fragment, "half": world.dnase_fragment // 2}
     ratio = world.dnase_background / world.control_background
-    (folder / "study.toml").write_text(STUDY.format(**words, ratio=ratio))
-    (folder / "README.txt").write_text(README.format(**words, **_described(world)))
+    (folder / "study.toml").write_text(STUDY.format(**words, ratio=ratio), encoding="utf-8")
+    (folder / "README.txt").write_text(README.format(**words, **_described(world)), encoding="utf-8")
 
 
 def _write_tracks(folder: Path, planted: Planted, world: World, rng: np.random.Generator) -> None:
@@ -211,11 +211,11 @@ def _write_tables(folder: Path, genes: pd.DataFrame, elements: pd.DataFrame, par
 
 def _write_bed(path: Path, table: pd.DataFrame, header: bool = True) -> None:
     text = table.to_csv(sep="\t", index=False, header=header, lineterminator="\n")
-    path.write_text(f"#{text}" if header else text)
+    path.write_text(f"#{text}" if header else text, encoding="utf-8")
 
 
 def _write_tsv(path: Path, table: pd.DataFrame) -> None:
-    path.write_text(table.to_csv(sep="\t", index=False, lineterminator="\n"))
+    path.write_text(table.to_csv(sep="\t", index=False, lineterminator="\n"), encoding="utf-8")
 
 
 def _described(world: World) -> dict[str, object]:

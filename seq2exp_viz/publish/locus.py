@@ -50,6 +50,7 @@ STYLE = {
     "svg.hashsalt": "seq2exp-viz",
     "path.simplify": False,
 }
+_NO_STYLE = ("backend", "backend_fallback", "interactive", "toolbar", "timezone", "datapath")
 _DRAWING = threading.Lock()  # matplotlib's settings and font caches belong to the whole process
 
 
@@ -71,6 +72,11 @@ class Band:
     height: float
     name: str
     draw: Callable[[Axes], None]
+
+
+def plain_settings(style: dict) -> dict:
+    """matplotlib's settings as it comes, with `style`: what a matplotlibrc of the user's says changes no figure."""
+    return {name: value for name, value in mpl.rcParamsDefault.items() if name not in _NO_STYLE} | style
 
 
 def place_of(view: OpenRun, gene: str, locus: str | None = None, threshold: float | None = None) -> Place:
@@ -107,7 +113,7 @@ def locus_bytes(view: OpenRun, place: Place, kind: str = "pdf", caption: bool = 
     if kind not in CANVASES:
         raise InputError(complaint("figure", f"kind {kind!r}", f"one of {', '.join(CANVASES)}", "choose one"))
     dated = {"pdf": {"CreationDate": None}, "svg": {"Date": None}, "png": {}}[kind]
-    with _DRAWING, mpl.rc_context(STYLE):
+    with _DRAWING, mpl.rc_context(plain_settings(STYLE)):
         figure = locus_figure(view, place, caption)
         content = io.BytesIO()
         CANVASES[kind](figure).print_figure(content, format=kind, dpi=dpi, metadata=dated)
