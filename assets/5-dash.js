@@ -73,6 +73,10 @@
       }
       const grown = revision && state.mark && revision.run === state.run && revision.mark !== state.mark;
       if (grown) bridge.then(bridge.again);
+      const told = state.notes && state.notes.run === (revision || {}).run ? state.notes.lines : (revision || {}).notes || [];
+      const news = ((revision || {}).notes || []).filter((line) => !told.includes(line)); // something failed in the background
+      if (news.length) say(news.join(" "));
+      if (revision) state.notes = { run: revision.run, lines: revision.notes || [] };
       if (revision) Object.assign(state, { annotated: revision.annotated, mark: revision.mark, rule: revision.threshold });
       return nothing();
     },

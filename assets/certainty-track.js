@@ -1,5 +1,5 @@
-/* One igv.js track class: how sure the model is of each base. A column is one bin, filled from below with the share of its
- * bases that are surely kept, then undecided, then surely hidden. The server counts; this file draws.
+/* One igv.js track class: where the z of each base lies. A column is one bin, filled from below with the share of its bases
+ * with 95 % of z above the threshold, then on both sides, then 95 % below. The server counts; this file draws.
  */
 (function () {
   "use strict";
@@ -81,10 +81,10 @@
         if (!found || found.kept === null) return [];
         return [
           { name: "Place", value: `${this.region.name || found.chr}:${(found.start + 1).toLocaleString("en")}-${found.end.toLocaleString("en")}` },
-          { name: "Surely kept", value: percent(found.kept) },
-          { name: "Undecided", value: percent(Math.max(0, 1 - found.kept - found.hidden)) },
-          { name: "Surely hidden", value: percent(found.hidden) },
-          { name: "Sure means", value: "95 % of z on one side of the threshold" },
+          { name: "95 % of z above the threshold", value: percent(found.kept) },
+          { name: "z on both sides", value: percent(Math.max(0, 1 - found.kept - found.hidden)) },
+          { name: "95 % of z below", value: percent(found.hidden) },
+          { name: "Shares are", value: "of the bases; z under the model's own Beta" },
           ...(this.threshold === undefined || this.threshold === null ? [] : [{ name: "Threshold", value: Number(this.threshold).toFixed(3) }]),
         ];
       }

@@ -21,11 +21,11 @@
 
   function controlWords(n, largerThan, sd, mean) {
     if (!n) return "";
-    if (!sd && !mean) return "random stretches change nothing: this mask hides them already";
-    return `larger than ${largerThan} of ${n} random stretches`;
+    if (!sd && !mean) return "control regions change nothing: this mask hides them already";
+    return `stronger than ${largerThan} of ${n} control regions`;
   }
 
-  /* What the server answered: before and after, the change, and how it compares with random stretches. */
+  /* What the server answered: before and after, the change, and how it compares with control regions: random ones of the same length. */
   function answerLines(answer, unit, several) {
     const lines = [];
     const [before, after] = [level(answer.baseline, answer.predicted), level(answer.predicted, answer.baseline)];
@@ -39,8 +39,8 @@
     const control = answer.control;
     if (control) {
       const words = control.n
-        ? controlWords(control.n, control.larger_than, control.sd, control.mean).replace("stretches", several ? "sets of stretches" : "stretches")
-        : "no random stretch of that length fits into the window";
+        ? controlWords(control.n, control.larger_than, control.sd, control.mean).replace("control regions", several ? "sets of control regions" : "control regions")
+        : "no control region of that length fits into the window";
       lines.push(el("p", { class: "quiet" }, sentence(words) + "."));
     }
     return lines;
@@ -65,7 +65,7 @@
         el(
           "div",
           { class: "whatif-jobs" },
-          tool("Rank all", "whatif-rank", "Rank the elements: switch off each in turn, beside random stretches"),
+          tool("Rank all", "whatif-rank", "Rank the elements: switch off each in turn, beside control regions"),
           tool("Keep 90 %", "whatif-smallest", "The smallest set of elements that keeps 90 % of what all do together"),
           tool("Occlusion", "whatif-occlusion", "Hide stretch after stretch of the window, without any mask, as a track")
         )

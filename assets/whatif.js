@@ -1,6 +1,6 @@
 /* What if: elements switched off, regions drawn to remove or to keep, and what the model then predicts.
  *
- * The server asks the model and compares with random stretches; this file keeps what is switched (also in the address:
+ * The server asks the model and compares with control regions; this file keeps what is switched (also in the address:
  * off=, on=), asks, and shows the answers in the panel, in the list of elements and in the track of elements.
  */
 (function () {
@@ -106,7 +106,7 @@
     if (!some()) return;
     try {
       answer = await answerTo(0, now);
-      waiting = "Comparing with random stretches…";
+      waiting = "Comparing with control regions…";
       if (now === turn) show();
       answer = await answerTo(CONTROLS, now);
     } catch (problem) {

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from model_core.listing import temporary_files
 
 
 @contextmanager
@@ -43,8 +44,8 @@ def write_json(path: str | Path, value: dict) -> None:
 
 def remove_leftovers(folder: Path) -> None:
     """Remove what killed writers left of `replacing` in a folder: temporary files untouched for an hour or more."""
-    for path in folder.glob(".[0-9]*.*") if folder.is_dir() else ():
-        if re.match(r"\.[0-9]+\.", path.name) and path.is_file() and time.time() - path.stat().st_mtime > 3600:
+    for path in temporary_files(folder, r"\.[0-9]+\..*"):
+        if time.time() - path.stat().st_mtime > 3600:
             path.unlink(missing_ok=True)
 
 

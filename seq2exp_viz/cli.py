@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from pathlib import Path
@@ -14,6 +15,9 @@ from model_core.errors import InputError, complaint
 from seq2exp_viz import options
 from seq2exp_viz.comparison.command import compare
 from seq2exp_viz.publish import commands
+
+# A disk that is full or read-only, a folder of others: no fault of the program, and told in a line.
+NO_PLACE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 
 app = typer.Typer(
     name="seq2exp-viz",
@@ -32,10 +36,21 @@ def main() -> None:
     """Run the program: a user's mistake is one message and exit code 2, never a traceback."""
     # Threads that wait give way: on a busy machine, spinning ones slow each other down twofold.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.environ["MPLBACKEND"] = "agg"  # figures have their own; a name that matplotlib does not know stops it
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # a terminal that knows ASCII only shows \u03b2 for what it cannot
+            stream.reconfigure(errors="backslashreplace")
     try:
         app()
     except InputError as error:
         typer.secho(f"error: {error}", err=True, fg=typer.colors.RED)
+        sys.exit(2)
+    except OSError as problem:
+        if problem.errno not in NO_PLACE:
+            raise
+        where = problem.filename2 or problem.filename or "writing"
+        do = "make room or choose another place, then run the same command again"
+        typer.secho(f"error: {where}: {str(problem.strerror).lower()}; {do}", err=True, fg=typer.colors.RED)
         sys.exit(2)
     except KeyboardInterrupt:
         typer.echo("stopped; the same command goes on from here", err=True)
@@ -179,7 +194,7 @@ def train(
         recipe = opened.train_config(**{**causal_stages(recipe.steps), **opened.training, **given})
     if seeds is not None:
         runs = train_seeds(opened, config, recipe, out, options.parse_seeds(seeds), device)
-        typer.echo(f"trained {len(runs)} models; {(out / 'seeds.json').read_text()}")
+        typer.echo(f"trained {len(runs)} models; {(out / 'seeds.json').read_text(encoding='utf-8')}")
         return
     run = train_model(opened, config, recipe, out, device, processes, nodes)
     typer.echo(f"trained {run.path}; next: seq2exp-viz score {run.path}")
@@ -213,9 +228,9 @@ def score(
     needs_model()
     from model_core.inputs.study import load_study
     from model_core.network.forecast import forecast
+    from model_core.network.ranks import process_number
     from model_core.network.score import choose_genes, run_for
     from model_core.network.score import score as score_genes
-    from model_core.network.team import process_number
     from model_core.outputs.run import Run
     from model_core.outputs.source import study_of
     from model_core.places import ContigNames, parse_site
@@ -239,13 +254,13 @@ def score(
         typer.echo(forecast(source, chosen, weights, run, device, processes=processes * nodes, **settings).text())
         return
     if checkpoint is not None:
-        opened = run_for(source, checkpoint, run, resolution)
+        opened = run_for(source, checkpoint, run, resolution, processes, nodes)
         model = opened.config["model"]
-        if process_number() == 0:
+        if process_number(processes, nodes) == 0:
             typer.echo(f"{checkpoint}: a {model['variant']} model, {model['window']:,} bp, width {model['d_model']}")
     before = opened.manifest["element_rule"]
     score_genes(opened, source, chosen, checkpoint, device, batch_size, workers, processes, nodes)
-    if process_number() > 0:
+    if process_number(processes, nodes) > 0:
         return  # the first process of several reports
     counts = opened.metrics["counts"]
     typer.echo(f"{len(opened.scored):,} genes scored, {counts['elements']:,} elements in {opened.path}")
@@ -263,7 +278,7 @@ def effects(
     all_genes: Annotated[
         bool, typer.Option("--all", help="all scored genes; default: those of the test split")
     ] = False,
-    controls: Annotated[int, typer.Option(min=0, help="random stretches of each length to compare with")] = 20,
+    controls: Annotated[int, typer.Option(min=0, help="random control regions of each length to compare with")] = 20,
     occlusion: Annotated[bool, typer.Option("--occlusion", help="also hide stretch after stretch, no mask")] = False,
     block: Annotated[int, typer.Option(min=1, help="with --occlusion: bp hidden at once")] = 128,
     step: Annotated[int, typer.Option(min=1, help="with --occlusion: bp from one stretch to the next")] = 64,
@@ -274,7 +289,7 @@ def effects(
     needs_model()
     from model_core.effects import rank
     from model_core.effects.run_model import RunModel
-    from model_core.outputs.effects import caveat
+    from model_core.outputs.effects import BACKGROUND, caveat, control_words
     from model_core.outputs.run import Run
 
     opened = Run.open(run)
@@ -285,7 +300,10 @@ def effects(
     typer.echo(f"{len(mine):,} elements of {len(chosen):,} genes in {opened.path / 'effects' / 'effects.tsv'}")
     for row in rank.strongest(mine).itertuples():
         place = f"{row.chrom}:{row.start + 1:,}-{row.end:,}"
-        typer.echo(f"  {row.symbol} {row.element} {place}  {row.effect:+.3f}  unusual {row.unusual:.2f}")
+        words = control_words(row.unusual, row.control_n)
+        typer.echo(f"  {row.symbol} {row.element} {place}  {row.effect:+.3f}  {words}")
+    if len(mine) and controls:
+        typer.echo(BACKGROUND)
     if smallest:
         for found in rank.smallest_sets(model, chosen):
             typer.echo(f"  {found}")

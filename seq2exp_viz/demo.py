@@ -58,8 +58,12 @@ def run_demo(folder: Path, seed: int = 0, serve_page: bool = True, port: int | N
         print_results(console, {name: Run.open(run.path) for name, run in runs.items()}, found, published)
         console.print(f"All of it, with figures: {write_report(runs['run'].path / FOLDER, found)}", soft_wrap=True)
         if page is not None:
-            console.print("The page is open at the address above; Ctrl-C stops it.")
-            page.wait()
+            if page.poll() is None:
+                console.print("The page is open at the address above; Ctrl-C stops it.")
+            if code := page.wait():
+                console.print(
+                    f"The page ended with exit code {code}; show it again: seq2exp-viz serve {runs['run'].path}"
+                )
     return runs["run"]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import warnings
+import sys
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -57,7 +57,7 @@ def browse(
     if get_ipython() is None:
         do = "use it in Jupyter, or run `seq2exp-viz serve`"
         raise InputError(complaint("browse", "no notebook around it", "a cell of a notebook", do))
-    view = OpenRun("notebook", run if isinstance(run, Run) else open_run(run))
+    view = _opened(run if isinstance(run, Run) else open_run(run))
     place = place_of(view, _gene_id(view.run, gene), None, threshold)
     _wait_for_models(view)
     browser = LocusBrowser(view, place, locus_config(view, place, bins))
@@ -92,7 +92,7 @@ def figure(
     """
     from IPython.display import SVG
 
-    view = OpenRun("notebook", run if isinstance(run, Run) else open_run(run))
+    view = _opened(run if isinstance(run, Run) else open_run(run))
     _wait_for_models(view)
     place = place_of(view, gene, locus, threshold)
     if output is not None:
@@ -132,6 +132,13 @@ def locus_config(view: OpenRun, place: Place, bins: int = BINS) -> dict:
     }
 
 
+def _opened(run: Run) -> OpenRun:
+    """The run, whose notes on what is missing appear under the cell."""
+    view = OpenRun("notebook", run)
+    view.listen(lambda words: print(f"note: {words}", file=sys.stderr, flush=True))
+    return view
+
+
 def _gene_id(run: Run, gene: str | None) -> str:
     return (
         str(run.genes.iloc[0]["gene_id"]) if gene is None and len(run.genes) else str(run.gene(gene or "")["gene_id"])
@@ -139,11 +146,9 @@ def _gene_id(run: Run, gene: str | None) -> str:
 
 
 def _wait_for_models(view: OpenRun) -> None:
-    """Until the gene models are read; where they cannot be, a warning says why they are not drawn."""
-    if view.models is not None and not view.models.wait(SECONDS):
-        found = view.models.problem or f"not read after {SECONDS} s"
-        do = "correct the annotation, or go without"
-        warnings.warn(complaint("gene models", found, "a GTF or GFF that can be read", do), stacklevel=3)
+    """Until the gene models are read, or it is known why they cannot be."""
+    if view.models is not None and not view.models.wait(SECONDS) and view.models.problem is None:
+        view.note(f"The annotation was not read after {SECONDS} s: genes are not drawn.")
 
 
 def _genes(view: OpenRun, place: Place) -> list[dict]:
@@ -172,9 +177,9 @@ def _signals(view: OpenRun, place: Place, region: dict, bins: int) -> list[dict]
 
 
 def _peaks(view: OpenRun, place: Place) -> list[dict]:
-    if view.run.peaks is None:
+    if view.peaks is None:
         return []
-    features = api.interval_features(view.run.peaks, place.chrom, place.start, place.end)
+    features = api.interval_features(view.peaks, place.chrom, place.start, place.end)
     name = f"{escape(look.peak_name(view))} peaks"
     return [_annotation(name, view, place, features, displayMode="SQUISHED", color=look.PEAK_COLOUR, height=30)]
 

@@ -58,7 +58,7 @@ def serve(
     access = access_for(host, token, prefix)
     app = create_app(shelf, Settings(prefix=prefix, access=access, igv=igv, allowed=allowed))
     address = url(host, chosen, prefix, access.token)
-    shelf.prepare()
+    shelf.prepare(say)
     try:
         listen(app.server, sock, ready=lambda: _announce(address, host, chosen, open_browser, say))
     finally:

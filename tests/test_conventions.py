@@ -118,8 +118,6 @@ def test_the_packages_of_the_core_stand_on_each_other_one_way():
     list(graphlib.TopologicalSorter(packages).static_order())
 
 
-
-
 REFUSED_VERSIONS = {  # package -> versions that SECURITY.md refuses; the pinned one must be allowed
     "torch": ["2.9.1", "2.6.0"],
     "lightning": ["2.6.2", "2.6.3"],
@@ -137,6 +135,14 @@ def test_versions_with_known_security_faults_cannot_be_installed(package):
     assert [version for version in REFUSED_VERSIONS[package] if version in allowed[package]] == []
     assert pinned[package] in allowed[package]
     assert f"| {package} |" in (ROOT / "SECURITY.md").read_text()
+
+
+def test_folders_are_looked_through_in_one_place_where_strays_are_known():
+    looks = re.compile(r"\.(r?glob|iterdir)\(|\b(listdir|scandir)\(|\bos\.walk\(|^import glob", re.M)
+    spared = {"model_core/listing.py", "seq2exp_viz/serving/vendor.py"}  # the latter runs before the package is there
+    for path in [*(ROOT / "model_core").rglob("*.py"), *(ROOT / "seq2exp_viz").rglob("*.py")]:
+        if path.relative_to(ROOT).as_posix() not in spared:
+            assert not looks.search(path.read_text(encoding="utf-8")), path
 
 
 def test_every_package_that_is_imported_is_declared():

@@ -1,5 +1,6 @@
 """What is taken away: the figure, the report, a session for IGV; each parsed, none asks anything of anybody."""
 
+import html
 import io
 import json
 import re
@@ -172,19 +173,22 @@ def test_effects_stand_in_the_report_once_they_are_known(shelf, monkeypatch):
     view = shelf.first
     element = view.cut(MYC)[lambda t: t["class"] != "promoter"].iloc[0]
     table = view.run.effects.iloc[:0].copy()
-    table.loc[0, ["gene_id", "start", "end", "effect", "unusual"]] = [
+    table.loc[0, ["gene_id", "start", "end", "effect", "unusual", "control_n"]] = [
         MYC,
         element["start"],
         element["end"],
         0.317,
-        0.02,
+        1 / 21,
+        20,
     ]
-    table = table.astype({"start": "int64", "end": "int64"})
+    table = table.astype({"start": "int64", "end": "int64", "control_n": "int64"})
     assert "0.317" not in report(view, ["MYC"])
     monkeypatch.setattr(type(view.run), "effects", property(lambda _run: table))
     told = report(view, ["MYC"])
     assert "0.317" in told
     assert "switched off" in told
+    assert "stronger than 20 of 20 control regions" in told
+    assert "exceeds the model's own background" in html.unescape(told)
 
 
 def test_a_report_of_nobody_is_refused(shelf):

@@ -93,7 +93,7 @@ def test_a_taken_port_is_one_message_and_exit_code_2(run_folder, environ):
 
 
 def test_another_wsgi_server_is_set_up_by_variables(run_folder, tmp_path, monkeypatch):
-    monkeypatch.setattr(Shelf, "prepare", lambda shelf: None)  # a process and a thread of its own, not needed here
+    monkeypatch.setattr(Shelf, "prepare", lambda shelf, *_: None)  # a process and a thread of its own, not needed here
     (tmp_path / "x.bed").write_text("chr1\t1\t2\n")
     base = {"SEQ2EXP_RUNS": str(run_folder), "SEQ2EXP_IGV": "notebook"}
     named = from_environment(

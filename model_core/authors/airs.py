@@ -11,6 +11,7 @@ What the release's own loader reads, and from where (docs/from-the-authors.md ha
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,7 +91,8 @@ class ReleasedFolder:
         if cell_type not in CELL_TYPES:
             expected = f"one of {', '.join(CELL_TYPES)}"
             raise InputError(complaint("cell type", repr(cell_type), expected, "choose one of these"))
-        self.root, self.cell_type, self.cell = Path(root).expanduser().resolve(), cell_type, CELL_TYPES[cell_type]
+        self.root = Path(os.path.expanduser(root)).resolve()
+        self.cell_type, self.cell = cell_type, CELL_TYPES[cell_type]
         if not self.root.is_dir():
             raise InputError(complaint(self.root, "no such folder", _WHOLE, "check the path"))
         tables = self.root / "promo_enhan_inter"

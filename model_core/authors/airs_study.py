@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from functools import partial
 from pathlib import Path
 
@@ -57,7 +58,7 @@ def study_from_airs(
     """
     release = ReleasedFolder(root, cell_type)
     given = {"annotation": annotation, "blacklist": blacklist}
-    given = {name: file if file is None else Path(file).expanduser().resolve() for name, file in given.items()}
+    given = {name: file if file is None else Path(os.path.expanduser(file)).resolve() for name, file in given.items()}
     path = new_study_path(folder, (TABLE, BLACKLIST, ANNOTATION, PEAKS, CONTACT))
     genes, left_out = _look_into(release, fold, given)
     blacklisted, peaks = release.blacklist_intervals(given["blacklist"]), release.peak_intervals()
@@ -86,7 +87,7 @@ def study_from_airs(
 
 def new_study_path(folder: str | Path, others: tuple[str, ...] = ()) -> Path:
     """The path of a study.toml to write; InputError where it, or one of the `others` beside it, is there already."""
-    path = Path(folder).expanduser()
+    path = Path(os.path.expanduser(folder))
     path = (path if path.suffix == ".toml" else path / "study.toml").absolute()
     there = [name for name in (path.name, *others) if (path.parent / name).exists()]
     if path.parent.exists() and not path.parent.is_dir():

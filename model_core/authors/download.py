@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from model_core.atomic import fsync, write_json
 from model_core.errors import InputError, complaint
@@ -152,7 +153,7 @@ class Resuming:
     def _alone(self) -> Iterator[None]:
         self.part.parent.mkdir(parents=True, exist_ok=True)
         lock = self.part.with_name(f"{self.part.name}.lock")
-        with lock.open("w") as file:
+        with lock.open("w", encoding="utf-8") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -204,9 +205,10 @@ def _answer(method: str, url: str, headers: dict[str, str], refuse: tuple[int, .
     import requests
 
     try:
-        response = requests.request(
-            method, url, headers={**_HEADERS, **headers}, stream=True, timeout=TIMEOUT, allow_redirects=True
-        )
+        settings = {"headers": {**_HEADERS, **headers}, "stream": True, "timeout": TIMEOUT, "allow_redirects": True}
+        with requests.Session() as session:
+            session.trust_env = not _is_here(url)  # no proxy of the surroundings can reach this machine for us
+            response = session.request(method, url, **settings)
     except (requests.ConnectionError, requests.Timeout) as error:
         raise UnreachableError(_short(error)) from None
     except requests.RequestException as error:
@@ -216,6 +218,12 @@ def _answer(method: str, url: str, headers: dict[str, str], refuse: tuple[int, .
             login = response.status_code in (401, 403)
             raise RefusedError(f"{response.status_code} {response.reason}", login)
         yield response
+
+
+def _is_here(url: str) -> bool:
+    """Whether an address is this very machine's."""
+    host = urlsplit(url).hostname or ""
+    return host == "localhost" or host == "::1" or host.startswith("127.")
 
 
 def _total(response: Any) -> int | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import re
 import shutil
 import tomllib
@@ -67,7 +68,7 @@ def read_sources(study_path: str | Path) -> tuple[Path, list[Source]]:
             http or https, checksums that are none.
         InputError: none there, or no TOML.
     """
-    study_path = Path(study_path).expanduser().absolute()
+    study_path = Path(os.path.expanduser(study_path)).absolute()
     folder = study_path if study_path.is_dir() else study_path.parent
     path = folder / DOWNLOADS
     expected = f"a {DOWNLOADS} that says where the study's files come from"

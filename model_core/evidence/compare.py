@@ -26,6 +26,7 @@ from model_core.evidence.scores import MASK, PRIOR, ScoreReader, named_runs
 from model_core.evidence.survey import Survey
 from model_core.inputs.study import Study
 from model_core.intervals import match_chromosomes
+from model_core.listing import files_in
 from model_core.outputs.elements import PROMOTER_CLASS
 from model_core.outputs.run import Run
 from model_core.outputs.source import study_of
@@ -313,6 +314,7 @@ def _summary(
         "run": run.name,
         "variant": run.manifest["variant"],
         "mask": mask_kind(run),
+        "has_spread": run.has_spread,
         "study": study.name if study is not None else None,
         "simulated": bool(run.manifest["simulated"]),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -337,7 +339,7 @@ def _number(value: float | None) -> float | None:
 def _write(run: Run, tables: dict[str, pd.DataFrame], summary: dict) -> Comparison:
     folder = run.path / FOLDER
     folder.mkdir(exist_ok=True)
-    for path in folder.glob("*.tsv"):
+    for path in files_in(folder, "*.tsv"):
         if path.stem not in tables:
             path.unlink()  # of an earlier call with other files
     for name, table in tables.items():

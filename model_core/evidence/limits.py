@@ -63,7 +63,7 @@ def of_numbers(run: Run, tables: dict[str, pd.DataFrame], reader: ScoreReader) -
     count = prediction.loc[prediction["run"] == run.name, "genes"].iloc[:1].sum()
     if count < _FEW_GENES:
         genes = f"{count} gene{'' if count == 1 else 's'}"
-        found.append(f"Prediction is judged on {genes}: its intervals are wide, and no order of models follows.")
+        found.append(f"Prediction is judged on {genes}: too few to put models in an order.")
     if SEQUENCE in scores.index and reader.unknown > 0.01 * max(reader.asked, 1):
         share = reader.unknown / reader.asked
         found.append(

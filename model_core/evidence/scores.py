@@ -15,6 +15,7 @@ from model_core.evidence import controls
 from model_core.evidence.mask_parts import LearnedNumbers, learned_numbers, mask_parts
 from model_core.inputs.study import Study
 from model_core.intervals import Window
+from model_core.listing import files_in
 from model_core.outputs.elements import ElementRule, smoothed
 from model_core.outputs.masks import GeneMask
 from model_core.outputs.run import Run
@@ -214,8 +215,8 @@ def _effects_by_gene(run: Run) -> dict[str, pd.DataFrame] | None:
 
 
 def _first_occlusion(run: Run):
-    folder = Path(run.path) / "effects" / "occlusion"
-    return next(folder.glob("*.npz"), None) if folder.is_dir() else None
+    found = files_in(Path(run.path) / "effects" / "occlusion", "*.npz")
+    return next((path for path in found if path.stat().st_size), None)
 
 
 def _painted(table: pd.DataFrame | None, mask: GeneMask) -> np.ndarray:

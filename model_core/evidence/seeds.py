@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from scipy import stats
 from model_core.errors import InputError, complaint
 from model_core.evidence.histogram import levels, rank_correlation
 from model_core.intervals import overlap_pairs
+from model_core.listing import folders_in
 from model_core.outputs.elements import PROMOTER_CLASS
 from model_core.outputs.run import Run
 
@@ -33,7 +35,8 @@ def runs_of_seeds(run: Run) -> list[Path]:
     """Folders of the other seeds where the run is one of `train --seeds`: OUT/seed-N beside OUT/seeds.json."""
     if not (run.path.resolve().parent / "seeds.json").is_file():
         return []
-    folders = sorted(run.path.resolve().parent.glob("seed-*"))
+    folders = folders_in(run.path.resolve().parent, "seed-*")
+    folders = [path for path in folders if re.fullmatch(r"seed-\d+", path.name)]  # no copy of one
     return [path for path in folders if path != run.path.resolve() and (path / "manifest.json").is_file()]
 
 

@@ -15,10 +15,12 @@ import pyBigWig
 import pysam
 
 from model_core.atomic import replacing
+from model_core.cache import held_file, stand_in, writable_folder
 from model_core.errors import InputError, complaint
 from model_core.inputs.bigwig import check_whole
 from model_core.inputs.fingerprint import fingerprint
 from model_core.inputs.handles import quiet_htslib
+from model_core.listing import files_in
 from model_core.track_formats import TO_SIGNAL, require_format
 
 _RULE = 2  # of what counts; to be raised when the same reads and settings come to give other numbers
@@ -44,13 +46,8 @@ def cached_coverage(
     path = _place(bam, cache, extend, shift)
     if _is_whole(path):
         return path
-    try:
-        cache.mkdir(parents=True, exist_ok=True)
-        lock = path.with_suffix(".lock").open("w")
-    except OSError as error:
-        found = f"no place to write to ({error.strerror})"
-        raise InputError(complaint(cache, found, f"a folder for the coverage of {bam}", "make it writable")) from None
-    with lock:
+    path = writable_folder(cache, f"the coverage of {bam.name}") / path.name
+    with path.with_suffix(".lock").open("w", encoding="utf-8") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # of several workers one computes, the others wait
         return path if _is_whole(path) else coverage(bam, path, extend, shift, progress)
 
@@ -67,7 +64,8 @@ def held_coverage(bam: str | Path, cache: str | Path, extend: int | None = None,
     if bam.exists():
         path = _place(bam, cache, extend, shift)
         return path if _is_whole(path) else None
-    made = [path for path in cache.glob(f"{glob.escape(_stem(bam, extend, shift))}.*.bigWig") if _is_whole(path)]
+    states = f"{glob.escape(_stem(bam, extend, shift))}.*.bigWig"
+    made = [path for folder in (cache, stand_in()) for path in files_in(folder, states) if _is_whole(path)]
     return max(made, key=lambda path: path.stat().st_mtime_ns, default=None)
 
 
@@ -85,7 +83,7 @@ def _place(bam: Path, cache: Path, extend: int | None, shift: int) -> Path:
     except OSError as error:
         found = f"no readable file ({error.strerror})"
         raise InputError(complaint(bam, found, "a BAM", "check the path")) from None
-    return cache / f"{_stem(bam, extend, shift)}.{state[:16]}.bigWig"
+    return held_file(cache, f"{_stem(bam, extend, shift)}.{state[:16]}.bigWig")
 
 
 def _is_whole(path: Path) -> bool:

@@ -7,7 +7,6 @@ cache: from then on rows are read as from any .cool.
 import fcntl
 import hashlib
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -17,6 +16,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from model_core.atomic import replacing
+from model_core.cache import held_file, writable_folder
+from model_core.child import child_environment
 from model_core.errors import InputError, complaint
 from model_core.inputs.cooler_rows import WHOLE, CoolerRows, require_normalisation, require_resolution
 from model_core.inputs.fingerprint import fingerprint
@@ -69,6 +70,7 @@ class HicRows:
         """
         path = self._place(distance)
         if not self._is_whole(path):
+            path = writable_folder(self.cache, f"the contact map of {self.path.name}") / path.name
             self._make(path, self._bins(distance), progress)
         return self._rows(path)
 
@@ -93,7 +95,7 @@ class HicRows:
         """Where the map lies: the name tells the file's path and state, the settings and the rule of the map."""
         key = [*_state(self.path), self.resolution, self.normalisation, self._bins(distance), _RULE]
         digest = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:16]
-        return self.cache / f"{self.path.stem}.{digest}.cool"
+        return held_file(self.cache, f"{self.path.stem}.{digest}.cool")
 
     def _facts(self) -> HicFacts:
         found = _facts(*_state(self.path), self.resolution)
@@ -103,13 +105,7 @@ class HicRows:
 
     def _make(self, path: Path, reach: int, progress: Callable[[float], None] | None) -> None:
         self._facts()
-        try:
-            self.cache.mkdir(parents=True, exist_ok=True)
-            lock = path.with_suffix(".lock").open("w")
-        except OSError as error:
-            found, expected = f"no place to write to ({error.strerror})", f"a folder for the contacts of {self.path}"
-            raise InputError(complaint(self.cache, found, expected, "make it writable")) from None
-        with lock:
+        with path.with_suffix(".lock").open("w", encoding="utf-8") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)  # of several workers one computes, the others wait
             if not self._is_whole(path):
                 with replacing(path) as unfinished:
@@ -136,13 +132,12 @@ def _facts(path: str, state: str, resolution: int) -> HicFacts:
 def _ask(path: Path, task: str, settings: list[Any], progress: Callable[[float], None] | None = None) -> Any:
     """The outcome of one task of hic_child, run to its end."""
     words = [sys.executable, "-m", "model_core.inputs.hic_child", task, str(path.resolve()), *map(str, settings)]
-    # The child must find this very package, wherever it was imported from.
-    paths = [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
     answer: dict[str, Any] = {}
     with (
-        tempfile.TemporaryFile("w+") as complaints,
-        subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, stderr=complaints, text=True) as child,
+        tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as complaints,
+        subprocess.Popen(
+            words, env=child_environment(), stdout=subprocess.PIPE, stderr=complaints, text=True, encoding="utf-8"
+        ) as child,
     ):
         try:
             for line in child.stdout:

@@ -32,7 +32,7 @@ def find_macs3() -> tuple[Path, str]:
     if found is None:
         do = "install it: pip install 'seq2exp-viz[model]', or give a narrowPeak file"
         raise InputError(complaint("peak calling", "no program macs3", f"it beside {sys.executable} or on PATH", do))
-    said = subprocess.run([found, "--version"], capture_output=True, text=True)
+    said = subprocess.run([found, "--version"], capture_output=True, text=True, encoding="utf-8", errors="replace")
     if said.returncode:
         advice = "install macs3 anew"
         raise InputError(complaint(found, _last_words(said.stderr), "its version", advice))
@@ -41,7 +41,7 @@ def find_macs3() -> tuple[Path, str]:
 
 def run_macs3(command: list[str], folder: Path, log: Path) -> None:
     """Run macs3 in `folder`; what it says goes to `log`, whether it succeeds or not."""
-    said = subprocess.run(command, cwd=folder, capture_output=True, text=True, errors="replace")
+    said = subprocess.run(command, cwd=folder, capture_output=True, text=True, encoding="utf-8", errors="replace")
     write_text(log, f"$ {shlex.join(command)}\n{said.stdout}{said.stderr}")
     if said.returncode:
         found = f"exit status {said.returncode} with: {_last_words(said.stderr)}"

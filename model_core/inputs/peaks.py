@@ -184,7 +184,7 @@ def _write_bedgraph(bigwig: Path, bedgraph: Path, chunk: int = 4_000_000) -> pd.
     """
     source = open_bigwig(bigwig)
     bases = pd.Series(dtype=np.int64)
-    with source, bedgraph.open("w") as file:
+    with source, bedgraph.open("w", encoding="utf-8") as file:
         for chrom, size in sorted(source.chroms().items()):
             for start in range(0, size, chunk):
                 values = np.nan_to_num(source.values(chrom, start, min(start + chunk, size), numpy=True))

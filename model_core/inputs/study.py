@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import tomllib
 from functools import cached_property
 from importlib import resources
@@ -251,7 +252,7 @@ def parse_study(path: str | Path) -> tuple[Study | None, list[str]]:
     Raises:
         InputError: no readable TOML.
     """
-    path = Path(path).expanduser().absolute()
+    path = Path(os.path.expanduser(path)).absolute()
     path = path / "study.toml" if path.is_dir() else path
     raw = _read_toml(path)
     context = {"folder": path.parent}
@@ -277,7 +278,7 @@ def write_template(path: str | Path) -> Path:
     Raises:
         InputError: the file exists, or cannot be written.
     """
-    path = Path(path).expanduser()
+    path = Path(os.path.expanduser(path))
     path = path if path.suffix == ".toml" else path / "study.toml"
     text = resources.files("model_core.inputs").joinpath("study_template.toml").read_text(encoding="utf-8")
     try:

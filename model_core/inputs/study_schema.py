@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -24,7 +25,7 @@ _SETTINGS_OF = (
 
 def _against_folder(path: Path, info: ValidationInfo) -> Path:
     folder = (info.context or {}).get("folder")
-    path = path.expanduser()
+    path = Path(os.path.expanduser(path))
     return (Path(folder) / path).resolve() if folder is not None else path
 
 

@@ -14,6 +14,7 @@ import pandas as pd
 
 from model_core.inputs.genes import FeatureScale
 from model_core.inputs.study import Study
+from model_core.listing import files_below
 from model_core.network.checkpoint import load_with_metadata
 from model_core.network.dataset import GeneWindows, batches, gene_windows
 from model_core.network.model import Seq2Exp
@@ -119,7 +120,8 @@ def forecast(
             workers = default_workers(model.mask_head.weight.device, len(left)) if workers is None else workers
             seconds = _score_for_a_while(trial, windows(chosen), model, batch_size, workers)
             measured = len(trial.scored)
-            mask_bytes = sum(path.stat().st_size for path in trial.path.glob("masks.zarr/*/c.*")) * len(left) / measured
+            chunks = [path for path in files_below(trial.path / "masks.zarr") if path.name.startswith("c.")]
+            mask_bytes = sum(path.stat().st_size for path in chunks) * len(left) / measured
             track = trial.path / "mask.bigWig"
             write_bigwig(track, sizes, merged_track(trial, coarse), DECIMALS)
             track_bytes = track.stat().st_size * bases / covered_bases(trial.genes, config.window, sizes)

@@ -12,13 +12,17 @@ The selective scan:
 from __future__ import annotations
 
 import functools
+import os
 import subprocess
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from model_core.cache import notice, stand_in, why_not_writable
 
 try:
     from model_core.network.scan_cpu import convolution_cpu, scan_cpu
@@ -40,6 +44,9 @@ def _gpu_kernels() -> tuple[Callable, Callable] | None:
 
     Triton brings its own compiler for kernels, but builds one small file in C on its first start.
     """
+    if "TRITON_CACHE_DIR" not in os.environ and why_not_writable(Path(os.path.expanduser("~")) / ".triton" / "cache"):
+        os.environ["TRITON_CACHE_DIR"] = str(stand_in() / "triton")  # or it would fail
+        notice("triton", f"The home cannot be written: the GPU's machine code is kept in {stand_in()}.")
     try:
         from model_core.network.convolution_gpu import convolution_gpu
         from model_core.network.scan_gpu import scan_gpu, start

@@ -11,6 +11,8 @@ states: what sixteen channels need lies together.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numba
 import numpy as np
 import torch
@@ -18,6 +20,7 @@ import torch.nn.functional as F
 from numba import njit, prange
 from torch import Tensor
 
+from model_core.cache import notice, stand_in
 from model_core.network.vectors import (
     LANES,
     LN2,
@@ -38,13 +41,34 @@ CHUNK = 32  # positions between saved states
 AHEAD = 16  # positions that are asked for before they are needed
 ROWS = 256  # positions a thread convolves at once
 
-_JIT = {"error_model": "numpy", "cache": True}
+
+def _compiled(**options) -> Callable:
+    """`njit` whose machine code is kept for the next process: beside this file, in the user's cache, or in a temporary
+    folder of this user where neither can be written."""
+
+    def decorate(function: Callable) -> Callable:
+        settings = {"error_model": "numpy", **options}
+        try:
+            return njit(cache=True, **settings)(function)
+        except RuntimeError:  # numba found no place to write to
+            numba.config.CACHE_DIR = str(stand_in() / "numba")
+        try:
+            compiled = njit(cache=True, **settings)(function)
+            notice(
+                "numba", f"Neither the installation nor the home can be written: machine code is kept in {stand_in()}."
+            )
+        except RuntimeError:
+            compiled = njit(**settings)(function)
+            notice("numba", "Machine code can be kept nowhere: each start compiles it again.")
+        return compiled
+
+    return decorate
 
 
 # ---- selective scan
 
 
-@njit(parallel=True, **_JIT)
+@_compiled(parallel=True)
 def _scan_forward(u, delta, A, B, C, D, z, reverse, width, begin, write, add, h0, out, states):
     """Scan a stretch: position t of u, delta, B and C is position begin + t of z and out.
 
@@ -89,7 +113,7 @@ def _scan_forward(u, delta, A, B, C, D, z, reverse, width, begin, write, add, h0
         h0[g, first * N : last * N] = h
 
 
-@njit(**_JIT)
+@_compiled()
 def _chunk_again(u, delta, A, B, C, g, start, stop, reverse, c, hs, decays, dts, ys):
     """Walk through one chunk again for the channels c .. c + LANES, keeping what the way back needs.
 
@@ -114,7 +138,7 @@ def _chunk_again(u, delta, A, B, C, g, start, stop, reverse, c, hs, decays, dts,
         store(ys, k * LANES, y)
 
 
-@njit(parallel=True, **_JIT)
+@_compiled(parallel=True)
 def _scan_backward(u, delta, A, B, C, D, z, reverse, width, states, dout, du, ddelta, dA, dB, dC, dD, dz):
     """Gradients; dA (batch, like A) and dD (batch, channels) per gene, dB and dC (batch, blocks, length, states)."""
     batch, length, channels = u.shape
@@ -184,7 +208,7 @@ def _before_silu(x, weight, bias, g, t, step, c):
     return pre
 
 
-@njit(parallel=True, **_JIT)
+@_compiled(parallel=True)
 def _convolution_forward(x, weight, bias, step, begin, out):
     """Of a stretch: position t of out is position begin + t of x."""
     batch, length, channels = out.shape
@@ -197,7 +221,7 @@ def _convolution_forward(x, weight, bias, step, begin, out):
                 store(out, (g * length + t) * channels + c, pre * sigmoid(pre))
 
 
-@njit(parallel=True, **_JIT)
+@_compiled(parallel=True)
 def _convolution_backward(x, weight, bias, step, dout, dpre, dweight, dbias):
     """Gradients before SiLU, and per task those of weight and bias (added up by the caller)."""
     batch, length, channels = x.shape
@@ -220,7 +244,7 @@ def _convolution_backward(x, weight, bias, step, dout, dpre, dweight, dbias):
                         store(dweight, at, fma(d, value, load(dweight, at)))
 
 
-@njit(parallel=True, **_JIT)
+@_compiled(parallel=True)
 def _convolution_input(dpre, weight, step, dx):
     """Gradient of the input: the convolution turned round."""
     batch, length, channels = dpre.shape

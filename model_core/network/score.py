@@ -81,8 +81,13 @@ def _named(genes: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
     return genes.iloc[matched(names, finder)]
 
 
-def run_for(study: Study, checkpoint: str | Path, out: str | Path, resolution: int = 1) -> Run:
+def run_for(
+    study: Study, checkpoint: str | Path, out: str | Path, resolution: int = 1, processes: int = 1, nodes: int = 1
+) -> Run:
     """A run folder for scoring a study with a checkpoint, ours or the authors': new, or the one begun with it.
+
+    Args:
+        processes, nodes: that will score; all but the first wait until it is made.
 
     Raises:
         InputError: the checkpoint cannot be read, or `out` holds something else or a run on another genome.
@@ -91,7 +96,7 @@ def run_for(study: Study, checkpoint: str | Path, out: str | Path, resolution: i
     check_signals(study, model, metadata)
     config, out = model.config, Path(out)
     described = {"model": config.to_dict(), "feature_scale": metadata.get("feature_scale")}
-    wait_for_first(out / "manifest.json")
+    wait_for_first(out / "manifest.json", processes, nodes)
     if (out / "manifest.json").exists():
         run = Run.open(out)
         if (run.manifest["checkpoint"] or {}).get("sha256") != described_file(checkpoint, out)["sha256"]:

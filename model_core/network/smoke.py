@@ -25,6 +25,7 @@ from model_core.atomic import write_text
 from model_core.authors.released import our_key, our_state, read_archive, released_config
 from model_core.config import TrainConfig, recipe
 from model_core.errors import InputError, complaint
+from model_core.listing import folders_in
 from model_core.network.machine import GIB, Machine
 from model_core.network.model import Seq2Exp, loss_terms
 from model_core.network.scan import scan_definition, selective_scan
@@ -101,7 +102,7 @@ def scan_against_definition(machine: Machine, sizes: Sizes) -> dict:
 
 def parity(machine: Machine, folder: Path) -> dict:
     """Deviation from the published model's recorded outputs and gradients, in every set of the golden folder."""
-    sets = sorted(path.parent for path in folder.glob("*/checkpoint.ckpt"))
+    sets = [path for path in folders_in(folder) if (path / "checkpoint.ckpt").is_file()]
     if not sets:
         raise InputError(complaint(folder, "no */checkpoint.ckpt", "the golden sets", "correct --golden"))
     found = {path.name: _parity_of_set(machine, path) for path in sets}

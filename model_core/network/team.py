@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import shutil
 import time
 from collections.abc import Sequence
@@ -14,7 +13,9 @@ from typing import Any
 import torch
 
 from model_core.errors import InputError, complaint
+from model_core.listing import folders_in
 from model_core.network.checkpoint import choose_device
+from model_core.network.ranks import process_number
 from model_core.outputs.run import MEANING, Run
 
 WAIT_SECONDS = 120  # of other processes, for the first one to make the run folder
@@ -23,16 +24,10 @@ _AT_ONCE = 256  # genes taken into the run together
 _SHARES_MAY_DIFFER = timedelta(days=7)  # how long the first to end waits for the last
 
 
-def process_number() -> int:
-    """The number of this process among those of a work on several, 0 for the first or the only one."""
-    names = ("RANK", "SLURM_PROCID", "LOCAL_RANK")
-    return next((int(os.environ[name]) for name in names if os.environ.get(name, "").isdigit()), 0)
-
-
-def wait_for_first(path: Path) -> None:
+def wait_for_first(path: Path, processes: int = 1, nodes: int = 1) -> None:
     """Wait, unless this is the first process, until the first has made a file; gives up after WAIT_SECONDS."""
     end = time.monotonic() + WAIT_SECONDS
-    while process_number() > 0 and not path.exists() and time.monotonic() < end:
+    while process_number(processes, nodes) > 0 and not path.exists() and time.monotonic() < end:
         time.sleep(0.1)
 
 
@@ -40,7 +35,8 @@ class Team:
     """This process and the others that score with it, started by Lightning (torchrun and SLURM are recognised).
 
     Args:
-        processes, nodes: GPUs (or, on the CPU, processes) on each of so many hosts. Of one process nothing is started.
+        processes, nodes: GPUs (or, on the CPU, processes) on each of so many hosts (`ranks`). Of one process nothing is
+            started.
         device: as `choose_device` takes it.
 
     Raises:
@@ -62,8 +58,11 @@ class Team:
             logging.getLogger(name).setLevel(logging.ERROR)
         # The processes only wait for each other, so that gloo will do on GPUs too.
         strategy = DDPStrategy(process_group_backend="gloo", timeout=_SHARES_MAY_DIFFER)
+        from model_core.network.launch import environment
+
+        plugin = environment(processes, nodes)
         kind = "gpu" if self.device.type == "cuda" else "cpu"
-        self._fabric = Fabric(accelerator=kind, devices=processes, num_nodes=nodes, strategy=strategy)
+        self._fabric = Fabric(accelerator=kind, devices=processes, num_nodes=nodes, strategy=strategy, plugins=[plugin])
         self._fabric.launch()
         self.rank, self.device = self._fabric.global_rank, self._fabric.device
 
@@ -103,7 +102,7 @@ def take_in_parts(run: Run, order: Sequence[str] = ()) -> None:
     if not folder.is_dir():
         return
     held = {}
-    for path in sorted(folder.iterdir()):
+    for path in folders_in(folder):
         if (path / "manifest.json").exists():  # else it was killed before it scored anything
             part = Run.open(path)
             held |= {gene_id: part for gene_id in sorted(part.scored - run.scored)}

@@ -33,6 +33,7 @@ from model_core.inputs.study import Study
 from model_core.inputs.track_checks import QUANTILE_WINDOWS, signal_quantiles
 from model_core.network.checkpoint import choose_device, save_checkpoint
 from model_core.network.dataset import EndlessBatches, GeneWindows, collate, gene_windows
+from model_core.network.launch import environment
 from model_core.network.lesson import Lesson
 from model_core.network.machine import keep_freed_memory
 from model_core.network.model import Seq2Exp
@@ -93,7 +94,7 @@ class Bookkeeping(Callback):
     def _write_history(self, row: dict) -> None:
         path = self.run.path / "training" / "history.csv"
         new = not path.exists()
-        with open(path, "a", newline="") as file:
+        with open(path, "a", encoding="utf-8", newline="") as file:
             writer = csv.DictWriter(file, HISTORY)
             if new:
                 writer.writeheader()
@@ -134,7 +135,8 @@ def train(
         training: how it is trained; `batch_size` counts the genes of a step over all processes.
         out: run folder, new or of an interrupted training with the same settings.
         device: "cpu", "cuda" or None = the GPU if there is one.
-        processes, nodes: GPUs (or, on the CPU, processes) on each of so many hosts; torchrun and SLURM are recognised.
+        processes, nodes: GPUs (or, on the CPU, processes) on each of so many hosts; torchrun and srun are
+            recognised where they started as many, and nothing else of the surroundings counts (`ranks`).
 
     Raises:
         InputError: no labelled training or validation genes, another run in `out`, or memory that runs out.
@@ -143,7 +145,7 @@ def train(
     genes = study.genes()
     parts = {name: _labelled(study, genes, name) for name in ("train", "validation")}
     scale = study.feature_scale()
-    run = begin_run(study, config, training, out)
+    run = begin_run(study, config, training, out, processes, nodes)
     last = run.path / "training" / "last.ckpt"
     first = _steps_done(last)
     if first >= training.steps:
@@ -242,6 +244,7 @@ def _trainer(
         enable_progress_bar=False,
         enable_model_summary=False,
         use_distributed_sampler=False,
+        plugins=[environment(processes, nodes)],
         default_root_dir=run.path / "training",
     )
 
@@ -272,15 +275,25 @@ def _labelled(study: Study, genes, split: str):
     return chosen
 
 
-def begin_run(study: Study, config: Seq2ExpConfig, training: TrainConfig, out: str | Path) -> Run:
+def begin_run(
+    study: Study,
+    config: Seq2ExpConfig,
+    training: TrainConfig,
+    out: str | Path,
+    processes: int = 1,
+    nodes: int = 1,
+) -> Run:
     """The run folder of a training: made, or opened where the same training was begun before.
+
+    Args:
+        processes, nodes: that will train; all but the first wait until it is made.
 
     Raises:
         InputError: `out` holds a run with other settings or on another genome, or something else.
     """
     out, scale = Path(out), study.feature_scale()
     described = {"model": config.to_dict(), "training": training.to_dict(), "feature_scale": scale.to_dict()}
-    wait_for_first(out / "manifest.json")
+    wait_for_first(out / "manifest.json", processes, nodes)
     if (out / "manifest.json").exists():
         run = Run.open(out)
         before = {name: run.config.get(name) for name in described}

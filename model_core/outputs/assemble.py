@@ -14,6 +14,7 @@ from model_core.atomic import replacing, write_text
 from model_core.bed import is_gzipped, read_narrowpeak
 from model_core.errors import InputError, complaint
 from model_core.intervals import merge
+from model_core.listing import files_in
 from model_core.outputs.elements import (
     ELEMENT_COLUMNS,
     PROMOTER_CLASS,
@@ -122,7 +123,7 @@ def _copy_peaks(run: Run, peaks: pd.DataFrame | str | Path | Sequence[str | Path
     else:
         paths = [peaks] if isinstance(peaks, (str, Path)) else peaks
         given = {_copy_with_record(Path(path), folder) for path in paths}
-    for path in folder.iterdir():
+    for path in files_in(folder):
         if path.stem not in given and path.suffix in (".narrowPeak", ".json"):
             path.unlink()  # peaks of an earlier call, which the study no longer names
 

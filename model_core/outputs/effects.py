@@ -19,6 +19,10 @@ from model_core.outputs.journal import Lock, append_journal
 from model_core.tsv import table_text
 
 FOLDER = "effects"
+BACKGROUND = (
+    "Control regions are random regions of the same length in the same window. An element stronger than all of them "
+    "exceeds the model's own background there; that does not show that the element is real."
+)
 ROW = ("element", "start", "end", "effect", "control_n", "control_mean", "control_sd", "unusual")
 EFFECT_COLUMNS = (
     *("gene_id", "symbol", "chrom", "element", "start", "end", "effect", "fold_change"),
@@ -45,7 +49,7 @@ def fold_change(effect: Any, label_transform: str | None) -> Any:
 def unusual(effect: float, controls: np.ndarray) -> float:
     """(1 + number of controls at least as large as `effect`, both without sign) / (1 + number of controls).
 
-    Small = unusual; 1 / (1 + n) at the least. NaN without controls.
+    A rank among control regions of the same window, 1 / (1 + n) at the least; it is no p-value. NaN without controls.
     """
     if not len(controls):
         return math.nan
@@ -95,10 +99,20 @@ def row_values(row: Sequence, label_transform: str | None) -> dict:
     """ROW by name, with the fold change and how many controls the effect is larger than, as JSON values."""
     values = dict(zip(ROW, row, strict=True))
     effect, share = (math.nan if values[name] is None else values[name] for name in ("effect", "unusual"))
-    places = 1 + values["control_n"]
     values["fold_change"] = float(fold_change(effect, label_transform))
-    values["larger_than"] = round(places - share * places) if share == share else None
+    values["larger_than"] = stronger_than(share, values["control_n"])
     return json_values(values)
+
+
+def stronger_than(share: float, controls: int) -> int | None:
+    """How many control regions have a smaller effect, without sign, out of `unusual`; None where there are none."""
+    return round((1 - share) * (1 + controls)) if share == share else None
+
+
+def control_words(share: float, controls: int) -> str:
+    """`stronger_than` as it is shown: "stronger than 18 of 20 control regions", or that there are none."""
+    count = stronger_than(share, controls)
+    return "no control region fits" if count is None else f"stronger than {count} of {controls} control regions"
 
 
 def caveat_line(config: Mapping) -> str:

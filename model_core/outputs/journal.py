@@ -107,7 +107,7 @@ class Lock:
     def _create(self) -> None:
         # Linked into place whole, so that nobody ever reads a lock without its holder.
         temporary = self._mine("new")
-        temporary.write_text(json.dumps({"pid": os.getpid(), "host": socket.gethostname()}))
+        temporary.write_text(json.dumps({"pid": os.getpid(), "host": socket.gethostname()}), encoding="utf-8")
         try:
             os.link(temporary, self.path)
         finally:
@@ -115,7 +115,7 @@ class Lock:
 
     def _read(self) -> dict:
         with suppress(OSError, ValueError):
-            holder = json.loads(self.path.read_text())
+            holder = json.loads(self.path.read_text(encoding="utf-8"))
             if isinstance(holder, dict):
                 return holder
         return {}

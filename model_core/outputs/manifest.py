@@ -11,6 +11,7 @@ from importlib import metadata
 from pathlib import Path
 
 from model_core.errors import InputError, complaint
+from model_core.listing import is_empty
 
 SCHEMA = 1
 _NEEDED = ("kind", "name", "variant", "window", "promoter", "resolution", "element_rule", "progress")
@@ -49,7 +50,7 @@ def read_manifest(folder: Path) -> dict:
         found = "a file" if folder.exists() else "no such folder"
         raise InputError(complaint(folder, found, "a run folder", "check the path"))
     if not path.exists():
-        if any(folder.iterdir()) and is_free(folder):
+        if not is_empty(folder) and is_free(folder):
             found, advice = (
                 "a run folder whose creation was cut off",
                 "create it again, nothing was scored yet",
@@ -92,7 +93,7 @@ def is_free(folder: Path) -> bool:
     """Whether a run can be created here: nothing there, an empty folder, or what a killed creation left."""
     if not folder.exists():
         return True
-    return folder.is_dir() and all(x.name in _LEFTOVERS or x.name.startswith(".") for x in folder.iterdir())
+    return folder.is_dir() and is_empty(folder, _LEFTOVERS)
 
 
 def described_file(path: str | Path | None, folder: Path) -> dict | None:

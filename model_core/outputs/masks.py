@@ -13,6 +13,7 @@ import numpy as np
 
 from model_core.atomic import fsync
 from model_core.errors import InputError, complaint
+from model_core.listing import temporary_files
 from model_core.outputs import posterior
 
 _SMALLEST = float(np.finfo(np.float16).tiny)  # 6.1e-5: below it float16 loses digits
@@ -189,8 +190,9 @@ class MaskStore:
 
     def tidy(self) -> None:
         """Remove the half-written chunks of a killed writer; for the one writer alone."""
-        for path in self.path.glob("*/*.partial"):
-            path.unlink()
+        for name in ("alpha", "beta"):
+            for path in temporary_files(self.path / name, r".*\.partial"):
+                path.unlink()
 
     def _begin(self) -> None:
         if not self.path.exists():

@@ -1,6 +1,7 @@
 """What a mask's Beta(alpha, beta) says of each base: mean, spread, range; and the bases that are forced.
 
-Plain NumPy and SciPy. `spread` is the model's posterior given its priors, not a calibrated confidence.
+Plain NumPy and SciPy. `spread` is the width of that Beta. The model's priors set it; it is no calibrated confidence.
+Under the logit head, where alpha + beta is fixed, it follows from the mean.
 """
 
 from __future__ import annotations
@@ -41,9 +42,9 @@ def beta_interval(alpha: np.ndarray, beta: np.ndarray, level: float = 0.95) -> t
 def beta_certainty(
     alpha: np.ndarray, beta: np.ndarray, threshold: float, level: float = 0.95
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(surely kept, surely hidden), bool arrays of the inputs' shape: P(z >= threshold) > `level`, and < 1 - `level`.
+    """(above, below), bool arrays of the inputs' shape: P(z >= threshold) > `level`, and P(z < threshold) > `level`.
 
-    What is neither is undecided. threshold: 0 to 1; at 0 everything is kept.
+    What is neither has z on both sides of the threshold (0 to 1; at 0 all is above it).
     """
     _checked(level)
     alpha, beta = np.asarray(alpha, np.float64), np.asarray(beta, np.float64)

@@ -14,6 +14,7 @@ from model_core.bed import read_bed, read_narrowpeak
 from model_core.decision import DecisionRule
 from model_core.errors import InputError, complaint
 from model_core.intervals import match_chromosomes, rasterise, sort
+from model_core.listing import files_in
 from model_core.outputs.manifest import described_file
 from model_core.outputs.posterior import BLACKLISTED, forced_state, promoter_bases
 
@@ -43,6 +44,13 @@ class RunFiles:
         if stated is None:
             stated = {"kind": "hard" if self.manifest["variant"] == "hard" else "soft"}
         return DecisionRule.from_dict(stated)
+
+    @property
+    def has_spread(self) -> bool:
+        """Whether the width of the Betas is a statement of its own: not under the logit head, which fixes alpha + beta,
+        so that the width follows from the mean."""
+        model = self.config.get("model") or {}
+        return model.get("head", "logit" if self.manifest["variant"] == "causal" else "beta") != "logit"
 
     @property
     def checkpoint(self) -> Path | None:
@@ -113,8 +121,9 @@ class RunFiles:
 
     @property
     def peak_files(self) -> list[Path]:
-        """The narrowPeak files in peaks/, by name."""
-        return sorted((self.path / "peaks").glob("*.narrowPeak"))
+        """The narrowPeak files in peaks/, by name; a file without a byte counts only where there is no other."""
+        found = files_in(self.path / "peaks", "*.narrowPeak")
+        return [path for path in found if path.stat().st_size] or found
 
     @property
     def peaks(self) -> pd.DataFrame | None:

@@ -46,8 +46,8 @@ class WriteBehind:
         except KeyboardInterrupt as error:  # a second Ctrl-C: what is being written is finished, the rest is left
             self._error = error
             self._finish()
-        if self._error is not None and kind is None:
-            raise self._error
+        if self._error is not None and (kind is None or issubclass(kind, KeyboardInterrupt)):
+            raise self._error  # also after Ctrl-C: what it left behind is then not what it says
 
     def put(self, scored: Callable[[], Sequence[Scored]]) -> None:
         """Hand over the next genes, as a function that gives them; it is called in the thread and may wait for a GPU.

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from model_core.errors import InputError, complaint
+from model_core.listing import all_in, is_empty
 from model_core.simulation import assays, simulated_files
 from model_core.simulation.planting import Planted, plant
 from model_core.simulation.transcripts import gtf_text
@@ -125,7 +126,7 @@ def simulate_study(folder: str | Path, seed: int = 0, world: World | None = None
         InputError: the folder has something in it already.
     """
     folder, world = Path(folder).absolute(), world or World()
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    if folder.exists() and (not folder.is_dir() or not is_empty(folder)):
         found = "a file" if not folder.is_dir() else "a folder that is not empty"
         raise InputError(complaint(folder, found, "a new or empty folder", "choose another, or remove this one"))
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -133,6 +134,8 @@ def simulate_study(folder: str | Path, seed: int = 0, world: World | None = None
     try:
         _write_study(unfinished, seed, world)
         unfinished.chmod(0o755)  # mkdtemp lets nobody else in
+        for stray in all_in(folder):  # what a desktop left there goes along: only an empty folder can be replaced
+            os.replace(stray, unfinished / stray.name)
         os.replace(unfinished, folder)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
@@ -154,8 +157,8 @@ def _write_study(folder: Path, seed: int, world: World) -> None:
     _write_tables(folder, planted.genes, elements, parts)
     words = {"seed": seed, "world": world, "fragment": world.dnase_fragment, "half": world.dnase_fragment // 2}
     ratio = world.dnase_background / world.control_background
-    (folder / "study.toml").write_text(STUDY.format(**words, ratio=ratio))
-    (folder / "README.txt").write_text(README.format(**words, **_described(world)))
+    (folder / "study.toml").write_text(STUDY.format(**words, ratio=ratio), encoding="utf-8")
+    (folder / "README.txt").write_text(README.format(**words, **_described(world)), encoding="utf-8")
 
 
 def _write_tracks(folder: Path, planted: Planted, world: World, rng: np.random.Generator) -> None:
@@ -208,11 +211,11 @@ def _write_tables(folder: Path, genes: pd.DataFrame, elements: pd.DataFrame, par
 
 def _write_bed(path: Path, table: pd.DataFrame, header: bool = True) -> None:
     text = table.to_csv(sep="\t", index=False, header=header, lineterminator="\n")
-    path.write_text(f"#{text}" if header else text)
+    path.write_text(f"#{text}" if header else text, encoding="utf-8")
 
 
 def _write_tsv(path: Path, table: pd.DataFrame) -> None:
-    path.write_text(table.to_csv(sep="\t", index=False, lineterminator="\n"))
+    path.write_text(table.to_csv(sep="\t", index=False, lineterminator="\n"), encoding="utf-8")
 
 
 def _described(world: World) -> dict[str, object]:

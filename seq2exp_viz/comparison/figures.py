@@ -72,7 +72,10 @@ def with_genes(scores: pd.DataFrame) -> pd.Series:
 
 
 def _svg(name: str, draw) -> str:
-    with mpl.rc_context({**STYLE, "svg.hashsalt": name}):
+    plain = {
+        name: value for name, value in mpl.rcParamsDefault.items() if not name.startswith(("backend", "interactive"))
+    }
+    with mpl.rc_context({**plain, **STYLE, "svg.hashsalt": name}):
         figure = draw()
         FigureCanvasSVG(figure)
         text = io.StringIO()

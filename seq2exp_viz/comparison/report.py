@@ -12,6 +12,7 @@ import pandas as pd
 
 from model_core.atomic import write_text
 from model_core.evidence.compare import Comparison
+from model_core.listing import files_in
 from seq2exp_viz.comparison.figures import figures, with_genes
 
 MOST_ROWS = 25  # of a long table; the rest is in its file
@@ -35,6 +36,11 @@ dl { display: grid; grid-template-columns: max-content 1fr; gap: .15rem 1.2rem; 
 ACCURACY = (
     "Accuracy does not validate a mask: a model that sees 2 kb around the start site predicts about as well as one "
     "that sees 200 kb. Judge a mask by what it keeps, beside the rivals below."
+)
+
+INTERVALS = (
+    "Each interval is of one model alone (marginal), over the same genes. Whether two models differ is a question for "
+    "the differences gene by gene (a paired comparison), which is not made here; overlap of intervals is no answer."
 )
 
 Cell = Callable[[object], str]
@@ -75,7 +81,7 @@ def write_report(folder: Path, found: Comparison) -> Path:
     """Write report.html and figures/NAME.svg into the folder of the tables; the path of the report."""
     page, drawn = report(found.summary, found.tables)
     (folder / "figures").mkdir(exist_ok=True)
-    for path in (folder / "figures").glob("*.svg"):
+    for path in files_in(folder / "figures", "*.svg"):
         if path.stem not in drawn:
             path.unlink()  # of an earlier call with other files
     for name, text in drawn.items():
@@ -233,7 +239,9 @@ def _crispr(summary: dict, tables: dict[str, pd.DataFrame], drawn: dict[str, str
     if summary["limits_of_pairs"]:
         parts.append(f'<div class="box">{_list(summary["limits_of_pairs"])}</div>')
     if "crispr" in tables:
-        parts.append(_figure(drawn, "crispr", "AUPRC with its 95 % interval; the broken line is a guess."))
+        parts.append(
+            _figure(drawn, "crispr", "AUPRC with its 95 % interval, of each score alone; the broken line is a guess.")
+        )
         parts.append(_pairs_table(tables["crispr"]))
     if about["reasons"]:
         rows = pd.DataFrame({"reason": about["reasons"].keys(), "pairs": about["reasons"].values()})
@@ -289,7 +297,7 @@ def _prediction(tables: dict[str, pd.DataFrame], drawn: dict[str, str]) -> str:
             "<h2>Prediction</h2>",
             "<p>How well each run predicts expression, with 95 % intervals over genes, all on the same genes. Where "
             "a run under a control mask is as good, the mask was not needed for the prediction.</p>",
-            _figure(drawn, "prediction", "Intervals that overlap say: these genes cannot tell the models apart."),
+            _figure(drawn, "prediction", INTERVALS),
             _table(shown, columns, own=shown["by"] == "split", most=60),
             _file("prediction.tsv"),
         ]
@@ -317,14 +325,23 @@ def _seeds(summary: dict, tables: dict[str, pd.DataFrame]) -> str:
     return "\n".join(
         [
             "<h2>Uncertainty over seeds</h2>",
-            "<p>The same training with other random numbers. An element that does not come back owes itself to chance."
-            "</p>",
+            "<p>The same training with other random numbers. An element that does not come back owes itself to "
+            "them.</p>",
             _table(tables["seeds"], {**columns, "run_b": ("and", str)}),
             f"<p>Between seeds the mask of a base moves by {_three(means['seed_sd'])} (standard deviation, mean over "
-            f"bases). The spread of z that one model states is {_three(means['spread'])}. The first is uncertainty; "
-            "the second is the model's posterior given its priors. Neither stands for the other.</p>",
+            f"bases). {_width_words(summary, means)}</p>",
             _file("seeds.tsv"),
         ]
+    )
+
+
+def _width_words(summary: dict, means: dict) -> str:
+    """How the width of one model's Betas stands beside that."""
+    if not summary.get("has_spread", True):
+        return "One model alone says nothing of it: alpha + beta of each base is fixed."
+    return (
+        f"The Beta of one model has a standard deviation of {_three(means['spread'])}, which its priors set. Neither "
+        "number stands for the other."
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import traceback
 from collections.abc import Callable
 from functools import wraps
 
@@ -76,6 +77,10 @@ def guarded(routes: Blueprint, shelf: Shelf) -> Callable:
                     return as_json({"message": f"No such range: {problem}"}, 416)
                 except (InputError, FileNotFoundError) as problem:
                     return as_json({"message": str(problem)}, 404)
+                except Exception as problem:  # the page shows the message; a page of HTML it could not read
+                    traceback.print_exc()
+                    why = problem.strerror if isinstance(problem, OSError) and problem.strerror else repr(problem)[:200]
+                    return as_json({"message": f"The server failed ({why}); its window says more."}, 500)
 
             name = f"{' '.join(methods)} {rule}".replace(".", "_")  # Flask wants one for each, without dots
             return routes.route(rule, methods=list(methods), endpoint=name)(guard)

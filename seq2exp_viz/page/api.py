@@ -181,7 +181,7 @@ def add_interval_routes(route: Callable) -> None:
 
     @route("/api/<run>/peaks")
     def peaks(view: OpenRun) -> Response:
-        return for_igv(view, interval_features(view.run.peaks, *place(view)))
+        return for_igv(view, interval_features(view.peaks, *place(view)))
 
     @route("/api/<run>/truth/<kind>")
     def truth(view: OpenRun, kind: str) -> Response:
@@ -254,11 +254,11 @@ def element_answer(view: OpenRun, gene: str, threshold: float | None) -> dict:
         "threshold": view.rule.threshold if threshold is None else threshold,
         "count": len(mine),
         "covered_percent": round(100 * covered / learned, 2) if learned else None,
-        "elements": [_element(item) for item in table.to_dict("records")],
+        "elements": [_element(item, view.run.has_spread) for item in table.to_dict("records")],
     }
 
 
-def _element(item: dict) -> dict:
+def _element(item: dict, spread: bool) -> dict:
     return {
         "chr": str(item["chrom"]),
         "start": int(item["start"]),
@@ -269,7 +269,7 @@ def _element(item: dict) -> dict:
         "color": look.colour_of(item["class"]),
         "mean": round(float(item["mean_mask"]), 4),
         "max": round(float(item["max_mask"]), 4),
-        "spread": round(float(item["spread"]), 4),
+        "spread": round(float(item["spread"]), 4) if spread else None,
         "distance": int(item["distance_to_tss"]),
         "peak": str(item["peak"]),
     }

@@ -138,6 +138,7 @@ def _server(app: Dash, shelf: Shelf, base: str) -> None:
         Output("revision", "data", allow_duplicate=True),
         Output("threshold", "value", allow_duplicate=True),
         Output("legend", "children", allow_duplicate=True),
+        Output("caveat", "children", allow_duplicate=True),
         Input("poll", "n_intervals"),
         State("run", "value"),
         State("revision", "data"),
@@ -150,9 +151,10 @@ def _server(app: Dash, shelf: Shelf, base: str) -> None:
         other = beside_of(shelf, view, (seen or {}).get("beside")) if view is not None else None
         now = revision(view, other) if view is not None else None
         if now is None or now == seen:
-            return (no_update,) * 6
+            return (no_update,) * 7
+        caveat = panel.caveat(view)  # what goes on in the background may have failed meanwhile
         if seen and seen["mark"] == now["mark"]:
-            return no_update, no_update, no_update, now, no_update, no_update
+            return no_update, no_update, no_update, now, no_update, no_update, caveat
         gene = no_update
         if shown is not None and shown.get("gene") is None and len(view.genes):
             asked = (shown.get("unscored") or {}).get("gene_id")
@@ -160,7 +162,7 @@ def _server(app: Dash, shelf: Shelf, base: str) -> None:
                 gene = {"run": view.key, "gene": first_gene(view, asked)}
         untouched = seen is not None and threshold == seen["threshold"] != now["threshold"]
         cut = now["threshold"] if untouched else no_update  # the run's rule has changed, the person chose nothing else
-        return rows(view, other), panel.progress(view), gene, now, cut, panel.legend(view)
+        return rows(view, other), panel.progress(view), gene, now, cut, panel.legend(view), caveat
 
     @app.callback(
         Output("genes", "rowData", allow_duplicate=True),
@@ -281,4 +283,4 @@ def revision(view: OpenRun, beside: OpenRun | None = None) -> dict:
     """What the browser keeps to see whether something changed, and to reset the threshold."""
     annotated = view.models is not None and view.models.table("gene") is not None
     known = {"mark": view.revision, "threshold": view.rule.threshold, "run": view.key, "annotated": annotated}
-    return {**known, "beside": beside.key if beside else None}
+    return {**known, "beside": beside.key if beside else None, "notes": view.notes}

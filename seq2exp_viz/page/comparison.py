@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from model_core.bed import read_lines
+from model_core.listing import files_in
 from model_core.tsv import cells_of
 from seq2exp_viz.page import charts
 from seq2exp_viz.shelf.overlap import Overlap
@@ -96,10 +97,8 @@ def overlap_bars(found: Overlap) -> dict:
 def tables(folder: Path) -> list[tuple[str, list[list[str]], bool]]:
     """(name, cells with the header first, whether it was cut short) of each table in RUN/compare/, verdicts first."""
     found = []
-    paths = folder.glob("*.tsv") if folder.is_dir() else ()
-    for path in sorted(paths, key=lambda path: (FIRST.index(path.stem) if path.stem in FIRST else len(FIRST), path)):
-        if path.name.startswith("."):
-            continue
+    first = {name: place for place, name in enumerate(FIRST)}
+    for path in sorted(files_in(folder, "*.tsv"), key=lambda path: (first.get(path.stem, len(FIRST)), path)):
         rows = (cells_of(line) for _, line in read_lines(path) if line.strip() and not line.startswith("##"))
         cells = [[_short(cell) for cell in row[:MOST_COLUMNS]] for row in islice(rows, MOST_ROWS + 2)]
         if cells:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dash_ag_grid as dag
 
+from model_core.outputs.effects import BACKGROUND
+
 TWO, ONE, THREE, COUNT = ".2f", ".1f", ".3f", ",d"
 KEPT_WORDS = (
     "Mean of the mask over the bases the model decides (promoter and blacklist left out). Elements cover fewer "
@@ -26,6 +28,8 @@ ELEMENT_PLACE = {
     "function": "params.data ? params.data.chrom + ':' + d3.format(',')(params.data.start + 1)"
     " + '-' + d3.format(',')(params.data.end) : ''"
 }
+STRONGER = {"function": "params.value == null ? '' : params.value + ' of ' + params.data.control_n"}
+SPREAD_WORDS = "Mean standard deviation of z under its Beta; empty where the model fixes alpha + beta"
 COMMON = {
     "sortable": True,
     "resizable": True,
@@ -88,11 +92,11 @@ def elements() -> dag.AgGrid:
         _number("length", "Length, bp", 76, COUNT),
         _number("mean_mask", "Mean mask", 72, THREE),
         _number("max_mask", "Highest", 68, THREE),
-        _number("spread", "Spread", 66, THREE),
+        _number("spread", "Spread", 66, THREE, headerTooltip=SPREAD_WORDS),
         _number("distance_to_tss", "From start site, bp", 98, COUNT),
         _text("peak", "Peak", 150),
         _number("effect", "Effect", 68, THREE),
-        _number("unusual", "Unusual", 70, THREE, headerTooltip="Share of random stretches with as large an effect"),
+        _number("stronger_than", "Stronger than", 84, headerTooltip=BACKGROUND, valueFormatter=STRONGER),
     ]
     return dag.AgGrid(
         id="elements-table",

@@ -13,10 +13,13 @@ WORDS = {
     "mask": "per base, how far the model keeps it: soft, the mean of a Beta; hard, 0 or 1; it belongs to a gene",
     "element": "a run of kept bases, cut from the mask at the threshold",
     "kept %": "mean of a soft mask over the window, share of ones of a hard one; promoter and blacklist left out",
-    "spread": "standard deviation, or 95 % range, of z under its Beta: the model's own, not a calibrated confidence",
+    "spread": "width of the Beta of z, as standard deviation or 95 % range: set by the model's priors, no calibrated "
+    "confidence; not shown for a causal model, whose alpha + beta is fixed",
     "promoter": "the central bases, always kept",
     "peak": "what MACS3 called; never a word for what a model found",
     "effect": "prediction with the mask as it is, less that without one element: above 0, it raises expression",
+    "control region": "a random region of the same length in the same window, switched off like an element: what the "
+    "model's own background is",
     "control": "a rival judged by the same yardstick: promoter only, random, the signals alone, peaks, occlusion",
     "run": "the outputs: one folder that training or scoring leaves, and all that this page reads",
 }
@@ -85,13 +88,15 @@ def _pairs(words: dict[str, str], keys: bool = False) -> html.Dl:
 
 
 def _colours() -> list[html.Li]:
-    certain = {"kept": "surely kept", "undecided": "undecided", "hidden": "surely hidden"}
     marks = [
         ("line", "mean of z", None),
         ("band", "95 % range of z", None),
         ("dashes", "threshold", None),
         *(("block", look.CLASS_WORDS[kind], look.colour_of(kind)) for kind in look.CLASS_WORDS),
-        *(("block", f"{words} (Why tracks)", look.CERTAINTY_COLOURS[kind]) for kind, words in certain.items()),
+        *(
+            ("block", f"{words} (Why tracks)", look.CERTAINTY_COLOURS[kind])
+            for kind, words in look.CERTAINTY_WORDS.items()
+        ),
     ]
     return [
         html.Li([html.Span(className=f"swatch {kind}", style={"background": colour} if colour else {}), text])

@@ -127,7 +127,7 @@ def _measured(view: OpenRun, base: str, gene_id: str | None) -> list[dict]:
                     **_contact(view, base, gene_id, signal, colour),
                 )
             )
-    if view.run.peaks is not None:
+    if view.peaks is not None:
         peaks = _features(api_url(view, base, "peaks"), height=42, margin=20, displayMode="SQUISHED", color=PEAK_COLOUR)
         rows.append(_row("peaks", f"{peak_name(view)} peaks", "Measured", **peaks))
     return rows
@@ -172,7 +172,8 @@ def _why(view: OpenRun, base: str, gene_id: str, threshold: float | None) -> lis
     threshold = view.rule.threshold if threshold is None else threshold
     own = _own(view, base, gene_id, "certainty")
     sure = {**own, "type": "certainty", "height": 56, "threshold": threshold, "colors": CERTAINTY_COLOURS}
-    rows = [_row("certainty", "Surely kept, undecided, surely hidden (95 %)", "Why", on=False, **sure)]
+    label = "Where z lies: 95 % of it above the threshold, on both sides, 95 % below"
+    rows = [_row("certainty", label, "Why", on=False, **sure)] if view.run.has_spread else []
     if reasons.why_not(view) is not None:
         return rows
     reads = "sequence and signals say" if view.prior_config.generator_signals else "sequence says"

@@ -67,9 +67,10 @@ def caveat(view: OpenRun) -> list:
 
 def legend(view: OpenRun) -> list:
     """What each mark in the browser means."""
-    kinds = ["promoter", "with_peak", "without_peak"] if view.run.peaks is not None else ["promoter", "no_peak_file"]
-    marks = [_mark("line", "mean of z"), _mark("band", "95 % range of z"), _mark("dashes", "threshold")]
-    certain = {"kept": "surely kept", "undecided": "undecided", "hidden": "surely hidden"}
+    kinds = ["promoter", "with_peak", "without_peak"] if view.peaks is not None else ["promoter", "no_peak_file"]
+    band = [_mark("band", "95 % range of z")] if view.run.has_spread else []
+    marks = [_mark("line", "mean of z"), *band, _mark("dashes", "threshold")]
+    certain = look.CERTAINTY_WORDS if view.run.has_spread else {}
     return [
         *marks,
         *(_mark("block", look.class_words(view, kind), look.colour_of(kind)) for kind in kinds),

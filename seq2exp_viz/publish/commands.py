@@ -59,8 +59,10 @@ def _opened(run: Path):
     from seq2exp_viz.shelf.runs import Shelf
 
     view = Shelf([run]).first
-    if view.models is not None and not view.models.wait(ANNOTATION_SECONDS):
-        typer.echo("the annotation could not be read, so genes are not drawn", err=True)
+    view.listen(lambda words: typer.echo(f"note: {words}", err=True))
+    view.signals, view.genome  # noqa: B018  opened here, so that their notes are known
+    if view.models is not None and not view.models.wait(ANNOTATION_SECONDS) and view.models.problem is None:
+        view.note("The annotation is still being read, so genes are not drawn.")
     return view
 
 

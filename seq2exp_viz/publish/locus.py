@@ -50,6 +50,7 @@ STYLE = {
     "svg.hashsalt": "seq2exp-viz",
     "path.simplify": False,
 }
+_NO_STYLE = ("backend", "backend_fallback", "interactive", "toolbar", "timezone", "datapath")
 _DRAWING = threading.Lock()  # matplotlib's settings and font caches belong to the whole process
 
 
@@ -71,6 +72,11 @@ class Band:
     height: float
     name: str
     draw: Callable[[Axes], None]
+
+
+def plain_settings(style: dict) -> dict:
+    """matplotlib's settings as it comes, with `style`: what a matplotlibrc of the user's says changes no figure."""
+    return {name: value for name, value in mpl.rcParamsDefault.items() if name not in _NO_STYLE} | style
 
 
 def place_of(
@@ -113,7 +119,7 @@ def locus_bytes(view: OpenRun, place: Place, kind: str = "pdf", caption: bool = 
     if kind not in CANVASES:
         raise InputError(complaint("figure", f"kind {kind!r}", f"one of {', '.join(CANVASES)}", "choose one"))
     dated = {"pdf": {"CreationDate": None}, "svg": {"Date": None}, "png": {}}[kind]
-    with _DRAWING, mpl.rc_context(STYLE), warnings.catch_warnings():
+    with _DRAWING, mpl.rc_context(plain_settings(STYLE)), warnings.catch_warnings():
         # A symbol may hold letters that matplotlib's fonts lack: text stays text in SVG, a box is drawn elsewhere.
         warnings.filterwarnings("ignore", r"Glyph .* missing from|Matplotlib currently does not support")
         figure = locus_figure(view, place, caption)
@@ -154,14 +160,14 @@ def caption_words(view: OpenRun, place: Place) -> list[str]:
     peaks = f"; elements that share bases with a {look.peak_name(view)} peak are blue, the others orange"
     numbers = f"predicted {_number(gene['predicted'])}, observed {_number(gene['observed'])} {look.label_words(view)}"
     window = look.length_words(manifest["window"])
+    band = " and central 95 % of z under its Beta (band), as the model's priors set it" if view.run.has_spread else ""
     sentences = [
         f"{gene['symbol']} ({gene['gene_id']}), {place.chrom}:{place.start + 1:,}-{place.end:,}"
         + (f" ({view.study.assembly})." if view.study else "."),
         f"Run {view.run.name}: {manifest['variant']} model, {window} window; {numbers.rstrip()}.",
-        "Mask: mean of z (line) and central 95 % of z under its Beta (band), the model's own spread; dashed: threshold "
-        f"{place.threshold:.3f}; grey: the promoter, always kept.",
+        f"Mask: mean of z (line){band}; dashed: threshold {place.threshold:.3f}; grey: the promoter, always kept.",
         "Elements: runs of kept bases, with arcs to the start site"
-        + (peaks if view.run.peaks is not None else "; the study has no peaks")
+        + (peaks if view.peaks is not None else "; the study has no peaks")
         + "; the promoter is black.",
         *(["All data are simulated."] if manifest["simulated"] else []),
         *([look.PRIOR_LINE[manifest["variant"]]] if manifest["variant"] in look.PRIOR_LINE else []),
@@ -176,7 +182,7 @@ def _bands(view: OpenRun, place: Place) -> list[Band]:
     for number, signal in enumerate(view.signals):
         colour = _rgb(look.SIGNAL_COLOURS[number % len(look.SIGNAL_COLOURS)])
         bands.append(_signal(view, place, signal, colour))
-    if view.run.peaks is not None:
+    if view.peaks is not None:
         bands.append(Band(0.16, f"{look.peak_name(view)} peaks", lambda axes: _blocks(axes, _peaks(view, place))))
     symbol = str(view.gene(place.gene)["symbol"])
     bands.append(Band(1.15, f"Mask of\n{symbol}", lambda axes: _mask(axes, view, place)))
@@ -206,7 +212,7 @@ def _signal(view: OpenRun, place: Place, signal, colour: tuple) -> Band:
 
 
 def _peaks(view: OpenRun, place: Place) -> list[tuple[int, int, tuple]]:
-    peaks = view.run.peaks
+    peaks = view.peaks
     here = peaks[(peaks["chrom"] == place.chrom) & (peaks["start"] < place.end) & (peaks["end"] > place.start)]
     colour = _rgb(look.PEAK_COLOUR)
     return [(int(start), int(end), colour) for start, end in zip(here["start"], here["end"], strict=True)]
@@ -227,11 +233,12 @@ def _mask(axes: Axes, view: OpenRun, place: Place) -> None:
     axes.set_yticks([0, 0.5, 1], ["0", "0.5", "1"])
     edges = np.minimum(got["start"] + got["bin"] * np.arange(len(got["mean"]) + 1), got["end"])
     x = np.repeat(edges, 2)[1:-1]
-    mean, low, high = (np.repeat(np.asarray(got[name], float), 2) for name in ("mean", "low", "high"))
+    mean, low, high = (np.repeat(np.asarray(got.get(name, got["mean"]), float), 2) for name in ("mean", "low", "high"))
     forced = np.repeat(np.asarray(got["forced"], int), 2)
     for state, colour in ((1, "0.91"), (0, (0.96, 0.88, 0.88))):
         axes.fill_between(x, -0.02, 1.02, where=forced == state, color=colour, linewidth=0)
-    axes.fill_between(x, low, high, where=forced == -1, color=_rgb(look.BAND_COLOUR), alpha=0.25, linewidth=0)
+    if "low" in got:
+        axes.fill_between(x, low, high, where=forced == -1, color=_rgb(look.BAND_COLOUR), alpha=0.25, linewidth=0)
     axes.plot(x, mean, color=_rgb(look.MASK_COLOUR), linewidth=0.8)
     if len(x):
         ends = (edges[0], edges[-1])

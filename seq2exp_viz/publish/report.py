@@ -10,6 +10,7 @@ from importlib.metadata import version
 import pandas as pd
 
 from model_core.errors import InputError, complaint
+from model_core.outputs.effects import BACKGROUND, control_words
 from model_core.outputs.effects import caveat as effects_caveat
 from model_core.outputs.elements import PROMOTER_CLASS
 from seq2exp_viz.publish.locus import caption_words, locus_bytes, place_of
@@ -129,18 +130,20 @@ def _gene(view: OpenRun, gene: str, threshold: float | None, number: int) -> str
         words=lambda t: [look.class_words(view, kind) for kind in t["class"]],
     )
     effects = view.run.effects
-    mine = effects[effects["gene_id"] == gene][["start", "end", "effect", "unusual"]]
+    mine = effects[effects["gene_id"] == gene][["start", "end", "effect", "unusual", "control_n"]]
     known = len(mine) > 0 and elements[["start", "end"]].merge(mine).shape[0] > 0
     if known:  # they were computed for the run's own threshold
         elements = elements.merge(mine, on=["start", "end"], how="left")
+        ranks = zip(elements["unusual"], elements["control_n"].fillna(0).astype(int), strict=True)
+        elements["stronger"] = [control_words(share, count) if share == share else "" for share, count in ranks]
     columns = {
         "name": "Element",
         "place": "Place (from 1)",
         "length": "bp",
         "mean_mask": "Mean mask",
-        "spread": "Spread of z",
+        **({"spread": "Spread of z"} if view.run.has_spread else {}),
         "distance_to_tss": "From start site",
-        **({"effect": "Effect", "unusual": "Share of random stretches with as much"} if known else {}),
+        **({"effect": "Effect", "stronger": "Beside control regions"} if known else {}),
         "words": "What it is",
         "peak": "Peak",
     }
@@ -149,7 +152,7 @@ def _gene(view: OpenRun, gene: str, threshold: float | None, number: int) -> str
     listed = _table(elements, columns) if len(elements) else "<p>No element at this threshold.</p>"
     if known:
         words = "Effect: predicted expression with the mask as it is, less the same with this element switched off. "
-        listed += f'<p class="quiet">{escape(words + effects_caveat(view.run.config))}</p>'
+        listed += f'<p class="quiet">{escape(f"{words}{BACKGROUND} {effects_caveat(view.run.config)}".strip())}</p>'
     return (
         f"<section><h2>{escape(str(row['symbol']))}</h2>\n"
         f"<figure>{svg}<figcaption>{caption}</figcaption></figure>\n{listed}</section>"

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from model_core.errors import InputError, complaint
+from model_core.listing import files_below
 
 _TEXT = (".bed", ".narrowpeak", ".broadpeak", ".gappedpeak", ".bedgraph", ".bdg", ".wig", ".bedpe", ".interact")
 _TEXT += (".longrange", ".gtf", ".gff", ".gff3", ".genepred", ".refflat", ".vcf")
@@ -43,13 +43,15 @@ class AllowedFiles:
                 raise InputError(complaint(folder, "no such folder", "a folder with tracks", "correct --allow"))
 
     def files(self) -> list[Listed]:
-        """What may be opened now, by name; at most MOST_FILES."""
+        """What may be opened now, by name; at most MOST_FILES, without strays and files without a byte."""
         found: list[Listed] = []
         for number, folder in enumerate(self.folders):
             for path in _tracks_below(folder):
-                name = str(path.relative_to(folder))
-                digest = hashlib.sha256(f"{number}/{name}".encode("utf-8", "surrogateescape")).hexdigest()[:20]
-                found.append(Listed(digest, name.encode("utf-8", "replace").decode(), path.stat().st_size, path))
+                name, size = str(path.relative_to(folder)), path.stat().st_size
+                if not size:
+                    continue
+                digest = hashlib.sha256(f"{number}/{name}".encode()).hexdigest()[:20]
+                found.append(Listed(digest, name, size, path))
                 if len(found) == MOST_FILES:
                     return found
         return found
@@ -60,12 +62,6 @@ class AllowedFiles:
 
 
 def _tracks_below(folder: Path) -> Iterator[Path]:
-    for place, folders, names in os.walk(folder):
-        deep = len(Path(place).relative_to(folder).parts)
-        folders[:] = sorted(name for name in folders if not name.startswith(".")) if deep < DEEPEST else []
-        for name in sorted(names):
-            path = Path(place) / name
-            if name.lower().endswith(ENDINGS) and not name.startswith("."):
-                real = path.resolve()
-                if real.is_file() and real.is_relative_to(folder):
-                    yield path
+    for path in files_below(folder, DEEPEST, links=True):
+        if path.name.lower().endswith(ENDINGS) and path.resolve().is_relative_to(folder):
+            yield path

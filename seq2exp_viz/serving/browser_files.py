@@ -60,5 +60,5 @@ def igv_script(prefer: str = "vendored") -> IgvScript:
             )
         )
     stated = home / "VERSION_IGV"
-    version = stated.read_text().strip() if stated.is_file() else "3.1.4"
+    version = stated.read_text(encoding="utf-8").strip() if stated.is_file() else "3.1.4"
     return IgvScript(script, re.sub(r"[^0-9.]", "", version), "from the igv-notebook package")

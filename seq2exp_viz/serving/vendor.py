@@ -31,7 +31,7 @@ class VendorError(RuntimeError):
 def vendored(folder: Path) -> bool:
     """Whether ``folder`` already holds the pinned igv.js, byte for byte."""
     try:
-        note = json.loads((folder / "igv.json").read_text())
+        note = json.loads((folder / "igv.json").read_text(encoding="utf-8"))
         text = (folder / "igv.min.js").read_bytes()
     except (OSError, ValueError):
         return False

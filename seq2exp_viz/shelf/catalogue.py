@@ -6,6 +6,8 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
+from model_core.listing import files_below
+
 MOST_FILES = 500
 DEEPEST = 3  # folders below the run's own
 LEFT_OUT = ("masks.zarr", "lock", "audit.jsonl.lock")
@@ -48,13 +50,16 @@ class RunFile(NamedTuple):
 def catalogue(folder: Path) -> list[RunFile]:
     """The files of a run folder by place, whole ones only; the masks, one small file a gene, are left out.
 
-    Links are passed over, so that nothing outside the folder is ever named.
+    Links are passed over, so that nothing outside the folder is ever named; so are strays and files without a byte.
     """
     files = []
-    for path in sorted(_walk(folder, DEEPEST)):
+    for path in sorted(files_below(folder, DEEPEST, apart=LEFT_OUT)):
         place = path.relative_to(folder).as_posix()
+        size = path.stat().st_size
+        if not size:
+            continue
         words = next((words for pattern, words in WORDS if re.fullmatch(pattern, place)), "")
-        files.append(RunFile("file-" + re.sub(r"[^A-Za-z0-9._-]", "_", place), place, path, path.stat().st_size, words))
+        files.append(RunFile("file-" + re.sub(r"[^A-Za-z0-9._-]", "_", place), place, path, size, words))
         if len(files) == MOST_FILES:
             break
     return files
@@ -62,16 +67,4 @@ def catalogue(folder: Path) -> list[RunFile]:
 
 def masks_size(folder: Path) -> int:
     """Bytes of the masks' folder."""
-    return sum(path.stat().st_size for path in (folder / "masks.zarr").rglob("*") if path.is_file())
-
-
-def _walk(folder: Path, depth: int) -> list[Path]:
-    found = []
-    for path in folder.iterdir():
-        if path.name.startswith(".") or path.name in LEFT_OUT or path.is_symlink():
-            continue
-        if path.is_file():
-            found.append(path)
-        elif path.is_dir() and depth:
-            found += _walk(path, depth - 1)
-    return found
+    return sum(path.stat().st_size for path in files_below(folder / "masks.zarr"))

@@ -38,7 +38,7 @@ def audit(view: OpenRun) -> Audit:
 
 
 def _audit(view: OpenRun) -> Audit:
-    genes, elements, peaks = view.genes, element_table(view), view.run.peaks
+    genes, elements, peaks = view.genes, element_table(view), view.peaks
     if peaks is None:
         empty = pd.DataFrame(columns=["with_peak", "without_peak", "used", "unused"], dtype=int)
         return Audit(pd.DataFrame(columns=list(COLUMNS)), empty)

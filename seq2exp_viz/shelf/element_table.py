@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from model_core.outputs.elements import ELEMENT_COLUMNS, PROMOTER_CLASS
@@ -12,30 +13,32 @@ from seq2exp_viz.shelf.view import OpenRun
 
 COLUMNS = (
     *("symbol", "gene_id", "name", "class", "chrom", "start", "end", "length"),
-    *("mean_mask", "max_mask", "spread", "distance_to_tss", "peak", "effect", "unusual"),
+    *("mean_mask", "max_mask", "spread", "distance_to_tss", "peak", "effect", "stronger_than", "control_n"),
 )
+NUMBERS = ("effect", "stronger_than", "control_n")
 REPEATED = ("symbol", "gene_id", "name", "class", "chrom", "peak")
 
 
 def element_table(view: OpenRun, gene_id: str | None = None, threshold: float | None = None) -> pd.DataFrame:
     """COLUMNS of all elements of the run, or of one gene at a threshold; promoters left out.
 
-    effect and unusual are NaN where no effect was computed; at a threshold other than the run's there are none.
+    effect, and stronger_than (how many of control_n control regions have a smaller one), are NaN where no effect was
+    computed; at a threshold other than the run's there are none. spread is NaN where the model fixes alpha + beta.
     """
     if gene_id is None:
         return _all(view)
     own = threshold is None or threshold == view.rule.threshold
-    return _shaped(view.cut(gene_id, threshold), view.effects if own else None)
+    return _shaped(view, view.cut(gene_id, threshold), view.effects if own else None)
 
 
 def _all(view: OpenRun) -> pd.DataFrame:
     """The elements of all genes, words held once each: 250,000 rows take about 25 MB."""
     path = view.run.path / "elements" / "elements.bed"
     if not path.is_file():
-        return _shaped(pd.DataFrame(columns=list(ELEMENT_COLUMNS)), None)
+        return _shaped(view, pd.DataFrame(columns=list(ELEMENT_COLUMNS)), None)
     effects = view.effects
     version = (stamp(path), 0 if effects is None else len(effects))
-    return view.keep("elements", version, lambda: _shaped(_read(path), effects))
+    return view.keep("elements", version, lambda: _shaped(view, _read(path), effects))
 
 
 def _read(path: Path) -> pd.DataFrame:
@@ -48,11 +51,14 @@ def _read(path: Path) -> pd.DataFrame:
         return pd.read_csv(lines, names=list(ELEMENT_COLUMNS), usecols=wanted, dtype=types, **options)
 
 
-def _shaped(rows: pd.DataFrame, effects: pd.DataFrame | None) -> pd.DataFrame:
+def _shaped(view: OpenRun, rows: pd.DataFrame, effects: pd.DataFrame | None) -> pd.DataFrame:
     table = rows[rows["class"] != PROMOTER_CLASS].reset_index(drop=True)
     table["length"] = table["end"] - table["start"]
     if effects is not None and len(effects):
-        named = effects.rename(columns={"element": "name"})[["gene_id", "name", "effect", "unusual"]]
+        named = effects.rename(columns={"element": "name"})[["gene_id", "name", "effect", "unusual", "control_n"]]
+        named["stronger_than"] = ((1 - named["unusual"]) * (1 + named["control_n"])).round()
         table = table.merge(named, "left", ["gene_id", "name"])
-    table = table.reindex(columns=list(COLUMNS)).astype({"effect": float, "unusual": float})
+    if not view.run.has_spread:
+        table["spread"] = np.nan
+    table = table.reindex(columns=list(COLUMNS)).astype(dict.fromkeys(NUMBERS, float))
     return table.astype(dict.fromkeys(REPEATED, "category"))

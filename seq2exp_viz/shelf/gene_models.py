@@ -1,20 +1,24 @@
 """Gene and transcript models for the genome browser, made once from a GTF and kept in a cache.
 
 A GTF of a whole genome is a million lines and more, plain or gzipped, and seldom indexed. It is parsed once, in a
-process of its own (`python -m seq2exp_viz.shelf.gene_models GTF CACHE`), into a few small arrays; after that a view
-costs a binary search. All coordinates are 0-based half-open.
+process of its own (`python -m seq2exp_viz.shelf.gene_models GTF`, which answers on standard output), into a few small
+arrays; after that a view costs a binary search. Where the cache cannot be written the arrays stay in memory, and that
+is said. All coordinates are 0-based half-open.
 """
 
 from __future__ import annotations
 
 import hashlib
+import io
 import os
+import signal
 import subprocess
 import sys
 import threading
 import time
 import zipfile
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -23,7 +27,10 @@ import numpy as np
 import pandas as pd
 
 from model_core import bed
-from model_core.errors import complaint
+from model_core.atomic import replacing
+from model_core.cache import user_cache
+from model_core.child import child_environment
+from model_core.errors import InputError
 from model_core.inputs import annotation
 from model_core.inputs.fingerprint import fingerprint
 
@@ -31,14 +38,6 @@ LEVELS = ("gene", "transcript")
 DETAIL_SPAN = 5_000_000  # bp; a wider view gets genes without their exons
 MOST = 4_000  # features in one answer
 COPY_GAP = 100_000  # bp
-
-
-def cache_folder() -> Path:
-    """Where derived files may lie: $SEQ2EXP_CACHE, else the user's cache folder."""
-    base = os.environ.get("SEQ2EXP_CACHE")
-    if base:
-        return Path(base)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "seq2exp-viz"
 
 
 @dataclass(frozen=True)
@@ -184,23 +183,20 @@ def _union(group: np.ndarray, start: np.ndarray, end: np.ndarray) -> tuple[np.nd
     return group[first], start[first], reach[last] - group[first] * far
 
 
-def build(gtf_path: Path, cache: Path) -> None:
-    """Parse the GTF and write both levels into `cache` (an .npz), whole or not at all."""
+def packed(gtf_path: Path) -> bytes:
+    """Both levels of a GTF as the bytes of an .npz.
+
+    Raises:
+        InputError: no readable GTF.
+    """
     gtf = annotation.read_gtf(gtf_path, types=("exon", "CDS", "stop_codon"))
     arrays = {}
     for level in LEVELS:
         table = model_table(gtf, level)
         arrays |= {f"{level}.{field}": getattr(table, field) for field in ModelTable.__dataclass_fields__}
-    cache.parent.mkdir(parents=True, exist_ok=True)
-    temporary = cache.with_name(f"{cache.name}.{os.getpid()}.part")
-    with open(temporary, "wb") as handle:
-        np.savez_compressed(handle, **arrays)
-    os.replace(temporary, cache)
-
-
-def _stored(cache: Path, level: str) -> ModelTable:
-    with cache.open("rb") as file, np.load(file, allow_pickle=False) as stored:  # np.load leaves a damaged file open
-        return ModelTable(**{field: stored[f"{level}.{field}"] for field in ModelTable.__dataclass_fields__})
+    content = io.BytesIO()
+    np.savez_compressed(content, **arrays)
+    return content.getvalue()
 
 
 def _maker() -> str:
@@ -217,31 +213,37 @@ class GeneModels:
     Args:
         path: GTF, plain or gzipped.
         folder: where the cache lies.
+        tell: called with words for the user, from a thread, where the models cannot be made or kept.
     """
 
-    def __init__(self, path: Path, folder: Path | None = None):
-        self.path = Path(path)
+    def __init__(self, path: Path, folder: Path | None = None, tell: Callable[[str], None] = lambda words: None):
+        self.path, self.tell = Path(path), tell
         key = f"{self.path.resolve()}|{fingerprint(self.path)}|{_maker()}"
-        name = hashlib.sha256(key.encode()).hexdigest()[:20]
-        self.cache = (folder or cache_folder()) / f"genes-{name}.npz"
-        self.problem: str | None = None
+        name = hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()[:20]
+        self.cache = (folder or user_cache()) / f"genes-{name}.npz"
+        self.problem: str | None = None  # why there are no models
+        self._content: bytes | None = None  # where the cache does not have them
+        self._damaged = False  # the cache
         self._tables: dict[str, ModelTable] = {}
         self._process: subprocess.Popen | None = None
-        self._discarded = False
+        self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
 
     def start(self) -> None:
-        """Begin to parse in the background where the cache is missing."""
+        """Begin to parse in the background where the cache is missing or damaged."""
         with self._lock:
-            if self._process is None and self.problem is None and not self.cache.exists():
-                command = [sys.executable, "-m", "seq2exp_viz.shelf.gene_models", str(self.path), str(self.cache)]
-                self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+            held = self._content is not None or (self.cache.is_file() and not self._damaged)
+            if self._thread is None and self.problem is None and not held:
+                self._thread = threading.Thread(target=self._parse, name="gene models", daemon=True)
+                self._thread.start()
 
     def wait(self, seconds: float) -> bool:
         """Wait until the models are there; whether they are."""
         end = time.monotonic() + seconds
-        while self.table("gene") is None and self._parsing() and time.monotonic() < end:
-            time.sleep(0.02)
+        while self.table("gene") is None and self.problem is None and time.monotonic() < end:
+            thread = self._thread
+            if thread is not None:
+                thread.join(min(1.0, max(0.0, end - time.monotonic())))
         return self.table("gene") is not None
 
     def table(self, level: str) -> ModelTable | None:
@@ -249,51 +251,83 @@ class GeneModels:
         if level in self._tables:
             return self._tables[level]
         self.start()
-        if self._parsing() or not self.cache.exists():
-            return None
         with self._lock:
-            if level not in self._tables:
-                try:
-                    self._tables[level] = _stored(self.cache, level)
-                except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as damage:
-                    self._discard(damage)
-        if level not in self._tables:
-            self.start()
-        return self._tables.get(level)
+            if self._thread is not None or self.problem is not None:
+                return None
+            try:
+                self._tables[level] = self._load(level)
+            except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as problem:
+                if self._content is not None:
+                    raise
+                self._damaged = True  # made anew
+                self.tell(f"The kept gene models in {self.cache} are damaged ({problem}): they are made anew.")
+        return self._tables.get(level) or self.table(level)
 
-    def _discard(self, damage: Exception) -> None:
-        """Remove a cache that cannot be read, so that it is made anew; once, lest it go on for ever."""
+    def _load(self, level: str) -> ModelTable:
+        source = self.cache.open("rb") if self._content is None else io.BytesIO(self._content)
+        with source, np.load(source, allow_pickle=False) as stored:
+            return ModelTable(**{field: stored[f"{level}.{field}"] for field in ModelTable.__dataclass_fields__})
+
+    def _parse(self) -> None:
+        """The work of the thread: whatever goes wrong ends as `problem` or as words for the user."""
         try:
-            self.cache.unlink(missing_ok=True)
-        except OSError as error:
-            damage = error
-            self._discarded = True
-        if self._discarded:
-            found, do = f"no readable gene models ({damage})", "remove it"
-            self.problem = complaint(self.cache, found, "those made of the annotation", do)
-        self._discarded = True
-
-    def _parsing(self) -> bool:
-        """Whether the parser is still at work; what it complained of is kept once it has ended."""
+            self.problem = self._ask()
+        except Exception as problem:  # nobody waits for this thread: it must say what happened to it
+            self.problem = f"{type(problem).__name__}: {problem}"
+        if self.problem is not None:
+            self.tell(f"Genes are not drawn, only start sites: {self.problem}")
         with self._lock:
-            if self._process is None:
-                return False
-            if self._process.poll() is None:
-                return True
-            _, said = self._process.communicate()
-            if self._process.returncode:
-                self.problem = (said.strip().splitlines() or ["the annotation could not be read"])[-1]
-            self._process = None
-            return False
+            self._thread = None
+
+    def _ask(self) -> str | None:
+        """Have the GTF parsed by a process of its own and keep what it gives; why not, or None."""
+        command = [sys.executable, "-m", "seq2exp_viz.shelf.gene_models", str(self.path)]
+        pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        with self._lock:
+            self._process = subprocess.Popen(command, env=child_environment(), **pipes)
+        content, said = self._process.communicate()
+        code = self._process.returncode
+        if code:
+            lines = said.decode("utf-8", "replace").strip().splitlines()
+            killed = "the process that reads the annotation was killed (perhaps there was no memory left)"
+            return killed if code == -signal.SIGKILL else (lines or [f"{self.path} could not be read"])[-1]
+        self._content = content
+        try:
+            self.cache.parent.mkdir(parents=True, exist_ok=True)
+            with replacing(self.cache) as temporary:
+                temporary.write_bytes(content)
+        except OSError as problem:
+            why = (problem.strerror or str(problem)).lower()
+            self.tell(
+                f"Gene models cannot be kept in {self.cache.parent} ({why}), so each start reads the annotation again; "
+                "SEQ2EXP_CACHE names another folder."
+            )
+        else:  # what was damaged once stays in memory, too, lest it be made over and over
+            self._content, self._damaged = content if self._damaged else None, False
+        return None
 
     def close(self) -> None:
         """Stop parsing, if it is still going on."""
         with self._lock:
-            if self._process is not None:
-                self._process.terminate()
-                self._process.communicate()
-                self._process = None
+            thread, process, self.tell = self._thread, self._process, lambda words: None
+        if thread is not None:
+            if process is not None:
+                process.terminate()
+            thread.join(5)
+
+
+def main() -> None:
+    """Answer with the packed models of the GTF that is named; a problem is one line on standard error, exit code 2."""
+    answer = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what libraries print must not come between
+    try:
+        content = packed(Path(sys.argv[1]))
+    except InputError as problem:
+        print(problem, file=sys.stderr)
+        sys.exit(2)
+    with answer:
+        answer.write(content)
 
 
 if __name__ == "__main__":
-    build(Path(sys.argv[1]), Path(sys.argv[2]))
+    main()

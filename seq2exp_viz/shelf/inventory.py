@@ -10,19 +10,24 @@ from model_core.outputs.audit import FILE, of_genes, read_decisions
 from seq2exp_viz.shelf import look, reasons
 from seq2exp_viz.shelf.runs import Shelf
 from seq2exp_viz.shelf.view import OpenRun
+from seq2exp_viz.worker.offer import why_off
+
+ANNOTATION_SECONDS = 600  # a whole genome's GTF takes half a minute
 
 
 def check_runs(runs: Sequence[str | Path], say: Callable[[str], None]) -> bool:
     """Open every run, say what would be served, and return whether all could be opened.
 
-    Nothing is written and nothing listened to. What is merely missing (signals on another machine) is told, and is no
-    failure: the page tells it, too.
+    Nothing is listened to, and nothing is written but gene models into the cache, as a server would. What is merely
+    missing (signals on another machine) is told, and is no failure: the page tells it, too.
     """
     good = True
     for path in runs:
         try:
-            view = Shelf([path]).first
+            shelf = Shelf([path])
+            view = shelf.first
             lines = inventory(view)
+            shelf.close()
         except InputError as problem:
             say(f"error: {problem}")
             good = False
@@ -49,7 +54,7 @@ def inventory(view: OpenRun) -> list[str]:
     for gene in {0, len(genes) - 1} if len(genes) else ():
         view.mask(str(genes.iloc[gene]["gene_id"])).mean  # noqa: B018  the first and the last mask can be read
     signals = ", ".join(track.name for track in view.signals) or "none"
-    peaks = f"{len(view.run.peaks):,} {look.peak_name(view)} peaks" if view.run.peaks is not None else "no peaks"
+    peaks = f"{len(view.peaks):,} {look.peak_name(view)} peaks" if view.peaks is not None else "no peaks"
     lines += [f"signals: {signals}", peaks, f"genome: {'there' if view.genome is not None else 'drawn as N'}"]
     why_not = reasons.why_not(view)
     lines += [f"what sequence and signals say: {'can be told' if why_not is None else why_not}"]
@@ -61,5 +66,8 @@ def inventory(view: OpenRun) -> list[str]:
             raise InputError(complaint(view.run.path / FILE, found, expected, "put the file back to its own run"))
         missed = f", {unknown:,} of them on genes that this run does not have" if unknown else ""
         lines += [f"{len(decisions):,} audit decisions{missed}"]
-    view.models  # noqa: B018  opened, so that its note is known
+    off = why_off(view.run)
+    lines += [f"what-if: {off or 'can be asked'}"]
+    if view.models is not None and not view.models.wait(ANNOTATION_SECONDS) and view.models.problem is None:
+        view.note(f"The annotation is still being read after {ANNOTATION_SECONDS} s: genes are drawn once it is.")
     return lines + [f"note: {note}" for note in view.notes]

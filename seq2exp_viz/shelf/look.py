@@ -19,6 +19,11 @@ BAND_COLOUR = "rgb(0, 114, 178)"
 DIFFERENCE_COLOUR = "rgb(140, 60, 110)"
 THRESHOLD_COLOUR = "rgb(170, 60, 0)"
 CERTAINTY_COLOURS = {"kept": "rgb(0, 114, 178)", "undecided": "rgb(204, 121, 167)", "hidden": "rgb(222, 226, 231)"}
+CERTAINTY_WORDS = {
+    "kept": "95 % of z above the threshold",
+    "undecided": "z on both sides of it",
+    "hidden": "95 % of z below it",
+}
 CLASS_WORDS = {
     "promoter": "promoter, always kept",
     "with_peak": "element with a peak",

@@ -60,7 +60,7 @@ def _overlap(view: OpenRun, names: list[str]) -> Overlap:
     reached, bases, sums = np.zeros(BINS + 1), 0, np.zeros(4)
     counts: dict[str, np.ndarray] = {}
     rng = np.random.default_rng(SEED)
-    rule, peaks = view.rule, view.run.peaks
+    rule, peaks = view.rule, view.peaks
     for number, name in enumerate(names):
         mask = view.run.mask(name)
         learned, smooth = mask.learned, smoothed(mask, rule.smooth)

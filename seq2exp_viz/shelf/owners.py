@@ -6,14 +6,14 @@ import numpy as np
 import pandas as pd
 
 from model_core.errors import InputError, complaint
-from seq2exp_viz.shelf.element_table import element_table
+from seq2exp_viz.shelf.element_table import NUMBERS, element_table
 from seq2exp_viz.shelf.view import OpenRun
 
 MOST_GENES = 60  # masks that are read for one answer; the nearest start sites first
 LONGEST = 100_000  # bp of a region
 COLUMNS = (
     *("gene_id", "symbol", "chrom", "tss", "strand", "distance", "mean_mask", "max_mask", "bases"),
-    *("element", "class", "effect", "unusual"),
+    *("element", "class", "effect", "stronger_than", "control_n"),
 )
 
 
@@ -27,8 +27,8 @@ def owners(view: OpenRun, chrom: str, start: int, end: int) -> tuple[pd.DataFram
         (table, count): COLUMNS of at most MOST_GENES genes, and how many genes there are in all. mean_mask and
         max_mask: the mask, as the model uses it, over the `bases` learned bases of the region (NaN where none is:
         promoter or blacklist). distance: bp from the TSS to the region's middle, negative upstream on the gene's
-        strand. element: the gene's element that shares most bases with the region, or ""; class, effect and unusual
-        are that element's.
+        strand. element: the gene's element that shares most bases with the region, or ""; class, effect,
+        stronger_than and control_n are that element's (`element_table`).
 
     Raises:
         InputError: the region is empty or too long.
@@ -65,14 +65,14 @@ def _row(view: OpenRun, gene: dict, start: int, end: int, middle: int) -> dict:
 
 def _element(view: OpenRun, gene_id: str, start: int, end: int) -> dict:
     table = _by_gene(view).get(gene_id)
-    nothing = {"element": "", "class": "", "effect": np.nan, "unusual": np.nan}
+    nothing = {"element": "", "class": "", **dict.fromkeys(NUMBERS, np.nan)}
     if table is None:
         return nothing
     shared = np.minimum(table["end"].to_numpy(), end) - np.maximum(table["start"].to_numpy(), start)
     if not len(shared) or shared.max() <= 0:
         return nothing
     best = table.iloc[int(shared.argmax())]
-    return {"element": str(best["name"]), **{name: best[name] for name in ("class", "effect", "unusual")}}
+    return {"element": str(best["name"]), **{name: best[name] for name in ("class", *NUMBERS)}}
 
 
 def _by_gene(view: OpenRun) -> dict[str, pd.DataFrame]:

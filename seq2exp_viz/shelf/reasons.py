@@ -1,4 +1,4 @@
-"""Why bases are kept, for an open run: the mask's two parts, and how sure the Beta is of each base."""
+"""Why bases are kept, for an open run: the mask's two parts, and on which side of the threshold each Beta lies."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from model_core.outputs.posterior import beta_certainty
 from seq2exp_viz.shelf.summaries import bin_width
 from seq2exp_viz.shelf.view import OpenRun
 
-LEVEL = 0.95  # a base is surely kept where P(z >= threshold) is above it, surely hidden where it is below 1 - LEVEL
+LEVEL = 0.95  # share of z that has to lie on one side of the threshold
 
 
 def why_not(view: OpenRun) -> str | None:
@@ -54,12 +54,17 @@ def parts(view: OpenRun, gene: str) -> MaskParts:
 
 
 def certainty_summary(view: OpenRun, gene: str, threshold: float, start: int, end: int, bins: int) -> dict:
-    """Shares of the learned bases that are surely kept and surely hidden, in at most `bins` bins of the window.
+    """Shares of the learned bases whose z lies above the threshold, and below it, by LEVEL, in at most `bins` bins.
 
     Returns:
-        chrom, start, end, bin (bp), level, threshold, and equally long lists kept and hidden, 0 to 1; None in a bin
-        without a learned base. What is neither is undecided.
+        chrom, start, end, bin (bp), level, threshold, and equally long lists kept (P(z >= threshold) > LEVEL) and
+        hidden (P(z < threshold) > LEVEL), 0 to 1; None in a bin without a learned base. The rest has z on both sides.
+
+    Raises:
+        InputError: the model fixes alpha + beta, so that this would follow from the mean alone.
     """
+    if not view.run.has_spread:
+        raise InputError("This model fixes alpha + beta of each base: how z is spread follows from its mean alone.")
     mask = view.mask(gene)
     kept, hidden = view.remember(
         ("certainty", gene, threshold), lambda: beta_certainty(mask.alpha, mask.beta, threshold, LEVEL)

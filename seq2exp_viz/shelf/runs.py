@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+import sys
 import threading
+import traceback
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
 from pathlib import Path
 
 from model_core.errors import InputError
@@ -48,8 +49,14 @@ class Shelf:
         """Have `stop` called when the shelf is closed."""
         self._stops.append(stop)
 
-    def prepare(self) -> None:
-        """Begin in the background what the first page would wait for, and gene models that no earlier server left."""
+    def prepare(self, tell: Callable[[str], None] = lambda words: print(words, file=sys.stderr, flush=True)) -> None:
+        """Begin in the background what the first page would wait for, and gene models that no earlier server left.
+
+        Args:
+            tell: called with words on what goes wrong, now and later; from any thread.
+        """
+        for view in self:
+            view.listen(lambda words, key=view.key: tell(f"note on {key}: {words}"))
         threading.Thread(target=_read_ahead, args=(self.first,), daemon=True).start()
         for view in self:
             if view.models is not None:
@@ -65,12 +72,17 @@ class Shelf:
 
 
 def _read_ahead(view: OpenRun) -> None:
-    """A run's list of genes, and what its first gene takes; the page itself says what cannot be read."""
-    with suppress(InputError, OSError):
+    """A run's list of genes, and what its first gene takes; what cannot be read is noted."""
+    try:
         genes = gene_list(view)
         if view.run.scored:
             view.interval(genes["gene_id"].iloc[0])
             view.cut(genes["gene_id"].iloc[0])
+    except (InputError, OSError) as problem:
+        view.note(f"The first gene could not be read: {problem}")
+    except Exception as problem:  # nobody waits for this thread: it must say what happened to it
+        traceback.print_exc()
+        view.note(f"The first gene could not be read ({type(problem).__name__}: {problem}).")
 
 
 def _free_key(name: str, taken: dict) -> str:

@@ -19,28 +19,24 @@ def bin_width(span: int, bins: int, resolution: int = 1) -> int:
     return max(1, -(-span // (bins * resolution))) * resolution
 
 
-def mask_summary(mask: GeneMask, interval: tuple[np.ndarray, np.ndarray], start: int, end: int, bins: int) -> dict:
-    """Mean of z and its 95 % range in chrom:start-end, as JSON values.
+def mask_summary(
+    mask: GeneMask, interval: tuple[np.ndarray, np.ndarray] | None, start: int, end: int, bins: int
+) -> dict:
+    """Mean of z and its 95 % range in chrom:start-end, as JSON values; no range without an `interval`.
 
     Bins lie on a grid that begins at the window's start, so that panning does not make the line tremble. A bin is the
     mean over the bases the model decided; one without any carries the forced value. `forced`: -1 learned, 0 blacklist
     or beyond the chromosome, 1 promoter.
 
     Returns:
-        chrom, start, end, bin (bp) and equally long lists mean, low, high, forced; empty outside the window.
+        chrom, start, end, bin (bp) and equally long lists mean, low and high (unless there is no interval), forced;
+        empty outside the window.
     """
     start, end = max(start, mask.start), min(end, mask.end)
+    drawn = {"mean": mask.mask} | ({} if interval is None else dict(zip(("low", "high"), interval, strict=True)))
     if start >= end:
-        return {
-            "chrom": mask.chrom,
-            "start": start,
-            "end": start,
-            "bin": 1,
-            "mean": [],
-            "low": [],
-            "high": [],
-            "forced": [],
-        }
+        empty = {name: [] for name in (*drawn, "forced")}
+        return {"chrom": mask.chrom, "start": start, "end": start, "bin": 1, **empty}
     width = bin_width(end - start, bins, mask.resolution)
     first, stop = (start - mask.start) // width, -(-(end - mask.start) // width)
     size = width // mask.resolution
@@ -48,10 +44,9 @@ def mask_summary(mask: GeneMask, interval: tuple[np.ndarray, np.ndarray], start:
     learned = mask.learned[take]
     edges = np.arange(0, len(learned), size)
     counts = np.add.reduceat(learned.astype(np.int64), edges)
-    low, high = interval
     state = mask.forced[take][np.minimum(edges + size // 2, len(learned) - 1)]
     lists = {}
-    for name, values in (("mean", mask.mask), ("low", low), ("high", high)):
+    for name, values in drawn.items():
         sums = np.add.reduceat(np.where(learned, values[take], 0).astype(np.float64), edges)
         lists[name] = _rounded(np.where(counts > 0, sums / np.maximum(counts, 1), np.maximum(state, 0)))
     return {

@@ -17,12 +17,14 @@ import numpy as np
 import pandas as pd
 
 from model_core.bed import read_bed
+from model_core.cache import notices, user_cache
 from model_core.config import Seq2ExpConfig
 from model_core.errors import InputError
 from model_core.evidence.controls import signal_prior
 from model_core.inputs.coverage import held_coverage
 from model_core.inputs.study_schema import CACHE
 from model_core.intervals import Window
+from model_core.listing import unreadable
 from model_core.outputs.effects import row_values
 from model_core.outputs.masks import GeneMask
 from model_core.outputs.occlusion import Occlusion
@@ -30,7 +32,7 @@ from model_core.outputs.run import Run
 from model_core.places import ContigNames
 from seq2exp_viz.file_names import gene_parts, run_part
 from seq2exp_viz.shelf.catalogue import catalogue
-from seq2exp_viz.shelf.gene_models import GeneModels, cache_folder
+from seq2exp_viz.shelf.gene_models import GeneModels
 from seq2exp_viz.shelf.igv_names import IgvNames
 
 PEAKS = "peaks.narrowPeak"
@@ -78,11 +80,34 @@ class OpenRun:
 
     def __init__(self, key: str, run: Run, cache: Path | None = None):
         self.key, self.run = key, run
-        self.cache = cache or cache_folder()
-        self.notes: list[str] = []  # what of the study could not be opened here, in words for the page
+        self.cache = cache or user_cache()
+        self._notes: list[str] = []
+        self._tell: Callable[[str], None] | None = None
         self._masks, self._cuts, self._vectors = Memory(), Memory(64), Memory()
         self._tables: dict[str, tuple[Any, Any]] = {}
-        self._lock, self._reading = threading.Lock(), threading.Lock()
+        self._lock, self._reading, self._noting = threading.Lock(), threading.Lock(), threading.Lock()
+
+    # ------------------------------------------------------------------------------------------ what went wrong
+
+    @property
+    def notes(self) -> list[str]:
+        """What of the study could not be opened, computed or kept here, in words for the page; it may grow later."""
+        return [*self._notes, *(words for words in notices() if words not in self._notes)]
+
+    def note(self, words: str) -> None:
+        """Have something said to the user: on the page, and once to who listens. Any thread may."""
+        with self._noting:
+            if words in self._notes:
+                return
+            self._notes.append(words)
+        if self._tell is not None:
+            self._tell(words)
+
+    def listen(self, tell: Callable[[str], None]) -> None:
+        """Have `tell` called with each note, those so far and those to come."""
+        self._tell = tell
+        for words in list(self._notes):
+            tell(words)
 
     # ------------------------------------------------------------------------------------------ what the run is
 
@@ -119,14 +144,14 @@ class OpenRun:
         from model_core.inputs.study import Study
 
         if not self.run.study:
-            self.notes.append("The run does not say which study it was made from: raw signals cannot be shown.")
+            self.note("The run does not say which study it was made from: raw signals cannot be shown.")
             return None
         try:
             described = self.run.manifest["study"] or {}
             return Study.restore(self.run.study, described.get("path") or self.run.path / "study.toml")
         except ValueError as problem:
             first = str(problem).splitlines()[0]
-            self.notes.append(f"The study named by the run could not be read ({first}).")
+            self.note(f"The study named by the run could not be read ({first}).")
             return None
 
     @cached_property
@@ -156,7 +181,7 @@ class OpenRun:
             self.run.require_genome(genome.sizes, genome.path)
             return genome
         except (InputError, OSError) as problem:
-            self.notes.append(f"Bases are not shown: {problem}")
+            self.note(f"Bases are not shown: {problem}")
             return None
 
     @cached_property
@@ -169,7 +194,7 @@ class OpenRun:
                 missing = (
                     f"the coverage of {spec.path} was not computed" if spec.is_bam else f"{spec.path} is not there"
                 )
-                self.notes.append(f"{spec.name} is not shown: {missing}.")
+                self.note(f"{spec.name} is not shown: {missing}.")
                 continue
             file = None if spec.is_hic else f"signal-{number}.bigWig"
             tracks.append(SignalTrack(spec.name, f"signal-{number}", file, spec.transform))
@@ -181,9 +206,9 @@ class OpenRun:
         if self.study is None:
             return None
         try:
-            return GeneModels(self.study.genome_files.annotation, self.cache)
+            return GeneModels(self.study.genome_files.annotation, self.cache, self.note)
         except OSError:
-            self.notes.append(f"Genes are not drawn: {self.study.genome_files.annotation} is not there.")
+            self.note(f"Genes are not drawn: {self.study.genome_files.annotation} is not there.")
             return None
 
     # ------------------------------------------------------------------------------------------ files by their id
@@ -245,7 +270,7 @@ class OpenRun:
         try:
             return self.study.gene_sites()
         except (InputError, OSError) as problem:
-            self.notes.append(f"Genes that are not scored are not listed: {str(problem).splitlines()[0]}")
+            self.note(f"Genes that are not scored are not listed: {str(problem).splitlines()[0]}")
             return None
 
     def keep(self, name: str, version: Any, make: Callable[[], Any]) -> Any:
@@ -291,6 +316,18 @@ class OpenRun:
         return self._current().gene(gene_id)
 
     @property
+    def peaks(self) -> pd.DataFrame | None:
+        """The peaks of the run (`Run.peaks`); None where there are none, or they cannot be read, which is noted."""
+        run = self._current()
+        for path in unreadable(run.path / "peaks", "*.narrowPeak"):
+            self.note(f"Peaks that this user may not read are left out: {path}")
+        try:
+            return run.peaks
+        except (InputError, OSError) as problem:
+            self.note(f"Peaks are not shown: {problem}")
+            return None
+
+    @property
     def effects(self) -> pd.DataFrame | None:
         """Knock-out effects (`Run.effects`); None where none were computed: nothing of the run is then read for it."""
         return self._current().effects if (self.run.path / "effects").is_dir() else None
@@ -299,8 +336,10 @@ class OpenRun:
         """A gene's mask, remembered."""
         return self._masks.get((gene_id, self._gene_stamp), lambda: self._current().mask(gene_id))
 
-    def interval(self, gene_id: str) -> tuple[np.ndarray, np.ndarray]:
-        """(low, high) of the central 95 % of z, float32 (bins,), remembered."""
+    def interval(self, gene_id: str) -> tuple[np.ndarray, np.ndarray] | None:
+        """(low, high) of the central 95 % of z, float32 (bins,), remembered; None where alpha + beta is fixed."""
+        if not self.run.has_spread:
+            return None
         return self._vectors.get(("interval", gene_id, self._gene_stamp), lambda: self.mask(gene_id).interval(0.95))
 
     def cut(self, gene_id: str, threshold: float | None = None) -> pd.DataFrame:
@@ -310,7 +349,7 @@ class OpenRun:
         rule = self.rule if threshold is None else self.rule.at(threshold)  # (`rule` also looks at the manifest)
 
         def make() -> pd.DataFrame:
-            return cut_elements(self.mask(gene_id), rule, self.gene(gene_id), self._current().peaks)
+            return cut_elements(self.mask(gene_id), rule, self.gene(gene_id), self.peaks)
 
         # The manifest is written after the peaks have come, so its time tells cuts without and with peaks apart.
         return self._cuts.get((gene_id, rule, self._gene_stamp, self._stamp), make)
@@ -324,7 +363,8 @@ class OpenRun:
         """The model's settings where all its signals are on this machine, so that the prior alone can be shown."""
         try:
             config = Seq2ExpConfig.from_dict(self.run.config.get("model", {}))
-        except (InputError, TypeError):
+        except (InputError, TypeError) as problem:
+            self.note(f"The prior and the why tracks are not shown: {str(problem).splitlines()[0]}")
             return None
         return config if [track.name for track in self.signals] == list(config.signals) else None
 

@@ -43,15 +43,20 @@ class Inbox:
         threading.Thread(target=self._read, daemon=True).start()
 
     def _read(self) -> None:
-        for line in self._lines:
-            message = json.loads(line)
-            with self._ready:
-                if "cancel" in message:
-                    self._unwanted.add(message["cancel"])
-                else:
-                    (self._questions if message["kind"] == "whatif" else self._jobs).append(message)
-                self._ready.notify()
-        os._exit(0)  # the server has ended: nobody waits for what is in hand
+        code = 0
+        try:
+            for line in self._lines:
+                message = json.loads(line)
+                with self._ready:
+                    if "cancel" in message:
+                        self._unwanted.add(message["cancel"])
+                    else:
+                        (self._questions if message["kind"] == "whatif" else self._jobs).append(message)
+                    self._ready.notify()
+        except Exception:  # without this thread the process would wait for ever: its end is what the server hears
+            traceback.print_exc()
+            code = 1
+        os._exit(code)  # 0: the server has ended, nobody waits for what is in hand
 
     def next(self) -> dict:
         """The next task, waited for."""

@@ -7,8 +7,11 @@ import signal
 import subprocess
 import sys
 import threading
+import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+
+from model_core.child import child_environment
 
 COMMAND = (sys.executable, "-m", "seq2exp_viz.worker.child")
 STOP_SECONDS = 3.0  # for the process to end by itself
@@ -88,19 +91,26 @@ class Worker:
 
     def _start(self) -> None:
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-        self._process = subprocess.Popen(self.command, text=True, encoding="utf-8", **pipes)
+        self._process = subprocess.Popen(self.command, text=True, encoding="utf-8", env=child_environment(), **pipes)
         self._number += 1
         threading.Thread(target=self._listen, args=(self._process, self._number), daemon=True).start()
 
     def _listen(self, process: subprocess.Popen, number: int) -> None:
-        with process.stdout:
-            for line in process.stdout:
-                self.heard(json.loads(line))
+        words = None
+        try:
+            with process.stdout:
+                for line in process.stdout:
+                    self.heard(json.loads(line))
+        except Exception as problem:  # nobody waits for this thread: those who wait for an answer are told
+            traceback.print_exc()
+            process.kill()
+            why = f"What the model process said could not be read ({type(problem).__name__})."
+            words = f"{why} Ask again to start a new one."
         code = process.wait()
         with suppress(BrokenPipeError):
             process.stdin.close()
         if not self._closed:
-            self.died(number, _words(code))
+            self.died(number, words or _words(code))
 
 
 def _words(code: int) -> str:

@@ -61,7 +61,7 @@ def test_the_keys_of_the_help_do_what_it_says(visitor):
     press("?")
     visitor.until("document.getElementById('help').open")
     text = visitor.page.inner_text("#help")
-    for word in ("window", "promoter", "effect", "undecided", "Okabe"):
+    for word in ("window", "promoter", "effect", "control region", "Okabe"):
         assert word in text, word
     press("Escape")
     visitor.until("!document.getElementById('help').open")

@@ -123,7 +123,7 @@ def test_elements_are_ranked_and_the_table_and_the_arcs_fill(page, path, gene):
     )
     assert all(re.fullmatch(r"[+−]?\d\.\d+", cell) for cell in cells)
     assert re.fullmatch(
-        r"larger than \d+ of 20 random stretches", page.page.inner_text(f"{row(1)} .unusual").strip()
+        r"stronger than \d+ of 20 control regions", page.page.inner_text(f"{row(1)} .unusual").strip()
     ) or "hides them already" in page.page.inner_text(f"{row(1)} .unusual")
     found = Run.open(path).effects
     effects = found[found["gene_id"] == gene]

@@ -1,0 +1,75 @@
+"""What Lightning is told of the processes: as the command says, not as it guesses from the surroundings (`ranks`)."""
+
+from __future__ import annotations
+
+import os
+
+from lightning.fabric.plugins.environments import (
+    ClusterEnvironment,
+    LightningEnvironment,
+    SLURMEnvironment,
+    TorchElasticEnvironment,
+)
+
+from model_core.errors import InputError, complaint
+from model_core.network.ranks import STARTED_BY, started_by_us, starter_of
+
+
+class OwnProcesses(LightningEnvironment):
+    """This process alone, or the one that starts the others, or one of those it has started.
+
+    Args:
+        size: processes in all. nodes: hosts; on each of several the user starts one and sets NODE_RANK and MASTER_ADDR.
+    """
+
+    def __init__(self, size: int, nodes: int):
+        super().__init__()
+        self._started, self._nodes = started_by_us(size, os.environ), nodes
+        if size > 1 and not self._started:
+            os.environ[STARTED_BY] = f"{size}:{os.getpid()}"
+        self.set_global_rank(0)  # Lightning took it from the environment
+
+    @property
+    def creates_processes_externally(self) -> bool:
+        """Whether somebody else has started this process as one of several."""
+        return self._started
+
+    @property
+    def main_address(self) -> str:
+        """Where the processes meet."""
+        return super().main_address if self._started or self._nodes > 1 else "127.0.0.1"
+
+    @property
+    def main_port(self) -> int:
+        """At which port."""
+        if not self._started and self._nodes == 1:
+            os.environ.pop("MASTER_PORT", None)  # of something else, and perhaps taken
+        return super().main_port
+
+    def local_rank(self) -> int:
+        """The number of this process on its host."""
+        return super().local_rank() if self._started else 0
+
+    def node_rank(self) -> int:
+        """The number of this host."""
+        return super().node_rank() if self._nodes > 1 else 0
+
+
+def environment(processes: int, nodes: int) -> ClusterEnvironment:
+    """What Lightning is told of the processes, on each of so many hosts.
+
+    Raises:
+        InputError: srun started another number of processes for work on several.
+    """
+    size = processes * nodes
+    starter = starter_of(size, os.environ)
+    if starter == "torchrun":
+        return TorchElasticEnvironment()
+    if starter == "srun":
+        os.environ.setdefault("SLURM_NTASKS_PER_NODE", str(processes))  # Lightning asks for it
+        return SLURMEnvironment(auto_requeue=False)
+    tasks = os.environ.get("SLURM_STEP_NUM_TASKS", "1")
+    if size > 1 and tasks not in ("1", str(size)):
+        found, do = f"a step of {tasks} tasks", f"srun --ntasks={size} --ntasks-per-node={processes}"
+        raise InputError(complaint("srun", found, f"{size} = --processes x --nodes", do))
+    return OwnProcesses(size, nodes)
