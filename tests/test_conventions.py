@@ -118,6 +118,8 @@ def test_the_packages_of_the_core_stand_on_each_other_one_way():
     list(graphlib.TopologicalSorter(packages).static_order())
 
 
+
+
 REFUSED_VERSIONS = {  # package -> versions that SECURITY.md refuses; the pinned one must be allowed
     "torch": ["2.9.1", "2.6.0"],
     "lightning": ["2.6.2", "2.6.3"],

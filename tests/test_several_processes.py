@@ -188,11 +188,11 @@ def test_a_page_asks_one_question_at_a_time_whoever_gets_them(server, path):
 def test_a_process_that_is_killed_is_replaced_and_nothing_is_forgotten(server, path):
     gene = str(Run.open(path).genes["gene_id"].iloc[0])
     job = call(server, "/api/run/jobs", {**LONG, "gene": gene})[1]
-    before = server.workers
-    for worker in before:  # also the one that started the process that keeps the jobs
+    count, killed = len(server.workers), server.workers
+    for worker in killed:  # also the one that started the process that keeps the jobs
         os.kill(worker, signal.SIGKILL)
-        server.until(lambda: len(set(server.workers) - set(before)) > 0 and server.answers())
-        before = [*before, *server.workers]
+        server.until(lambda: len(server.workers) == count and server.answers())
+    assert not set(killed) & set(server.workers)
     server.until(lambda: ended(server, job))
     assert ended(server, job)["state"] == "done", ended(server, job)
     answered(server, gene)
