@@ -22,13 +22,7 @@
     if (!binary && file.size > MOST_BYTES) throw new Error(`${file.name} has ${Math.round(file.size / 1e6)} MB of text; at most 16 are read. Make a bigWig of it.`);
     const query = new URLSearchParams({ name: file.name, ...(binary ? { tail: await hex(file.slice(-4)) } : {}) });
     const body = binary ? file.slice(0, HEAD) : file;
-    return told(await fetch(`${state.config.base}api/${state.run}/own?${query}`, { method: "POST", body, credentials: "same-origin" }));
-  }
-
-  async function told(answer) {
-    const body = await answer.json().catch(() => ({}));
-    if (!answer.ok) throw new Error(body.message || `The server said ${answer.status}.`);
-    return body;
+    return bridge.answered(fetch(`${state.config.base}api/${state.run}/own?${query}`, { method: "POST", body, credentials: "same-origin" }));
   }
 
   function configOf(name, found, source) {
@@ -69,7 +63,7 @@
     const file = allowed.find((candidate) => candidate.id === id);
     return bridge.then(async () => {
       say(`Reading ${file.name} …`);
-      await add(file.name, await told(await fetch(`${state.config.base}api/${state.run}/allowed/${id}`, { credentials: "same-origin" })));
+      await add(file.name, await bridge.ask(`api/${state.run}/allowed/${id}`));
     });
   }
 

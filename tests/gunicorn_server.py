@@ -53,10 +53,11 @@ class Gunicorn:
         words: of its command line, besides the address and the application.
         environ: SEQ2EXP_ variables.
         folder: for its log and all that it makes.
+        port: None for a free one.
     """
 
-    def __init__(self, words: list[str], environ: dict[str, str], folder: Path):
-        with bind("127.0.0.1", 0) as free:
+    def __init__(self, words: list[str], environ: dict[str, str], folder: Path, port: int | None = None):
+        with bind("127.0.0.1", port or 0) as free:
             self.port = free.getsockname()[1]
         self.log = folder / "gunicorn.log"
         self.temporary = Path(tempfile.mkdtemp(prefix="s2e-"))  # of its own and short, as sockets need it
