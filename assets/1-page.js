@@ -37,12 +37,50 @@
     if (text) say.timer = setTimeout(() => line.replaceChildren(), choices && choices.length ? 60_000 : 12_000);
   }
 
-  async function ask(path, query) {
+  const AWAY = "The server does not answer. If it was stopped, start `seq2exp-viz serve` again: this page then goes on by itself.";
+
+  /* Why a request failed, for a person: the server's own words where there are any, else what came in their place. */
+  function failureWords(status, statusText, kind, text) {
+    let own = /text\/plain/.test(kind) ? text.trim() : "";
+    if (/json/.test(kind)) {
+      try {
+        own = JSON.parse(text).message || "";
+      } catch {
+        own = "";
+      }
+    }
+    const title = (/<title>([^<]*)<\/title>/i.exec(text) || [])[1];
+    const name = (title || `${status} ${statusText}`).replace(/\s+/g, " ").trim().slice(0, 80);
+    own = String(own).slice(0, 500);
+    if (status === 401) return "The server asks for its token again: open the link that `seq2exp-viz serve` printed.";
+    if (own) return status === 403 ? `The server refused this page's request: ${own}` : own;
+    if (status < 400) return `Something other than this page's server answered (“${name}”). Perhaps a proxy asks you to sign in again: load the page again.`;
+    if ([502, 503, 504].includes(status)) return `A proxy in front of the server says “${name}”: the server behind it does not answer. Once it does, this page goes on by itself.`;
+    if (status === 413) return `The server, or a proxy in front of it, takes no request as large as this one (“${name}”).`;
+    if (status >= 500) return `The server could not answer (“${name}”); its window or log says why. Load the page again to go on.`;
+    return `The server, or a proxy in front of it, refused a request of this page (“${name}”).`;
+  }
+
+  /* The JSON of an answer; what is none, or refuses, is thrown in words. */
+  async function answered(sent) {
+    const answer = await sent.catch((problem) => {
+      throw problem.name === "AbortError" ? problem : new Error(AWAY);
+    });
+    const text = await answer.text();
+    let body;
+    try {
+      body = JSON.parse(text);
+    } catch {
+      body = undefined;
+    }
+    if (answer.ok && body !== undefined) return body;
+    const words = failureWords(answer.status, answer.statusText, answer.headers.get("Content-Type") || "", text);
+    throw Object.assign(new Error(words), { status: answer.status });
+  }
+
+  function ask(path, query) {
     const address = `${bridge.state.config.base}${path}${query ? `?${new URLSearchParams(query)}` : ""}`;
-    const answer = await fetch(address, { credentials: "same-origin" });
-    const body = await answer.json();
-    if (!answer.ok) throw Object.assign(new Error(body.message || answer.statusText), { status: answer.status });
-    return body;
+    return answered(fetch(address, { credentials: "same-origin" }));
   }
 
   /* One deed at a time on the browser; `deed` may be asynchronous, what it throws is told. */
@@ -51,6 +89,8 @@
     queue = queue.then(deed).catch((problem) => {
       console.error(problem);
       say(problem.message);
+      const box = byId("igv");
+      if (box) box.dataset.failed = problem.message; // stands there for as long as there are no tracks
     });
     return queue;
   }
@@ -76,20 +116,14 @@
   }
 
   /* Ask with a body; the server answers in JSON like `ask`. */
-  async function post(path, body) {
-    const answer = await fetch(`${state.config.base}${path}`, {
-      method: "POST",
-      credentials: "same-origin",
-      headers: { "Content-Type": "application/json" },
-      body: JSON.stringify(body),
-    });
-    const said = await answer.json().catch(() => ({}));
-    if (!answer.ok) throw Object.assign(new Error(said.message || answer.statusText), { status: answer.status });
-    return said;
+  function post(path, body) {
+    const headers = { "Content-Type": "application/json" };
+    return answered(fetch(`${state.config.base}${path}`, { method: "POST", credentials: "same-origin", headers, body: JSON.stringify(body) }));
   }
 
   const announce = (name) => document.dispatchEvent(new CustomEvent(`seq2exp:${name}`));
 
   Object.assign(bridge, { nothing, byId, escapeHtml, typed, plain, placeOf, words, say, ask, post, then, save, announce, el });
+  Object.assign(bridge, { AWAY, failureWords, answered });
   bridge.settled = () => queue;
 })();

@@ -140,7 +140,7 @@
     const root = box.shadowRoot || box;
     const used = root.querySelector(".igv-column-container");
     const left = used ? box.clientHeight - used.getBoundingClientRect().height - 8 : 0;
-    for (const [id, share, most] of [["mask", 0.65, 260], ["elements", 0.35, 150]]) {
+    for (const [id, share, most] of [["mask", 0.65, 480], ["elements", 0.35, 200]]) {
       const track = trackOf(id);
       if (track && left > 20) track.trackView.setTrackHeight(Math.min(most, Math.round(track.height + share * left)), true);
     }
@@ -249,6 +249,13 @@
     return bridge.then(() => (enqueue.last === wanted ? draw(wanted, asked, revision) : undefined));
   }
 
+  /* The threshold as the slider stands, which Dash and the tracks learn a little later. */
+  function thresholdNow() {
+    const slider = document.querySelector("#threshold [role=slider]");
+    const value = slider ? Number(slider.getAttribute("aria-valuenow")) : NaN;
+    return Number.isNaN(value) ? state.threshold : value;
+  }
+
   function showThreshold(value) {
     const shown = byId("threshold-value");
     if (shown && value !== null && value !== undefined) shown.textContent = Number(value).toFixed(3);
@@ -336,6 +343,6 @@
     for (const box of root.querySelectorAll(".igv-ui-popover")) box.style.display = "none"; // igv.js makes a new one
   }
 
-  Object.assign(bridge, { popupLines, loadLibrary, trackOf, refresh, again, enqueue, showThreshold, go, reveal, visit, closePopups, givenName });
+  Object.assign(bridge, { popupLines, loadLibrary, trackOf, refresh, again, enqueue, showThreshold, thresholdNow, go, reveal, visit, closePopups, givenName });
   bridge.igvBrowser = () => browser;
 })();

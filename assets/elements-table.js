@@ -42,7 +42,7 @@
       sorts: JSON.stringify(sorts.map(({ colId, sort }) => ({ colId, sort }))),
     });
     if (scope === "gene" && state.gene) query.set("gene", state.gene);
-    if (scope === "gene" && state.threshold !== null) query.set("threshold", state.threshold);
+    if (scope === "gene" && state.threshold !== null) query.set("threshold", bridge.thresholdNow());
     const link = el("a", { href: `${state.config.base}api/${state.run}/elements.tsv?${query}`, download: "" });
     link.click();
   };

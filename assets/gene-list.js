@@ -72,6 +72,7 @@
   /* Rows as they are filtered and ordered, columns as they are shown. */
   bridge.actions["genes-tsv"] = () => {
     const grid = window.dash_ag_grid.getApi("genes");
+    grid.setGridOption("quickFilterText", byId("filter").value); // what was typed this moment counts, too
     const text = grid.getDataAsCsv({ columnSeparator: "\t", suppressQuotes: true, processCellCallback: (cell) => plain(cell.value) });
     bridge.save(`${state.run}.genes.tsv`, text.replace(/\u00ad/g, ""), "text/tab-separated-values");
   };

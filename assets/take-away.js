@@ -22,8 +22,11 @@
     say(`${words} …`);
     try {
       const kept = Object.entries(query).filter(([, value]) => value !== null && value !== undefined && value !== "");
-      const answer = await fetch(`${state.config.base}${path}?${new URLSearchParams(kept)}`, { credentials: "same-origin" });
-      if (!answer.ok) throw new Error((await answer.json().catch(() => ({}))).message || `The server said ${answer.status}.`);
+      const address = `${state.config.base}${path}?${new URLSearchParams(kept)}`;
+      const answer = await fetch(address, { credentials: "same-origin" }).catch(() => {
+        throw new Error(bridge.AWAY);
+      });
+      if (!answer.ok) return await bridge.answered(Promise.resolve(answer)); // throws why
       const name = nameOf(answer);
       save(name, await answer.blob(), answer.headers.get("Content-Type"));
       say(`${name} is saved.`);
@@ -46,20 +49,31 @@
   actions.figure = (_event, button) => {
     if (noGene()) return;
     const kind = button.dataset.kind;
-    return fetchFile(ofGene(`figure.${kind}`), { ...placeInWindow(), threshold: state.threshold }, "Drawing the figure");
+    return fetchFile(ofGene(`figure.${kind}`), { ...placeInWindow(), threshold: bridge.thresholdNow() }, "Drawing the figure");
   };
 
   actions["igv-session"] = (_event, button) => {
     if (noGene()) return;
-    const query = { ...placeInWindow(), threshold: state.threshold, origin: window.location.origin };
+    const query = { ...placeInWindow(), threshold: bridge.thresholdNow(), origin: window.location.origin };
     return fetchFile(ofGene(`igv-session.${button.dataset.kind}`), query, "Writing the session");
   };
 
   actions.report = () => {
     const genes = byId("report-genes").value.trim() || state.gene;
     if (!genes) return say("Name the genes of the report, with commas between.");
-    return fetchFile(`api/${state.run}/report`, { genes, threshold: state.threshold }, "Writing the report");
+    return fetchFile(`api/${state.run}/report`, { genes, threshold: bridge.thresholdNow() }, "Writing the report");
   };
+
+  /* The link is written anew by the server some time after the slider has moved: it is the slider that counts. */
+  document.addEventListener(
+    "click",
+    (event) => {
+      const link = event.target.closest && event.target.closest("#get-bed");
+      if (!link || !state.gene) return;
+      link.href = `${state.config.base}${ofGene("elements.bed")}?${new URLSearchParams({ threshold: bridge.thresholdNow() })}`;
+    },
+    true
+  );
 
   /* The SVG of igv.js, painted at twice its size. */
   actions.png = async () => {

@@ -121,7 +121,7 @@
   async function answerTo(controls, now) {
     const run = state.run;
     const { off, on } = edits;
-    let got = await post(`api/${run}/whatif`, { gene: state.gene, off, on, threshold: state.threshold, controls, page: PAGE });
+    let got = await post(`api/${run}/whatif`, { gene: state.gene, off, on, threshold: bridge.thresholdNow(), controls, page: PAGE });
     while (got.state !== undefined && now === turn) {
       waiting = `${sentence(got.message) || "Asking the model"}${pace(got)}…`;
       show();
@@ -142,7 +142,10 @@
   // ------------------------------------------------------------------------------------------------ jobs
 
   /* The run's own elements are ranked for good; at another threshold the ranks are for this page. */
-  const ownThreshold = () => (state.rule !== null && Math.abs(state.threshold - state.rule) < 1e-9 ? null : state.threshold);
+  function ownThreshold() {
+    const now = bridge.thresholdNow();
+    return state.rule !== null && Math.abs(now - state.rule) < 1e-9 ? null : now;
+  }
 
   async function begin(kind) {
     try {

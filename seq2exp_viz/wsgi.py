@@ -6,14 +6,20 @@ SEQ2EXP_HOSTS       without a token: names that the server answers to, comma bet
 SEQ2EXP_URL_PREFIX  path below which a proxy shows the page
 SEQ2EXP_ALLOW       folders whose tracks may be opened, separated as in PATH
 SEQ2EXP_IGV         "notebook" takes igv-notebook's igv.js in any case
+
+The server may have several processes, forked before or after this module is loaded. All that one of them knows is in
+files or made anew by each; questions to the model and jobs are kept by one more process, which all of them ask.
 """
 
 from __future__ import annotations
 
 import atexit
 import os
-from collections.abc import Mapping
+import threading
+from collections.abc import Callable, Mapping
 from functools import lru_cache
+from importlib.metadata import version
+from typing import TYPE_CHECKING
 
 from flask import Flask
 
@@ -22,6 +28,10 @@ from seq2exp_viz.page.app import Settings, clean_prefix, create_app
 from seq2exp_viz.serving.allowed import AllowedFiles
 from seq2exp_viz.serving.security import LOOPBACK_NAMES, Access
 from seq2exp_viz.shelf.runs import Shelf
+from seq2exp_viz.worker.jobs import Jobs
+
+if TYPE_CHECKING:
+    from seq2exp_viz.worker.shared import SharedJobs
 
 
 def from_environment(environ: Mapping[str, str]) -> Flask:
@@ -37,11 +47,44 @@ def from_environment(environ: Mapping[str, str]) -> Flask:
     prefix = clean_prefix(environ.get("SEQ2EXP_URL_PREFIX", ""))
     access = Access(token=environ.get("SEQ2EXP_TOKEN") or None, hosts=hosts or LOOPBACK_NAMES, path=prefix)
     shelf = Shelf(folders)
-    shelf.prepare()
     atexit.register(shelf.close)
     allowed = AllowedFiles(part for part in environ.get("SEQ2EXP_ALLOW", "").split(os.pathsep) if part)
     igv = "notebook" if environ.get("SEQ2EXP_IGV") == "notebook" else "vendored"
-    return create_app(shelf, Settings(prefix=prefix, access=access, igv=igv, allowed=allowed)).server
+    settings = Settings(prefix=prefix, access=access, igv=igv, allowed=allowed)
+    server = create_app(shelf, settings, jobs_of(environ)).server
+    server.wsgi_app = OnceInEachProcess(server.wsgi_app, shelf.prepare)
+    return server
+
+
+def jobs_of(environ: Mapping[str, str]) -> Jobs | SharedJobs:
+    """The questions and jobs of all processes that were set up by the same variables, on this machine, by this user.
+
+    Raises:
+        InputError: there is no place for the socket that they share.
+    """
+    if os.name != "posix":  # no servers with several processes there
+        return Jobs()
+    from seq2exp_viz.worker.shared import SharedJobs
+
+    told = sorted(item for item in environ.items() if item[0].startswith("SEQ2EXP_"))
+    return SharedJobs(repr((version("seq2exp-viz"), os.getcwd(), told)))
+
+
+class OnceInEachProcess:
+    """WSGI: does something at the first request of each process, because threads do not survive a fork."""
+
+    def __init__(self, inner: Callable, begin: Callable[[], None]):
+        self.inner, self.begin = inner, begin
+        self._process: int | None = None
+        self._lock = threading.Lock()
+
+    def __call__(self, environ: dict, start_response: Callable):
+        if self._process != os.getpid():
+            with self._lock:
+                if self._process != os.getpid():
+                    self._process = os.getpid()
+                    self.begin()
+        return self.inner(environ, start_response)
 
 
 @lru_cache(maxsize=1)

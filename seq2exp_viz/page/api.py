@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -28,6 +29,9 @@ from seq2exp_viz.shelf.search import LONGEST, find
 from seq2exp_viz.shelf.view import OpenRun
 from seq2exp_viz.worker.jobs import Jobs
 
+if TYPE_CHECKING:
+    from seq2exp_viz.worker.shared import SharedJobs
+
 MOST_FEATURES = 5_000
 PARTS = {"network": "network", "signals": "signals", "disagreement": "difference"}  # in the address, of `MaskParts`
 MIMETYPES = {".bed": "text/plain", ".tsv": "text/tab-separated-values", ".json": "application/json"}
@@ -36,7 +40,7 @@ MIMETYPES = {".bed": "text/plain", ".tsv": "text/tab-separated-values", ".json":
 def api(
     shelf: Shelf,
     base: str,
-    jobs: Jobs,
+    jobs: Jobs | SharedJobs,
     prefer: str = "vendored",
     allowed: AllowedFiles = AllowedFiles(),  # noqa: B008  of no folder, and never changed
 ) -> Blueprint:

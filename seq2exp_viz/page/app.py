@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dash import Dash
 
@@ -14,6 +15,9 @@ from seq2exp_viz.serving.ranges import answer
 from seq2exp_viz.serving.security import Access, content_security_policy, protect, refusal
 from seq2exp_viz.shelf.runs import Shelf
 from seq2exp_viz.worker.jobs import Jobs
+
+if TYPE_CHECKING:
+    from seq2exp_viz.worker.shared import SharedJobs
 
 # As Dash's own, with the language of the page said and without a second footer, which screen readers would stop at.
 INDEX = """<!DOCTYPE html>
@@ -55,8 +59,8 @@ class Settings:
     allowed: AllowedFiles = field(default_factory=AllowedFiles)
 
 
-def create_app(shelf: Shelf, settings: Settings = Settings()) -> Dash:
-    """The page and its interface over the runs of `shelf`."""
+def create_app(shelf: Shelf, settings: Settings = Settings(), jobs: Jobs | SharedJobs | None = None) -> Dash:
+    """The page and its interface over the runs of `shelf`; with `jobs`, those, else jobs of this process alone."""
     script = browser_files.igv_script(settings.igv)
     app = Dash(
         "seq2exp_viz",
@@ -73,13 +77,22 @@ def create_app(shelf: Shelf, settings: Settings = Settings()) -> Dash:
     app.layout = layout.page(shelf, settings.prefix, script)
     callbacks.register(app, shelf, settings.prefix)
     tab_callbacks.register(app, shelf, settings.prefix)
-    jobs = Jobs()  # its process is started by the first question
+    jobs = Jobs() if jobs is None else jobs  # their process is started by the first question
     shelf.at_close(jobs.close)
     app.server.register_blueprint(api.api(shelf, settings.prefix, jobs, settings.igv, settings.allowed))
     ranges_first = RangesFirst(app.server.wsgi_app, shelf, settings.access)
     app.server.wsgi_app = WithPrefix(ranges_first, settings.prefix)
     protect(app.server, settings.access, content_security_policy(app.csp_hashes()))
+    _write_once(app)
     return app
+
+
+def _write_once(app: Dash) -> None:
+    """Have the page written once, as for a visitor: Dash serves only scripts of components that the page of this very
+    process has named, and several first visitors at once could meet its callbacks half set up."""
+    with app.server.test_request_context("/"):
+        app.server.preprocess_request()
+        app.index()
 
 
 class RangesFirst:

@@ -40,8 +40,7 @@ def _client(app: Dash) -> None:
     bind(
         "find",
         Output("gene", "data", allow_duplicate=True),
-        Input("search", "n_submit"),
-        State("search", "value"),
+        Input("query", "data"),
         State("run", "value"),
         State("gene", "data"),
         prevent_initial_call=True,

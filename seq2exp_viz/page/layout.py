@@ -13,9 +13,6 @@ from seq2exp_viz.serving.browser_files import IgvScript
 from seq2exp_viz.shelf.runs import Shelf
 
 POLL_MS = 3_000
-SERVER_AWAY = (
-    "The server does not answer. If it was stopped, start `seq2exp-viz serve` again: this page then goes on by itself."
-)
 CUT_WORDS = (
     "Share of the bases that the model decides (promoter and blacklist left out) inside these elements. Kept %, in the "
     "list of genes, is another number: the mean of the mask over the same bases, whatever the threshold."
@@ -38,11 +35,11 @@ def page(shelf: Shelf, base: str, script: IgvScript) -> dmc.MantineProvider:
             dcc.Store(id="config", data=config),
             dcc.Store(id="asked"),
             dcc.Store(id="gene"),
+            dcc.Store(id="query"),
             dcc.Store(id="drawn"),
             dcc.Store(id="revision"),
             dcc.Store(id="columns-shown"),
             dcc.Interval(id="poll", interval=POLL_MS),
-            html.Div(SERVER_AWAY, id="server-line", className="server-line", hidden=True, role="alert"),
             help_overlay(),
             *tab_callbacks.stores(),
             html.Div(

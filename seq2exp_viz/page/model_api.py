@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
+from typing import TYPE_CHECKING
 
 from flask import Blueprint, Response
 
@@ -17,14 +18,18 @@ from seq2exp_viz.shelf.view import OpenRun
 from seq2exp_viz.worker.jobs import KINDS, Jobs, Task, TooMany
 from seq2exp_viz.worker.offer import why_off
 
+if TYPE_CHECKING:
+    from seq2exp_viz.worker.shared import SharedJobs
+
 WAIT_SECONDS = 2.0  # for an answer, before the browser is told to ask again: threads that answer are few
 LONGEST_QUESTION = 32_768  # bytes
 MOST_REGIONS, MOST_CONTROLS, CONTROLS = 500, 100, 20
 LAST_BASE = 2**32
+FORGOTTEN = ": it was never asked for, or the process that kept it has ended since"
 STATUS = {"done": 200, "cancelled": 409, "failed": 503}  # of a question that has ended
 
 
-def add_model_routes(routes: Blueprint, route: Callable, shelf: Shelf, jobs: Jobs) -> None:
+def add_model_routes(routes: Blueprint, route: Callable, shelf: Shelf, jobs: Jobs | SharedJobs) -> None:
     """Add all routes of this module; `route` is `answers.guarded`."""
     _add_questions(route, jobs)
 
@@ -53,7 +58,7 @@ def add_model_routes(routes: Blueprint, route: Callable, shelf: Shelf, jobs: Job
         def found(number: int) -> Response:
             job = jobs.get(number)
             if job is None or job.kind == "whatif":
-                return as_json({"message": f"There is no job {number}."}, 404)
+                return as_json({"message": f"There is no job {number}{FORGOTTEN}."}, 404)
             return answer(job)
 
         return found
@@ -67,10 +72,10 @@ def add_model_routes(routes: Blueprint, route: Callable, shelf: Shelf, jobs: Job
     @of_one
     def cancel(job: Task) -> Response:
         jobs.cancel(job.id)
-        return as_json(told(job))
+        return as_json(told(jobs.get(job.id) or job))
 
 
-def _add_questions(route: Callable, jobs: Jobs) -> None:
+def _add_questions(route: Callable, jobs: Jobs | SharedJobs) -> None:
     @route("/api/<run>/whatif")
     def offer(view: OpenRun) -> Response:
         """Whether one can ask, how far the answers can be trusted, and their unit."""
@@ -94,7 +99,7 @@ def _add_questions(route: Callable, jobs: Jobs) -> None:
     def again(view: OpenRun, number: int) -> Response:
         task = jobs.get(number)
         if task is None or task.kind != "whatif" or task.run != view.key:
-            return as_json({"message": f"There is no question {number}."}, 404)
+            return as_json({"message": f"There is no question {number}{FORGOTTEN}."}, 404)
         return answer_of(view, jobs.wait(task, WAIT_SECONDS))
 
     @route("/api/<run>/genes/<path:gene>/occlusion")

@@ -97,8 +97,8 @@ def protect(server: Flask, access: Access, policy: str) -> None:
 
 def refusal(access: Access, environ: Mapping[str, str]) -> tuple[str, int] | None:
     """Why a WSGI request is not let in, in words, with the HTTP status; None where it is."""
-    if not _same_origin(environ):
-        return "This request came from another site.", 403
+    if foreign := _foreign(environ):
+        return foreign, 403
     if access.token is None:
         host = _host(environ)
         return None if host in access.hosts else (_unknown_host(host), 403)
@@ -116,16 +116,28 @@ def _host(environ: Mapping[str, str]) -> str:
     return host.rsplit(":", 1)[0] if ":" in host else host
 
 
-def _same_origin(environ: Mapping[str, str]) -> bool:
-    """Whether a writing request comes from our own page (reading ones are held by the browser's own rule)."""
-    origin = environ.get("HTTP_ORIGIN")
+def _foreign(environ: Mapping[str, str]) -> str:
+    """Why a writing request does not come from our own page, in words; "" where it does (reading ones are held by the
+    browser's own rule)."""
     if environ.get("REQUEST_METHOD") in ("GET", "HEAD", "OPTIONS"):
-        return True
+        return ""
     if environ.get("HTTP_SEC_FETCH_SITE", "same-origin") not in ("same-origin", "none"):
-        return False
-    if not origin:  # a program; browsers always say it
-        return True
-    return urlsplit(origin).netloc.lower() == environ.get("HTTP_HOST", "").lower()
+        return "This request came from another site."
+    origin, host = environ.get("HTTP_ORIGIN"), environ.get("HTTP_HOST", "")
+    if not origin or (_netloc(origin) == host.lower() != ""):  # without: a program; browsers always say it
+        return ""
+    return (
+        f"The page stands at {origin[:200]!r}, but this server was reached as {host[:200]!r}. Only its own page may "
+        "write. A proxy in between must pass the Host header on as the visitor sent it, with the port "
+        "(nginx: proxy_set_header Host $http_host;)."
+    )
+
+
+def _netloc(origin: str) -> str:
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:
+        return ""
 
 
 def _bearer(environ: Mapping[str, str]) -> str:
@@ -152,5 +164,5 @@ def _remember(access: Access) -> Response:
 def _unknown_host(host: str) -> str:
     return (
         f"This server does not answer to the name {host or '(none)'!r}; open it as http://127.0.0.1:PORT, "
-        "or start it with --token to use another name."
+        "or start it with --token (as a WSGI application: with SEQ2EXP_HOSTS) to use another name."
     )

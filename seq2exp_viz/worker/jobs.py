@@ -6,7 +6,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from seq2exp_viz.worker.process import COMMAND, Worker
@@ -27,7 +27,7 @@ MOST_ANSWERS = 2_000  # of questions
 class Task:
     """One question (kind "whatif") or job.
 
-    id: counts from 1. run, gene: keys of the page. threshold: of a job's elements, None for the run's.
+    id: counts on. run, gene: keys of the page. threshold: of a job's elements, None for the run's.
     state: queued, running, done, failed or cancelled.
     done, total: predictions or steps. rows: early results of a job, by element. result: what came out.
     """
@@ -76,14 +76,15 @@ class Jobs:
 
     Args:
         command: what to start as the worker.
+        first: id of the first task.
     """
 
-    def __init__(self, command: Sequence[str] = COMMAND):
+    def __init__(self, command: Sequence[str] = COMMAND, first: int = 1):
         self.worker = Worker(self._heard, self._died, command)
         self._changed = threading.Condition(threading.RLock())
         self._tasks: OrderedDict[int, Task] = OrderedDict()
         self._answers: OrderedDict[tuple, dict] = OrderedDict()
-        self._number = 0
+        self._number = first - 1
 
     # ---- asking
 
@@ -162,6 +163,11 @@ class Jobs:
         with self._changed:
             found = (t for t in self._waiting(kind) if (t.run, t.gene, t.threshold) == (run, gene, None))
             return next(found, None)
+
+    def record(self, task: Task) -> dict:
+        """All of a task that another process needs, as JSON values that no longer change: `Task(**record)`."""
+        with self._changed:
+            return asdict(replace(task, key=None, process=None))
 
     def wait(self, task: Task, seconds: float) -> Task:
         """The task, once it has ended or the time is over."""

@@ -199,3 +199,24 @@ def test_the_occlusion_track_is_computed_on_demand(page, gene):
 def test_the_page_says_what_the_model_was_not_trained_for(page, gene):
     opened(page, f"?gene={gene}")
     assert "Unknown whether trained with elements off" in page.page.inner_text(".whatif-note")
+
+
+def test_jobs_and_questions_are_of_what_stands_in_the_fields_however_soon_they_are_asked(page, gene):
+    """On a slow machine: the slider's own threshold, the typed region, not what Dash or the tracks know already."""
+    opened(page, f"?gene={gene}")
+    page.page.context.new_cdp_session(page.page).send("Emulation.setCPUThrottlingRate", {"rate": 6})
+    page.page.focus("#threshold [role=slider]")
+    for _ in range(15):
+        page.page.keyboard.press("ArrowLeft")
+    with page.page.expect_request(lambda sent: sent.method == "POST" and sent.url.endswith("/jobs")) as sent:
+        page.value("document.querySelector('[data-action=whatif-rank]').click()")
+    asked = sent.value.post_data_json["threshold"]
+    assert asked == page.value("Number(document.querySelector('#threshold [role=slider]').ariaValueNow)") == 0.625
+    locus = page.value(f"({{...{BRIDGE}.state.view.locus}})")
+    page.page.focus("#whatif-region")
+    page.page.keyboard.type(f"{locus['chrom']}:{locus['start'] + 1001}-{locus['start'] + 1200}")
+    with page.page.expect_request(lambda sent: sent.method == "POST" and sent.url.endswith("/whatif")) as sent:
+        page.value("document.querySelector('[data-action=whatif-off]').click()")
+    assert sent.value.post_data_json["off"] == [{"start": locus["start"] + 1000, "end": locus["start"] + 1200}]
+    assert sent.value.post_data_json["threshold"] == 0.625
+    answered(page)
