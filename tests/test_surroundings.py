@@ -22,6 +22,7 @@ from model_core.network.ranks import process_number
 ROOT = Path(__file__).parents[1]
 WORK = """
 import os, sys
+from pathlib import Path
 os.umask(int(sys.argv[3], 8))
 import seq2exp_viz.cli as cli
 study, out = sys.argv[1:3]
@@ -46,7 +47,7 @@ models = "models/gene?chrom=chr1&start=0&end=40000"
 for number, path in enumerate(("genes", "genes/MYC/mask", "genes/MYC/elements", models)):
     answer = client.get("/api/run/" + path)
     assert answer.status_code == 200, answer.data
-    open(f"{out}/page.{number}.json", "wb").write(answer.data)
+    Path(f"{out}/page.{number}.json").write_bytes(answer.data)
 shelf.close()
 """
 MADE = ("run/checkpoint.safetensors", "run/elements/elements.bed", "run/genes.tsv", "run/tracks/mask.bigWig")
