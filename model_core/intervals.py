@@ -5,13 +5,14 @@ becomes 0-based in `model_core.places` and nowhere else. The operations use biof
 functions: its table functions warn under pandas 3 and fail on empty tables.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
+from model_core.contig_names import ContigNames
 from model_core.errors import InputError
 
 COORDINATES = ("chrom", "start", "end")
@@ -183,7 +184,7 @@ def match_chromosomes(found: Iterable[str], expected: Iterable[str] | str, path:
     if not missing:
         return
     # The cause is the same whichever name comes first: a name that the file spells in another way tells it.
-    alias_of = alias_finder(found)
+    alias_of = _spellings(found).alias
     name, alias = next(((name, alias) for name in missing if (alias := alias_of(name))), (missing[0], None))
     more = f" (and {len(missing) - 1} more that are asked for)" if len(missing) > 1 else ""
     has = f"'{alias}'" if alias else listed(found)
@@ -204,7 +205,7 @@ def unlisted(found: Iterable[str], expected: Iterable[str] | str, path: object) 
     """
     found = list(found)
     missing = _missing(found, expected)
-    if any(map(alias_finder(found), missing)):
+    if any(map(_spellings(found).alias, missing)):
         match_chromosomes(found, missing, path)
     return missing
 
@@ -220,22 +221,16 @@ def require_shared(found: Iterable[str], sizes: Iterable[str] | None, path: obje
     names, known = list(found), list(sizes or ())
     if known and not set(names) & set(known):
         # The genome's name for one of the file's chromosomes makes the message, where there is one.
-        match_chromosomes(names, next(filter(alias_finder(names), known), known[0]), path)
+        match_chromosomes(names, next(filter(_spellings(names).alias, known), known[0]), path)
+
+
+def _spellings(names: Iterable[str]) -> ContigNames:
+    return ContigNames(dict.fromkeys(names, 0))
 
 
 def _missing(found: list[str], expected: Iterable[str] | str) -> list[str]:
     held = set(found)
     return [name for name in ([expected] if isinstance(expected, str) else expected) if name not in held]
-
-
-def alias_finder(names: Iterable[str]) -> Callable[[str], str | None]:
-    """What gives the spelling of a chromosome among `names`: itself, else with or without "chr", in any case, MT for M.
-
-    Where several fit, the first counts.
-    """
-    own = dict.fromkeys(names)
-    by_plain = {_plain(name): name for name in reversed(own)}
-    return lambda chrom: chrom if chrom in own else by_plain.get(_plain(chrom))
 
 
 def listed(names: Sequence[str], shown: int = 5) -> str:
@@ -244,11 +239,6 @@ def listed(names: Sequence[str], shown: int = 5) -> str:
         return "none"
     more = f", ... ({len(names)} in all)" if len(names) > shown else ""
     return ", ".join(f"'{name}'" for name in names[:shown]) + more
-
-
-def _plain(chrom: str) -> str:
-    bare = chrom.lower().removeprefix("chr")
-    return "m" if bare == "mt" else bare
 
 
 def _renaming(path: object, alias: str, name: str) -> str:

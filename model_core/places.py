@@ -15,8 +15,8 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping
 from fractions import Fraction
-from functools import cached_property
 
+from model_core.contig_names import ContigNames
 from model_core.errors import InputError, complaint
 from model_core.intervals import Site, listed
 
@@ -28,7 +28,6 @@ _NUMBER = re.compile(
 _BETWEEN = re.compile(r"\s*(?:-|\.{2,}|:|;|\bto\b|,\s)\s*|\s+|_", re.I)
 _STRAND = re.compile(r"\s*(?:(?<=\S)[:\s]\(?([+-])\)?|\(([+-])\))\s*$")
 _SPACED = re.compile(r"([0-9]{1,3}(?: [0-9]{3})*)\s*-\s*([0-9]{1,3}(?: [0-9]{3})*)", re.ASCII)
-_CHROMOSOME = re.compile(r"^(?:chromosome|chrom|chr)[ _]?")
 _ONE_SEPARATOR = ":\uff1a,;"  # besides white space: a name, one of these, a position
 _TWO_ENDS = "-_"  # after these two positions must follow: a name may hold a dash
 _UNSEEN = dict.fromkeys(map(ord, "\u200b\u200c\u200d\u2060\ufeff\u00ad\u200e\u200f"))
@@ -41,55 +40,6 @@ class NotAPlace(InputError):
 
 class NoSuchPlace(InputError):
     """The text has the form of a place, but this genome has none like it."""
-
-
-class ContigNames:
-    """The contigs of a genome, found by their own names or another spelling of them.
-
-    Args:
-        sizes: bp of each contig, in the genome's order.
-    """
-
-    def __init__(self, sizes: Mapping[str, int]):
-        self.sizes = sizes
-
-    def exact(self, name: str) -> str | None:
-        """The name itself where the genome has it."""
-        return name if name in self.sizes else None
-
-    def find(self, name: str) -> str | None:
-        """The genome's own spelling of a contig, None where there is none or several fit equally well."""
-        found = self.spelled(name)
-        return found[0] if len(found) == 1 else None
-
-    def spelled(self, name: str) -> list[str]:
-        """Contigs that a name can mean: itself, else in another case, with or without "chr", MT for M; the first
-        of these that fits any."""
-        if name in self.sizes:
-            return [name]
-        for fold, known in zip(_FOLDS, self._folded, strict=True):
-            if found := known.get(fold(name)):
-                return found
-        return []
-
-    @cached_property
-    def _folded(self) -> list[dict[str, list[str]]]:
-        tables: list[dict[str, list[str]]] = [{} for _ in _FOLDS]
-        for name in self.sizes:
-            for fold, table in zip(_FOLDS, tables, strict=True):
-                table.setdefault(fold(name), []).append(name)
-        return tables
-
-
-def _bare(name: str) -> str:
-    return _CHROMOSOME.sub("", name.lower())
-
-
-def _mitochondrial(name: str) -> str:
-    return "m" if _bare(name) in ("m", "mt", "mito") else _bare(name)
-
-
-_FOLDS = (str.lower, _bare, _mitochondrial)
 
 
 def chromosome(sizes: Mapping[str, int], name: str) -> str | None:

@@ -1,7 +1,6 @@
 """Read coverage of a BAM, computed once into a bigWig."""
 
 import fcntl
-import glob
 import hashlib
 import json
 from array import array
@@ -64,8 +63,8 @@ def held_coverage(bam: str | Path, cache: str | Path, extend: int | None = None,
     if bam.exists():
         path = _place(bam, cache, extend, shift)
         return path if _is_whole(path) else None
-    states = f"{glob.escape(_stem(bam, extend, shift))}.*.bigWig"
-    made = [path for folder in (cache, stand_in()) for path in files_in(folder, states) if _is_whole(path)]
+    held = [path for folder in (cache, stand_in()) for path in files_in(folder, "*.bigWig")]
+    made = [path for path in held if path.name.startswith(f"{_stem(bam, extend, shift)}.") and _is_whole(path)]
     return max(made, key=lambda path: path.stat().st_mtime_ns, default=None)
 
 

@@ -13,9 +13,10 @@ import pandas as pd
 import pybigtools
 
 from model_core.bed import read_bed, read_bedgraph, read_lines, read_narrowpeak
+from model_core.contig_names import ContigNames
 from model_core.errors import InputError, complaint
 from model_core.inputs.bigwig import check_whole
-from model_core.intervals import alias_finder, listed
+from model_core.intervals import listed
 from model_core.track_formats import FORMATS, GZIP, INTERVALS, PEAKS, TO_TEXT, UNTOLD, format_of_head
 from seq2exp_viz.shelf.text_tracks import (
     block_features,
@@ -81,7 +82,7 @@ def check_bigwig(head: bytes, tail: bytes, name: str, sizes: Mapping[str, int]) 
     except Exception as problem:  # the library raises what its language's errors become
         found, do = f"a damaged header ({str(problem)[:80]})", "copy or make it again"
         raise InputError(complaint(name, found, f"a whole {kind}", do)) from None
-    find = alias_finder(chroms)
+    find = ContigNames(chroms).alias
     spelling = {known: find(known) for known in sizes}
     known = {chrom: own for chrom, own in spelling.items() if own is not None}
     if not known:
@@ -177,7 +178,7 @@ def _records(table: pd.DataFrame, columns: list[str] | tuple[str, ...]) -> list[
 def _on_genome(features: list[dict], name: str, sizes: Mapping[str, int]) -> tuple[list[dict], list[str]]:
     """The features that lie on the genome, in its spelling of chromosomes, and what is to be said of the others."""
     ends = [("chr1", "end1"), ("chr2", "end2")] if "chr1" in features[0] else [("chr", "end")]
-    find = alias_finder(sizes)
+    find = ContigNames(sizes).alias
     spelling = {chrom: find(chrom) for chrom in {row[key] for row in features for key, _ in ends}}
     known = [
         {**row, **{key: spelling[row[key]] for key, _ in ends}}
