@@ -1,6 +1,9 @@
 """The page without a browser: what Dash is given, and what its callbacks answer."""
 
 import json
+import re
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from viewer_run import EVIL, add_genes, gene_table, make_study, make_viewer_run
@@ -75,6 +78,23 @@ def test_the_parts_of_the_bridge_load_in_the_order_they_state(app):
     page = app.server.test_client().get("/").data.decode()
     places = [page.index(f"/assets/{part}") for part in ("1-page.js", "2-", "3-", "4-", "5-dash.js", "mask-track.js")]
     assert places == sorted(places)
+
+
+def test_several_first_visitors_at_once_all_get_the_scripts_of_the_components(app, shelf):
+    """Dash sets itself up in the first request; a second one in the meantime would find nothing of it."""
+    page = app.server.test_client().get("/").data.decode()
+    scripts = [
+        path.removeprefix("/node/7") for path in re.findall(r'<script src="([^"]+_dash-component-suites[^"]+)"', page)
+    ]
+    fresh, together = create_app(shelf, Settings(igv="notebook")).server, threading.Barrier(8)
+
+    def visit(number: int) -> int:
+        client = fresh.test_client()
+        together.wait(60)
+        return client.get(scripts[number]).status_code
+
+    with ThreadPoolExecutor(8) as visitors:
+        assert set(visitors.map(visit, range(8))) == {200}
 
 
 def test_igv_is_not_loaded_before_the_page(app):
