@@ -20,6 +20,7 @@ from seq2exp_viz.cli import app
 from seq2exp_viz.page.app import Settings, create_app
 from seq2exp_viz.publish.locus import caption_words, locus_bytes, place_of
 from seq2exp_viz.publish.report import report
+from seq2exp_viz.serving import browser_files
 from seq2exp_viz.shelf.runs import Shelf
 
 MYC = "ENSG00000000000.1"
@@ -212,6 +213,15 @@ def test_the_page_hands_out_figure_and_report(client):
         assert get(client, f"/lab/api/pub/{path}", 400).get_json()["message"], path
     assert "NOPE" in get(client, "/lab/api/pub/report?genes=NOPE", 404).get_json()["message"]
     assert "touches" in get(client, "/lab/api/pub/genes/MYC/figure.svg?locus=chr2:1-5", 404).get_json()["message"]
+
+
+@pytest.mark.parametrize("prefer", ["vendored", "notebook"])
+def test_a_session_says_which_igv_it_was_made_with(shelf, prefer):
+    client = create_app(shelf, Settings(igv=prefer)).server.test_client()
+    session = client.get("/api/pub/genes/MYC/igv-session.json").get_json()
+    assert session["version"] == browser_files.igv_script(prefer).version
+    if prefer == "notebook":
+        assert session["version"].startswith("3.1.")
 
 
 def test_every_address_of_a_session_is_absolute_and_answers(client):

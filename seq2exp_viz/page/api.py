@@ -97,7 +97,7 @@ def api(
     add_gene_routes(route)
     add_interval_routes(route)
     add_blank_genome(route)
-    add_sharing_routes(route, base)
+    add_sharing_routes(route, base, browser_files.igv_script(prefer).version)
     tab_api.add_routes(route, shelf)
     add_model_routes(routes, route, shelf, jobs)
     add_own_track_routes(route, routes, base, allowed)

@@ -20,7 +20,7 @@ KINDS = {"pdf": "application/pdf", "svg": "image/svg+xml", "png": "image/png"}
 ORIGIN = re.compile(r"https?://[A-Za-z0-9._~-]+(:\d{1,5})?|https?://\[[0-9A-Fa-f:]+\](:\d{1,5})?")
 
 
-def add_sharing_routes(route: Callable, base: str) -> None:
+def add_sharing_routes(route: Callable, base: str, igv_version: str) -> None:
     """The figure and session of a gene, and the report of several; what draws them is loaded when first asked for."""
 
     @route("/api/<run>/genes/<path:gene>/figure.<kind>")
@@ -53,7 +53,7 @@ def add_sharing_routes(route: Callable, base: str) -> None:
         from seq2exp_viz.publish.locus import place_of
 
         seen = place_of(view, gene, locus_of_request(view), threshold_of(request))
-        told = igv_session(view, origin + base, seen.gene, seen.threshold)
+        told = igv_session(view, origin + base, seen.gene, seen.threshold, igv_version)
         # The IGV desktop program reads the genome's own names, igv.js those that it is given with the genome.
         chrom = view.igv_names.given(seen.chrom) if kind == "json" else seen.chrom
         told["locus"] = f"{chrom}:{seen.start + 1}-{seen.end}"
@@ -66,11 +66,12 @@ def locus_of_request(view: OpenRun) -> str | tuple[str, int, int] | None:
     return place(view) if "chrom" in request.args else request.args.get("locus") or None
 
 
-def igv_session(view: OpenRun, base: str, gene_id: str, threshold: float) -> dict:
+def igv_session(view: OpenRun, base: str, gene_id: str, threshold: float, igv_version: str) -> dict:
     """A session of standard tracks, all with absolute addresses, that igv.js and the IGV web app open.
 
     Args:
         base: the page's address, with scheme, host and prefix.
+        igv_version: of the igv.js that this page is shown with.
 
     Raises:
         InputError: the run's genome is not on this machine; no browser starts without one.
@@ -96,7 +97,7 @@ def igv_session(view: OpenRun, base: str, gene_id: str, threshold: float) -> dic
         tracks.append({"name": name, "url": url, "type": "annotation", "format": "narrowpeak"})
     tracks.append({"name": f"Mask of {symbol}", "url": mask, "min": 0, "max": 1, "color": igv.MASK_COLOUR, **look})
     tracks.append({"name": f"Elements of {symbol}", "url": bed, "type": "annotation", "format": "bed"})
-    return {"version": "3.8.10", "reference": reference, "tracks": tracks}
+    return {"version": igv_version, "reference": reference, "tracks": tracks}
 
 
 def session_xml(told: dict) -> str:
