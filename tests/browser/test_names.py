@@ -15,6 +15,7 @@ from seq2exp_viz.server import bind, listen
 from seq2exp_viz.serving import browser_files
 from seq2exp_viz.shelf.runs import Shelf
 
+pytestmark = pytest.mark.browser
 BRIDGE = "seq2expBridge"
 HLA, NESTED, GI = "HLA-A*01:01:01:01", "chr1:1000-51000", "gi|568336023|gb|CM000663.2|"
 # Beside these: two that differ in "chr" alone, a number, a gene's symbol, and words of JavaScript.
