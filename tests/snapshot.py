@@ -1,8 +1,8 @@
 """What the program gives for one small run, as one hash for each thing given: exports, answers, tables, tracks.
 
 `python tests/snapshot.py` writes snapshot.json anew; do that only for a change of output that CHANGES.md names. Numbers
-count to five significant digits, so that neither the processor nor a library's rounding decides. Sentences do not count:
-they may be said better. RENAMED holds the names that have changed since snapshot.json was first written.
+count to five significant digits, so that neither the processor nor a library's rounding decides. Sentences do not
+count: they may be said better. RENAMED holds the names that have changed since snapshot.json was first written.
 """
 
 import hashlib
