@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from model_core.errors import InputError, complaint
+from model_core.errors import InputError
 from model_core.track_formats import (
     BINARY,
     FORMATS,
@@ -88,7 +88,7 @@ def read_narrowpeak(path: str | Path, sort: bool = True) -> pd.DataFrame:
         columns = _PEAK_COLUMNS.get(found, NARROWPEAK_COLUMNS)
         if width is not None and (width < len(columns) or (found in ("BED", "BED12") and width > len(columns))):
             kind = FORMATS[found] if found not in UNTOLD else "text"
-            raise InputError(complaint(path, f"{kind} with {width} columns", expected, advice))
+            raise InputError(path, found=f"{kind} with {width} columns", expected=expected, fix=advice)
         return columns
 
     numbers = {**dict.fromkeys(_NUMBERS, _number), "summit": _summit}
@@ -129,16 +129,18 @@ def read_lines(path: str | Path) -> Iterator[tuple[int, str]]:
             for number, line in enumerate(lines, 1):
                 yield number, line.rstrip("\n")
     except FileNotFoundError:
-        raise InputError(complaint(path, "no such file", "a text file", "check the path")) from None
+        raise InputError(path, found="no such file", expected="a text file", fix="check the path") from None
     except (IsADirectoryError, PermissionError) as error:
-        raise InputError(complaint(path, str(error.strerror).lower(), "a readable file", "check the path")) from None
+        raise InputError(
+            path, found=str(error.strerror).lower(), expected="a readable file", fix="check the path"
+        ) from None
     except UnicodeDecodeError:
         kind = format_of(path)
         found = FORMATS[kind] if kind in BINARY else f"bytes that are not text after line {number}"
-        raise InputError(complaint(path, found, "a text file, plain or gzipped", "check the format")) from None
+        raise InputError(path, found=found, expected="a text file, plain or gzipped", fix="check the format") from None
     except (EOFError, gzip.BadGzipFile, zlib.error):
         found = f"a damaged or cut-off gzip after line {number}"
-        raise InputError(complaint(path, found, "a whole file", "copy or download it again")) from None
+        raise InputError(path, found=found, expected="a whole file", fix="copy or download it again") from None
 
 
 def _read_table(
@@ -165,7 +167,7 @@ def _read_table(
         try:
             rows.append(_row(fields, width, names, converters, check))
         except InputError as error:
-            raise InputError(f"{path} line {number}: {error}") from None
+            raise error.at(f"{path} line {number}") from None
     return _as_table(choose_names(header, None) if names is None else names, rows, sort)
 
 
@@ -178,13 +180,13 @@ def _row(
 ) -> tuple:
     if len(fields) < len(names) or (len(fields) != width and len(names) == width):
         expected = f"{width}, as in the first row" if len(names) == width else f"at least {len(names)}"
-        raise InputError(f"found {len(fields)} columns; expected {expected}; separate columns by tabs")
+        raise InputError("line", found=f"{len(fields)} columns", expected=f"{expected}", fix="separate columns by tabs")
     row = {name: converters.get(name, str)(field) for name, field in zip(names, fields, strict=False)}
     if not row["chrom"]:
-        raise InputError("found no chromosome name; expected one in the first column; mend the line")
+        raise InputError("line", found="no chromosome name", expected="one in the first column", fix="mend the line")
     if row["end"] < row["start"]:
         found = f"start {row['start']} after end {row['end']}"
-        raise InputError(f"found {found}; expected 0-based half-open start <= end; mend the line")
+        raise InputError("line", found=found, expected="0-based half-open start <= end", fix="mend the line")
     if check:
         check(row)
     return tuple(row.values())
@@ -207,13 +209,13 @@ def _bed_names(
             raise ValueError(f"names must be distinct and begin with chrom, start, end: {list(names)}")
         if width is not None and width < len(names):
             found, expected = f"{width} columns", f"{len(names)} ({', '.join(names)})"
-            raise InputError(complaint(path, found, expected, "add the missing columns"))
+            raise InputError(path, found=found, expected=expected, fix="add the missing columns")
         return names
     if width is None:
         width = len(header) if header else 3
     if width < 3:
         found = f"{width} column{'s' * (width != 1)} in the first row"
-        raise InputError(complaint(path, found, "at least chrom, start, end", "separate columns by tabs"))
+        raise InputError(path, found=found, expected="at least chrom, start, end", fix="separate columns by tabs")
     named = [*BED_COLUMNS[:3], *header[3:]] if header else []
     if len(named) == width == len(set(named)):
         return named
@@ -222,7 +224,9 @@ def _bed_names(
 
 def _position(text: str) -> int:
     if not _POSITION.fullmatch(text):
-        raise InputError(f"found {text[:40]!r} as a position; expected a whole number from 0; mend the line")
+        raise InputError(
+            "line", found=f"{text[:40]!r} as a position", expected="a whole number from 0", fix="mend the line"
+        )
     return int(text)
 
 
@@ -231,7 +235,7 @@ def _number(text: str) -> float:
         return math.nan
     if not _NUMBER.fullmatch(text):
         advice = "mend the line, or name the columns in a header line '#chrom start end ...'"
-        raise InputError(f"found {text[:40]!r} as a number; expected a number or '.'; {advice}")
+        raise InputError("line", found=f"{text[:40]!r} as a number", expected="a number or '.'", fix=advice)
     return float(text)
 
 
@@ -242,11 +246,13 @@ def _summit(text: str) -> int:
 def _strand(text: str) -> str:
     if text not in ("+", "-", ".", ""):
         advice = "mend the line, or name the columns in a header line '#chrom start end ...'"
-        raise InputError(f"found {text[:40]!r} as a strand; expected +, - or .; {advice}")
+        raise InputError("line", found=f"{text[:40]!r} as a strand", expected="+, - or .", fix=advice)
     return text or "."
 
 
 def _check_summit(row: dict[str, Any]) -> None:
     if row["summit"] >= max(row["end"] - row["start"], 1):
         found = f"summit {row['summit']} in a peak of {row['end'] - row['start']} bp"
-        raise InputError(f"found {found}; expected an offset from start inside the peak, or -1; mend the line")
+        raise InputError(
+            "line", found=found, expected="an offset from start inside the peak, or -1", fix="mend the line"
+        )

@@ -14,7 +14,7 @@ import tempfile
 from functools import lru_cache
 from pathlib import Path
 
-from model_core.errors import InputError, complaint
+from model_core.errors import InputError
 
 _notices: dict[str, str] = {}  # what stands in for which folder, in words for the user
 
@@ -57,7 +57,7 @@ def writable_folder(wanted: str | Path, what: str) -> Path:
     other = stand_in()
     if why_not_writable(other) is not None:
         found, do = f"no place to write to ({problem})", "make it writable, or name another folder in TMPDIR"
-        raise InputError(complaint(wanted, found, f"a folder for {what}", do))
+        raise InputError(wanted, found=found, expected=f"a folder for {what}", fix=do)
     notice(str(wanted), f"{wanted} cannot be written ({problem}): {what} is kept in {other} for now.")
     return other
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from model_core.decision import KINDS, DecisionRule
-from model_core.errors import InputError, complaint
+from model_core.errors import InputError, Problem
 
 VARIANTS = ("soft", "hard", "causal")
 CHOICES = {  # settings that are one of a few words
@@ -70,21 +70,23 @@ def _freeze_lists(settings: object, *names: str) -> None:
             object.__setattr__(settings, name, tuple(getattr(settings, name)))
 
 
-def _type_problems(settings: object, where: str) -> Iterator[str]:
+def _type_problems(settings: object, where: str) -> Iterator[Problem]:
     """Complaints about values of the wrong type."""
     for field in dataclasses.fields(settings):
         value, kinds = getattr(settings, field.name), _TYPES[str(field.type)]
         if isinstance(value, bool) != (kinds == (bool,)) or not isinstance(value, kinds):
-            yield complaint(where, f"{field.name} = {value!r}", f"a value of type {field.type}", "correct it")
+            yield Problem(
+                where, found=f"{field.name} = {value!r}", expected=f"a value of type {field.type}", fix="correct it"
+            )
 
 
-def _range_problems(settings: object, where: str, ranges: Mapping[str, tuple[float, float, str]]) -> Iterator[str]:
+def _range_problems(settings: object, where: str, ranges: Mapping[str, tuple[float, float, str]]) -> Iterator[Problem]:
     """Complaints about numbers out of range; of a tuple every number is looked at."""
     for name, (low, high, words) in ranges.items():
         values = getattr(settings, name)
         for value in values if isinstance(values, tuple) else (values,):
             if value is not None and not low <= value <= high:
-                yield complaint(where, f"{name} = {value:g}", words, "correct it")
+                yield Problem(where, found=f"{name} = {value:g}", expected=words, fix="correct it")
 
 
 def _word(value: object) -> str:
@@ -147,7 +149,7 @@ class Seq2ExpConfig:
     def __post_init__(self):
         _freeze_lists(self, "signals", "prior_b", "prior_w")
         for problem in self._problems():
-            raise InputError(problem)
+            raise InputError.of(problem)
 
     def _problems(self):
         where = "model settings"
@@ -155,24 +157,35 @@ class Seq2ExpConfig:
         for name, choices in CHOICES.items():
             if getattr(self, name) not in choices:
                 found = f"{name} {getattr(self, name)!r}"
-                yield complaint(where, found, f"one of {', '.join(choices)}", "correct it")
+                yield Problem(where, found=found, expected=f"one of {', '.join(choices)}", fix="correct it")
         if not len(self.signals) == len(self.prior_b) == len(self.prior_w):
             counts = f"{len(self.signals)} signals, {len(self.prior_b)} b and {len(self.prior_w)} w"
-            yield complaint(where, counts, "one prior (b, w) for each signal", "give every signal its prior")
+            yield Problem(
+                where, found=counts, expected="one prior (b, w) for each signal", fix="give every signal its prior"
+            )
         if not 0 < self.promoter <= self.window:
             found = f"a promoter of {self.promoter} bp in a window of {self.window} bp"
-            yield complaint(where, found, "0 < promoter <= window", "shorten the promoter or widen the window")
+            yield Problem(
+                where, found=found, expected="0 < promoter <= window", fix="shorten the promoter or widen the window"
+            )
         yield from _range_problems(self, where, RANGES)
         if self.signals and not sum(self.prior_w) > 0:
-            yield complaint(where, "prior_w of 0 for every signal", "at least one above 0", "give a signal weight")
+            yield Problem(
+                where,
+                found="prior_w of 0 for every signal",
+                expected="at least one above 0",
+                fix="give a signal weight",
+            )
         if self.contact is not None and self.contact not in self.signals:
             found = f"contact {self.contact!r}"
-            yield complaint(where, found, f"one of the signals {', '.join(self.signals)}", "correct it")
+            yield Problem(
+                where, found=found, expected=f"one of the signals {', '.join(self.signals)}", fix="correct it"
+            )
         for name, value, needed, choices in NEEDS:
             if getattr(self, name) == value and getattr(self, needed) not in choices:
                 found = f"{name} = {_word(value)} with {needed} = {_word(getattr(self, needed))}"
                 expected = f"{needed} = {' or '.join(map(_word, choices))} where {name} = {_word(value)}"
-                yield complaint(where, found, expected, "change one of the two")
+                yield Problem(where, found=found, expected=expected, fix="change one of the two")
 
     @property
     def d_inner(self) -> int:
@@ -205,12 +218,10 @@ class Seq2ExpConfig:
         unknown = sorted(set(values) - known)
         if unknown:
             raise InputError(
-                complaint(
-                    "model settings",
-                    ", ".join(unknown),
-                    f"names among {', '.join(sorted(known))}",
-                    "correct them",
-                )
+                "model settings",
+                found=", ".join(unknown),
+                expected=f"names among {', '.join(sorted(known))}",
+                fix="correct them",
             )
         return cls(**values)
 
@@ -276,7 +287,7 @@ class TrainConfig:
         where = "training settings"
         for problems in (_type_problems(self, where), _range_problems(self, where, TRAINING_RANGES)):
             for problem in problems:
-                raise InputError(problem)
+                raise InputError.of(problem)
 
     def to_dict(self) -> dict:
         """Plain JSON values."""

@@ -1,23 +1,103 @@
-"""What a user did that cannot work, said in one message; the command line turns it into exit code 2."""
+"""Errors about what the user gave; the command line shows the message and exits with code 2."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong with an input.
+
+    Attributes
+    ----------
+    where
+        File, setting or option, with the line or key where there is one.
+    found
+        What stands there.
+    expected
+        What was expected instead.
+    fix
+        What the user can do about it.
+    """
+
+    where: object
+    found: str
+    expected: str
+    fix: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: found {self.found}; expected {self.expected}; {self.fix}"
 
 
 class InputError(ValueError):
-    """One clear message for the user: what was found, what was expected, what to do."""
+    """An input that cannot be used.
+
+    Parameters
+    ----------
+    where, found, expected, fix
+        As in `Problem`.
+
+    Attributes
+    ----------
+    problems
+        What is wrong; one `Problem`, or several of a `Problems`.
+    """
+
+    def __init__(self, where: object, *, found: str, expected: str, fix: str):
+        self.problems: tuple[Problem, ...] = (Problem(where, found, expected, fix),)
+        super().__init__(str(self.problems[0]))
+
+    where = property(lambda self: self.problems[0].where, doc="`Problem.where` of the first problem.")
+    found = property(lambda self: self.problems[0].found, doc="`Problem.found` of the first problem.")
+    expected = property(lambda self: self.problems[0].expected, doc="`Problem.expected` of the first problem.")
+    fix = property(lambda self: self.problems[0].fix, doc="`Problem.fix` of the first problem.")
+
+    @classmethod
+    def of(cls, problem: Problem) -> InputError:
+        """The error of a problem that was found before."""
+        return InputError(problem.where, found=problem.found, expected=problem.expected, fix=problem.fix)
+
+    def at(self, where: object) -> InputError:
+        """The same error, found elsewhere: for instance in a file that goes by another name for the user."""
+        return InputError(where, found=self.found, expected=self.expected, fix=self.fix)
+
+    def __reduce__(self):
+        return _rebuilt, (type(self), self.problems, self.args)
 
 
 class Problems(InputError):
-    """Several problems found in one reading, told together.
+    """Several problems found in one reading.
 
-    Args:
-        problems: one complete message each, in the order found; at least one.
+    Parameters
+    ----------
+    problems
+        In the order found; at least one.
     """
 
-    def __init__(self, problems: list[str]):
-        self.problems = list(problems)
+    def __init__(self, problems: Sequence[Problem]):
+        self.problems = tuple(problems)
         count = f"{len(self.problems)} problems" if len(self.problems) > 1 else "1 problem"
-        super().__init__("\n".join([f"{count} found:", *(f"  - {problem}" for problem in self.problems)]))
+        ValueError.__init__(self, "\n".join([f"{count} found:", *(f"  - {problem}" for problem in self.problems)]))
 
 
-def complaint(where: object, found: str, expected: str, do: str) -> str:
-    """The sentence every message about bad input follows: ``where: found ...; expected ...; do``."""
-    return f"{where}: found {found}; expected {expected}; {do}"
+class Unavailable(InputError):
+    """Something that was asked for and is not there, in one sentence.
+
+    Parameters
+    ----------
+    sentence
+        What is not there and, where there is something to do, what.
+    """
+
+    def __init__(self, sentence: str):
+        self.problems = (Problem("", sentence, "", ""),)
+        ValueError.__init__(self, sentence)
+
+
+def _rebuilt(kind: type[InputError], problems: tuple[Problem, ...], args: tuple) -> InputError:
+    """An error that comes out of another process."""
+    error = kind.__new__(kind)
+    error.problems, error.args = problems, args
+    return error

@@ -189,7 +189,7 @@ def match_chromosomes(found: Iterable[str], expected: Iterable[str] | str, path:
     more = f" (and {len(missing) - 1} more that are asked for)" if len(missing) > 1 else ""
     has = f"'{alias}'" if alias else listed(found)
     advice = f"rename {_renaming(path, alias, name)}" if alias else "check that it belongs to this genome assembly"
-    raise InputError(f"{path} has no chromosome '{name}'{more}, it has {has}; {advice}")
+    raise InputError(path, found=f"chromosome {has}", expected=f"'{name}'{more}", fix=advice)
 
 
 def unlisted(found: Iterable[str], expected: Iterable[str] | str, path: object) -> list[str]:

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping
 from fractions import Fraction
 
 from model_core.contig_names import ContigNames
-from model_core.errors import InputError, complaint
+from model_core.errors import InputError, Unavailable
 from model_core.intervals import Site, listed
 
 FORM = "chrom:start-end counted from 1"
@@ -38,7 +38,7 @@ class NotAPlace(InputError):
     """The text does not have the form of a place."""
 
 
-class NoSuchPlace(InputError):
+class NoSuchPlace(Unavailable):
     """The text has the form of a place, but this genome has none like it."""
 
 
@@ -119,11 +119,11 @@ def parse_site(text: str, names: ContigNames | None = None) -> Site:
         if names is not None and (tried := _first_split(body, _position)) is not None:
             raise _no_contig(tried[0], names)
         form = "chrom:position:strand counted from 1, such as chr22:23,180,365:+"
-        raise InputError(complaint("site", repr(text), form, "type it in that form"))
+        raise InputError("site", found=repr(text), expected=form, fix="type it in that form")
     chrom, position = place
     if names is not None and position > names.sizes[chrom]:
         found, expected = f"position {position:,}", f"1 to {names.sizes[chrom]:,} on {chrom}"
-        raise InputError(complaint("site", found, expected, "correct it"))
+        raise InputError("site", found=found, expected=expected, fix="correct it")
     return Site(chrom, position - 1, strand)
 
 
@@ -243,7 +243,7 @@ def _unknown(text: str, names: ContigNames, positions: bool) -> InputError:
         return _no_contig(text, names)
     if (tried := _first_split(text, _range)) is not None:
         return _no_contig(tried[0], names)
-    return NotAPlace(complaint("locus", repr(text[:80]), f"{FORM}, such as {works}", "type it in that form"))
+    return NotAPlace("locus", found=repr(text[:80]), expected=f"{FORM}, such as {works}", fix="type it in that form")
 
 
 def _no_contig(name: str, names: ContigNames) -> NoSuchPlace:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 
-from model_core.errors import InputError, complaint
+from model_core.errors import InputError
 
 HEAD = 65_536  # bytes of a file (unpacked, where it is gzipped) that are looked at
 _ROWS = 200  # of them, the first rows
@@ -208,7 +208,7 @@ def require_format(
     found = format_of(path)
     if found in accepted or found in UNTOLD:
         return found
-    raise InputError(complaint(path, FORMATS[found], expected, advice.get(found, otherwise)))
+    raise InputError(path, found=FORMATS[found], expected=expected, fix=advice.get(found, otherwise))
 
 
 def _unpacked(head: bytes) -> tuple[bytes, bool]:

@@ -18,7 +18,7 @@ from pathlib import Path
 import pandas as pd
 
 from model_core.bed import read_lines
-from model_core.errors import InputError, complaint
+from model_core.errors import InputError
 from model_core.intervals import listed
 
 _QUOTED = re.compile(r'"((?:[^"]|"")*)"')
@@ -80,21 +80,27 @@ def read_table(path: str | Path, what: str | None = "a line for each row", separ
                 lines.append((number, cells_of(line, separator)))
             except ValueError as error:
                 expected = f"cells between {_NAMES.get(separator, separator)}"
-                raise InputError(complaint(f"{path} line {number}", str(error), expected, "mend the line")) from None
+                raise InputError(
+                    f"{path} line {number}", found=str(error), expected=expected, fix="mend the line"
+                ) from None
     lines = _without_comments(lines)
     if not lines:
-        raise InputError(complaint(path, "no line with text", f"a header and {what or 'rows'}", "check the path"))
+        raise InputError(
+            path, found="no line with text", expected=f"a header and {what or 'rows'}", fix="check the path"
+        )
     header = lines[0][1]
     header = [header[0].lstrip("#").strip(), *header[1:]]
     _check_separator(path, header, separator)
     if len(lines) == 1 and what is not None:
-        raise InputError(complaint(path, "1 line with text", f"a header and {what}", "check the path"))
+        raise InputError(path, found="1 line with text", expected=f"a header and {what}", fix="check the path")
     for number, cells in lines[1:]:
         if len(cells) != len(header):
             raise _odd_line(path, number, cells, header, separator)
     twice = sorted({name for name in header if header.count(name) > 1})
     if twice:
-        raise InputError(complaint(path, f"columns of one name: {listed(twice)}", "distinct names", "rename one"))
+        raise InputError(
+            path, found=f"columns of one name: {listed(twice)}", expected="distinct names", fix="rename one"
+        )
     numbers, rows = [number for number, _ in lines[1:]], [cells for _, cells in lines[1:]]
     return pd.DataFrame(rows, columns=header, index=numbers, dtype=str)
 
@@ -145,7 +151,7 @@ def _check_separator(path: str | Path, header: list[str], separator: str) -> Non
     for other, name in _NAMES.items():
         if other != separator and other in header[0]:
             expected = f"{_NAMES.get(separator, separator)} between them"
-            raise InputError(complaint(path, f"cells separated by {name}", expected, "save it so"))
+            raise InputError(path, found=f"cells separated by {name}", expected=expected, fix="save it so")
 
 
 def _odd_line(path: str | Path, number: int, cells: list[str], header: list[str], separator: str) -> InputError:
@@ -153,4 +159,4 @@ def _odd_line(path: str | Path, number: int, cells: list[str], header: list[str]
     do = "mend the line"
     if any(cell.count('"') % 2 for cell in cells):
         do += "; a quote never joins cells or lines, so take tabs and line ends out of the cell in quotes"
-    return InputError(complaint(f"{path} line {number}", f"{len(cells)} cells", expected, do))
+    return InputError(f"{path} line {number}", found=f"{len(cells)} cells", expected=expected, fix=do)

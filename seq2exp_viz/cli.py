@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 import typer
 
 from model_core.config import causal_stages
-from model_core.errors import InputError, complaint
+from model_core.errors import InputError
 from seq2exp_viz import options
 from seq2exp_viz.comparison.command import compare
 from seq2exp_viz.publish import commands
@@ -64,7 +64,9 @@ def needs_model() -> None:
     missing = missing_packages()
     if missing:
         found = f"no {', '.join(missing)}"
-        raise InputError(complaint("this installation", found, "the extra `model`", "pip install 'seq2exp-viz[model]'"))
+        raise InputError(
+            "this installation", found=found, expected="the extra `model`", fix="pip install 'seq2exp-viz[model]'"
+        )
 
 
 def example(line: str) -> str:
@@ -89,12 +91,12 @@ def init(
 ):
     """Write a study.toml: commented, to fill in; of public files; or of the authors' released data."""
     if preset is not None and from_airs is not None:
-        raise InputError(complaint("init", "--preset and --from-airs", "one of them", "leave one out"))
+        raise InputError("init", found="--preset and --from-airs", expected="one of them", fix="leave one out")
     if from_airs is not None:
         from model_core.authors.airs_study import study_from_airs
 
         if cell_type is None:
-            raise InputError(complaint("init", "--from-airs alone", "a --cell-type", "add K562, GM12878 or H1"))
+            raise InputError("init", found="--from-airs alone", expected="a --cell-type", fix="add K562, GM12878 or H1")
         path = study_from_airs(from_airs, cell_type, folder, fold, annotation, blacklist, shifted_contact)
         typer.echo(f"wrote {path}; next: seq2exp-viz check {path}")
     elif preset is not None:
@@ -239,7 +241,7 @@ def score(
         opened = Run.open(run)
         source = study_of(opened)
     elif study is None:
-        raise InputError(complaint("score", "--checkpoint alone", "a --study to score", "name its study.toml"))
+        raise InputError("score", found="--checkpoint alone", expected="a --study to score", fix="name its study.toml")
     else:
         source = load_study(study)
     names = [name.strip() for name in (genes or "").split(",") if name.strip()]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from model_core.errors import InputError, complaint
+from model_core.errors import InputError
 from model_core.outputs.assemble import DECIMALS, covered_bases, merged_track, provenance
 from model_core.outputs.elements import PROMOTER_CLASS
 from model_core.outputs.merge import merged_by_max
@@ -42,18 +42,21 @@ def export(
         InputError: an unknown kind or gene, a run that is not assembled, or options that do not belong to the kind.
     """
     if kind not in SUFFIXES:
-        raise InputError(complaint("export", f"kind {kind!r}", f"one of {', '.join(SUFFIXES)}", "choose one"))
+        raise InputError("export", found=f"kind {kind!r}", expected=f"one of {', '.join(SUFFIXES)}", fix="choose one")
     if kind == "bigwig" and bgzip:
         raise InputError(
-            complaint("export", "bgzip for a bigWig", "BED or narrowPeak", "leave it out; a bigWig is compressed")
+            "export",
+            found="bgzip for a bigWig",
+            expected="BED or narrowPeak",
+            fix="leave it out; a bigWig is compressed",
         )
     if kind != "bigwig" and resolution is not None:
-        raise InputError(complaint("export", f"a resolution for {kind}", "bigwig", "leave it out"))
+        raise InputError("export", found=f"a resolution for {kind}", expected="bigwig", fix="leave it out")
     output = Path(output) if output else Path(default_name(run, kind, gene, bgzip))
     if bgzip and output.suffix != ".gz":
         output = output.with_name(f"{output.name}.gz")  # programs go by the ending
     if not output.parent.is_dir():
-        raise InputError(complaint(output, f"no folder {output.parent}", "an existing folder", "make it first"))
+        raise InputError(output, found=f"no folder {output.parent}", expected="an existing folder", fix="make it first")
     if kind == "bigwig":
         blocks = mask_blocks(run, gene, resolution)
         write_bigwig(output, run.chrom_sizes, blocks, decimals, None if gene else _merged_bins(run, resolution))
@@ -97,7 +100,7 @@ def mask_blocks(run: Run, gene: str | None, resolution: int | None) -> Iterator[
     least = run.manifest["resolution"]
     if resolution is not None and resolution < least:
         found, expected = f"resolution {resolution} bp", f"at least the run's {least} bp"
-        raise InputError(complaint("export", found, expected, "ask for a coarser one"))
+        raise InputError("export", found=found, expected=expected, fix="ask for a coarser one")
     if gene is None:
         stated = _assembled(run).manifest["assembled"]["track_resolution"]
         return merged_track(run, resolution or stated)
@@ -114,8 +117,10 @@ def _merged_bins(run: Run, resolution: int | None) -> float:
 def _assembled(run: Run) -> Run:
     if not run.scored:
         do = f"score genes first: seq2exp-viz score {run.path}"
-        raise InputError(complaint(run.path, "no scored gene", "a run with scored genes", do))
+        raise InputError(run.path, found="no scored gene", expected="a run with scored genes", fix=do)
     if not run.manifest.get("assembled"):
         expected = "a run whose masks were assembled"
-        raise InputError(complaint(run.path, "no elements yet", expected, "wait for scoring to end, or name one gene"))
+        raise InputError(
+            run.path, found="no elements yet", expected=expected, fix="wait for scoring to end, or name one gene"
+        )
     return run

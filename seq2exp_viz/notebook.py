@@ -7,7 +7,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from model_core.errors import InputError, complaint
+from model_core.errors import InputError
 from model_core.outputs.run import Run
 from seq2exp_viz.locus_frame import LocusBrowser
 from seq2exp_viz.page import api
@@ -56,7 +56,7 @@ def browse(
 
     if get_ipython() is None:
         do = "use it in Jupyter, or run `seq2exp-viz serve`"
-        raise InputError(complaint("browse", "no notebook around it", "a cell of a notebook", do))
+        raise InputError("browse", found="no notebook around it", expected="a cell of a notebook", fix=do)
     view = _opened(run if isinstance(run, Run) else open_run(run))
     place = place_of(view, _gene_id(view.run, gene), None, threshold)
     _wait_for_models(view)

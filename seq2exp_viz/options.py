@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from model_core.errors import InputError, complaint
+from model_core.errors import InputError
 
 
 def mask_settings(text: str) -> dict:
@@ -15,7 +15,7 @@ def mask_settings(text: str) -> dict:
     except ValueError:
         percent = 0.0
     if not 0 < percent < 100:
-        raise InputError(complaint("--mask", repr(text), "top: and a percentage, as in top:10%", "correct it"))
+        raise InputError("--mask", found=repr(text), expected="top: and a percentage, as in top:10%", fix="correct it")
     return {"decision": "top", "top_share": percent / 100}
 
 
@@ -23,5 +23,7 @@ def parse_seeds(text: str) -> list[int]:
     """The numbers of "2,22,222"."""
     words = [word.strip() for word in text.split(",")]
     if not all(word.isdigit() for word in words) or len(set(words)) != len(words):
-        raise InputError(complaint("--seeds", repr(text), "different whole numbers, comma between", "correct it"))
+        raise InputError(
+            "--seeds", found=repr(text), expected="different whole numbers, comma between", fix="correct it"
+        )
     return [int(word) for word in words]

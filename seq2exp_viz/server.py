@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from urllib.parse import urlencode
 
-from model_core.errors import InputError, complaint
+from model_core.errors import InputError
 from seq2exp_viz.page.app import Settings, clean_prefix, create_app
 from seq2exp_viz.serving.allowed import AllowedFiles
 from seq2exp_viz.serving.security import access_for, is_loopback
@@ -85,7 +85,9 @@ def bind(host: str, port: int | None) -> socket.socket:
             sock.close()
             reason = problem.strerror or str(problem)
     asked = f"port {port}" if port is not None else f"ports {wanted[0]} to {wanted[-1]}"
-    raise InputError(complaint(f"{host}", f"{asked}: {reason}", "a free port", "choose another with --port")) from None
+    raise InputError(
+        f"{host}", found=f"{asked}: {reason}", expected="a free port", fix="choose another with --port"
+    ) from None
 
 
 def listen(application, sock: socket.socket, ready: Callable[[], None] | None = None) -> None:

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 
 from flask import Flask
 
-from model_core.errors import InputError, complaint
+from model_core.errors import InputError
 from seq2exp_viz.page.app import Settings, clean_prefix, create_app
 from seq2exp_viz.serving.allowed import AllowedFiles
 from seq2exp_viz.serving.security import LOOPBACK_NAMES, Access
@@ -42,7 +42,9 @@ def from_environment(environ: Mapping[str, str]) -> Flask:
     """
     folders = [part for part in environ.get("SEQ2EXP_RUNS", "").split(os.pathsep) if part]
     if not folders:
-        raise InputError(complaint("SEQ2EXP_RUNS", "no run", "run folders, separated as in PATH", "set the variable"))
+        raise InputError(
+            "SEQ2EXP_RUNS", found="no run", expected="run folders, separated as in PATH", fix="set the variable"
+        )
     hosts = frozenset(name.strip().lower() for name in environ.get("SEQ2EXP_HOSTS", "").split(",") if name.strip())
     prefix = clean_prefix(environ.get("SEQ2EXP_URL_PREFIX", ""))
     access = Access(token=environ.get("SEQ2EXP_TOKEN") or None, hosts=hosts or LOOPBACK_NAMES, path=prefix)

@@ -36,7 +36,7 @@ def problems_of(root, folder, **settings):
     with pytest.raises(Problems) as caught:
         study_from_airs(root, "K562", folder, **settings)
     assert not (folder / "study.toml").exists()
-    return caught.value.problems
+    return [str(problem) for problem in caught.value.problems]
 
 
 # The study
@@ -260,7 +260,7 @@ def test_a_site_of_no_released_gene_and_a_longer_window_are_refused(study):
         contact.read(Window("chr1", 30_001, "+", 100))
     with pytest.raises(InputError, match="at least the window's 20,002 bp"):
         contact.read(Window("chr1", 30_000, "+", VECTOR + 2))
-    with pytest.raises(InputError, match="no chromosome 'chr7'"):
+    with pytest.raises(InputError, match="expected 'chr7'"):
         contact.read(Window("chr7", 30_000, "+", 100))
 
 

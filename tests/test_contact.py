@@ -348,7 +348,7 @@ def test_missing_normalisation_lists_those_there_are(path):
 
 def test_missing_chromosome_and_start_beyond_its_end_are_refused(path):
     signal = HicSignal("HiC", path, normalisation="NONE")
-    with pytest.raises(InputError, match="has no chromosome '1', it has 'chr1'"):
+    with pytest.raises(InputError, match="found chromosome 'chr1'; expected '1'"):
         signal.read(Window("1", 5, "+", 4))
     for tss in (-1, 42_000):
         with pytest.raises(InputError, match="1 to 42,000 on chr1"):

@@ -240,8 +240,8 @@ def test_one_missing_file_does_not_keep_the_others(server, tmp_path):
     folder = study(tmp_path / "s", *(Source(f"{name}.bin", f"{server.url}/{name}", "") for name in names))
     with pytest.raises(Problems) as caught:
         fetch_study(folder)
-    assert [problem.split(":")[0] for problem in caught.value.problems] == ["a.bin", "c.bin"]
-    assert "404" in caught.value.problems[0]
+    assert [str(problem.where) for problem in caught.value.problems] == ["a.bin", "c.bin"]
+    assert "404" in caught.value.problems[0].found
     assert (folder / "b.bin").read_bytes() == b"here"
 
 

@@ -88,7 +88,7 @@ def test_one_hot_has_one_row_a_letter(text):
 
 
 def test_missing_chromosome_names_its_other_spelling(tmp_path):
-    with pytest.raises(InputError, match="has no chromosome 'chr22', it has '22'"):
+    with pytest.raises(InputError, match="found chromosome '22'; expected 'chr22'"):
         Genome(write(tmp_path, b">22\nACGT\n")).sequence("chr22", 0, 3)
 
 

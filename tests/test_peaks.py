@@ -341,7 +341,7 @@ def test_peaks_called_on_other_chromosome_names_are_refused(tmp_path):
     write_reads(tmp_path / "r.bed", chrom="1")
     options = ", ".join(f'"{word}"' for word in OPTIONS)
     study = study_with(tmp_path, f'[peaks]\nreads = ["r.bed"]\noptions = [{options}]')
-    with pytest.raises(InputError, match=r"MACS3.narrowPeak has no chromosome 'chr1', it has '1'"):
+    with pytest.raises(InputError, match=r"MACS3.narrowPeak: found chromosome '1'; expected 'chr1'"):
         peaks_of_study(study)
 
 

@@ -59,7 +59,7 @@ def test_before_fetching_every_missing_file_is_named(tmp_path):
     with pytest.raises(Problems) as caught:
         load_study(study_from_preset("k562-hg38", tmp_path))
     assert len(caught.value.problems) == 6
-    assert all("no such file" in problem for problem in caught.value.problems)
+    assert all("no such file" in problem.found for problem in caught.value.problems)
 
 
 def test_unknown_presets_and_existing_studies_are_refused(tmp_path):

@@ -142,7 +142,7 @@ def test_a_chromosome_that_the_file_does_not_list_is_0(tmp_path):
 
 def test_missing_chromosome_names_its_other_spelling(tmp_path):
     signal = BigWigSignal("DNase", bigwig(tmp_path, ("22", 0, 1, 1), sizes={"22": 10}))
-    with pytest.raises(InputError, match=r"x\.bw has no chromosome 'chr22', it has '22'.*bedGraphToBigWig"):
+    with pytest.raises(InputError, match=r"x\.bw: found chromosome '22'; expected 'chr22'.*bedGraphToBigWig"):
         signal.read(window(0, 5, "chr22"))
 
 

@@ -319,7 +319,7 @@ def test_as_a_signal_under_its_own_name_and_under_a_signals(bench, name):
     foreign = "check that it belongs to this genome assembly"
     no_contacts = "expected a whole .hic, .mcool or .cool file; copy or convert it again"
     if name in ("signal.bw", "reads.bam"):  # of one chromosome alone
-        assert own.startswith(f"{name} has no chromosome 'chr2', it has 'chr1'; {foreign}")
+        assert own.startswith(f"{name}: found chromosome 'chr1'; expected 'chr2'; {foreign}")
     elif name in ("contacts.hic", "contacts.mcool"):  # only begin as such
         assert own.startswith(f"{name}: found no readable Hi-C (")
         assert own.endswith(no_contacts)

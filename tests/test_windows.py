@@ -97,7 +97,7 @@ def test_site_off_the_chromosome_is_refused(reader):
 
 
 def test_unknown_chromosome_names_its_other_spelling(reader):
-    with pytest.raises(InputError, match=r"genome\.fa has no chromosome '1', it has 'chr1'"):
+    with pytest.raises(InputError, match=r"genome\.fa: found chromosome 'chr1'; expected '1'"):
         reader.read(Window("1", 5, "+", 10))
 
 

@@ -21,7 +21,7 @@ import pandas as pd
 
 from model_core.authors.mask_pickle import mask_intervals, read_masks
 from model_core.bed import read_bed
-from model_core.errors import InputError, Problems, complaint
+from model_core.errors import InputError, Problem, Problems
 from model_core.inputs.gene_table import MISSING
 from model_core.inputs.genes import FEATURES, LENGTHS
 from model_core.inputs.signals import BigWigSignal
@@ -90,11 +90,11 @@ class ReleasedFolder:
     def __init__(self, root: str | Path, cell_type: str):
         if cell_type not in CELL_TYPES:
             expected = f"one of {', '.join(CELL_TYPES)}"
-            raise InputError(complaint("cell type", repr(cell_type), expected, "choose one of these"))
+            raise InputError("cell type", found=repr(cell_type), expected=expected, fix="choose one of these")
         self.root = Path(os.path.expanduser(root)).resolve()
         self.cell_type, self.cell = cell_type, CELL_TYPES[cell_type]
         if not self.root.is_dir():
-            raise InputError(complaint(self.root, "no such folder", _WHOLE, "check the path"))
+            raise InputError(self.root, found="no such folder", expected=_WHOLE, fix="check the path")
         tables = self.root / "promo_enhan_inter"
         self.fasta, self.lengths = self.root / FASTA, self.root / LENGTHS_FILE
         self.expression, self.split = self.root / EXPRESSION, self.root / SPLIT
@@ -113,12 +113,16 @@ class ReleasedFolder:
         """A complaint for each file that is not there, the Hi-C vectors apart."""
         needed = [self.fasta, self.lengths, self.expression, self.split, self.gene_list, self.encoding]
         needed += [self.h3k27ac, self.dnase, blacklist or self.blacklist, *([self.cage] if self.cage else [])]
-        return [complaint(path, "no such file", _WHOLE, "complete it") for path in needed if not path.is_file()]
+        return [
+            Problem(path, found="no such file", expected=_WHOLE, fix="complete it")
+            for path in needed
+            if not path.is_file()
+        ]
 
     def missing_contact(self, chroms: list[str]) -> list[str]:
         """A complaint for each missing file of Hi-C vectors."""
         paths = [path for path in map(self.contact, chroms) if not path.is_file()]
-        return [complaint(path, "no such file", _WHOLE, "complete it") for path in paths]
+        return [Problem(path, found="no such file", expected=_WHOLE, fix="complete it") for path in paths]
 
     def sizes(self) -> dict[str, int]:
         """Length in bp of each chromosome of hg38, from chr_length.json."""
@@ -128,7 +132,7 @@ class ReleasedFolder:
             return {str(chrom): int(length) for chrom, length in sizes.items()}
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             found = f"other content ({type(error).__name__}: {error})"
-            raise InputError(complaint(self.lengths, found, expected, "copy it again")) from None
+            raise InputError(self.lengths, found=found, expected=expected, fix="copy it again") from None
 
     def genes(self, fold: int = 11) -> tuple[pd.DataFrame, int]:
         """(table, left out): the genes as the release uses them, and how many are in no part of the split.
@@ -145,7 +149,7 @@ class ReleasedFolder:
         """
         column, label = f"fold_{fold}", f"{self.cell_type}_CAGE_128*3_sum"
         mrna = [FEATURE_COLUMNS[name] for name in FEATURES[:-1]]
-        problems: list[str] = []
+        problems: list[Problem] = []
         split = expression = listing = None
         with noting(problems):
             split = _indexed(self.split, "ENSID", ["Gene name", column])
@@ -186,7 +190,7 @@ class ReleasedFolder:
         shape = file[key].shape
         file.close()
         if len(shape) != 1:
-            raise InputError(complaint(path, f"{key} of shape {shape}", "a vector", "copy it again"))
+            raise InputError(path, found=f"{key} of shape {shape}", expected="a vector", fix="copy it again")
         return shape[0]
 
     def contact_problems(self, genes: pd.DataFrame) -> list[str]:
@@ -204,7 +208,9 @@ class ReleasedFolder:
                 file.close()
                 if without:
                     found = f"no vector for {len(without)} of {len(sites)} start sites ({listed(without, 3)})"
-                    problems.append(complaint(path, found, "one for each gene of the split", "copy it again"))
+                    problems.append(
+                        Problem(path, found=found, expected="one for each gene of the split", fix="copy it again")
+                    )
         return problems
 
     def blacklist_intervals(self, blacklist: Path | None) -> pd.DataFrame:
@@ -215,7 +221,7 @@ class ReleasedFolder:
         for chrom, mask in masks.items():
             if sizes.get(chrom, mask.length) != mask.length:
                 found, expected = f"{mask.length:,} bases of {chrom}", f"{sizes[chrom]:,}, as in {LENGTHS_FILE}"
-                raise InputError(complaint(self.blacklist, found, expected, "give the blacklist as a BED"))
+                raise InputError(self.blacklist, found=found, expected=expected, fix="give the blacklist as a BED")
         return mask_intervals(masks)
 
     def peak_intervals(self) -> pd.DataFrame | None:
@@ -237,7 +243,7 @@ class ReleasedFolder:
         file = open_hdf5(self.encoding, "a gene list `ensid`")
         if "ensid" not in file:
             found = f"no `ensid` among {listed(list(file))}"
-            raise InputError(complaint(self.encoding, found, "the gene list `ensid`", "copy it again"))
+            raise InputError(self.encoding, found=found, expected="the gene list `ensid`", fix="copy it again")
         ids = [gene.decode() if isinstance(gene, bytes) else str(gene) for gene in file["ensid"][:].tolist()]
         file.close()
         _require_unique(self.encoding, pd.Index(ids))
@@ -258,7 +264,7 @@ def _indexed(path: Path, key: str, columns: list[str], separator: str = ",", rep
     without = [name for name in wanted if name not in cells]
     if without:
         found = f"no column {listed(without)} (its columns are {listed(list(cells), 30)})"
-        raise InputError(complaint(path, found, f"the columns {listed(wanted, 30)}", "take the released file"))
+        raise InputError(path, found=found, expected=f"the columns {listed(wanted, 30)}", fix="take the released file")
     table = cells[columns].apply(_typed).set_index(cells[key])
     if not repeats:
         _require_unique(path, table.index)
@@ -276,7 +282,7 @@ def _require_unique(path: Path, ids: pd.Index) -> None:
     twice = ids[ids.duplicated()].unique()
     if len(twice):
         found = f"{len(twice)} genes more than once ({listed(list(twice), 3)})"
-        raise InputError(complaint(path, found, "one row for each gene", "take the released file"))
+        raise InputError(path, found=found, expected="one row for each gene", fix="take the released file")
 
 
 def _require(path: Path, table: pd.DataFrame, keys: Iterable[str]) -> None:
@@ -286,12 +292,16 @@ def _require(path: Path, table: pd.DataFrame, keys: Iterable[str]) -> None:
         if wrong.any():
             names = list(rows.index[wrong])
             found = f"{what} {len(names)} of {len(rows)} genes ({listed(names, 3)})"
-            raise InputError(complaint(path, found, "one row for each gene of the split", "take the released file"))
+            raise InputError(
+                path, found=found, expected="one row for each gene of the split", fix="take the released file"
+            )
 
 
 def _whole(path: Path, column: pd.Series) -> np.ndarray:
     """int64 (n,): positions of a gene list."""
     values = pd.to_numeric(column, errors="coerce").to_numpy(np.float64)
     if not (np.isfinite(values) & (values == np.floor(values))).all():
-        raise InputError(complaint(path, "start sites that are no whole numbers", "0-based positions", "copy it again"))
+        raise InputError(
+            path, found="start sites that are no whole numbers", expected="0-based positions", fix="copy it again"
+        )
     return values.astype(np.int64)

@@ -11,7 +11,7 @@ import pandas as pd
 
 from model_core.atomic import write_text
 from model_core.authors.airs import CHROMOSOMES, FEATURE_COLUMNS, ReleasedFolder
-from model_core.errors import InputError, Problems, complaint
+from model_core.errors import InputError, Problem, Problems
 from model_core.inputs.genes import LENGTHS
 from model_core.inputs.stored_contact import ENDING, write_index
 from model_core.inputs.study import load_study
@@ -91,10 +91,10 @@ def new_study_path(folder: str | Path, others: tuple[str, ...] = ()) -> Path:
     path = (path if path.suffix == ".toml" else path / "study.toml").absolute()
     there = [name for name in (path.name, *others) if (path.parent / name).exists()]
     if path.parent.exists() and not path.parent.is_dir():
-        raise InputError(complaint(path.parent, "a file", "a folder", "choose another"))
+        raise InputError(path.parent, found="a file", expected="a folder", fix="choose another")
     if there:
         found = f"{listed(there)} there already"
-        raise InputError(complaint(path.parent, found, "a new folder", "choose another, or remove these"))
+        raise InputError(path.parent, found=found, expected="a new folder", fix="choose another, or remove these")
     return path
 
 
@@ -102,7 +102,9 @@ def _look_into(release: ReleasedFolder, fold: int, given: dict[str, Path | None]
     """(genes, left out), or Problems with every file that is missing and all that is wrong with the tables."""
     problems = release.missing(given["blacklist"])
     if given["annotation"] is not None and not given["annotation"].is_file():
-        problems.append(complaint(given["annotation"], "no such file", "a GTF of hg38", "check the path"))
+        problems.append(
+            Problem(given["annotation"], found="no such file", expected="a GTF of hg38", fix="check the path")
+        )
     genes, left_out = None, 0
     if all(path.is_file() for path in (release.expression, release.split, release.gene_list, release.encoding)):
         with noting(problems):
@@ -113,7 +115,9 @@ def _look_into(release: ReleasedFolder, fold: int, given: dict[str, Path | None]
     other = sorted(set(genes.chrom) - set(CHROMOSOMES))
     if other:
         found = f"genes on {listed(other)}"
-        problems.append(complaint(release.gene_list, found, "chr1 to chr22 and chrX", "take the released file"))
+        problems.append(
+            Problem(release.gene_list, found=found, expected="chr1 to chr22 and chrX", fix="take the released file")
+        )
     problems += release.contact_problems(genes[genes.chrom.isin(CHROMOSOMES)])
     sizes: dict[str, int] = {}
     if release.lengths.is_file():
@@ -122,9 +126,13 @@ def _look_into(release: ReleasedFolder, fold: int, given: dict[str, Path | None]
     unknown = sorted(set(genes.chrom) - set(sizes))
     if sizes and unknown:
         found = f"no {listed(unknown)}"
-        problems.append(complaint(release.lengths, found, "all chromosomes with genes", "copy it again"))
+        problems.append(
+            Problem(release.lengths, found=found, expected="all chromosomes with genes", fix="copy it again")
+        )
     if not len(genes):
-        problems.append(complaint(release.encoding, "no gene of the split", "genes", "check the files' versions"))
+        problems.append(
+            Problem(release.encoding, found="no gene of the split", expected="genes", fix="check the files' versions")
+        )
     if problems:
         raise Problems(problems)
     return genes, left_out

@@ -8,7 +8,7 @@ import torch
 
 from model_core.authors.released import PUBLISHED_ONLY
 from model_core.config import Seq2ExpConfig
-from model_core.errors import InputError, complaint
+from model_core.errors import InputError
 
 
 def their_state(state: dict[str, torch.Tensor], config: Seq2ExpConfig) -> dict[str, torch.Tensor]:
@@ -65,7 +65,9 @@ def their_hyper_parameters(config: Seq2ExpConfig) -> dict:
     hard = config.decision == "hard"
     if changed or config.variant == "causal" or config.apply != ("gather" if hard else "multiply"):
         found = ", ".join(changed) or f"a mask applied by {config.apply}"
-        raise InputError(complaint("convert", found, "a soft or hard model as published", "keep it in our format"))
+        raise InputError(
+            "convert", found=found, expected="a soft or hard model as published", fix="keep it in our format"
+        )
     smallest = min(config.prior_w)
     model = {
         "d_model": config.d_model, "enc_n_layer": config.n_layers, "gen_n_layer": config.n_layers,

@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from model_core.atomic import fsync, write_json
-from model_core.errors import InputError, complaint
+from model_core.errors import InputError
 from model_core.progress import Job
 
 TIMEOUT = (10, 60)  # seconds to connect, and between bytes
@@ -158,7 +158,7 @@ class Resuming:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 do = "wait until it is done"
-                raise InputError(complaint(self.part, "another download at work on it", "one", do)) from None
+                raise InputError(self.part, found="another download at work on it", expected="one", fix=do) from None
             yield
             lock.unlink(missing_ok=True)
 

@@ -22,7 +22,7 @@ from urllib.parse import unquote, urlsplit
 from model_core.atomic import remove_leftovers, replacing
 from model_core.authors.download import RefusedError, Resuming, UnreachableError, head_size, partial_path, read_small
 from model_core.authors.presets import DOWNLOADS, Source
-from model_core.errors import InputError, Problems, complaint
+from model_core.errors import InputError, Problem, Problems
 
 _PATH = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*(/[A-Za-z0-9][A-Za-z0-9_.+-]*)*")
 _CHECKSUM = re.compile(r"md5:[0-9a-f]{32}|sha256:[0-9a-f]{64}")
@@ -76,17 +76,17 @@ def read_sources(study_path: str | Path) -> tuple[Path, list[Source]]:
         entries = tomllib.loads(path.read_text(encoding="utf-8")).get("file")
     except FileNotFoundError:
         do = "make a study with `seq2exp-viz init --preset`, or get the files by hand"
-        raise InputError(complaint(path, "no such file", expected, do)) from None
+        raise InputError(path, found="no such file", expected=expected, fix=do) from None
     except (OSError, ValueError) as error:
-        raise InputError(complaint(path, f"no readable TOML ({error})", expected, "mend it")) from None
+        raise InputError(path, found=f"no readable TOML ({error})", expected=expected, fix="mend it") from None
     if not isinstance(entries, list) or not entries or not all(isinstance(entry, dict) for entry in entries):
-        raise InputError(complaint(path, "no [[file]]", expected, "mend it"))
+        raise InputError(path, found="no [[file]]", expected=expected, fix="mend it")
     problems = [
         problem for number, entry in enumerate(entries, 1) for problem in _wrong(entry, f"{path} file {number}")
     ]
     paths = [str(entry.get("path")).lower() for entry in entries]
     for twice in sorted({name for name in paths if paths.count(name) > 1}):
-        problems.append(complaint(path, f"'{twice}' twice", "distinct paths", "take one away"))
+        problems.append(Problem(path, found=f"'{twice}' twice", expected="distinct paths", fix="take one away"))
     if problems:
         raise Problems(problems)
     return folder, [Source(**{"about": "", **entry}) for entry in entries]
@@ -138,12 +138,12 @@ def fetch_study(
         except UnreachableError as error:
             unreachable[host] = str(error)
         except InputError as error:
-            problems.append(str(error))
+            problems += error.problems
     cut_off = [item for item in missing if urlsplit(item.source.url).hostname in unreachable]
     if cut_off:
         problems.insert(0, _no_connection(unreachable, len(cut_off), len(missing)))
     if problems:
-        raise Problems(problems) if len(problems) > 1 else InputError(problems[0])
+        raise Problems(problems) if len(problems) > 1 else InputError.of(problems[0])
     return items
 
 
@@ -175,23 +175,31 @@ def _wrong(entry: dict[str, Any], where: str) -> list[str]:
     problems = []
     for key, value in entry.items():
         if key not in known:
-            problems.append(complaint(where, f"an unknown key '{key}'", f"one of {', '.join(known)}", "take it away"))
+            problems.append(
+                Problem(
+                    where, found=f"an unknown key '{key}'", expected=f"one of {', '.join(known)}", fix="take it away"
+                )
+            )
         elif not isinstance(value, bool if key == "unpack" else str):
             expected = "true or false" if key == "unpack" else "text"
-            problems.append(complaint(f"{where} {key}", repr(value), expected, "correct it"))
+            problems.append(Problem(f"{where} {key}", found=repr(value), expected=expected, fix="correct it"))
     if problems:
         return problems
     path, reserved = entry.get("path", ""), ("study.toml", DOWNLOADS)
     if not _PATH.fullmatch(path) or path in reserved:
         expected = "a path below the study's folder, of letters, digits and _ . + -"
-        problems.append(complaint(f"{where} path", repr(path), expected, "correct it"))
+        problems.append(Problem(f"{where} path", found=repr(path), expected=expected, fix="correct it"))
     for key in ("url", "listing"):
         if (key == "url" or key in entry) and not _is_web_address(entry.get(key, "")):
             expected = "an address that begins with https:// or http://, without a password"
-            problems.append(complaint(f"{where} {key}", repr(entry.get(key, "")), expected, "correct it"))
+            problems.append(
+                Problem(f"{where} {key}", found=repr(entry.get(key, "")), expected=expected, fix="correct it")
+            )
     if "checksum" in entry and not _CHECKSUM.fullmatch(entry["checksum"]):
         expected = "md5: or sha256: and small hexadecimal digits"
-        problems.append(complaint(f"{where} checksum", repr(entry["checksum"]), expected, "correct it"))
+        problems.append(
+            Problem(f"{where} checksum", found=repr(entry["checksum"]), expected=expected, fix="correct it")
+        )
     return problems
 
 
@@ -243,14 +251,14 @@ def _check_space(items: list[Item]) -> None:
         free = shutil.disk_usage(folder).free
         if needed > free:
             found, expected = f"{free / 1e9:,.1f} GB free", f"about {needed / 1e9:,.1f} GB"
-            raise InputError(complaint(folder, found, expected, "make room, or put the study on another disk"))
+            raise InputError(folder, found=found, expected=expected, fix="make room, or put the study on another disk")
 
 
 def _fetch(item: Item, attempts: int) -> None:
     pooch = _pooch()
     if item.download.exists() and item.checksum and not pooch.hashes.hash_matches(item.download, item.checksum):
         found, expected = "another file of that name", f"the one with {item.checksum}"
-        raise InputError(complaint(item.download, found, expected, "move it away"))
+        raise InputError(item.download, found=found, expected=expected, fix="move it away")
     try:
         transfer = Resuming(item.download, item.size, attempts)
         if not item.download.exists():
@@ -260,14 +268,16 @@ def _fetch(item: Item, attempts: int) -> None:
         found = f"no file to be had from {item.source.url} ({error})"
         by_hand = f"download it in a browser and put it at {item.download}"
         do = f"{item.source.login}; or {by_hand}" if item.source.login and error.login else f"try again, or {by_hand}"
-        raise InputError(complaint(item.source.path, found, item.source.about or "a download", do)) from None
+        raise InputError(item.source.path, found=found, expected=item.source.about or "a download", fix=do) from None
     except (InputError, UnreachableError):
         raise
     except OSError as error:
-        raise InputError(complaint(item.download, str(error), "a file to write", "make room and try again")) from None
+        raise InputError(
+            item.download, found=str(error), expected="a file to write", fix="make room and try again"
+        ) from None
     except ValueError:
         found, do = "a download with another checksum, thrown away", "try again; ask the portal if it comes again"
-        raise InputError(complaint(item.download, found, item.checksum, do)) from None
+        raise InputError(item.download, found=found, expected=item.checksum, fix=do) from None
     if item.source.unpack:
         remove_leftovers(item.target.parent)
         _unpack(item)
@@ -279,7 +289,7 @@ def _pooch() -> Any:
         import pooch
     except ImportError:
         do = "pip install 'seq2exp-viz[model]'"
-        raise InputError(complaint("this installation", "no pooch", "the extra `model`", do)) from None
+        raise InputError("this installation", found="no pooch", expected="the extra `model`", fix=do) from None
     pooch.get_logger().setLevel("WARNING")
     return pooch
 
@@ -295,7 +305,7 @@ def _unpack(item: Item) -> None:
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         item.download.unlink()
         found = f"a damaged gzip ({error}), thrown away"
-        raise InputError(complaint(item.download, found, "a whole one", "try again")) from None
+        raise InputError(item.download, found=found, expected="a whole one", fix="try again") from None
     item.download.unlink()
 
 
@@ -303,4 +313,4 @@ def _no_connection(unreachable: dict[str, str], count: int, missing: int) -> str
     hosts, reason = ", ".join(sorted(unreachable)), next(iter(unreachable.values()))
     found = f"no connection to {hosts} for {count} of {missing} files ({reason})"
     do = f"fetch where there is internet, or download the addresses in {DOWNLOADS} by hand to the paths beside them"
-    return complaint("fetch", found, "the internet", do)
+    return Problem("fetch", found=found, expected="the internet", fix=do)

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from model_core.errors import InputError, complaint
+from model_core.errors import InputError
 from model_core.intervals import runs
 
 _EXPECTED = "a pickled dict of chromosome -> bool array, one value a base, and nothing else"
@@ -41,17 +41,17 @@ def read_masks(path: str | Path) -> dict[str, ChromosomeRuns]:
         with path.open("rb") as file:
             found = _MaskUnpickler(file).load()
     except FileNotFoundError:
-        raise InputError(complaint(path, "no such file", _EXPECTED, "check the path")) from None
+        raise InputError(path, found="no such file", expected=_EXPECTED, fix="check the path") from None
     except MemoryError:
         do = "give the blacklist as a BED, or take a machine with more memory"
-        raise InputError(complaint(path, "more than fits into memory", _EXPECTED, do)) from None
+        raise InputError(path, found="more than fits into memory", expected=_EXPECTED, fix=do) from None
     except Exception as error:  # a damaged or hostile pickle can raise anything
         do = "do not trust this file; give the blacklist as a BED"
-        raise InputError(complaint(path, str(error) or type(error).__name__, _EXPECTED, do)) from None
+        raise InputError(path, found=str(error) or type(error).__name__, expected=_EXPECTED, fix=do) from None
     if not isinstance(found, dict) or not all(
         isinstance(chrom, str) and isinstance(mask, _Array) and mask.runs is not None for chrom, mask in found.items()
     ):
-        raise InputError(complaint(path, "other content", _EXPECTED, "give the blacklist as a BED"))
+        raise InputError(path, found="other content", expected=_EXPECTED, fix="give the blacklist as a BED")
     return {chrom: mask.runs for chrom, mask in found.items()}
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from model_core.atomic import write_text
 from model_core.authors.airs_study import new_study_path
-from model_core.errors import InputError, complaint
+from model_core.errors import InputError
 
 DOWNLOADS = "downloads.toml"
 GENCODE = "https://ftp.ebi.ac.uk/pub/databases/gencode/Gencode_human/release_47"
@@ -97,7 +97,9 @@ def study_from_preset(name: str, folder: str | Path) -> Path:
     """
     if name not in PRESETS:
         expected = f"one of {', '.join(PRESETS)}"
-        raise InputError(complaint("preset", repr(name), expected, "choose one, or write a study with `init FOLDER`"))
+        raise InputError(
+            "preset", found=repr(name), expected=expected, fix="choose one, or write a study with `init FOLDER`"
+        )
     path = new_study_path(folder, (DOWNLOADS,))
     files = sources(PRESETS[name])
     path.parent.mkdir(parents=True, exist_ok=True)

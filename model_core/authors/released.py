@@ -19,7 +19,7 @@ from typing import Any
 import torch
 
 from model_core.config import Seq2ExpConfig
-from model_core.errors import InputError, complaint
+from model_core.errors import InputError
 
 _DTYPES = {
     "FloatStorage": torch.float32,
@@ -120,23 +120,25 @@ def read_archive(path: str | Path) -> dict:
         with zipfile.ZipFile(path) as archive:
             root = next((n for n in archive.namelist() if n.endswith("/data.pkl")), None)
             if root is None:
-                raise InputError(complaint(path, "a zip file without data.pkl", expected, "check which file this is"))
+                raise InputError(
+                    path, found="a zip file without data.pkl", expected=expected, fix="check which file this is"
+                )
             folder = root[: -len("data.pkl")]
             data = io.BytesIO(archive.read(root))
             found = _DataUnpickler(data, lambda key: archive.read(f"{folder}data/{key}")).load()
     except FileNotFoundError:
-        raise InputError(complaint(path, "no such file", expected, "check the path")) from None
+        raise InputError(path, found="no such file", expected=expected, fix="check the path") from None
     except zipfile.BadZipFile:
         found, do = _not_zipped(path)
-        raise InputError(complaint(path, found, f"{expected}, zipped as PyTorch writes it", do)) from None
+        raise InputError(path, found=found, expected=f"{expected}, zipped as PyTorch writes it", fix=do) from None
     except InputError:
         raise
     except Exception as error:  # a damaged or hostile pickle can raise anything
         raise InputError(
-            complaint(path, str(error) or type(error).__name__, expected, "do not trust this file")
+            path, found=str(error) or type(error).__name__, expected=expected, fix="do not trust this file"
         ) from None
     if not isinstance(found, dict):
-        raise InputError(complaint(path, f"a {type(found).__name__}", expected, "check which file this is"))
+        raise InputError(path, found=f"a {type(found).__name__}", expected=expected, fix="check which file this is")
     return found
 
 
@@ -157,7 +159,10 @@ def plain(node: Any, depth: int = 0) -> Any:
     """An omegaconf stand-in as plain dicts, lists and values; interpolations stay as strings."""
     if depth > 50:
         raise InputError(
-            complaint("checkpoint", "hyper_parameters nested over 50 deep", "a settings tree", "do not trust it")
+            "checkpoint",
+            found="hyper_parameters nested over 50 deep",
+            expected="a settings tree",
+            fix="do not trust it",
         )
     if isinstance(node, _Node):
         content = node.state.get("_content", node.state.get("_val"))
@@ -205,7 +210,9 @@ def our_state(state: dict[str, torch.Tensor], config: Seq2ExpConfig) -> dict[str
     for name, tensor in state.items():
         key = name.removeprefix("model.")
         if not isinstance(tensor, torch.Tensor):
-            raise InputError(complaint(name, f"a {type(tensor).__name__}", "a tensor", "check which file this is"))
+            raise InputError(
+                name, found=f"a {type(tensor).__name__}", expected="a tensor", fix="check which file this is"
+            )
         if key in _CONSTANTS:
             continue
         key = our_key(key)
@@ -214,7 +221,9 @@ def our_state(state: dict[str, torch.Tensor], config: Seq2ExpConfig) -> dict[str
         if key == "position_embedding":
             tensor = tensor.reshape(tensor.shape[-2:])
         if key in ours and not torch.equal(ours[key], tensor):
-            raise InputError(complaint(name, "a copy that differs from its tied twin", "equal copies", "do not use it"))
+            raise InputError(
+                name, found="a copy that differs from its tied twin", expected="equal copies", fix="do not use it"
+            )
         ours[key] = tensor
     return ours
 
@@ -253,29 +262,31 @@ def released_config(hyper_parameters: Any, state: dict, where: str | Path) -> Se
     model = (tree.get("model") or {}).get("config") if isinstance(tree, dict) else None
     if not isinstance(model, dict):
         expected = "model.config among the hyper_parameters, as the release writes them"
-        raise InputError(complaint(where, "none", expected, "check that this is a Seq2Exp checkpoint"))
+        raise InputError(where, found="none", expected=expected, fix="check that this is a Seq2Exp checkpoint")
 
     def get(name: str) -> Any:
         value = _resolve(model.get(name), ("model", "config", name), tree)
         if value is None:
-            raise InputError(complaint(where, f"no value for model.config.{name}", "all settings", "check the file"))
+            raise InputError(
+                where, found=f"no value for model.config.{name}", expected="all settings", fix="check the file"
+            )
         return value
 
     for name, only in PUBLISHED_ONLY.items():
         if name in model and get(name) != only:
             raise InputError(
-                complaint(
-                    where,
-                    f"{name} = {get(name)!r}",
-                    f"{only!r}, as published",
-                    "this setting is not supported",
-                )
+                where,
+                found=f"{name} = {get(name)!r}",
+                expected=f"{only!r}, as published",
+                fix="this setting is not supported",
             )
     ssm = get("ssm_cfg")
     rank = ssm.get("dt_rank", "auto")
     constants = {name: state.get(f"model.{name}") for name in _CONSTANTS}
     if any(value is None for value in constants.values()):
-        raise InputError(complaint(where, "no prior_weights or signal_betas", "both", "check that this is Seq2Exp"))
+        raise InputError(
+            where, found="no prior_weights or signal_betas", expected="both", fix="check that this is Seq2Exp"
+        )
     loss = _resolve((tree.get("task") or {}).get("loss"), ("task", "loss"), tree) or {}
     hard = bool(get("post_hard_dist"))
     signals = int(get("signal_size"))

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from model_core.effects.what_if import Edit, WhatIf
-from model_core.errors import InputError, complaint
+from model_core.errors import InputError
 from model_core.outputs.occlusion import Occlusion
 
 BLOCK, STEP = 128, 64  # bp
@@ -23,7 +23,7 @@ def check_blocks(block: int, step: int) -> None:
     """Raise InputError unless the step divides the block."""
     if step < 1 or block < step or block % step:
         found = f"blocks of {block} bp every {step} bp"
-        raise InputError(complaint("occlusion", found, "a step that divides the block", "choose others"))
+        raise InputError("occlusion", found=found, expected="a step that divides the block", fix="choose others")
 
 
 def count_blocks(length: int, block: int = BLOCK, step: int = STEP) -> int:

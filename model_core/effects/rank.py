@@ -10,7 +10,7 @@ from model_core.effects.knock_out import CONTROLS, knock_out, smallest_set
 from model_core.effects.occlude import BLOCK, STEP, check_blocks, occlude
 from model_core.effects.run_model import RunModel
 from model_core.effects.what_if import WhatIf
-from model_core.errors import InputError, complaint
+from model_core.errors import InputError
 from model_core.outputs.effects import append_effects, write_effect_table
 from model_core.outputs.elements import PROMOTER_CLASS
 from model_core.outputs.occlusion import write_occlusion
@@ -26,7 +26,7 @@ def choose_scored(run: Run, names: Sequence[str] = (), everything: bool = False)
     """
     genes = run.genes
     if genes.empty:
-        raise InputError(complaint(run.path, "no scored gene", "at least one", "score genes first"))
+        raise InputError(run.path, found="no scored gene", expected="at least one", fix="score genes first")
     if names:
         wanted = {run.gene(name)["gene_id"] for name in names}
         return genes[genes["gene_id"].isin(wanted)].reset_index(drop=True)

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from model_core.effects.what_if import WhatIf
-from model_core.errors import InputError, complaint
+from model_core.errors import InputError
 from model_core.inputs.genes import FEATURES, FeatureScale
 from model_core.inputs.study import Study
 from model_core.network.checkpoint import load_with_metadata
@@ -39,11 +39,11 @@ class RunModel:
         path, recorded = run.checkpoint, run.checkpoint_sha256
         if path is None or recorded is None:
             found, advice = "no checkpoint", "train or score it on this machine"
-            raise InputError(complaint(run.path, found, "the weights the run was scored with", advice))
+            raise InputError(run.path, found=found, expected="the weights the run was scored with", fix=advice)
         self.checkpoint: str = described_file(path, run.path)["sha256"]
         if self.checkpoint != recorded:
             found, advice = "other weights than the run was scored with", "put those back, or score into a new run"
-            raise InputError(complaint(path, found, f"sha256 {recorded[:12]}...", advice))
+            raise InputError(path, found=found, expected=f"sha256 {recorded[:12]}...", fix=advice)
         self.run = run
         keep_freed_memory()
         self.model, self._metadata = load_with_metadata(path, device)

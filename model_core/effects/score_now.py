@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from model_core.effects.run_model import RunModel
 from model_core.effects.what_if import WhatIf
-from model_core.errors import InputError, complaint
+from model_core.errors import InputError
 from model_core.network.score import run_metrics
 from model_core.outputs.assemble import assemble
 from model_core.outputs.run import Run
@@ -24,7 +24,9 @@ def score_now(model: RunModel, name: str) -> tuple[str, WhatIf]:
     run, gene = model.run, model.gene(name).iloc[0]
     gene_id = str(gene["gene_id"])
     if gene_id in run.scored:
-        raise InputError(complaint(run.path, f"{gene_id!r} scored already", "a gene without a mask", "look at it"))
+        raise InputError(
+            run.path, found=f"{gene_id!r} scored already", expected="a gene without a mask", fix="look at it"
+        )
     what_if = model.what_if(gene_id)
     record = gene[["gene_id", "symbol", "chrom", "tss", "strand", "split"]].to_dict()
     record |= {"observed": float(gene["label"]), "predicted": what_if.baseline}

@@ -17,7 +17,7 @@ import pandas as pd
 
 from model_core.atomic import write_json, write_text
 from model_core.bed import read_narrowpeak
-from model_core.errors import InputError, complaint
+from model_core.errors import InputError
 from model_core.evidence import limits, overlap, pairs, seeds
 from model_core.evidence.histogram import kept_of, ranking
 from model_core.evidence.planted import Truth, found_shares
@@ -79,10 +79,10 @@ def compare(
     """
     if not run.manifest.get("assembled"):
         found, do = "no elements", f"run `seq2exp-viz score {run.path}`"
-        raise InputError(complaint(run.path, found, "a scored run", do))
+        raise InputError(run.path, found=found, expected="a scored run", fix=do)
     if run.manifest["promoter"] >= run.manifest["window"]:
         found, expected = "a window that is all promoter", "a run whose mask decides something"
-        raise InputError(complaint(run.path, found, expected, "compare that one, with this one --beside it"))
+        raise InputError(run.path, found=found, expected=expected, fix="compare that one, with this one --beside it")
     study, without = _study(run)
     others = named_runs([Run.open(path) for path in beside])
     if run.name in others:

@@ -14,7 +14,7 @@ import numpy as np
 from scipy.special import expit, logit
 
 from model_core.config import Seq2ExpConfig
-from model_core.errors import InputError, complaint
+from model_core.errors import InputError
 from model_core.outputs.masks import GeneMask
 
 TOLERANCE = 0.05
@@ -70,18 +70,18 @@ def learned_numbers(path: str | Path, config: Seq2ExpConfig) -> LearnedNumbers:
         from safetensors import SafetensorError, safe_open
     except ImportError:
         found, do = "no safetensors", "pip install 'seq2exp-viz[model]'"
-        raise InputError(complaint("this installation", found, "the extra `model`", do)) from None
+        raise InputError("this installation", found=found, expected="the extra `model`", fix=do) from None
     names = ["signal_logit.weight", "signal_logit.bias"] if config.head == "logit" else ["log_prior_scale"]
     try:
         with safe_open(path, "np") as file:
             values = [file.get_tensor(name).astype(np.float64).ravel() for name in names]
     except (SafetensorError, OSError) as error:
         expected = "the checkpoint that this run was scored with"
-        raise InputError(complaint(path, str(error), expected, "copy it into the run folder")) from None
+        raise InputError(path, found=str(error), expected=expected, fix="copy it into the run folder") from None
     if config.head == "logit":
         if values[0].shape != (len(config.signals),):
             found, expected = f"{len(values[0])} signal weights", f"{len(config.signals)}"
-            raise InputError(complaint(path, found, expected, "give the checkpoint of this run"))
+            raise InputError(path, found=found, expected=expected, fix="give the checkpoint of this run")
         return LearnedNumbers(weight=values[0], bias=float(values[1][0]))
     return LearnedNumbers(prior_scale=float(np.exp(values[0][0])))
 
@@ -100,9 +100,11 @@ def mask_parts(
     """
     if config.mask != "learned":
         found, do = f"the control {config.mask!r} in place of a learned mask", "look at a trained run"
-        raise InputError(complaint("why", found, "a mask with two parts", do))
+        raise InputError("why", found=found, expected="a mask with two parts", fix=do)
     if needs_checkpoint(config) and learned is None:
-        raise InputError(complaint("why", "no trained numbers", "those of the checkpoint", "read the checkpoint"))
+        raise InputError(
+            "why", found="no trained numbers", expected="those of the checkpoint", fix="read the checkpoint"
+        )
     split = _split_logit if config.head == "logit" else _split_beta
     network, by_signals, weight = split(mask, signals.astype(np.float64), config, learned)
     hidden = [np.where(mask.learned, part, np.nan).astype(np.float32) for part in (network, by_signals)]
@@ -135,7 +137,9 @@ def _split_logit(mask: GeneMask, signals: np.ndarray, config: Seq2ExpConfig, lea
     if mask.resolution > 1:
         found = f"bins of {mask.resolution} bp"
         do = "score the gene at a resolution of 1 bp"
-        raise InputError(complaint("why", found, "single bases, because logits of means are no means of logits", do))
+        raise InputError(
+            "why", found=found, expected="single bases, because logits of means are no means of logits", fix=do
+        )
     by_signals = np.log1p(signals) @ learned.weight + learned.bias
     whole = logit(
         np.clip(mask.alpha.astype(np.float64) / (mask.alpha.astype(np.float64) + mask.beta), 1e-12, 1 - 1e-12)

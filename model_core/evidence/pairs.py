@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from model_core.errors import InputError, complaint
+from model_core.errors import InputError
 from model_core.evidence.resampling import average_precision_interval
 from model_core.evidence.scores import GET_EFFECTS, MASK, NEAREST, ScoreReader
 from model_core.gene_finder import GeneFinder
@@ -59,7 +59,7 @@ def read_pairs(path: str | Path) -> pd.DataFrame:
         name = next((name for name in names if name in table.columns), None)
         if name is None and ours in COLUMNS:
             has, do = f"columns {listed(list(table.columns), 8)}", "name the column so"
-            raise InputError(complaint(path, has, f"a column {' or '.join(names)}", do))
+            raise InputError(path, found=has, expected=f"a column {' or '.join(names)}", fix=do)
         if name is not None:
             found[ours] = table[name].str.strip()
     pairs = pd.DataFrame(found)
@@ -67,12 +67,14 @@ def read_pairs(path: str | Path) -> pd.DataFrame:
         bad = ~pairs[name].str.fullmatch(r"[0-9]{1,12}")
         if bad.any():
             line = pairs.index[bad][0]
-            raise InputError(complaint(f"{path} line {line}", repr(pairs[name][line]), "a position", "mend it"))
+            raise InputError(f"{path} line {line}", found=repr(pairs[name][line]), expected="a position", fix="mend it")
         pairs[name] = pairs[name].astype(np.int64)
     empty = pairs["end"] <= pairs["start"]
     if empty.any():
         line = pairs.index[empty][0]
-        raise InputError(complaint(f"{path} line {line}", "an end at or before the start", "start < end", "mend it"))
+        raise InputError(
+            f"{path} line {line}", found="an end at or before the start", expected="start < end", fix="mend it"
+        )
     words = pairs["positive"].str.upper()
     pairs["positive"] = pd.Series(pd.NA, index=pairs.index, dtype="boolean")
     pairs.loc[words.isin(_TRUE), "positive"] = True
@@ -80,7 +82,9 @@ def read_pairs(path: str | Path) -> pd.DataFrame:
     for name in {"h3k27ac", "dnase", "abc"} & set(pairs.columns):
         pairs[name] = pd.to_numeric(pairs[name], errors="coerce")
     if pairs.empty:
-        raise InputError(complaint(path, "a header alone", "a line for each element-gene pair", "check the path"))
+        raise InputError(
+            path, found="a header alone", expected="a line for each element-gene pair", fix="check the path"
+        )
     return pairs.reset_index(drop=True)
 
 
@@ -89,7 +93,7 @@ def check_cell_type(pairs: pd.DataFrame, cell_type: str | None) -> None:
     known = sorted(set(pairs.get("cell_type", pd.Series(dtype=str))))
     if cell_type is not None and cell_type not in known:
         found = f"no pair of cell type {cell_type!r}"
-        raise InputError(complaint("tested pairs", found, f"one of {listed(known, 8)}", "correct --cell-type"))
+        raise InputError("tested pairs", found=found, expected=f"one of {listed(known, 8)}", fix="correct --cell-type")
 
 
 def match_pairs(
@@ -131,7 +135,9 @@ def match_pairs(
             f"no gene of the study or the run in {len(pairs):,} pairs (named {listed(list(pairs['gene'].unique()), 3)})"
         )
         expected = f"genes such as {listed([*genes['symbol'][:2], *genes['gene_id'][:1]])}"
-        raise InputError(complaint("tested pairs", found, expected, "check the column of genes, and the species"))
+        raise InputError(
+            "tested pairs", found=found, expected=expected, fix="check the column of genes, and the species"
+        )
     fit = np.flatnonzero(reasons == "")
     again = pairs.assign(row=rows).iloc[fit].duplicated(["chrom", "start", "end", "row"]).to_numpy()
     reasons[fit[again]] = "the same element and gene stand in the table before"

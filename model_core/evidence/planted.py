@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from model_core.bed import read_bed
-from model_core.errors import InputError, complaint
+from model_core.errors import InputError
 from model_core.evidence.overlap import covered_bins, touched
 from model_core.gene_finder import GeneFinder, matched
 from model_core.intervals import listed, overlaps, require_shared
@@ -73,7 +73,9 @@ class Truth:
         """
         table = read_bed(causal)
         if table.empty:
-            raise InputError(complaint(causal, "no element", "at least one", "give the file of planted elements"))
+            raise InputError(
+                causal, found="no element", expected="at least one", fix="give the file of planted elements"
+            )
         return cls(table, None if decoys is None else read_bed(decoys), causal)
 
     def for_run(self, genes: pd.DataFrame, sizes: Mapping[str, int], study_genes: pd.DataFrame | None = None) -> Truth:
@@ -107,7 +109,9 @@ class Truth:
             if not known.any():
                 found = f"no gene of the run among the {len(unknown):,} in its column 'gene' ({listed(unknown, 3)})"
                 expected = f"ids or symbols such as {listed([*genes['gene_id'][:2], *genes['symbol'][:1]])}"
-                raise InputError(complaint(self.path, found, expected, "check that it is the truth of this study"))
+                raise InputError(
+                    self.path, found=found, expected=expected, fix="check that it is the truth of this study"
+                )
             if unknown:
                 count = int((~known).sum())
                 limits.append(

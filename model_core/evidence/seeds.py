@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from model_core.errors import InputError, complaint
+from model_core.errors import InputError
 from model_core.evidence.histogram import levels, rank_correlation
 from model_core.intervals import overlap_pairs
 from model_core.listing import folders_in
@@ -44,14 +44,18 @@ def check_seeds(runs: Sequence[Run]) -> None:
     """Raise InputError unless all are different runs with masks of the same windows and elements cut of them."""
     first = runs[0]
     if len({run.path.resolve() for run in runs}) < len(runs):
-        raise InputError(complaint("seeds", "the same run twice", "runs of different seeds", "leave one out"))
+        raise InputError("seeds", found="the same run twice", expected="runs of different seeds", fix="leave one out")
     for run in runs:
         for name in ("window", "promoter", "resolution", "variant"):
             if run.manifest[name] != first.manifest[name]:
                 found, expected = f"{name} {run.manifest[name]}", f"{first.manifest[name]}, as in {first.path}"
-                raise InputError(complaint(run.path, found, expected, "give runs that differ in their seed alone"))
+                raise InputError(
+                    run.path, found=found, expected=expected, fix="give runs that differ in their seed alone"
+                )
         if not run.manifest.get("assembled"):
-            raise InputError(complaint(run.path, "no elements", "a scored run", f"run `seq2exp-viz score {run.path}`"))
+            raise InputError(
+                run.path, found="no elements", expected="a scored run", fix=f"run `seq2exp-viz score {run.path}`"
+            )
 
 
 def seed_table(runs: dict[str, Run]) -> tuple[pd.DataFrame, dict[str, float]]:
@@ -69,7 +73,7 @@ def seed_table(runs: dict[str, Run]) -> tuple[pd.DataFrame, dict[str, float]]:
     genes = sorted(set.intersection(*(run.scored for run in runs.values())))
     if not genes:
         found = f"no gene that all of {', '.join(names)} have scored"
-        raise InputError(complaint("seeds", found, "some", "score the same genes in all of them"))
+        raise InputError("seeds", found=found, expected="some", fix="score the same genes in all of them")
     bins = runs[names[0]].manifest["window"] // runs[names[0]].manifest["resolution"]
     every = max(1, bins * len(genes) // SAMPLED)
     moved = {pair: 0.0 for pair in itertools.combinations(names, 2)}

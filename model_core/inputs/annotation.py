@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from model_core.bed import read_lines
-from model_core.errors import InputError, complaint
+from model_core.errors import InputError
 from model_core.gene_finder import GeneFinder
 
 FEATURE_TYPES = ("gene", "exon", "CDS", "stop_codon")
@@ -149,7 +149,7 @@ def read_gtf(path: str | Path, types: Collection[str] = FEATURE_TYPES) -> pd.Dat
         if first_row is not None:
             refuse_gff3(path, *first_row)
         found = f"{number} lines and none of type {', '.join(types)}"
-        raise InputError(complaint(path, found, "a GTF annotation", "check that this is the right file"))
+        raise InputError(path, found=found, expected="a GTF annotation", fix="check that this is the right file")
     return _as_frame(codes, (chroms, strands, kinds, owners.codes), starts, ends)
 
 
@@ -183,7 +183,7 @@ def genes_from_gtf(gtf: pd.DataFrame, gene_types: Collection[str] = ("protein_co
     if rows.empty:
         has = ", ".join(sorted({str(name) for name in gtf.gene_type.unique()} - {""})[:8]) or "no gene types"
         expected = f"genes of type {', '.join(gene_types)}"
-        raise InputError(complaint("annotation", has, expected, "set gene_types under [genes]"))
+        raise InputError("annotation", found=has, expected=expected, fix="set gene_types under [genes]")
     keys = ["gene_id", "chrom", "strand"]
     spans = rows.groupby(keys, sort=False, observed=True).agg(
         symbol=("symbol", "first"), start=("start", "min"), end=("end", "max")
@@ -255,7 +255,7 @@ def _position(text: str) -> int:
 
 
 def _bad_line(path: Path, number: int, found: str, expected: str, do: str = "mend the line") -> InputError:
-    return InputError(complaint(f"{path} line {number}", found, expected, do))
+    return InputError(f"{path} line {number}", found=found, expected=expected, fix=do)
 
 
 def _as_frame(codes, names, starts, ends) -> pd.DataFrame:

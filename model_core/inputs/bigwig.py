@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyBigWig
 
-from model_core.errors import InputError, complaint
+from model_core.errors import InputError
 from model_core.track_formats import TO_SIGNAL, format_of, named
 
 _BIGWIG = 0x888FFC26
@@ -33,7 +33,9 @@ def open_bigwig(path: Path) -> Any:
     try:
         return pyBigWig.open(str(path))
     except RuntimeError:
-        raise InputError(complaint(path, "a damaged header", "a whole bigWig", "copy or make it again")) from None
+        raise InputError(
+            path, found="a damaged header", expected="a whole bigWig", fix="copy or make it again"
+        ) from None
 
 
 def check_whole(path: Path) -> None:
@@ -44,16 +46,18 @@ def check_whole(path: Path) -> None:
             file.seek(-min(4, len(start)), 2)
             end = file.read()
     except FileNotFoundError:
-        raise InputError(complaint(path, "no such file", "a bigWig", "check the path")) from None
+        raise InputError(path, found="no such file", expected="a bigWig", fix="check the path") from None
     except OSError as error:
         raise InputError(
-            complaint(path, (error.strerror or str(error)).lower(), "a bigWig", "check the path")
+            path, found=(error.strerror or str(error)).lower(), expected="a bigWig", fix="check the path"
         ) from None
     if start[:4] not in {struct.pack(order + "I", _BIGWIG) for order in "<>"}:
         do = TO_SIGNAL.get(format_of(path), "make a bigWig of its values, for instance with bedGraphToBigWig")
-        raise InputError(complaint(path, named(path, "no bigWig"), "a bigWig", do))
+        raise InputError(path, found=named(path, "no bigWig"), expected="a bigWig", fix=do)
     if len(start) < 64 or end != start[:4]:
-        raise InputError(complaint(path, "no end mark", "a whole bigWig", "it is cut off: copy or make it again"))
+        raise InputError(
+            path, found="no end mark", expected="a whole bigWig", fix="it is cut off: copy or make it again"
+        )
 
 
 def header_summary(path: Path) -> Summary:

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from model_core.errors import complaint
+from model_core.errors import Problem
 from model_core.inputs import builds
 from model_core.inputs.builds import Verdict
 from model_core.inputs.gene_table import WARNINGS, distance_to_others, lengths_of
@@ -47,8 +47,8 @@ class Report:
     """
 
     study: str
-    problems: list[str] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+    warnings: list[Problem] = field(default_factory=list)
     tables: list[Table] = field(default_factory=list)
 
     @property
@@ -134,13 +134,15 @@ def _check_annotation(study: Study, gtf: pd.DataFrame, genome: Genome, report: R
     strange = sorted(set(chroms) - set(sizes))
     if strange:
         found = f"{len(gtf) - len(known):,} of {len(gtf):,} rows on {listed(strange, 3)}"
-        report.warnings.append(complaint(path, found, "chromosomes of the FASTA", "they are passed over"))
+        report.warnings.append(
+            Problem(path, found=found, expected="chromosomes of the FASTA", fix="they are passed over")
+        )
     beyond = known[known.end > known.chrom.astype(str).map(sizes).astype(float)]
     if len(beyond):
         first = beyond.iloc[0]
         found = f"{len(beyond):,} rows beyond the chromosome's end ({first.symbol} at {first.chrom}:{first.end:,})"
         do = "use an annotation of the FASTA's assembly"
-        report.problems.append(complaint(path, found, f"ends up to {sizes[first.chrom]:,}", do))
+        report.problems.append(Problem(path, found=found, expected=f"ends up to {sizes[first.chrom]:,}", fix=do))
 
 
 def _check_genes(study: Study, genes: pd.DataFrame, report: Report) -> None:
@@ -155,20 +157,26 @@ def _check_genes(study: Study, genes: pd.DataFrame, report: Report) -> None:
     report.tables.append(Table("Genes", ("", "genes", "with label", "median label"), rows))
     if len(padded):
         found = f"{len(padded)} windows of {study.window:,} bp that reach off their chromosome ({_some(padded.symbol)})"
-        report.warnings.append(complaint("genes", found, "whole windows", "what is missing is padded with N and 0"))
+        report.warnings.append(
+            Problem("genes", found=found, expected="whole windows", fix="what is missing is padded with N and 0")
+        )
     report.warnings += genes.attrs.get(WARNINGS, ())
     if study.gene_settings.label is not None:
         _check_splits(study, genes[labelled], report)
         if not labelled.all():
             found = f"{(~labelled).sum()} of {len(genes)} genes without a label ({_some(genes.symbol[~labelled])})"
-            report.warnings.append(complaint("genes", found, "a label to train or test on", "they are scored only"))
+            report.warnings.append(
+                Problem("genes", found=found, expected="a label to train or test on", fix="they are scored only")
+            )
 
 
 def _check_splits(study: Study, genes: pd.DataFrame, report: Report) -> None:
     for part in ("train", "validation", "test"):
         if not (genes.split == part).any():
             do = "set [genes.split]" if part != "train" else "leave some genes out of validation and test"
-            report.warnings.append(complaint("genes", f"no labelled {part} genes", f"some genes to {part} on", do))
+            report.warnings.append(
+                Problem("genes", found=f"no labelled {part} genes", expected=f"some genes to {part} on", fix=do)
+            )
     training = (genes.split == "train").to_numpy()
     for part in ("validation", "test"):
         near = distance_to_others(genes, training, (genes.split == part).to_numpy()) < study.window
@@ -176,7 +184,7 @@ def _check_splits(study: Study, genes: pd.DataFrame, report: Report) -> None:
             first = _some(genes.symbol[training][near])
             found = f"{near.sum()} of {training.sum()} training windows that overlap a {part} window ({first})"
             do = f"split by chromosome, or set gap = {study.window} under [genes.split]"
-            report.warnings.append(complaint("genes", found, "windows apart", do))
+            report.warnings.append(Problem("genes", found=found, expected="windows apart", fix=do))
 
 
 def _check_features(study: Study, report: Report) -> None:
@@ -193,7 +201,7 @@ def _check_features(study: Study, report: Report) -> None:
     if len(missing):
         found = f"{len(missing)} of {len(genes)} genes with missing features ({_some(missing.symbol)})"
         do = "the mean of the training genes stands in for what is missing"
-        report.warnings.append(complaint("gene features", found, "nine features for each gene", do))
+        report.warnings.append(Problem("gene features", found=found, expected="nine features for each gene", fix=do))
     activity = genes.PROMOTERACTIVITY.max()
     if (
         activity > LARGE_ACTIVITY
@@ -205,7 +213,7 @@ def _check_features(study: Study, report: Report) -> None:
             "some hundreds at most, as in a whole genome",
         )
         do = "set zscore_promoter_activity = true under [genes]"
-        report.warnings.append(complaint("gene features", found, expected, do))
+        report.warnings.append(Problem("gene features", found=found, expected=expected, fix=do))
 
 
 def _check_tracks(study: Study, genes: pd.DataFrame | None, verdicts: list[Verdict], report: Report) -> set[str]:
@@ -235,7 +243,7 @@ def _check_tracks(study: Study, genes: pd.DataFrame | None, verdicts: list[Verdi
     weights = sum(spec.prior.w for spec in study.signal_specs)
     if not np.isclose(weights, 1, atol=0.01):
         found = f"weights w of the signals' priors that add up to {weights:g}"
-        report.warnings.append(complaint("signals", found, "1, as in the paper", "scale them"))
+        report.warnings.append(Problem("signals", found=found, expected="1, as in the paper", fix="scale them"))
     return readable
 
 
@@ -258,7 +266,7 @@ def _tell_verdicts(study: Study, verdicts: list[Verdict], report: Report) -> Non
     for verdict in verdicts:
         if verdict.agrees is False:
             do = "check that FASTA, annotation, gene table and signals are of one assembly (hg19 and hg38?)"
-            message = complaint(verdict.what, verdict.measured, verdict.expected, do)
+            message = Problem(verdict.what, found=verdict.measured, expected=verdict.expected, fix=do)
             _blame(study, verdict, report).append(message)
 
 

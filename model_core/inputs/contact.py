@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from model_core.errors import InputError, complaint
+from model_core.errors import InputError
 from model_core.inputs.cooler_rows import WHOLE, CoolerRows
 from model_core.inputs.hic_cache import REACH, HicRows
 from model_core.inputs.signals import Signal
@@ -101,7 +101,7 @@ class HicSignal(Signal):
         size = self.sizes[window.chrom]
         if not 0 <= window.tss < size:
             found, expected = f"position {window.tss + 1:,} (from 1)", f"1 to {size:,} on {window.chrom}"
-            raise InputError(complaint(self.path, found, expected, "check the assembly of the gene table"))
+            raise InputError(self.path, found=found, expected=expected, fix="check the assembly of the gene table")
         vector = np.zeros(window.length, np.float32)
         near = (max(window.tss - TSS_REACH + 1, 0), min(window.tss + TSS_REACH, size))
         inside = (max(window.start, 0), min(window.end, size))
@@ -129,7 +129,7 @@ class HicSignal(Signal):
                 is_hic = file.read(3) == b"HIC"
         except OSError as error:
             found = "no such file" if isinstance(error, FileNotFoundError) else f"no readable file ({error.strerror})"
-            raise InputError(complaint(self.path, found, WHOLE, "check the path")) from None
+            raise InputError(self.path, found=found, expected=WHOLE, fix="check the path") from None
         require_format(self.path, ("hic", "HDF5"), WHOLE, TO_SIGNAL)
         if is_hic:
             return HicRows(self.path, self.resolution, self.normalisation, self.cache)

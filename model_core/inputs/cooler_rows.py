@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from model_core.errors import InputError, complaint
+from model_core.errors import InputError
 from model_core.inputs.handles import LazyHandle
 
 WHOLE = "a whole .hic, .mcool or .cool file"
@@ -98,14 +98,14 @@ class CoolerRows:
     @cached_property
     def _header(self) -> _Header:
         if not self.path.is_file():
-            raise InputError(complaint(self.path, "no such file", WHOLE, "check the path"))
+            raise InputError(self.path, found="no such file", expected=WHOLE, fix="check the path")
         with _telling(self.path, "no readable Hi-C"), _opened(self.path) as file:
             name = _group(file, self.path, self.resolution)
             group = file[name]
             mode = group.attrs.get("storage-mode", "symmetric-upper")
             if mode != "symmetric-upper":
                 found = f"a map stored as '{mode}'"
-                raise InputError(complaint(self.path, found, "one stored as 'symmetric-upper'", "make it so"))
+                raise InputError(self.path, found=found, expected="one stored as 'symmetric-upper'", fix="make it so")
             directions = _normalisations(group["bins"])
             require_normalisation(self.path, self.resolution, self.normalisation, list(directions))
             names = [str(chrom) for chrom in group["chroms/name"].asstr()[:]]
@@ -122,7 +122,9 @@ def require_resolution(path: Path, resolution: int, held: Sequence[int]) -> None
     """InputError, listing what there is, unless a file holds bins of `resolution` bp."""
     if resolution not in held:
         expected = f"one of {', '.join(map(str, held))}"
-        raise InputError(complaint(path, f"no bins of {resolution} bp", expected, "set resolution to one of these"))
+        raise InputError(
+            path, found=f"no bins of {resolution} bp", expected=expected, fix="set resolution to one of these"
+        )
 
 
 def require_normalisation(path: Path, resolution: int, normalisation: str, held: Sequence[str]) -> None:
@@ -130,7 +132,9 @@ def require_normalisation(path: Path, resolution: int, normalisation: str, held:
     available = ["NONE", *(name for name in held if name != "NONE")]
     if normalisation not in available:
         found = f"no normalisation '{normalisation}' at {resolution:,} bp"
-        raise InputError(complaint(path, found, f"one of {', '.join(available)}", "set normalisation to one of these"))
+        raise InputError(
+            path, found=found, expected=f"one of {', '.join(available)}", fix="set normalisation to one of these"
+        )
 
 
 def _opened(path: Path) -> Any:
@@ -149,7 +153,9 @@ def _telling(path: Path, trouble: str) -> Iterator[None]:
         raise
     except (OSError, KeyError, IndexError, RuntimeError, TypeError, ValueError) as error:
         reason = str(error).strip("'\"").splitlines() or ["unknown"]
-        raise InputError(complaint(path, f"{trouble} ({reason[0]})", WHOLE, "copy or convert it again")) from None
+        raise InputError(
+            path, found=f"{trouble} ({reason[0]})", expected=WHOLE, fix="copy or convert it again"
+        ) from None
 
 
 def _group(file: Any, path: Path, resolution: int) -> str:
@@ -159,7 +165,7 @@ def _group(file: Any, path: Path, resolution: int) -> str:
         return f"resolutions/{resolution}"
     size = file.attrs["bin-size"]
     if not isinstance(size, int | np.integer):
-        raise InputError(complaint(path, "bins of various sizes", "bins of one size", "bin the contacts again"))
+        raise InputError(path, found="bins of various sizes", expected="bins of one size", fix="bin the contacts again")
     require_resolution(path, resolution, [int(size)])
     return "/"
 

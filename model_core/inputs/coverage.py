@@ -15,7 +15,7 @@ import pysam
 
 from model_core.atomic import replacing
 from model_core.cache import held_file, stand_in, writable_folder
-from model_core.errors import InputError, complaint
+from model_core.errors import InputError
 from model_core.inputs.bigwig import check_whole
 from model_core.inputs.fingerprint import fingerprint
 from model_core.inputs.handles import quiet_htslib
@@ -78,10 +78,10 @@ def _place(bam: Path, cache: Path, extend: int | None, shift: int) -> Path:
     try:
         state = fingerprint(bam)
     except FileNotFoundError:
-        raise InputError(complaint(bam, "no such file", "a BAM", "check the path")) from None
+        raise InputError(bam, found="no such file", expected="a BAM", fix="check the path") from None
     except OSError as error:
         found = f"no readable file ({error.strerror})"
-        raise InputError(complaint(bam, found, "a BAM", "check the path")) from None
+        raise InputError(bam, found=found, expected="a BAM", fix="check the path") from None
     return held_file(cache, f"{_stem(bam, extend, shift)}.{state[:16]}.bigWig")
 
 
@@ -110,15 +110,17 @@ def _reading(bam: Path) -> Iterator[pysam.AlignmentFile]:
     try:
         with quiet_htslib(), pysam.AlignmentFile(str(bam), "rb") as reads:
             if not reads.references:
-                raise InputError(complaint(bam, "no chromosomes in the header", "aligned reads", "align them first"))
+                raise InputError(
+                    bam, found="no chromosomes in the header", expected="aligned reads", fix="align them first"
+                )
             yield reads
     except InputError:
         raise
     except FileNotFoundError:
-        raise InputError(complaint(bam, "no such file", "a BAM", "check the path")) from None
+        raise InputError(bam, found="no such file", expected="a BAM", fix="check the path") from None
     except (OSError, ValueError) as error:
         reason = "cut off" if "truncated" in str(error) else f"unreadable ({error})"
-        raise InputError(complaint(bam, reason, "a whole BAM", "copy or make it again")) from None
+        raise InputError(bam, found=reason, expected="a whole BAM", fix="copy or make it again") from None
 
 
 def coverage(
@@ -149,7 +151,9 @@ def coverage(
     bam, bigwig = Path(bam), Path(bigwig)
     if (extend is not None and extend < 1) or (shift and extend is None):
         found = f"extend {extend}, shift {shift}"
-        raise InputError(complaint(bam, found, "extend of 1 bp or more, and shift only with it", "change the settings"))
+        raise InputError(
+            bam, found=found, expected="extend of 1 bp or more, and shift only with it", fix="change the settings"
+        )
     bigwig.parent.mkdir(parents=True, exist_ok=True)
     with replacing(bigwig) as unfinished, _reading(bam) as reads:
         _write(reads, bam, unfinished, extend, shift, progress or (lambda share: None))
@@ -175,9 +179,11 @@ def _write(
         track.close()
     except RuntimeError as error:
         found = f"writing failed ({error})"
-        raise InputError(complaint(bigwig, found, "room for the coverage", "check the disk")) from None
+        raise InputError(bigwig, found=found, expected="room for the coverage", fix="check the disk") from None
     if not done:
-        raise InputError(complaint(bam, "no read that counts", "aligned reads", "check its flags with samtools"))
+        raise InputError(
+            bam, found="no read that counts", expected="aligned reads", fix="check its flags with samtools"
+        )
     progress(1.0)
 
 
@@ -191,7 +197,7 @@ def _spans(
             continue
         if (read.reference_id, read.reference_start) < (current, last):
             raise InputError(
-                complaint(bam, "reads out of order", "a BAM sorted by coordinate", f"samtools sort {bam.name}")
+                bam, found="reads out of order", expected="a BAM sorted by coordinate", fix=f"samtools sort {bam.name}"
             )
         if read.reference_id != current:
             if spans:

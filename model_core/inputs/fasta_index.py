@@ -19,7 +19,7 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 import pysam
 
-from model_core.errors import InputError, complaint
+from model_core.errors import InputError, Problem
 from model_core.inputs.handles import quiet_htslib
 
 _BGZF_END = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
@@ -85,7 +85,7 @@ def fasta_index(path: Path) -> FastaIndex:
             problem = f"an index of another file ({misfit})"
         except _OtherEnd as found:
             do = f"delete {files[0].name} if the FASTA was changed on purpose, else copy it again: it is cut off"
-            raise InputError(complaint(path, str(found), "an index that fits", do)) from None
+            raise InputError(path, found=str(found), expected="an index that fits", fix=do) from None
         if known is not None and all(_stamp(file)[1] >= _stamp(path)[1] for file in files):
             return known
     try:
@@ -94,18 +94,26 @@ def fasta_index(path: Path) -> FastaIndex:
         if known is not None:
             return known  # older than the file, but all that was looked at fits
         found = f"{problem or 'no index'}, and none can be written ({error.strerror})"
-        raise InputError(complaint(path, found, f"{files[0].name} beside it", "run samtools faidx on it")) from None
+        raise InputError(
+            path, found=found, expected=f"{files[0].name} beside it", fix="run samtools faidx on it"
+        ) from None
     try:
         index = _checked(path, compressed, *map(_stamp, (path, *files)))
     except (_Misfit, _OtherEnd) as found:
         for file in files:
             file.unlink(missing_ok=True)  # it lacks records: samtools passes over a name that was there before
         do = "give each sequence one header with a name of its own"
-        raise InputError(complaint(path, f"malformed FASTA: {found}", "records that can be indexed", do)) from None
+        raise InputError(
+            path, found=f"malformed FASTA: {found}", expected="records that can be indexed", fix=do
+        ) from None
     if known not in (None, index):
         problem = "an index older than the file, of other records"
     if problem:
-        print(f"warning: {complaint(path, problem, 'its own index', 'it was made anew')}", file=sys.stderr, flush=True)
+        print(
+            f"warning: {Problem(path, found=problem, expected='its own index', fix='it was made anew')}",
+            file=sys.stderr,
+            flush=True,
+        )
     return index
 
 
@@ -131,18 +139,24 @@ def _check_format(path: Path) -> bool:
             file.seek(max(file.seek(0, os.SEEK_END) - len(_BGZF_END), 0))
             end = file.read()
     except FileNotFoundError:
-        raise InputError(complaint(path, "no such file", expected, "check the path")) from None
+        raise InputError(path, found="no such file", expected=expected, fix="check the path") from None
     except OSError as error:
-        raise InputError(complaint(path, (error.strerror or str(error)).lower(), expected, "check the path")) from None
+        raise InputError(
+            path, found=(error.strerror or str(error)).lower(), expected=expected, fix="check the path"
+        ) from None
     if not start.startswith(b"\x1f\x8b"):
         if not start.lstrip().startswith((b">", b";")):
-            raise InputError(complaint(path, f"{start[:20]!r} at the start", f"{expected}, '>name' first", "check it"))
+            raise InputError(
+                path, found=f"{start[:20]!r} at the start", expected=f"{expected}, '>name' first", fix="check it"
+            )
         return False
     if not (start[3] & 4 and start[12:14] == b"BC"):
         advice = f"gunzip {path.name} && bgzip {path.stem}"
-        raise InputError(complaint(path, "plain gzip, which cannot be read piece by piece", "bgzip", advice))
+        raise InputError(path, found="plain gzip, which cannot be read piece by piece", expected="bgzip", fix=advice)
     if end != _BGZF_END:
-        raise InputError(complaint(path, "no end-of-file mark", "a whole bgzip file", "it is cut off: copy it again"))
+        raise InputError(
+            path, found="no end-of-file mark", expected="a whole bgzip file", fix="it is cut off: copy it again"
+        )
     return True
 
 
@@ -161,7 +175,9 @@ def _write_index(path: Path, compressed: bool) -> None:
                 pysam.faidx("--fai-idx", str(fai), "--gzi-idx", str(gzi), str(path))
         except pysam.SamtoolsError:
             expected = "sequences in lines of one length, none of them empty"
-            raise InputError(complaint(path, "malformed FASTA", expected, f"seqkit seq -w 60 {path.name}")) from None
+            raise InputError(
+                path, found="malformed FASTA", expected=expected, fix=f"seqkit seq -w 60 {path.name}"
+            ) from None
         for new, file in reversed(list(zip((fai, gzi), files, strict=False))):  # the .fai last: programs look for it
             latest = max(changed, new.stat().st_mtime_ns)  # a file may come from a clock that is ahead
             os.utime(new, ns=(latest, latest))
@@ -200,13 +216,13 @@ def _read_fai(index: Path) -> tuple[str, dict[str, Record]]:
         rows = [line.split("\t") for line in text.splitlines()]
         records = [Record(name, *map(int, numbers)) for name, *numbers in rows]
     except (ValueError, TypeError):
-        raise InputError(complaint(index, "not a FASTA index", _FORM, "delete it")) from None
+        raise InputError(index, found="not a FASTA index", expected=_FORM, fix="delete it") from None
     sound = all(
         min(record[1:]) >= 0 and record.line_bytes >= record.line_bases and (record.line_bases or not record.length)
         for record in records
     )
     if not records or not sound or len({record.name for record in records}) < len(records):
-        raise InputError(complaint(index, "not a FASTA index", _FORM, "delete it"))
+        raise InputError(index, found="not a FASTA index", expected=_FORM, fix="delete it")
     return text, {record.name: record for record in records}
 
 
@@ -298,7 +314,7 @@ def _read_gzi(index: Path) -> np.ndarray:
     """int64 (n, 2): of each block its first byte in the file, and its first byte uncompressed."""
     content = index.read_bytes()
     if len(content) < 8 or len(content) != 8 + 16 * struct.unpack("<Q", content[:8])[0]:
-        raise InputError(complaint(index, "not a block index", "one of bgzip -r", "delete it"))
+        raise InputError(index, found="not a block index", expected="one of bgzip -r", fix="delete it")
     blocks = np.frombuffer(content[8:], "<i8").reshape(-1, 2)
     return np.concatenate([np.zeros((1, 2), np.int64), blocks])  # the first block goes without saying
 
@@ -345,4 +361,6 @@ def _block(file: BinaryIO, start: int) -> tuple[bytes, int]:
             return text, size
     except zlib.error:
         pass
-    raise InputError(complaint(file.name, f"a damaged block at byte {start:,}", "a whole bgzip file", "copy it again"))
+    raise InputError(
+        file.name, found=f"a damaged block at byte {start:,}", expected="a whole bgzip file", fix="copy it again"
+    )

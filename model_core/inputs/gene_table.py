@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from model_core.errors import InputError, Problems, complaint
+from model_core.errors import InputError, Problem, Problems
 from model_core.gene_finder import GeneFinder
 from model_core.inputs.genes import FEATURES
 from model_core.inputs.signals import TAKE_NEGATIVE, TRANSFORMS
@@ -95,11 +95,11 @@ def split_genes(
     names = np.full(len(table), "train", dtype=object)
     if not split.validation and not split.test:
         return names, [], []
-    warnings: list[str] = []
+    warnings: list[Problem] = []
     column = split.column or "chrom"
     if cells is None and column != "chrom":
         found, do = f"column = {column!r} without a gene table", "split by chromosome or name a table"
-        return names, [complaint("[genes.split]", found, 'column = "chrom"', do)], []
+        return names, [Problem("[genes.split]", found=found, expected='column = "chrom"', fix=do)], []
     by_chromosome = cells is None or split.column is None
     given = (table.chrom if by_chromosome else cells[column]).astype(str)
     values = given.map(_plain_value).to_numpy()
@@ -116,16 +116,20 @@ def split_genes(
         if without and chosen[part].any():
             found = f"{len(without)} of {len(wanted)} values of {part} that no gene has ({listed(without, 3)})"
             expected = f"values of the column {column}"
-            warnings.append(complaint(f"{path} [genes.split]", found, expected, "correct them, or take them out"))
+            warnings.append(
+                Problem(f"{path} [genes.split]", found=found, expected=expected, fix="correct them, or take them out")
+            )
         if wanted and not chosen[part].any():
             found = f"no gene with {column} {listed(sorted(wanted))}"
             has = listed(sorted(set(values.tolist())))
             expected = f"some {part} genes; the column has {has}"
-            problems.append(complaint(path, found, expected, f"correct {part} in [genes.split]"))
+            problems.append(Problem(path, found=found, expected=expected, fix=f"correct {part} in [genes.split]"))
     both = sorted({_plain_value(v) for v in split.validation} & {_plain_value(v) for v in split.test})
     if both:
         found = f"{listed(both)} in validation and in test"
-        problems.append(complaint("[genes.split]", found, "each value in one of them", "take it out of one"))
+        problems.append(
+            Problem("[genes.split]", found=found, expected="each value in one of them", fix="take it out of one")
+        )
     if split.gap:
         held_out = chosen["validation"] | chosen["test"]
         near = distance_to_others(table, ~held_out, held_out) <= split.gap
@@ -183,7 +187,7 @@ def position_problems(table: pd.DataFrame, sizes: Mapping[str, int], path: Path)
         first = "; ".join(f"{row.gene_id} at {row.chrom}:{row.tss + 1:,}" for row in off.head(3).itertuples())
         expected = "TSSs inside their chromosomes"
         do = "check that table and FASTA are of the same assembly"
-        problems.append(complaint(path, f"{len(off)} TSSs off the chromosome ({first})", expected, do))
+        problems.append(Problem(path, found=f"{len(off)} TSSs off the chromosome ({first})", expected=expected, fix=do))
     return problems
 
 
@@ -206,7 +210,9 @@ def _missing_columns(settings: Genes, cells: pd.DataFrame, path: Path) -> tuple[
             has = f"its columns are {listed(list(cells.columns), 30)}"
             near = difflib.get_close_matches(column, cells.columns, 1, 0.6)
             do = f"did you mean '{near[0]}'?" if near else "correct the name in study.toml"
-            problems.append(complaint(path, f"no column '{column}'", f"one for genes.{key}; {has}", do))
+            problems.append(
+                Problem(path, found=f"no column '{column}'", expected=f"one for genes.{key}; {has}", fix=do)
+            )
     if missing & set(vital):
         return problems, None
     kept = {name: column for name, column in settings.features.items() if f"features.{name}" not in missing}
@@ -219,11 +225,11 @@ def _id_problems(path: Path, ids: pd.Series, column: str) -> list[str]:
     twice = ids[ids.duplicated() & ~ids.isin(MISSING)]
     if len(twice):
         found = f"{twice.nunique()} gene ids more than once in column '{column}' ({listed(list(twice.unique()), 3)})"
-        problems.append(complaint(path, found, "one line for each gene", "keep one line of each"))
+        problems.append(Problem(path, found=found, expected="one line for each gene", fix="keep one line of each"))
     return problems
 
 
-def _label(settings: Genes, cells: pd.DataFrame, problems: list[str]) -> np.ndarray:
+def _label(settings: Genes, cells: pd.DataFrame, problems: list[Problem]) -> np.ndarray:
     if settings.label is None:
         return np.full(len(cells), np.nan)
     values, odd = numbers(cells[settings.label])
@@ -239,7 +245,7 @@ def _label(settings: Genes, cells: pd.DataFrame, problems: list[str]) -> np.ndar
     return label
 
 
-def _feature(settings: Genes, cells: pd.DataFrame, name: str, problems: list[str]) -> np.ndarray:
+def _feature(settings: Genes, cells: pd.DataFrame, name: str, problems: list[Problem]) -> np.ndarray:
     column = settings.features.get(name)
     if column is None:
         return np.full(len(cells), np.nan)
@@ -257,7 +263,7 @@ def _odd_cells(path: Path, cells: pd.Series, odd: Iterable[bool], column: str, e
         return []
     first = ", ".join(f"{cell!r} in line {line}" for line, cell in cells[odd].head(3).items())
     found = f"{odd.sum()} of {len(odd)} cells in column '{column}' ({first}{', ...' if odd.sum() > 3 else ''})"
-    return [complaint(path, found, expected, "correct them")]
+    return [Problem(path, found=found, expected=expected, fix="correct them")]
 
 
 def _plain_value(value: object) -> str:

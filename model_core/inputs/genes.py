@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 import pandas as pd
 
-from model_core.errors import InputError, complaint
+from model_core.errors import InputError
 from model_core.inputs.annotation import gene_exons, match_genes
 from model_core.inputs.genome import Genome
 
@@ -50,7 +50,9 @@ class FeatureScale:
             values = tuple(getattr(self, name))
             if len(values) != len(FEATURES):
                 found = f"{len(values)} values of {name}"
-                raise InputError(complaint("feature scale", found, f"{len(FEATURES)}", "use another checkpoint"))
+                raise InputError(
+                    "feature scale", found=found, expected=f"{len(FEATURES)}", fix="use another checkpoint"
+                )
             object.__setattr__(self, name, values)
 
     def to_dict(self) -> dict[str, list]:

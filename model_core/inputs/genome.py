@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import pysam
 
-from model_core.errors import InputError, complaint
+from model_core.errors import InputError
 from model_core.inputs.fasta_index import FastaIndex, fasta_index
 from model_core.inputs.handles import LazyHandle, quiet_htslib
 from model_core.intervals import match_chromosomes
@@ -53,7 +53,7 @@ class Genome:
         """
         match_chromosomes(self.sizes, chrom, self.path)
         if start > end:
-            raise InputError(complaint(self.path, f"{chrom}:{start}-{end}", "start <= end", "turn them round"))
+            raise InputError(self.path, found=f"{chrom}:{start}-{end}", expected="start <= end", fix="turn them round")
         first, last = (min(max(edge, 0), self.sizes[chrom]) for edge in (start, end))
         bases = self._fetch(chrom, first, last).upper() if first < last else ""
         left = min(max(-start, 0), end - start)
@@ -69,7 +69,7 @@ class Genome:
         if len(bases) != last - first or ">" in bases:
             found = f"{len(bases)} bases at {chrom}:{first}-{last}"
             advice = "the file is damaged or was changed while it was read: copy it again, or start again"
-            raise InputError(complaint(self.path, found, f"{last - first}", advice))
+            raise InputError(self.path, found=found, expected=f"{last - first}", fix=advice)
         return bases
 
 
@@ -90,7 +90,9 @@ def _open_fasta(path: Path) -> _OpenFasta:
     try:
         fetch = _bgzipped(path) if index.compressed else _plain(path, index)
     except (OSError, ValueError) as error:
-        raise InputError(complaint(path, f"unreadable ({error})", "FASTA with its index", "copy it again")) from None
+        raise InputError(
+            path, found=f"unreadable ({error})", expected="FASTA with its index", fix="copy it again"
+        ) from None
     return _OpenFasta({name: record.length for name, record in index.records.items()}, fetch)
 
 

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from model_core.atomic import replacing
 from model_core.cache import held_file, writable_folder
 from model_core.child import child_environment
-from model_core.errors import InputError, complaint
+from model_core.errors import InputError
 from model_core.inputs.cooler_rows import WHOLE, CoolerRows, require_normalisation, require_resolution
 from model_core.inputs.fingerprint import fingerprint
 
@@ -118,9 +118,11 @@ def _state(path: Path) -> tuple[str, str]:
     try:
         return str(path.resolve()), fingerprint(path)
     except FileNotFoundError:
-        raise InputError(complaint(path, "no such file", WHOLE, "check the path")) from None
+        raise InputError(path, found="no such file", expected=WHOLE, fix="check the path") from None
     except OSError as error:
-        raise InputError(complaint(path, f"no readable file ({error.strerror})", WHOLE, "check the path")) from None
+        raise InputError(
+            path, found=f"no readable file ({error.strerror})", expected=WHOLE, fix="check the path"
+        ) from None
 
 
 @lru_cache(maxsize=64)
@@ -154,4 +156,4 @@ def _ask(path: Path, task: str, settings: list[Any], progress: Callable[[float],
     if "done" in answer:
         return answer["done"]
     reason = answer.get("problem") or (said[-1] if said else f"its reader ended with code {child.returncode}")
-    raise InputError(complaint(path, f"no readable Hi-C ({reason})", WHOLE, "copy or convert it again"))
+    raise InputError(path, found=f"no readable Hi-C ({reason})", expected=WHOLE, fix="copy or convert it again")

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from model_core.atomic import write_text
-from model_core.errors import InputError, complaint
+from model_core.errors import InputError
 
 FORMATS = {".bam": "BAM", ".bed": "BED", ".tagalign": "BED", ".bedpe": "BEDPE"}
 # Words of macs3 that name what goes in and out: those stand in the study, or no narrowPeak would come out.
@@ -31,11 +31,13 @@ def find_macs3() -> tuple[Path, str]:
     found = str(beside) if beside.is_file() else shutil.which("macs3")
     if found is None:
         do = "install it: pip install 'seq2exp-viz[model]', or give a narrowPeak file"
-        raise InputError(complaint("peak calling", "no program macs3", f"it beside {sys.executable} or on PATH", do))
+        raise InputError(
+            "peak calling", found="no program macs3", expected=f"it beside {sys.executable} or on PATH", fix=do
+        )
     said = subprocess.run([found, "--version"], capture_output=True, text=True, encoding="utf-8", errors="replace")
     if said.returncode:
         advice = "install macs3 anew"
-        raise InputError(complaint(found, _last_words(said.stderr), "its version", advice))
+        raise InputError(found, found=_last_words(said.stderr), expected="its version", fix=advice)
     return Path(found), said.stdout.split()[-1]
 
 
@@ -46,7 +48,7 @@ def run_macs3(command: list[str], folder: Path, log: Path) -> None:
     if said.returncode:
         found = f"exit status {said.returncode} with: {_last_words(said.stderr)}"
         advice = f"check inputs and options; all it said is in {log}"
-        raise InputError(complaint(f"macs3 {command[1]}", found, "peaks", advice))
+        raise InputError(f"macs3 {command[1]}", found=found, expected="peaks", fix=advice)
 
 
 def _last_words(stderr: str) -> str:
@@ -75,11 +77,11 @@ def reads_format(paths: Sequence[str]) -> str:
         kind = FORMATS.get(bare.suffix.lower())
         if kind is None:
             do = "convert it, or name the format in options (-f)"
-            raise InputError(complaint(path, "an unknown format of reads", ", ".join(FORMATS), do))
+            raise InputError(path, found="an unknown format of reads", expected=", ".join(FORMATS), fix=do)
         formats.add(kind)
     if len(formats) > 1:
         found = f"reads as {' and '.join(sorted(formats))}"
-        raise InputError(complaint("macs3 callpeak", found, "one format", "convert some of them"))
+        raise InputError("macs3 callpeak", found=found, expected="one format", fix="convert some of them")
     return formats.pop()
 
 
@@ -100,4 +102,4 @@ def refuse_inputs_and_outputs(caller: str, options: Sequence[str]) -> None:
         long = len(word) > 3 and word != "--cutoff" and any(ours.startswith(word) for ours in _OURS[caller])
         if short or long:
             expected = "options other than its inputs and outputs"
-            raise InputError(complaint(f"macs3 {caller}", f"option {option}", expected, "leave it out"))
+            raise InputError(f"macs3 {caller}", found=f"option {option}", expected=expected, fix="leave it out")

@@ -15,7 +15,7 @@ import pandas as pd
 
 from model_core.atomic import replacing, write_json
 from model_core.bed import read_narrowpeak
-from model_core.errors import InputError, complaint
+from model_core.errors import InputError
 from model_core.inputs.bigwig import open_bigwig
 from model_core.inputs.macs3 import find_macs3, has_option, reads_format, refuse_inputs_and_outputs, run_macs3
 from model_core.inputs.study import Study
@@ -60,7 +60,7 @@ def peaks_of_study(study: Study) -> tuple[pd.DataFrame, dict[str, Any]]:
     settings = study.peak_settings
     if settings is None:
         advice = "add [peaks] with narrowpeak, reads or signal"
-        raise InputError(complaint(study.path, "no [peaks]", "a source of peaks", advice))
+        raise InputError(study.path, found="no [peaks]", expected="a source of peaks", fix=advice)
     if settings.narrowpeak is not None:
         table = read_narrowpeak(settings.narrowpeak)
         record = _record("given", settings.name, None, None, _inputs(narrowpeak=[settings.narrowpeak]))
@@ -148,12 +148,12 @@ def _callpeak_words(name: str, inputs: list[dict], genome_size: int | None, opti
         kind = reads_format([*paths["reads"], *paths["control"]])
         for file in (*paths["reads"], *paths["control"]):
             if require_format(file, *_READS[kind], {**TO_BED, **_TO_READS}) == "empty":
-                raise InputError(complaint(file, "no row", _READS[kind][1], "check how it was made"))
+                raise InputError(file, found="no row", expected=_READS[kind][1], fix="check how it was made")
         words += ["-f", kind]
     if not has_option(options, "-g", "--gsize"):
         if genome_size is None:
             advice = 'give it, or options = ["-g", ...]'
-            raise InputError(complaint("macs3 callpeak", "no genome size", "the number of mappable bp", advice))
+            raise InputError("macs3 callpeak", found="no genome size", expected="the number of mappable bp", fix=advice)
         words += ["-g", str(genome_size)]
     return [*words, "-n", name, *options]
 
@@ -203,7 +203,7 @@ def _quantile(bases: pd.Series, quantile: float, source: Path) -> float:
     cutoff = float(bases.index[reached.to_numpy()][0])
     positive = bases.index[bases.index > 0]
     if not len(positive):
-        raise InputError(complaint(source, "no value above 0", "a signal with peaks", "check the file"))
+        raise InputError(source, found="no value above 0", expected="a signal with peaks", fix="check the file")
     return max(cutoff, float(positive[0]))
 
 
@@ -213,7 +213,7 @@ def _inputs(**paths: Sequence[str | Path]) -> list[dict[str, Any]]:
     for role, files in paths.items():
         for file in map(Path, files):
             if not file.is_file():
-                raise InputError(complaint(file, "no such file", f"a file ({role})", "check the path"))
+                raise InputError(file, found="no such file", expected=f"a file ({role})", fix="check the path")
             entry = {"role": role, "path": str(file.absolute()), "bytes": file.stat().st_size}
             entries.append({**entry, "sha256": _sha256(file)})
     return entries

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from model_core.errors import InputError, complaint
+from model_core.errors import InputError
 from model_core.inputs.contact import HicSignal
 from model_core.inputs.signals import BamSignal, BigWigSignal, Signal
 from model_core.inputs.stored_contact import StoredContact
@@ -32,7 +32,9 @@ def open_signal(spec: Mapping[str, Any] | Any, cache: str | Path) -> Signal:
         transform = given("transform").get("transform", "none")
         if transform != "none":
             found = f"transform '{transform}' for signal {get('name')}"
-            raise InputError(complaint(path, found, "none: contact is log10(1 + x) as it is", "remove the transform"))
+            raise InputError(
+                path, found=found, expected="none: contact is log10(1 + x) as it is", fix="remove the transform"
+            )
         return HicSignal(cache=cache, **given("name", "path", "resolution", "normalisation", "pseudocount"))
     if Path(path).name.lower().endswith(".contact.json"):
         return StoredContact(**given("name", "path"))
@@ -42,4 +44,4 @@ def open_signal(spec: Mapping[str, Any] | Any, cache: str | Path) -> Signal:
         return BigWigSignal(**given("name", "path", "transform", "scale"))
     expected = ".bw, .bigWig, .bam, .hic, .mcool, .cool or .contact.json"
     do = TO_SIGNAL.get(format_of(path), "rename or convert it")
-    raise InputError(complaint(path, f"the ending '{ending}' of {named(path, 'a file')}", expected, do))
+    raise InputError(path, found=f"the ending '{ending}' of {named(path, 'a file')}", expected=expected, fix=do)

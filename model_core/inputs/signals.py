@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from model_core.errors import InputError, complaint
+from model_core.errors import InputError
 from model_core.inputs.bigwig import Summary, header_summary, open_bigwig
 from model_core.inputs.coverage import bam_sizes, cached_coverage
 from model_core.inputs.handles import LazyHandle
@@ -80,7 +80,7 @@ class BigWigSignal(Signal):
     def __init__(self, name: str, path: str | Path, transform: str = "none", scale: float = 1.0):
         if transform not in TRANSFORMS:
             found, expected = f"transform '{transform}'", f"one of {', '.join(TRANSFORMS)}"
-            raise InputError(complaint(f"signal {name}", found, expected, "choose one"))
+            raise InputError(f"signal {name}", found=found, expected=expected, fix="choose one")
         self.name, self.path, self.transform, self.scale = name, Path(path), transform, float(scale)
         self._file = LazyHandle(partial(open_bigwig, self.path))
 
@@ -100,7 +100,7 @@ class BigWigSignal(Signal):
             found = f"{values[place]:g} at {window.chrom}:{window.start + place + 1:,}"
             expected = f"no negative values for the transform '{self.transform}' of signal {self.name}"
             advice = f"use {' or '.join(TAKE_NEGATIVE)}, or another file"
-            raise InputError(complaint(self.path, found, expected, advice))
+            raise InputError(self.path, found=found, expected=expected, fix=advice)
         return TRANSFORMS[self.transform](values).astype(np.float32)
 
     def values(self, chrom: str, start: int, end: int) -> np.ndarray:
@@ -120,7 +120,7 @@ class BigWigSignal(Signal):
         finite = np.isfinite(values)
         if not finite.all():
             found = f"an infinite value at {chrom}:{start + int(np.argmin(finite)) + 1:,}"
-            raise InputError(complaint(self.path, found, "finite numbers", "make the bigWig again without it"))
+            raise InputError(self.path, found=found, expected="finite numbers", fix="make the bigWig again without it")
         return values
 
     def total(self) -> float:
@@ -155,7 +155,7 @@ class BigWigSignal(Signal):
             share, mean, low, high = (file.stats(chrom, type=kind)[0] or 0.0 for kind in kinds)
         except RuntimeError:
             found = f"damaged zoom levels of {chrom}"
-            raise InputError(complaint(self.path, found, "a whole bigWig", "make it again")) from None
+            raise InputError(self.path, found=found, expected="a whole bigWig", fix="make it again") from None
         covered = round(share * size)
         return Summary(covered, mean * covered, mean, low, high)
 
@@ -179,7 +179,7 @@ class BigWigSignal(Signal):
             return np.asarray(self._file.get().values(chrom, first, last, numpy=True), np.float32)
         except RuntimeError:
             found = f"damaged data at {chrom}:{first + 1:,}-{last:,}"
-            raise InputError(complaint(self.path, found, "a whole bigWig", "copy or make it again")) from None
+            raise InputError(self.path, found=found, expected="a whole bigWig", fix="copy or make it again") from None
 
 
 class BamSignal(BigWigSignal):

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from model_core.atomic import write_json
-from model_core.errors import InputError, complaint
+from model_core.errors import InputError
 from model_core.inputs.handles import LazyHandle
 from model_core.inputs.signals import Signal
 from model_core.intervals import Window, match_chromosomes
@@ -96,15 +96,15 @@ class StoredContact(Signal):
         if stored is None:
             found = f"no contact vector for {window.chrom}:{window.tss + 1:,}"
             do = "score genes of the release, or name a .hic file as this signal, which serves every site"
-            raise InputError(complaint(file, found, "one, as for the start sites of the released genes", do))
+            raise InputError(file, found=found, expected="one, as for the start sites of the released genes", fix=do)
         if stored.ndim != 1 or len(stored) < window.length:
             found = f"{key} of shape {stored.shape}"
             expected = f"a vector of at least the window's {window.length:,} bp"
-            raise InputError(complaint(file, found, expected, "take a shorter window, or a .hic file"))
+            raise InputError(file, found=found, expected=expected, fix="take a shorter window, or a .hic file")
         contact = self._placed(stored, window)
         if contact.min(initial=0) < 0:
             found = f"values down to {contact.min():.4g} in {key}"
-            raise InputError(complaint(file, found, "contact, 0 or more", "check where the file comes from"))
+            raise InputError(file, found=found, expected="contact, 0 or more", fix="check where the file comes from")
         return np.log10(1 + contact).astype(np.float32)
 
     def _placed(self, stored: Any, window: Window) -> np.ndarray:
@@ -126,11 +126,13 @@ class StoredContact(Signal):
             index = json.loads(self.path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             do = "check the path, or write it with `seq2exp-viz init --from-airs`"
-            raise InputError(complaint(self.path, "no such file", _FORM, do)) from None
+            raise InputError(self.path, found="no such file", expected=_FORM, fix=do) from None
         except (OSError, ValueError) as error:
-            raise InputError(complaint(self.path, f"unreadable JSON ({error})", _FORM, "write it again")) from None
+            raise InputError(
+                self.path, found=f"unreadable JSON ({error})", expected=_FORM, fix="write it again"
+            ) from None
         if not _is_index(index):
-            raise InputError(complaint(self.path, "other JSON", _FORM, "write it again"))
+            raise InputError(self.path, found="other JSON", expected=_FORM, fix="write it again")
         files = {chrom: self.path.parent / file for chrom, file in index["files"].items()}
         return {**index, "files": files, "shifted_near_ends": bool(index.get("shifted_near_ends", False))}
 
@@ -148,7 +150,7 @@ class _OpenFiles:
         try:
             return self._open[file].get(key)
         except (OSError, KeyError, RuntimeError) as error:
-            raise InputError(complaint(file, f"damage ({error})", "whole HDF5", "copy it again")) from None
+            raise InputError(file, found=f"damage ({error})", expected="whole HDF5", fix="copy it again") from None
 
 
 def open_hdf5(path: Path, what: str) -> Any:
@@ -161,15 +163,15 @@ def open_hdf5(path: Path, what: str) -> Any:
         import h5py
     except ImportError:
         raise InputError(
-            complaint("this installation", "no h5py", "the extra `model`", "pip install 'seq2exp-viz[model]'")
+            "this installation", found="no h5py", expected="the extra `model`", fix="pip install 'seq2exp-viz[model]'"
         ) from None
     if not path.is_file():
-        raise InputError(complaint(path, "no such file", f"HDF5 with {what}", "check the path"))
+        raise InputError(path, found="no such file", expected=f"HDF5 with {what}", fix="check the path")
     try:
         return h5py.File(path, "r", locking=False)
     except OSError as error:
         found = f"no readable HDF5 ({error})"
-        raise InputError(complaint(path, found, f"HDF5 with {what}", "copy or download it again")) from None
+        raise InputError(path, found=found, expected=f"HDF5 with {what}", fix="copy or download it again") from None
 
 
 def _is_index(index: Any) -> bool:

@@ -16,7 +16,7 @@ from pydantic import Field, PrivateAttr, ValidationError
 
 from model_core.bed import read_bed, read_narrowpeak
 from model_core.config import Seq2ExpConfig, TrainConfig, recipe
-from model_core.errors import InputError, Problems, complaint
+from model_core.errors import InputError, Problems
 from model_core.inputs.annotation import genes_from_gtf, read_gtf
 from model_core.inputs.gene_table import TABLE_COLUMNS, WARNINGS, position_problems, read_gene_table, split_genes
 from model_core.inputs.genes import FEATURES, LENGTHS, FeatureScale, feature_scale, raw_features
@@ -286,10 +286,12 @@ def write_template(path: str | Path) -> Path:
         with path.open("x", encoding="utf-8") as file:
             file.write(text)
     except FileExistsError:
-        raise InputError(complaint(path, "a file", "a new path", "choose another, or remove this one")) from None
+        raise InputError(
+            path, found="a file", expected="a new path", fix="choose another, or remove this one"
+        ) from None
     except OSError as error:
         found = (error.strerror or str(error)).lower()
-        raise InputError(complaint(path, found, "a place to write to", "choose another")) from None
+        raise InputError(path, found=found, expected="a place to write to", fix="choose another") from None
     return path
 
 
@@ -299,11 +301,13 @@ def _read_toml(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         do = "check the path, or write one with `seq2exp-viz init`"
-        raise InputError(complaint(path, "no such file", expected, do)) from None
+        raise InputError(path, found="no such file", expected=expected, fix=do) from None
     except OSError as error:
         found = (error.strerror or str(error)).lower()
-        raise InputError(complaint(path, found, expected, "check the path")) from None
+        raise InputError(path, found=found, expected=expected, fix="check the path") from None
     except UnicodeDecodeError:
-        raise InputError(complaint(path, "bytes that are not UTF-8 text", expected, "check the path")) from None
+        raise InputError(path, found="bytes that are not UTF-8 text", expected=expected, fix="check the path") from None
     except tomllib.TOMLDecodeError as error:
-        raise InputError(complaint(path, f"text that is not TOML ({error})", expected, "correct that line")) from None
+        raise InputError(
+            path, found=f"text that is not TOML ({error})", expected=expected, fix="correct that line"
+        ) from None

@@ -14,7 +14,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from model_core.bed import read_bed, read_lines, read_narrowpeak
 from model_core.config import Seq2ExpConfig, TrainConfig, recipe
-from model_core.errors import InputError, Problems, complaint
+from model_core.errors import InputError, Problem
 from model_core.inputs.annotation import refuse_gff3
 from model_core.inputs.gene_table import read_gene_table
 from model_core.inputs.genome import Genome
@@ -28,14 +28,12 @@ _FROM_SIGNALS = ("signals", "prior_b", "prior_w")
 
 
 @contextmanager
-def noting(problems: list[str]) -> Iterator[None]:
+def noting(problems: list[Problem]) -> Iterator[None]:
     """Turn an InputError into entries of `problems`, and go on."""
     try:
         yield
-    except Problems as error:
-        problems.extend(error.problems)
     except InputError as error:
-        problems.append(str(error))
+        problems.extend(error.problems)
 
 
 @dataclass
@@ -96,14 +94,18 @@ def schema_problems(error: ValidationError, schema: type[BaseModel], path: Path)
             near = difflib.get_close_matches(str(key), known, 1, 0.6)
             misspelt.update((*table, name) for name in near)
             do = f"did you mean '{near[0]}'?" if near else "take it away"
-            problems.append(complaint(where, f"an unknown key '{key}'", f"one of {', '.join(known)}", do))
+            problems.append(
+                Problem(where, found=f"an unknown key '{key}'", expected=f"one of {', '.join(known)}", fix=do)
+            )
         elif item["type"] == "missing":
             if tuple(item["loc"]) not in misspelt:
-                problems.append(complaint(where, "nothing", f"a value for '{key}'", "add it (docs/study.md)"))
+                problems.append(
+                    Problem(where, found="nothing", expected=f"a value for '{key}'", fix="add it (docs/study.md)")
+                )
         else:
             found = repr(item["input"])
             expected = item["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
-            problems.append(complaint(where, _short(found), expected, "correct it (docs/study.md)"))
+            problems.append(Problem(where, found=_short(found), expected=expected, fix="correct it (docs/study.md)"))
     return problems
 
 
@@ -114,7 +116,7 @@ def study_problems(parts: Parts, path: Path) -> list[str]:
         parts: what of the study can be looked into.
         path: the study.toml, for messages.
     """
-    problems: list[str] = []
+    problems: list[Problem] = []
     sizes: Mapping[str, int] | None = None
     if parts.genome_files is not None:
         with noting(problems):
@@ -176,7 +178,7 @@ def _inner(annotation: Any) -> list[Any]:
 
 
 def _annotation_problems(path: Path, sizes: Mapping[str, int] | None) -> list[str]:
-    problems: list[str] = []
+    problems: list[Problem] = []
     with noting(problems):
         require_format(path, ("GTF", "GFF", "GFF3"), "a GTF: 9 columns separated by tabs", TO_TEXT)
         chroms: dict[str, None] = {}
@@ -187,7 +189,10 @@ def _annotation_problems(path: Path, sizes: Mapping[str, int] | None) -> list[st
             if len(fields) != 9:
                 found = f"{line[:40]!r} in its {'first' if not chroms else 'next'} line"
                 raise InputError(
-                    complaint(f"{path} line {number}", found, "a GTF: 9 columns separated by tabs", "check the path")
+                    f"{path} line {number}",
+                    found=found,
+                    expected="a GTF: 9 columns separated by tabs",
+                    fix="check the path",
                 )
             if not chroms:
                 refuse_gff3(path, number, fields[8])
@@ -196,7 +201,7 @@ def _annotation_problems(path: Path, sizes: Mapping[str, int] | None) -> list[st
                 break  # a chromosome of the genome, whichever it is
         if not chroms:
             raise InputError(
-                complaint(path, "no line with text", "a GTF: 9 columns separated by tabs", "check the path")
+                path, found="no line with text", expected="a GTF: 9 columns separated by tabs", fix="check the path"
             )
         if sizes is not None and not set(chroms) & set(sizes):
             match_chromosomes(sizes, list(chroms), f"the FASTA, whose chromosomes {path.name} must use,")
@@ -211,7 +216,7 @@ def signal_problems(spec: SignalSpec, sizes: Mapping[str, int] | None, chroms: I
         sizes: length in bp of each chromosome of the genome, where known.
         chroms: chromosomes of the genes, of which the signal must have some.
     """
-    problems: list[str] = []
+    problems: list[Problem] = []
     with noting(problems):
         signal = open_signal(spec, CACHE)
         found = signal.sizes
@@ -223,12 +228,12 @@ def signal_problems(spec: SignalSpec, sizes: Mapping[str, int] | None, chroms: I
             kind = "shorter" if found[chrom] < sizes[chrom] else "longer"
             what = f"'{chrom}' with {found[chrom]:,} bp, {kind} than the genome's{more}"
             do = "use a signal of the FASTA's assembly, or lift it over"
-            problems.append(complaint(spec.path, what, f"{sizes[chrom]:,} bp, as in the FASTA", do))
+            problems.append(Problem(spec.path, found=what, expected=f"{sizes[chrom]:,} bp, as in the FASTA", fix=do))
     return problems
 
 
 def _interval_problems(path: Path, read: Callable, sizes: Mapping[str, int] | None) -> list[str]:
-    problems: list[str] = []
+    problems: list[Problem] = []
     with noting(problems):
         require_shared(read(path).chrom.unique(), sizes, path)
     return problems
@@ -256,7 +261,10 @@ def _peak_problems(peaks: Peaks | None, sizes: Mapping[str, int] | None) -> list
     if peaks.narrowpeak is not None:
         return _interval_problems(peaks.narrowpeak, read_narrowpeak, sizes)
     missing = [file for file in (*peaks.reads, *peaks.control) if not file.is_file()]
-    return [complaint(file, "no such file", "reads to call peaks from", "check the path") for file in missing]
+    return [
+        Problem(file, found="no such file", expected="reads to call peaks from", fix="check the path")
+        for file in missing
+    ]
 
 
 def _name_problems(parts: Parts, path: Path) -> list[str]:
@@ -267,14 +275,18 @@ def _name_problems(parts: Parts, path: Path) -> list[str]:
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         found = f"signals of one name: {listed(twice)}"
-        problems.append(complaint(f"{path} [[signals]]", found, "distinct names", "rename one"))
+        problems.append(Problem(f"{path} [[signals]]", found=found, expected="distinct names", fix="rename one"))
     for name in parts.gene_settings.promoter_activity if parts.gene_settings else ():
         if name not in activity:
             expected = f"signals that are no contact: {listed(activity)}"
-            problems.append(complaint(f"{path} [genes] promoter_activity", repr(name), expected, "correct the name"))
+            problems.append(
+                Problem(
+                    f"{path} [genes] promoter_activity", found=repr(name), expected=expected, fix="correct the name"
+                )
+            )
     if parts.peak_settings is not None and parts.peak_settings.signal not in (None, *activity):
         found, expected = repr(parts.peak_settings.signal), f"one of the signals: {listed(activity)}"
-        problems.append(complaint(f"{path} [peaks] signal", found, expected, "correct the name"))
+        problems.append(Problem(f"{path} [peaks] signal", found=found, expected=expected, fix="correct the name"))
     return problems
 
 
@@ -287,12 +299,18 @@ def _settings_problems(parts: Parts, path: Path) -> list[str]:
             if key not in fields:
                 near = difflib.get_close_matches(key, fields, 1, 0.6)
                 do = f"did you mean '{near[0]}'?" if near else "take it away"
-                problems.append(complaint(where, f"an unknown key '{key}'", f"one of {', '.join(fields)}", do))
+                problems.append(
+                    Problem(where, found=f"an unknown key '{key}'", expected=f"one of {', '.join(fields)}", fix=do)
+                )
             elif key in _FROM_SIGNALS:
-                problems.append(complaint(where, f"'{key}'", "it in [[signals]] alone", "give name and prior there"))
+                problems.append(
+                    Problem(
+                        where, found=f"'{key}'", expected="it in [[signals]] alone", fix="give name and prior there"
+                    )
+                )
             elif not _fits(value, fields[key].default):
                 expected = f"a value like {fields[key].default!r}"
-                problems.append(complaint(f"{where} {key}", repr(value), expected, "correct it"))
+                problems.append(Problem(f"{where} {key}", found=repr(value), expected=expected, fix="correct it"))
     if not problems:
         with noting(problems):
             recipe(**{"variant": Seq2ExpConfig.variant, **parts.model})

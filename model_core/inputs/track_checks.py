@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from model_core.bed import read_bed, read_narrowpeak
-from model_core.errors import complaint
+from model_core.errors import Problem
 from model_core.inputs.gene_table import lengths_of
 from model_core.inputs.genome import Genome
 from model_core.inputs.signals import BigWigSignal, Signal, header_summary
@@ -56,7 +56,9 @@ def quantile_warnings(
             if max(here, there) > FOLD * max(min(here, there), 1e-3):
                 measured = f"a {float(level):.1%} quantile of {here:.3g}"
                 do = "check that both are in the same units; a factor can be given as scale = ..."
-                warnings.append(complaint(f"signal {name}", measured, f"about {there:.3g}, as trained on", do))
+                warnings.append(
+                    Problem(f"signal {name}", found=measured, expected=f"about {there:.3g}, as trained on", fix=do)
+                )
                 break
     return warnings
 
@@ -78,7 +80,7 @@ def absent_chromosomes(signals: Sequence[Signal], genes: pd.DataFrame) -> list[s
             count = int(genes.chrom.isin(missing).sum())
             found = f"no chromosome {listed(missing, 3)} ({count} of {len(genes)} genes)"
             do = "its signal is read as 0 there; if it was measured there, write the file with that chromosome"
-            warnings.append(complaint(signal.path, found, "every chromosome of the genes", do))
+            warnings.append(Problem(signal.path, found=found, expected="every chromosome of the genes", fix=do))
     return warnings
 
 
@@ -87,8 +89,8 @@ def describe_signal(
     genes: pd.DataFrame | None,
     windows: Sequence[Window],
     sizes: Mapping[str, int],
-    problems: list[str],
-    warnings: list[str],
+    problems: list[Problem],
+    warnings: list[Problem],
 ) -> tuple[str, ...]:
     """A row of the table of signals: name, chromosomes, share of bases above 0, quantiles, largest value.
 
@@ -115,23 +117,30 @@ def describe_signal(
     return (signal.name, names, f"{(values > 0).mean():.1%}", *(f"{number:.3g}" for number in numbers))
 
 
-def _check_values(signal: Signal, problems: list[str], warnings: list[str]) -> None:
+def _check_values(signal: Signal, problems: list[Problem], warnings: list[Problem]) -> None:
     if not isinstance(signal, BigWigSignal):
         return
     summary = signal.summary()
     if not signal.path.name.lower().endswith(".bam") and np.isnan(header_summary(signal.path).total):
         warnings.append(
-            complaint(signal.path, "NaN written as values (or no sum in its header)", "numbers", "NaN is read as 0")
+            Problem(
+                signal.path,
+                found="NaN written as values (or no sum in its header)",
+                expected="numbers",
+                fix="NaN is read as 0",
+            )
         )
     if summary.minimum < -1e-6:
         do = "use counts or fold changes in place of log ratios"
         expected = "0 or more: the prior's alpha grows with the signal"
-        problems.append(complaint(signal.path, f"values down to {summary.minimum:.4g}", expected, do))
+        problems.append(Problem(signal.path, found=f"values down to {summary.minimum:.4g}", expected=expected, fix=do))
     if summary.total == 0 and not summary.minimum < 0:  # (pyBigWig writes 2e-308 as the largest value of all zeros)
-        problems.append(complaint(signal.path, "no value above 0", "a measured signal", "check how it was made"))
+        problems.append(
+            Problem(signal.path, found="no value above 0", expected="a measured signal", fix="check how it was made")
+        )
 
 
-def check_intervals(path: Path, kind: str, sizes: Mapping[str, int], warnings: list[str]) -> tuple[str, ...]:
+def check_intervals(path: Path, kind: str, sizes: Mapping[str, int], warnings: list[Problem]) -> tuple[str, ...]:
     """A row of the table of interval files: kind, file, intervals, bp, chromosomes; "-" where it cannot be read.
 
     Args:
@@ -143,25 +152,27 @@ def check_intervals(path: Path, kind: str, sizes: Mapping[str, int], warnings: l
     table = (read_narrowpeak if kind == "peaks" else read_bed)(path, sort=False)
     if not is_sorted(table):
         expected = "intervals in order of position"
-        warnings.append(complaint(path, "an unsorted file", expected, "it is sorted on reading; sort -k1,1 -k2,2n"))
+        warnings.append(
+            Problem(path, found="an unsorted file", expected=expected, fix="it is sorted on reading; sort -k1,1 -k2,2n")
+        )
     known = table[table.chrom.isin(list(sizes))]
     if len(known) < len(table):
         names = listed(sorted(set(table.chrom) - set(sizes)), 3)
         found = f"{len(table) - len(known)} of {len(table)} intervals on {names}"
-        warnings.append(complaint(path, found, "chromosomes of the FASTA", "they are passed over"))
+        warnings.append(Problem(path, found=found, expected="chromosomes of the FASTA", fix="they are passed over"))
     beyond = known[known.end > lengths_of(known.chrom, sizes)]
     if len(beyond):
         first = beyond.iloc[0]
         found = f"{len(beyond)} intervals beyond the chromosome ({first.chrom}:{first.start + 1:,}-{first.end:,})"
         expected = f"ends up to {sizes[first.chrom]:,}"
-        warnings.append(complaint(path, found, expected, "check that it is of the FASTA's assembly"))
+        warnings.append(Problem(path, found=found, expected=expected, fix="check that it is of the FASTA's assembly"))
     merged = merge(known)
     covered = int((merged.end - merged.start).sum())
     return kind, path.name, f"{len(table):,}", f"{covered:,}", str(table.chrom.nunique())
 
 
 def describe_sequence(
-    genome: Genome, genes: pd.DataFrame, windows: Sequence[Window], warnings: list[str]
+    genome: Genome, genes: pd.DataFrame, windows: Sequence[Window], warnings: list[Problem]
 ) -> list[tuple[str, str]]:
     """Rows of the table of sequence: bases in the FASTA, share of N in these windows.
 
@@ -184,5 +195,5 @@ def describe_sequence(
         worst = much[np.argsort(-shares[much])][:3]
         first = ", ".join(f"{genes.symbol.iat[row]} {shares[row]:.0%}" for row in worst)
         found = f"more than {MUCH_UNKNOWN:.0%} N in {len(much)} of {len(windows)} windows looked at (worst: {first})"
-        warnings.append(complaint(genome.path, found, "known bases", "the model sees nothing there"))
+        warnings.append(Problem(genome.path, found=found, expected="known bases", fix="the model sees nothing there"))
     return rows

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from model_core.errors import InputError, complaint
+from model_core.errors import InputError
 from model_core.inputs.genome import Genome, one_hot
 from model_core.inputs.signals import Signal
 from model_core.intervals import Window, match_chromosomes, rasterise, require_shared
@@ -70,7 +70,7 @@ class WindowReader:
         if not 0 <= window.tss < size:
             here = f"position {window.tss + 1:,} (counted from 1)"
             limits = f"1 to {size:,} on {window.chrom}"
-            raise InputError(complaint(self.genome.path, here, limits, "check the assembly of the gene table"))
+            raise InputError(self.genome.path, found=here, expected=limits, fix="check the assembly of the gene table")
         if window.length < 1:
             found = f"a window of {window.length} bp"
-            raise InputError(complaint("window", found, "at least 1 bp", "ask for a longer window"))
+            raise InputError("window", found=found, expected="at least 1 bp", fix="ask for a longer window")

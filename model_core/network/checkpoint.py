@@ -13,7 +13,7 @@ from model_core.atomic import replacing
 from model_core.authors.as_released import their_hyper_parameters, their_state
 from model_core.authors.released import our_state, read_archive, released_config
 from model_core.config import Seq2ExpConfig
-from model_core.errors import InputError, complaint
+from model_core.errors import InputError
 from model_core.network.model import Seq2Exp
 
 FORMAT = "seq2exp-viz checkpoint 1"
@@ -30,9 +30,9 @@ def choose_device(device: str | None) -> torch.device:
     try:
         chosen = torch.device(device)
     except RuntimeError:
-        raise InputError(complaint("device", repr(device), "cpu, cuda or cuda:0", "correct it")) from None
+        raise InputError("device", found=repr(device), expected="cpu, cuda or cuda:0", fix="correct it") from None
     if chosen.type == "cuda" and not torch.cuda.is_available():
-        raise InputError(complaint("device", "no CUDA device", "a GPU that PyTorch sees", "use --device cpu"))
+        raise InputError("device", found="no CUDA device", expected="a GPU that PyTorch sees", fix="use --device cpu")
     return chosen
 
 
@@ -55,14 +55,18 @@ def load_with_metadata(path: str | Path, device: str | None = None) -> tuple[Seq
     path = Path(path)
     chosen = choose_device(device)
     if not path.is_file():
-        raise InputError(complaint(path, "no such file", "a checkpoint (.safetensors or .ckpt)", "check the path"))
+        raise InputError(
+            path, found="no such file", expected="a checkpoint (.safetensors or .ckpt)", fix="check the path"
+        )
     if path.suffix == ".safetensors":
         config, state, metadata = _read_ours(path)
     else:
         content = read_archive(path)
         theirs = content.get("state_dict")
         if not isinstance(theirs, dict):
-            raise InputError(complaint(path, "no state_dict", "a Lightning checkpoint", "check which file this is"))
+            raise InputError(
+                path, found="no state_dict", expected="a Lightning checkpoint", fix="check which file this is"
+            )
         config = released_config(content.get("hyper_parameters"), theirs, path)
         state, metadata = our_state(theirs, config), {}
     model = Seq2Exp(config)
@@ -108,7 +112,7 @@ def convert(source: str | Path, target: str | Path) -> Seq2Exp:
         with replacing(target) as unfinished:
             torch.save(content, unfinished)
     else:
-        raise InputError(complaint(target, f"ending {target.suffix!r}", ".safetensors or .ckpt", "choose one"))
+        raise InputError(target, found=f"ending {target.suffix!r}", expected=".safetensors or .ckpt", fix="choose one")
     return model
 
 
@@ -118,9 +122,11 @@ def _read_ours(path: Path) -> tuple[Seq2ExpConfig, dict, dict]:
             header = file.metadata() or {}
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
     except (SafetensorError, OSError) as error:
-        raise InputError(complaint(path, str(error), "a safetensors checkpoint", "copy it again")) from None
+        raise InputError(path, found=str(error), expected="a safetensors checkpoint", fix="copy it again") from None
     if header.get("format") != FORMAT:
-        raise InputError(complaint(path, f"format {header.get('format')!r}", repr(FORMAT), "update, or train again"))
+        raise InputError(
+            path, found=f"format {header.get('format')!r}", expected=repr(FORMAT), fix="update, or train again"
+        )
     return Seq2ExpConfig.from_dict(json.loads(header["config"])), state, json.loads(header["metadata"])
 
 
@@ -140,6 +146,6 @@ def _fill(model: Seq2Exp, state: dict, path: Path) -> None:
     if problems:
         expected = f"the parameters of a {model.config.variant} model of width {model.config.d_model}"
         raise InputError(
-            complaint(path, "; ".join(problems), expected, "check that weights and settings belong together")
+            path, found="; ".join(problems), expected=expected, fix="check that weights and settings belong together"
         )
     model.load_state_dict(state)

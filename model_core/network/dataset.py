@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from model_core.config import Seq2ExpConfig
-from model_core.errors import InputError, complaint
+from model_core.errors import InputError
 from model_core.inputs.genes import FeatureScale, standardise
 from model_core.inputs.study import Study
 from model_core.inputs.windows import WindowReader
@@ -89,7 +89,9 @@ def gene_windows(study: Study, genes: pd.DataFrame, config: Seq2ExpConfig, scale
         signal.prepare()
     peaks = study.peaks() if config.mask == "macs3" else None
     if config.mask == "macs3" and peaks is None:
-        raise InputError(complaint(study.path, "no peaks", "peaks for the mask macs3", "run `seq2exp-viz peaks` first"))
+        raise InputError(
+            study.path, found="no peaks", expected="peaks for the mask macs3", fix="run `seq2exp-viz peaks` first"
+        )
     return GeneWindows(study.reader(), genes, config, scale, peaks)
 
 
@@ -155,7 +157,7 @@ class _Telling(Dataset):
         try:
             return self.data[index]
         except InputError as error:
-            return InputError(str(error))
+            return error
 
 
 def _collate_or_tell(items: list) -> Batch | InputError:

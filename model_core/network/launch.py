@@ -11,7 +11,7 @@ from lightning.fabric.plugins.environments import (
     TorchElasticEnvironment,
 )
 
-from model_core.errors import InputError, complaint
+from model_core.errors import InputError
 from model_core.network.ranks import STARTED_BY, started_by_us, starter_of
 
 
@@ -71,5 +71,5 @@ def environment(processes: int, nodes: int) -> ClusterEnvironment:
     tasks = os.environ.get("SLURM_STEP_NUM_TASKS", "1")
     if size > 1 and tasks not in ("1", str(size)):
         found, do = f"a step of {tasks} tasks", f"srun --ntasks={size} --ntasks-per-node={processes}"
-        raise InputError(complaint("srun", found, f"{size} = --processes x --nodes", do))
+        raise InputError("srun", found=found, expected=f"{size} = --processes x --nodes", fix=do)
     return OwnProcesses(size, nodes)

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 
 from model_core.config import TrainConfig
-from model_core.errors import InputError, complaint
+from model_core.errors import InputError
 from model_core.network import mask as masks
 from model_core.network.dataset import Batch
 from model_core.network.model import Output, Seq2Exp, loss_terms
@@ -77,7 +77,9 @@ class Lesson(lightning.LightningModule):
             terms = loss_terms(out, batch.label, self.model.config)
         if not torch.isfinite(terms["loss"]):
             found = f"a loss of {terms['loss'].item()} at step {self.global_step}"
-            raise InputError(complaint("training", found, "a number", "lower the learning rate or check the signals"))
+            raise InputError(
+                "training", found=found, expected="a number", fix="lower the learning rate or check the signals"
+            )
         self._terms.append({name: term.detach() for name, term in terms.items()})
         return terms["loss"]
 

@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from model_core.config import Seq2ExpConfig
-from model_core.errors import InputError, complaint
+from model_core.errors import InputError
 from model_core.network import mask as masks
 from model_core.network.backbone import Backbone
 from model_core.network.encoder import MotifEncoder
@@ -140,7 +140,9 @@ class Seq2Exp(nn.Module):
             return masks.signal_beta(signals, self.config).mean
         if kind == "macs3":
             if peaks is None:
-                raise InputError(complaint("mask macs3", "no peaks", "the study's peaks", "call them, or add [peaks]"))
+                raise InputError(
+                    "mask macs3", found="no peaks", expected="the study's peaks", fix="call them, or add [peaks]"
+                )
             return peaks.to(signals.dtype)
         if kind == "random":  # the same for the same gene, whatever its batch
             with torch.random.fork_rng(devices=[]):
@@ -288,7 +290,9 @@ class Seq2Exp(nn.Module):
         config = self.config
         shape = np.shape(sequence)
         if len(shape) != 3 or shape[2] != 4:
-            raise InputError(complaint("sequence", f"shape {shape}", "(genes, length, 4)", "pass one-hot bases"))
+            raise InputError(
+                "sequence", found=f"shape {shape}", expected="(genes, length, 4)", fix="pass one-hot bases"
+            )
         expected = {
             "signals": (signals, (*shape[:2], len(config.signals))),
             "gene_features": (gene_features, (shape[0], config.n_gene_features)),
@@ -298,15 +302,15 @@ class Seq2Exp(nn.Module):
         }
         for name, (array, wanted) in expected.items():
             if array is not None and np.shape(array) != wanted:
-                raise InputError(complaint(name, f"shape {np.shape(array)}", f"{wanted}", "make the arrays fit"))
+                raise InputError(
+                    name, found=f"shape {np.shape(array)}", expected=f"{wanted}", fix="make the arrays fit"
+                )
         if shape[1] != config.window and (config.position_embedding or shape[1] < config.promoter):
             raise InputError(
-                complaint(
-                    "sequence",
-                    f"{shape[1]} bases",
-                    f"the trained window of {config.window}",
-                    "score that window",
-                )
+                "sequence",
+                found=f"{shape[1]} bases",
+                expected=f"the trained window of {config.window}",
+                fix="score that window",
             )
 
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from model_core.atomic import replacing
 from model_core.config import TrainConfig
-from model_core.errors import InputError, complaint
+from model_core.errors import InputError
 from model_core.inputs.study import Study
 from model_core.network.checkpoint import choose_device
 from model_core.network.dataset import GeneWindows
@@ -44,10 +44,12 @@ def pretrain(
     """
     if model.config.generator_signals:
         expected = "a generator that reads sequence only"
-        raise InputError(complaint("pre-training", "generator_signals", expected, "leave one of them out"))
+        raise InputError("pre-training", found="generator_signals", expected=expected, fix="leave one of them out")
     columns = [i for i, spec in enumerate(study.signal_specs) if not spec.is_contact]
     if not columns:
-        raise InputError(complaint(study.path, "no signal but contact", "one to predict", "leave pre-training out"))
+        raise InputError(
+            study.path, found="no signal but contact", expected="one to predict", fix="leave pre-training out"
+        )
     reader = [model.encoder] if model.encoder is not None else [model.sequence_embedding, model.generator]
     errors = []
     if not path.exists():

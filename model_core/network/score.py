@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from model_core.errors import InputError, complaint
+from model_core.errors import InputError
 from model_core.gene_finder import GeneFinder, matched
 from model_core.inputs.genes import FEATURES, FeatureScale
 from model_core.inputs.study import Study
@@ -59,7 +59,9 @@ def choose_genes(
         here = genes[genes["chrom"] == chrom]
         if here.empty:
             found = f"no gene on {chrom!r}"
-            raise InputError(complaint("genes", found, f"one of {listed(sorted(set(genes['chrom'])))}", "correct it"))
+            raise InputError(
+                "genes", found=found, expected=f"one of {listed(sorted(set(genes['chrom'])))}", fix="correct it"
+            )
         chosen.append(here)
     if names:
         chosen.append(_named(genes, names))
@@ -77,7 +79,9 @@ def _named(genes: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
     finder = GeneFinder(genes["gene_id"], genes["symbol"])
     problems = [problem for name in names if (problem := finder.problem(name))]
     if problems:
-        raise InputError(complaint("genes", "; ".join(problems), "genes of the study, each once", "check the names"))
+        raise InputError(
+            "genes", found="; ".join(problems), expected="genes of the study, each once", fix="check the names"
+        )
     return genes.iloc[matched(names, finder)]
 
 
@@ -101,7 +105,9 @@ def run_for(
         run = Run.open(out)
         if (run.manifest["checkpoint"] or {}).get("sha256") != described_file(checkpoint, out)["sha256"]:
             found = "a run of another checkpoint"
-            raise InputError(complaint(out, found, "a new folder or the same checkpoint", "choose another --out"))
+            raise InputError(
+                out, found=found, expected="a new folder or the same checkpoint", fix="choose another --out"
+            )
         run.require_genome(study.genome().sizes, study.genome().path)
         return run
     return Run.create(
@@ -131,7 +137,9 @@ def check_signals(study: Study, model: Seq2Exp, metadata: dict) -> None:
     if trained != given:
         here, there = (", ".join(f"{s['name']} ({s['transform']})" for s in side) for side in (given, trained))
         expected = f"those of the checkpoint, with their transforms and in their order: {there}"
-        raise InputError(complaint(study.name, f"signals {here}", expected, "correct the study, or train again"))
+        raise InputError(
+            study.name, found=f"signals {here}", expected=expected, fix="correct the study, or train again"
+        )
 
 
 def score(

@@ -24,7 +24,7 @@ from torch import Tensor
 from model_core.atomic import write_text
 from model_core.authors.released import our_key, our_state, read_archive, released_config
 from model_core.config import TrainConfig, recipe
-from model_core.errors import InputError, complaint
+from model_core.errors import InputError
 from model_core.listing import folders_in
 from model_core.network.machine import GIB, Machine
 from model_core.network.model import Seq2Exp, loss_terms
@@ -104,7 +104,7 @@ def parity(machine: Machine, folder: Path) -> dict:
     """Deviation from the published model's recorded outputs and gradients, in every set of the golden folder."""
     sets = [path for path in folders_in(folder) if (path / "checkpoint.ckpt").is_file()]
     if not sets:
-        raise InputError(complaint(folder, "no */checkpoint.ckpt", "the golden sets", "correct --golden"))
+        raise InputError(folder, found="no */checkpoint.ckpt", expected="the golden sets", fix="correct --golden")
     found = {path.name: _parity_of_set(machine, path) for path in sets}
     passed = all(value <= GOLDEN_BOUNDS[name] for deviation in found.values() for name, value in deviation.items())
     return {"passed": passed, "deviation": found, "bounds": GOLDEN_BOUNDS}
@@ -323,7 +323,7 @@ def main() -> int:
         print("PyTorch sees no GPU: small sizes on the CPU", file=sys.stderr)
     try:
         if given.out and not given.out.parent.is_dir():
-            raise InputError(complaint(given.out, "no such folder", "a folder that exists", "create it"))
+            raise InputError(given.out, found="no such folder", expected="a folder that exists", fix="create it")
         found = smoke(device, quick, given.golden, lambda line: print(line, file=sys.stderr))
     except InputError as error:
         print(error, file=sys.stderr)

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from model_core.errors import InputError, complaint
+from model_core.errors import InputError
 from model_core.network.dataset import Batch
 from model_core.network.model import Seq2Exp
 
@@ -88,7 +88,9 @@ def scored(model: Seq2Exp, batches: Iterable[Batch]) -> Iterator[Scored]:
         else:
             continue
         found = f"no memory left for {len(batch.index)} windows of {batch.sequence.shape[1]:,} bp at once"
-        raise InputError(complaint("scoring", found, "room for a batch", "use --batch-size 1, or another --device"))
+        raise InputError(
+            "scoring", found=found, expected="room for a batch", fix="use --batch-size 1, or another --device"
+        )
 
 
 def _score(model: Seq2Exp, batch: Batch, device: torch.device) -> Scored:

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from model_core.errors import InputError, complaint
+from model_core.errors import InputError
 from model_core.listing import folders_in
 from model_core.network.checkpoint import choose_device
 from model_core.network.ranks import process_number
@@ -50,7 +50,9 @@ class Team:
             return
         if self.device.index is not None:
             found = f"device {device} for {self.size} processes"
-            raise InputError(complaint("scoring", found, "cpu or cuda, each process takes its own", "leave it out"))
+            raise InputError(
+                "scoring", found=found, expected="cpu or cuda, each process takes its own", fix="leave it out"
+            )
         from lightning.fabric import Fabric
         from lightning.fabric.strategies import DDPStrategy
 

@@ -28,7 +28,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from model_core.atomic import replacing, write_json
 from model_core.config import Seq2ExpConfig, TrainConfig
-from model_core.errors import InputError, complaint
+from model_core.errors import InputError
 from model_core.inputs.study import Study
 from model_core.inputs.track_checks import QUANTILE_WINDOWS, signal_quantiles
 from model_core.network.checkpoint import choose_device, save_checkpoint
@@ -205,7 +205,10 @@ def _fit(trainer: lightning.Trainer, lesson: Lesson, lessons: Lessons, book: Boo
         except (torch.cuda.OutOfMemoryError, MemoryError):
             found = "no memory left"
             raise InputError(
-                complaint("training", found, "room for a batch", "use a smaller --batch-size, --window or --width")
+                "training",
+                found=found,
+                expected="room for a batch",
+                fix="use a smaller --batch-size, --window or --width",
             ) from None
         except SystemExit:  # Lightning's way to end on Ctrl-C
             raise KeyboardInterrupt from None
@@ -264,14 +267,14 @@ def _record(run: Run, trainer: lightning.Trainer, lesson: Lesson, seconds: float
 def _check_share(training: TrainConfig, processes: int) -> None:
     if training.batch_size % processes:
         found = f"a batch of {training.batch_size} for {processes} processes"
-        raise InputError(complaint("training", found, "the same share for each", "choose another --batch-size"))
+        raise InputError("training", found=found, expected="the same share for each", fix="choose another --batch-size")
 
 
 def _labelled(study: Study, genes, split: str):
     chosen = genes[(genes["split"] == split) & np.isfinite(genes["label"])].reset_index(drop=True)
     if chosen.empty:
         found = f"no gene with a label in the {split} split"
-        raise InputError(complaint(study.name, found, "some", "set label and [genes.split] in study.toml"))
+        raise InputError(study.name, found=found, expected="some", fix="set label and [genes.split] in study.toml")
     return chosen
 
 
@@ -300,7 +303,7 @@ def begin_run(
         if _as_json(before) != _as_json(described):
             found = "a run with other settings or another study"
             raise InputError(
-                complaint(out, found, "a new folder, or the same settings to resume", "choose another --out")
+                out, found=found, expected="a new folder, or the same settings to resume", fix="choose another --out"
             )
         run.require_genome(study.genome().sizes, study.genome().path)
         return run

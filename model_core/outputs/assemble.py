@@ -12,7 +12,7 @@ import pandas as pd
 
 from model_core.atomic import replacing, write_text
 from model_core.bed import is_gzipped, read_narrowpeak
-from model_core.errors import InputError, complaint
+from model_core.errors import InputError
 from model_core.intervals import merge
 from model_core.listing import files_in
 from model_core.outputs.elements import (
@@ -59,7 +59,7 @@ def assemble(
         InputError: nothing is scored, or another process writes to the run.
     """
     if not run.scored:
-        raise InputError(complaint(run.path, "no scored gene", "at least one", "score genes first"))
+        raise InputError(run.path, found="no scored gene", expected="at least one", fix="score genes first")
     with run.writing():
         run.update(assembled=None)  # whoever reads meanwhile can see that the derived files are changing
         _copy_peaks(run, study_peaks)
@@ -131,7 +131,7 @@ def _copy_peaks(run: Run, peaks: pd.DataFrame | str | Path | Sequence[str | Path
 def _copy_with_record(path: Path, folder: Path) -> str:
     """Copy peaks and their record; the name they get. What is no plain narrowPeak is written as one: others read it."""
     if not path.is_file():
-        raise InputError(complaint(path, "no such file", "called peaks", "call peaks first"))
+        raise InputError(path, found="no such file", expected="called peaks", fix="call peaks first")
     bare = path.with_suffix("") if path.suffix.lower() == ".gz" else path
     target = folder / f"{bare.stem}.narrowPeak"
     if path.suffix == ".narrowPeak" and format_of(path) in ("narrowPeak", "empty") and not is_gzipped(path):

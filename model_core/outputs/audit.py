@@ -15,7 +15,7 @@ from typing import Any
 
 import pandas as pd
 
-from model_core.errors import InputError, complaint
+from model_core.errors import InputError
 from model_core.gene_finder import GeneFinder
 from model_core.outputs.journal import Lock
 
@@ -53,11 +53,11 @@ def append_decision(run: Path, decision: dict[str, Any]) -> dict[str, Any]:
         "note": " ".join(str(decision.get("note") or "").split()),
     }
     if line["decision"] not in DECISIONS:
-        raise InputError(complaint("audit", repr(line["decision"])[:60], " or ".join(DECISIONS), "choose one"))
+        raise InputError("audit", found=repr(line["decision"])[:60], expected=" or ".join(DECISIONS), fix="choose one")
     for name, most in LONGEST.items():
         if len(line[name]) > most:
             raise InputError(
-                complaint("audit", f"{name} of {len(line[name])} letters", f"at most {most}", "shorten it")
+                "audit", found=f"{name} of {len(line[name])} letters", expected=f"at most {most}", fix="shorten it"
             )
     text = (json.dumps(line, ensure_ascii=False) + "\n").encode()
     path = run / FILE
@@ -69,7 +69,7 @@ def append_decision(run: Path, decision: dict[str, Any]) -> dict[str, Any]:
             os.fsync(file.fileno())
     except OSError as problem:
         found = f"cannot be written ({problem.strerror})"
-        raise InputError(complaint(path, found, "a run folder of your own", "serve a copy of it")) from None
+        raise InputError(path, found=found, expected="a run folder of your own", fix="serve a copy of it") from None
     return line
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from model_core.errors import InputError, complaint
+from model_core.errors import InputError
 from model_core.intervals import runs
 from model_core.outputs.masks import GeneMask
 from model_core.outputs.posterior import PROMOTER
@@ -50,11 +50,11 @@ class ElementRule:
 
     def __post_init__(self):
         if not 0 <= self.threshold <= 1:
-            raise InputError(complaint("element rule", f"threshold {self.threshold}", "0 to 1", "correct it"))
+            raise InputError("element rule", found=f"threshold {self.threshold}", expected="0 to 1", fix="correct it")
         for name in ("smooth", "join", "shortest"):
             if getattr(self, name) < 0:
                 raise InputError(
-                    complaint("element rule", f"{name} {getattr(self, name)} bp", "0 or more", "correct it")
+                    "element rule", found=f"{name} {getattr(self, name)} bp", expected="0 or more", fix="correct it"
                 )
 
     def at(self, threshold: float) -> ElementRule:
@@ -239,7 +239,7 @@ def read_elements(path: str | Path) -> pd.DataFrame:
         header = next((line for line in lines if not line.startswith("##")), "").rstrip("\n")
         if header != "#" + "\t".join(ELEMENT_COLUMNS):
             expected = "the columns of an element file"
-            raise InputError(complaint(path, f"header {header!r}", expected, "assemble the run again"))
+            raise InputError(path, found=f"header {header!r}", expected=expected, fix="assemble the run again")
         return pd.read_csv(
             lines,
             sep="\t",

@@ -8,7 +8,7 @@ import socket
 from contextlib import suppress
 from pathlib import Path
 
-from model_core.errors import InputError, complaint
+from model_core.errors import InputError
 
 FIELDS = ("gene_id", "symbol", "chrom", "tss", "strand", "split", "observed", "predicted", "row")
 
@@ -66,7 +66,9 @@ def _record(line: bytes) -> dict:
 
 def _damaged(path: Path, number: int, found: str) -> None:
     where = f"{path} line {number}"
-    raise InputError(complaint(where, found, "one whole line for each gene", "score the genes again into a new run"))
+    raise InputError(
+        where, found=found, expected="one whole line for each gene", fix="score the genes again into a new run"
+    )
 
 
 class Lock:
@@ -92,13 +94,15 @@ class Lock:
         if _may_live(holder):
             found = f"another writer (process {holder.get('pid', '?')} on {holder.get('host', 'another host')})"
             advice = f"wait for it, or delete {self.path.name} if you know that it is dead"
-            raise InputError(complaint(self.path, found, "one writer at a time", advice))
+            raise InputError(self.path, found=found, expected="one writer at a time", fix=advice)
         self.path.rename(self._mine("stale"))  # of two that take it over at once, one fails here or in _create
         self._mine("stale").unlink()
         try:
             self._create()
         except FileExistsError:
-            raise InputError(complaint(self.path, "another writer", "one writer at a time", "wait for it")) from None
+            raise InputError(
+                self.path, found="another writer", expected="one writer at a time", fix="wait for it"
+            ) from None
 
     def release(self) -> None:
         """Give the lock back."""

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 
-from model_core.errors import InputError, complaint
+from model_core.errors import InputError
 from model_core.listing import is_empty
 
 SCHEMA = 1
@@ -48,7 +48,7 @@ def read_manifest(folder: Path) -> dict:
     path = folder / "manifest.json"
     if not folder.is_dir():
         found = "a file" if folder.exists() else "no such folder"
-        raise InputError(complaint(folder, found, "a run folder", "check the path"))
+        raise InputError(folder, found=found, expected="a run folder", fix="check the path")
     if not path.exists():
         if not is_empty(folder) and is_free(folder):
             found, advice = (
@@ -57,20 +57,26 @@ def read_manifest(folder: Path) -> dict:
             )
         else:
             found, advice = "no manifest.json", "give a folder that train or score has written"
-        raise InputError(complaint(folder, found, "a run folder", advice))
+        raise InputError(folder, found=found, expected="a run folder", fix=advice)
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise InputError(complaint(path, f"damaged JSON ({error})", "a manifest", "copy the run again")) from None
+        raise InputError(
+            path, found=f"damaged JSON ({error})", expected="a manifest", fix="copy the run again"
+        ) from None
     schema = manifest.get("schema") if isinstance(manifest, dict) else None
     if not isinstance(schema, int) or schema < 1:
-        raise InputError(complaint(path, f"schema {schema!r}", f"schema 1 to {SCHEMA}", "give the folder of a run"))
+        raise InputError(
+            path, found=f"schema {schema!r}", expected=f"schema 1 to {SCHEMA}", fix="give the folder of a run"
+        )
     if schema > SCHEMA:
         advice = "update seq2exp-viz to read it"
-        raise InputError(complaint(path, f"schema {schema}", f"schema {SCHEMA} at most", advice))
+        raise InputError(path, found=f"schema {schema}", expected=f"schema {SCHEMA} at most", fix=advice)
     missing = [name for name in _NEEDED if name not in manifest]
     if missing:
-        raise InputError(complaint(path, f"no {', '.join(missing)}", "the manifest of a run", "copy the run again"))
+        raise InputError(
+            path, found=f"no {', '.join(missing)}", expected="the manifest of a run", fix="copy the run again"
+        )
     check_lengths(path, manifest)
     return manifest
 
@@ -80,13 +86,15 @@ def check_lengths(where: object, manifest: dict) -> None:
     window, promoter, resolution = (manifest[name] for name in ("window", "promoter", "resolution"))
     if any(not isinstance(x, int) or x < 1 for x in (window, promoter, resolution)):
         found = f"window {window!r}, promoter {promoter!r}, resolution {resolution!r}"
-        raise InputError(complaint(where, found, "lengths in bp of at least 1", "correct them"))
+        raise InputError(where, found=found, expected="lengths in bp of at least 1", fix="correct them")
     if promoter > window:
         found = f"a promoter of {promoter} bp in a window of {window} bp"
-        raise InputError(complaint(where, found, "promoter <= window", "correct them"))
+        raise InputError(where, found=found, expected="promoter <= window", fix="correct them")
     if window % resolution:
         found = f"resolution {resolution} bp for a window of {window} bp"
-        raise InputError(complaint(where, found, "a resolution that divides the window", "choose one that does"))
+        raise InputError(
+            where, found=found, expected="a resolution that divides the window", fix="choose one that does"
+        )
 
 
 def is_free(folder: Path) -> bool:
@@ -106,7 +114,7 @@ def described_file(path: str | Path | None, folder: Path) -> dict | None:
         return None
     path = Path(path).resolve()
     if not path.is_file():
-        raise InputError(complaint(path, "no such file", "a file to record in the run", "check the path"))
+        raise InputError(path, found="no such file", expected="a file to record in the run", fix="check the path")
     with path.open("rb") as content:
         digest = hashlib.file_digest(content, "sha256").hexdigest()
     return {"path": str(path), "relative": os.path.relpath(path, folder.resolve()), "sha256": digest}

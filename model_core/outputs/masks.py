@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from model_core.atomic import fsync
-from model_core.errors import InputError, complaint
+from model_core.errors import InputError
 from model_core.listing import temporary_files
 from model_core.outputs import posterior
 
@@ -181,11 +181,11 @@ class MaskStore:
         arrays = self._arrays(again=self._open is None or any(x.shape[0] <= row for x in self._open.values()))
         if any(row >= array.shape[0] for array in arrays.values()):
             found, expected = f"{self.rows} rows", f"row {row}, which the journal names"
-            raise InputError(complaint(self.path, found, expected, "copy the whole run folder again"))
+            raise InputError(self.path, found=found, expected=expected, fix="copy the whole run folder again")
         alpha, beta = (np.asarray(array[row]).astype(np.float32) for array in arrays.values())
         if not alpha.all():  # zero is the fill value, and never written
             advice = "copy the whole run folder again"
-            raise InputError(complaint(self.path, f"no data in row {row}", "alpha and beta > 0", advice))
+            raise InputError(self.path, found=f"no data in row {row}", expected="alpha and beta > 0", fix=advice)
         return alpha, beta
 
     def tidy(self) -> None:
@@ -231,9 +231,11 @@ class MaskStore:
                 self._open = {name: group[name] for name in ("alpha", "beta")}
             except (FileNotFoundError, KeyError, ValueError) as error:
                 found = f"no readable arrays alpha and beta ({error})"
-                raise InputError(complaint(self.path, found, "a Zarr group", "copy the run folder again")) from None
+                raise InputError(
+                    self.path, found=found, expected="a Zarr group", fix="copy the run folder again"
+                ) from None
             for name, array in self._open.items():
                 if array.ndim != 2 or array.shape[1] != self.bins:
                     found, expected = f"{name} of shape {array.shape}", f"(rows, {self.bins})"
-                    raise InputError(complaint(self.path, found, expected, "copy the run folder again"))
+                    raise InputError(self.path, found=found, expected=expected, fix="copy the run folder again")
         return self._open

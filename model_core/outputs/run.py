@@ -14,7 +14,7 @@ import pandas as pd
 
 from model_core.atomic import remove_leftovers, write_json, write_text
 from model_core.decision import DecisionRule
-from model_core.errors import InputError, complaint
+from model_core.errors import InputError
 from model_core.gene_finder import GeneFinder
 from model_core.intervals import listed
 from model_core.outputs.effects import FOLDER, effect_table, read_effects, valid
@@ -87,7 +87,9 @@ class Run(RunFiles):
         path = Path(path)
         if not is_free(path):
             found = "a run" if (path / "manifest.json").exists() else "other files"
-            raise InputError(complaint(path, found, "an empty or new folder", "resume that run or give another folder"))
+            raise InputError(
+                path, found=found, expected="an empty or new folder", fix="resume that run or give another folder"
+            )
         lengths = {"window": window, "promoter": promoter, "resolution": resolution}
         described = {
             "kind": kind,
@@ -123,13 +125,13 @@ class Run(RunFiles):
         rows = run._masks.rows
         if len(run.scored) > rows:
             found, expected = f"{rows} rows of masks", f"the {len(run.scored)} that scores.jsonl names"
-            raise InputError(complaint(run.path, found, expected, "copy the whole folder again"))
+            raise InputError(run.path, found=found, expected=expected, fix="copy the whole folder again")
         sizes = run.chrom_sizes
         for gene in run._records().values():
             if not 0 <= gene["tss"] < sizes.get(gene["chrom"], 0):
                 found = f"no base {gene['chrom']}:{gene['tss'] + 1:,}, where its gene {gene['gene_id']!r} begins"
                 expected, do = "the chromosomes that the run was scored on", "copy the whole folder again"
-                raise InputError(complaint(run.path / "chrom.sizes", found, expected, do))
+                raise InputError(run.path / "chrom.sizes", found=found, expected=expected, fix=do)
         return run
 
     # ---- genes, masks, elements
@@ -166,12 +168,12 @@ class Run(RunFiles):
             return genes.iloc[rows[0]]
         if rows:
             found = f"{len(rows)} genes named {name!r} ({listed([finder.ids[row] for row in rows])})"
-            raise InputError(complaint(self.path, found, "one", "ask by gene_id"))
+            raise InputError(self.path, found=found, expected="one", fix="ask by gene_id")
         near = finder.near(name)
         score = f"if its study has it, score it: seq2exp-viz score {self.path} --genes {name}"
         advice = f"did you mean {' or '.join(near)}? Otherwise, {score}" if near else score
         found = f"no gene {name!r} among {len(genes)} scored genes"
-        raise InputError(complaint(self.path, found, "a scored gene", advice))
+        raise InputError(self.path, found=found, expected="a scored gene", fix=advice)
 
     @property
     def finder(self) -> GeneFinder:
@@ -326,7 +328,7 @@ class Run(RunFiles):
             record = journal_record(gene, len(self._written) + len(records), self.chrom_sizes, self.path)
             if record["gene_id"] in self._written or record["gene_id"] in records:
                 found = f"gene {record['gene_id']!r} again"
-                raise InputError(complaint(self.path, found, "each gene once", "leave it out"))
+                raise InputError(self.path, found=found, expected="each gene once", fix="leave it out")
             records[record["gene_id"]] = record
         return list(records.values())
 
@@ -346,7 +348,7 @@ class Run(RunFiles):
         changed = [x for x in MEANING if manifest.get(x) != self.manifest.get(x)]
         if changed and self.scored:
             found, expected = f"a new {' and '.join(changed)}", f"that of its {len(self.scored)} scored genes"
-            raise InputError(complaint(self.path, found, expected, "score into another folder"))
+            raise InputError(self.path, found=found, expected=expected, fix="score into another folder")
         check_lengths(self.path, manifest)
         write_json(self.path / "manifest.json", manifest)
         self.manifest = manifest

@@ -12,7 +12,7 @@ import pandas as pd
 
 from model_core.bed import read_bed, read_narrowpeak
 from model_core.decision import DecisionRule
-from model_core.errors import InputError, complaint
+from model_core.errors import InputError
 from model_core.intervals import match_chromosomes, rasterise, sort
 from model_core.listing import files_in
 from model_core.outputs.manifest import described_file
@@ -112,7 +112,7 @@ class RunFiles:
             found = f"'{chrom}' with {sizes[chrom]:,} bp{more}"
             expected = f"{self.chrom_sizes[chrom]:,} bp, as in {self.path / 'chrom.sizes'}"
             do = "put back the genome that the run was made from, or score into a new run folder"
-            raise InputError(complaint(fasta, found, expected, do))
+            raise InputError(fasta, found=found, expected=expected, fix=do)
 
     @property
     def blacklist(self) -> pd.DataFrame | None:
@@ -177,7 +177,9 @@ def _read_json(path: Path) -> dict:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise InputError(complaint(path, f"damaged JSON ({error})", "a JSON file", "copy the run again")) from None
+        raise InputError(
+            path, found=f"damaged JSON ({error})", expected="a JSON file", fix="copy the run again"
+        ) from None
 
 
 def _read_sizes(path: Path) -> dict[str, int]:
@@ -185,7 +187,9 @@ def _read_sizes(path: Path) -> dict[str, int]:
         rows = [line.split("\t") for line in path.read_text(encoding="utf-8").splitlines()]
         return {chrom: int(size) for chrom, size in rows}
     except ValueError:
-        raise InputError(complaint(path, "a damaged line", "chromosome and bp, a tab between", "mend it")) from None
+        raise InputError(
+            path, found="a damaged line", expected="chromosome and bp, a tab between", fix="mend it"
+        ) from None
 
 
 def _read_blacklist(path: Path) -> pd.DataFrame:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from model_core.errors import InputError, complaint
+from model_core.errors import InputError
 from model_core.intervals import Site, listed, match_chromosomes
 from model_core.outputs.journal import FIELDS
 from model_core.tsv import read_table
@@ -37,12 +37,12 @@ def journal_record(gene: Mapping, row: int, sizes: Mapping[str, int], run: Path)
     match_chromosomes(sizes, chrom, run / "chrom.sizes")
     if not 0 <= tss < sizes[chrom]:
         found, expected = f"TSS {tss:,} of {gene_id!r}", f"0 to {sizes[chrom] - 1:,} on {chrom}"
-        raise InputError(complaint(run, found, expected, "check the assembly of the gene table"))
+        raise InputError(run, found=found, expected=expected, fix="check the assembly of the gene table")
     if strand not in ("+", "-"):
-        raise InputError(complaint(run, f"strand {strand!r} of {gene_id!r}", "+ or -", "correct it"))
+        raise InputError(run, found=f"strand {strand!r} of {gene_id!r}", expected="+ or -", fix="correct it")
     if not gene_id.isprintable() or not symbol.isprintable() or not gene_id:
         found, expected = f"gene_id {gene_id!r}, symbol {symbol!r}", "names without tabs and line ends"
-        raise InputError(complaint(run, found, expected, "correct the gene table"))
+        raise InputError(run, found=found, expected=expected, fix="correct the gene table")
     place = {"gene_id": gene_id, "symbol": symbol, "chrom": chrom, "tss": tss, "strand": strand}
     values = {name: _number(gene.get(name)) for name in ("observed", "predicted")}
     return {**place, "split": _text(gene.get("split")), **values, "row": row}
@@ -83,7 +83,7 @@ def _derived(path: Path) -> pd.DataFrame:
     table = read_table(path, None)
     if missing := [name for name in ("gene_id", *DERIVED) if name not in table]:
         found = f"no column {listed(missing)}"
-        raise InputError(complaint(path, found, "the table of a run", "assemble the run again"))
+        raise InputError(path, found=found, expected="the table of a run", fix="assemble the run again")
     values = {name: pd.to_numeric(table[name], errors="coerce").to_numpy(np.float64) for name in DERIVED}
     return pd.DataFrame(values, index=pd.Index(table["gene_id"], name="gene_id"))
 

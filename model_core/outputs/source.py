@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from model_core.errors import InputError, complaint
+from model_core.errors import InputError
 from model_core.inputs.study import Study, load_study
 from model_core.outputs.run import Run
 
@@ -17,11 +17,15 @@ def study_of(run: Run) -> Study:
     """
     recorded = run.manifest["study"]
     if recorded is None:
-        raise InputError(complaint(run.path, "a run without a study", "one that names its study.toml", "train again"))
+        raise InputError(
+            run.path, found="a run without a study", expected="one that names its study.toml", fix="train again"
+        )
     places = [Path(recorded["path"]), run.path / recorded["relative"]]
     for path in places:
         if path.is_file():
             study = load_study(path)
             run.require_genome(study.genome().sizes, study.genome().path)
             return study
-    raise InputError(complaint(run.path, f"no study at {places[0]}", "the study it was made from", "put it back there"))
+    raise InputError(
+        run.path, found=f"no study at {places[0]}", expected="the study it was made from", fix="put it back there"
+    )

@@ -20,7 +20,7 @@ import pysam
 
 from model_core.atomic import fsync, replacing
 from model_core.bed import NARROWPEAK_COLUMNS
-from model_core.errors import InputError, complaint
+from model_core.errors import InputError
 from model_core.intervals import runs, sort
 
 LONGEST_FOR_TBI = 2**29  # bp of a chromosome that a .tbi index can address; beyond it .csi
@@ -63,7 +63,7 @@ def write_bigwig(
     with replacing(path) as temporary:
         if not write(temporary, dict(sorted((chrom, int(size)) for chrom, size in sizes.items())), blocks, decimals):
             raise InputError(
-                complaint(path, "no value to write", "at least one base with a value", "score genes first")
+                path, found="no value to write", expected="at least one base with a value", fix="score genes first"
             )
 
 
@@ -171,7 +171,7 @@ def summary(path: str | Path, chrom: str, start: int, end: int, bins: int) -> tu
             )
     except (ValueError, OSError, pybigtools.BBIReadError) as error:
         advice = "check the path, or copy the file again"
-        raise InputError(complaint(path, f"nothing readable ({error})", "a bigWig file", advice)) from None
+        raise InputError(path, found=f"nothing readable ({error})", expected="a bigWig file", fix=advice) from None
     return mean.astype(np.float32), highest.astype(np.float32)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from model_core.errors import InputError, complaint
+from model_core.errors import InputError
 from model_core.listing import all_in, is_empty
 from model_core.simulation import assays, simulated_files
 from model_core.simulation.planting import Planted, plant
@@ -128,7 +128,9 @@ def simulate_study(folder: str | Path, seed: int = 0, world: World | None = None
     folder, world = Path(folder).absolute(), world or World()
     if folder.exists() and (not folder.is_dir() or not is_empty(folder)):
         found = "a file" if not folder.is_dir() else "a folder that is not empty"
-        raise InputError(complaint(folder, found, "a new or empty folder", "choose another, or remove this one"))
+        raise InputError(
+            folder, found=found, expected="a new or empty folder", fix="choose another, or remove this one"
+        )
     folder.parent.mkdir(parents=True, exist_ok=True)
     unfinished = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from flask import Blueprint, Response, request
 
-from model_core.errors import InputError
+from model_core.errors import Unavailable
 from model_core.intervals import COORDINATES
 from model_core.outputs.assemble import provenance
 from model_core.outputs.elements import PROMOTER_CLASS
@@ -116,19 +116,19 @@ def add_gene_routes(route: Callable) -> None:
     @route("/api/<run>/genes/<path:gene>/contact/<name>")
     def contact(view: OpenRun, gene: str, name: str) -> Response:
         if name not in {track.name for track in view.signals if track.file is None}:
-            raise InputError(f"{name[:80]!r} is no contact signal of this run.")
+            raise Unavailable(f"{name[:80]!r} is no contact signal of this run.")
         return vector(view, gene, view.contact(gene, name))
 
     @route("/api/<run>/genes/<path:gene>/prior")
     def prior(view: OpenRun, gene: str) -> Response:
         if view.prior_config is None:
-            raise InputError("The signals of this run are not on this machine, so their prior cannot be computed.")
+            raise Unavailable("The signals of this run are not on this machine, so their prior cannot be computed.")
         return vector(view, gene, view.prior(gene))
 
     @route("/api/<run>/genes/<path:gene>/why/<part>")
     def why(view: OpenRun, gene: str, part: str) -> Response:
         if part not in PARTS:
-            raise InputError(f"{part[:80]!r} is no part of a mask: network, signals or disagreement.")
+            raise Unavailable(f"{part[:80]!r} is no part of a mask: network, signals or disagreement.")
         found = reasons.parts(view, gene)
         each = np.repeat(getattr(found, PARTS[part]), view.run.manifest["resolution"])
         return vector(view, gene, each, signal_weight=found.signal_weight)
@@ -162,7 +162,7 @@ def add_gene_routes(route: Callable) -> None:
     def signal(view: OpenRun, name: str) -> Response:
         track = next((track for track in view.signals if name in (track.name, track.id)), None)
         if track is None or track.file is None:
-            raise InputError(f"{name[:80]!r} is no coverage signal of this run.")
+            raise Unavailable(f"{name[:80]!r} is no coverage signal of this run.")
         where = view.igv_names.own(request.args.get("chrom", ""))
         path = view.files[track.file]
         return as_json(
@@ -176,7 +176,7 @@ def add_interval_routes(route: Callable) -> None:
     @route("/api/<run>/models/<level>")
     def models(view: OpenRun, level: str) -> Response:
         if level not in ("gene", "transcript") or view.models is None:
-            raise InputError("There are no such gene models in this run.")
+            raise Unavailable("There are no such gene models in this run.")
         table = view.models.table(level)
         chrom, start, end = place(view)
         if table is None:  # the annotation is still being read: the scored genes' start sites stand in
@@ -208,7 +208,7 @@ def add_blank_genome(route: Callable) -> None:
         """The index of the genome with igv.js's names; igv.js finds bases by index alone."""
         name = next((name for name in ("genome.fa.fai", "genome.fa.gz.fai") if name in view.files), None)
         if name is None:
-            raise InputError("This run's genome is not on this machine.")
+            raise Unavailable("This run's genome is not on this machine.")
         return Response(renamed_lines(view, view.files[name].read_text("utf-8")), mimetype="text/plain")
 
     @route("/api/<run>/blank.fa.fai")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from flask import Blueprint, Response
 
-from model_core.errors import InputError
+from model_core.errors import Unavailable
 from model_core.outputs.effects import caveat, caveat_line
 from seq2exp_viz.page.answers import RequestError, as_json, integer, json_body
 from seq2exp_viz.page.panel import label_words
@@ -107,7 +107,7 @@ def _add_questions(route: Callable, jobs: Jobs | SharedJobs) -> None:
         """The occlusion track over a view, as the query asks; 404 where it was not computed."""
         track = view.occlusion(str(view.gene(gene)["gene_id"]))
         if track is None:
-            raise InputError("The occlusion of this gene was not computed yet.")
+            raise Unavailable("The occlusion of this gene was not computed yet.")
         first, last = integer("start", track.start), integer("end", track.start + track.length)
         bins = integer("bins", 1000)
         return as_json(vector_summary(track.bases, track.chrom, track.start, first, last, bins, digits=6))

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from flask import Blueprint, Response, request
 
-from model_core.errors import InputError, complaint
+from model_core.errors import InputError, Problem, Unavailable
 from seq2exp_viz.page.answers import RequestError, as_json, integer
 from seq2exp_viz.serving.allowed import AllowedFiles
 from seq2exp_viz.serving.ranges import RangeError, send_bytes, version_of
@@ -28,7 +28,9 @@ def add_own_track_routes(route: Callable, routes: Blueprint, base: str, allowed:
         unknown = request.content_length is None and "Transfer-Encoding" in request.headers
         if unknown or (request.content_length or 0) > MOST_BYTES:
             found, do = "a file that is too large to send", "make a bigWig or bigBed of it"
-            return as_json({"message": complaint(name, found, f"at most {MOST_BYTES // 1_000_000} MB", do)}, 413)
+            return as_json(
+                {"message": Problem(name, found=found, expected=f"at most {MOST_BYTES // 1_000_000} MB", fix=do)}, 413
+            )
         content = request.get_data(cache=False)
         if not is_binary_index(content):
             size = integer("size", len(content))
@@ -47,7 +49,7 @@ def add_own_track_routes(route: Callable, routes: Blueprint, base: str, allowed:
     def open_allowed(view: OpenRun, key: str) -> Response:
         path = allowed.path(key)
         if path is None:
-            raise InputError("There is no such file among the allowed ones any more.")
+            raise Unavailable("There is no such file among the allowed ones any more.")
         with path.open("rb") as file:
             head = file.read(HEAD)
             if is_binary_index(head):

@@ -9,7 +9,7 @@ from html import escape
 
 from flask import Response, request
 
-from model_core.errors import InputError, complaint
+from model_core.errors import InputError, Problem
 from seq2exp_viz.file_names import run_part
 from seq2exp_viz.page import igv
 from seq2exp_viz.page.answers import RequestError, attachment, place, threshold_of
@@ -37,7 +37,9 @@ def add_sharing_routes(route: Callable, base: str, igv_version: str) -> None:
         names = [name.strip() for name in request.args.get("genes", "").split(",") if name.strip()]
         if not 0 < len(names) <= MOST_GENES:
             found, do = f"{len(names)} genes", "for more, use `seq2exp-viz report`"
-            raise RequestError(complaint("report", found, f"1 to {MOST_GENES}, comma between", do))
+            raise RequestError(
+                str(Problem("report", found=found, expected=f"1 to {MOST_GENES}, comma between", fix=do))
+            )
         from seq2exp_viz.publish.report import report
 
         text = report(view, names, threshold_of(request))
@@ -81,7 +83,7 @@ def igv_session(view: OpenRun, base: str, gene_id: str, threshold: float, igv_ve
         del reference["aliasURL"]  # a session of plain names needs nothing more of this server than its files
     if "genome.fa" not in view.files and "genome.fa.gz" not in view.files:
         expected = "the study's genome on this machine"
-        raise InputError(complaint("session", "no genome file", expected, "take the elements as BED instead"))
+        raise InputError("session", found="no genome file", expected=expected, fix="take the elements as BED instead")
     symbol = escape(str(view.gene(gene_id)["symbol"]))
     mask = igv.api_url(view, base, "genes", gene_id, "mask.bigWig")
     bed = igv.api_url(view, base, "genes", gene_id, "elements.bed", threshold=threshold)

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 from flask import Response, request
 
-from model_core.errors import InputError
+from model_core.errors import InputError, Unavailable
 from model_core.outputs.audit import append_decision, latest, of_genes, read_decisions
 from model_core.tsv import table_text
 from seq2exp_viz.file_names import run_part
@@ -52,7 +52,7 @@ def add_routes(route: Callable, shelf: Shelf) -> None:
         name = request.args.get("from", "")
         other = shelf.get(name)
         if other is None:
-            raise InputError(f"There is no run {name[:80]!r} here.")
+            raise Unavailable(f"There is no run {name[:80]!r} here.")
         start, values = beside.difference(view, other, gene)
         window = view.window(gene)
         first, last = integer("start", window.start), integer("end", window.end)
@@ -134,7 +134,7 @@ def _add_audit(route: Callable) -> None:
         same = (rows["gene_id"] == str(body.get("gene_id"))) & (rows["start"] == bounds[0]) & (rows["end"] == bounds[1])
         found = rows[same & (rows["kind"] == str(body.get("kind")))]
         if found.empty:
-            raise InputError("There is no such disagreement in this run.")
+            raise Unavailable("There is no such disagreement in this run.")
         known = {name: found.iloc[0][name] for name in ("gene_id", "symbol", "kind", "chrom", "start", "end", "name")}
         try:
             said = {name: body.get(name) for name in ("decision", "note", "who")}

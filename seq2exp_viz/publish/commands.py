@@ -67,8 +67,8 @@ def _opened(run: Path):
 
 
 def _target(path: Path) -> Path:
-    from model_core.errors import InputError, complaint
+    from model_core.errors import InputError
 
     if not path.parent.is_dir():
-        raise InputError(complaint(path, f"no folder {path.parent}", "an existing folder", "make it first"))
+        raise InputError(path, found=f"no folder {path.parent}", expected="an existing folder", fix="make it first")
     return path

@@ -25,7 +25,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import PathPatch
 from matplotlib.path import Path as Outline
 
-from model_core.errors import InputError, complaint
+from model_core.errors import InputError
 from model_core.outputs.elements import PROMOTER_CLASS
 from model_core.places import parse_place, shown
 from seq2exp_viz.publish.gene_rows import draw_genes, gene_rows
@@ -102,11 +102,11 @@ def place_of(
         if chrom != window.chrom or first >= end or last <= start:
             found = f"{locus if isinstance(locus, str) else shown(*locus)} for {gene}"
             expected = f"a place that touches its window, {shown(window.chrom, start, end)}"
-            raise InputError(complaint("locus", found, expected, "choose another place or gene"))
+            raise InputError("locus", found=found, expected=expected, fix="choose another place or gene")
         start, end = max(0, first), min(last, size)
     chosen = view.rule.threshold if threshold is None else float(threshold)
     if not 0 <= chosen <= 1:
-        raise InputError(complaint("threshold", f"{chosen}", "0 to 1", "correct it"))
+        raise InputError("threshold", found=f"{chosen}", expected="0 to 1", fix="correct it")
     return Place(gene_id, window.chrom, start, end, chosen)
 
 
@@ -117,7 +117,7 @@ def locus_bytes(view: OpenRun, place: Place, kind: str = "pdf", caption: bool = 
         InputError: another kind.
     """
     if kind not in CANVASES:
-        raise InputError(complaint("figure", f"kind {kind!r}", f"one of {', '.join(CANVASES)}", "choose one"))
+        raise InputError("figure", found=f"kind {kind!r}", expected=f"one of {', '.join(CANVASES)}", fix="choose one")
     dated = {"pdf": {"CreationDate": None}, "svg": {"Date": None}, "png": {}}[kind]
     with _DRAWING, mpl.rc_context(plain_settings(STYLE)), warnings.catch_warnings():
         # A symbol may hold letters that matplotlib's fonts lack: text stays text in SVG, a box is drawn elsewhere.

@@ -9,7 +9,7 @@ from importlib.metadata import version
 
 import pandas as pd
 
-from model_core.errors import InputError, complaint
+from model_core.errors import InputError
 from model_core.outputs.effects import BACKGROUND, control_words
 from model_core.outputs.effects import caveat as effects_caveat
 from model_core.outputs.elements import PROMOTER_CLASS
@@ -51,7 +51,7 @@ def report(
     chosen = list(dict.fromkeys(str(view.gene(name)["gene_id"]) for name in genes))
     if not 0 < len(chosen) <= MOST_GENES:
         found, expected = f"{len(chosen)} genes", f"1 to {MOST_GENES}"
-        raise InputError(complaint("report", found, expected, "name the genes that matter"))
+        raise InputError("report", found=found, expected=expected, fix="name the genes that matter")
     symbols = [str(view.gene(gene)["symbol"]) for gene in chosen]
     title = f"{', '.join(symbols[:5])}{' ...' if len(symbols) > 5 else ''} in {view.run.name}"
     sections = []

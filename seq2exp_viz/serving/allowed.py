@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from model_core.errors import InputError, complaint
+from model_core.errors import InputError
 from model_core.listing import files_below
 
 _TEXT = (".bed", ".narrowpeak", ".broadpeak", ".gappedpeak", ".bedgraph", ".bdg", ".wig", ".bedpe", ".interact")
@@ -40,7 +40,7 @@ class AllowedFiles:
         self.folders = [Path(folder).resolve() for folder in folders]
         for folder in self.folders:
             if not folder.is_dir():
-                raise InputError(complaint(folder, "no such folder", "a folder with tracks", "correct --allow"))
+                raise InputError(folder, found="no such folder", expected="a folder with tracks", fix="correct --allow")
 
     def files(self) -> list[Listed]:
         """What may be opened now, by name; at most MOST_FILES, without strays and files without a byte."""

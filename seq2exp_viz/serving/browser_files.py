@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
-from model_core.errors import InputError, complaint
+from model_core.errors import InputError
 from seq2exp_viz.serving import vendor
 
 
@@ -29,7 +29,7 @@ def folder() -> Path:
         if (place / "1-page.js").is_file():
             return place
     raise InputError(
-        complaint(package, "no assets folder", "1-page.js and its neighbours", "install the package again")
+        package, found="no assets folder", expected="1-page.js and its neighbours", fix="install the package again"
     )
 
 
@@ -52,12 +52,10 @@ def igv_script(prefer: str = "vendored") -> IgvScript:
     if script is None or not script.is_file():
         where = "assets/vendor and igv-notebook"
         raise InputError(
-            complaint(
-                where,
-                "no igv.js",
-                "one of the two",
-                "run `python -m seq2exp_viz.serving.vendor`, or pip install igv-notebook",
-            )
+            where,
+            found="no igv.js",
+            expected="one of the two",
+            fix="run `python -m seq2exp_viz.serving.vendor`, or pip install igv-notebook",
         )
     stated = home / "VERSION_IGV"
     version = stated.read_text(encoding="utf-8").strip() if stated.is_file() else "3.1.4"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from model_core.errors import InputError, complaint
+from model_core.errors import InputError
 from seq2exp_viz.shelf.view import OpenRun
 
 
@@ -29,13 +29,13 @@ def difference(view: OpenRun, other: OpenRun, gene_id: str) -> tuple[int, np.nda
     """
     found = same_gene(other, gene_id)
     if found is None:
-        raise InputError(complaint(other.key, f"no gene {gene_id!r}", "a scored gene", "score it there first"))
+        raise InputError(other.key, found=f"no gene {gene_id!r}", expected="a scored gene", fix="score it there first")
     mine, theirs = view.mask(gene_id), other.mask(found)
     start, end = max(mine.start, theirs.start), min(mine.end, theirs.end)
     if mine.chrom != theirs.chrom or start >= end:
         where = f"{theirs.chrom}:{theirs.start + 1:,}-{theirs.end:,}"
         raise InputError(
-            complaint(other.key, f"{gene_id} at {where}", "the same place", "compare runs of one assembly")
+            other.key, found=f"{gene_id} at {where}", expected="the same place", fix="compare runs of one assembly"
         )
     bases = [np.repeat(m.mask, m.resolution)[start - m.start : end - m.start] for m in (mine, theirs)]
     return start, bases[0] - bases[1]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from model_core.errors import InputError, complaint
+from model_core.errors import InputError
 from model_core.outputs.audit import FILE, of_genes, read_decisions
 from seq2exp_viz.shelf import look, reasons
 from seq2exp_viz.shelf.runs import Shelf
@@ -63,7 +63,9 @@ def inventory(view: OpenRun) -> list[str]:
         known, unknown = of_genes(decisions, view.run.finder)
         if known.empty:
             found, expected = f"{unknown:,} decisions, none on a gene of this run", "those of this run"
-            raise InputError(complaint(view.run.path / FILE, found, expected, "put the file back to its own run"))
+            raise InputError(
+                view.run.path / FILE, found=found, expected=expected, fix="put the file back to its own run"
+            )
         missed = f", {unknown:,} of them on genes that this run does not have" if unknown else ""
         lines += [f"{len(decisions):,} audit decisions{missed}"]
     off = why_off(view.run)

@@ -14,7 +14,7 @@ import pybigtools
 
 from model_core.bed import read_bed, read_bedgraph, read_lines, read_narrowpeak
 from model_core.contig_names import ContigNames
-from model_core.errors import InputError, complaint
+from model_core.errors import InputError
 from model_core.inputs.bigwig import check_whole
 from model_core.intervals import listed
 from model_core.track_formats import FORMATS, GZIP, INTERVALS, PEAKS, TO_TEXT, UNTOLD, format_of_head
@@ -72,7 +72,7 @@ def check_bigwig(head: bytes, tail: bytes, name: str, sizes: Mapping[str, int]) 
     if kind == "bigBed":
         if tail[-4:] != head[:4]:
             found, do = "no end mark", "it is cut off: copy or make it again"
-            raise InputError(complaint(name, found, "a whole bigBed", do))
+            raise InputError(name, found=found, expected="a whole bigBed", fix=do)
     else:
         _checked(head[:64].ljust(64, b"\0") + tail[-4:], name, check_whole)
     try:
@@ -81,12 +81,12 @@ def check_bigwig(head: bytes, tail: bytes, name: str, sizes: Mapping[str, int]) 
         table = str(file.sql()) if kind == "bigBed" else ""
     except Exception as problem:  # the library raises what its language's errors become
         found, do = f"a damaged header ({str(problem)[:80]})", "copy or make it again"
-        raise InputError(complaint(name, found, f"a whole {kind}", do)) from None
+        raise InputError(name, found=found, expected=f"a whole {kind}", fix=do) from None
     find = ContigNames(chroms).alias
     spelling = {known: find(known) for known in sizes}
     known = {chrom: own for chrom, own in spelling.items() if own is not None}
     if not known:
-        raise InputError(_other_genome(name, list(chroms), sizes))
+        raise _other_genome(name, list(chroms), sizes)
     longer = [chrom for chrom, own in known.items() if chroms[own] != sizes[chrom]]
     told = kind == "bigWig" and longer  # a bigBed may state its chromosomes' lengths only as far as it has rows
     notes = [f"Of another length than here: {listed(longer)}. Is it the same assembly?"] if told else []
@@ -113,15 +113,15 @@ def read_track(content: bytes, name: str, sizes: Mapping[str, int], size: int | 
     """
     kind = format_of_head(content, name)
     if kind not in (*_READ, *UNTOLD):
-        raise InputError(complaint(name, FORMATS[kind], EXPECTED, _DO.get(kind, "check the file")))
+        raise InputError(name, found=FORMATS[kind], expected=EXPECTED, fix=_DO.get(kind, "check the file"))
     plain = _unpacked(content, name, kind, size)
     features, show = _features(plain, name, kind)
     if not features:
-        raise InputError(complaint(name, "no row", EXPECTED, "check the file"))
+        raise InputError(name, found="no row", expected=EXPECTED, fix="check the file")
     most = MOST_VALUES if show == "wig" else MOST_ROWS
     if len(features) > most:
         do = "make a bigWig of it, or keep the rows of some chromosomes"
-        raise InputError(complaint(name, f"{len(features):,} rows", f"at most {most:,}", do))
+        raise InputError(name, found=f"{len(features):,} rows", expected=f"at most {most:,}", fix=do)
     inside, notes = _on_genome(features, name, sizes)
     named = kind == "BED" and all(set(row) == {"chr", "start", "end", "name"} for row in inside)
     if named and all(row["name"].isdecimal() for row in inside):
@@ -137,8 +137,9 @@ def _features(content: bytes, name: str, kind: str) -> tuple[list[dict], str]:
             try:
                 return list(read(read_lines(path), *more))
             except InputError as problem:
-                told = str(problem)
-                raise InputError(f"{path} {told}" if told.startswith("line ") else told) from None
+                raise (
+                    problem.at(f"{path} {problem.where}") if str(problem.where).startswith("line ") else problem
+                ) from None
 
         return _checked(content, name, numbered)
 
@@ -186,7 +187,7 @@ def _on_genome(features: list[dict], name: str, sizes: Mapping[str, int]) -> tup
         if all(spelling[row[key]] is not None for key, _ in ends)
     ]
     if not known:
-        raise InputError(_other_genome(name, sorted(spelling), sizes))
+        raise _other_genome(name, sorted(spelling), sizes)
     inside = [row for row in known if all(row[end] <= sizes[row[key]] for key, end in ends)]
     if len(ends) == 2:
         inside = [{**row, **_span(row)} for row in inside]
@@ -196,7 +197,9 @@ def _on_genome(features: list[dict], name: str, sizes: Mapping[str, int]) -> tup
     if len(inside) < len(known):
         notes.append(f"{len(known) - len(inside):,} rows end behind their chromosome. Is it the same assembly?")
     if not inside:
-        raise InputError(complaint(name, "no row inside the genome", "rows of this genome", "check the assembly"))
+        raise InputError(
+            name, found="no row inside the genome", expected="rows of this genome", fix="check the assembly"
+        )
     return inside, notes
 
 
@@ -216,7 +219,7 @@ def _checked(content: bytes, name: str, read: Callable):
         try:
             return read(path)
         except InputError as problem:
-            raise InputError(str(problem).replace(str(path), name)) from None
+            raise problem.at(str(problem.where).replace(str(path), name)) from None
 
 
 def _ending(name: str) -> str:
@@ -231,15 +234,17 @@ def _unpacked(content: bytes, name: str, kind: str, size: int | None) -> bytes:
                 content = stream.read(MOST_BYTES + 1)
         except (EOFError, gzip.BadGzipFile, zlib.error):
             found, do = "a damaged or cut-off gzip", "copy or download it again"
-            raise InputError(complaint(name, found, "a whole file", do)) from None
+            raise InputError(name, found=found, expected="a whole file", fix=do) from None
     if max(len(content), size or 0) > MOST_BYTES:
         told = f"{FORMATS[kind]} of " if kind not in UNTOLD else ""
         found = f"{told}more than {MOST_BYTES // 1_000_000} MB of text"
         do = "make a bigWig or bigBed of it, or keep some chromosomes"
-        raise InputError(complaint(name, found, "a smaller file", do))
+        raise InputError(name, found=found, expected="a smaller file", fix=do)
     return content
 
 
-def _other_genome(name: str, found: list[str], sizes: Mapping[str, int]) -> str:
+def _other_genome(name: str, found: list[str], sizes: Mapping[str, int]) -> InputError:
     expected = f"those of this genome ({listed(list(sizes))})"
-    return complaint(name, f"only chromosomes {listed(found)}", expected, "bring a track of the same assembly")
+    return InputError(
+        name, found=f"only chromosomes {listed(found)}", expected=expected, fix="bring a track of the same assembly"
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from model_core.errors import InputError, complaint
+from model_core.errors import InputError
 from seq2exp_viz.shelf.element_table import NUMBERS, element_table
 from seq2exp_viz.shelf.view import OpenRun
 
@@ -35,7 +35,7 @@ def owners(view: OpenRun, chrom: str, start: int, end: int) -> tuple[pd.DataFram
     """
     if not 0 <= start < end or end - start > LONGEST:
         found = f"{chrom}:{start + 1:,}-{end:,}"
-        raise InputError(complaint("region", found, f"1 to {LONGEST:,} bp", "choose a shorter one"))
+        raise InputError("region", found=found, expected=f"1 to {LONGEST:,} bp", fix="choose a shorter one")
     genes = view.genes
     near = genes[(genes["chrom"] == chrom) & (genes["start"] < end) & (genes["end"] > start)]
     middle = (start + end) // 2

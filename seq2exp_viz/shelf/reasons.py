@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from model_core.errors import InputError
+from model_core.errors import InputError, Unavailable
 from model_core.evidence.mask_parts import MaskParts, learned_numbers, mask_parts, needs_checkpoint
 from model_core.outputs.posterior import beta_certainty
 from seq2exp_viz.shelf.summaries import bin_width
@@ -43,7 +43,7 @@ def parts(view: OpenRun, gene: str) -> MaskParts:
     """
     reason = why_not(view)
     if reason is not None:
-        raise InputError(reason)
+        raise Unavailable(reason)
     mask, config = view.mask(gene), view.prior_config
 
     def make() -> MaskParts:
@@ -64,7 +64,7 @@ def certainty_summary(view: OpenRun, gene: str, threshold: float, start: int, en
         InputError: the model fixes alpha + beta, so that this would follow from the mean alone.
     """
     if not view.run.has_spread:
-        raise InputError("This model fixes alpha + beta of each base: how z is spread follows from its mean alone.")
+        raise Unavailable("This model fixes alpha + beta of each base: how z is spread follows from its mean alone.")
     mask = view.mask(gene)
     kept, hidden = view.remember(
         ("certainty", gene, threshold), lambda: beta_certainty(mask.alpha, mask.beta, threshold, LEVEL)

@@ -26,9 +26,8 @@ class Shelf:
             key = _free_key(run.name, self.runs)
             self.runs[key] = OpenRun(key, run, cache)
         if not self.runs:
-            raise InputError(
-                "serve: found no run; expected at least one run folder; give the folder that train or score wrote"
-            )
+            expected, fix = "at least one run folder", "give the folder that train or score wrote"
+            raise InputError("serve", found="no run", expected=expected, fix=fix)
 
     def __getitem__(self, key: str) -> OpenRun:
         return self.runs[key]

@@ -309,4 +309,4 @@ def _ordered(number: int, place: dict) -> dict:
 
 
 def _wrong(number: int, found: str, expected: str) -> InputError:
-    return InputError(f"line {number}: found {found}; expected {expected}; mend the line")
+    return InputError(f"line {number}", found=found, expected=expected, fix="mend the line")

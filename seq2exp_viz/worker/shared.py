@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from model_core.errors import InputError, complaint
+from model_core.errors import InputError
 from seq2exp_viz.worker.jobs import Task, TooMany
 from seq2exp_viz.worker.jobs_server import place_of
 
@@ -42,9 +42,13 @@ def shared_folder() -> Path:
         found = folder.lstat()
     except OSError as problem:
         where = problem.filename or "the folder for temporary files"
-        raise InputError(complaint(where, problem.strerror or str(problem), "a place for a socket", advice)) from None
+        raise InputError(
+            where, found=problem.strerror or str(problem), expected="a place for a socket", fix=advice
+        ) from None
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
-        raise InputError(complaint(folder, "something others can write to", "a folder of this user alone", advice))
+        raise InputError(
+            folder, found="something others can write to", expected="a folder of this user alone", fix=advice
+        )
     return folder
 
 
@@ -67,7 +71,9 @@ class SharedJobs:
         self.stem = (folder or shared_folder()) / hashlib.sha256(name.encode()).hexdigest()[:16]
         if len(os.fsencode(place_of(self.stem, "socket"))) > LONGEST_PLACE:
             found = f"a path of {len(os.fsencode(self.stem))} bytes"
-            raise InputError(complaint(self.stem, found, "a short one", "set TMPDIR to a folder with a shorter path"))
+            raise InputError(
+                self.stem, found=found, expected="a short one", fix="set TMPDIR to a folder with a shorter path"
+            )
         self._lock = threading.Lock()
         # Held until the last process that has it, also by a fork, has closed it or has ended.
         self._present: int | None = os.open(place_of(self.stem, "present"), os.O_RDWR | os.O_CREAT, 0o600)
