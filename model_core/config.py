@@ -46,7 +46,6 @@ NEEDS = (
     ("apply", "gather", "decision", ("hard", "top")),
     ("apply", "gather", "readout", ("promoter",)),
     ("hard_gradient", True, "apply", ("gather",)),
-    ("released_padding", True, "apply", ("gather",)),
     ("prior_learned", True, "head", ("beta",)),
     ("beta_product_exact", True, "head", ("beta",)),
 )

@@ -6,6 +6,7 @@ import os
 import pickle
 import re
 import sys
+import tempfile
 from pathlib import Path
 
 import h5py
@@ -278,10 +279,12 @@ def test_a_long_chromosome_is_converted_piece_by_piece(tmp_path):
         assert one.tolist() == two.tolist()
 
 
-def test_a_cache_that_cannot_be_written_is_told(tmp_path):
+def test_a_cache_that_cannot_be_written_is_told_and_another_folder_taken(tmp_path, monkeypatch, capsys):
     (tmp_path / "cache").write_text("a file")
-    with pytest.raises(InputError, match="no place to write to"):
-        HicSignal("HiC", write(tmp_path / "x.hic"), normalisation="NONE").prepare()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    HicSignal("HiC", write(tmp_path / "x.hic"), normalisation="NONE").prepare()
+    assert "cannot be written (file exists): the contact map of x.hic is kept in" in capsys.readouterr().err
+    assert len(list(tmp_path.glob("seq2exp-viz-*/*.cool"))) == 1
 
 
 def test_a_reader_that_dies_is_an_unreadable_file_and_leaves_nothing(tmp_path, monkeypatch):

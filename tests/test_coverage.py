@@ -4,6 +4,7 @@ import os
 import pickle
 import shutil
 import subprocess
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -329,10 +330,13 @@ def test_bam_signal_reads_windows_and_can_be_pickled(tmp_path):
     assert signal.total() == 5
 
 
-def test_unwritable_cache_is_said(tmp_path):
+def test_unwritable_cache_is_said_and_another_folder_taken(tmp_path, monkeypatch, capsys):
     (tmp_path / "cache").write_text("a file where the folder should be")
-    with pytest.raises(InputError, match="no place to write to"):
-        cached_coverage(bam(tmp_path, (0, 2, "5M", 0)), tmp_path / "cache")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    path = cached_coverage(bam(tmp_path, (0, 2, "5M", 0)), tmp_path / "cache")
+    assert path.parent.parent == tmp_path
+    assert path.parent.name.startswith("seq2exp-viz-")
+    assert "cannot be written (file exists): the coverage of " in capsys.readouterr().err
 
 
 # What goes wrong

@@ -60,10 +60,22 @@ def test_a_cache_of_models_that_stays_damaged_is_told_and_not_made_for_ever(tmp_
     path = tmp_path / "genes.gtf"
     path.write_text(GTF.format("ONE"))
     models_of(path, tmp_path / "cache")
-    monkeypatch.setattr(gene_models, "_stored", lambda *_: (_ for _ in ()).throw(ValueError("bad disk")))
-    models = GeneModels(path, tmp_path / "cache")
-    assert not models.wait(60)
-    assert "no readable gene models (bad disk)" in models.problem
+    load, asked = GeneModels._load, []
+
+    def from_a_bad_disk(models, level):
+        if models._content is None:
+            raise ValueError("bad disk")
+        return load(models, level)
+
+    monkeypatch.setattr(GeneModels, "_load", from_a_bad_disk)
+    ask = GeneModels._ask
+    monkeypatch.setattr(GeneModels, "_ask", lambda models: asked.append(1) or ask(models))
+    said: list[str] = []
+    models = GeneModels(path, tmp_path / "cache", said.append)
+    assert models.wait(60)
+    assert models.table("transcript").id.tolist() == ["A.1"]
+    assert len(asked) == 1
+    assert ["damaged (bad disk)" in words for words in said] == [True]
 
 
 def test_bases_of_another_genome_than_the_runs_are_not_shown(tmp_path):

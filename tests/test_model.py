@@ -285,7 +285,7 @@ WITHOUT_MEANING = [
     *({"kl_mu": float("nan")}, {"kl_weight": -1.0}, {"z_scale": float("inf")}, {"norm_epsilon": 0.0}),
     *({"prior_w": (0.4, -0.4, 0.2)}, {"prior_w": (0.0, 0.0, 0.0)}, {"prior_b": (1.0, float("nan"), 0.0)}),
     *({"d_model": 8.0}, {"d_model": True}, {"shared": 1}, {"variant": 3}, {"beta_min": "1"}, {"contact": 2}),
-    *({"apply": "gather"}, {"hard_gradient": True}, {"released_padding": True}),
+    *({"apply": "gather"}, {"hard_gradient": True}),
     *({"head": "logit", "prior_learned": True}, {"head": "logit", "beta_product_exact": True}),
     {"apply": "gather", "decision": "hard", "readout": "window"},
 ]

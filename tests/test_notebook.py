@@ -146,4 +146,4 @@ def test_gene_models_that_cannot_be_read_are_told(tmp_path, capsys):
     run = make_viewer_run(tmp_path / "run", make_study(tmp_path / "study"))
     (tmp_path / "study" / "genes.gtf").write_text("chr1\tonly\tthree\n")
     seq2exp_viz.figure(run, "MYC")
-    assert "note: Genes are not drawn: " in capsys.readouterr().err
+    assert "note: Genes are not drawn, only start sites: " in capsys.readouterr().err

@@ -74,7 +74,7 @@ def rendered(run: Run, cache: Path) -> dict[str, str]:
         "figure": " ".join(caption_words(view, place_of(view, gene))),
         "report": report(view, [gene]),
         "comparison": comparison_report(found.summary, found.tables)[0],
-        "notebook": json.dumps(locus_config(run, gene)),
+        "notebook": json.dumps(locus_config(view, place_of(view, gene))),
         "command line": CliRunner().invoke(app, ["effects", str(run.path), "--gene", gene, "--controls", "2"]).output,
     }
     shown["report with effects"] = report(view, [gene])

@@ -206,9 +206,9 @@ def _answer(method: str, url: str, headers: dict[str, str], refuse: tuple[int, .
 
     try:
         settings = {"headers": {**_HEADERS, **headers}, "stream": True, "timeout": TIMEOUT, "allow_redirects": True}
-        with requests.Session() as session:
-            session.trust_env = not _is_here(url)  # no proxy of the surroundings can reach this machine for us
-            response = session.request(method, url, **settings)
+        # No proxy of the surroundings can reach this machine for us; a .netrc counts here, too.
+        proxies = dict.fromkeys(("http", "https", "all")) if _is_here(url) else None
+        response = requests.request(method, url, proxies=proxies, **settings)
     except (requests.ConnectionError, requests.Timeout) as error:
         raise UnreachableError(_short(error)) from None
     except requests.RequestException as error:

@@ -93,7 +93,8 @@ class Truth:
             InputError: nothing matches.
         """
         table, limits = self.causal, []
-        require_shared(table["chrom"].unique(), sizes, self.path)
+        if len(table):
+            require_shared(table["chrom"].unique(), sizes, self.path)
         total, elsewhere = len(table), int((~table["chrom"].isin(list(sizes))).sum())
         if elsewhere:
             limits.append(f"{elsewhere:,} of {total:,} planted elements lie on chromosomes that the run does not have.")

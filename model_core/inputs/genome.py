@@ -4,6 +4,7 @@ pyfaidx reads plain files; bgzipped ones pysam, which takes two thirds of the ti
 of N apart (benchmarks/genome.py). Neither writes an index: both get the one that `fasta_index` made or checked.
 """
 
+import locale
 import os
 import tempfile
 from collections.abc import Callable
@@ -109,7 +110,7 @@ def _plain(path: Path, index: FastaIndex) -> Callable[[str, int, int], str]:
     with tempfile.TemporaryDirectory() as folder:
         link, copy = Path(folder, "genome.fa"), Path(folder, "genome.fa.fai")
         link.symlink_to(path.absolute())
-        copy.write_text(index.text)  # in the encoding in which pyfaidx reads it
+        copy.write_text(index.text, encoding=locale.getencoding())  # pyfaidx reads it so
         changed = path.stat().st_mtime_ns
         os.utime(copy, ns=(changed, changed))
         settings = {"as_raw": True, "strict_bounds": True, "rebuild": False, "build_index": False}

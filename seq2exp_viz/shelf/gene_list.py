@@ -54,7 +54,9 @@ def unscored(view: OpenRun) -> pd.DataFrame:
 def unscored_gene(view: OpenRun, text: str) -> dict | None:
     """gene_id, symbol, chrom, tss, strand of a gene of the study that is not scored, by id or symbol, or None."""
     rows = unscored(view)
-    finder = view.keep("unscored genes", view.revision, lambda: GeneFinder(rows["gene_id"], rows["symbol"]))
+    finder = view.keep(
+        "unscored genes", (view.revision, id(view.sites)), lambda: GeneFinder(rows["gene_id"], rows["symbol"])
+    )
     found = finder.rows(text)
     return _site(rows.iloc[found[0]]) if found else None
 

@@ -72,4 +72,4 @@ class IgvNames:
 
 def _folded(name: str) -> str:
     """The same for names that igv.js takes for one another."""
-    return name.lower().removeprefix("chr")
+    return re.sub(r"^(?:chr)+", "", name.lower())
