@@ -109,7 +109,7 @@ class ReleasedFolder:
         """The file of a chromosome's Hi-C vectors."""
         return self.root / "promo_enhan_inter" / "HiC" / self.cell_type / f"hic_feat_{chrom}.h5"
 
-    def missing(self, blacklist: Path | None) -> list[str]:
+    def missing(self, blacklist: Path | None) -> list[Problem]:
         """A complaint for each file that is not there, the Hi-C vectors apart."""
         needed = [self.fasta, self.lengths, self.expression, self.split, self.gene_list, self.encoding]
         needed += [self.h3k27ac, self.dnase, blacklist or self.blacklist, *([self.cage] if self.cage else [])]
@@ -119,7 +119,7 @@ class ReleasedFolder:
             if not path.is_file()
         ]
 
-    def missing_contact(self, chroms: list[str]) -> list[str]:
+    def missing_contact(self, chroms: list[str]) -> list[Problem]:
         """A complaint for each missing file of Hi-C vectors."""
         paths = [path for path in map(self.contact, chroms) if not path.is_file()]
         return [Problem(path, found="no such file", expected=_WHOLE, fix="complete it") for path in paths]
@@ -193,7 +193,7 @@ class ReleasedFolder:
             raise InputError(path, found=f"{key} of shape {shape}", expected="a vector", fix="copy it again")
         return shape[0]
 
-    def contact_problems(self, genes: pd.DataFrame) -> list[str]:
+    def contact_problems(self, genes: pd.DataFrame) -> list[Problem]:
         """Files of Hi-C vectors that are missing or do not have a vector for every gene."""
         chroms = sorted(set(genes.chrom))
         problems = self.missing_contact(chroms)

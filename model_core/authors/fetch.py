@@ -170,7 +170,7 @@ def published(listing: str, text: str, name: str) -> tuple[int | None, str | Non
     return None, None
 
 
-def _wrong(entry: dict[str, Any], where: str) -> list[str]:
+def _wrong(entry: dict[str, Any], where: str) -> list[Problem]:
     known = {field.name: field.type for field in fields(Source)}
     problems = []
     for key, value in entry.items():

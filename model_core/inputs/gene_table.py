@@ -166,7 +166,7 @@ def distance_to_others(table: pd.DataFrame, mine: np.ndarray, others: np.ndarray
     return nearest
 
 
-def position_problems(table: pd.DataFrame, sizes: Mapping[str, int], path: Path) -> list[str]:
+def position_problems(table: pd.DataFrame, sizes: Mapping[str, int], path: Path) -> list[Problem]:
     """What is wrong with the genes' chromosomes and start sites.
 
     Args:
@@ -220,7 +220,7 @@ def _missing_columns(settings: Genes, cells: pd.DataFrame, path: Path) -> tuple[
     return problems, settings.model_copy(update={**without, "features": kept})
 
 
-def _id_problems(path: Path, ids: pd.Series, column: str) -> list[str]:
+def _id_problems(path: Path, ids: pd.Series, column: str) -> list[Problem]:
     problems = _odd_cells(path, ids, ids.isin(MISSING), column, "an id for each gene")
     twice = ids[ids.duplicated() & ~ids.isin(MISSING)]
     if len(twice):

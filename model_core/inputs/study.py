@@ -16,7 +16,7 @@ from pydantic import Field, PrivateAttr, ValidationError
 
 from model_core.bed import read_bed, read_narrowpeak
 from model_core.config import Seq2ExpConfig, TrainConfig, recipe
-from model_core.errors import InputError, Problems
+from model_core.errors import InputError, Problem, Problems
 from model_core.inputs.annotation import genes_from_gtf, read_gtf
 from model_core.inputs.gene_table import TABLE_COLUMNS, WARNINGS, position_problems, read_gene_table, split_genes
 from model_core.inputs.genes import FEATURES, LENGTHS, FeatureScale, feature_scale, raw_features
@@ -163,7 +163,7 @@ class Study(Section):
         """Features that the table holds as z-scores."""
         return frozenset(name for name, column in self.gene_settings.features.items() if column.zscored)
 
-    def warnings(self, genes: pd.DataFrame) -> list[str]:
+    def warnings(self, genes: pd.DataFrame) -> list[Problem]:
         """What of the study matches nothing: values of [genes.split]; chromosomes of these genes that a signal does
         not list, and where it is read as 0.
 

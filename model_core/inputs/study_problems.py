@@ -81,7 +81,7 @@ def sound_parts(raw: Mapping[str, Any], schema: type[BaseModel], context: dict[s
     return parts
 
 
-def schema_problems(error: ValidationError, schema: type[BaseModel], path: Path) -> list[str]:
+def schema_problems(error: ValidationError, schema: type[BaseModel], path: Path) -> list[Problem]:
     """One message for each thing that pydantic found, with the nearest known key for an unknown one."""
     problems, misspelt = [], set()
     items = sorted(error.errors(), key=lambda item: item["type"] == "missing")
@@ -109,7 +109,7 @@ def schema_problems(error: ValidationError, schema: type[BaseModel], path: Path)
     return problems
 
 
-def study_problems(parts: Parts, path: Path) -> list[str]:
+def study_problems(parts: Parts, path: Path) -> list[Problem]:
     """What is wrong with the files and names of a study.
 
     Args:
@@ -177,7 +177,7 @@ def _inner(annotation: Any) -> list[Any]:
     return [annotation, *(deep for part in inner for deep in _inner(part))] if inner else [annotation]
 
 
-def _annotation_problems(path: Path, sizes: Mapping[str, int] | None) -> list[str]:
+def _annotation_problems(path: Path, sizes: Mapping[str, int] | None) -> list[Problem]:
     problems: list[Problem] = []
     with noting(problems):
         require_format(path, ("GTF", "GFF", "GFF3"), "a GTF: 9 columns separated by tabs", TO_TEXT)
@@ -208,7 +208,7 @@ def _annotation_problems(path: Path, sizes: Mapping[str, int] | None) -> list[st
     return problems
 
 
-def signal_problems(spec: SignalSpec, sizes: Mapping[str, int] | None, chroms: Iterable[str] = ()) -> list[str]:
+def signal_problems(spec: SignalSpec, sizes: Mapping[str, int] | None, chroms: Iterable[str] = ()) -> list[Problem]:
     """What a signal's header tells: readable or not, chromosomes, lengths.
 
     Args:
@@ -232,7 +232,7 @@ def signal_problems(spec: SignalSpec, sizes: Mapping[str, int] | None, chroms: I
     return problems
 
 
-def _interval_problems(path: Path, read: Callable, sizes: Mapping[str, int] | None) -> list[str]:
+def _interval_problems(path: Path, read: Callable, sizes: Mapping[str, int] | None) -> list[Problem]:
     problems: list[Problem] = []
     with noting(problems):
         if len(table := read(path)):  # a file without rows is as good as none
@@ -256,7 +256,7 @@ def require_measured(signal: Signal, sizes: Mapping[str, int] | None, chroms: It
         match_chromosomes(signal.sizes, asked, signal.path)
 
 
-def _peak_problems(peaks: Peaks | None, sizes: Mapping[str, int] | None) -> list[str]:
+def _peak_problems(peaks: Peaks | None, sizes: Mapping[str, int] | None) -> list[Problem]:
     if peaks is None:
         return []
     if peaks.narrowpeak is not None:
@@ -268,7 +268,7 @@ def _peak_problems(peaks: Peaks | None, sizes: Mapping[str, int] | None) -> list
     ]
 
 
-def _name_problems(parts: Parts, path: Path) -> list[str]:
+def _name_problems(parts: Parts, path: Path) -> list[Problem]:
     """Names in one table of the study that must stand in another."""
     problems = []
     names = [spec.name for spec in parts.signal_specs]
@@ -291,7 +291,7 @@ def _name_problems(parts: Parts, path: Path) -> list[str]:
     return problems
 
 
-def _settings_problems(parts: Parts, path: Path) -> list[str]:
+def _settings_problems(parts: Parts, path: Path) -> list[Problem]:
     problems = []
     for table, settings, known in (("model", parts.model, Seq2ExpConfig), ("training", parts.training, TrainConfig)):
         fields = {item.name: item for item in dataclasses.fields(known)}

@@ -29,7 +29,8 @@ def add_own_track_routes(route: Callable, routes: Blueprint, base: str, allowed:
         if unknown or (request.content_length or 0) > MOST_BYTES:
             found, do = "a file that is too large to send", "make a bigWig or bigBed of it"
             return as_json(
-                {"message": Problem(name, found=found, expected=f"at most {MOST_BYTES // 1_000_000} MB", fix=do)}, 413
+                {"message": str(Problem(name, found=found, expected=f"at most {MOST_BYTES // 1_000_000} MB", fix=do))},
+                413,
             )
         content = request.get_data(cache=False)
         if not is_binary_index(content):
