@@ -400,6 +400,3 @@ def demo(
 
     run_demo(folder, seed, serve_page, port)
 
-
-if __name__ == "__main__":
-    main()

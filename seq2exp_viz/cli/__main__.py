@@ -1,0 +1,5 @@
+"""`python -m seq2exp_viz.cli`."""
+
+from seq2exp_viz.cli import main
+
+main()
