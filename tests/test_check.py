@@ -23,9 +23,9 @@ from model_core.inputs.builds import (
 )
 from model_core.inputs.check import check_study
 from model_core.inputs.genome import Genome
-from model_core.inputs.signals import BigWigSignal
 from model_core.inputs.study import load_study
 from model_core.inputs.track_checks import quantile_warnings, signal_quantiles
+from model_core.signals.signal import BigWigSignal
 
 
 @pytest.fixture(scope="session")

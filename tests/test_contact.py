@@ -15,10 +15,10 @@ import pytest
 from contact_maps import run_alone, write_map
 
 from model_core.errors import InputError
-from model_core.inputs import hic_cache
-from model_core.inputs.contact import HicSignal, PowerLaw
-from model_core.inputs.cooler_rows import CoolerRows
 from model_core.intervals import Window
+from model_core.signals import hic_cache
+from model_core.signals.cooler_rows import CoolerRows
+from model_core.signals.hic import HicSignal, PowerLaw
 
 SIZES = {"chr1": 42_000, "chr2": 10_000}  # 9 bins of 5 kb, the last of 2 kb, and 2 bins
 PIXELS = [(0, 3, 1), (2, 3, 4), (3, 3, 9), (3, 4, 2), (3, 6, 5), (8, 8, 7), (7, 7, 3)]
@@ -186,9 +186,9 @@ def test_a_map_of_both_triangles_or_of_no_bin_size_is_refused(tmp_path):
 # Only a .hic's own reader calls this; of a .cool, which a test can give weights, it makes the same.
 BAND = """
 import sys, hictkpy
-from model_core.inputs import hic_child
-hic_child._PIXELS = {pixels}
-hic_child.write_band(hictkpy.File(sys.argv[1]), "{normalisation}", {reach}, sys.argv[2])
+from model_core.signals import hic_reader
+hic_reader._PIXELS = {pixels}
+hic_reader.write_band(hictkpy.File(sys.argv[1]), "{normalisation}", {reach}, sys.argv[2])
 """
 
 
@@ -314,7 +314,7 @@ def test_only_the_reader_of_hic_files_imports_hictkpy():
 
 IDLE = """
 import sys, threading, time
-from model_core.inputs.contact import HicSignal
+from model_core.signals.hic import HicSignal
 from model_core.intervals import Window
 signal = HicSignal("HiC", sys.argv[1], normalisation="NONE")
 assert signal.read(Window("chr1", 17_000, "+", 10_000)).any()

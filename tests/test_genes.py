@@ -499,7 +499,7 @@ def test_computed_features_are_those_of_the_real_table(real, name):
 
 
 def test_promoter_activity_of_the_real_signals_follows_that_from_the_reads(real, shared_data):
-    from model_core.inputs.signals import BigWigSignal
+    from model_core.signals.signal import BigWigSignal
 
     table, _ = real
     files = ("K562.H3K27ac.elements.bigWig", "K562.DNase.elements.bigWig")

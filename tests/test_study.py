@@ -17,9 +17,9 @@ from small_study import SIZES, edit, open_chromatin, write_bigwig, write_small_s
 from benchmarks.real_study import real_study_toml
 from model_core.errors import InputError, Problems
 from model_core.inputs.genes import FEATURES, standardise
-from model_core.inputs.signals import TRANSFORMS
 from model_core.inputs.study import Study, load_study, write_template
 from model_core.inputs.study_schema import Genes, GenomeFiles, Peaks, SignalSpec, Split, Truth
+from model_core.signals.signal import TRANSFORMS
 
 
 @pytest.fixture(scope="session")

@@ -24,10 +24,10 @@ from model_core.bed import read_bed
 from model_core.errors import InputError, Problem, Problems
 from model_core.inputs.gene_table import MISSING
 from model_core.inputs.genes import FEATURES, LENGTHS
-from model_core.inputs.signals import BigWigSignal
-from model_core.inputs.stored_contact import open_hdf5, site_key
 from model_core.inputs.study_problems import noting
 from model_core.intervals import listed, match_chromosomes
+from model_core.signals.hic_vectors import open_hdf5, site_key
+from model_core.signals.signal import BigWigSignal
 from model_core.tsv import read_table
 
 PARTS = ("train", "valid", "test")
@@ -228,7 +228,7 @@ class ReleasedFolder:
         """chrom, start, end where the released MACS3 track is above 0; None where the cell type has none."""
         if not self.peaks.is_file():
             return None
-        from model_core.inputs.bigwig import open_bigwig
+        from model_core.signals.bigwig import open_bigwig
 
         file, rows = open_bigwig(self.peaks), []
         for chrom in sorted(file.chroms()):

@@ -20,7 +20,7 @@ import numpy as np
 import pysam
 
 from model_core.errors import InputError, Problem
-from model_core.inputs.handles import quiet_htslib
+from model_core.signals.file_handles import quiet_htslib
 
 _BGZF_END = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
 _LONGEST_HEADER = 1 << 20  # bytes between two records, beyond which there must be a record that the index lacks

@@ -13,8 +13,8 @@ import pandas as pd
 from model_core.errors import InputError, Problem, Problems
 from model_core.gene_finder import GeneFinder
 from model_core.inputs.genes import FEATURES
-from model_core.inputs.signals import TAKE_NEGATIVE, TRANSFORMS
 from model_core.intervals import listed, match_chromosomes
+from model_core.signals.signal import TAKE_NEGATIVE, TRANSFORMS
 from model_core.tsv import read_table
 
 if TYPE_CHECKING:

@@ -17,8 +17,8 @@ import pysam
 
 from model_core.errors import InputError
 from model_core.inputs.fasta_index import FastaIndex, fasta_index
-from model_core.inputs.handles import LazyHandle, quiet_htslib
 from model_core.intervals import match_chromosomes
+from model_core.signals.file_handles import LazyHandle, quiet_htslib
 
 _CODES = np.zeros((256, 4), np.uint8)
 for _column, _letters in enumerate(("Aa", "Cc", "Gg", "Tt")):

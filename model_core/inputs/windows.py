@@ -8,8 +8,8 @@ import pandas as pd
 
 from model_core.errors import InputError
 from model_core.inputs.genome import Genome, one_hot
-from model_core.inputs.signals import Signal
 from model_core.intervals import Window, match_chromosomes, rasterise, require_shared
+from model_core.signals.signal import Signal
 
 
 class WindowData(NamedTuple):

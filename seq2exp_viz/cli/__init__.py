@@ -399,4 +399,3 @@ def demo(
     from seq2exp_viz.demo import run_demo
 
     run_demo(folder, seed, serve_page, port)
-

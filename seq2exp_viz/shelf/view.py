@@ -21,7 +21,6 @@ from model_core.cache import notices, user_cache
 from model_core.config import Seq2ExpConfig
 from model_core.errors import InputError
 from model_core.evidence.controls import signal_prior
-from model_core.inputs.coverage import held_coverage
 from model_core.inputs.study_schema import CACHE
 from model_core.intervals import Window
 from model_core.listing import unreadable
@@ -30,6 +29,7 @@ from model_core.outputs.masks import GeneMask
 from model_core.outputs.occlusion import Occlusion
 from model_core.outputs.run import Run
 from model_core.places import ContigNames
+from model_core.signals.bam_coverage import held_coverage
 from seq2exp_viz.file_names import gene_parts, run_part
 from seq2exp_viz.shelf.catalogue import catalogue
 from seq2exp_viz.shelf.gene_models import GeneModels

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from model_core.errors import InputError
-from model_core.inputs.handles import LazyHandle
+from model_core.signals.file_handles import LazyHandle
 
 WHOLE = "a whole .hic, .mcool or .cool file"
 _COORDINATES = ("chrom", "start", "end")

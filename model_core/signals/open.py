@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from model_core.errors import InputError
-from model_core.inputs.contact import HicSignal
-from model_core.inputs.signals import BamSignal, BigWigSignal, Signal
-from model_core.inputs.stored_contact import StoredContact
+from model_core.signals.hic import HicSignal
+from model_core.signals.hic_vectors import StoredContact
+from model_core.signals.signal import BamSignal, BigWigSignal, Signal
 from model_core.track_formats import TO_SIGNAL, format_of, named
 
 

@@ -8,10 +8,10 @@ from typing import NamedTuple
 import numpy as np
 
 from model_core.errors import InputError
-from model_core.inputs.cooler_rows import WHOLE, CoolerRows
-from model_core.inputs.hic_cache import REACH, HicRows
-from model_core.inputs.signals import Signal
 from model_core.intervals import Window
+from model_core.signals.cooler_rows import WHOLE, CoolerRows
+from model_core.signals.hic_cache import REACH, HicRows
+from model_core.signals.signal import Signal
 from model_core.track_formats import TO_SIGNAL, require_format
 
 TSS_REACH = 500  # bp on either side of the TSS, both ends excluded as in the release: 999 bases

@@ -19,8 +19,8 @@ from model_core.atomic import replacing
 from model_core.cache import held_file, writable_folder
 from model_core.child import child_environment
 from model_core.errors import InputError
-from model_core.inputs.cooler_rows import WHOLE, CoolerRows, require_normalisation, require_resolution
 from model_core.inputs.fingerprint import fingerprint
+from model_core.signals.cooler_rows import WHOLE, CoolerRows, require_normalisation, require_resolution
 
 _RULE = 2  # of the map; to be raised when the same .hic and settings come to give another
 REACH = 100_000  # bp that a cached map reaches from the diagonal at the least: half a window of the method
@@ -133,7 +133,7 @@ def _facts(path: str, state: str, resolution: int) -> HicFacts:
 
 def _ask(path: Path, task: str, settings: list[Any], progress: Callable[[float], None] | None = None) -> Any:
     """The outcome of one task of hic_child, run to its end."""
-    words = [sys.executable, "-m", "model_core.inputs.hic_child", task, str(path.resolve()), *map(str, settings)]
+    words = [sys.executable, "-m", "model_core.signals.hic_reader", task, str(path.resolve()), *map(str, settings)]
     answer: dict[str, Any] = {}
     with (
         tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as complaints,

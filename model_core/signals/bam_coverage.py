@@ -16,10 +16,10 @@ import pysam
 from model_core.atomic import replacing
 from model_core.cache import held_file, stand_in, writable_folder
 from model_core.errors import InputError
-from model_core.inputs.bigwig import check_whole
 from model_core.inputs.fingerprint import fingerprint
-from model_core.inputs.handles import quiet_htslib
 from model_core.listing import files_in
+from model_core.signals.bigwig import check_whole
+from model_core.signals.file_handles import quiet_htslib
 from model_core.track_formats import TO_SIGNAL, require_format
 
 _RULE = 2  # of what counts; to be raised when the same reads and settings come to give other numbers
