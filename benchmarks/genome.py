@@ -23,7 +23,7 @@ import numpy as np
 import pyfaidx
 import pysam
 
-from model_core.inputs.genome import Genome
+from model_core.study.genome import Genome
 
 REAL, CHROM = "hg38.chr22.partial.fa.gz", "chr22"
 KNOWN = {"real": (16_000_000, 26_000_000), "simulated": (0, 60_000_000)}

@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 from small_study import SIZES, edit, open_chromatin, small_genes, write_bigwig, write_small_study
 
 from benchmarks.real_study import real_study_toml
-from model_core.inputs.annotation import read_gtf
-from model_core.inputs.builds import (
+from model_core.signals.signal import BigWigSignal
+from model_core.study.annotation import read_gtf
+from model_core.study.check import check_study
+from model_core.study.check_assembly import (
     fitting_assemblies,
     judge_annotation,
     judge_lengths,
@@ -21,11 +23,9 @@ from model_core.inputs.builds import (
     judge_start_sites,
     random_places,
 )
-from model_core.inputs.check import check_study
-from model_core.inputs.genome import Genome
-from model_core.inputs.study import load_study
-from model_core.inputs.track_checks import quantile_warnings, signal_quantiles
-from model_core.signals.signal import BigWigSignal
+from model_core.study.check_tracks import quantile_warnings, signal_quantiles
+from model_core.study.genome import Genome
+from model_core.study.study import load_study
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model_core.inputs.fingerprint import PIECE, PIECES, fingerprint
+from model_core.fingerprint import PIECE, PIECES, fingerprint
 
 LARGE = 2 * PIECES * PIECE
 

@@ -9,8 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from model_core.errors import InputError
-from model_core.inputs.annotation import gene_exons, genes_from_gtf, match_genes, read_gtf
-from model_core.inputs.genes import (
+from model_core.study.annotation import gene_exons, genes_from_gtf, match_genes, read_gtf
+from model_core.study.gene_features import (
     FEATURES,
     FeatureScale,
     feature_scale,
@@ -19,7 +19,7 @@ from model_core.inputs.genes import (
     raw_features,
     standardise,
 )
-from model_core.inputs.genome import Genome
+from model_core.study.genome import Genome
 
 # + gene: exons 100-200, 300-400, 500-600 (0-based), CDS 150-200, 300-400, 500-547, stop codon 547-550.
 PLUS = [

@@ -16,8 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model_core.errors import InputError
-from model_core.inputs import fasta_index as module
-from model_core.inputs.genome import Genome, one_hot
+from model_core.study import fasta_index as module
+from model_core.study.genome import Genome, one_hot
 
 FASTA = b">chr1 a comment\nACGT\nNacc\nRt\n>chr2\nGGGG\n"
 

@@ -14,13 +14,13 @@ from planted_run import WORLD, make_planted_run, make_planted_study
 from model_core.atomic import remove_leftovers
 from model_core.evidence.compare import compare
 from model_core.evidence.seeds import runs_of_seeds
-from model_core.inputs.check import check_study
 from model_core.listing import files_below, files_in, folders_in, is_empty, is_stray
 from model_core.network.team import take_in_parts
 from model_core.outputs.assemble import assemble
 from model_core.outputs.run import Run
 from model_core.outputs.source import study_of
 from model_core.simulation.simulate import simulate_study
+from model_core.study.check import check_study
 from seq2exp_viz.comparison.report import write_report
 from seq2exp_viz.exports import export
 from seq2exp_viz.page.app import Settings, create_app

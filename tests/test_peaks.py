@@ -13,10 +13,10 @@ import pytest
 
 from model_core.bed import read_narrowpeak
 from model_core.errors import InputError
-from model_core.inputs import macs3, peaks
-from model_core.inputs.macs3 import find_macs3, has_option, reads_format, refuse_inputs_and_outputs, run_macs3
-from model_core.inputs.peaks import LIMITS, call_peaks, peaks_of_study
-from model_core.inputs.study import load_study
+from model_core.study import macs3, peaks
+from model_core.study.macs3 import find_macs3, has_option, reads_format, refuse_inputs_and_outputs, run_macs3
+from model_core.study.peaks import LIMITS, call_peaks, peaks_of_study
+from model_core.study.study import load_study
 
 pytest.importorskip("MACS3", reason="needs macs3 (pip install 'seq2exp-viz[model]')")
 
@@ -346,7 +346,7 @@ def test_peaks_called_on_other_chromosome_names_are_refused(tmp_path):
 
 
 def test_module_does_not_import_torch_or_the_viewer():
-    code = "import sys, model_core.inputs.peaks; sys.exit(bool({'torch', 'dash', 'flask'} & set(sys.modules)))"
+    code = "import sys, model_core.study.peaks; sys.exit(bool({'torch', 'dash', 'flask'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 

@@ -13,7 +13,7 @@ from model_core.authors.fetch import fetch_study, read_sources
 from model_core.authors.presets import DOWNLOADS, PRESETS, study_from_preset
 from model_core.config import Seq2ExpConfig
 from model_core.errors import InputError, Problems
-from model_core.inputs.study import Study, load_study
+from model_core.study.study import Study, load_study
 
 ACCESSIONS = {
     "k562-hg38": ("ENCFF465GBD", "ENCFF414OGC", "4DNFITUOMFUQ"),

@@ -15,7 +15,6 @@ import torch
 from run_builder import gene_row, random_masks
 
 from model_core.errors import InputError
-from model_core.inputs.study import load_study
 from model_core.network.checkpoint import load_with_metadata, save_checkpoint
 from model_core.network.dataset import batches, gene_windows
 from model_core.network.forecast import forecast
@@ -27,6 +26,7 @@ from model_core.outputs.run import Run
 from model_core.outputs.write_behind import AT_ONCE, WriteBehind
 from model_core.simulation.simulate import simulate_study
 from model_core.simulation.world import World
+from model_core.study.study import load_study
 
 SMALL = {"window": 1024, "promoter": 128, "d_model": 8, "n_layers": 1}
 
@@ -50,7 +50,7 @@ def checkpoint(study, tmp_path_factory):
 
 SCORE = """
 import sys
-from model_core.inputs.study import load_study
+from model_core.study.study import load_study
 from model_core.network.score import choose_genes, run_for, score
 study, checkpoint, out, processes = sys.argv[1:]
 study = load_study(study)

@@ -12,14 +12,14 @@ import pysam
 import pytest
 
 from model_core.errors import InputError
-from model_core.inputs.macs3 import find_macs3
-from model_core.inputs.peaks import peaks_of_study
-from model_core.inputs.study import load_study
 from model_core.intervals import overlaps
 from model_core.simulation.assays import Tags, contact_with_tss, measure_contacts, measure_expression, pile_up
 from model_core.simulation.planting import plant
 from model_core.simulation.simulate import HARDER, World, simulate_study
 from model_core.simulation.transcripts import draw_transcript
+from model_core.study.macs3 import find_macs3
+from model_core.study.peaks import peaks_of_study
+from model_core.study.study import load_study
 
 SMALL = World(genes=(14, 14, 6), validation_genes=5)
 STOPS = ("TAA", "TAG", "TGA")

@@ -16,10 +16,10 @@ from small_study import SIZES, edit, open_chromatin, write_bigwig, write_small_s
 
 from benchmarks.real_study import real_study_toml
 from model_core.errors import InputError, Problems
-from model_core.inputs.genes import FEATURES, standardise
-from model_core.inputs.study import Study, load_study, write_template
-from model_core.inputs.study_schema import Genes, GenomeFiles, Peaks, SignalSpec, Split, Truth
 from model_core.signals.signal import TRANSFORMS
+from model_core.study.gene_features import FEATURES, standardise
+from model_core.study.schema import Genes, GenomeFiles, Peaks, SignalSpec, Split, Truth
+from model_core.study.study import Study, load_study, write_template
 
 
 @pytest.fixture(scope="session")
@@ -540,7 +540,7 @@ PLACES = (
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(place=st.sampled_from(PLACES), value=TOML_VALUE)
 def test_any_value_anywhere_is_a_study_or_an_input_error(small_template, place, value):
-    from model_core.inputs import study as module
+    from model_core.study import study as module
 
     raw = tomllib.loads((small_template / "study.toml").read_text())
     table = raw

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from viewer_run import EVIL, PROMOTER, WINDOW, add_genes, gene_table, make_study, make_viewer_run, mask_of
 
 from model_core.errors import InputError
-from model_core.inputs.study import load_study
 from model_core.outputs.assemble import assemble
 from model_core.outputs.audit import append_decision, latest, of_genes, read_decisions
 from model_core.outputs.run import Run
+from model_core.study.study import load_study
 from seq2exp_viz.page.app import Settings, create_app
 from seq2exp_viz.page.comparison import tables
 from seq2exp_viz.page.quality import history

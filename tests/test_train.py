@@ -14,8 +14,6 @@ from safetensors.torch import load_file
 
 from model_core.config import TrainConfig, recipe
 from model_core.errors import InputError
-from model_core.inputs.peaks import peaks_of_study
-from model_core.inputs.study import load_study
 from model_core.network.checkpoint import load_with_metadata, save_checkpoint
 from model_core.network.dataset import EndlessBatches, gene_windows
 from model_core.network.lesson import learning_rate, optimiser
@@ -29,6 +27,8 @@ from model_core.outputs.source import study_of
 from model_core.places import parse_site
 from model_core.simulation.simulate import simulate_study
 from model_core.simulation.world import World
+from model_core.study.peaks import peaks_of_study
+from model_core.study.study import load_study
 
 SMALL = {"window": 1024, "promoter": 128, "d_model": 16, "n_layers": 1}
 SHORT = {"steps": 4, "warmup": 2, "batch_size": 4, "lr": 1e-3, "validations_per_epoch": 1000}
@@ -243,8 +243,8 @@ def test_two_processes_learn_what_one_learns_with_the_doubled_batch(study, tmp_p
     """With the draw of z replaced by its mean, the losses of two gloo processes are those of one."""
     code = """
 import sys
-from model_core.inputs.peaks import peaks_of_study
-from model_core.inputs.study import load_study
+from model_core.study.peaks import peaks_of_study
+from model_core.study.study import load_study
 from model_core.network.train import train
 study = load_study(sys.argv[1])
 settings = {"window": 1024, "promoter": 128, "d_model": 16, "n_layers": 1}

@@ -10,8 +10,8 @@ from typer.testing import CliRunner
 from viewer_run import make_study, make_viewer_run
 
 from model_core.evidence.compare import compare
-from model_core.inputs.study import load_study
 from model_core.outputs.run import Run
+from model_core.study.study import load_study
 from seq2exp_viz.cli import app
 from seq2exp_viz.comparison.report import report as comparison_report
 from seq2exp_viz.notebook import locus_config

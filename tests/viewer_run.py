@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from model_core.inputs.study import load_study
 from model_core.outputs.assemble import assemble
 from model_core.outputs.run import Run
 from model_core.outputs.tracks import Block, write_bigwig
+from model_core.study.study import load_study
 
 SIZE, WINDOW, PROMOTER = 40_000, 4_000, 400
 EVIL = '<img src=x onerror="window.hacked=1">'  # a symbol that must stay text wherever it is shown

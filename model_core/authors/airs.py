@@ -22,12 +22,12 @@ import pandas as pd
 from model_core.authors.mask_pickle import mask_intervals, read_masks
 from model_core.bed import read_bed
 from model_core.errors import InputError, Problem, Problems
-from model_core.inputs.gene_table import MISSING
-from model_core.inputs.genes import FEATURES, LENGTHS
-from model_core.inputs.study_problems import noting
 from model_core.intervals import listed, match_chromosomes
 from model_core.signals.hic_vectors import open_hdf5, site_key
 from model_core.signals.signal import BigWigSignal
+from model_core.study.gene_features import FEATURES, LENGTHS
+from model_core.study.gene_table import MISSING
+from model_core.study.validate import noting
 from model_core.tsv import read_table
 
 PARTS = ("train", "valid", "test")

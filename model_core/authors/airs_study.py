@@ -12,11 +12,11 @@ import pandas as pd
 from model_core.atomic import write_text
 from model_core.authors.airs import CHROMOSOMES, FEATURE_COLUMNS, ReleasedFolder
 from model_core.errors import InputError, Problem, Problems
-from model_core.inputs.genes import LENGTHS
-from model_core.inputs.study import load_study
-from model_core.inputs.study_problems import noting
 from model_core.intervals import listed
 from model_core.signals.hic_vectors import ENDING, write_index
+from model_core.study.gene_features import LENGTHS
+from model_core.study.study import load_study
+from model_core.study.validate import noting
 from model_core.tsv import table_text
 
 TABLE, BLACKLIST, ANNOTATION, PEAKS, CONTACT = (

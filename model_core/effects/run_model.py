@@ -11,8 +11,6 @@ import pandas as pd
 
 from model_core.effects.what_if import WhatIf
 from model_core.errors import InputError
-from model_core.inputs.genes import FEATURES, FeatureScale
-from model_core.inputs.study import Study
 from model_core.network.checkpoint import load_with_metadata
 from model_core.network.dataset import collate, gene_windows
 from model_core.network.machine import keep_freed_memory
@@ -22,6 +20,8 @@ from model_core.outputs.run import Run
 from model_core.outputs.scored_genes import site_gene
 from model_core.outputs.source import study_of
 from model_core.places import ContigNames, parse_site
+from model_core.study.gene_features import FEATURES, FeatureScale
+from model_core.study.study import Study
 
 
 class RunModel:

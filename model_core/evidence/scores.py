@@ -13,12 +13,12 @@ from model_core.config import Seq2ExpConfig
 from model_core.errors import InputError
 from model_core.evidence import controls
 from model_core.evidence.mask_parts import LearnedNumbers, learned_numbers, mask_parts
-from model_core.inputs.study import Study
 from model_core.intervals import Window
 from model_core.listing import files_in
 from model_core.outputs.elements import ElementRule, smoothed
 from model_core.outputs.masks import GeneMask
 from model_core.outputs.run import Run
+from model_core.study.study import Study
 
 MASK, SMOOTHED, PRIOR, SEQUENCE = "mask", "mask, smoothed", "signal prior", "sequence only"
 SIGNAL_LOGIT = "signals, as learned"  # the logit head's signal part

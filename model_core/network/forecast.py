@@ -12,8 +12,6 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from model_core.inputs.genes import FeatureScale
-from model_core.inputs.study import Study
 from model_core.listing import files_below
 from model_core.network.checkpoint import load_with_metadata
 from model_core.network.dataset import GeneWindows, batches, gene_windows
@@ -24,6 +22,8 @@ from model_core.outputs.assemble import DECIMALS, covered_bases, default_track_r
 from model_core.outputs.run import Run
 from model_core.outputs.tracks import write_bigwig
 from model_core.outputs.write_behind import WriteBehind
+from model_core.study.gene_features import FeatureScale
+from model_core.study.study import Study
 
 MEASURED_WINDOWS = 64
 MEASURED_SECONDS = 15.0  # no further batch is begun after these

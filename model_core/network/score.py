@@ -15,9 +15,6 @@ import torch
 
 from model_core.errors import InputError
 from model_core.gene_finder import GeneFinder, matched
-from model_core.inputs.genes import FEATURES, FeatureScale
-from model_core.inputs.study import Study
-from model_core.inputs.track_checks import QUANTILE_WINDOWS, quantile_warnings, signal_quantiles
 from model_core.intervals import Site, listed
 from model_core.network.checkpoint import load_with_metadata
 from model_core.network.dataset import GeneWindows, batches, gene_windows
@@ -32,6 +29,9 @@ from model_core.outputs.run import Run
 from model_core.outputs.scored_genes import site_gene
 from model_core.outputs.write_behind import AT_ONCE, WriteBehind
 from model_core.progress import Job
+from model_core.study.check_tracks import QUANTILE_WINDOWS, quantile_warnings, signal_quantiles
+from model_core.study.gene_features import FEATURES, FeatureScale
+from model_core.study.study import Study
 
 
 def choose_genes(

@@ -29,8 +29,6 @@ from torch.utils.tensorboard import SummaryWriter
 from model_core.atomic import replacing, write_json
 from model_core.config import Seq2ExpConfig, TrainConfig
 from model_core.errors import InputError
-from model_core.inputs.study import Study
-from model_core.inputs.track_checks import QUANTILE_WINDOWS, signal_quantiles
 from model_core.network.checkpoint import choose_device, save_checkpoint
 from model_core.network.dataset import EndlessBatches, GeneWindows, collate, gene_windows
 from model_core.network.launch import environment
@@ -42,6 +40,8 @@ from model_core.network.team import process_number, wait_for_first
 from model_core.outputs.manifest import described_file
 from model_core.outputs.run import Run
 from model_core.progress import Job
+from model_core.study.check_tracks import QUANTILE_WINDOWS, signal_quantiles
+from model_core.study.study import Study
 
 HISTORY = ("step", "seconds", "loss", "prediction", "kl", "validation_mse", "validation_pearson")
 LARGEST_KEPT = 128 << 20  # bytes of a freed block that is kept: holes of larger ones cost more than they save

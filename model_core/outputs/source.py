@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from model_core.errors import InputError
-from model_core.inputs.study import Study, load_study
 from model_core.outputs.run import Run
+from model_core.study.study import Study, load_study
 
 
 def study_of(run: Run) -> Study:

@@ -16,7 +16,7 @@ import pysam
 from model_core.atomic import replacing
 from model_core.cache import held_file, stand_in, writable_folder
 from model_core.errors import InputError
-from model_core.inputs.fingerprint import fingerprint
+from model_core.fingerprint import fingerprint
 from model_core.listing import files_in
 from model_core.signals.bigwig import check_whole
 from model_core.signals.file_handles import quiet_htslib

@@ -19,7 +19,7 @@ from model_core.atomic import replacing
 from model_core.cache import held_file, writable_folder
 from model_core.child import child_environment
 from model_core.errors import InputError
-from model_core.inputs.fingerprint import fingerprint
+from model_core.fingerprint import fingerprint
 from model_core.signals.cooler_rows import WHOLE, CoolerRows, require_normalisation, require_resolution
 
 _RULE = 2  # of the map; to be raised when the same .hic and settings come to give another

@@ -105,7 +105,7 @@ def init(
         path = study_from_preset(preset, folder)
         typer.echo(f"wrote {path}; next: seq2exp-viz fetch {path}")
     else:
-        from model_core.inputs.study import write_template
+        from model_core.study.study import write_template
 
         path = write_template(folder)
         typer.echo(f"wrote {path}; fill it in, then: seq2exp-viz check {path}")
@@ -125,7 +125,7 @@ def fetch(
 @app.command(epilog=example("check demo/study"))
 def check(study: StudyPath):
     """Read everything a study names and report every problem at once; say whether the builds agree."""
-    from model_core.inputs.check import check_study
+    from model_core.study.check import check_study
 
     report = check_study(study)
     typer.echo(report.text())
@@ -136,8 +136,8 @@ def check(study: StudyPath):
 @app.command(epilog=example("peaks demo/study"))
 def peaks(study: StudyPath):
     """Call the study's peaks with MACS3 (or read its narrowPeak file) and say what they can and cannot tell."""
-    from model_core.inputs.peaks import peaks_of_study
-    from model_core.inputs.study import load_study
+    from model_core.study.peaks import peaks_of_study
+    from model_core.study.study import load_study
 
     table, record = peaks_of_study(load_study(study))
     typer.echo(f"{len(table):,} peaks  {record.get('command') or ''}".rstrip())
@@ -180,9 +180,9 @@ def train(
 ):
     """Train a model on a study; settings not given are those of study.toml, then the paper's."""
     needs_model()
-    from model_core.inputs.study import load_study
     from model_core.network.train import train as train_model
     from model_core.network.train import train_seeds
+    from model_core.study.study import load_study
 
     opened = load_study(study)
     model = {"variant": variant, "window": window, "promoter": promoter, "d_model": width, "n_layers": depth}
@@ -228,7 +228,6 @@ def score(
 ):
     """Score genes into a run: masks, predictions, elements, tracks. Without a choice: the test genes."""
     needs_model()
-    from model_core.inputs.study import load_study
     from model_core.network.forecast import forecast
     from model_core.network.ranks import process_number
     from model_core.network.score import choose_genes, run_for
@@ -236,6 +235,7 @@ def score(
     from model_core.outputs.run import Run
     from model_core.outputs.source import study_of
     from model_core.places import ContigNames, parse_site
+    from model_core.study.study import load_study
 
     if checkpoint is None:
         opened = Run.open(run)

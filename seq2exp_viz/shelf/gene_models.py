@@ -31,8 +31,8 @@ from model_core.atomic import replacing
 from model_core.cache import user_cache
 from model_core.child import child_environment
 from model_core.errors import InputError
-from model_core.inputs import annotation
-from model_core.inputs.fingerprint import fingerprint
+from model_core.fingerprint import fingerprint
+from model_core.study import annotation
 
 LEVELS = ("gene", "transcript")
 DETAIL_SPAN = 5_000_000  # bp; a wider view gets genes without their exons

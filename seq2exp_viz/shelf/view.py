@@ -21,7 +21,6 @@ from model_core.cache import notices, user_cache
 from model_core.config import Seq2ExpConfig
 from model_core.errors import InputError
 from model_core.evidence.controls import signal_prior
-from model_core.inputs.study_schema import CACHE
 from model_core.intervals import Window
 from model_core.listing import unreadable
 from model_core.outputs.effects import row_values
@@ -30,6 +29,7 @@ from model_core.outputs.occlusion import Occlusion
 from model_core.outputs.run import Run
 from model_core.places import ContigNames
 from model_core.signals.bam_coverage import held_coverage
+from model_core.study.schema import CACHE
 from seq2exp_viz.file_names import gene_parts, run_part
 from seq2exp_viz.shelf.catalogue import catalogue
 from seq2exp_viz.shelf.gene_models import GeneModels
@@ -140,8 +140,8 @@ class OpenRun:
 
     @cached_property
     def study(self):
-        """The study (`model_core.inputs.study.Study`) as the run resolved it, or None with a note."""
-        from model_core.inputs.study import Study
+        """The study (`model_core.study.study.Study`) as the run resolved it, or None with a note."""
+        from model_core.study.study import Study
 
         if not self.run.study:
             self.note("The run does not say which study it was made from: raw signals cannot be shown.")
@@ -171,8 +171,8 @@ class OpenRun:
 
     @cached_property
     def genome(self):
-        """The genome (`model_core.inputs.genome.Genome`), or None with a note where its file is not on this machine."""
-        from model_core.inputs.genome import Genome
+        """The genome (`model_core.study.genome.Genome`), or None with a note where its file is not on this machine."""
+        from model_core.study.genome import Genome
 
         if self.study is None:
             return None

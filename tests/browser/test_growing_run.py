@@ -6,9 +6,9 @@ import pytest
 from viewer_run import add_genes, make_study, make_viewer_run
 from visitor import Visitor
 
-from model_core.inputs.study import load_study
 from model_core.outputs.assemble import assemble
 from model_core.outputs.run import Run
+from model_core.study.study import load_study
 from seq2exp_viz.page.app import Settings, create_app
 from seq2exp_viz.server import bind, listen
 from seq2exp_viz.shelf.runs import Shelf

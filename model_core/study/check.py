@@ -14,15 +14,15 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from model_core.errors import Problem
-from model_core.inputs import builds
-from model_core.inputs.builds import Verdict
-from model_core.inputs.gene_table import WARNINGS, distance_to_others, lengths_of
-from model_core.inputs.genes import FEATURES
-from model_core.inputs.genome import Genome
-from model_core.inputs.study import Study, parse_study
-from model_core.inputs.study_problems import noting
-from model_core.inputs.track_checks import LEVELS, UNREAD, check_intervals, describe_sequence, describe_signal
 from model_core.intervals import listed
+from model_core.study import check_assembly
+from model_core.study.check_assembly import Verdict
+from model_core.study.check_tracks import LEVELS, UNREAD, check_intervals, describe_sequence, describe_signal
+from model_core.study.gene_features import FEATURES
+from model_core.study.gene_table import WARNINGS, distance_to_others, lengths_of
+from model_core.study.genome import Genome
+from model_core.study.study import Study, parse_study
+from model_core.study.validate import noting
 
 LOOKED_AT = 100  # windows whose sequence and signals are read
 PLACES = 2_000  # start sites, and places elsewhere, at which signals are compared
@@ -109,16 +109,16 @@ def _check_files(study: Study, report: Report) -> None:
         gtf = study.annotation()
     if sizes is None:
         return
-    verdicts = [builds.judge_lengths(study.assembly, sizes)]
+    verdicts = [check_assembly.judge_lengths(study.assembly, sizes)]
     if gtf is not None:
         _check_annotation(study, gtf, genome, report)
-        verdicts += builds.judge_annotation(gtf, genome)
+        verdicts += check_assembly.judge_annotation(gtf, genome)
     with noting(report.problems):
         genes = study.gene_sites()
     if genes is not None and len(genes):
         _check_genes(study, genes, report)
         if gtf is not None and study.gene_settings.table is not None:
-            verdicts.append(builds.judge_start_sites(genes, gtf))
+            verdicts.append(check_assembly.judge_start_sites(genes, gtf))
     readable = _check_tracks(study, genes, verdicts, report)
     _check_interval_files(study, report)
     _tell_verdicts(study, verdicts, report)
@@ -220,12 +220,12 @@ def _check_tracks(study: Study, genes: pd.DataFrame | None, verdicts: list[Verdi
     """Looks at sequence and signals, adds to the verdicts, and gives the names of the signals that can be read."""
     genome, looked_at, windows = study.genome(), None, []
     if genes is not None and len(genes):
-        looked_at = builds.spread_out(genes.sort_values(["chrom", "tss"]), LOOKED_AT)
+        looked_at = check_assembly.spread_out(genes.sort_values(["chrom", "tss"]), LOOKED_AT)
         windows = study.windows(looked_at)
         with noting(report.problems):
             rows = describe_sequence(genome, looked_at, windows, report.warnings)
             report.tables.append(Table("Sequence", ("", ""), rows))
-        elsewhere = builds.random_places(genes, genome, PLACES)
+        elsewhere = check_assembly.random_places(genes, genome, PLACES)
     rows, readable = [], set()
     for spec, signal in zip(study.signal_specs, study.signals(), strict=True):
         row = describe_signal(signal, genes, windows, genome.sizes, report.problems, report.warnings)
@@ -236,7 +236,9 @@ def _check_tracks(study: Study, genes: pd.DataFrame | None, verdicts: list[Verdi
         if windows and not spec.is_contact:
             with noting(report.problems):
                 starts, others = (table[table.chrom.isin(list(signal.sizes))] for table in (genes, elsewhere))
-                verdicts.append(builds.judge_signal(signal, builds.spread_out(starts, PLACES), others, genome.sizes))
+                verdicts.append(
+                    check_assembly.judge_signal(signal, check_assembly.spread_out(starts, PLACES), others, genome.sizes)
+                )
     columns = ("", "chromosomes", "bases > 0", *(f"{level * 100:g} %" for level in LEVELS), "highest")
     title = f"Signals, as transformed, in {len(windows)} windows"
     report.tables.append(Table(title, columns, rows))

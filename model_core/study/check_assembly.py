@@ -9,11 +9,11 @@ import bioframe
 import numpy as np
 import pandas as pd
 
-from model_core.inputs.annotation import gene_exons, match_genes
-from model_core.inputs.gene_table import lengths_of
-from model_core.inputs.genes import PROMOTER_FLANK
-from model_core.inputs.genome import Genome
 from model_core.signals.signal import BigWigSignal
+from model_core.study.annotation import gene_exons, match_genes
+from model_core.study.gene_features import PROMOTER_FLANK
+from model_core.study.gene_table import lengths_of
+from model_core.study.genome import Genome
 
 # Measured on K562, chromosome 22: at TSSs DNase, ATAC and H3K27ac are 22 to 30 times as high as elsewhere, and 0.9 to
 # 1.8 times when displaced by 20 to 700 kb, as a wrong build displaces them.

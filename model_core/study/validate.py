@@ -15,13 +15,13 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from model_core.bed import read_bed, read_lines, read_narrowpeak
 from model_core.config import Seq2ExpConfig, TrainConfig, recipe
 from model_core.errors import InputError, Problem
-from model_core.inputs.annotation import refuse_gff3
-from model_core.inputs.gene_table import read_gene_table
-from model_core.inputs.genome import Genome
-from model_core.inputs.study_schema import CACHE, Genes, GenomeFiles, Peaks, SignalSpec, Truth
 from model_core.intervals import listed, match_chromosomes, require_shared
 from model_core.signals.open import open_signal
 from model_core.signals.signal import Signal
+from model_core.study.annotation import refuse_gff3
+from model_core.study.gene_table import read_gene_table
+from model_core.study.genome import Genome
+from model_core.study.schema import CACHE, Genes, GenomeFiles, Peaks, SignalSpec, Truth
 from model_core.track_formats import TO_TEXT, require_format
 
 _FROM_SIGNALS = ("signals", "prior_b", "prior_w")

@@ -17,17 +17,17 @@ from pydantic import Field, PrivateAttr, ValidationError
 from model_core.bed import read_bed, read_narrowpeak
 from model_core.config import Seq2ExpConfig, TrainConfig, recipe
 from model_core.errors import InputError, Problem, Problems
-from model_core.inputs.annotation import genes_from_gtf, read_gtf
-from model_core.inputs.gene_table import TABLE_COLUMNS, WARNINGS, position_problems, read_gene_table, split_genes
-from model_core.inputs.genes import FEATURES, LENGTHS, FeatureScale, feature_scale, raw_features
-from model_core.inputs.genome import Genome
-from model_core.inputs.study_problems import Parts, schema_problems, sound_parts, sound_settings, study_problems
-from model_core.inputs.study_schema import CACHE, Genes, GenomeFiles, Name, Peaks, Section, SignalSpec, Truth
-from model_core.inputs.track_checks import absent_chromosomes
-from model_core.inputs.windows import WindowReader
 from model_core.intervals import Window
 from model_core.signals.open import open_signal
 from model_core.signals.signal import Signal
+from model_core.study.annotation import genes_from_gtf, read_gtf
+from model_core.study.check_tracks import absent_chromosomes
+from model_core.study.gene_features import FEATURES, LENGTHS, FeatureScale, feature_scale, raw_features
+from model_core.study.gene_table import TABLE_COLUMNS, WARNINGS, position_problems, read_gene_table, split_genes
+from model_core.study.genome import Genome
+from model_core.study.schema import CACHE, Genes, GenomeFiles, Name, Peaks, Section, SignalSpec, Truth
+from model_core.study.validate import Parts, schema_problems, sound_parts, sound_settings, study_problems
+from model_core.study.windows import WindowReader
 
 __all__ = ["FeatureScale", "Study", "load_study", "write_template"]
 

@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, model_validator
 
-from model_core.inputs.genes import FEATURES
 from model_core.signals.signal import TRANSFORMS
+from model_core.study.gene_features import FEATURES
 from model_core.track_formats import FORMATS, TO_SIGNAL, UNTOLD, format_of
 
 CONTACT_FILES = (".hic", ".mcool", ".cool")

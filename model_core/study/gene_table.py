@@ -12,13 +12,13 @@ import pandas as pd
 
 from model_core.errors import InputError, Problem, Problems
 from model_core.gene_finder import GeneFinder
-from model_core.inputs.genes import FEATURES
 from model_core.intervals import listed, match_chromosomes
 from model_core.signals.signal import TAKE_NEGATIVE, TRANSFORMS
+from model_core.study.gene_features import FEATURES
 from model_core.tsv import read_table
 
 if TYPE_CHECKING:
-    from model_core.inputs.study_schema import Genes, Split
+    from model_core.study.schema import Genes, Split
 
 WARNINGS = "warnings"  # key of a gene table's attrs
 TABLE_COLUMNS = ("gene_id", "symbol", "chrom", "tss", "strand", "label", "split")

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 
 from model_core.errors import InputError
-from model_core.inputs.annotation import gene_exons, match_genes
-from model_core.inputs.genome import Genome
+from model_core.study.annotation import gene_exons, match_genes
+from model_core.study.genome import Genome
 
 LENGTHS = ("UTR5LEN", "CDSLEN", "INTRONLEN", "UTR3LEN")  # bp; these four enter as z-scores of log10(x + 0.1)
 FEATURES = (*LENGTHS, "UTR5GC", "CDSGC", "UTR3GC", "ORFEXONDENSITY", "PROMOTERACTIVITY")

@@ -16,10 +16,10 @@ import pandas as pd
 from model_core.atomic import replacing, write_json
 from model_core.bed import read_narrowpeak
 from model_core.errors import InputError
-from model_core.inputs.macs3 import find_macs3, has_option, reads_format, refuse_inputs_and_outputs, run_macs3
-from model_core.inputs.study import Study
 from model_core.intervals import match_chromosomes
 from model_core.signals.bigwig import open_bigwig
+from model_core.study.macs3 import find_macs3, has_option, reads_format, refuse_inputs_and_outputs, run_macs3
+from model_core.study.study import Study
 from model_core.track_formats import TO_BED, require_format
 
 _READS = {  # -f of callpeak -> the formats that fit, in words

@@ -16,9 +16,9 @@ import numpy as np
 import pysam
 
 from model_core.errors import InputError
-from model_core.inputs.fasta_index import FastaIndex, fasta_index
 from model_core.intervals import match_chromosomes
 from model_core.signals.file_handles import LazyHandle, quiet_htslib
+from model_core.study.fasta_index import FastaIndex, fasta_index
 
 _CODES = np.zeros((256, 4), np.uint8)
 for _column, _letters in enumerate(("Aa", "Cc", "Gg", "Tt")):

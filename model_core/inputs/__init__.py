@@ -1,1 +1,0 @@
-"""What a study names, and how it is read: genome, signals, genes, peaks, windows."""
