@@ -23,9 +23,10 @@ import numpy as np
 import torch
 
 from model_core.config import recipe
-from model_core.network import backbone, scan
-from model_core.network.machine import keep_freed_memory
-from model_core.network.model import Seq2Exp
+from model_core.model import backbone
+from model_core.model.device import keep_freed_memory
+from model_core.model.kernels import scan
+from model_core.model.seq2exp import Seq2Exp
 
 LENGTHS = (2_048, 8_192, 16_384, 32_768, 65_536, 131_072, 200_000, 400_000)
 KEPT = 0.1  # of the window, for the hard model

@@ -15,7 +15,7 @@ import time
 
 import torch
 
-from model_core.network.scan import scan_definition, selective_scan
+from model_core.model.kernels.scan import scan_definition, selective_scan
 
 
 def seconds(call, runs: int) -> float:

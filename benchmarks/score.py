@@ -23,9 +23,9 @@ import numpy as np
 import torch
 
 from model_core.intervals import Site
-from model_core.network.checkpoint import choose_device, load_with_metadata, save_checkpoint
+from model_core.model.checkpoint import choose_device, load_with_metadata, save_checkpoint
+from model_core.model.seq2exp import Seq2Exp
 from model_core.network.dataset import batches, gene_windows
-from model_core.network.model import Seq2Exp
 from model_core.network.score import choose_genes, run_for, score
 from model_core.network.stream import scored
 from model_core.simulation.simulate import simulate_study

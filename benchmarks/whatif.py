@@ -20,8 +20,8 @@ import torch
 from model_core.config import recipe
 from model_core.effects.what_if import WhatIf
 from model_core.intervals import Window
+from model_core.model.seq2exp import Seq2Exp
 from model_core.network.dataset import Batch
-from model_core.network.model import Seq2Exp
 
 
 def window_of(length: int, signals: int, features: int) -> Batch:

@@ -3,8 +3,8 @@
 from importlib import import_module
 
 _LAZY = {
-    "load_checkpoint": "model_core.network.checkpoint",
-    "Seq2Exp": "model_core.network.model",
+    "load_checkpoint": "model_core.model.checkpoint",
+    "Seq2Exp": "model_core.model.seq2exp",
     "Seq2ExpConfig": "model_core.config",
 }
 __all__ = list(_LAZY)

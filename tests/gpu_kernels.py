@@ -72,8 +72,8 @@ def of_halves(scan):
 def compare() -> dict:
     from test_scan import scan_inputs
 
-    from model_core.network import convolution_gpu, scan_gpu
-    from model_core.network.scan import convolution_definition, scan_definition
+    from model_core.model.kernels import convolution_gpu, scan_gpu
+    from model_core.model.kernels.scan import convolution_definition, scan_definition
 
     found, plan, joined = {}, scan_gpu.plan, scan_gpu.JOINED
     for name, (shape, settings) in SCANS.items():
@@ -107,7 +107,7 @@ def compile_all() -> dict:
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource
 
-    from model_core.network import convolution_gpu, scan_gpu
+    from model_core.model.kernels import convolution_gpu, scan_gpu
 
     cut = scan_gpu.plan(1, 200_000, 256, 16, 132)
     walk = {"REVERSE": True, "N": cut.rows, "BLOCK": cut.block}

@@ -5,8 +5,8 @@ from pathlib import Path
 import torch
 from viewer_run import make_study
 
-from model_core.network.checkpoint import save_checkpoint
-from model_core.network.model import Seq2Exp
+from model_core.model.checkpoint import save_checkpoint
+from model_core.model.seq2exp import Seq2Exp
 from model_core.network.score import run_for, score
 from model_core.outputs.assemble import assemble
 from model_core.outputs.elements import ElementRule

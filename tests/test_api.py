@@ -179,7 +179,7 @@ def test_contact_prior_and_signal_are_answered_for_a_gene(client, shelf):
 
 def test_the_prior_is_the_models_own_formula(shelf):
     torch = pytest.importorskip("torch")
-    from model_core.network.mask import signal_beta
+    from model_core.model.mask import signal_beta
 
     view = shelf.first
     signals = view._read(["H3K27ac", "DNase", "Hi-C"], view.window(MYC))

@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from model_core import load_checkpoint
-from model_core.authors.released import our_key, read_archive
 from model_core.config import recipe
 from model_core.errors import InputError
-from model_core.network.checkpoint import convert, load_with_metadata, save_checkpoint
-from model_core.network.model import Seq2Exp
+from model_core.model.checkpoint import convert, load_with_metadata, save_checkpoint
+from model_core.model.released_checkpoint import our_key, read_archive
+from model_core.model.seq2exp import Seq2Exp
 
 TINY = {"window": 256, "promoter": 32, "d_model": 8, "n_layers": 1}
 

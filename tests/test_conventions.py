@@ -35,8 +35,8 @@ def test_only_the_network_the_effects_and_the_authors_checkpoints_import_torch()
     allowed = (
         "model_core/network/",
         "model_core/effects/",
-        "model_core/authors/released.py",
-        "model_core/authors/as_released.py",
+        "model_core/model/released_checkpoint.py",
+        "model_core/model/released_export.py",
     )
     for path in [*(ROOT / "model_core").rglob("*.py"), *(ROOT / "seq2exp_viz").rglob("*.py")]:
         place = str(path.relative_to(ROOT))
@@ -62,7 +62,7 @@ for name in ("numba", "triton", "pandas", "safetensors", "lightning", "pydantic"
     sys.modules[name] = None
 import numpy as np
 from model_core.config import recipe
-from model_core.network.model import Seq2Exp
+from model_core.model.seq2exp import Seq2Exp
 model = Seq2Exp(recipe("soft", window=64, promoter=8, d_model=8, n_layers=1))
 out = model.score(np.zeros((1, 64, 4)), np.zeros((1, 64, 3)), np.zeros((1, 9)))
 assert np.isfinite(out.expression).all()

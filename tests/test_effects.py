@@ -31,7 +31,7 @@ from model_core.effects.rank import choose_scored, effects_of, occlusion_of
 from model_core.effects.run_model import RunModel
 from model_core.effects.what_if import Edit
 from model_core.errors import InputError
-from model_core.network.checkpoint import save_checkpoint
+from model_core.model.checkpoint import save_checkpoint
 from model_core.network.dataset import collate, gene_windows
 from model_core.outputs.assemble import assemble
 from model_core.outputs.effects import (

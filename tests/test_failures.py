@@ -336,7 +336,7 @@ def refuse(cls, *_):
     return None
 for locator in (caching.InTreeCacheLocator, caching.UserWideCacheLocator):
     locator.from_function = classmethod(refuse)
-from model_core.network.scan_cpu import _scan_forward
+from model_core.model.kernels.scan_cpu import _scan_forward
 print(_scan_forward._cache.cache_path)
 """
     environ = {**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(tmp_path)}

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from model_core.config import recipe
-from model_core.network import mask as masks
-from model_core.network.mask import BetaParameters
+from model_core.model import mask as masks
+from model_core.model.mask import BetaParameters
 
 SOFT, HARD = recipe("soft"), recipe("hard")
 

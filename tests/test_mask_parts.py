@@ -8,8 +8,8 @@ from safetensors.torch import save_file
 from model_core.config import recipe
 from model_core.errors import InputError
 from model_core.evidence.mask_parts import LearnedNumbers, learned_numbers, mask_parts
-from model_core.network import mask as masks
-from model_core.network.model import Seq2Exp
+from model_core.model import mask as masks
+from model_core.model.seq2exp import Seq2Exp
 from model_core.outputs.masks import GeneMask, binned, packed
 from model_core.outputs.posterior import LEARNED, PROMOTER
 

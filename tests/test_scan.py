@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model_core.network.scan import (
+from model_core.model.kernels.scan import (
     causal_convolution,
     convolution_definition,
     scan_definition,

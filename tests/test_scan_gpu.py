@@ -54,8 +54,8 @@ def test_cuda_tensors_take_the_kernels():
     code = """
 import torch
 from test_scan import relative, scan_inputs
-from model_core.network import scan
-from model_core.network.scan_gpu import _Scan
+from model_core.model.kernels import scan
+from model_core.model.kernels.scan_gpu import _Scan
 scan._on_gpu, scan._on_cpu = lambda x: x.dtype != torch.float64, lambda x: False
 calls = []
 whole, _Scan.apply = _Scan.apply, lambda *a: calls.append(1) or whole(*a)
@@ -75,8 +75,8 @@ def test_a_model_on_the_kernels_learns_the_same_gradients():
     code = """
 import torch
 from model_core.config import recipe
-from model_core.network import scan
-from model_core.network.model import Seq2Exp, loss_terms
+from model_core.model.kernels import scan
+from model_core.model.seq2exp import Seq2Exp, loss_terms
 torch.manual_seed(0)
 model = Seq2Exp(recipe("soft", window=24, promoter=8, d_model=8, n_layers=1, d_state=3, expand=1))
 batch = torch.eye(4)[torch.randint(4, (1, 24))], torch.rand(1, 24, 3), torch.randn(1, 9), torch.zeros(1, 24).bool()
@@ -103,7 +103,7 @@ import sys, warnings
 sys.modules["triton"] = None
 import torch
 from test_scan import relative, scan_inputs
-from model_core.network import scan
+from model_core.model.kernels import scan
 scan._on_gpu, scan._on_cpu = lambda x: True, lambda x: False
 inputs = scan_inputs(1, 9, 4, 2)
 with warnings.catch_warnings(record=True) as said:
@@ -119,7 +119,7 @@ assert len(said) == 1 and "install triton" in str(said[0].message)
 @pytest.mark.parametrize("batch", [1, 3, 64])
 @pytest.mark.parametrize("length", [1, 7, 2_000, 200_000, 3_000_000])
 def test_chunks_cover_the_sequence_and_are_no_more_than_the_card_holds(batch, length):
-    from model_core.network.scan_gpu import TILE, WARPS, plan
+    from model_core.model.kernels.scan_gpu import TILE, WARPS, plan
 
     for channels in (1, 32, 100, 256, 2048):
         for states in (1, 5, 16, 64):
@@ -133,7 +133,7 @@ def test_chunks_cover_the_sequence_and_are_no_more_than_the_card_holds(batch, le
 
 @needs_triton
 def test_one_window_fills_a_large_card():
-    from model_core.network.scan_gpu import WARPS, plan
+    from model_core.model.kernels.scan_gpu import WARPS, plan
 
     cut = plan(1, 200_000, 256, 16, 132)
     assert -(-200_000 // cut.chunk) * 256 // cut.block > 0.9 * WARPS * 132

@@ -15,10 +15,10 @@ import torch
 from run_builder import gene_row, random_masks
 
 from model_core.errors import InputError
-from model_core.network.checkpoint import load_with_metadata, save_checkpoint
+from model_core.model.checkpoint import load_with_metadata, save_checkpoint
+from model_core.model.seq2exp import Seq2Exp
 from model_core.network.dataset import batches, gene_windows
 from model_core.network.forecast import forecast
-from model_core.network.model import Seq2Exp
 from model_core.network.score import choose_genes, score
 from model_core.network.stream import Stopwatch, default_workers, scored
 from model_core.network.team import Team

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from model_core.network import smoke
-from model_core.network.machine import Machine
+from model_core.model import selftest
+from model_core.model.device import Machine
 
 ROOT = Path(__file__).parents[1]
 
@@ -23,7 +23,7 @@ def test_a_bare_machine_runs_it_in_seconds(tmp_path):
 import runpy, sys
 for name in ("numba", "pandas", "safetensors", "lightning", "pydantic", "zarr", "scipy"):
     sys.modules[name] = None
-runpy.run_module("model_core.network.smoke", run_name="__main__")
+runpy.run_module("model_core.model.selftest", run_name="__main__")
 """
     out = tmp_path / "smoke.json"
     done = subprocess.run(
@@ -50,41 +50,41 @@ def test_parity_holds_and_a_changed_number_is_seen(shared_golden, tmp_path):
     folder.mkdir(parents=True)
     for file in (shared_golden / "tiny_soft").iterdir():
         shutil.copyfile(file, folder / file.name)
-    found = smoke.parity(Machine("cpu"), folder.parent)
+    found = selftest.parity(Machine("cpu"), folder.parent)
     assert found["passed"]
     recorded = dict(np.load(folder / "outputs_eval.npz"))
     recorded["pred_single"] = recorded["pred_single"] + np.float32(1e-3)
     np.savez(folder / "outputs_eval.npz", **recorded)
-    changed = smoke.parity(Machine("cpu"), folder.parent)
+    changed = selftest.parity(Machine("cpu"), folder.parent)
     assert not changed["passed"]
     assert changed["deviation"]["tiny_soft"]["expression"] == pytest.approx(1e-3, rel=0.01)
 
 
 def test_a_scan_that_gives_no_number_fails(monkeypatch):
-    right = smoke.selective_scan
-    monkeypatch.setattr(smoke, "selective_scan", lambda *inputs: right(*inputs) * torch.nan)
-    found = smoke.scan_against_definition(Machine("cpu"), smoke.QUICK)
+    right = selftest.selective_scan
+    monkeypatch.setattr(selftest, "selective_scan", lambda *inputs: right(*inputs) * torch.nan)
+    found = selftest.scan_against_definition(Machine("cpu"), selftest.QUICK)
     assert found["passed"] is False
-    assert json.loads(json.dumps(smoke._plain(found)))["relative_deviation"]["float32 forward"]["output"] == "nan"
+    assert json.loads(json.dumps(selftest._plain(found)))["relative_deviation"]["float32 forward"]["output"] == "nan"
 
 
 def test_a_check_that_breaks_leaves_the_others_running_and_fails_the_whole(monkeypatch, capsys):
-    monkeypatch.setattr(smoke, "training_step", lambda *_: 1 / 0)
-    monkeypatch.setattr(smoke, "throughput", lambda *_: {"passed": True})
+    monkeypatch.setattr(selftest, "training_step", lambda *_: 1 / 0)
+    monkeypatch.setattr(selftest, "throughput", lambda *_: {"passed": True})
     monkeypatch.setattr(sys, "argv", ["smoke", "--quick"])
-    assert smoke.main() == 1
+    assert selftest.main() == 1
     found = json.loads(capsys.readouterr().out)
     assert found["checks"]["training_step"]["error"] == "ZeroDivisionError: division by zero"
     assert found["checks"]["throughput"]["passed"]
     assert found["checks"]["scan_speed"]["passed"]
 
 
-@pytest.mark.parametrize(("option", "path"), [("--golden", "empty"), ("--out", "missing/smoke.json")])
+@pytest.mark.parametrize(("option", "path"), [("--golden", "empty"), ("--out", "missing/selftest.json")])
 def test_a_wrong_folder_is_said_at_once(tmp_path, monkeypatch, capsys, option, path):
     (tmp_path / "empty").mkdir()
     monkeypatch.setattr(sys, "argv", ["smoke", "--quick", option, str(tmp_path / path)])
-    monkeypatch.setattr(smoke, "scan_against_definition", lambda *_: {"passed": True})
-    assert smoke.main() == 2
+    monkeypatch.setattr(selftest, "scan_against_definition", lambda *_: {"passed": True})
+    assert selftest.main() == 2
     assert "expected" in capsys.readouterr().err
 
 
@@ -93,7 +93,7 @@ def test_what_tensors_give_back_is_kept():
     """A process of its own, for the setting stays: a block of 64 MB seldom costs pages again, left alone each time."""
     code = """
 import resource, sys, torch
-from model_core.network.machine import keep_freed_memory
+from model_core.model.device import keep_freed_memory
 if sys.argv[1] == "kept":
     keep_freed_memory(100 << 20)
 def pages(call):

@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model_core.config import recipe
-from model_core.network import backbone as backbones
-from model_core.network import stretches
-from model_core.network.backbone import Backbone
+from model_core.model import backbone as backbones
+from model_core.model.backbone import Backbone
+from model_core.model.kernels import block_cpu
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,7 @@ def test_stretches_agree_with_the_whole(backbone, length, stretch, ends, way):
     first, last = sorted(end % length for end in ends)
     options["wanted"] = slice(first, last + 1)
     with pytest.MonkeyPatch.context() as patch, torch.no_grad():
-        patch.setattr(stretches, "STRETCH", stretch)
+        patch.setattr(block_cpu, "STRETCH", stretch)
         cut = backbone(h, **options)
     assert cut.shape == (2, last + 1 - first, 16)
     assert torch.allclose(cut, whole(backbone, h, **options), rtol=1e-5, atol=1e-5)
@@ -48,18 +48,18 @@ def test_stretches_agree_with_the_whole(backbone, length, stretch, ends, way):
 def test_wanted_positions_are_those_of_the_whole_window(backbone):
     h = torch.randn(1, 300, 16)
     with torch.no_grad():
-        assert stretches.can_run(backbone.blocks[0], h, None)
+        assert block_cpu.can_run(backbone.blocks[0], h, None)
         assert torch.allclose(backbone(h, wanted=slice(100, 140)), backbone(h)[:, 100:140], atol=1e-6)
 
 
 def test_what_it_cannot_do_is_left_to_the_whole(backbone, monkeypatch):
     h = torch.randn(1, 8, 16)
-    assert not stretches.can_run(backbone.blocks[0], h, None)  # a gradient is wanted
+    assert not block_cpu.can_run(backbone.blocks[0], h, None)  # a gradient is wanted
     with torch.no_grad():
-        assert not stretches.can_run(backbone.blocks[0], h.double(), None)
-        assert not stretches.can_run(backbone.blocks[0], h, torch.ones(1, 8, dtype=torch.bool))
+        assert not block_cpu.can_run(backbone.blocks[0], h.double(), None)
+        assert not block_cpu.can_run(backbone.blocks[0], h, torch.ones(1, 8, dtype=torch.bool))
         narrow = Backbone(recipe("soft", window=64, promoter=8, d_model=4, n_layers=1))
-        assert not stretches.can_run(narrow.blocks[0], torch.randn(1, 8, 4), None)
+        assert not block_cpu.can_run(narrow.blocks[0], torch.randn(1, 8, 4), None)
         monkeypatch.setattr(backbones, "stretches", None)  # no numba
         assert torch.allclose(backbone(h), whole(backbone, h), atol=1e-6)
 

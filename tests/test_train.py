@@ -14,10 +14,10 @@ from safetensors.torch import load_file
 
 from model_core.config import TrainConfig, recipe
 from model_core.errors import InputError
-from model_core.network.checkpoint import load_with_metadata, save_checkpoint
+from model_core.model.checkpoint import load_with_metadata, save_checkpoint
+from model_core.model.seq2exp import Seq2Exp
 from model_core.network.dataset import EndlessBatches, gene_windows
 from model_core.network.lesson import learning_rate, optimiser
-from model_core.network.model import Seq2Exp
 from model_core.network.pretrain import pretrain
 from model_core.network.score import check_signals, choose_genes, score
 from model_core.network.train import train, train_seeds

@@ -11,9 +11,9 @@ import pandas as pd
 
 from model_core.effects.what_if import WhatIf
 from model_core.errors import InputError
-from model_core.network.checkpoint import load_with_metadata
+from model_core.model.checkpoint import load_with_metadata
+from model_core.model.device import keep_freed_memory
 from model_core.network.dataset import collate, gene_windows
-from model_core.network.machine import keep_freed_memory
 from model_core.network.score import check_signals, choose_genes
 from model_core.outputs.manifest import described_file
 from model_core.outputs.run import Run

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 
 from model_core.intervals import Window
+from model_core.model.seq2exp import Seq2Exp
 from model_core.network.dataset import Batch
-from model_core.network.model import Seq2Exp
 
 BASES_AT_ONCE = {"cpu": 1 << 17, "cuda": 1 << 21}  # of all masks that go through the predictor together
 

@@ -13,7 +13,7 @@ from model_core.config import Seq2ExpConfig
 def signal_prior(signals: np.ndarray, config: Seq2ExpConfig) -> np.ndarray:
     """The mask of a model whose sequence part says nothing: alpha2 / (alpha2 + beta2).
 
-    `model_core.network.mask.signal_beta` in NumPy, because the viewer has no torch.
+    `model_core.model.mask.signal_beta` in NumPy, because the viewer has no torch.
 
     Args:
         signals: float32 (L, S), as the model sees them; S as in `config`.

@@ -1,6 +1,6 @@
 """Why a base is kept: a stored mask split into what the network says and what the signals say, without torch.
 
-The store holds the sum alpha = (alpha1 + alpha2) z_scale alone (`model_core.network.mask`). The signals' part follows
+The store holds the sum alpha = (alpha1 + alpha2) z_scale alone (`model_core.model.mask`). The signals' part follows
 from the study's signals and the settings, so the network's part is what is left. What the store's float16 has rounded
 away cannot be had back: where it could move the network's mean by more than `TOLERANCE` that mean is NaN.
 """
@@ -18,7 +18,7 @@ from model_core.errors import InputError
 from model_core.outputs.masks import GeneMask
 
 TOLERANCE = 0.05
-_EPSILON = 1e-8  # as in model_core.network.mask
+_EPSILON = 1e-8  # as in model_core.model.mask
 _HALF_STEP = 2.0**-11  # of a float16, relative
 _FLOOR, _CEILING = 6.2e-5, 65_000  # at or beyond these the store has clipped
 

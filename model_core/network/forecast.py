@@ -13,9 +13,9 @@ import numpy as np
 import pandas as pd
 
 from model_core.listing import files_below
-from model_core.network.checkpoint import load_with_metadata
+from model_core.model.checkpoint import load_with_metadata
+from model_core.model.seq2exp import Seq2Exp
 from model_core.network.dataset import GeneWindows, batches, gene_windows
-from model_core.network.model import Seq2Exp
 from model_core.network.score import check_signals, scored_rows
 from model_core.network.stream import default_workers, scored
 from model_core.outputs.assemble import DECIMALS, covered_bases, default_track_resolution, merged_track

@@ -15,9 +15,9 @@ import torch.nn.functional as F
 
 from model_core.config import TrainConfig
 from model_core.errors import InputError
-from model_core.network import mask as masks
+from model_core.model import mask as masks
+from model_core.model.seq2exp import Output, Seq2Exp, loss_terms
 from model_core.network.dataset import Batch
-from model_core.network.model import Output, Seq2Exp, loss_terms
 from model_core.outputs.metrics import prediction_metrics
 
 NO_DECAY = ("bias", "A_log", ".D")

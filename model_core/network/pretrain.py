@@ -18,10 +18,10 @@ from torch import Tensor, nn
 from model_core.atomic import replacing
 from model_core.config import TrainConfig
 from model_core.errors import InputError
-from model_core.network.checkpoint import choose_device
+from model_core.model.checkpoint import choose_device
+from model_core.model.motif_encoder import STEP
+from model_core.model.seq2exp import Seq2Exp
 from model_core.network.dataset import GeneWindows
-from model_core.network.encoder import STEP
-from model_core.network.model import Seq2Exp
 from model_core.progress import Job
 from model_core.study.study import Study
 

@@ -16,10 +16,10 @@ import torch
 from model_core.errors import InputError
 from model_core.gene_finder import GeneFinder, matched
 from model_core.intervals import Site, listed
-from model_core.network.checkpoint import load_with_metadata
+from model_core.model.checkpoint import load_with_metadata
+from model_core.model.device import keep_freed_memory
+from model_core.model.seq2exp import Seq2Exp
 from model_core.network.dataset import GeneWindows, batches, gene_windows
-from model_core.network.machine import keep_freed_memory
-from model_core.network.model import Seq2Exp
 from model_core.network.stream import Scored, Stopwatch, default_workers, scored
 from model_core.network.team import Team, take_in_parts, wait_for_first
 from model_core.outputs.assemble import assemble

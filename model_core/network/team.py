@@ -14,7 +14,7 @@ import torch
 
 from model_core.errors import InputError
 from model_core.listing import folders_in
-from model_core.network.checkpoint import choose_device
+from model_core.model.checkpoint import choose_device
 from model_core.network.ranks import process_number
 from model_core.outputs.run import MEANING, Run
 

@@ -29,12 +29,12 @@ from torch.utils.tensorboard import SummaryWriter
 from model_core.atomic import replacing, write_json
 from model_core.config import Seq2ExpConfig, TrainConfig
 from model_core.errors import InputError
-from model_core.network.checkpoint import choose_device, save_checkpoint
+from model_core.model.checkpoint import choose_device, save_checkpoint
+from model_core.model.device import keep_freed_memory
+from model_core.model.seq2exp import Seq2Exp
 from model_core.network.dataset import EndlessBatches, GeneWindows, collate, gene_windows
 from model_core.network.launch import environment
 from model_core.network.lesson import Lesson
-from model_core.network.machine import keep_freed_memory
-from model_core.network.model import Seq2Exp
 from model_core.network.pretrain import pretrain
 from model_core.network.team import process_number, wait_for_first
 from model_core.outputs.manifest import described_file

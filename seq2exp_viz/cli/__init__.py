@@ -324,7 +324,7 @@ def convert(
 ):
     """Turn a checkpoint of the authors into ours, or back; the weights stay exactly as they are."""
     needs_model()
-    from model_core.network.checkpoint import convert as convert_checkpoint
+    from model_core.model.checkpoint import convert as convert_checkpoint
 
     config = convert_checkpoint(source, target).config
     typer.echo(f"wrote {target}: a {config.variant} model, {config.window:,} bp, width {config.d_model}")

@@ -1,6 +1,6 @@
 """The causal convolution with SiLU on the GPU: Triton kernels, forward and backward.
 
-The formula is in `model_core.network.scan`. A program takes a tile of positions and channels and reads it once per tap,
+The formula is in `model_core.model.kernels.scan`. A program takes a tile of positions and channels and reads it once per tap,
 all but the first time out of the cache. Bytes moved per base for E channels of w bytes: forward 2 w E (x read, y
 written), which is all that there is to move; backward 3 w E: the values before SiLU are computed again and not kept.
 """
@@ -12,7 +12,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from model_core.network.scan_gpu import _read, _sigmoid
+from model_core.model.kernels.scan_gpu import _read, _sigmoid
 
 ROWS, BLOCK = 64, 64  # positions and channels of a program: 16 values a thread of 8 warps, in rows of whole cache lines
 
@@ -105,5 +105,5 @@ def _grid(x: Tensor) -> tuple[int, int, int]:
 
 
 def convolution_gpu(x: Tensor, weight: Tensor, bias: Tensor, reverse: bool) -> Tensor:
-    """`model_core.network.scan.causal_convolution` for CUDA tensors of float32, bf16 or float16."""
+    """`model_core.model.kernels.scan.causal_convolution` for CUDA tensors of float32, bf16 or float16."""
     return _Convolution.apply(x, weight, bias, reverse)

@@ -20,10 +20,10 @@ from torch import Tensor, nn
 
 from model_core.config import Seq2ExpConfig
 from model_core.errors import InputError
-from model_core.network import mask as masks
-from model_core.network.backbone import Backbone
-from model_core.network.encoder import MotifEncoder
-from model_core.network.mask import BetaParameters
+from model_core.model import mask as masks
+from model_core.model.backbone import Backbone
+from model_core.model.mask import BetaParameters
+from model_core.model.motif_encoder import MotifEncoder
 
 
 class Output(NamedTuple):

@@ -1,6 +1,6 @@
 """The selective scan on the GPU: Triton kernels, forward and backward, parallel over length.
 
-The formulas are in `model_core.network.scan`. The sequence is cut into chunks, and a scan has three phases:
+The formulas are in `model_core.model.kernels.scan`. The sequence is cut into chunks, and a scan has three phases:
 
 1. `_chunk_ends`: what each chunk makes of an empty state, and the sum of its step sizes (so its decay: exp(A sum dt)).
 2. `_join`: a short scan over the chunks gives the state with which each of them starts.
@@ -330,7 +330,7 @@ class _Scan(torch.autograd.Function):
 
 
 def scan_gpu(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor, z: Tensor, reverse: bool) -> Tensor:
-    """`model_core.network.scan.selective_scan` for CUDA tensors of float32, bf16 or float16; the state is float32.
+    """`model_core.model.kernels.scan.selective_scan` for CUDA tensors of float32, bf16 or float16; the state is float32.
 
     B and C may be slices of a wider tensor: only their last axis must be dense.
     """

@@ -3,7 +3,7 @@
 A window of 200,000 bases fits into no cache, and each intermediate tensor of it costs 200 MB of memory traffic. Here a
 block walks along the window twice, from left to right for the forward scan and back for the reversed one, a few
 thousand bases at a time: what is between two products stays in the cache, and only the branches x and z, the sum of
-both scans and the residual stream exist at full length. A `block` is a `model_core.network.backbone.Block`.
+both scans and the residual stream exist at full length. A `block` is a `model_core.model.backbone.Block`.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import itertools
 import torch
 from torch import Tensor, nn
 
-from model_core.network.scan_cpu import CarriedScan, convolve
-from model_core.network.vectors import LANES
+from model_core.model.kernels.scan_cpu import CarriedScan, convolve
+from model_core.model.kernels.simd import LANES
 
 STRETCH = 4096  # bases
 

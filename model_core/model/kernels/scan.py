@@ -25,7 +25,7 @@ from torch import Tensor
 from model_core.cache import notice, stand_in, why_not_writable
 
 try:
-    from model_core.network.scan_cpu import convolution_cpu, scan_cpu
+    from model_core.model.kernels.scan_cpu import convolution_cpu, scan_cpu
 except ImportError:  # a bare GPU machine has no numba
     convolution_cpu = scan_cpu = None
 
@@ -48,8 +48,8 @@ def _gpu_kernels() -> tuple[Callable, Callable] | None:
         os.environ["TRITON_CACHE_DIR"] = str(stand_in() / "triton")  # or it would fail
         notice("triton", f"The home cannot be written: the GPU's machine code is kept in {stand_in()}.")
     try:
-        from model_core.network.convolution_gpu import convolution_gpu
-        from model_core.network.scan_gpu import scan_gpu, start
+        from model_core.model.kernels.convolution_gpu import convolution_gpu
+        from model_core.model.kernels.scan_gpu import scan_gpu, start
 
         start()
     except (ImportError, RuntimeError, OSError, subprocess.SubprocessError) as error:

@@ -12,10 +12,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from model_core.config import Seq2ExpConfig
-from model_core.network.scan import causal_convolution, selective_scan
+from model_core.model.kernels.scan import causal_convolution, selective_scan
 
 try:
-    from model_core.network import stretches
+    from model_core.model.kernels import block_cpu as stretches
 except ImportError:  # a bare GPU machine has no numba
     stretches = None
 

@@ -1,6 +1,6 @@
 """A smoke test of a machine, above all of one with a GPU: do the numbers hold, and how near is the speed to its limits?
 
-    python -m model_core.network.smoke [--golden FOLDER] [--out smoke.json] [--quick]
+    python -m model_core.model.selftest [--golden FOLDER] [--out smoke.json] [--quick]
 
 Needs numpy and torch alone (and Triton, which PyTorch's GPU build brings). Under 10 minutes; where there is no GPU, or
 with --quick, the same at small sizes in seconds. The findings are JSON; the exit code is 0 where every check passed.
@@ -22,13 +22,13 @@ import torch
 from torch import Tensor
 
 from model_core.atomic import write_text
-from model_core.authors.released import our_key, our_state, read_archive, released_config
 from model_core.config import TrainConfig, recipe
 from model_core.errors import InputError
 from model_core.listing import folders_in
-from model_core.network.machine import GIB, Machine
-from model_core.network.model import Seq2Exp, loss_terms
-from model_core.network.scan import scan_definition, selective_scan
+from model_core.model.device import GIB, Machine
+from model_core.model.kernels.scan import scan_definition, selective_scan
+from model_core.model.released_checkpoint import our_key, our_state, read_archive, released_config
+from model_core.model.seq2exp import Seq2Exp, loss_terms
 
 TIME_LIMIT = 480  # seconds after which no further check is begun, so that 10 minutes hold
 INPUTS = ("u", "delta", "A", "B", "C", "D", "z")  # of the scan
@@ -312,7 +312,7 @@ def _plain(value):
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m model_core.network.smoke", description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(prog="python -m model_core.model.selftest", description=__doc__.split("\n")[0])
     parser.add_argument("--golden", type=Path, help="folder of the published model's recorded numbers")
     parser.add_argument("--out", type=Path, help="file for the findings (default: printed)")
     parser.add_argument("--quick", action="store_true", help="small sizes, seconds; always so without a GPU")

@@ -6,9 +6,9 @@ import re
 
 import torch
 
-from model_core.authors.released import PUBLISHED_ONLY
 from model_core.config import Seq2ExpConfig
 from model_core.errors import InputError
+from model_core.model.released_checkpoint import PUBLISHED_ONLY
 
 
 def their_state(state: dict[str, torch.Tensor], config: Seq2ExpConfig) -> dict[str, torch.Tensor]:

@@ -1,6 +1,6 @@
 """The sequence operations of Mamba on the CPU: numba kernels that need no compiler at installation.
 
-The formulas are in `model_core.network.scan`; all numbers are float32, sixteen at once (`vectors`). In the scan each
+The formulas are in `model_core.model.kernels.scan`; all numbers are float32, sixteen at once (`vectors`). In the scan each
 thread takes one gene and some of its channels and walks along the sequence with the states of these channels in its
 first-level cache. Memory: the forward pass keeps the states once every `CHUNK` positions, the backward pass recomputes
 those of one chunk for sixteen channels at a time, so no (length x channels x states) array ever exists.
@@ -21,7 +21,7 @@ from numba import njit, prange
 from torch import Tensor
 
 from model_core.cache import notice, stand_in
-from model_core.network.vectors import (
+from model_core.model.kernels.simd import (
     LANES,
     LN2,
     LOG2E,
@@ -326,7 +326,7 @@ class _Scan(torch.autograd.Function):
 
 
 def scan_cpu(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor, z: Tensor, reverse: bool) -> Tensor:
-    """`model_core.network.scan.selective_scan` for float32 tensors on the CPU."""
+    """`model_core.model.kernels.scan.selective_scan` for float32 tensors on the CPU."""
     channels = u.shape[2]
     if missing := -channels % LANES:  # channels of zeros, which stay zero
         u, delta, z = (F.pad(t, (0, missing)) for t in (u, delta, z))
@@ -407,7 +407,7 @@ class _Convolution(torch.autograd.Function):
 
 
 def convolution_cpu(x: Tensor, weight: Tensor, bias: Tensor, reverse: bool) -> Tensor:
-    """`model_core.network.scan.causal_convolution` for float32 tensors on the CPU."""
+    """`model_core.model.kernels.scan.causal_convolution` for float32 tensors on the CPU."""
     channels = x.shape[2]
     if missing := -channels % LANES:
         x, weight, bias = F.pad(x, (0, missing)), F.pad(weight, (0, 0, 0, 0, 0, missing)), F.pad(bias, (0, missing))
