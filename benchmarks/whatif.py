@@ -21,7 +21,7 @@ from model_core.config import recipe
 from model_core.effects.what_if import WhatIf
 from model_core.intervals import Window
 from model_core.model.seq2exp import Seq2Exp
-from model_core.network.dataset import Batch
+from model_core.training.dataset import Batch
 
 
 def window_of(length: int, signals: int, features: int) -> Batch:

@@ -13,12 +13,12 @@ from rich.table import Table
 
 from model_core.evidence.compare import FOLDER, Comparison, compare
 from model_core.network.score import choose_genes, score
-from model_core.network.train import begin_run, train
 from model_core.outputs.run import Run
 from model_core.simulation.simulate import World, simulate_study
 from model_core.study.check import check_study
 from model_core.study.peaks import peaks_of_study
 from model_core.study.study import load_study
+from model_core.training.train import begin_run, train
 from seq2exp_viz.comparison.report import write_report
 
 WORLD = World(window=4_096, spacing=(5_500, 6_500), hic_reach=10_000, genes=(700, 700, 160), validation_genes=100)

@@ -32,7 +32,6 @@ from model_core.effects.run_model import RunModel
 from model_core.effects.what_if import Edit
 from model_core.errors import InputError
 from model_core.model.checkpoint import save_checkpoint
-from model_core.network.dataset import collate, gene_windows
 from model_core.outputs.assemble import assemble
 from model_core.outputs.effects import (
     EFFECT_COLUMNS,
@@ -47,6 +46,7 @@ from model_core.outputs.effects import (
 from model_core.outputs.elements import ElementRule
 from model_core.outputs.run import Run
 from model_core.study.study import load_study
+from model_core.training.dataset import collate, gene_windows
 from seq2exp_viz.cli import app
 
 SMALL = {"window": 1024, "promoter": 128, "d_model": 8, "n_layers": 1}

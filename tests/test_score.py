@@ -17,7 +17,6 @@ from run_builder import gene_row, random_masks
 from model_core.errors import InputError
 from model_core.model.checkpoint import load_with_metadata, save_checkpoint
 from model_core.model.seq2exp import Seq2Exp
-from model_core.network.dataset import batches, gene_windows
 from model_core.network.forecast import forecast
 from model_core.network.score import choose_genes, score
 from model_core.network.stream import Stopwatch, default_workers, scored
@@ -27,6 +26,7 @@ from model_core.outputs.write_behind import AT_ONCE, WriteBehind
 from model_core.simulation.simulate import simulate_study
 from model_core.simulation.world import World
 from model_core.study.study import load_study
+from model_core.training.dataset import batches, gene_windows
 
 SMALL = {"window": 1024, "promoter": 128, "d_model": 8, "n_layers": 1}
 

@@ -16,8 +16,8 @@ from viewer_run import make_study
 
 from model_core.authors.download import head_size
 from model_core.errors import InputError
-from model_core.network.launch import OwnProcesses, environment
-from model_core.network.ranks import process_number
+from model_core.training.launch import OwnProcesses, environment
+from model_core.training.ranks import process_number
 
 ROOT = Path(__file__).parents[1]
 WORK = """

@@ -16,11 +16,7 @@ from model_core.config import TrainConfig, recipe
 from model_core.errors import InputError
 from model_core.model.checkpoint import load_with_metadata, save_checkpoint
 from model_core.model.seq2exp import Seq2Exp
-from model_core.network.dataset import EndlessBatches, gene_windows
-from model_core.network.lesson import learning_rate, optimiser
-from model_core.network.pretrain import pretrain
 from model_core.network.score import check_signals, choose_genes, score
-from model_core.network.train import train, train_seeds
 from model_core.outputs.metrics import prediction_metrics
 from model_core.outputs.run import Run
 from model_core.outputs.source import study_of
@@ -29,6 +25,10 @@ from model_core.simulation.simulate import simulate_study
 from model_core.simulation.world import World
 from model_core.study.peaks import peaks_of_study
 from model_core.study.study import load_study
+from model_core.training.dataset import EndlessBatches, gene_windows
+from model_core.training.lightning_module import learning_rate, optimiser
+from model_core.training.pretrain import pretrain
+from model_core.training.train import train, train_seeds
 
 SMALL = {"window": 1024, "promoter": 128, "d_model": 16, "n_layers": 1}
 SHORT = {"steps": 4, "warmup": 2, "batch_size": 4, "lr": 1e-3, "validations_per_epoch": 1000}
@@ -87,7 +87,7 @@ def test_every_gene_comes_once_a_pass_and_batch_n_does_not_depend_on_where_one_b
 def test_stopping_and_resuming_gives_the_weights_of_not_stopping(study, trained, tmp_path):
     config, short = study.config(**SMALL), study.train_config(**SHORT)
     half = dataclasses.replace(short, steps=2)
-    import model_core.network.lesson as training
+    import model_core.training.lightning_module as training
 
     # The schedule of the whole training from the start: only the stop is early.
     schedule = training.learning_rate
@@ -245,7 +245,7 @@ def test_two_processes_learn_what_one_learns_with_the_doubled_batch(study, tmp_p
 import sys
 from model_core.study.peaks import peaks_of_study
 from model_core.study.study import load_study
-from model_core.network.train import train
+from model_core.training.train import train
 study = load_study(sys.argv[1])
 settings = {"window": 1024, "promoter": 128, "d_model": 16, "n_layers": 1}
 recipe = {"steps": 4, "warmup": 2, "batch_size": 4, "lr": 1e-3, "validations_per_epoch": 1000, "mean_z": True}

@@ -12,7 +12,7 @@ import torch
 
 from model_core.intervals import Window
 from model_core.model.seq2exp import Seq2Exp
-from model_core.network.dataset import Batch
+from model_core.training.dataset import Batch
 
 BASES_AT_ONCE = {"cpu": 1 << 17, "cuda": 1 << 21}  # of all masks that go through the predictor together
 

@@ -67,7 +67,7 @@ class Seq2Exp(nn.Module):
        padding is masked: the numbers are those of the gene alone (`released_padding` lets it in).
     11. Hard needs exactly the trained window, because of the position embedding.
     12. Output projections are scaled at the start for 64 layers, whatever the real depth.
-    13. Weight decay: see `model_core.network.lesson`.
+    13. Weight decay: see `model_core.training.lightning_module`.
     14. Lower-case bases count as upper case (the release stops with an error).
     15. The spread of z at zero signal is set by the prior (`prior_scale`), it is not a calibrated confidence.
     16. A soft model has not seen masks with elements switched off, so a what-if asks it about something new.

@@ -15,7 +15,6 @@ import pandas as pd
 from model_core.listing import files_below
 from model_core.model.checkpoint import load_with_metadata
 from model_core.model.seq2exp import Seq2Exp
-from model_core.network.dataset import GeneWindows, batches, gene_windows
 from model_core.network.score import check_signals, scored_rows
 from model_core.network.stream import default_workers, scored
 from model_core.outputs.assemble import DECIMALS, covered_bases, default_track_resolution, merged_track
@@ -24,6 +23,7 @@ from model_core.outputs.tracks import write_bigwig
 from model_core.outputs.write_behind import WriteBehind
 from model_core.study.gene_features import FeatureScale
 from model_core.study.study import Study
+from model_core.training.dataset import GeneWindows, batches, gene_windows
 
 MEASURED_WINDOWS = 64
 MEASURED_SECONDS = 15.0  # no further batch is begun after these

@@ -19,7 +19,6 @@ from model_core.intervals import Site, listed
 from model_core.model.checkpoint import load_with_metadata
 from model_core.model.device import keep_freed_memory
 from model_core.model.seq2exp import Seq2Exp
-from model_core.network.dataset import GeneWindows, batches, gene_windows
 from model_core.network.stream import Scored, Stopwatch, default_workers, scored
 from model_core.network.team import Team, take_in_parts, wait_for_first
 from model_core.outputs.assemble import assemble
@@ -32,6 +31,7 @@ from model_core.progress import Job
 from model_core.study.check_tracks import QUANTILE_WINDOWS, quantile_warnings, signal_quantiles
 from model_core.study.gene_features import FEATURES, FeatureScale
 from model_core.study.study import Study
+from model_core.training.dataset import GeneWindows, batches, gene_windows
 
 
 def choose_genes(

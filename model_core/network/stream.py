@@ -17,7 +17,7 @@ from torch import Tensor
 
 from model_core.errors import InputError
 from model_core.model.seq2exp import Seq2Exp
-from model_core.network.dataset import Batch
+from model_core.training.dataset import Batch
 
 MOST_WORKERS = 8  # each reads some 50 windows of 200 kb a second: more than any card scores
 

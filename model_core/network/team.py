@@ -15,8 +15,8 @@ import torch
 from model_core.errors import InputError
 from model_core.listing import folders_in
 from model_core.model.checkpoint import choose_device
-from model_core.network.ranks import process_number
 from model_core.outputs.run import MEANING, Run
+from model_core.training.ranks import process_number
 
 WAIT_SECONDS = 120  # of other processes, for the first one to make the run folder
 _PARTS = "parts"  # folder in the run; each process of a scoring on several writes a run of its own there
@@ -60,7 +60,7 @@ class Team:
             logging.getLogger(name).setLevel(logging.ERROR)
         # The processes only wait for each other, so that gloo will do on GPUs too.
         strategy = DDPStrategy(process_group_backend="gloo", timeout=_SHARES_MAY_DIFFER)
-        from model_core.network.launch import environment
+        from model_core.training.launch import environment
 
         plugin = environment(processes, nodes)
         kind = "gpu" if self.device.type == "cuda" else "cpu"

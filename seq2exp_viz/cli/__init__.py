@@ -180,9 +180,9 @@ def train(
 ):
     """Train a model on a study; settings not given are those of study.toml, then the paper's."""
     needs_model()
-    from model_core.network.train import train as train_model
-    from model_core.network.train import train_seeds
     from model_core.study.study import load_study
+    from model_core.training.train import train as train_model
+    from model_core.training.train import train_seeds
 
     opened = load_study(study)
     model = {"variant": variant, "window": window, "promoter": promoter, "d_model": width, "n_layers": depth}
@@ -229,13 +229,13 @@ def score(
     """Score genes into a run: masks, predictions, elements, tracks. Without a choice: the test genes."""
     needs_model()
     from model_core.network.forecast import forecast
-    from model_core.network.ranks import process_number
     from model_core.network.score import choose_genes, run_for
     from model_core.network.score import score as score_genes
     from model_core.outputs.run import Run
     from model_core.outputs.source import study_of
     from model_core.places import ContigNames, parse_site
     from model_core.study.study import load_study
+    from model_core.training.ranks import process_number
 
     if checkpoint is None:
         opened = Run.open(run)

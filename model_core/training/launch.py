@@ -12,7 +12,7 @@ from lightning.fabric.plugins.environments import (
 )
 
 from model_core.errors import InputError
-from model_core.network.ranks import STARTED_BY, started_by_us, starter_of
+from model_core.training.ranks import STARTED_BY, started_by_us, starter_of
 
 
 class OwnProcesses(LightningEnvironment):

@@ -21,9 +21,9 @@ from model_core.errors import InputError
 from model_core.model.checkpoint import choose_device
 from model_core.model.motif_encoder import STEP
 from model_core.model.seq2exp import Seq2Exp
-from model_core.network.dataset import GeneWindows
 from model_core.progress import Job
 from model_core.study.study import Study
+from model_core.training.dataset import GeneWindows
 
 
 def pretrain(
