@@ -19,8 +19,8 @@ import numpy as np
 import pyBigWig
 
 from model_core.evidence.compare import compare
-from model_core.outputs.assemble import assemble
-from model_core.outputs.run import Run
+from model_core.run_folder.assemble import assemble
+from model_core.run_folder.run import Run
 from model_core.study.study import load_study
 
 WINDOW, PROMOTER, SPACING, BIN = 200_000, 2_000, 40_000, 20

@@ -25,10 +25,10 @@ import pandas as pd
 from jump import ARGUMENTS, JUMP, QUIET, wait
 from playwright.sync_api import sync_playwright
 
-from model_core.outputs.elements import CLASS_COLOURS, ELEMENT_COLUMNS, ElementRule
-from model_core.outputs.run import Run
-from model_core.outputs.scored_genes import GENE_COLUMNS
-from model_core.outputs.tracks import write_bed
+from model_core.run_folder.elements import CLASS_COLOURS, ELEMENT_COLUMNS, ElementRule
+from model_core.run_folder.gene_scores import GENE_COLUMNS
+from model_core.run_folder.run import Run
+from model_core.run_folder.tracks import write_bed
 
 WINDOW, PROMOTER, RESOLUTION, CHROMS, SIZE = 200_000, 2_000, 100, 22, 130_000_000
 MASKS, ELEMENTS, PEAKS = 40, 14, 60_000  # genes with a mask; elements a gene; peaks in all

@@ -20,9 +20,9 @@ from pathlib import Path
 import numpy as np
 import pyBigWig
 
-from model_core.outputs import tracks
-from model_core.outputs.assemble import covered_bases, merged_track
-from model_core.outputs.run import Run
+from model_core.run_folder import tracks
+from model_core.run_folder.assemble import covered_bases, merged_track
+from model_core.run_folder.run import Run
 
 GENOME = 3.1e9  # bases
 WAYS = ((1, None), (1, 3), (1, 2), (16, 3), (64, 3))  # bp, decimals

@@ -8,11 +8,11 @@ from pathlib import Path
 import pandas as pd
 
 from model_core.errors import InputError
-from model_core.outputs.assemble import DECIMALS, covered_bases, merged_track, provenance
-from model_core.outputs.elements import PROMOTER_CLASS
-from model_core.outputs.merge import merged_by_max
-from model_core.outputs.run import Run
-from model_core.outputs.tracks import Block, write_bed, write_bigwig, write_narrowpeak
+from model_core.run_folder.assemble import DECIMALS, covered_bases, merged_track, provenance
+from model_core.run_folder.elements import PROMOTER_CLASS
+from model_core.run_folder.merge import merged_by_max
+from model_core.run_folder.run import Run
+from model_core.run_folder.tracks import Block, write_bed, write_bigwig, write_narrowpeak
 from seq2exp_viz.file_names import gene_parts, run_part
 
 SUFFIXES = {"bed": ".elements.bed", "bigwig": ".mask.bigWig", "narrowpeak": ".elements.narrowPeak"}

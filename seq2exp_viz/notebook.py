@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from model_core.errors import InputError
-from model_core.outputs.run import Run
+from model_core.run_folder.run import Run
 from seq2exp_viz.locus_frame import LocusBrowser
 from seq2exp_viz.page import api
 from seq2exp_viz.publish.locus import Place, locus_bytes, place_of

@@ -6,8 +6,8 @@ import numpy as np
 
 from model_core.config import Seq2ExpConfig
 from model_core.intervals import Window
-from model_core.outputs.assemble import assemble
-from model_core.outputs.run import Run
+from model_core.run_folder.assemble import assemble
+from model_core.run_folder.run import Run
 from model_core.simulation.simulate import simulate_study
 from model_core.simulation.world import World
 from model_core.study.study import Study, load_study

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from model_core.outputs.run import Run
+from model_core.run_folder.run import Run
 
 
 def make_run(

@@ -7,8 +7,8 @@ import pyBigWig
 import pytest
 from viewer_run import EVIL, make_study, make_viewer_run
 
-from model_core.outputs.masks import GeneMask
-from model_core.outputs.run import Run
+from model_core.run_folder.mask_store import GeneMask
+from model_core.run_folder.run import Run
 from seq2exp_viz.page.answers import records
 from seq2exp_viz.page.api import interval_features
 from seq2exp_viz.page.app import Settings, create_app

@@ -12,9 +12,9 @@ from run_builder import make_run, random_masks
 from model_core.bed import read_bed, read_narrowpeak
 from model_core.errors import InputError
 from model_core.intervals import is_sorted
-from model_core.outputs.assemble import assemble
-from model_core.outputs.elements import ElementRule, default_rule
-from model_core.outputs.run import Run
+from model_core.run_folder.assemble import assemble
+from model_core.run_folder.elements import ElementRule, default_rule
+from model_core.run_folder.run import Run
 from model_core.tsv import read_table
 
 RULE = ElementRule(0.4, smooth=20, join=20, shortest=20)
@@ -126,7 +126,7 @@ def test_the_merged_track_can_be_coarser(run):
 
 
 def test_a_track_too_long_to_write_in_little_memory_is_coarser_by_default(run, monkeypatch):
-    monkeypatch.setattr("model_core.outputs.assemble.MOST_VALUES", 2600)
+    monkeypatch.setattr("model_core.run_folder.assemble.MOST_VALUES", 2600)
     assemble(run, rule=RULE)
     assert run.manifest["assembled"]["track_resolution"] == 4  # 7,000 bases in windows: 1,750 bins of 4
 
@@ -210,7 +210,7 @@ def test_a_gene_scored_after_assembling_has_no_element_count_yet(run):
 def test_an_assembly_that_fails_leaves_the_run_marked_as_not_assembled(run, monkeypatch):
     assemble(run, rule=RULE)
     monkeypatch.setattr(
-        "model_core.outputs.assemble.write_bigwig", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left"))
+        "model_core.run_folder.assemble.write_bigwig", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left"))
     )
     with pytest.raises(OSError, match="No space"):
         assemble(run, rule=RULE.at(0.6))

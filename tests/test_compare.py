@@ -20,11 +20,11 @@ from model_core.evidence.overlap import COUNTS, DISTANCES, Peaks, overlap_counts
 from model_core.evidence.planted import DECOY, NONE, STRONG, WEAK, GeneTruth, found_elements, found_shares
 from model_core.evidence.scores import PRIOR
 from model_core.intervals import Window, rasterise
-from model_core.outputs.assemble import assemble
-from model_core.outputs.elements import ElementRule
-from model_core.outputs.masks import GeneMask
-from model_core.outputs.run import Run
-from model_core.outputs.source import study_of
+from model_core.run_folder.assemble import assemble
+from model_core.run_folder.elements import ElementRule
+from model_core.run_folder.mask_store import GeneMask
+from model_core.run_folder.run import Run
+from model_core.run_folder.source import study_of
 from model_core.study.study import load_study
 
 

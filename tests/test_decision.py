@@ -9,7 +9,7 @@ from viewer_run import make_study
 
 from model_core.decision import DecisionRule
 from model_core.effects.run_model import RunModel
-from model_core.outputs.run import Run
+from model_core.run_folder.run import Run
 from model_core.study.study import load_study
 
 RULES = {

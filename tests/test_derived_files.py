@@ -8,8 +8,8 @@ import pytest
 from viewer_run import make_study, make_viewer_run
 
 from model_core.errors import InputError
-from model_core.outputs.run import Run
-from model_core.outputs.source import study_of
+from model_core.run_folder.run import Run
+from model_core.run_folder.source import study_of
 from model_core.signals.bam_coverage import cached_coverage
 from model_core.study.genome import Genome
 from seq2exp_viz.shelf import gene_models

@@ -32,8 +32,8 @@ from model_core.effects.run_model import RunModel
 from model_core.effects.what_if import Edit
 from model_core.errors import InputError
 from model_core.model.checkpoint import save_checkpoint
-from model_core.outputs.assemble import assemble
-from model_core.outputs.effects import (
+from model_core.run_folder.assemble import assemble
+from model_core.run_folder.effects import (
     EFFECT_COLUMNS,
     append_effects,
     caveat,
@@ -43,8 +43,8 @@ from model_core.outputs.effects import (
     read_effects,
     unusual,
 )
-from model_core.outputs.elements import ElementRule
-from model_core.outputs.run import Run
+from model_core.run_folder.elements import ElementRule
+from model_core.run_folder.run import Run
 from model_core.study.study import load_study
 from model_core.training.dataset import collate, gene_windows
 from seq2exp_viz.cli import app
@@ -331,7 +331,7 @@ def test_journals_take_lines_of_several_writers_and_skip_what_is_no_record(tmp_p
     record = {"symbol": "A", "chrom": "chr1", "predicted": 1.0, "label_transform": "log10p1", "rule": {}}
     record |= {"checkpoint": "x", "controls": 2, "rows": [["E1", 5, 9, 0.25, 0, np.nan, np.nan, np.nan]]}
     code = (
-        "import sys, json; from pathlib import Path; from model_core.outputs.effects import append_effects\n"
+        "import sys, json; from pathlib import Path; from model_core.run_folder.effects import append_effects\n"
         "record = json.loads(sys.argv[2])\n"
         "for i in range(20): append_effects(Path(sys.argv[1]), {**record, 'gene_id': sys.argv[3] + str(i)})"
     )

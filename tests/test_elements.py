@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from model_core.errors import InputError
-from model_core.outputs.elements import (
+from model_core.run_folder.elements import (
     CLASS_COLOURS,
     ELEMENT_COLUMNS,
     ElementRule,
@@ -21,7 +21,7 @@ from model_core.outputs.elements import (
     kept_runs,
     smoothed,
 )
-from model_core.outputs.masks import GeneMask
+from model_core.run_folder.mask_store import GeneMask
 
 GENE = {"gene_id": "ENSG1", "symbol": "ABC", "tss": 1050, "strand": "+"}
 PLAIN = ElementRule(0.5, smooth=0, join=0, shortest=0)

@@ -14,7 +14,7 @@ import pytest
 from needs import bedtools
 
 from benchmarks.real_study import real_study_toml
-from model_core.outputs.run import Run
+from model_core.run_folder.run import Run
 from model_core.simulation.simulate import simulate_study
 from model_core.simulation.world import World
 

@@ -9,9 +9,9 @@ from run_builder import make_run
 
 from model_core.bed import read_narrowpeak
 from model_core.errors import InputError
-from model_core.outputs.assemble import assemble
-from model_core.outputs.elements import CLASS_COLOURS, ElementRule, read_elements
-from model_core.outputs.run import Run
+from model_core.run_folder.assemble import assemble
+from model_core.run_folder.elements import CLASS_COLOURS, ElementRule, read_elements
+from model_core.run_folder.run import Run
 from seq2exp_viz.exports import default_name, export
 
 KINDS = ("bed", "bigwig", "narrowpeak")

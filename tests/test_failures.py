@@ -16,8 +16,8 @@ from viewer_run import make_study, make_viewer_run
 from model_core import cache
 from model_core.cache import held_file, stand_in, user_cache, why_not_writable, writable_folder
 from model_core.errors import InputError
-from model_core.outputs.run import Run
-from model_core.outputs.write_behind import WriteBehind
+from model_core.run_folder.run import Run
+from model_core.scoring.write_behind import WriteBehind
 from model_core.signals.bam_coverage import cached_coverage
 from seq2exp_viz.page.app import Settings, create_app
 from seq2exp_viz.page.callbacks import revision

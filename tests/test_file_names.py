@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from viewer_run import CONTIGS, add_genes, gene_table, make_study, make_viewer_run
 from werkzeug.http import parse_options_header
 
-from model_core.outputs.assemble import assemble
-from model_core.outputs.run import Run
+from model_core.run_folder.assemble import assemble
+from model_core.run_folder.run import Run
 from seq2exp_viz.exports import SUFFIXES, default_name
 from seq2exp_viz.file_names import content_disposition, gene_parts, name_part, run_part
 from seq2exp_viz.page.app import Settings, create_app

@@ -10,7 +10,7 @@ import pytest
 from viewer_run import EVIL, make_study, make_viewer_run
 
 from model_core.errors import InputError
-from model_core.outputs.run import Run
+from model_core.run_folder.run import Run
 from seq2exp_viz.page import igv
 from seq2exp_viz.serving import browser_files, vendor
 from seq2exp_viz.shelf import look

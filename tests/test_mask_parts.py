@@ -5,13 +5,13 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from model_core.beta import LEARNED, PROMOTER
 from model_core.config import recipe
 from model_core.errors import InputError
 from model_core.evidence.mask_parts import LearnedNumbers, learned_numbers, mask_parts
 from model_core.model import mask as masks
 from model_core.model.seq2exp import Seq2Exp
-from model_core.outputs.masks import GeneMask, binned, packed
-from model_core.outputs.posterior import LEARNED, PROMOTER
+from model_core.run_folder.mask_store import GeneMask, binned, packed
 
 LENGTH, PROMOTER_LENGTH = 256, 16
 TINY = {"window": LENGTH, "promoter": PROMOTER_LENGTH, "d_model": 8, "n_layers": 1}

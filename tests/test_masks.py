@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model_core.outputs.masks import GeneMask, MaskStore, binned, packed
-from model_core.outputs.posterior import beta_mean
+from model_core.beta import beta_mean
+from model_core.run_folder.mask_store import GeneMask, MaskStore, binned, packed
 
 
 @given(st.lists(st.tuples(st.floats(2**-10, 5e5, width=32), st.floats(2**-10, 5e5, width=32)), min_size=1, max_size=30))

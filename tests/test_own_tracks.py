@@ -13,7 +13,7 @@ from track_files import bigwig as bigwig_of
 from viewer_run import make_study, make_viewer_run
 
 from model_core.errors import InputError
-from model_core.outputs.tracks import Block, write_bigwig
+from model_core.run_folder.tracks import Block, write_bigwig
 from seq2exp_viz.page.app import Settings, create_app
 from seq2exp_viz.serving.allowed import AllowedFiles
 from seq2exp_viz.shelf import own_tracks

@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from model_core.config import Seq2ExpConfig
-from model_core.outputs.posterior import (
+from model_core.beta import (
     BLACKLISTED,
     LEARNED,
     PROMOTER,
@@ -17,6 +16,7 @@ from model_core.outputs.posterior import (
     kept_fraction,
     promoter_bases,
 )
+from model_core.config import Seq2ExpConfig
 
 
 def bools(text: str) -> np.ndarray:

@@ -18,10 +18,10 @@ from hypothesis import strategies as st
 from run_builder import gene_row, make_run, random_masks
 
 from model_core.errors import InputError
-from model_core.outputs.elements import default_rule
-from model_core.outputs.run import Run
-from model_core.outputs.scored_genes import site_gene
 from model_core.places import parse_site
+from model_core.run_folder.elements import default_rule
+from model_core.run_folder.gene_scores import site_gene
+from model_core.run_folder.run import Run
 
 WINDOW = 2000
 LOCATION = {"chrom": "chr1", "strand": "+", "predicted": 1.0}
@@ -134,8 +134,8 @@ WRITE_UNTIL_KILLED = """
 import sys
 import numpy as np
 from run_builder import gene_row, random_masks
-from model_core.outputs.elements import default_rule
-from model_core.outputs.run import Run
+from model_core.run_folder.elements import default_rule
+from model_core.run_folder.run import Run
 run, rng = Run.open(sys.argv[1]), np.random.default_rng(0)
 with run.writing():
     for i in range(10_000):
@@ -211,8 +211,10 @@ def test_a_line_that_failed_is_not_in_the_way_of_the_next(tmp_path, monkeypatch)
     with run.writing():
         run.append(genes[0], np.ones(8), np.ones(8))
         with monkeypatch.context() as broken:
-            broken.setattr("model_core.outputs.journal.os.fsync", full)
-            broken.setattr("model_core.outputs.masks.fsync", lambda _: None)  # the masks arrive, their line does not
+            broken.setattr("model_core.run_folder.journal.os.fsync", full)
+            broken.setattr(
+                "model_core.run_folder.mask_store.fsync", lambda _: None
+            )  # the masks arrive, their line does not
             with pytest.raises(OSError, match="No space"):
                 run.append(genes[1], np.ones(8), np.ones(8))
         run.append(genes[2], np.full(8, 3), np.ones(8))
@@ -420,7 +422,7 @@ def test_peaks_and_elements_of_a_run_without_any_are_told_apart_from_empty_ones(
 
 
 def test_writing_many_genes_reads_the_journal_once(tmp_path, monkeypatch):
-    from model_core.outputs import run as module
+    from model_core.run_folder import run as module
 
     read, calls = module.read_journal, []
     monkeypatch.setattr(module, "read_journal", lambda path: calls.append(path) or read(path))

@@ -21,8 +21,8 @@ from model_core.network.forecast import forecast
 from model_core.network.score import choose_genes, score
 from model_core.network.stream import Stopwatch, default_workers, scored
 from model_core.network.team import Team
-from model_core.outputs.run import Run
-from model_core.outputs.write_behind import AT_ONCE, WriteBehind
+from model_core.run_folder.run import Run
+from model_core.scoring.write_behind import AT_ONCE, WriteBehind
 from model_core.simulation.simulate import simulate_study
 from model_core.simulation.world import World
 from model_core.study.study import load_study

@@ -12,9 +12,9 @@ from model_core.evidence.compare import compare
 from model_core.evidence.pairs import match_pairs, read_pairs, score_pairs
 from model_core.evidence.scores import KNOCK_OUT, OCCLUSION, SEQUENCE, SIGNAL_LOGIT, ScoreReader
 from model_core.intervals import Window
-from model_core.outputs.effects import append_effects
-from model_core.outputs.occlusion import Occlusion, write_occlusion
-from model_core.outputs.run import Run
+from model_core.run_folder.effects import append_effects
+from model_core.run_folder.occlusion import Occlusion, write_occlusion
+from model_core.run_folder.run import Run
 from model_core.study.study import load_study
 
 CHECKPOINT = {"path": "/nowhere", "relative": "nowhere", "sha256": "abc"}

@@ -19,7 +19,7 @@ from gunicorn_server import Gunicorn, is_there, until
 from model_run import make_model_run
 
 from model_core.errors import InputError
-from model_core.outputs.run import Run
+from model_core.run_folder.run import Run
 from seq2exp_viz.worker.jobs import TooMany
 from seq2exp_viz.worker.jobs_server import Jobs, JobsServer
 from seq2exp_viz.worker.shared import SharedJobs, shared_folder

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from viewer_run import EVIL, PROMOTER, WINDOW, add_genes, gene_table, make_study, make_viewer_run, mask_of
 
 from model_core.errors import InputError
-from model_core.outputs.assemble import assemble
-from model_core.outputs.audit import append_decision, latest, of_genes, read_decisions
-from model_core.outputs.run import Run
+from model_core.run_folder.assemble import assemble
+from model_core.run_folder.audit_log import append_decision, latest, of_genes, read_decisions
+from model_core.run_folder.run import Run
 from model_core.study.study import load_study
 from seq2exp_viz.page.app import Settings, create_app
 from seq2exp_viz.page.comparison import tables

@@ -14,8 +14,8 @@ from model_core.errors import InputError
 from model_core.evidence.compare import _peak_tables
 from model_core.evidence.pairs import read_pairs
 from model_core.evidence.planted import Truth
-from model_core.outputs.assemble import assemble
-from model_core.outputs.run import Run
+from model_core.run_folder.assemble import assemble
+from model_core.run_folder.run import Run
 from model_core.study.peaks import call_peaks, peaks_of_study
 from model_core.study.study import load_study
 from model_core.track_formats import FORMATS, HEAD, format_of_head

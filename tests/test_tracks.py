@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from model_core.bed import read_narrowpeak
 from model_core.errors import InputError
-from model_core.outputs.tracks import Block, summary, write_bed, write_bigwig, write_narrowpeak
+from model_core.run_folder.tracks import Block, summary, write_bed, write_bigwig, write_narrowpeak
 
 SIZES = {"chr2": 1000, "chr1": 3000, "chr10": 50}
 NAN = float("nan")
@@ -67,7 +67,7 @@ def test_a_streamed_bigwig_reads_as_one_written_in_memory(tmp_path, monkeypatch,
     first = np.where(rng.random(2000) < 0.1, np.nan, rng.random(2000))
     blocks = [block("chr1", 5, first), block("chr1", 2500, [0.5] * 40), block("chr10", 30, [0.1, 0.2, 0.3], 8)]
     write_bigwig(tmp_path / "a", SIZES, blocks, decimals)
-    monkeypatch.setattr("model_core.outputs.tracks.MOST_VALUES", 1000)
+    monkeypatch.setattr("model_core.run_folder.tracks.MOST_VALUES", 1000)
     for name in "bc":
         write_bigwig(tmp_path / name, SIZES, blocks, decimals, values=2043)
     assert (tmp_path / "b").read_bytes() == (tmp_path / "c").read_bytes() != (tmp_path / "a").read_bytes()
@@ -78,12 +78,14 @@ def test_a_streamed_bigwig_reads_as_one_written_in_memory(tmp_path, monkeypatch,
 
 
 def test_a_streamed_bigwig_that_fails_leaves_no_file(tmp_path, monkeypatch):
-    monkeypatch.setattr("model_core.outputs.tracks.MOST_VALUES", 1)
+    monkeypatch.setattr("model_core.run_folder.tracks.MOST_VALUES", 1)
     with pytest.raises(ValueError, match="off its chromosome"):
         write_bigwig(tmp_path / "a", SIZES, [block("chr1", 0, [0.1, 0.2]), block("chr1", 3000, [1])], values=3)
     with pytest.raises(InputError, match="no value to write"):
         write_bigwig(tmp_path / "a", SIZES, [block("chr1", 0, [NAN])], values=2)
-    monkeypatch.setattr("model_core.outputs.tracks._intervals", lambda *_: (np.array([0]), np.array([9]), np.array([])))
+    monkeypatch.setattr(
+        "model_core.run_folder.tracks._intervals", lambda *_: (np.array([0]), np.array([9]), np.array([]))
+    )
     with pytest.raises(OSError, match="0 of 9 bases"):
         write_bigwig(tmp_path / "a", SIZES, [block("chr1", 0, [0.1, 0.2])], values=2)
     assert not list(tmp_path.iterdir())
@@ -92,7 +94,7 @@ def test_a_streamed_bigwig_that_fails_leaves_no_file(tmp_path, monkeypatch):
 MEMORY = """
 import resource, sys
 import numpy as np
-from model_core.outputs import tracks
+from model_core.run_folder import tracks
 tracks.MOST_VALUES = 1000
 count = int(sys.argv[2])
 rng = np.random.default_rng(0)

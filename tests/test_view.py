@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from run_builder import gene_row, make_run, random_masks
 
-from model_core.outputs.run import Run
+from model_core.run_folder.run import Run
 from seq2exp_viz.shelf.view import OpenRun
 
 

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from viewer_run import make_study, make_viewer_run
 
 from model_core.evidence.compare import compare
-from model_core.outputs.run import Run
+from model_core.run_folder.run import Run
 from model_core.study.study import load_study
 from seq2exp_viz.cli import app
 from seq2exp_viz.comparison.report import report as comparison_report

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from model_run import make_model_run
 
-from model_core.outputs.run import Run
+from model_core.run_folder.run import Run
 from seq2exp_viz.worker import offer
 from seq2exp_viz.worker.jobs import Jobs, TooMany
 
@@ -242,7 +242,7 @@ def test_the_server_process_never_has_torch(run):
         "import sys; from pathlib import Path\n"
         "from seq2exp_viz.worker.jobs import Jobs\n"
         "from seq2exp_viz.worker.offer import why_off\n"
-        "from model_core.outputs.run import Run\n"
+        "from model_core.run_folder.run import Run\n"
         "run = Run.open(sys.argv[1]); assert why_off(run) == ''\n"
         "jobs = Jobs(); gene = run.genes['gene_id'].iloc[0]\n"
         "task = jobs.ask('r', run.path, '1', gene, dict(off=[], on=[], threshold=None, controls=0))\n"

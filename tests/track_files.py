@@ -12,7 +12,7 @@ import h5py
 import pybigtools
 import pysam
 
-from model_core.outputs.tracks import Block, write_bigwig
+from model_core.run_folder.tracks import Block, write_bigwig
 
 GTF_NOTES = 'gene_id "G1"; transcript_id "T1"; gene_name "CYCD0;1";'
 VCF = "##fileformat=VCFv4.2\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\nchr1\t101\trs1\tACG\tA\t50\tPASS\t.\n"

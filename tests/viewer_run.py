@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from model_core.outputs.assemble import assemble
-from model_core.outputs.run import Run
-from model_core.outputs.tracks import Block, write_bigwig
+from model_core.run_folder.assemble import assemble
+from model_core.run_folder.run import Run
+from model_core.run_folder.tracks import Block, write_bigwig
 from model_core.study.study import load_study
 
 SIZE, WINDOW, PROMOTER = 40_000, 4_000, 400

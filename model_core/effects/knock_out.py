@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 
 from model_core.effects.what_if import Edit, WhatIf
-from model_core.outputs.effects import unusual
-from model_core.outputs.elements import PROMOTER_CLASS
+from model_core.run_folder.effects import unusual
+from model_core.run_folder.elements import PROMOTER_CLASS
 
 CONTROLS = 20  # random stretches for each class of lengths of a gene
 SHARE = 0.9  # of the difference between all elements and none, that the smallest set keeps
@@ -94,7 +94,7 @@ def knock_out(
         arrived: called with each row as soon as its effect is known, and again once it has its controls.
 
     Returns:
-        A list of model_core.outputs.effects.ROW values for each element, in the table's order.
+        A list of model_core.run_folder.effects.ROW values for each element, in the table's order.
     """
     elements = elements[elements["class"] != PROMOTER_CLASS]
     names, starts, ends = (elements[name].tolist() for name in ("name", "start", "end"))

@@ -11,11 +11,11 @@ from model_core.effects.occlude import BLOCK, STEP, check_blocks, occlude
 from model_core.effects.run_model import RunModel
 from model_core.effects.what_if import WhatIf
 from model_core.errors import InputError
-from model_core.outputs.effects import append_effects, write_effect_table
-from model_core.outputs.elements import PROMOTER_CLASS
-from model_core.outputs.occlusion import write_occlusion
-from model_core.outputs.run import Run
 from model_core.progress import Job
+from model_core.run_folder.effects import append_effects, write_effect_table
+from model_core.run_folder.elements import PROMOTER_CLASS
+from model_core.run_folder.occlusion import write_occlusion
+from model_core.run_folder.run import Run
 
 
 def choose_scored(run: Run, names: Sequence[str] = (), everything: bool = False) -> pd.DataFrame:

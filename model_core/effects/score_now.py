@@ -6,8 +6,8 @@ from model_core.effects.run_model import RunModel
 from model_core.effects.what_if import WhatIf
 from model_core.errors import InputError
 from model_core.network.score import run_metrics
-from model_core.outputs.assemble import assemble
-from model_core.outputs.run import Run
+from model_core.run_folder.assemble import assemble
+from model_core.run_folder.run import Run
 
 MOST_ASSEMBLED = 500  # genes of a run whose derived files are made anew after one more gene; it takes seconds
 

@@ -26,10 +26,10 @@ from model_core.evidence.scores import MASK, PRIOR, ScoreReader, named_runs
 from model_core.evidence.survey import Survey
 from model_core.intervals import match_chromosomes
 from model_core.listing import files_in
-from model_core.outputs.elements import PROMOTER_CLASS
-from model_core.outputs.run import Run
-from model_core.outputs.source import study_of
 from model_core.progress import Job
+from model_core.run_folder.elements import PROMOTER_CLASS
+from model_core.run_folder.run import Run
+from model_core.run_folder.source import study_of
 from model_core.study.study import Study
 from model_core.tsv import table_text
 

@@ -8,7 +8,7 @@ import pandas as pd
 from model_core.errors import InputError
 from model_core.evidence.mask_parts import TOLERANCE
 from model_core.evidence.scores import MASK, PRIOR, SEQUENCE, ScoreReader
-from model_core.outputs.run import Run
+from model_core.run_folder.run import Run
 from model_core.study.study import Study
 
 SAME = 0.99  # rank correlation from which the mask is called its prior

@@ -15,7 +15,7 @@ from scipy.special import expit, logit
 
 from model_core.config import Seq2ExpConfig
 from model_core.errors import InputError
-from model_core.outputs.masks import GeneMask
+from model_core.run_folder.mask_store import GeneMask
 
 TOLERANCE = 0.05
 _EPSILON = 1e-8  # as in model_core.model.mask

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 
 from model_core.intervals import distance_to_nearest, merge, overlaps, runs
-from model_core.outputs.elements import ElementRule, kept_runs
-from model_core.outputs.masks import GeneMask
+from model_core.run_folder.elements import ElementRule, kept_runs
+from model_core.run_folder.mask_store import GeneMask
 
 COUNTS = (
     *("learned_bases", "element_bases", "peak_bases", "shared_bases"),

@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from model_core.beta import LEARNED, PROMOTER
 from model_core.errors import InputError
 from model_core.evidence.resampling import average_precision_interval
 from model_core.evidence.scores import GET_EFFECTS, MASK, NEAREST, ScoreReader
 from model_core.gene_finder import GeneFinder
 from model_core.intervals import listed, require_shared
-from model_core.outputs.masks import GeneMask
-from model_core.outputs.posterior import LEARNED, PROMOTER
-from model_core.outputs.run import Run
+from model_core.run_folder.mask_store import GeneMask
+from model_core.run_folder.run import Run
 from model_core.track_formats import TO_TEXT, require_format
 from model_core.tsv import read_table
 

@@ -14,8 +14,8 @@ from model_core.errors import InputError
 from model_core.evidence.overlap import covered_bins, touched
 from model_core.gene_finder import GeneFinder, matched
 from model_core.intervals import listed, overlaps, require_shared
-from model_core.outputs.elements import ElementRule, kept_runs
-from model_core.outputs.masks import GeneMask
+from model_core.run_folder.elements import ElementRule, kept_runs
+from model_core.run_folder.mask_store import GeneMask
 
 NONE, STRONG, WEAK, DECOY = range(4)  # what a base is to one gene
 

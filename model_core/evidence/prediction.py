@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from model_core.evidence.resampling import prediction_intervals
-from model_core.outputs.run import Run
+from model_core.run_folder.run import Run
 
 LEVELS = ("low", "middle", "high")  # thirds of the judged genes by observed expression
 COLUMNS = (

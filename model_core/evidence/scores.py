@@ -15,9 +15,9 @@ from model_core.evidence import controls
 from model_core.evidence.mask_parts import LearnedNumbers, learned_numbers, mask_parts
 from model_core.intervals import Window
 from model_core.listing import files_in
-from model_core.outputs.elements import ElementRule, smoothed
-from model_core.outputs.masks import GeneMask
-from model_core.outputs.run import Run
+from model_core.run_folder.elements import ElementRule, smoothed
+from model_core.run_folder.mask_store import GeneMask
+from model_core.run_folder.run import Run
 from model_core.study.study import Study
 
 MASK, SMOOTHED, PRIOR, SEQUENCE = "mask", "mask, smoothed", "signal prior", "sequence only"

@@ -15,8 +15,8 @@ from model_core.errors import InputError
 from model_core.evidence.histogram import levels, rank_correlation
 from model_core.intervals import overlap_pairs
 from model_core.listing import folders_in
-from model_core.outputs.elements import PROMOTER_CLASS
-from model_core.outputs.run import Run
+from model_core.run_folder.elements import PROMOTER_CLASS
+from model_core.run_folder.run import Run
 
 COLUMNS = (
     *("run_a", "run_b", "genes", "elements_a", "elements_b", "elements_back", "element_jaccard"),

@@ -11,9 +11,9 @@ from model_core.evidence import overlap
 from model_core.evidence.histogram import ScoreHistogram, cut_at, levels, rank_correlation, split
 from model_core.evidence.planted import DECOY, NONE, STRONG, WEAK, Found, Truth, found_elements
 from model_core.evidence.scores import MASK, ScoreReader
-from model_core.outputs.elements import PROMOTER_CLASS, KeptHistogram, smoothed
-from model_core.outputs.masks import GeneMask
-from model_core.outputs.run import Run
+from model_core.run_folder.elements import PROMOTER_CLASS, KeptHistogram, smoothed
+from model_core.run_folder.mask_store import GeneMask
+from model_core.run_folder.run import Run
 
 SAMPLED = 2_000_000  # bases, evenly spaced, whose ranks are compared
 _FIRST_GENES = 100  # from which the thresholds of the curve are chosen

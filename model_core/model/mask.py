@@ -1,7 +1,7 @@
 """The learned mask: for each base a Beta distribution of z, how far the base is kept for this gene.
 
 Every formula of the mask stands here once (Su et al., ICLR 2025, section 3, with the released code's constants). The
-same mean and range in numpy, for runs on disk, are in `model_core.outputs.posterior`.
+same mean and range in numpy, for runs on disk, are in `model_core.beta`.
 """
 
 from __future__ import annotations

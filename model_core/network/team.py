@@ -15,7 +15,7 @@ import torch
 from model_core.errors import InputError
 from model_core.listing import folders_in
 from model_core.model.checkpoint import choose_device
-from model_core.outputs.run import MEANING, Run
+from model_core.run_folder.run import MEANING, Run
 from model_core.training.ranks import process_number
 
 WAIT_SECONDS = 120  # of other processes, for the first one to make the run folder

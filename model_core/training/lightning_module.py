@@ -17,7 +17,7 @@ from model_core.config import TrainConfig
 from model_core.errors import InputError
 from model_core.model import mask as masks
 from model_core.model.seq2exp import Output, Seq2Exp, loss_terms
-from model_core.outputs.metrics import prediction_metrics
+from model_core.run_folder.metrics import prediction_metrics
 from model_core.training.dataset import Batch
 
 NO_DECAY = ("bias", "A_log", ".D")

@@ -231,9 +231,9 @@ def score(
     from model_core.network.forecast import forecast
     from model_core.network.score import choose_genes, run_for
     from model_core.network.score import score as score_genes
-    from model_core.outputs.run import Run
-    from model_core.outputs.source import study_of
     from model_core.places import ContigNames, parse_site
+    from model_core.run_folder.run import Run
+    from model_core.run_folder.source import study_of
     from model_core.study.study import load_study
     from model_core.training.ranks import process_number
 
@@ -291,8 +291,8 @@ def effects(
     needs_model()
     from model_core.effects import rank
     from model_core.effects.run_model import RunModel
-    from model_core.outputs.effects import BACKGROUND, caveat, control_words
-    from model_core.outputs.run import Run
+    from model_core.run_folder.effects import BACKGROUND, caveat, control_words
+    from model_core.run_folder.run import Run
 
     opened = Run.open(run)
     chosen = rank.choose_scored(opened, [name.strip() for name in (gene or "").split(",") if name.strip()], all_genes)
@@ -343,7 +343,7 @@ def export(
     bgzip: Annotated[bool, typer.Option(help="compress BED or narrowPeak and index it with tabix")] = False,
 ):
     """Write elements or masks for other programs; the same run gives the same bytes."""
-    from model_core.outputs.run import Run
+    from model_core.run_folder.run import Run
     from seq2exp_viz.exports import export as write_export
 
     path = write_export(Run.open(run), kind, gene, output, resolution=resolution, decimals=decimals, bgzip=bgzip)

@@ -11,9 +11,9 @@ from flask import Blueprint, Response, request
 
 from model_core.errors import Unavailable
 from model_core.intervals import COORDINATES
-from model_core.outputs.assemble import provenance
-from model_core.outputs.elements import PROMOTER_CLASS
 from model_core.places import parse_place, read_place
+from model_core.run_folder.assemble import provenance
+from model_core.run_folder.elements import PROMOTER_CLASS
 from seq2exp_viz.file_names import content_disposition, run_part
 from seq2exp_viz.page import downloads, igv, tab_api
 from seq2exp_viz.page.answers import as_json, attachment, guarded, integer, place, records, threshold_of

@@ -1,4 +1,4 @@
-"""One gene's elements and mask as files, made when they are asked for; the formats are `model_core.outputs.tracks`'."""
+"""One gene's elements and mask as files, made when they are asked for; the formats are `model_core.run_folder.tracks`'."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from model_core.outputs.masks import GeneMask
-from model_core.outputs.tracks import Block, write_bed, write_bigwig
+from model_core.run_folder.mask_store import GeneMask
+from model_core.run_folder.tracks import Block, write_bed, write_bigwig
 
 DECIMALS = 4
 
@@ -18,7 +18,7 @@ def elements_bed(elements: pd.DataFrame, comments: Sequence[str] = ()) -> bytes:
     """BED9+ with a header line, as in the run folder's elements.bed.
 
     Args:
-        elements: `model_core.outputs.elements.ELEMENT_COLUMNS`, sorted. comments: lines above the header.
+        elements: `model_core.run_folder.elements.ELEMENT_COLUMNS`, sorted. comments: lines above the header.
     """
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / "elements.bed"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dash_ag_grid as dag
 
-from model_core.outputs.effects import BACKGROUND
+from model_core.run_folder.effects import BACKGROUND
 
 TWO, ONE, THREE, COUNT = ".2f", ".1f", ".3f", ",d"
 KEPT_WORDS = (

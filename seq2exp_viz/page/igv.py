@@ -11,7 +11,7 @@ from urllib.parse import quote, urlencode
 
 import numpy as np
 
-from model_core.outputs.occlusion import Occlusion
+from model_core.run_folder.occlusion import Occlusion
 from seq2exp_viz.file_names import run_part
 from seq2exp_viz.serving.ranges import version_of
 from seq2exp_viz.shelf import reasons

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from flask import Blueprint, Response
 
 from model_core.errors import Unavailable
-from model_core.outputs.effects import caveat, caveat_line
+from model_core.run_folder.effects import caveat, caveat_line
 from seq2exp_viz.page.answers import RequestError, as_json, integer, json_body
 from seq2exp_viz.page.panel import label_words
 from seq2exp_viz.shelf.runs import Shelf

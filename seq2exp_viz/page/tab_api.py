@@ -10,7 +10,7 @@ import pandas as pd
 from flask import Response, request
 
 from model_core.errors import InputError, Unavailable
-from model_core.outputs.audit import append_decision, latest, of_genes, read_decisions
+from model_core.run_folder.audit_log import append_decision, latest, of_genes, read_decisions
 from model_core.tsv import table_text
 from seq2exp_viz.file_names import run_part
 from seq2exp_viz.page.answers import (

@@ -26,8 +26,8 @@ from matplotlib.patches import PathPatch
 from matplotlib.path import Path as Outline
 
 from model_core.errors import InputError
-from model_core.outputs.elements import PROMOTER_CLASS
 from model_core.places import parse_place, shown
+from model_core.run_folder.elements import PROMOTER_CLASS
 from seq2exp_viz.publish.gene_rows import draw_genes, gene_rows
 from seq2exp_viz.shelf import look, summaries
 from seq2exp_viz.shelf.view import OpenRun

@@ -10,9 +10,9 @@ from importlib.metadata import version
 import pandas as pd
 
 from model_core.errors import InputError
-from model_core.outputs.effects import BACKGROUND, control_words
-from model_core.outputs.effects import caveat as effects_caveat
-from model_core.outputs.elements import PROMOTER_CLASS
+from model_core.run_folder.effects import BACKGROUND, control_words
+from model_core.run_folder.effects import caveat as effects_caveat
+from model_core.run_folder.elements import PROMOTER_CLASS
 from seq2exp_viz.publish.locus import caption_words, locus_bytes, place_of
 from seq2exp_viz.shelf import look
 from seq2exp_viz.shelf.view import OpenRun

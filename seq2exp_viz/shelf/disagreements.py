@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from pandas.api.types import union_categoricals
 
-from model_core.outputs.run_files import stamp
+from model_core.run_folder.run_files import stamp
 from seq2exp_viz.shelf.element_table import element_table
 from seq2exp_viz.shelf.view import OpenRun
 

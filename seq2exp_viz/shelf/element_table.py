@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from model_core.outputs.elements import ELEMENT_COLUMNS, PROMOTER_CLASS
-from model_core.outputs.run_files import stamp
+from model_core.run_folder.elements import ELEMENT_COLUMNS, PROMOTER_CLASS
+from model_core.run_folder.run_files import stamp
 from seq2exp_viz.shelf.view import OpenRun
 
 COLUMNS = (

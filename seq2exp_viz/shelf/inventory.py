@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from model_core.errors import InputError
-from model_core.outputs.audit import FILE, of_genes, read_decisions
+from model_core.run_folder.audit_log import FILE, of_genes, read_decisions
 from seq2exp_viz.shelf import look, reasons
 from seq2exp_viz.shelf.runs import Shelf
 from seq2exp_viz.shelf.view import OpenRun

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 
 from model_core.intervals import rasterise
-from model_core.outputs.elements import kept_runs, smoothed
-from model_core.outputs.run_files import stamp
+from model_core.run_folder.elements import kept_runs, smoothed
+from model_core.run_folder.run_files import stamp
 from seq2exp_viz.shelf.view import OpenRun
 
 MOST_GENES = 24

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
+from model_core.beta import beta_certainty
 from model_core.errors import InputError, Unavailable
 from model_core.evidence.mask_parts import MaskParts, learned_numbers, mask_parts, needs_checkpoint
-from model_core.outputs.posterior import beta_certainty
 from seq2exp_viz.shelf.summaries import bin_width
 from seq2exp_viz.shelf.view import OpenRun
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from model_core.errors import InputError
-from model_core.outputs.run import Run
+from model_core.run_folder.run import Run
 from seq2exp_viz.shelf.gene_list import gene_list
 from seq2exp_viz.shelf.view import OpenRun
 

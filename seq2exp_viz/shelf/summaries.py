@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from model_core.outputs.masks import GeneMask
-from model_core.outputs.tracks import summary
+from model_core.run_folder.mask_store import GeneMask
+from model_core.run_folder.tracks import summary
 
 MOST_BINS = 6_000
 DIGITS = 4

@@ -23,11 +23,11 @@ from model_core.errors import InputError
 from model_core.evidence.controls import signal_prior
 from model_core.intervals import Window
 from model_core.listing import unreadable
-from model_core.outputs.effects import row_values
-from model_core.outputs.masks import GeneMask
-from model_core.outputs.occlusion import Occlusion
-from model_core.outputs.run import Run
 from model_core.places import ContigNames
+from model_core.run_folder.effects import row_values
+from model_core.run_folder.mask_store import GeneMask
+from model_core.run_folder.occlusion import Occlusion
+from model_core.run_folder.run import Run
 from model_core.signals.bam_coverage import held_coverage
 from model_core.study.schema import CACHE
 from seq2exp_viz.file_names import gene_parts, run_part
@@ -303,7 +303,7 @@ class OpenRun:
         return f"{manifest['created']} {self.run.checkpoint_sha256} {manifest['element_rule']}"
 
     def effect_rows(self, gene_id: str) -> list[dict]:
-        """What is known of the effects of a gene's elements (model_core.outputs.effects.ROW and the fold change)."""
+        """What is known of the effects of a gene's elements (model_core.run_folder.effects.ROW and the fold change)."""
         record = self._current().effect_records.get(gene_id)
         return [] if record is None else [row_values(row, record["label_transform"]) for row in record["rows"]]
 
@@ -344,7 +344,7 @@ class OpenRun:
 
     def cut(self, gene_id: str, threshold: float | None = None) -> pd.DataFrame:
         """The gene's elements at a threshold (None: the run's rule), remembered."""
-        from model_core.outputs.elements import cut_elements
+        from model_core.run_folder.elements import cut_elements
 
         rule = self.rule if threshold is None else self.rule.at(threshold)  # (`rule` also looks at the manifest)
 

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import IO
 
 from model_core.errors import InputError
-from model_core.outputs.effects import json_values
+from model_core.run_folder.effects import json_values
 
 MODELS, GENES = 2, 8  # kept ready; a gene of 200 kb takes 10 MB
 TELL_SECONDS = 0.1  # between two words on progress
@@ -109,7 +109,7 @@ class Bench:
     def _whatif(self, task: dict) -> dict:
         from model_core.effects.knock_out import summary
         from model_core.effects.what_if import Edit
-        from model_core.outputs.effects import fold_change, unusual
+        from model_core.run_folder.effects import fold_change, unusual
 
         began = time.monotonic()
         model = self._model(task["run"])
@@ -150,7 +150,7 @@ class Bench:
     def _effects(self, task: dict) -> dict:
         from model_core.effects.knock_out import CONTROLS, count_knock_outs
         from model_core.effects.rank import effects_record
-        from model_core.outputs.effects import append_effects, row_values, write_effect_table
+        from model_core.run_folder.effects import append_effects, row_values, write_effect_table
 
         model = self._model(task["run"])
         what_if, run = self._gene(model, task["gene"]), model.run
@@ -177,7 +177,7 @@ class Bench:
 
     def _occlusion(self, task: dict) -> dict:
         from model_core.effects.occlude import count_blocks, occlude
-        from model_core.outputs.occlusion import write_occlusion
+        from model_core.run_folder.occlusion import write_occlusion
 
         model = self._model(task["run"])
         what_if = self._gene(model, task["gene"])
@@ -201,7 +201,7 @@ class Bench:
 
     def _model(self, path: str):
         """The model of a run, with the run as it now is."""
-        from model_core.outputs.run import Run
+        from model_core.run_folder.run import Run
 
         stamp = (Path(path) / "manifest.json").stat().st_mtime_ns
         held = self._models.get(path)

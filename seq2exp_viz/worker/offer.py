@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.util import find_spec
 from pathlib import Path
 
-from model_core.outputs.run import Run
+from model_core.run_folder.run import Run
 
 MODEL_PACKAGES = ("torch", "lightning", "numba", "safetensors")  # of the extra `model`
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pybigtools
 import pytest
 
-from model_core.outputs.tracks import Block, write_bigwig
+from model_core.run_folder.tracks import Block, write_bigwig
 
 pytestmark = pytest.mark.browser
 

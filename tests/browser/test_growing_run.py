@@ -6,8 +6,8 @@ import pytest
 from viewer_run import add_genes, make_study, make_viewer_run
 from visitor import Visitor
 
-from model_core.outputs.assemble import assemble
-from model_core.outputs.run import Run
+from model_core.run_folder.assemble import assemble
+from model_core.run_folder.run import Run
 from model_core.study.study import load_study
 from seq2exp_viz.page.app import Settings, create_app
 from seq2exp_viz.server import bind, listen

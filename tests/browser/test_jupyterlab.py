@@ -17,8 +17,8 @@ from run_builder import random_masks
 from viewer_run import EVIL, make_study, make_viewer_run
 
 import seq2exp_viz
-from model_core.outputs.assemble import assemble
-from model_core.outputs.run import Run
+from model_core.run_folder.assemble import assemble
+from model_core.run_folder.run import Run
 from seq2exp_viz.locus_frame import frame_document, output_html
 from seq2exp_viz.notebook import locus_config
 from seq2exp_viz.publish.locus import place_of

@@ -8,7 +8,7 @@ import xml.etree.ElementTree as ET
 import pytest
 from visitor import Visitor
 
-from model_core.outputs.tracks import Block, write_bigwig
+from model_core.run_folder.tracks import Block, write_bigwig
 
 pytestmark = pytest.mark.browser
 

@@ -8,7 +8,7 @@ import pytest
 from model_run import make_model_run
 from visitor import Visitor
 
-from model_core.outputs.run import Run
+from model_core.run_folder.run import Run
 from seq2exp_viz.page.app import Settings, create_app
 from seq2exp_viz.server import bind, listen
 from seq2exp_viz.shelf.runs import Shelf

@@ -17,7 +17,7 @@ import pandas as pd
 
 from model_core.errors import InputError
 from model_core.gene_finder import GeneFinder
-from model_core.outputs.journal import Lock
+from model_core.run_folder.journal import Lock
 
 FILE = "audit.jsonl"
 DECISIONS = ("agree", "doubt", "note")

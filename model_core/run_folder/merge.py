@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from model_core.outputs.masks import GeneMask
-from model_core.outputs.tracks import Block
+from model_core.run_folder.mask_store import GeneMask
+from model_core.run_folder.tracks import Block
 
 
 def merged_by_max(masks: Iterable[GeneMask], size: int, resolution: int) -> Iterator[Block]:

@@ -13,19 +13,19 @@ import numpy as np
 import pandas as pd
 
 from model_core.atomic import remove_leftovers, write_json, write_text
+from model_core.beta import beta_mean
 from model_core.decision import DecisionRule
 from model_core.errors import InputError
 from model_core.gene_finder import GeneFinder
 from model_core.intervals import listed
-from model_core.outputs.effects import FOLDER, effect_table, read_effects, valid
-from model_core.outputs.elements import ELEMENT_COLUMNS, ElementRule, cut_elements, default_rule, read_elements
-from model_core.outputs.journal import Lock, append_journal, read_journal
-from model_core.outputs.manifest import check_lengths, is_free, new_manifest, read_manifest
-from model_core.outputs.masks import GeneMask, MaskStore, binned
-from model_core.outputs.occlusion import Occlusion, read_occlusion
-from model_core.outputs.posterior import beta_mean
-from model_core.outputs.run_files import RunFiles, stamp
-from model_core.outputs.scored_genes import gene_table, journal_record
+from model_core.run_folder.effects import FOLDER, effect_table, read_effects, valid
+from model_core.run_folder.elements import ELEMENT_COLUMNS, ElementRule, cut_elements, default_rule, read_elements
+from model_core.run_folder.gene_scores import gene_table, journal_record
+from model_core.run_folder.journal import Lock, append_journal, read_journal
+from model_core.run_folder.manifest import check_lengths, is_free, new_manifest, read_manifest
+from model_core.run_folder.mask_store import GeneMask, MaskStore, binned
+from model_core.run_folder.occlusion import Occlusion, read_occlusion
+from model_core.run_folder.run_files import RunFiles, stamp
 
 MEANING = ("window", "promoter", "resolution", "variant", "decision")  # what masks of one run have in common
 _JSON_FILES = ("config.json", "metrics.json", "study.json")
@@ -225,7 +225,7 @@ class Run(RunFiles):
 
     @property
     def effect_records(self) -> dict[str, dict]:
-        """gene_id -> the record of its effects that `effects` is made of (model_core.outputs.effects)."""
+        """gene_id -> the record of its effects that `effects` is made of (model_core.run_folder.effects)."""
         return self._cached("effect records", self._effect_marks, self._effect_records)
 
     def occlusion(self, name: str) -> Occlusion | None:

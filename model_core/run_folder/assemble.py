@@ -15,7 +15,7 @@ from model_core.bed import is_gzipped, read_narrowpeak
 from model_core.errors import InputError
 from model_core.intervals import merge
 from model_core.listing import files_in
-from model_core.outputs.elements import (
+from model_core.run_folder.elements import (
     ELEMENT_COLUMNS,
     PROMOTER_CLASS,
     WITHOUT_PEAK,
@@ -23,10 +23,10 @@ from model_core.outputs.elements import (
     cut_elements,
     default_rule,
 )
-from model_core.outputs.merge import merged_by_max
-from model_core.outputs.run import Run
-from model_core.outputs.scored_genes import DERIVED, GENE_COLUMNS
-from model_core.outputs.tracks import MOST_VALUES, Block, write_bed, write_bigwig, write_narrowpeak
+from model_core.run_folder.gene_scores import DERIVED, GENE_COLUMNS
+from model_core.run_folder.merge import merged_by_max
+from model_core.run_folder.run import Run
+from model_core.run_folder.tracks import MOST_VALUES, Block, write_bed, write_bigwig, write_narrowpeak
 from model_core.track_formats import format_of
 from model_core.tsv import table_text
 

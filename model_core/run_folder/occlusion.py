@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from model_core.atomic import replacing
-from model_core.outputs.effects import FOLDER
+from model_core.run_folder.effects import FOLDER
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from model_core.errors import InputError
-from model_core.outputs.run import Run
+from model_core.run_folder.run import Run
 from model_core.study.study import Study, load_study
 
 

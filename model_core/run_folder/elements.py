@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from model_core.beta import PROMOTER
 from model_core.errors import InputError
 from model_core.intervals import runs
-from model_core.outputs.masks import GeneMask
-from model_core.outputs.posterior import PROMOTER
+from model_core.run_folder.mask_store import GeneMask
 
 KEPT_TARGET = 0.05  # share of all learned bases of a run that lies at or above the default threshold
 WITH_PEAK, WITHOUT_PEAK, NO_PEAK_FILE = "with_peak", "without_peak", "no_peak_file"

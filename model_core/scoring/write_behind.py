@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from model_core.outputs.run import Run
+from model_core.run_folder.run import Run
 
 Scored = tuple[Mapping, np.ndarray, np.ndarray]  # what `Run.append` takes
 AT_ONCE = 16  # genes that share the waiting for the disk

@@ -12,7 +12,7 @@ import pandas as pd
 
 from model_core.errors import InputError
 from model_core.intervals import Site, listed, match_chromosomes
-from model_core.outputs.journal import FIELDS
+from model_core.run_folder.journal import FIELDS
 from model_core.tsv import read_table
 
 DERIVED = ("kept_percent", "elements", "elements_without_peak")  # what `assemble` adds

@@ -11,12 +11,12 @@ import numpy as np
 import pandas as pd
 
 from model_core.bed import read_bed, read_narrowpeak
+from model_core.beta import BLACKLISTED, forced_state, promoter_bases
 from model_core.decision import DecisionRule
 from model_core.errors import InputError
 from model_core.intervals import match_chromosomes, rasterise, sort
 from model_core.listing import files_in
-from model_core.outputs.manifest import described_file
-from model_core.outputs.posterior import BLACKLISTED, forced_state, promoter_bases
+from model_core.run_folder.manifest import described_file
 
 
 class RunFiles:

@@ -1,1 +1,0 @@
-"""The run folder: masks, elements, tracks, tables."""
