@@ -26,8 +26,8 @@ from model_core.effects.rank import choose_scored, effects_of
 from model_core.effects.run_model import RunModel
 from model_core.evidence.compare import Comparison, compare
 from model_core.evidence.pairs import read_pairs
-from model_core.network.score import choose_genes, score
 from model_core.run_folder.run import Run
+from model_core.scoring.score import choose_genes, score
 from model_core.study.study import Study, load_study
 from seq2exp_viz.comparison.report import write_report
 

@@ -25,8 +25,8 @@ import torch
 from model_core.intervals import Site
 from model_core.model.checkpoint import choose_device, load_with_metadata, save_checkpoint
 from model_core.model.seq2exp import Seq2Exp
-from model_core.network.score import choose_genes, run_for, score
-from model_core.network.stream import scored
+from model_core.scoring.predict import scored
+from model_core.scoring.score import choose_genes, run_for, score
 from model_core.simulation.simulate import simulate_study
 from model_core.study.check_tracks import QUANTILE_WINDOWS, signal_quantiles
 from model_core.study.study import Study, load_study

@@ -38,8 +38,8 @@ from model_core.evidence.histogram import LEVELS, kept_of, levels, ranking
 from model_core.evidence.planted import DECOY, STRONG, WEAK, Truth
 from model_core.evidence.prediction import judged as judged_genes
 from model_core.intervals import Window
-from model_core.network.score import choose_genes, score
 from model_core.run_folder.run import Run
+from model_core.scoring.score import choose_genes, score
 from model_core.simulation.simulate import HARDER, World, simulate_study
 from model_core.study.peaks import peaks_of_study
 from model_core.study.study import Study, load_study

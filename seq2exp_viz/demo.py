@@ -12,8 +12,8 @@ from rich.console import Console
 from rich.table import Table
 
 from model_core.evidence.compare import FOLDER, Comparison, compare
-from model_core.network.score import choose_genes, score
 from model_core.run_folder.run import Run
+from model_core.scoring.score import choose_genes, score
 from model_core.simulation.simulate import World, simulate_study
 from model_core.study.check import check_study
 from model_core.study.peaks import peaks_of_study

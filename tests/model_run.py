@@ -7,10 +7,10 @@ from viewer_run import make_study
 
 from model_core.model.checkpoint import save_checkpoint
 from model_core.model.seq2exp import Seq2Exp
-from model_core.network.score import run_for, score
 from model_core.run_folder.assemble import assemble
 from model_core.run_folder.elements import ElementRule
 from model_core.run_folder.run import Run
+from model_core.scoring.score import run_for, score
 from model_core.study.study import load_study
 
 GENES = 4  # of the six of the study; the others are not scored

@@ -15,10 +15,10 @@ from model_core.atomic import remove_leftovers
 from model_core.evidence.compare import compare
 from model_core.evidence.seeds import runs_of_seeds
 from model_core.listing import files_below, files_in, folders_in, is_empty, is_stray
-from model_core.network.team import take_in_parts
 from model_core.run_folder.assemble import assemble
 from model_core.run_folder.run import Run
 from model_core.run_folder.source import study_of
+from model_core.scoring.distributed import take_in_parts
 from model_core.simulation.simulate import simulate_study
 from model_core.study.check import check_study
 from seq2exp_viz.comparison.report import write_report

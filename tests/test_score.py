@@ -17,11 +17,11 @@ from run_builder import gene_row, random_masks
 from model_core.errors import InputError
 from model_core.model.checkpoint import load_with_metadata, save_checkpoint
 from model_core.model.seq2exp import Seq2Exp
-from model_core.network.forecast import forecast
-from model_core.network.score import choose_genes, score
-from model_core.network.stream import Stopwatch, default_workers, scored
-from model_core.network.team import Team
 from model_core.run_folder.run import Run
+from model_core.scoring.distributed import Team
+from model_core.scoring.estimate import forecast
+from model_core.scoring.predict import Stopwatch, default_workers, scored
+from model_core.scoring.score import choose_genes, score
 from model_core.scoring.write_behind import AT_ONCE, WriteBehind
 from model_core.simulation.simulate import simulate_study
 from model_core.simulation.world import World
@@ -51,7 +51,7 @@ def checkpoint(study, tmp_path_factory):
 SCORE = """
 import sys
 from model_core.study.study import load_study
-from model_core.network.score import choose_genes, run_for, score
+from model_core.scoring.score import choose_genes, run_for, score
 study, checkpoint, out, processes = sys.argv[1:]
 study = load_study(study)
 genes = choose_genes(study.genes(), everything=True)
@@ -119,7 +119,7 @@ def test_what_killed_processes_scored_is_not_scored_again(study, checkpoint, alo
 
 
 def test_a_numbered_device_is_not_for_several_processes(monkeypatch):
-    monkeypatch.setattr("model_core.network.team.choose_device", torch.device)  # there may be no GPU here
+    monkeypatch.setattr("model_core.scoring.distributed.choose_device", torch.device)  # there may be no GPU here
     with pytest.raises(InputError, match="device cuda:1 for 2 processes"):
         Team(2, 1, "cuda:1")
 
@@ -239,7 +239,7 @@ def test_all_genes_of_a_study_are_chosen_once(study):
 
 
 def test_scoring_in_this_process_notes_what_it_took(study, checkpoint, tmp_path):
-    from model_core.network.score import run_for
+    from model_core.scoring.score import run_for
 
     genes = study.genes().head(3)
     run = score(run_for(study, checkpoint, tmp_path / "run"), study, genes, checkpoint, "cpu", batch_size=2)

@@ -16,11 +16,11 @@ from model_core.config import TrainConfig, recipe
 from model_core.errors import InputError
 from model_core.model.checkpoint import load_with_metadata, save_checkpoint
 from model_core.model.seq2exp import Seq2Exp
-from model_core.network.score import check_signals, choose_genes, score
 from model_core.places import parse_site
 from model_core.run_folder.metrics import prediction_metrics
 from model_core.run_folder.run import Run
 from model_core.run_folder.source import study_of
+from model_core.scoring.score import check_signals, choose_genes, score
 from model_core.simulation.simulate import simulate_study
 from model_core.simulation.world import World
 from model_core.study.peaks import peaks_of_study

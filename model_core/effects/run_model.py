@@ -13,12 +13,12 @@ from model_core.effects.what_if import WhatIf
 from model_core.errors import InputError
 from model_core.model.checkpoint import load_with_metadata
 from model_core.model.device import keep_freed_memory
-from model_core.network.score import check_signals, choose_genes
 from model_core.places import ContigNames, parse_site
 from model_core.run_folder.gene_scores import site_gene
 from model_core.run_folder.manifest import described_file
 from model_core.run_folder.run import Run
 from model_core.run_folder.source import study_of
+from model_core.scoring.score import check_signals, choose_genes
 from model_core.study.gene_features import FEATURES, FeatureScale
 from model_core.study.study import Study
 from model_core.training.dataset import collate, gene_windows

@@ -5,9 +5,9 @@ from __future__ import annotations
 from model_core.effects.run_model import RunModel
 from model_core.effects.what_if import WhatIf
 from model_core.errors import InputError
-from model_core.network.score import run_metrics
 from model_core.run_folder.assemble import assemble
 from model_core.run_folder.run import Run
+from model_core.scoring.score import run_metrics
 
 MOST_ASSEMBLED = 500  # genes of a run whose derived files are made anew after one more gene; it takes seconds
 

@@ -32,10 +32,10 @@ from model_core.errors import InputError
 from model_core.model.checkpoint import choose_device, save_checkpoint
 from model_core.model.device import keep_freed_memory
 from model_core.model.seq2exp import Seq2Exp
-from model_core.network.team import process_number, wait_for_first
 from model_core.progress import Job
 from model_core.run_folder.manifest import described_file
 from model_core.run_folder.run import Run
+from model_core.scoring.distributed import process_number, wait_for_first
 from model_core.study.check_tracks import QUANTILE_WINDOWS, signal_quantiles
 from model_core.study.study import Study
 from model_core.training.dataset import EndlessBatches, GeneWindows, collate, gene_windows

@@ -228,12 +228,12 @@ def score(
 ):
     """Score genes into a run: masks, predictions, elements, tracks. Without a choice: the test genes."""
     needs_model()
-    from model_core.network.forecast import forecast
-    from model_core.network.score import choose_genes, run_for
-    from model_core.network.score import score as score_genes
     from model_core.places import ContigNames, parse_site
     from model_core.run_folder.run import Run
     from model_core.run_folder.source import study_of
+    from model_core.scoring.estimate import forecast
+    from model_core.scoring.score import choose_genes, run_for
+    from model_core.scoring.score import score as score_genes
     from model_core.study.study import load_study
     from model_core.training.ranks import process_number
 

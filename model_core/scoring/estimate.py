@@ -15,11 +15,11 @@ import pandas as pd
 from model_core.listing import files_below
 from model_core.model.checkpoint import load_with_metadata
 from model_core.model.seq2exp import Seq2Exp
-from model_core.network.score import check_signals, scored_rows
-from model_core.network.stream import default_workers, scored
 from model_core.run_folder.assemble import DECIMALS, covered_bases, default_track_resolution, merged_track
 from model_core.run_folder.run import Run
 from model_core.run_folder.tracks import write_bigwig
+from model_core.scoring.predict import default_workers, scored
+from model_core.scoring.score import check_signals, scored_rows
 from model_core.scoring.write_behind import WriteBehind
 from model_core.study.gene_features import FeatureScale
 from model_core.study.study import Study

@@ -19,14 +19,14 @@ from model_core.intervals import Site, listed
 from model_core.model.checkpoint import load_with_metadata
 from model_core.model.device import keep_freed_memory
 from model_core.model.seq2exp import Seq2Exp
-from model_core.network.stream import Scored, Stopwatch, default_workers, scored
-from model_core.network.team import Team, take_in_parts, wait_for_first
 from model_core.progress import Job
 from model_core.run_folder.assemble import assemble
 from model_core.run_folder.gene_scores import site_gene
 from model_core.run_folder.manifest import described_file
 from model_core.run_folder.metrics import prediction_metrics
 from model_core.run_folder.run import Run
+from model_core.scoring.distributed import Team, take_in_parts, wait_for_first
+from model_core.scoring.predict import Scored, Stopwatch, default_workers, scored
 from model_core.scoring.write_behind import AT_ONCE, WriteBehind
 from model_core.study.check_tracks import QUANTILE_WINDOWS, quantile_warnings, signal_quantiles
 from model_core.study.gene_features import FEATURES, FeatureScale

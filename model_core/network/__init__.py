@@ -1,1 +1,0 @@
-"""The model and what it is used for: mask, blocks, training, scoring."""
