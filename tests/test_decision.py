@@ -8,7 +8,7 @@ from model_run import score_with
 from viewer_run import make_study
 
 from model_core.decision import DecisionRule
-from model_core.effects.run_model import RunModel
+from model_core.perturbation.run_model import RunModel
 from model_core.run_folder.run import Run
 from model_core.study.study import load_study
 

@@ -18,7 +18,9 @@ from small_study import write_small_study
 from typer.testing import CliRunner
 
 from model_core.config import recipe
-from model_core.effects.knock_out import (
+from model_core.errors import InputError
+from model_core.model.checkpoint import save_checkpoint
+from model_core.perturbation.knockout import (
     control_effects,
     free_bases,
     knock_out,
@@ -26,12 +28,10 @@ from model_core.effects.knock_out import (
     random_regions,
     smallest_set,
 )
-from model_core.effects.occlude import occlude
-from model_core.effects.rank import choose_scored, effects_of, occlusion_of
-from model_core.effects.run_model import RunModel
-from model_core.effects.what_if import Edit
-from model_core.errors import InputError
-from model_core.model.checkpoint import save_checkpoint
+from model_core.perturbation.occlusion import occlude
+from model_core.perturbation.rank import choose_scored, effects_of, occlusion_of
+from model_core.perturbation.run_model import RunModel
+from model_core.perturbation.what_if import Edit
 from model_core.run_folder.assemble import assemble
 from model_core.run_folder.effects import (
     EFFECT_COLUMNS,

@@ -45,8 +45,8 @@ def elements_of(run, gene):
 
 
 def test_a_question_is_answered_as_the_engine_does(jobs, run):
-    from model_core.effects.run_model import RunModel
-    from model_core.effects.what_if import Edit
+    from model_core.perturbation.run_model import RunModel
+    from model_core.perturbation.what_if import Edit
 
     gene = str(run.genes["gene_id"].iloc[0])
     first = elements_of(run, gene).iloc[0]

@@ -289,8 +289,8 @@ def effects(
 ):
     """Switch off every element of genes and predict again: how much each one raises or lowers expression."""
     needs_model()
-    from model_core.effects import rank
-    from model_core.effects.run_model import RunModel
+    from model_core.perturbation import rank
+    from model_core.perturbation.run_model import RunModel
     from model_core.run_folder.effects import BACKGROUND, caveat, control_words
     from model_core.run_folder.run import Run
 

@@ -107,8 +107,8 @@ class Bench:
     # ---- the kinds of tasks
 
     def _whatif(self, task: dict) -> dict:
-        from model_core.effects.knock_out import summary
-        from model_core.effects.what_if import Edit
+        from model_core.perturbation.knockout import summary
+        from model_core.perturbation.what_if import Edit
         from model_core.run_folder.effects import fold_change, unusual
 
         began = time.monotonic()
@@ -136,7 +136,7 @@ class Bench:
 
     def _compared(self, model, what_if, task: dict, edit):
         """Effects of random edits of the same lengths, outside the elements at the question's threshold."""
-        from model_core.effects.knock_out import control_effects, free_bases, length_class
+        from model_core.perturbation.knockout import control_effects, free_bases, length_class
 
         lengths = tuple(tuple(length_class(end - start) for start, end in regions) for regions in edit)
         key = (task["run"], model.checkpoint, task["gene"], task["threshold"], lengths, task["controls"])
@@ -148,8 +148,8 @@ class Bench:
         return self._controls[key]
 
     def _effects(self, task: dict) -> dict:
-        from model_core.effects.knock_out import CONTROLS, count_knock_outs
-        from model_core.effects.rank import effects_record
+        from model_core.perturbation.knockout import CONTROLS, count_knock_outs
+        from model_core.perturbation.rank import effects_record
         from model_core.run_folder.effects import append_effects, row_values, write_effect_table
 
         model = self._model(task["run"])
@@ -167,7 +167,7 @@ class Bench:
         return {"elements": len(record["rows"])}
 
     def _smallest(self, task: dict) -> dict:
-        from model_core.effects.knock_out import smallest_set
+        from model_core.perturbation.knockout import smallest_set
 
         model = self._model(task["run"])
         what_if, elements = self._gene(model, task["gene"]), model.run.cut(task["gene"], task["threshold"])
@@ -176,7 +176,7 @@ class Bench:
         return {**found._asdict(), "difference": found.difference}
 
     def _occlusion(self, task: dict) -> dict:
-        from model_core.effects.occlude import count_blocks, occlude
+        from model_core.perturbation.occlusion import count_blocks, occlude
         from model_core.run_folder.occlusion import write_occlusion
 
         model = self._model(task["run"])
@@ -186,7 +186,7 @@ class Bench:
         return {}
 
     def _score(self, task: dict) -> dict:
-        from model_core.effects.score_now import derive, score_now
+        from model_core.perturbation.score_now import derive, score_now
 
         model = self._model(task["run"])
         self._expect(3, "reading the window")
@@ -212,7 +212,7 @@ class Bench:
                 model = held[1]
                 model.run = run
             else:
-                from model_core.effects.run_model import RunModel
+                from model_core.perturbation.run_model import RunModel
 
                 model = RunModel(run, self.device)
                 for key in [key for key in self._genes if key[0] == path]:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from model_core.effects.what_if import Edit, WhatIf
+from model_core.perturbation.what_if import Edit, WhatIf
 from model_core.run_folder.effects import unusual
 from model_core.run_folder.elements import PROMOTER_CLASS
 

@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import pandas as pd
 
-from model_core.effects.knock_out import CONTROLS, knock_out, smallest_set
-from model_core.effects.occlude import BLOCK, STEP, check_blocks, occlude
-from model_core.effects.run_model import RunModel
-from model_core.effects.what_if import WhatIf
 from model_core.errors import InputError
+from model_core.perturbation.knockout import CONTROLS, knock_out, smallest_set
+from model_core.perturbation.occlusion import BLOCK, STEP, check_blocks, occlude
+from model_core.perturbation.run_model import RunModel
+from model_core.perturbation.what_if import WhatIf
 from model_core.progress import Job
 from model_core.run_folder.effects import append_effects, write_effect_table
 from model_core.run_folder.elements import PROMOTER_CLASS

@@ -9,10 +9,10 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from model_core.effects.what_if import WhatIf
 from model_core.errors import InputError
 from model_core.model.checkpoint import load_with_metadata
 from model_core.model.device import keep_freed_memory
+from model_core.perturbation.what_if import WhatIf
 from model_core.places import ContigNames, parse_site
 from model_core.run_folder.gene_scores import site_gene
 from model_core.run_folder.manifest import described_file

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from model_core.effects.what_if import Edit, WhatIf
 from model_core.errors import InputError
+from model_core.perturbation.what_if import Edit, WhatIf
 from model_core.run_folder.occlusion import Occlusion
 
 BLOCK, STEP = 128, 64  # bp

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from model_core.effects.run_model import RunModel
-from model_core.effects.what_if import WhatIf
 from model_core.errors import InputError
+from model_core.perturbation.run_model import RunModel
+from model_core.perturbation.what_if import WhatIf
 from model_core.run_folder.assemble import assemble
 from model_core.run_folder.run import Run
 from model_core.scoring.score import run_metrics

@@ -1,1 +1,0 @@
-"""What-if: the predictor asked again under masks that somebody has changed."""
