@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import pyBigWig
 
-from model_core.evidence.compare import compare
+from model_core.evaluation.compare import compare
 from model_core.run_folder.assemble import assemble
 from model_core.run_folder.run import Run
 from model_core.study.study import load_study

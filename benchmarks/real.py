@@ -22,8 +22,8 @@ import pandas as pd
 from real_study import real_study_toml
 from worlds import trained
 
-from model_core.evidence.compare import Comparison, compare
-from model_core.evidence.pairs import read_pairs
+from model_core.evaluation.compare import Comparison, compare
+from model_core.evaluation.crispr_pairs import read_pairs
 from model_core.perturbation.rank import choose_scored, effects_of
 from model_core.perturbation.run_model import RunModel
 from model_core.run_folder.run import Run

@@ -11,7 +11,7 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from model_core.evidence.compare import FOLDER, Comparison, compare
+from model_core.evaluation.compare import FOLDER, Comparison, compare
 from model_core.run_folder.run import Run
 from model_core.scoring.score import choose_genes, score
 from model_core.simulation.simulate import World, simulate_study

@@ -15,10 +15,10 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from model_core.bed import read_bed
 from model_core.errors import InputError
-from model_core.evidence.compare import SCORE_COLUMNS, compare
-from model_core.evidence.overlap import COUNTS, DISTANCES, Peaks, overlap_counts
-from model_core.evidence.planted import DECOY, NONE, STRONG, WEAK, GeneTruth, found_elements, found_shares
-from model_core.evidence.scores import PRIOR
+from model_core.evaluation.base_scores import PRIOR
+from model_core.evaluation.compare import SCORE_COLUMNS, compare
+from model_core.evaluation.peak_overlap import COUNTS, DISTANCES, Peaks, overlap_counts
+from model_core.evaluation.planted_truth import DECOY, NONE, STRONG, WEAK, GeneTruth, found_elements, found_shares
 from model_core.intervals import Window, rasterise
 from model_core.run_folder.assemble import assemble
 from model_core.run_folder.elements import ElementRule
@@ -240,7 +240,7 @@ def test_a_run_without_elements_is_refused(tmp_path):
 
 def test_comparing_starts_no_torch():
     heavy = "{'torch', 'lightning', 'matplotlib'}"
-    code = f"import sys, model_core.evidence.compare; sys.exit(bool({heavy} & set(sys.modules)))"
+    code = f"import sys, model_core.evaluation.compare; sys.exit(bool({heavy} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 

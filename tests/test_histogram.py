@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from model_core.evidence.histogram import (
+from model_core.evaluation.ranking import (
     LEVELS,
     ScoreHistogram,
     cut_at,
@@ -17,7 +17,7 @@ from model_core.evidence.histogram import (
     ranking,
     split,
 )
-from model_core.evidence.resampling import average_precision, average_precision_interval, prediction_intervals
+from model_core.evaluation.resampling import average_precision, average_precision_interval, prediction_intervals
 
 numbers = st.floats(0, 1e6, allow_nan=False, width=32)
 

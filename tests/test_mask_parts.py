@@ -8,7 +8,7 @@ from safetensors.torch import save_file
 from model_core.beta import LEARNED, PROMOTER
 from model_core.config import recipe
 from model_core.errors import InputError
-from model_core.evidence.mask_parts import LearnedNumbers, learned_numbers, mask_parts
+from model_core.evaluation.mask_components import LearnedNumbers, learned_numbers, mask_parts
 from model_core.model import mask as masks
 from model_core.model.seq2exp import Seq2Exp
 from model_core.run_folder.mask_store import GeneMask, binned, packed

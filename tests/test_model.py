@@ -9,7 +9,7 @@ from scipy.stats import spearmanr
 
 from model_core.config import RECIPES, TrainConfig, recipe
 from model_core.errors import InputError
-from model_core.evidence.controls import signal_prior
+from model_core.evaluation.controls import signal_prior
 from model_core.model import mask as masks
 from model_core.model.motif_encoder import REACH, MotifEncoder
 from model_core.model.seq2exp import Seq2Exp, loss_terms

@@ -12,8 +12,8 @@ from planted_run import make_planted_run, make_planted_study
 from sklearn.metrics import average_precision_score
 
 from model_core.errors import InputError
-from model_core.evidence.compare import compare
-from model_core.evidence.pairs import LEFT_OUT, match_pairs, pair_limits, pair_table, read_pairs, score_pairs
+from model_core.evaluation.compare import compare
+from model_core.evaluation.crispr_pairs import LEFT_OUT, match_pairs, pair_limits, pair_table, read_pairs, score_pairs
 
 HEADER = "chrom\tchromStart\tchromEnd\tmeasuredGeneSymbol\tmeasuredGeneEnsemblId\tRegulated\tValidConnection\tCellType"
 

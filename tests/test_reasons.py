@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from viewer_run import make_study, make_viewer_run
 
-from model_core.evidence.controls import signal_prior
+from model_core.evaluation.controls import signal_prior
 from seq2exp_viz.page.app import Settings, create_app
 from seq2exp_viz.page.igv import tracks
 from seq2exp_viz.shelf.runs import Shelf

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from planted_run import make_planted_run, make_planted_study
 
-from model_core.evidence.compare import Comparison, compare
+from model_core.evaluation.compare import Comparison, compare
 from seq2exp_viz.comparison.figures import figures
 from seq2exp_viz.comparison.report import ACCURACY, report, write_report
 

@@ -11,9 +11,9 @@ from viewer_run import make_study, make_viewer_run
 
 from model_core.bed import read_narrowpeak
 from model_core.errors import InputError
-from model_core.evidence.compare import _peak_tables
-from model_core.evidence.pairs import read_pairs
-from model_core.evidence.planted import Truth
+from model_core.evaluation.compare import _peak_tables
+from model_core.evaluation.crispr_pairs import read_pairs
+from model_core.evaluation.planted_truth import Truth
 from model_core.run_folder.assemble import assemble
 from model_core.run_folder.run import Run
 from model_core.study.peaks import call_peaks, peaks_of_study

@@ -9,7 +9,7 @@ from model_run import make_model_run, score_with
 from typer.testing import CliRunner
 from viewer_run import make_study, make_viewer_run
 
-from model_core.evidence.compare import compare
+from model_core.evaluation.compare import compare
 from model_core.run_folder.run import Run
 from model_core.study.study import load_study
 from seq2exp_viz.cli import app

@@ -31,8 +31,8 @@ def compare(
     ] = None,
 ):
     """Judge a run's masks beside peaks, planted truth, CRISPR pairs, other runs and seeds: tables and a report."""
-    from model_core.evidence.compare import FOLDER
-    from model_core.evidence.compare import compare as compare_run
+    from model_core.evaluation.compare import FOLDER
+    from model_core.evaluation.compare import compare as compare_run
     from model_core.run_folder.run import Run
     from seq2exp_viz.comparison.report import write_report
 

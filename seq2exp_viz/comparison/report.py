@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from model_core.atomic import write_text
-from model_core.evidence.compare import Comparison
+from model_core.evaluation.compare import Comparison
 from model_core.listing import files_in
 from seq2exp_viz.comparison.figures import figures, with_genes
 
@@ -50,7 +50,7 @@ def report(summary: dict, tables: dict[str, pd.DataFrame]) -> tuple[str, dict[st
     """(the page as HTML text, name -> SVG text of its figures).
 
     Args:
-        summary, tables: of `model_core.evidence.compare.Comparison`.
+        summary, tables: of `model_core.evaluation.compare.Comparison`.
     """
     drawn = figures(tables, summary)
     title = f"{summary['run']}: is this mask worth looking at?"

@@ -8,7 +8,7 @@ import numpy as np
 
 from model_core.beta import beta_certainty
 from model_core.errors import InputError, Unavailable
-from model_core.evidence.mask_parts import MaskParts, learned_numbers, mask_parts, needs_checkpoint
+from model_core.evaluation.mask_components import MaskParts, learned_numbers, mask_parts, needs_checkpoint
 from seq2exp_viz.shelf.summaries import bin_width
 from seq2exp_viz.shelf.view import OpenRun
 

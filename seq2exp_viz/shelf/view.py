@@ -20,7 +20,7 @@ from model_core.bed import read_bed
 from model_core.cache import notices, user_cache
 from model_core.config import Seq2ExpConfig
 from model_core.errors import InputError
-from model_core.evidence.controls import signal_prior
+from model_core.evaluation.controls import signal_prior
 from model_core.intervals import Window
 from model_core.listing import unreadable
 from model_core.places import ContigNames

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 
 from model_core.errors import InputError
-from model_core.evidence.mask_parts import TOLERANCE
-from model_core.evidence.scores import MASK, PRIOR, SEQUENCE, ScoreReader
+from model_core.evaluation.base_scores import MASK, PRIOR, SEQUENCE, ScoreReader
+from model_core.evaluation.mask_components import TOLERANCE
 from model_core.run_folder.run import Run
 from model_core.study.study import Study
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from model_core.evidence.resampling import prediction_intervals
+from model_core.evaluation.resampling import prediction_intervals
 from model_core.run_folder.run import Run
 
 LEVELS = ("low", "middle", "high")  # thirds of the judged genes by observed expression

@@ -11,7 +11,7 @@ import pandas as pd
 
 from model_core.bed import read_bed
 from model_core.errors import InputError
-from model_core.evidence.overlap import covered_bins, touched
+from model_core.evaluation.peak_overlap import covered_bins, touched
 from model_core.gene_finder import GeneFinder, matched
 from model_core.intervals import listed, overlaps, require_shared
 from model_core.run_folder.elements import ElementRule, kept_runs

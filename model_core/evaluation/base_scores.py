@@ -11,8 +11,8 @@ import pandas as pd
 
 from model_core.config import Seq2ExpConfig
 from model_core.errors import InputError
-from model_core.evidence import controls
-from model_core.evidence.mask_parts import LearnedNumbers, learned_numbers, mask_parts
+from model_core.evaluation import controls
+from model_core.evaluation.mask_components import LearnedNumbers, learned_numbers, mask_parts
 from model_core.intervals import Window
 from model_core.listing import files_in
 from model_core.run_folder.elements import ElementRule, smoothed

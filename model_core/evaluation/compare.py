@@ -18,12 +18,12 @@ import pandas as pd
 from model_core.atomic import write_json, write_text
 from model_core.bed import read_narrowpeak
 from model_core.errors import InputError
-from model_core.evidence import limits, overlap, pairs, seeds
-from model_core.evidence.histogram import kept_of, ranking
-from model_core.evidence.planted import Truth, found_shares
-from model_core.evidence.prediction import judged, mask_kind, prediction_table
-from model_core.evidence.scores import MASK, PRIOR, ScoreReader, named_runs
-from model_core.evidence.survey import Survey
+from model_core.evaluation import caveats, crispr_pairs, peak_overlap, seed_stability
+from model_core.evaluation.accumulate import Survey
+from model_core.evaluation.base_scores import MASK, PRIOR, ScoreReader, named_runs
+from model_core.evaluation.planted_truth import Truth, found_shares
+from model_core.evaluation.prediction import judged, mask_kind, prediction_table
+from model_core.evaluation.ranking import kept_of, ranking
 from model_core.intervals import match_chromosomes
 from model_core.listing import files_in
 from model_core.progress import Job
@@ -89,14 +89,14 @@ def compare(
         others = {str(other.path): other for other in others.values()}
     peaks = _peak_tables(run, against)
     planted = _truth(run, study, truth)
-    tested = None if crispr is None else pairs.read_pairs(crispr)
+    tested = None if crispr is None else crispr_pairs.read_pairs(crispr)
     if tested is not None:
-        pairs.check_cell_type(tested, cell_type)
-    seeds_here = [Run.open(path) for path in seed_runs or seeds.runs_of_seeds(run)]
+        crispr_pairs.check_cell_type(tested, cell_type)
+    seeds_here = [Run.open(path) for path in seed_runs or seed_stability.runs_of_seeds(run)]
     if seeds_here:
-        seeds.check_seeds([run, *seeds_here])
+        seed_stability.check_seeds([run, *seeds_here])
     reader = ScoreReader(run, study, peaks, others, without)
-    survey = Survey(run, reader, {name: overlap.Peaks(table) for name, table in peaks.items()}, planted)
+    survey = Survey(run, reader, {name: peak_overlap.Peaks(table) for name, table in peaks.items()}, planted)
     chosen = judged(run.genes)
     genes = run.genes.to_dict("records")
     with Job(f"comparing {run.name}", len(genes)) as job:
@@ -107,13 +107,13 @@ def compare(
     tables["scores"] = score_table(survey, [gene for gene, yes in zip(genes, chosen, strict=True) if yes])
     tables["curves"] = curve_table(survey)
     tables["prediction"] = prediction_table({run.name: run, **others})
-    about = {"missing": dict(reader.missing), "limits": limits.of_study(run, study)}
+    about = {"missing": dict(reader.missing), "limits": caveats.of_study(run, study)}
     about["limits"] += [] if planted is None else planted.limits
     if tested is not None:
         about |= _pairs(run, study, reader, tested, tables, cell_type)
     if seeds_here:
-        tables["seeds"], about["seeds"] = seeds.seed_table(named_runs([run, *seeds_here]))
-    about["limits"] += limits.of_numbers(run, tables, reader)
+        tables["seeds"], about["seeds"] = seed_stability.seed_table(named_runs([run, *seeds_here]))
+    about["limits"] += caveats.of_numbers(run, tables, reader)
     return _write(run, tables, _summary(run, survey, study, others, about, planted is not None))
 
 
@@ -199,7 +199,7 @@ def _overlap_tables(survey: Survey) -> dict[str, pd.DataFrame]:
     """peaks, peaks_by_gene, peaks_by_threshold, unmatched."""
     if not survey.peaks:
         return {}
-    counts = list(overlap.COUNTS)
+    counts = list(peak_overlap.COUNTS)
     by_gene = pd.DataFrame(survey.by_gene)
     rows, curve, distances = [], [], []
     elements = survey.run.elements
@@ -209,7 +209,7 @@ def _overlap_tables(survey: Survey) -> dict[str, pd.DataFrame]:
         rows.append({"peak_set": name, "by": "all", "group": "all", **total})
         for number, values in enumerate(survey.by_distance[name]):
             if values[0]:
-                group = overlap.distance_name(*overlap.DISTANCES[number : number + 2])
+                group = peak_overlap.distance_name(*peak_overlap.DISTANCES[number : number + 2])
                 rows.append(
                     {"peak_set": name, "by": "distance", "group": group, **dict(zip(counts, values, strict=True))}
                 )
@@ -218,16 +218,16 @@ def _overlap_tables(survey: Survey) -> dict[str, pd.DataFrame]:
             curve.append(
                 {"peak_set": name, "threshold": threshold, "used": used, **dict(zip(counts, values, strict=True))}
             )
-        found = overlap.distances_of_unmatched(elements, peaks)
+        found = peak_overlap.distances_of_unmatched(elements, peaks)
         distances.append(_unmatched(name, found))
-    table = overlap.measured(pd.DataFrame(rows))
+    table = peak_overlap.measured(pd.DataFrame(rows))
     middle = {part["peak_set"].iloc[0]: part.attrs["median"] for part in distances}
     whole = table["by"] == "all"
     table["median_distance_of_unmatched"] = table["peak_set"].map(middle).where(whole)
     return {
         "peaks": table,
-        "peaks_by_gene": overlap.measured(by_gene),
-        "peaks_by_threshold": overlap.measured(pd.DataFrame(curve)),
+        "peaks_by_gene": peak_overlap.measured(by_gene),
+        "peaks_by_threshold": peak_overlap.measured(pd.DataFrame(curve)),
         "unmatched": pd.concat(distances, ignore_index=True),
     }
 
@@ -252,18 +252,18 @@ def _pairs(
 ) -> dict:
     sites = _study_genes(study)
     names = [] if sites is None else list(sites[["gene_id", "symbol"]].to_numpy().ravel())
-    kept, left_out = pairs.match_pairs(tested, run, names, cell_type)
+    kept, left_out = crispr_pairs.match_pairs(tested, run, names, cell_type)
     about: dict = {"crispr": {"pairs": len(tested), "judged": len(kept), "left_out": len(left_out)}}
     about["crispr"]["reasons"] = {k: int(v) for k, v in left_out["reason"].value_counts().items()}
     tables["crispr_left_out"] = left_out
     if kept.empty:
         about["limits_of_pairs"] = [f"None of the {len(tested):,} tested pairs can be judged with this run."]
         return about
-    scored, missing = pairs.score_pairs(kept, run, reader)
+    scored, missing = crispr_pairs.score_pairs(kept, run, reader)
     own = [name for name in scored.columns if name not in kept.columns]
     tables["crispr_pairs"] = scored
-    tables["crispr"] = pairs.pair_table(scored, own)
-    about["limits_of_pairs"] = pairs.pair_limits(scored, left_out)
+    tables["crispr"] = crispr_pairs.pair_table(scored, own)
+    about["limits_of_pairs"] = crispr_pairs.pair_limits(scored, left_out)
     about["crispr"] |= {"positives": int(scored["positive"].sum()), "missing": missing}
     return about
 

@@ -10,8 +10,8 @@ import pandas as pd
 
 from model_core.beta import LEARNED, PROMOTER
 from model_core.errors import InputError
-from model_core.evidence.resampling import average_precision_interval
-from model_core.evidence.scores import GET_EFFECTS, MASK, NEAREST, ScoreReader
+from model_core.evaluation.base_scores import GET_EFFECTS, MASK, NEAREST, ScoreReader
+from model_core.evaluation.resampling import average_precision_interval
 from model_core.gene_finder import GeneFinder
 from model_core.intervals import listed, require_shared
 from model_core.run_folder.mask_store import GeneMask

@@ -12,7 +12,7 @@ import pandas as pd
 from scipy import stats
 
 from model_core.errors import InputError
-from model_core.evidence.histogram import levels, rank_correlation
+from model_core.evaluation.ranking import levels, rank_correlation
 from model_core.intervals import overlap_pairs
 from model_core.listing import folders_in
 from model_core.run_folder.elements import PROMOTER_CLASS

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from model_core.evidence import overlap
-from model_core.evidence.histogram import ScoreHistogram, cut_at, levels, rank_correlation, split
-from model_core.evidence.planted import DECOY, NONE, STRONG, WEAK, Found, Truth, found_elements
-from model_core.evidence.scores import MASK, ScoreReader
+from model_core.evaluation import peak_overlap
+from model_core.evaluation.base_scores import MASK, ScoreReader
+from model_core.evaluation.planted_truth import DECOY, NONE, STRONG, WEAK, Found, Truth, found_elements
+from model_core.evaluation.ranking import ScoreHistogram, cut_at, levels, rank_correlation, split
 from model_core.run_folder.elements import PROMOTER_CLASS, KeptHistogram, smoothed
 from model_core.run_folder.mask_store import GeneMask
 from model_core.run_folder.run import Run
@@ -32,15 +32,17 @@ class Survey:
         truth: what was planted, or None.
     """
 
-    def __init__(self, run: Run, reader: ScoreReader, peaks: Mapping[str, overlap.Peaks], truth: Truth | None):
+    def __init__(self, run: Run, reader: ScoreReader, peaks: Mapping[str, peak_overlap.Peaks], truth: Truth | None):
         self.run, self.reader, self.peaks, self.truth = run, reader, dict(peaks), truth
         self.histograms = {name: ScoreHistogram(_STRATA) for name in reader.kinds}
         self.genes = dict.fromkeys(reader.kinds, 0)
         self.by_gene: list[dict] = []
         self.thresholds = _thresholds(run)
-        distances = len(overlap.DISTANCES) - 1
-        self.by_distance = {name: np.zeros((distances, len(overlap.COUNTS)), np.int64) for name in peaks}
-        self.by_threshold = {name: np.zeros((len(self.thresholds), len(overlap.COUNTS)), np.int64) for name in peaks}
+        distances = len(peak_overlap.DISTANCES) - 1
+        self.by_distance = {name: np.zeros((distances, len(peak_overlap.COUNTS)), np.int64) for name in peaks}
+        self.by_threshold = {
+            name: np.zeros((len(self.thresholds), len(peak_overlap.COUNTS)), np.int64) for name in peaks
+        }
         self._samples: dict[str, dict[str, np.ndarray]] = {}
         self._every = max(1, run.manifest["window"] // run.manifest["resolution"] * len(run.scored) // SAMPLED)
         self._elements = _elements_by_gene(run)
@@ -57,7 +59,7 @@ class Survey:
         values = smoothed(mask, self.run.rule.smooth)
         self._count_overlap(gene, mask, values, starts, ends, covers)
         if judged:
-            stratum = _IN_ELEMENT * overlap.marked(starts, ends, len(mask.alpha)).astype(np.int8)
+            stratum = _IN_ELEMENT * peak_overlap.marked(starts, ends, len(mask.alpha)).astype(np.int8)
             if covers:
                 stratum += _IN_PEAK * covers[0].covered
             self._count_scores(gene["gene_id"], mask, values, stratum)
@@ -71,12 +73,12 @@ class Survey:
 
     def _count_overlap(self, gene: Mapping, mask: GeneMask, values: np.ndarray, starts, ends, covers: Sequence) -> None:
         rule, learned = self.run.rule, int(mask.learned.sum())
-        curves = overlap.threshold_counts(mask, values, rule, self.thresholds, covers)
+        curves = peak_overlap.threshold_counts(mask, values, rule, self.thresholds, covers)
         for name, cover, curve in zip(self.peaks, covers, curves, strict=True):
-            counts = overlap.overlap_counts(learned, starts, ends, cover, mask.resolution)
+            counts = peak_overlap.overlap_counts(learned, starts, ends, cover, mask.resolution)
             row = {"peak_set": name, **{key: gene[key] for key in ("gene_id", "symbol", "chrom")}}
-            self.by_gene.append(row | dict(zip(overlap.COUNTS, counts, strict=True)))
-            self.by_distance[name] += overlap.overlap_by_distance(mask, starts, ends, cover)
+            self.by_gene.append(row | dict(zip(peak_overlap.COUNTS, counts, strict=True)))
+            self.by_distance[name] += peak_overlap.overlap_by_distance(mask, starts, ends, cover)
             self.by_threshold[name] += curve
 
     def _count_scores(self, gene_id: str, mask: GeneMask, values: np.ndarray, stratum: np.ndarray) -> None:
@@ -149,7 +151,7 @@ class Survey:
         for gene in genes:
             mask = self.run.mask(gene["gene_id"])
             truth = self.truth.of(gene["gene_id"], mask)
-            kept = {"mask elements": overlap.marked(*self.elements(gene["gene_id"], mask), len(mask.alpha))}
+            kept = {"mask elements": peak_overlap.marked(*self.elements(gene["gene_id"], mask), len(mask.alpha))}
             for name, peaks in self.peaks.items():
                 kept[f"{name}, as called"] = peaks.cover(mask).covered & mask.learned
             values = smoothed(mask, self.run.rule.smooth)
@@ -183,4 +185,4 @@ def _thresholds(run: Run) -> list[float]:
     for name in names[:: max(1, len(names) // _FIRST_GENES)]:
         mask = run.mask(name)
         histogram.add(smoothed(mask, run.rule.smooth)[mask.learned])
-    return sorted({run.rule.threshold, *(histogram.threshold(share)[0] for share in overlap.SHARES)})
+    return sorted({run.rule.threshold, *(histogram.threshold(share)[0] for share in peak_overlap.SHARES)})

@@ -1,1 +1,0 @@
-"""How good masks and predictions are, beside their rivals."""
