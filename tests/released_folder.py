@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from small_study import write_bigwig
 
-from model_core.authors.airs import CELL_TYPES
+from model_core.datasets.airs_folder import CELL_TYPES
 
 SIZES = {"chr1": 60_000, "chr22": 30_000}
 VECTOR = 20_000  # bp of the stored contact vectors (released: 200,000)

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from released_folder import BLACKLISTED, GENES, SIZES, VECTOR, contact_at, write_released_folder
 
-from model_core.authors.airs_study import study_from_airs
-from model_core.authors.mask_pickle import mask_intervals, read_masks
+from model_core.datasets.airs_study import study_from_airs
+from model_core.datasets.blacklist_pickle import mask_intervals, read_masks
 from model_core.errors import InputError, Problems
 from model_core.intervals import Window, rasterise
 from model_core.signals.hic_vectors import StoredContact, write_index

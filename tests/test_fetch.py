@@ -10,9 +10,9 @@ from file_server import serve_files
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model_core.authors import download
-from model_core.authors.fetch import fetch_study, plan, published, read_sources
-from model_core.authors.presets import DOWNLOADS, Source, downloads_text
+from model_core.datasets import http
+from model_core.datasets.fetch import fetch_study, plan, published, read_sources
+from model_core.datasets.presets import DOWNLOADS, Source, downloads_text
 from model_core.errors import InputError, Problems
 
 CONTENT = bytes(range(256)) * 9_000  # 2.3 MB
@@ -20,7 +20,7 @@ CONTENT = bytes(range(256)) * 9_000  # 2.3 MB
 
 @pytest.fixture
 def server(monkeypatch):
-    monkeypatch.setattr(download.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(http.time, "sleep", lambda seconds: None)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     with serve_files() as files:
         yield files
@@ -194,7 +194,7 @@ def test_any_listing_is_read(text):
     size, checksum = None, None
     try:
         size, checksum = published("listing", text, "x")
-    except download.RefusedError:
+    except http.RefusedError:
         assert text.lstrip().startswith("{")
     assert size is None or size > 0
     assert checksum is None or len(checksum) == 36
@@ -260,7 +260,7 @@ def test_a_portal_that_asks_who_one_is_gets_the_netrc_and_else_says_so(server, t
 
 def test_two_calls_at_once_do_not_write_one_file(server, tmp_path):
     folder = one(server, tmp_path / "s")
-    transfer = download.Resuming(folder / "data" / "x.bin")
+    transfer = http.Resuming(folder / "data" / "x.bin")
     with transfer._alone(), pytest.raises(InputError, match="another download at work"):
         fetch_study(folder)
 

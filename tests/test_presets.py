@@ -9,9 +9,9 @@ from contact_maps import write_map
 from file_server import serve_files
 from small_study import SIZES, edit, write_small_study
 
-from model_core.authors.fetch import fetch_study, read_sources
-from model_core.authors.presets import DOWNLOADS, PRESETS, study_from_preset
 from model_core.config import Seq2ExpConfig
+from model_core.datasets.fetch import fetch_study, read_sources
+from model_core.datasets.presets import DOWNLOADS, PRESETS, study_from_preset
 from model_core.errors import InputError, Problems
 from model_core.study.study import Study, load_study
 

@@ -93,14 +93,14 @@ def init(
     if preset is not None and from_airs is not None:
         raise InputError("init", found="--preset and --from-airs", expected="one of them", fix="leave one out")
     if from_airs is not None:
-        from model_core.authors.airs_study import study_from_airs
+        from model_core.datasets.airs_study import study_from_airs
 
         if cell_type is None:
             raise InputError("init", found="--from-airs alone", expected="a --cell-type", fix="add K562, GM12878 or H1")
         path = study_from_airs(from_airs, cell_type, folder, fold, annotation, blacklist, shifted_contact)
         typer.echo(f"wrote {path}; next: seq2exp-viz check {path}")
     elif preset is not None:
-        from model_core.authors.presets import study_from_preset
+        from model_core.datasets.presets import study_from_preset
 
         path = study_from_preset(preset, folder)
         typer.echo(f"wrote {path}; next: seq2exp-viz fetch {path}")
@@ -117,7 +117,7 @@ def fetch(
     dry_run: Annotated[bool, typer.Option(help="say what would be fetched and how large it is")] = False,
 ):
     """Download the public files of a study that `init k562 --preset k562-hg38` wrote; resumes, and checks checksums."""
-    from model_core.authors.fetch import fetch_study
+    from model_core.datasets.fetch import fetch_study
 
     fetch_study(study, dry_run, typer.echo)
 

@@ -19,8 +19,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from model_core.authors.mask_pickle import mask_intervals, read_masks
 from model_core.bed import read_bed
+from model_core.datasets.blacklist_pickle import mask_intervals, read_masks
 from model_core.errors import InputError, Problem, Problems
 from model_core.intervals import listed, match_chromosomes
 from model_core.signals.hic_vectors import open_hdf5, site_key

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from model_core.atomic import write_text
-from model_core.authors.airs_study import new_study_path
+from model_core.datasets.airs_study import new_study_path
 from model_core.errors import InputError
 
 DOWNLOADS = "downloads.toml"

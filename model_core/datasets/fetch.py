@@ -20,8 +20,8 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from model_core.atomic import remove_leftovers, replacing
-from model_core.authors.download import RefusedError, Resuming, UnreachableError, head_size, partial_path, read_small
-from model_core.authors.presets import DOWNLOADS, Source
+from model_core.datasets.http import RefusedError, Resuming, UnreachableError, head_size, partial_path, read_small
+from model_core.datasets.presets import DOWNLOADS, Source
 from model_core.errors import InputError, Problem, Problems
 
 _PATH = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*(/[A-Za-z0-9][A-Za-z0-9_.+-]*)*")
