@@ -28,13 +28,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from model_core.atomic import replacing, write_json
 from model_core.bed import read_bed
 from model_core.config import Seq2ExpConfig, TrainConfig
 from model_core.evaluation.compare import compare
 from model_core.evaluation.planted_truth import DECOY, STRONG, WEAK, Truth
 from model_core.evaluation.prediction import judged as judged_genes
 from model_core.evaluation.ranking import LEVELS, kept_of, levels, ranking
+from model_core.files import replacing, write_json
 from model_core.intervals import Window
 from model_core.perturbation.rank import choose_scored, effects_of, occlusion_of
 from model_core.perturbation.run_model import RunModel

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from planted_run import WORLD, make_planted_run, make_planted_study
 
-from model_core.atomic import remove_leftovers
 from model_core.evaluation.compare import compare
 from model_core.evaluation.seed_stability import runs_of_seeds
+from model_core.files import remove_leftovers
 from model_core.listing import files_below, files_in, folders_in, is_empty, is_stray
 from model_core.run_folder.assemble import assemble
 from model_core.run_folder.run import Run

@@ -194,7 +194,7 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as broken:
-        broken.setattr("model_core.atomic.os.replace", full)
+        broken.setattr("model_core.files.os.replace", full)
         with pytest.raises(OSError, match="No space"):
             run.update(name="new")
     assert Run.open(run.path).name == "run"

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from model_core.atomic import write_json
 from model_core.evaluation.planted_truth import DECOY, NONE, STRONG, WEAK
 from model_core.evaluation.ranking import LEVELS
+from model_core.files import write_json
 from model_core.simulation.world import HARDER
 
 SCRIPT = Path(__file__).parents[1] / "benchmarks" / "worlds.py"

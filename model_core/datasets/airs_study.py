@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from model_core.atomic import write_text
 from model_core.datasets.airs_folder import CHROMOSOMES, FEATURE_COLUMNS, ReleasedFolder
 from model_core.errors import InputError, Problem, Problems
+from model_core.files import write_text
 from model_core.intervals import listed
 from model_core.signals.hic_vectors import ENDING, write_index
 from model_core.study.gene_features import LENGTHS

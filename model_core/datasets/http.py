@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from model_core.atomic import fsync, write_json
 from model_core.errors import InputError
+from model_core.files import fsync, write_json
 from model_core.progress import Job
 
 TIMEOUT = (10, 60)  # seconds to connect, and between bytes

@@ -11,9 +11,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from model_core.atomic import write_text
 from model_core.datasets.airs_study import new_study_path
 from model_core.errors import InputError
+from model_core.files import write_text
 
 DOWNLOADS = "downloads.toml"
 GENCODE = "https://ftp.ebi.ac.uk/pub/databases/gencode/Gencode_human/release_47"

@@ -15,7 +15,6 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from model_core.atomic import write_json, write_text
 from model_core.bed import read_narrowpeak
 from model_core.errors import InputError
 from model_core.evaluation import caveats, crispr_pairs, peak_overlap, seed_stability
@@ -24,6 +23,7 @@ from model_core.evaluation.base_scores import MASK, PRIOR, ScoreReader, named_ru
 from model_core.evaluation.planted_truth import Truth, found_shares
 from model_core.evaluation.prediction import judged, mask_kind, prediction_table
 from model_core.evaluation.ranking import kept_of, ranking
+from model_core.files import write_json, write_text
 from model_core.intervals import match_chromosomes
 from model_core.listing import files_in
 from model_core.progress import Job

@@ -9,9 +9,9 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from model_core.atomic import replacing
 from model_core.config import Seq2ExpConfig
 from model_core.errors import InputError
+from model_core.files import replacing
 from model_core.model.released_checkpoint import our_state, read_archive, released_config
 from model_core.model.released_export import their_hyper_parameters, their_state
 from model_core.model.seq2exp import Seq2Exp

@@ -21,9 +21,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from model_core.atomic import write_text
 from model_core.config import TrainConfig, recipe
 from model_core.errors import InputError
+from model_core.files import write_text
 from model_core.listing import folders_in
 from model_core.model.device import GIB, Machine
 from model_core.model.kernels.scan import scan_definition, selective_scan

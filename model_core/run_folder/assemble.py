@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from model_core.atomic import replacing, write_text
 from model_core.bed import is_gzipped, read_narrowpeak
 from model_core.errors import InputError
+from model_core.files import replacing, write_text
 from model_core.intervals import merge
 from model_core.listing import files_in
 from model_core.run_folder.elements import (

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from model_core.atomic import write_text
 from model_core.errors import InputError
+from model_core.files import write_text
 from model_core.run_folder.journal import Lock, append_journal
 from model_core.tsv import table_text
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from model_core import beta as posterior
-from model_core.atomic import fsync
 from model_core.errors import InputError
+from model_core.files import fsync
 from model_core.listing import temporary_files
 
 _SMALLEST = float(np.finfo(np.float16).tiny)  # 6.1e-5: below it float16 loses digits

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from model_core.atomic import replacing
+from model_core.files import replacing
 from model_core.run_folder.effects import FOLDER
 
 

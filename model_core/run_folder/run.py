@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from model_core.atomic import remove_leftovers, write_json, write_text
 from model_core.beta import beta_mean
 from model_core.decision import DecisionRule
 from model_core.errors import InputError
+from model_core.files import remove_leftovers, write_json, write_text
 from model_core.gene_finder import GeneFinder
 from model_core.intervals import listed
 from model_core.run_folder.effects import FOLDER, effect_table, read_effects, valid

@@ -18,9 +18,9 @@ import pybigtools
 import pyBigWig
 import pysam
 
-from model_core.atomic import fsync, replacing
 from model_core.bed import NARROWPEAK_COLUMNS
 from model_core.errors import InputError
+from model_core.files import fsync, replacing
 from model_core.intervals import runs, sort
 
 LONGEST_FOR_TBI = 2**29  # bp of a chromosome that a .tbi index can address; beyond it .csi

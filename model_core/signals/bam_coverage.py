@@ -13,9 +13,9 @@ import numpy as np
 import pyBigWig
 import pysam
 
-from model_core.atomic import replacing
 from model_core.cache import held_file, stand_in, writable_folder
 from model_core.errors import InputError
+from model_core.files import replacing
 from model_core.fingerprint import fingerprint
 from model_core.listing import files_in
 from model_core.signals.bigwig import check_whole

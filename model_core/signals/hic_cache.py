@@ -15,10 +15,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from model_core.atomic import replacing
 from model_core.cache import held_file, writable_folder
 from model_core.child import child_environment
 from model_core.errors import InputError
+from model_core.files import replacing
 from model_core.fingerprint import fingerprint
 from model_core.signals.cooler_rows import WHOLE, CoolerRows, require_normalisation, require_resolution
 

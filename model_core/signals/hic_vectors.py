@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from model_core.atomic import write_json
 from model_core.errors import InputError
+from model_core.files import write_json
 from model_core.intervals import Window, match_chromosomes
 from model_core.signals.file_handles import LazyHandle
 from model_core.signals.signal import Signal

@@ -8,8 +8,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from model_core.atomic import write_text
 from model_core.errors import InputError
+from model_core.files import write_text
 
 FORMATS = {".bam": "BAM", ".bed": "BED", ".tagalign": "BED", ".bedpe": "BEDPE"}
 # Words of macs3 that name what goes in and out: those stand in the study, or no narrowPeak would come out.

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from model_core.atomic import replacing, write_json
 from model_core.bed import read_narrowpeak
 from model_core.errors import InputError
+from model_core.files import replacing, write_json
 from model_core.intervals import match_chromosomes
 from model_core.signals.bigwig import open_bigwig
 from model_core.study.macs3 import find_macs3, has_option, reads_format, refuse_inputs_and_outputs, run_macs3

@@ -15,9 +15,9 @@ import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from model_core.atomic import replacing
 from model_core.config import TrainConfig
 from model_core.errors import InputError
+from model_core.files import replacing
 from model_core.model.checkpoint import choose_device
 from model_core.model.motif_encoder import STEP
 from model_core.model.seq2exp import Seq2Exp

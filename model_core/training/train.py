@@ -26,9 +26,9 @@ from lightning.pytorch.callbacks import Callback
 from torch.utils.data import DataLoader
 from torch.utils.tensorboard import SummaryWriter
 
-from model_core.atomic import replacing, write_json
 from model_core.config import Seq2ExpConfig, TrainConfig
 from model_core.errors import InputError
+from model_core.files import replacing, write_json
 from model_core.model.checkpoint import choose_device, save_checkpoint
 from model_core.model.device import keep_freed_memory
 from model_core.model.seq2exp import Seq2Exp

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from model_core.atomic import write_text
 from model_core.evaluation.compare import Comparison
+from model_core.files import write_text
 from model_core.listing import files_in
 from seq2exp_viz.comparison.figures import figures, with_genes
 

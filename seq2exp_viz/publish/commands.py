@@ -24,7 +24,7 @@ def figure(
     dpi: Annotated[int, typer.Option(min=50, max=1200, help="dots an inch of a .png")] = 300,
 ):
     """Draw a gene's locus for a paper: genes, signals, peaks, mask with its 95 % band, elements; vector PDF or SVG."""
-    from model_core.atomic import replacing
+    from model_core.files import replacing
     from seq2exp_viz.exports import file_stem
     from seq2exp_viz.publish.locus import locus_bytes, place_of
 
@@ -44,7 +44,7 @@ def report(
     threshold: Threshold = None,
 ):
     """Write chosen genes as one HTML file that opens offline: figures, tables, observed and predicted, caveats."""
-    from model_core.atomic import write_text
+    from model_core.files import write_text
     from seq2exp_viz.exports import file_stem
     from seq2exp_viz.publish.report import report as write_report
 

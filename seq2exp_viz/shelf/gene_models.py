@@ -27,10 +27,10 @@ import numpy as np
 import pandas as pd
 
 from model_core import bed
-from model_core.atomic import replacing
 from model_core.cache import user_cache
 from model_core.child import child_environment
 from model_core.errors import InputError
+from model_core.files import replacing
 from model_core.fingerprint import fingerprint
 from model_core.study import annotation
 
