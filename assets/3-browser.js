@@ -31,7 +31,7 @@
     return library;
   }
 
-  /* igv.js passes places on as text, so some contigs have another name there (seq2exp_viz/shelf/igv_names.py). Here, where
+  /* igv.js passes places on as text, so some contigs have another name there (seq2exp_viz/runs/igv_names.py). Here, where
    * igv.js is called and where it answers, is the border: on this side of it a contig has the genome's own name. */
   async function readContigs(view) {
     contigs = { given: new Map(), own: new Map() };

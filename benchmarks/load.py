@@ -22,8 +22,8 @@ import numpy as np
 from flask import Flask, send_file
 
 from seq2exp_viz.page.app import create_app
+from seq2exp_viz.runs.registry import Shelf
 from seq2exp_viz.server import bind, listen
-from seq2exp_viz.shelf.runs import Shelf
 
 RANGE = 65_536
 

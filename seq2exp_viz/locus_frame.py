@@ -17,8 +17,8 @@ from pathlib import Path
 from uuid import uuid4
 
 from seq2exp_viz.publish.locus import Place, caption_words, locus_bytes, place_of
+from seq2exp_viz.runs.run_view import OpenRun
 from seq2exp_viz.serving import browser_files
-from seq2exp_viz.shelf.view import OpenRun
 
 TRACK_CLASSES = ("mask-track.js", "elements-track.js")
 ROOM, GAP = 120, 5  # pixels: igv.js's bar, ruler and margins; between two tracks

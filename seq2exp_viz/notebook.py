@@ -12,8 +12,9 @@ from model_core.run_folder.run import Run
 from seq2exp_viz.locus_frame import LocusBrowser
 from seq2exp_viz.page import api
 from seq2exp_viz.publish.locus import Place, locus_bytes, place_of
-from seq2exp_viz.shelf import look, summaries
-from seq2exp_viz.shelf.view import OpenRun
+from seq2exp_viz.runs import binning
+from seq2exp_viz.runs import style as look
+from seq2exp_viz.runs.run_view import OpenRun
 
 BINS = 4_000  # of each drawn line; the numbers travel inside the notebook
 SECONDS = 120  # at most, for gene models that are not in the cache yet
@@ -110,7 +111,7 @@ def locus_config(view: OpenRun, place: Place, bins: int = BINS) -> dict:
     chromosome = {"name": name, "shown": place.chrom, "size": view.run.chrom_sizes[place.chrom]}
     region = {"chrom": name, "start": place.start, "end": place.end}
     tracks = [*_genes(view, place), *_signals(view, place, region, bins), *_peaks(view, place)]
-    mask = summaries.mask_summary(view.mask(place.gene), view.interval(place.gene), place.start, place.end, bins)
+    mask = binning.mask_summary(view.mask(place.gene), view.interval(place.gene), place.start, place.end, bins)
     answer = api.element_answer(view, place.gene, place.threshold)
     answer["elements"] = _on(name, answer["elements"])
     shared = {"region": region, "threshold": answer["threshold"]}
@@ -168,10 +169,10 @@ def _signals(view: OpenRun, place: Place, region: dict, bins: int) -> list[dict]
         row = {"type": "mask", "region": region, "color": colour, "area": True, "autoscale": True, "height": 50}
         if signal.file is None:
             origin = view.window(place.gene).start
-            data = summaries.vector_summary(view.contact(place.gene, signal.name), chrom, origin, start, end, bins)
+            data = binning.vector_summary(view.contact(place.gene, signal.name), chrom, origin, start, end, bins)
             tracks.append({**row, "name": f"{name} contact to this TSS", "quantity": "Contact", "data": data})
         else:
-            data = summaries.bigwig_summary(view.files[signal.file], chrom, start, end, bins)
+            data = binning.bigwig_summary(view.files[signal.file], chrom, start, end, bins)
             tracks.append({**row, "name": name, "quantity": signal.name, "data": data})
     return tracks
 

@@ -15,9 +15,9 @@ from urllib.parse import urlencode
 
 from model_core.errors import InputError
 from seq2exp_viz.page.app import Settings, clean_prefix, create_app
+from seq2exp_viz.runs.registry import Shelf
 from seq2exp_viz.serving.allowed import AllowedFiles
 from seq2exp_viz.serving.security import access_for, is_loopback
-from seq2exp_viz.shelf.runs import Shelf
 
 DEFAULT_PORT = 8050
 PORTS_TRIED = 50

@@ -25,9 +25,9 @@ from flask import Flask
 
 from model_core.errors import InputError
 from seq2exp_viz.page.app import Settings, clean_prefix, create_app
+from seq2exp_viz.runs.registry import Shelf
 from seq2exp_viz.serving.allowed import AllowedFiles
 from seq2exp_viz.serving.security import LOOPBACK_NAMES, Access
-from seq2exp_viz.shelf.runs import Shelf
 from seq2exp_viz.worker.jobs import Jobs
 
 if TYPE_CHECKING:

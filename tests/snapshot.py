@@ -19,7 +19,7 @@ from viewer_run import make_study, make_viewer_run
 
 from seq2exp_viz.cli import app
 from seq2exp_viz.page.app import Settings, create_app
-from seq2exp_viz.shelf.runs import Shelf
+from seq2exp_viz.runs.registry import Shelf
 
 STORED = Path(__file__).with_name("snapshot.json")
 RENAMED: dict[str, str] = {}  # a header or key as it is called now -> as it was called then

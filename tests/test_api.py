@@ -12,9 +12,9 @@ from model_core.run_folder.run import Run
 from seq2exp_viz.page.answers import records
 from seq2exp_viz.page.api import interval_features
 from seq2exp_viz.page.app import Settings, create_app
-from seq2exp_viz.shelf import summaries
-from seq2exp_viz.shelf.runs import Shelf
-from seq2exp_viz.shelf.search import find
+from seq2exp_viz.runs import binning
+from seq2exp_viz.runs.gene_search import find
+from seq2exp_viz.runs.registry import Shelf
 
 MYC, HBB = "ENSG00000000000.1", "ENSG00000000002.3"
 
@@ -121,14 +121,14 @@ def hand_made(resolution: int = 1) -> GeneMask:
 
 
 def test_bases_are_sent_as_they_are_where_there_is_a_pixel_for_each():
-    found = summaries.mask_summary(hand_made(), hand_made().interval(), 100, 108, 100)
+    found = binning.mask_summary(hand_made(), hand_made().interval(), 100, 108, 100)
     assert (found["start"], found["end"], found["bin"]) == (100, 108, 1)
     assert found["mean"] == [0.5, 0.5, 0.75, 1.0, 1.0, 0.75, 0.5, 0.0]
     assert found["forced"] == [-1, -1, -1, 1, 1, -1, -1, 0]
 
 
 def test_a_bin_is_the_mean_of_what_the_model_decided():
-    found = summaries.mask_summary(hand_made(), hand_made().interval(), 100, 108, 4)
+    found = binning.mask_summary(hand_made(), hand_made().interval(), 100, 108, 4)
     assert found["bin"] == 2
     assert found["mean"] == [0.5, 0.75, 0.75, 0.5]
     assert found["forced"] == [-1, -1, -1, -1]
@@ -136,24 +136,24 @@ def test_a_bin_is_the_mean_of_what_the_model_decided():
 
 def test_a_bin_of_forced_bases_keeps_their_value():
     mask = hand_made(resolution=10)
-    found = summaries.mask_summary(mask, mask.interval(), 130, 150, 2)
+    found = binning.mask_summary(mask, mask.interval(), 130, 150, 2)
     assert (found["start"], found["end"], found["mean"], found["forced"]) == (130, 150, [1.0, 1.0], [1, 1])
 
 
 @pytest.mark.parametrize(("start", "end"), [(0, 50), (200, 300), (108, 109), (99, 100)])
 def test_outside_the_window_there_is_nothing(start, end):
-    assert summaries.mask_summary(hand_made(), hand_made().interval(), start, end, 10)["mean"] == []
+    assert binning.mask_summary(hand_made(), hand_made().interval(), start, end, 10)["mean"] == []
 
 
 def test_bins_stay_where_they_are_when_the_view_moves():
     mask = hand_made()
-    first = summaries.mask_summary(mask, mask.interval(), 100, 106, 3)
-    moved = summaries.mask_summary(mask, mask.interval(), 101, 107, 3)
+    first = binning.mask_summary(mask, mask.interval(), 100, 106, 3)
+    moved = binning.mask_summary(mask, mask.interval(), 101, 107, 3)
     assert first["start"] == moved["start"] == 100
 
 
 def test_a_vector_is_averaged_over_bins():
-    found = summaries.vector_summary(np.array([1, 3, 5, 7, 10], np.float32), "chr1", 50, 50, 55, 3)
+    found = binning.vector_summary(np.array([1, 3, 5, 7, 10], np.float32), "chr1", 50, 50, 55, 3)
     assert found["mean"] == [2.0, 6.0, 10.0]
     assert (found["start"], found["end"], found["bin"]) == (50, 55, 2)
 

@@ -12,9 +12,9 @@ from model_core.run_folder.run import Run
 from model_core.run_folder.source import study_of
 from model_core.signals.bam_coverage import cached_coverage
 from model_core.study.genome import Genome
-from seq2exp_viz.shelf import gene_models
-from seq2exp_viz.shelf.gene_models import GeneModels
-from seq2exp_viz.shelf.view import OpenRun
+from seq2exp_viz.runs import gene_models
+from seq2exp_viz.runs.gene_models import GeneModels
+from seq2exp_viz.runs.run_view import OpenRun
 
 GTF = 'chr1\ttest\texon\t101\t200\t.\t+\t.\tgene_id "A"; gene_name "{}"; transcript_id "A.1";\n'
 

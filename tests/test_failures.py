@@ -21,10 +21,10 @@ from model_core.scoring.write_behind import WriteBehind
 from model_core.signals.bam_coverage import cached_coverage
 from seq2exp_viz.page.app import Settings, create_app
 from seq2exp_viz.page.callbacks import revision
-from seq2exp_viz.shelf import runs as shelf_runs
-from seq2exp_viz.shelf.gene_models import GeneModels
-from seq2exp_viz.shelf.inventory import check_runs
-from seq2exp_viz.shelf.runs import Shelf
+from seq2exp_viz.runs import registry as shelf_runs
+from seq2exp_viz.runs.check import check_runs
+from seq2exp_viz.runs.gene_models import GeneModels
+from seq2exp_viz.runs.registry import Shelf
 from seq2exp_viz.worker.jobs import Jobs
 
 ROOT = Path(__file__).parents[1]

@@ -12,10 +12,10 @@ from viewer_run import EVIL, make_study, make_viewer_run
 from model_core.errors import InputError
 from model_core.run_folder.run import Run
 from seq2exp_viz.page import igv
+from seq2exp_viz.runs import style
+from seq2exp_viz.runs.gene_models import GeneModels, model_table
+from seq2exp_viz.runs.run_view import OpenRun
 from seq2exp_viz.serving import browser_files, vendor
-from seq2exp_viz.shelf import look
-from seq2exp_viz.shelf.gene_models import GeneModels, model_table
-from seq2exp_viz.shelf.view import OpenRun
 
 
 @pytest.fixture(scope="module")
@@ -95,8 +95,8 @@ def test_an_unknown_gene_is_an_error(view):
 
 
 def test_every_element_class_has_a_colour_and_words():
-    assert look.colour_of("with_peak") == "rgb(0, 114, 178)"
-    assert set(look.CLASS_WORDS) == set(look.CLASS_COLOURS)
+    assert style.colour_of("with_peak") == "rgb(0, 114, 178)"
+    assert set(style.CLASS_WORDS) == set(style.CLASS_COLOURS)
 
 
 # ---------------------------------------------------------------------------------------------- gene models

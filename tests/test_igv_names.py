@@ -5,7 +5,7 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seq2exp_viz.shelf.igv_names import IgvNames
+from seq2exp_viz.runs.igv_names import IgvNames
 
 NAME = st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1, max_size=30)
 ALIKE = st.sampled_from(

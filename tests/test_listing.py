@@ -24,9 +24,9 @@ from model_core.study.check import check_study
 from seq2exp_viz.comparison.report import write_report
 from seq2exp_viz.exports import export
 from seq2exp_viz.page.app import Settings, create_app
+from seq2exp_viz.runs.check import check_runs
+from seq2exp_viz.runs.registry import Shelf
 from seq2exp_viz.serving.allowed import AllowedFiles
-from seq2exp_viz.shelf.inventory import check_runs
-from seq2exp_viz.shelf.runs import Shelf
 
 APPLE_DOUBLE = bytes.fromhex("0005160700020000") + b"Mac OS X        " + bytes(range(256)) * 4  # as macOS writes it
 ENDINGS = ("narrowPeak", "tsv", "json", "jsonl", "bed", "bigWig", "npz", "svg", "csv", "html", "safetensors", "ckpt")

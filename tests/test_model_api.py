@@ -17,8 +17,8 @@ from viewer_run import make_study, make_viewer_run
 from model_core.run_folder.run import Run
 from seq2exp_viz.page import model_api
 from seq2exp_viz.page.app import Settings, create_app
+from seq2exp_viz.runs.registry import Shelf
 from seq2exp_viz.serving.security import Access
-from seq2exp_viz.shelf.runs import Shelf
 
 
 @pytest.fixture(scope="module")

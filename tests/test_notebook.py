@@ -17,7 +17,7 @@ from model_core.errors import InputError
 from seq2exp_viz.locus_frame import LocusBrowser, frame_document, message_html
 from seq2exp_viz.notebook import locus_config
 from seq2exp_viz.publish.locus import place_of
-from seq2exp_viz.shelf.view import OpenRun
+from seq2exp_viz.runs.run_view import OpenRun
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "locus.ipynb"
 

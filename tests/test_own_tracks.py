@@ -15,10 +15,10 @@ from viewer_run import make_study, make_viewer_run
 from model_core.errors import InputError
 from model_core.run_folder.tracks import Block, write_bigwig
 from seq2exp_viz.page.app import Settings, create_app
+from seq2exp_viz.runs import user_tracks
+from seq2exp_viz.runs.registry import Shelf
+from seq2exp_viz.runs.user_tracks import check_bigwig, read_track
 from seq2exp_viz.serving.allowed import AllowedFiles
-from seq2exp_viz.shelf import own_tracks
-from seq2exp_viz.shelf.own_tracks import check_bigwig, read_track
-from seq2exp_viz.shelf.runs import Shelf
 
 SIZES = {"chr1": 40_000, "chr2": 40_000}
 BED = b"chr1\t100\t200\tone\nchr2\t5\t9\t<b>two</b>\n"
@@ -200,7 +200,7 @@ def test_a_dropped_file_is_checked_and_forgotten(client, bigwig):
         ("name=x.bed", b"nonsense", 400),
         ("name=x.bw&tail=zz", bigwig, 400),
         ("name=x.bw", bigwig, 400),
-        ("name=x.bed", b"#" * (own_tracks.MOST_BYTES + 1), 413),
+        ("name=x.bed", b"#" * (user_tracks.MOST_BYTES + 1), 413),
     ):
         answer = client.post(f"/p/api/own/own?{query}", data=content)
         assert answer.status_code == status

@@ -20,8 +20,8 @@ from seq2exp_viz.cli import app
 from seq2exp_viz.page.app import Settings, create_app
 from seq2exp_viz.publish.locus import caption_words, locus_bytes, place_of
 from seq2exp_viz.publish.report import report
+from seq2exp_viz.runs.registry import Shelf
 from seq2exp_viz.serving import browser_files
-from seq2exp_viz.shelf.runs import Shelf
 
 MYC = "ENSG00000000000.1"
 SVG = "{http://www.w3.org/2000/svg}"

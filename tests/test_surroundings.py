@@ -40,7 +40,7 @@ for kind in ("bed", "narrowpeak", "bigwig"):
 command("figure", out + "/run", "--gene", "MYC", "-o", out + "/figure.svg")
 command("check", study)
 from seq2exp_viz.page.app import Settings, create_app
-from seq2exp_viz.shelf.runs import Shelf
+from seq2exp_viz.runs.registry import Shelf
 shelf = Shelf([out + "/run"])
 client = create_app(shelf, Settings(igv="notebook")).server.test_client()
 models = "models/gene?chrom=chr1&start=0&end=40000"

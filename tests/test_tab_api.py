@@ -19,15 +19,15 @@ from model_core.study.study import load_study
 from seq2exp_viz.page.app import Settings, create_app
 from seq2exp_viz.page.comparison import tables
 from seq2exp_viz.page.quality import history
-from seq2exp_viz.shelf.catalogue import catalogue
-from seq2exp_viz.shelf.disagreements import audit
-from seq2exp_viz.shelf.element_table import element_table
-from seq2exp_viz.shelf.gene_list import gene_list, suggestions, unscored_gene
-from seq2exp_viz.shelf.overlap import overlap
-from seq2exp_viz.shelf.owners import owners
-from seq2exp_viz.shelf.runs import Shelf
-from seq2exp_viz.shelf.summaries import bigwig_summary
-from seq2exp_viz.shelf.table_query import rows_of
+from seq2exp_viz.runs.binning import bigwig_summary
+from seq2exp_viz.runs.element_tables import element_table
+from seq2exp_viz.runs.gene_list import gene_list, suggestions, unscored_gene
+from seq2exp_viz.runs.genes_using_region import owners
+from seq2exp_viz.runs.peak_audit import audit
+from seq2exp_viz.runs.peak_overlap import overlap
+from seq2exp_viz.runs.registry import Shelf
+from seq2exp_viz.runs.run_files import catalogue
+from seq2exp_viz.runs.table_query import rows_of
 
 MYC, HBB = "ENSG00000000000.1", "ENSG00000000002.3"
 

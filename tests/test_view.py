@@ -6,7 +6,7 @@ import pytest
 from run_builder import gene_row, make_run, random_masks
 
 from model_core.run_folder.run import Run
-from seq2exp_viz.shelf.view import OpenRun
+from seq2exp_viz.runs.run_view import OpenRun
 
 
 @pytest.mark.parametrize("genes", [0, 1, 3, 45, 70])

@@ -21,7 +21,7 @@ from seq2exp_viz.page.api import element_answer
 from seq2exp_viz.page.app import Settings, create_app
 from seq2exp_viz.publish.locus import caption_words, place_of
 from seq2exp_viz.publish.report import report
-from seq2exp_viz.shelf.runs import Shelf
+from seq2exp_viz.runs.registry import Shelf
 
 ROOT = Path(__file__).parents[1]
 FORBIDDEN = re.compile(

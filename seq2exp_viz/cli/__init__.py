@@ -373,8 +373,8 @@ def serve(
 ):
     """Show runs in a page: masks, peaks and signals in igv.js."""
     if check_only:
+        from seq2exp_viz.runs.check import check_runs
         from seq2exp_viz.serving.allowed import AllowedFiles
-        from seq2exp_viz.shelf.inventory import check_runs
 
         good = check_runs(runs, typer.echo)
         if allow:

@@ -13,9 +13,9 @@ from flask import Blueprint, Request, Response, request
 
 from model_core.errors import InputError
 from seq2exp_viz.file_names import content_disposition
+from seq2exp_viz.runs.registry import Shelf
+from seq2exp_viz.runs.run_view import OpenRun
 from seq2exp_viz.serving.ranges import RangeError
-from seq2exp_viz.shelf.runs import Shelf
-from seq2exp_viz.shelf.view import OpenRun
 
 LONGEST_BODY = 4_096  # bytes of a JSON request
 

@@ -20,13 +20,13 @@ from seq2exp_viz.page.answers import as_json, attachment, guarded, integer, plac
 from seq2exp_viz.page.model_api import add_model_routes
 from seq2exp_viz.page.own_tracks import add_own_track_routes
 from seq2exp_viz.page.sharing import add_sharing_routes
+from seq2exp_viz.runs import binning, mask_components, style
+from seq2exp_viz.runs.gene_search import LONGEST, find
+from seq2exp_viz.runs.registry import Shelf
+from seq2exp_viz.runs.run_view import OpenRun
 from seq2exp_viz.serving import browser_files
 from seq2exp_viz.serving.allowed import AllowedFiles
 from seq2exp_viz.serving.ranges import byte_range, send_bytes
-from seq2exp_viz.shelf import look, reasons, summaries
-from seq2exp_viz.shelf.runs import Shelf
-from seq2exp_viz.shelf.search import LONGEST, find
-from seq2exp_viz.shelf.view import OpenRun
 from seq2exp_viz.worker.jobs import Jobs
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ def add_gene_routes(route: Callable) -> None:
     def mask(view: OpenRun, gene: str) -> Response:
         found = view.mask(gene)
         start, end = integer("start", found.start), integer("end", found.end)
-        return as_json(summaries.mask_summary(found, view.interval(gene), start, end, integer("bins", 1000)))
+        return as_json(binning.mask_summary(found, view.interval(gene), start, end, integer("bins", 1000)))
 
     @route("/api/<run>/genes/<path:gene>/contact/<name>")
     def contact(view: OpenRun, gene: str, name: str) -> Response:
@@ -129,7 +129,7 @@ def add_gene_routes(route: Callable) -> None:
     def why(view: OpenRun, gene: str, part: str) -> Response:
         if part not in PARTS:
             raise Unavailable(f"{part[:80]!r} is no part of a mask: network, signals or disagreement.")
-        found = reasons.parts(view, gene)
+        found = mask_components.parts(view, gene)
         each = np.repeat(getattr(found, PARTS[part]), view.run.manifest["resolution"])
         return vector(view, gene, each, signal_weight=found.signal_weight)
 
@@ -138,7 +138,7 @@ def add_gene_routes(route: Callable) -> None:
         threshold, window = threshold_of(request), view.window(gene)
         threshold = view.rule.threshold if threshold is None else threshold
         start, end = integer("start", window.start), integer("end", window.end)
-        return as_json(reasons.certainty_summary(view, gene, threshold, start, end, integer("bins", 1000)))
+        return as_json(mask_components.certainty_summary(view, gene, threshold, start, end, integer("bins", 1000)))
 
     @route("/api/<run>/genes/<path:gene>/elements")
     def elements(view: OpenRun, gene: str) -> Response:
@@ -166,7 +166,7 @@ def add_gene_routes(route: Callable) -> None:
         where = view.igv_names.own(request.args.get("chrom", ""))
         path = view.files[track.file]
         return as_json(
-            summaries.bigwig_summary(path, where, max(0, integer("start")), integer("end"), integer("bins", 1000))
+            binning.bigwig_summary(path, where, max(0, integer("start")), integer("end"), integer("bins", 1000))
         )
 
 
@@ -243,7 +243,7 @@ def vector(view: OpenRun, gene: str, values: np.ndarray, **more: object) -> Resp
     window = view.window(gene)
     start, end = integer("start", window.start), integer("end", window.end)
     bins = integer("bins", 1000)
-    return as_json({**summaries.vector_summary(values, window.chrom, window.start, start, end, bins), **more})
+    return as_json({**binning.vector_summary(values, window.chrom, window.start, start, end, bins), **more})
 
 
 def element_answer(view: OpenRun, gene: str, threshold: float | None) -> dict:
@@ -269,8 +269,8 @@ def _element(item: dict, spread: bool) -> dict:
         "end": int(item["end"]),
         "name": str(item["name"]),
         "class": item["class"],
-        "words": look.CLASS_WORDS[item["class"]],
-        "color": look.colour_of(item["class"]),
+        "words": style.CLASS_WORDS[item["class"]],
+        "color": style.colour_of(item["class"]),
         "mean": round(float(item["mean_mask"]), 4),
         "max": round(float(item["max_mask"]), 4),
         "spread": round(float(item["spread"]), 4) if spread else None,

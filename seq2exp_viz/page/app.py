@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 from dash import Dash
 
 from seq2exp_viz.page import api, callbacks, layout, tab_callbacks
+from seq2exp_viz.runs.registry import Shelf
 from seq2exp_viz.serving import browser_files
 from seq2exp_viz.serving.allowed import AllowedFiles
 from seq2exp_viz.serving.ranges import answer
 from seq2exp_viz.serving.security import Access, content_security_policy, protect, refusal
-from seq2exp_viz.shelf.runs import Shelf
 from seq2exp_viz.worker.jobs import Jobs
 
 if TYPE_CHECKING:

@@ -6,10 +6,10 @@ from dash import ClientsideFunction, Dash, Input, Output, State, html, no_update
 
 from model_core.errors import InputError
 from seq2exp_viz.page import answers, api, panel
-from seq2exp_viz.shelf.gene_list import gene_list
-from seq2exp_viz.shelf.runs import Shelf
-from seq2exp_viz.shelf.search import find
-from seq2exp_viz.shelf.view import OpenRun
+from seq2exp_viz.runs.gene_list import gene_list
+from seq2exp_viz.runs.gene_search import find
+from seq2exp_viz.runs.registry import Shelf
+from seq2exp_viz.runs.run_view import OpenRun
 
 NO_GENE = (
     "No gene has been scored yet. This page fills by itself as results come in; where nothing is being scored: "

@@ -11,7 +11,7 @@ from model_core.bed import read_lines
 from model_core.listing import files_in
 from model_core.tsv import cells_of
 from seq2exp_viz.page import charts
-from seq2exp_viz.shelf.overlap import Overlap
+from seq2exp_viz.runs.peak_overlap import Overlap
 
 MOST_ROWS, MOST_COLUMNS = 40, 12
 FIRST = ("scores", "crispr", "peaks", "prediction", "seeds")

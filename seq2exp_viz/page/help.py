@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dash import html
 
-from seq2exp_viz.shelf import look
+from seq2exp_viz.runs import style as look
 
 WORDS = {
     "study": "the inputs: genome, annotation, gene table, signals and peaks",

@@ -13,10 +13,10 @@ import numpy as np
 
 from model_core.run_folder.occlusion import Occlusion
 from seq2exp_viz.file_names import run_part
-from seq2exp_viz.serving.ranges import version_of
-from seq2exp_viz.shelf import reasons
-from seq2exp_viz.shelf.beside import same_gene
-from seq2exp_viz.shelf.look import (
+from seq2exp_viz.runs import mask_components
+from seq2exp_viz.runs.run_view import OpenRun, SignalTrack
+from seq2exp_viz.runs.second_run import same_gene
+from seq2exp_viz.runs.style import (
     CERTAINTY_COLOURS,
     DIFFERENCE_COLOUR,
     GENE_COLOUR,
@@ -27,7 +27,7 @@ from seq2exp_viz.shelf.look import (
     SIGNAL_COLOURS,
     peak_name,
 )
-from seq2exp_viz.shelf.view import OpenRun, SignalTrack
+from seq2exp_viz.serving.ranges import version_of
 
 
 def data_url(view: OpenRun, base: str, file: str) -> str:
@@ -174,7 +174,7 @@ def _why(view: OpenRun, base: str, gene_id: str, threshold: float | None) -> lis
     sure = {**own, "type": "certainty", "height": 56, "threshold": threshold, "colors": CERTAINTY_COLOURS}
     label = "Where z lies: 95 % of it above the threshold, on both sides, 95 % below"
     rows = [_row("certainty", label, "Why", on=False, **sure)] if view.run.has_spread else []
-    if reasons.why_not(view) is not None:
+    if mask_components.why_not(view) is not None:
         return rows
     reads = "sequence and signals say" if view.prior_config.generator_signals else "sequence says"
     for part, label, colour, least in (

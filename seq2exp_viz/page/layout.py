@@ -9,8 +9,8 @@ from seq2exp_viz.page import grids, tab_callbacks, tabs
 from seq2exp_viz.page.help import help_overlay
 from seq2exp_viz.page.menus import drop_down as _menu
 from seq2exp_viz.page.menus import export_menu, help_button, share_menu
+from seq2exp_viz.runs.registry import Shelf
 from seq2exp_viz.serving.browser_files import IgvScript
-from seq2exp_viz.shelf.runs import Shelf
 
 POLL_MS = 3_000
 CUT_WORDS = (

@@ -12,9 +12,9 @@ from model_core.errors import Unavailable
 from model_core.run_folder.effects import caveat, caveat_line
 from seq2exp_viz.page.answers import RequestError, as_json, integer, json_body
 from seq2exp_viz.page.panel import label_words
-from seq2exp_viz.shelf.runs import Shelf
-from seq2exp_viz.shelf.summaries import vector_summary
-from seq2exp_viz.shelf.view import OpenRun
+from seq2exp_viz.runs.binning import vector_summary
+from seq2exp_viz.runs.registry import Shelf
+from seq2exp_viz.runs.run_view import OpenRun
 from seq2exp_viz.worker.jobs import KINDS, Jobs, Task, TooMany
 from seq2exp_viz.worker.offer import why_off
 

@@ -6,10 +6,10 @@ import dash_mantine_components as dmc
 from dash import html
 
 from seq2exp_viz.page import figures
-from seq2exp_viz.shelf import look
-from seq2exp_viz.shelf.gene_list import unscored
-from seq2exp_viz.shelf.look import PRIOR_LINE, label_words
-from seq2exp_viz.shelf.view import OpenRun
+from seq2exp_viz.runs import style as look
+from seq2exp_viz.runs.gene_list import unscored
+from seq2exp_viz.runs.run_view import OpenRun
+from seq2exp_viz.runs.style import PRIOR_LINE, label_words
 
 
 def facts(view: OpenRun) -> list:

@@ -23,14 +23,14 @@ from seq2exp_viz.page.answers import (
     records,
     threshold_of,
 )
-from seq2exp_viz.shelf import beside, look, summaries
-from seq2exp_viz.shelf.disagreements import ELEMENT, PEAK, audit
-from seq2exp_viz.shelf.element_table import element_table
-from seq2exp_viz.shelf.gene_list import suggestions
-from seq2exp_viz.shelf.owners import owners
-from seq2exp_viz.shelf.runs import Shelf
-from seq2exp_viz.shelf.table_query import rows_of
-from seq2exp_viz.shelf.view import OpenRun
+from seq2exp_viz.runs import binning, second_run, style
+from seq2exp_viz.runs.element_tables import element_table
+from seq2exp_viz.runs.gene_list import suggestions
+from seq2exp_viz.runs.genes_using_region import owners
+from seq2exp_viz.runs.peak_audit import ELEMENT, PEAK, audit
+from seq2exp_viz.runs.registry import Shelf
+from seq2exp_viz.runs.run_view import OpenRun
+from seq2exp_viz.runs.table_query import rows_of
 
 MOST_ITEMS = 200  # of the audit's queue in one answer
 TSV = "text/tab-separated-values"
@@ -53,10 +53,10 @@ def add_routes(route: Callable, shelf: Shelf) -> None:
         other = shelf.get(name)
         if other is None:
             raise Unavailable(f"There is no run {name[:80]!r} here.")
-        start, values = beside.difference(view, other, gene)
+        start, values = second_run.difference(view, other, gene)
         window = view.window(gene)
         first, last = integer("start", window.start), integer("end", window.end)
-        return as_json(summaries.vector_summary(values, window.chrom, start, first, last, integer("bins", 1000)))
+        return as_json(binning.vector_summary(values, window.chrom, start, first, last, integer("bins", 1000)))
 
 
 def _add_tables(route: Callable) -> None:
@@ -94,7 +94,7 @@ def _arc(row: dict[str, Any]) -> dict[str, Any]:
         "name": row["symbol"],
         "class": "start_site",
         "words": words,
-        "color": look.colour_of(row["class"]) if row["class"] else "rgb(130, 140, 153)",
+        "color": style.colour_of(row["class"]) if row["class"] else "rgb(130, 140, 153)",
         "mean": round(row["mean_mask"], 4),
         "distance": row["distance"],
     }

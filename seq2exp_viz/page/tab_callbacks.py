@@ -6,13 +6,13 @@ from dash import ClientsideFunction, Dash, Input, Output, Patch, State, dcc, htm
 
 from seq2exp_viz.page import answers, comparison, quality, tabs
 from seq2exp_viz.page.callbacks import chosen
-from seq2exp_viz.shelf.catalogue import catalogue, masks_size
-from seq2exp_viz.shelf.element_table import element_table
-from seq2exp_viz.shelf.look import label_words, peak_name
-from seq2exp_viz.shelf.overlap import overlap
-from seq2exp_viz.shelf.runs import Shelf
-from seq2exp_viz.shelf.table_query import rows_of
-from seq2exp_viz.shelf.view import OpenRun
+from seq2exp_viz.runs.element_tables import element_table
+from seq2exp_viz.runs.peak_overlap import overlap
+from seq2exp_viz.runs.registry import Shelf
+from seq2exp_viz.runs.run_files import catalogue, masks_size
+from seq2exp_viz.runs.run_view import OpenRun
+from seq2exp_viz.runs.style import label_words, peak_name
+from seq2exp_viz.runs.table_query import rows_of
 
 MOST_ROWS = 500  # of one request of the elements' table
 

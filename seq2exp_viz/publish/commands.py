@@ -56,7 +56,7 @@ def report(
 
 
 def _opened(run: Path):
-    from seq2exp_viz.shelf.runs import Shelf
+    from seq2exp_viz.runs.registry import Shelf
 
     view = Shelf([run]).first
     view.listen(lambda words: typer.echo(f"note: {words}", err=True))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from matplotlib.axes import Axes
 
-from seq2exp_viz.shelf.view import OpenRun
+from seq2exp_viz.runs.run_view import OpenRun
 
 MOST_ROWS = 6
 LETTER = 0.0085  # width of a letter of a name, as a share of the figure's

@@ -29,8 +29,9 @@ from model_core.errors import InputError
 from model_core.places import parse_place, shown
 from model_core.run_folder.elements import PROMOTER_CLASS
 from seq2exp_viz.publish.gene_rows import draw_genes, gene_rows
-from seq2exp_viz.shelf import look, summaries
-from seq2exp_viz.shelf.view import OpenRun
+from seq2exp_viz.runs import binning
+from seq2exp_viz.runs import style as look
+from seq2exp_viz.runs.run_view import OpenRun
 
 CANVASES = {"pdf": FigureCanvasPdf, "svg": FigureCanvasSVG, "png": FigureCanvasAgg}
 WIDTH = 7.2  # inches: two columns of a journal
@@ -193,10 +194,10 @@ def _bands(view: OpenRun, place: Place) -> list[Band]:
 def _signal(view: OpenRun, place: Place, signal, colour: tuple) -> Band:
     if signal.file is None:
         values, origin = view.contact(place.gene, signal.name), view.window(place.gene).start
-        got = summaries.vector_summary(values, place.chrom, origin, place.start, place.end, BINS)
+        got = binning.vector_summary(values, place.chrom, origin, place.start, place.end, BINS)
         name = f"{signal.name}\ncontact to TSS"
     else:
-        got = summaries.bigwig_summary(view.files[signal.file], place.chrom, place.start, place.end, BINS)
+        got = binning.bigwig_summary(view.files[signal.file], place.chrom, place.start, place.end, BINS)
         name = signal.name
 
     def draw(axes: Axes) -> None:
@@ -228,7 +229,7 @@ def _blocks(axes: Axes, blocks: list[tuple[int, int, tuple]], low: float = 0, he
 
 
 def _mask(axes: Axes, view: OpenRun, place: Place) -> None:
-    got = summaries.mask_summary(view.mask(place.gene), view.interval(place.gene), place.start, place.end, BINS)
+    got = binning.mask_summary(view.mask(place.gene), view.interval(place.gene), place.start, place.end, BINS)
     axes.set_ylim(-0.02, 1.02)
     axes.set_yticks([0, 0.5, 1], ["0", "0.5", "1"])
     edges = np.minimum(got["start"] + got["bin"] * np.arange(len(got["mean"]) + 1), got["end"])

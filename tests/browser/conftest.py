@@ -12,9 +12,9 @@ from viewer_run import make_study, make_viewer_run
 from visitor import Visitor
 
 from seq2exp_viz.page.app import Settings, create_app
+from seq2exp_viz.runs.registry import Shelf
 from seq2exp_viz.server import bind, listen
 from seq2exp_viz.serving import browser_files
-from seq2exp_viz.shelf.runs import Shelf
 
 ARGUMENTS = [
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),

@@ -11,9 +11,9 @@ from viewer_run import SIZE, gene_table, make_study, make_viewer_run
 from visitor import Visitor
 
 from seq2exp_viz.page.app import Settings, create_app
+from seq2exp_viz.runs.registry import Shelf
 from seq2exp_viz.server import bind, listen
 from seq2exp_viz.serving import browser_files
-from seq2exp_viz.shelf.runs import Shelf
 
 pytestmark = pytest.mark.browser
 BRIDGE = "seq2expBridge"

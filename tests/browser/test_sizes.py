@@ -8,8 +8,8 @@ from visitor import Visitor
 
 from seq2exp_viz.page.app import create_app
 from seq2exp_viz.page.tabs import TABS
+from seq2exp_viz.runs.registry import Shelf
 from seq2exp_viz.server import bind, listen
-from seq2exp_viz.shelf.runs import Shelf
 
 pytestmark = pytest.mark.browser
 

@@ -10,8 +10,8 @@ from visitor import Visitor
 
 from model_core.run_folder.run import Run
 from seq2exp_viz.page.app import Settings, create_app
+from seq2exp_viz.runs.registry import Shelf
 from seq2exp_viz.server import bind, listen
-from seq2exp_viz.shelf.runs import Shelf
 
 pytestmark = pytest.mark.browser
 

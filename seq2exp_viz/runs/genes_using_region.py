@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 
 from model_core.errors import InputError
-from seq2exp_viz.shelf.element_table import NUMBERS, element_table
-from seq2exp_viz.shelf.view import OpenRun
+from seq2exp_viz.runs.element_tables import NUMBERS, element_table
+from seq2exp_viz.runs.run_view import OpenRun
 
 MOST_GENES = 60  # masks that are read for one answer; the nearest start sites first
 LONGEST = 100_000  # bp of a region

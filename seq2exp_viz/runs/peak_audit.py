@@ -9,8 +9,8 @@ import pandas as pd
 from pandas.api.types import union_categoricals
 
 from model_core.run_folder.run_files import stamp
-from seq2exp_viz.shelf.element_table import element_table
-from seq2exp_viz.shelf.view import OpenRun
+from seq2exp_viz.runs.element_tables import element_table
+from seq2exp_viz.runs.run_view import OpenRun
 
 ELEMENT, PEAK = "element", "peak"  # kinds: an element without a peak, a peak that the mask does not use
 WORDS = ("kind", "gene_id", "symbol", "chrom", "name")

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from model_core.gene_finder import GeneFinder
-from seq2exp_viz.shelf.view import OpenRun
+from seq2exp_viz.runs.run_view import OpenRun
 
 SCORED, UNSCORED = "scored", "not scored"
 SITE_COLUMNS = ("gene_id", "symbol", "chrom", "tss", "strand", "split")

@@ -6,8 +6,8 @@ import difflib
 
 from model_core.gene_finder import GeneFinder
 from model_core.places import NoSuchPlace, NotAPlace, chromosome, example, parse_place, shown
-from seq2exp_viz.shelf.gene_list import unscored_gene
-from seq2exp_viz.shelf.view import OpenRun
+from seq2exp_viz.runs.gene_list import unscored_gene
+from seq2exp_viz.runs.run_view import OpenRun
 
 __all__ = ["LONGEST", "chromosome", "find"]
 

@@ -18,7 +18,7 @@ from model_core.errors import InputError
 from model_core.intervals import listed
 from model_core.signals.bigwig import check_whole
 from model_core.track_formats import FORMATS, GZIP, INTERVALS, PEAKS, TO_TEXT, UNTOLD, format_of_head
-from seq2exp_viz.shelf.text_tracks import (
+from seq2exp_viz.runs.text_tracks import (
     block_features,
     genepred_features,
     gff_features,

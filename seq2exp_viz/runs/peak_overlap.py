@@ -10,7 +10,7 @@ import pandas as pd
 from model_core.intervals import rasterise
 from model_core.run_folder.elements import kept_runs, smoothed
 from model_core.run_folder.run_files import stamp
-from seq2exp_viz.shelf.view import OpenRun
+from seq2exp_viz.runs.run_view import OpenRun
 
 MOST_GENES = 24
 MOST_PRIORS = 8  # the prior reads signals and contact of whole windows

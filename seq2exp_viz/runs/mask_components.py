@@ -9,8 +9,8 @@ import numpy as np
 from model_core.beta import beta_certainty
 from model_core.errors import InputError, Unavailable
 from model_core.evaluation.mask_components import MaskParts, learned_numbers, mask_parts, needs_checkpoint
-from seq2exp_viz.shelf.summaries import bin_width
-from seq2exp_viz.shelf.view import OpenRun
+from seq2exp_viz.runs.binning import bin_width
+from seq2exp_viz.runs.run_view import OpenRun
 
 LEVEL = 0.95  # share of z that has to lie on one side of the threshold
 

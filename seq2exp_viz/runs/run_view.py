@@ -31,9 +31,9 @@ from model_core.run_folder.run import Run
 from model_core.signals.bam_coverage import held_coverage
 from model_core.study.schema import CACHE
 from seq2exp_viz.file_names import gene_parts, run_part
-from seq2exp_viz.shelf.catalogue import catalogue
-from seq2exp_viz.shelf.gene_models import GeneModels
-from seq2exp_viz.shelf.igv_names import IgvNames
+from seq2exp_viz.runs.gene_models import GeneModels
+from seq2exp_viz.runs.igv_names import IgvNames
+from seq2exp_viz.runs.run_files import catalogue
 
 PEAKS = "peaks.narrowPeak"
 REMEMBERED = 8  # answers kept in memory; a mask of 200 kb takes 5 MB

@@ -7,7 +7,7 @@ ones of different lightness stand for the raw signals, which carry their names.
 from __future__ import annotations
 
 from model_core.run_folder.elements import CLASS_COLOURS
-from seq2exp_viz.shelf.view import OpenRun
+from seq2exp_viz.runs.run_view import OpenRun
 
 SIGNAL_COLOURS = ("rgb(42, 122, 100)", "rgb(95, 95, 130)", "rgb(140, 105, 60)", "rgb(120, 90, 120)")
 PEAK_COLOUR = "rgb(70, 78, 90)"

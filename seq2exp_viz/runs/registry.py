@@ -11,8 +11,8 @@ from pathlib import Path
 
 from model_core.errors import InputError
 from model_core.run_folder.run import Run
-from seq2exp_viz.shelf.gene_list import gene_list
-from seq2exp_viz.shelf.view import OpenRun
+from seq2exp_viz.runs.gene_list import gene_list
+from seq2exp_viz.runs.run_view import OpenRun
 
 
 class Shelf:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from model_core.run_folder.elements import ELEMENT_COLUMNS, PROMOTER_CLASS
 from model_core.run_folder.run_files import stamp
-from seq2exp_viz.shelf.view import OpenRun
+from seq2exp_viz.runs.run_view import OpenRun
 
 COLUMNS = (
     *("symbol", "gene_id", "name", "class", "chrom", "start", "end", "length"),

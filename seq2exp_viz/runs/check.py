@@ -7,9 +7,9 @@ from pathlib import Path
 
 from model_core.errors import InputError
 from model_core.run_folder.audit_log import FILE, of_genes, read_decisions
-from seq2exp_viz.shelf import look, reasons
-from seq2exp_viz.shelf.runs import Shelf
-from seq2exp_viz.shelf.view import OpenRun
+from seq2exp_viz.runs import mask_components, style
+from seq2exp_viz.runs.registry import Shelf
+from seq2exp_viz.runs.run_view import OpenRun
 from seq2exp_viz.worker.offer import why_off
 
 ANNOTATION_SECONDS = 600  # a whole genome's GTF takes half a minute
@@ -47,16 +47,16 @@ def inventory(view: OpenRun) -> list[str]:
     manifest, genes = view.manifest, view.genes
     asked = manifest["progress"].get("asked")
     lines = [
-        f"{manifest['variant']} model, window {look.length_words(manifest['window'])}"
+        f"{manifest['variant']} model, window {style.length_words(manifest['window'])}"
         + (", all data simulated" if manifest["simulated"] else ""),
         f"{len(genes):,} genes scored" + (f" of {asked:,}" if asked and asked > len(genes) else ""),
     ]
     for gene in {0, len(genes) - 1} if len(genes) else ():
         view.mask(str(genes.iloc[gene]["gene_id"])).mean  # noqa: B018  the first and the last mask can be read
     signals = ", ".join(track.name for track in view.signals) or "none"
-    peaks = f"{len(view.peaks):,} {look.peak_name(view)} peaks" if view.peaks is not None else "no peaks"
+    peaks = f"{len(view.peaks):,} {style.peak_name(view)} peaks" if view.peaks is not None else "no peaks"
     lines += [f"signals: {signals}", peaks, f"genome: {'there' if view.genome is not None else 'drawn as N'}"]
-    why_not = reasons.why_not(view)
+    why_not = mask_components.why_not(view)
     lines += [f"what sequence and signals say: {'can be told' if why_not is None else why_not}"]
     decisions = read_decisions(view.run.path)
     if len(decisions):

@@ -1,7 +1,7 @@
 """Gene and transcript models for the genome browser, made once from a GTF and kept in a cache.
 
 A GTF of a whole genome is a million lines and more, plain or gzipped, and seldom indexed. It is parsed once, in a
-process of its own (`python -m seq2exp_viz.shelf.gene_models GTF`, which answers on standard output), into a few small
+process of its own (`python -m seq2exp_viz.runs.gene_models GTF`, which answers on standard output), into a few small
 arrays; after that a view costs a binary search. Where the cache cannot be written the arrays stay in memory, and that
 is said. All coordinates are 0-based half-open.
 """
@@ -281,7 +281,7 @@ class GeneModels:
 
     def _ask(self) -> str | None:
         """Have the GTF parsed by a process of its own and keep what it gives; why not, or None."""
-        command = [sys.executable, "-m", "seq2exp_viz.shelf.gene_models", str(self.path)]
+        command = [sys.executable, "-m", "seq2exp_viz.runs.gene_models", str(self.path)]
         pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         with self._lock:
             self._process = subprocess.Popen(command, env=child_environment(), **pipes)

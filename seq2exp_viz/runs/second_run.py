@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from model_core.errors import InputError
-from seq2exp_viz.shelf.view import OpenRun
+from seq2exp_viz.runs.run_view import OpenRun
 
 
 def same_gene(other: OpenRun, gene_id: str) -> str | None:
