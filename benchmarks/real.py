@@ -29,7 +29,7 @@ from model_core.perturbation.run_model import RunModel
 from model_core.run_folder.run import Run
 from model_core.scoring.score import choose_genes, score
 from model_core.study.study import Study, load_study
-from seq2exp_viz.comparison.report import write_report
+from seq2exp_viz.reports.comparison_report import write_report
 
 WINDOW = 65_536  # bp
 STAGES = {"pretrain_steps": 800, "block_steps": 100, "steps": 250}

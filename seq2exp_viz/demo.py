@@ -19,7 +19,7 @@ from model_core.study.check import check_study
 from model_core.study.peaks import peaks_of_study
 from model_core.study.study import load_study
 from model_core.training.train import begin_run, train
-from seq2exp_viz.comparison.report import write_report
+from seq2exp_viz.reports.comparison_report import write_report
 
 WORLD = World(window=4_096, spacing=(5_500, 6_500), hic_reach=10_000, genes=(700, 700, 160), validation_genes=100)
 COMMON = {"lr_end": 1e-4, "validations_per_epoch": 1}

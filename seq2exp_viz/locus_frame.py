@@ -16,7 +16,7 @@ from importlib.resources import files
 from pathlib import Path
 from uuid import uuid4
 
-from seq2exp_viz.publish.locus import Place, caption_words, locus_bytes, place_of
+from seq2exp_viz.reports.locus_figure import Place, caption_words, locus_bytes, place_of
 from seq2exp_viz.runs.run_view import OpenRun
 from seq2exp_viz.serving import browser_files
 

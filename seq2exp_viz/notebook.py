@@ -11,7 +11,7 @@ from model_core.errors import InputError
 from model_core.run_folder.run import Run
 from seq2exp_viz.locus_frame import LocusBrowser
 from seq2exp_viz.page import api
-from seq2exp_viz.publish.locus import Place, locus_bytes, place_of
+from seq2exp_viz.reports.locus_figure import Place, locus_bytes, place_of
 from seq2exp_viz.runs import binning
 from seq2exp_viz.runs import style as look
 from seq2exp_viz.runs.run_view import OpenRun

@@ -7,7 +7,8 @@ import pytest
 from typer.testing import CliRunner
 
 from model_core.errors import InputError
-from seq2exp_viz import cli, options
+from seq2exp_viz import cli
+from seq2exp_viz.cli import options
 
 COMMANDS = [command.name or command.callback.__name__ for command in cli.app.registered_commands]
 

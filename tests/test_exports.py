@@ -12,7 +12,7 @@ from model_core.errors import InputError
 from model_core.run_folder.assemble import assemble
 from model_core.run_folder.elements import CLASS_COLOURS, ElementRule, read_elements
 from model_core.run_folder.run import Run
-from seq2exp_viz.exports import default_name, export
+from seq2exp_viz.reports.export import default_name, export
 
 KINDS = ("bed", "bigwig", "narrowpeak")
 

@@ -16,7 +16,7 @@ import seq2exp_viz
 from model_core.errors import InputError
 from seq2exp_viz.locus_frame import LocusBrowser, frame_document, message_html
 from seq2exp_viz.notebook import locus_config
-from seq2exp_viz.publish.locus import place_of
+from seq2exp_viz.reports.locus_figure import place_of
 from seq2exp_viz.runs.run_view import OpenRun
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "locus.ipynb"

@@ -18,8 +18,8 @@ import seq2exp_viz
 from model_core.errors import InputError
 from seq2exp_viz.cli import app
 from seq2exp_viz.page.app import Settings, create_app
-from seq2exp_viz.publish.locus import caption_words, locus_bytes, place_of
-from seq2exp_viz.publish.report import report
+from seq2exp_viz.reports.gene_report import report
+from seq2exp_viz.reports.locus_figure import caption_words, locus_bytes, place_of
 from seq2exp_viz.runs.registry import Shelf
 from seq2exp_viz.serving import browser_files
 
@@ -261,5 +261,5 @@ def test_the_notebook_gets_the_figure_as_svg(shelf, tmp_path):
 
 
 def test_drawing_needs_no_pyplot():
-    code = "import sys, seq2exp_viz.publish.report; sys.exit('matplotlib.pyplot' in sys.modules)"
+    code = "import sys, seq2exp_viz.reports.gene_report; sys.exit('matplotlib.pyplot' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -8,8 +8,8 @@ import pytest
 from planted_run import make_planted_run, make_planted_study
 
 from model_core.evaluation.compare import Comparison, compare
-from seq2exp_viz.comparison.figures import figures
-from seq2exp_viz.comparison.report import ACCURACY, report, write_report
+from seq2exp_viz.reports.comparison_figures import figures
+from seq2exp_viz.reports.comparison_report import ACCURACY, report, write_report
 
 EVIL = '<img src=x onerror="window.hacked=1">'
 VOID = {"meta", "br", "img"}

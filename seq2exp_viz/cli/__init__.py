@@ -12,9 +12,9 @@ import typer
 
 from model_core.config import causal_stages
 from model_core.errors import InputError
-from seq2exp_viz import options
-from seq2exp_viz.comparison.command import compare
-from seq2exp_viz.publish import commands
+from seq2exp_viz.cli import options
+from seq2exp_viz.cli import reports as commands
+from seq2exp_viz.cli.compare import compare
 
 # A disk that is full or read-only, a folder of others: no fault of the program, and told in a line.
 NO_PLACE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
@@ -344,7 +344,7 @@ def export(
 ):
     """Write elements or masks for other programs; the same run gives the same bytes."""
     from model_core.run_folder.run import Run
-    from seq2exp_viz.exports import export as write_export
+    from seq2exp_viz.reports.export import export as write_export
 
     path = write_export(Run.open(run), kind, gene, output, resolution=resolution, decimals=decimals, bgzip=bgzip)
     typer.echo(f"wrote {path}")

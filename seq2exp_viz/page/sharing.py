@@ -25,7 +25,7 @@ def add_sharing_routes(route: Callable, base: str, igv_version: str) -> None:
 
     @route("/api/<run>/genes/<path:gene>/figure.<kind>")
     def figure(view: OpenRun, gene: str, kind: str) -> Response:
-        from seq2exp_viz.publish.locus import CANVASES, locus_bytes, place_of
+        from seq2exp_viz.reports.locus_figure import CANVASES, locus_bytes, place_of
 
         if kind not in CANVASES:
             raise RequestError(f"figure.{kind[:10]}: expected {', '.join(CANVASES)}")
@@ -40,7 +40,7 @@ def add_sharing_routes(route: Callable, base: str, igv_version: str) -> None:
             raise RequestError(
                 str(Problem("report", found=found, expected=f"1 to {MOST_GENES}, comma between", fix=do))
             )
-        from seq2exp_viz.publish.report import report
+        from seq2exp_viz.reports.gene_report import report
 
         text = report(view, names, threshold_of(request))
         return attachment(text.encode(), f"{run_part(view.key)}.report.html", "text/html")
@@ -52,7 +52,7 @@ def add_sharing_routes(route: Callable, base: str, igv_version: str) -> None:
         origin = request.args.get("origin") or request.host_url.rstrip("/")
         if not ORIGIN.fullmatch(origin):
             raise RequestError("origin: expected the page's own, such as http://127.0.0.1:8050")
-        from seq2exp_viz.publish.locus import place_of
+        from seq2exp_viz.reports.locus_figure import place_of
 
         seen = place_of(view, gene, locus_of_request(view), threshold_of(request))
         told = igv_session(view, origin + base, seen.gene, seen.threshold, igv_version)

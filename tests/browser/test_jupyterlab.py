@@ -21,7 +21,7 @@ from model_core.run_folder.assemble import assemble
 from model_core.run_folder.run import Run
 from seq2exp_viz.locus_frame import frame_document, output_html
 from seq2exp_viz.notebook import locus_config
-from seq2exp_viz.publish.locus import place_of
+from seq2exp_viz.reports.locus_figure import place_of
 from seq2exp_viz.runs.run_view import OpenRun
 from seq2exp_viz.serving import browser_files
 

@@ -13,7 +13,7 @@ import pandas as pd
 from model_core.evaluation.compare import Comparison
 from model_core.files import write_text
 from model_core.listing import files_in
-from seq2exp_viz.comparison.figures import figures, with_genes
+from seq2exp_viz.reports.comparison_figures import figures, with_genes
 
 MOST_ROWS = 25  # of a long table; the rest is in its file
 STYLE = """

@@ -34,7 +34,7 @@ def compare(
     from model_core.evaluation.compare import FOLDER
     from model_core.evaluation.compare import compare as compare_run
     from model_core.run_folder.run import Run
-    from seq2exp_viz.comparison.report import write_report
+    from seq2exp_viz.reports.comparison_report import write_report
 
     opened = Run.open(run)
     found = compare_run(opened, against or (), truth, crispr, beside or (), seeds or (), cell_type)

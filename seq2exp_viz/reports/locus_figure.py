@@ -28,7 +28,7 @@ from matplotlib.path import Path as Outline
 from model_core.errors import InputError
 from model_core.places import parse_place, shown
 from model_core.run_folder.elements import PROMOTER_CLASS
-from seq2exp_viz.publish.gene_rows import draw_genes, gene_rows
+from seq2exp_viz.reports.gene_rows import draw_genes, gene_rows
 from seq2exp_viz.runs import binning
 from seq2exp_viz.runs import style as look
 from seq2exp_viz.runs.run_view import OpenRun

@@ -13,7 +13,7 @@ from model_core.errors import InputError
 from model_core.run_folder.effects import BACKGROUND, control_words
 from model_core.run_folder.effects import caveat as effects_caveat
 from model_core.run_folder.elements import PROMOTER_CLASS
-from seq2exp_viz.publish.locus import caption_words, locus_bytes, place_of
+from seq2exp_viz.reports.locus_figure import caption_words, locus_bytes, place_of
 from seq2exp_viz.runs import style as look
 from seq2exp_viz.runs.run_view import OpenRun
 

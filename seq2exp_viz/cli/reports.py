@@ -25,8 +25,8 @@ def figure(
 ):
     """Draw a gene's locus for a paper: genes, signals, peaks, mask with its 95 % band, elements; vector PDF or SVG."""
     from model_core.files import replacing
-    from seq2exp_viz.exports import file_stem
-    from seq2exp_viz.publish.locus import locus_bytes, place_of
+    from seq2exp_viz.reports.export import file_stem
+    from seq2exp_viz.reports.locus_figure import locus_bytes, place_of
 
     view = _opened(run)
     place = place_of(view, gene, locus, threshold)
@@ -45,8 +45,8 @@ def report(
 ):
     """Write chosen genes as one HTML file that opens offline: figures, tables, observed and predicted, caveats."""
     from model_core.files import write_text
-    from seq2exp_viz.exports import file_stem
-    from seq2exp_viz.publish.report import report as write_report
+    from seq2exp_viz.reports.export import file_stem
+    from seq2exp_viz.reports.gene_report import report as write_report
 
     view = _opened(run)
     names = [name.strip() for name in genes.split(",") if name.strip()]

@@ -1,1 +1,0 @@
-"""What `compare` found, as figures and one page."""
