@@ -9,8 +9,8 @@ from typing import Any
 
 from model_core.errors import InputError
 from model_core.run_folder.run import Run
+from seq2exp_viz.api import genes as api
 from seq2exp_viz.locus_frame import LocusBrowser
-from seq2exp_viz.page import api
 from seq2exp_viz.reports.locus_figure import Place, locus_bytes, place_of
 from seq2exp_viz.runs import binning
 from seq2exp_viz.runs import style as look

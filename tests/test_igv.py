@@ -11,7 +11,7 @@ from viewer_run import EVIL, make_study, make_viewer_run
 
 from model_core.errors import InputError
 from model_core.run_folder.run import Run
-from seq2exp_viz.page import igv
+from seq2exp_viz.api import igv
 from seq2exp_viz.runs import style
 from seq2exp_viz.runs.gene_models import GeneModels, model_table
 from seq2exp_viz.runs.run_view import OpenRun

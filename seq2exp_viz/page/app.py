@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from dash import Dash
 
-from seq2exp_viz.page import api, callbacks, layout, tab_callbacks
+from seq2exp_viz.api import genes
+from seq2exp_viz.page import callbacks, layout, tab_callbacks
 from seq2exp_viz.runs.registry import Shelf
 from seq2exp_viz.serving import browser_files
 from seq2exp_viz.serving.allowed import AllowedFiles
@@ -79,7 +80,7 @@ def create_app(shelf: Shelf, settings: Settings = Settings(), jobs: Jobs | Share
     tab_callbacks.register(app, shelf, settings.prefix)
     jobs = Jobs() if jobs is None else jobs  # their process is started by the first question
     shelf.at_close(jobs.close)
-    app.server.register_blueprint(api.api(shelf, settings.prefix, jobs, settings.igv, settings.allowed))
+    app.server.register_blueprint(genes.api(shelf, settings.prefix, jobs, settings.igv, settings.allowed))
     ranges_first = RangesFirst(app.server.wsgi_app, shelf, settings.access)
     app.server.wsgi_app = WithPrefix(ranges_first, settings.prefix)
     protect(app.server, settings.access, content_security_policy(app.csp_hashes()))

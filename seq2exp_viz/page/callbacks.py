@@ -5,7 +5,9 @@ from __future__ import annotations
 from dash import ClientsideFunction, Dash, Input, Output, State, html, no_update
 
 from model_core.errors import InputError
-from seq2exp_viz.page import answers, api, panel
+from seq2exp_viz.api import answers
+from seq2exp_viz.api import genes as api
+from seq2exp_viz.page import panel
 from seq2exp_viz.runs.gene_list import gene_list
 from seq2exp_viz.runs.gene_search import find
 from seq2exp_viz.runs.registry import Shelf
@@ -208,7 +210,7 @@ def _server(app: Dash, shelf: Shelf, base: str) -> None:
         if view is None or gene is None:
             return [], "", "#", "#"
         answer = api.element_answer(view, gene, threshold)
-        from seq2exp_viz.page.igv import api_url
+        from seq2exp_viz.api.igv import api_url
 
         bed = api_url(
             view, base, "genes", gene, "elements.bed", **({} if threshold is None else {"threshold": threshold})

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dash import ClientsideFunction, Dash, Input, Output, Patch, State, dcc, html, no_update
 
-from seq2exp_viz.page import answers, comparison, quality, tabs
+from seq2exp_viz.api import answers
+from seq2exp_viz.page import comparison, quality, tabs
 from seq2exp_viz.page.callbacks import chosen
 from seq2exp_viz.runs.element_tables import element_table
 from seq2exp_viz.runs.peak_overlap import overlap

@@ -12,8 +12,7 @@ from flask import Response, request
 from model_core.errors import InputError, Unavailable
 from model_core.run_folder.audit_log import append_decision, latest, of_genes, read_decisions
 from model_core.tsv import table_text
-from seq2exp_viz.file_names import run_part
-from seq2exp_viz.page.answers import (
+from seq2exp_viz.api.answers import (
     RequestError,
     as_json,
     attachment,
@@ -23,6 +22,7 @@ from seq2exp_viz.page.answers import (
     records,
     threshold_of,
 )
+from seq2exp_viz.file_names import run_part
 from seq2exp_viz.runs import binning, second_run, style
 from seq2exp_viz.runs.element_tables import element_table
 from seq2exp_viz.runs.gene_list import suggestions

@@ -10,9 +10,9 @@ from html import escape
 from flask import Response, request
 
 from model_core.errors import InputError, Problem
+from seq2exp_viz.api import igv
+from seq2exp_viz.api.answers import RequestError, attachment, place, threshold_of
 from seq2exp_viz.file_names import run_part
-from seq2exp_viz.page import igv
-from seq2exp_viz.page.answers import RequestError, attachment, place, threshold_of
 from seq2exp_viz.runs.run_view import OpenRun
 
 MOST_GENES = 50  # of a report that a request may ask for; the command line writes longer ones

@@ -14,12 +14,12 @@ from model_core.intervals import COORDINATES
 from model_core.places import parse_place, read_place
 from model_core.run_folder.assemble import provenance
 from model_core.run_folder.elements import PROMOTER_CLASS
+from seq2exp_viz.api import downloads, igv, tables
+from seq2exp_viz.api.answers import as_json, attachment, guarded, integer, place, records, threshold_of
+from seq2exp_viz.api.model import add_model_routes
+from seq2exp_viz.api.sharing import add_sharing_routes
+from seq2exp_viz.api.user_tracks import add_own_track_routes
 from seq2exp_viz.file_names import content_disposition, run_part
-from seq2exp_viz.page import downloads, igv, tab_api
-from seq2exp_viz.page.answers import as_json, attachment, guarded, integer, place, records, threshold_of
-from seq2exp_viz.page.model_api import add_model_routes
-from seq2exp_viz.page.own_tracks import add_own_track_routes
-from seq2exp_viz.page.sharing import add_sharing_routes
 from seq2exp_viz.runs import binning, mask_components, style
 from seq2exp_viz.runs.gene_search import LONGEST, find
 from seq2exp_viz.runs.registry import Shelf
@@ -98,7 +98,7 @@ def api(
     add_interval_routes(route)
     add_blank_genome(route)
     add_sharing_routes(route, base, browser_files.igv_script(prefer).version)
-    tab_api.add_routes(route, shelf)
+    tables.add_routes(route, shelf)
     add_model_routes(routes, route, shelf, jobs)
     add_own_track_routes(route, routes, base, allowed)
     return routes
