@@ -17,9 +17,9 @@ from pathlib import Path
 
 from playwright.sync_api import sync_playwright
 
-from seq2exp_viz.page.app import Settings, create_app
+from seq2exp_viz.app import Settings, create_app
 from seq2exp_viz.runs.registry import Shelf
-from seq2exp_viz.server import bind, listen
+from seq2exp_viz.serve import bind, listen
 
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 QUIET = "seq2expBridge.igvBrowser().trackViews.every(row => row.viewports.every(view => !view.loading))"

@@ -21,9 +21,9 @@ from pathlib import Path
 import numpy as np
 from flask import Flask, send_file
 
-from seq2exp_viz.page.app import create_app
+from seq2exp_viz.app import create_app
 from seq2exp_viz.runs.registry import Shelf
-from seq2exp_viz.server import bind, listen
+from seq2exp_viz.serve import bind, listen
 
 RANGE = 65_536
 

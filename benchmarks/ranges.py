@@ -19,8 +19,8 @@ from pathlib import Path
 import numpy as np
 from flask import Flask, send_file
 
-from seq2exp_viz.page.app import RangesFirst
-from seq2exp_viz.server import bind, listen
+from seq2exp_viz.app import RangesFirst
+from seq2exp_viz.serve import bind, listen
 from seq2exp_viz.serving.security import Access
 
 RANGE, CLIENTS, OURS = 65_536, 6, "/data/run/big.bin"

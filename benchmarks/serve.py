@@ -11,11 +11,9 @@ import time
 import urllib.request
 from pathlib import Path
 
-from seq2exp_viz.server import bind
+from seq2exp_viz.serve import bind
 
-CODE = (
-    "import sys; from seq2exp_viz.server import serve; serve(sys.argv[2:], port=int(sys.argv[1]), open_browser=False)"
-)
+CODE = "import sys; from seq2exp_viz.serve import serve; serve(sys.argv[2:], port=int(sys.argv[1]), open_browser=False)"
 TOUR = ("", "_dash-layout", "_dash-dependencies", "igv.js", "api/runs")
 
 

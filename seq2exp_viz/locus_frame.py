@@ -18,7 +18,7 @@ from uuid import uuid4
 
 from seq2exp_viz.reports.locus_figure import Place, caption_words, locus_bytes, place_of
 from seq2exp_viz.runs.run_view import OpenRun
-from seq2exp_viz.serving import browser_files
+from seq2exp_viz.serving import static_files
 
 TRACK_CLASSES = ("mask-track.js", "elements-track.js")
 ROOM, GAP = 120, 5  # pixels: igv.js's bar, ruler and margins; between two tracks
@@ -52,12 +52,12 @@ class LocusBrowser:
         return f"<{self._symbol} in igv.js, {place.chrom}:{place.start + 1:,}-{place.end:,}>"
 
     def display(self, igv: str = "vendored") -> None:
-        """Show it below the cell that is running. igv: as of `browser_files.igv_script`."""
+        """Show it below the cell that is running. igv: as of `static_files.igv_script`."""
         from IPython.display import display
 
         caption = " ".join(caption_words(self._view, self._place))
         picture = locus_bytes(self._view, self._place, "png", dpi=DPI)
-        frame = frame_document(self._config, self._name, browser_files.igv_script(igv).path)
+        frame = frame_document(self._config, self._name, static_files.igv_script(igv).path)
         height = ROOM + sum(int(track["height"]) + GAP for track in self._config["tracks"])
         html = output_html(self._name, frame, picture, caption, height)
         png = base64.b64encode(picture).decode()
@@ -99,7 +99,7 @@ def frame_document(config: dict, name: str, igv: Path) -> str:
     Args:
         config: igv.js's, and "chromosome". name: letters, digits, hyphens. igv: the igv.js file.
     """
-    scripts = [path.read_text(encoding="utf-8") for path in (igv, *map(browser_files.folder().joinpath, TRACK_CLASSES))]
+    scripts = [path.read_text(encoding="utf-8") for path in (igv, *map(static_files.folder().joinpath, TRACK_CLASSES))]
     packed = gzip.compress(json.dumps({"scripts": scripts, "config": config}).encode(), mtime=0)
     document = (files("seq2exp_viz") / "locus_frame.html").read_text(encoding="utf-8")
     return document.replace("@NAME@", name).replace("@PACKED@", base64.b64encode(packed).decode())

@@ -24,14 +24,14 @@ from typing import TYPE_CHECKING
 from flask import Flask
 
 from model_core.errors import InputError
-from seq2exp_viz.page.app import Settings, clean_prefix, create_app
+from seq2exp_viz.app import Settings, clean_prefix, create_app
 from seq2exp_viz.runs.registry import Shelf
-from seq2exp_viz.serving.allowed import AllowedFiles
+from seq2exp_viz.serving.allowed_files import AllowedFiles
 from seq2exp_viz.serving.security import LOOPBACK_NAMES, Access
 from seq2exp_viz.worker.jobs import Jobs
 
 if TYPE_CHECKING:
-    from seq2exp_viz.worker.shared import SharedJobs
+    from seq2exp_viz.worker.shared_jobs import SharedJobs
 
 
 def from_environment(environ: Mapping[str, str]) -> Flask:
@@ -66,7 +66,7 @@ def jobs_of(environ: Mapping[str, str]) -> Jobs | SharedJobs:
     """
     if os.name != "posix":  # no servers with several processes there
         return Jobs()
-    from seq2exp_viz.worker.shared import SharedJobs
+    from seq2exp_viz.worker.shared_jobs import SharedJobs
 
     told = sorted(item for item in environ.items() if item[0].startswith("SEQ2EXP_"))
     return SharedJobs(repr((version("seq2exp-viz"), os.getcwd(), told)))

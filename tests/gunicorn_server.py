@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from seq2exp_viz.server import bind
+from seq2exp_viz.serve import bind
 
 ROOT = Path(__file__).parents[1]
 

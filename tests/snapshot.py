@@ -17,8 +17,8 @@ import pyBigWig
 from typer.testing import CliRunner
 from viewer_run import make_study, make_viewer_run
 
+from seq2exp_viz.app import Settings, create_app
 from seq2exp_viz.cli import app
-from seq2exp_viz.page.app import Settings, create_app
 from seq2exp_viz.runs.registry import Shelf
 
 STORED = Path(__file__).with_name("snapshot.json")

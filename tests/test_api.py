@@ -11,7 +11,7 @@ from model_core.run_folder.mask_store import GeneMask
 from model_core.run_folder.run import Run
 from seq2exp_viz.api.answers import records
 from seq2exp_viz.api.genes import interval_features
-from seq2exp_viz.page.app import Settings, create_app
+from seq2exp_viz.app import Settings, create_app
 from seq2exp_viz.runs import binning
 from seq2exp_viz.runs.gene_search import find
 from seq2exp_viz.runs.registry import Shelf

@@ -9,8 +9,8 @@ import pytest
 from viewer_run import EVIL, add_genes, gene_table, make_study, make_viewer_run
 
 from model_core.run_folder.run import Run
+from seq2exp_viz.app import Settings, create_app
 from seq2exp_viz.page import callbacks, figures, panel
-from seq2exp_viz.page.app import Settings, create_app
 from seq2exp_viz.runs.registry import Shelf
 from seq2exp_viz.serving.security import Access
 

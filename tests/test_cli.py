@@ -63,7 +63,7 @@ def test_init_writes_a_study_and_never_over_one(tmp_path):
 
 
 def test_without_torch_training_says_what_to_install(monkeypatch):
-    monkeypatch.setattr("seq2exp_viz.worker.offer.find_spec", lambda name: None)
+    monkeypatch.setattr("seq2exp_viz.worker.availability.find_spec", lambda name: None)
     with pytest.raises(InputError, match=r"pip install 'seq2exp-viz\[model\]'"):
         cli.needs_model()
 

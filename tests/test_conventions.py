@@ -45,7 +45,7 @@ def test_only_the_network_the_effects_and_the_authors_checkpoints_import_torch()
 
 @pytest.mark.parametrize(
     "module",
-    ["model_core", "model_core.run_folder.run", "model_core.study.study", "seq2exp_viz.page.app", "seq2exp_viz.cli"],
+    ["model_core", "model_core.run_folder.run", "model_core.study.study", "seq2exp_viz.app", "seq2exp_viz.cli"],
 )
 def test_viewing_starts_without_torch(module):
     heavy = {"torch", "lightning", "numba", "triton", "hictkpy"}

@@ -19,7 +19,7 @@ from model_core.errors import InputError
 from model_core.run_folder.run import Run
 from model_core.scoring.write_behind import WriteBehind
 from model_core.signals.bam_coverage import cached_coverage
-from seq2exp_viz.page.app import Settings, create_app
+from seq2exp_viz.app import Settings, create_app
 from seq2exp_viz.page.callbacks import revision
 from seq2exp_viz.runs import registry as shelf_runs
 from seq2exp_viz.runs.check import check_runs
@@ -237,7 +237,7 @@ def test_a_model_process_that_talks_nonsense_does_not_leave_anybody_waiting(scri
 
 
 def test_a_model_process_that_is_told_nonsense_ends_and_says_so():
-    words = [sys.executable, "-m", "seq2exp_viz.worker.child"]
+    words = [sys.executable, "-m", "seq2exp_viz.worker.model_process"]
     environ = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(words, input="no json\n", env=environ, capture_output=True, text=True, timeout=60)
     assert done.returncode == 1

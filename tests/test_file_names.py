@@ -15,11 +15,11 @@ from werkzeug.http import parse_options_header
 
 from model_core.run_folder.assemble import assemble
 from model_core.run_folder.run import Run
+from seq2exp_viz.app import Settings, create_app
 from seq2exp_viz.file_names import content_disposition, gene_parts, name_part, run_part
-from seq2exp_viz.page.app import Settings, create_app
 from seq2exp_viz.reports.export import SUFFIXES, default_name
 from seq2exp_viz.runs.registry import Shelf
-from seq2exp_viz.server import bind, listen
+from seq2exp_viz.serve import bind, listen
 
 GENE_FILES = [
     "elements.bed",

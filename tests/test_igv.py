@@ -15,7 +15,7 @@ from seq2exp_viz.api import igv
 from seq2exp_viz.runs import style
 from seq2exp_viz.runs.gene_models import GeneModels, model_table
 from seq2exp_viz.runs.run_view import OpenRun
-from seq2exp_viz.serving import browser_files, vendor
+from seq2exp_viz.serving import static_files, vendor
 
 
 @pytest.fixture(scope="module")
@@ -170,17 +170,17 @@ def test_an_unreadable_annotation_is_told_and_does_not_stop_the_page(tmp_path):
 
 
 def test_igv_notebooks_copy_is_found_and_is_not_the_old_one():
-    script = browser_files.igv_script("notebook")
+    script = static_files.igv_script("notebook")
     assert (script.path.name, script.version) == ("igv.iife.js", "3.1.4")
 
 
 def test_the_vendored_igv_goes_first_where_it_is(tmp_path, monkeypatch):
     (tmp_path / "vendor").mkdir()
     (tmp_path / "vendor" / "igv.min.js").write_text("igv")
-    monkeypatch.setattr(browser_files, "folder", lambda: tmp_path)
-    assert browser_files.igv_script().version == vendor.VERSION
+    monkeypatch.setattr(static_files, "folder", lambda: tmp_path)
+    assert static_files.igv_script().version == vendor.VERSION
     os.remove(tmp_path / "vendor" / "igv.min.js")
-    assert browser_files.igv_script().version == "3.1.4"
+    assert static_files.igv_script().version == "3.1.4"
 
 
 def test_an_archive_with_another_digest_is_not_unpacked(tmp_path):

@@ -21,12 +21,12 @@ from model_core.run_folder.source import study_of
 from model_core.scoring.distributed import take_in_parts
 from model_core.simulation.simulate import simulate_study
 from model_core.study.check import check_study
-from seq2exp_viz.page.app import Settings, create_app
+from seq2exp_viz.app import Settings, create_app
 from seq2exp_viz.reports.comparison_report import write_report
 from seq2exp_viz.reports.export import export
 from seq2exp_viz.runs.check import check_runs
 from seq2exp_viz.runs.registry import Shelf
-from seq2exp_viz.serving.allowed import AllowedFiles
+from seq2exp_viz.serving.allowed_files import AllowedFiles
 
 APPLE_DOUBLE = bytes.fromhex("0005160700020000") + b"Mac OS X        " + bytes(range(256)) * 4  # as macOS writes it
 ENDINGS = ("narrowPeak", "tsv", "json", "jsonl", "bed", "bigWig", "npz", "svg", "csv", "html", "safetensors", "ckpt")

@@ -16,7 +16,7 @@ from viewer_run import make_study, make_viewer_run
 
 from model_core.run_folder.run import Run
 from seq2exp_viz.api import model as model_api
-from seq2exp_viz.page.app import Settings, create_app
+from seq2exp_viz.app import Settings, create_app
 from seq2exp_viz.runs.registry import Shelf
 from seq2exp_viz.serving.security import Access
 

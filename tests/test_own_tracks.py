@@ -14,11 +14,11 @@ from viewer_run import make_study, make_viewer_run
 
 from model_core.errors import InputError
 from model_core.run_folder.tracks import Block, write_bigwig
-from seq2exp_viz.page.app import Settings, create_app
+from seq2exp_viz.app import Settings, create_app
 from seq2exp_viz.runs import user_tracks
 from seq2exp_viz.runs.registry import Shelf
 from seq2exp_viz.runs.user_tracks import check_bigwig, read_track
-from seq2exp_viz.serving.allowed import AllowedFiles
+from seq2exp_viz.serving.allowed_files import AllowedFiles
 
 SIZES = {"chr1": 40_000, "chr2": 40_000}
 BED = b"chr1\t100\t200\tone\nchr2\t5\t9\t<b>two</b>\n"

@@ -16,12 +16,12 @@ from viewer_run import EVIL, make_study, make_viewer_run
 
 import seq2exp_viz
 from model_core.errors import InputError
+from seq2exp_viz.app import Settings, create_app
 from seq2exp_viz.cli import app
-from seq2exp_viz.page.app import Settings, create_app
 from seq2exp_viz.reports.gene_report import report
 from seq2exp_viz.reports.locus_figure import caption_words, locus_bytes, place_of
 from seq2exp_viz.runs.registry import Shelf
-from seq2exp_viz.serving import browser_files
+from seq2exp_viz.serving import static_files
 
 MYC = "ENSG00000000000.1"
 SVG = "{http://www.w3.org/2000/svg}"
@@ -219,7 +219,7 @@ def test_the_page_hands_out_figure_and_report(client):
 def test_a_session_says_which_igv_it_was_made_with(shelf, prefer):
     client = create_app(shelf, Settings(igv=prefer)).server.test_client()
     session = client.get("/api/pub/genes/MYC/igv-session.json").get_json()
-    assert session["version"] == browser_files.igv_script(prefer).version
+    assert session["version"] == static_files.igv_script(prefer).version
     if prefer == "notebook":
         assert session["version"].startswith("3.1.")
 

@@ -6,7 +6,7 @@ from viewer_run import make_study, make_viewer_run
 
 from model_core.evaluation.controls import signal_prior
 from seq2exp_viz.api.igv import tracks
-from seq2exp_viz.page.app import Settings, create_app
+from seq2exp_viz.app import Settings, create_app
 from seq2exp_viz.runs.registry import Shelf
 
 MYC = "ENSG00000000000.1"

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from model_core.errors import InputError
-from seq2exp_viz import server
-from seq2exp_viz.page.app import RangesFirst, clean_prefix
-from seq2exp_viz.serving.ranges import BLOCK, RangeError, byte_range, send_bytes, version_of
+from seq2exp_viz import serve as server
+from seq2exp_viz.app import RangesFirst, clean_prefix
+from seq2exp_viz.serving.byte_ranges import BLOCK, RangeError, byte_range, send_bytes, version_of
 from seq2exp_viz.serving.security import Access, access_for, content_security_policy, is_loopback, protect
 
 
@@ -245,6 +245,6 @@ def test_the_address_names_this_machine_where_all_are_listened_on():
 
 def test_the_web_process_never_imports_torch():
     heavy = "[name for name in sys.modules if name.split('.')[0] in ('torch', 'numba')]"
-    code = f"import sys, seq2exp_viz.server, seq2exp_viz.notebook; print({heavy})"
+    code = f"import sys, seq2exp_viz.serve, seq2exp_viz.notebook; print({heavy})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -15,7 +15,7 @@ from viewer_run import make_study, make_viewer_run
 
 from model_core.errors import InputError
 from seq2exp_viz.runs.registry import Shelf
-from seq2exp_viz.server import bind
+from seq2exp_viz.serve import bind
 from seq2exp_viz.wsgi import from_environment
 
 ROOT = Path(__file__).parents[1]

@@ -22,7 +22,7 @@ from model_core.errors import InputError
 from model_core.run_folder.run import Run
 from seq2exp_viz.worker.jobs import TooMany
 from seq2exp_viz.worker.jobs_server import Jobs, JobsServer
-from seq2exp_viz.worker.shared import SharedJobs, shared_folder
+from seq2exp_viz.worker.shared_jobs import SharedJobs, shared_folder
 
 pytest.importorskip("gunicorn")
 pytestmark = pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks at processes through /proc")

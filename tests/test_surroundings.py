@@ -39,7 +39,7 @@ for kind in ("bed", "narrowpeak", "bigwig"):
     command("export", out + "/run", kind, "-o", out + "/all." + kind)
 command("figure", out + "/run", "--gene", "MYC", "-o", out + "/figure.svg")
 command("check", study)
-from seq2exp_viz.page.app import Settings, create_app
+from seq2exp_viz.app import Settings, create_app
 from seq2exp_viz.runs.registry import Shelf
 shelf = Shelf([out + "/run"])
 client = create_app(shelf, Settings(igv="notebook")).server.test_client()

@@ -16,7 +16,7 @@ from model_core.run_folder.assemble import assemble
 from model_core.run_folder.audit_log import append_decision, latest, of_genes, read_decisions
 from model_core.run_folder.run import Run
 from model_core.study.study import load_study
-from seq2exp_viz.page.app import Settings, create_app
+from seq2exp_viz.app import Settings, create_app
 from seq2exp_viz.page.comparison import tables
 from seq2exp_viz.page.quality import history
 from seq2exp_viz.runs.binning import bigwig_summary

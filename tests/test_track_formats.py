@@ -19,10 +19,10 @@ from model_core.run_folder.run import Run
 from model_core.study.peaks import call_peaks, peaks_of_study
 from model_core.study.study import load_study
 from model_core.track_formats import FORMATS, HEAD, format_of_head
-from seq2exp_viz.page.app import Settings, create_app
+from seq2exp_viz.app import Settings, create_app
 from seq2exp_viz.reports.export import export
 from seq2exp_viz.runs.registry import Shelf
-from seq2exp_viz.serving.allowed import AllowedFiles
+from seq2exp_viz.serving.allowed_files import AllowedFiles
 
 FILES = all_files()
 FOUND = {  # file -> what a message calls it

@@ -14,11 +14,11 @@ from model_core.run_folder.run import Run
 from model_core.study.study import load_study
 from seq2exp_viz.api import igv
 from seq2exp_viz.api.genes import element_answer
+from seq2exp_viz.app import Settings, create_app
 from seq2exp_viz.cli import app
 from seq2exp_viz.notebook import locus_config
 from seq2exp_viz.page import help as help_page
 from seq2exp_viz.page import panel
-from seq2exp_viz.page.app import Settings, create_app
 from seq2exp_viz.reports.comparison_report import report as comparison_report
 from seq2exp_viz.reports.gene_report import report
 from seq2exp_viz.reports.locus_figure import caption_words, place_of

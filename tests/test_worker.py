@@ -11,7 +11,7 @@ import pytest
 from model_run import make_model_run
 
 from model_core.run_folder.run import Run
-from seq2exp_viz.worker import offer
+from seq2exp_viz.worker import availability
 from seq2exp_viz.worker.jobs import Jobs, TooMany
 
 QUESTION = {"off": [], "on": [], "threshold": None, "controls": 0}
@@ -229,19 +229,19 @@ def test_only_so_many_jobs_wait(run):
 
 
 def test_why_what_if_is_off_is_said(run, monkeypatch, tmp_path):
-    assert offer.why_off(run) == ""
-    monkeypatch.setattr(offer, "find_spec", lambda name: None)
-    assert "pip install 'seq2exp-viz[model]'" in offer.why_off(run)
+    assert availability.why_off(run) == ""
+    monkeypatch.setattr(availability, "find_spec", lambda name: None)
+    assert "pip install 'seq2exp-viz[model]'" in availability.why_off(run)
     monkeypatch.undo()
     monkeypatch.setattr(type(run), "checkpoint", None)
-    assert "weights" in offer.why_off(run)
+    assert "weights" in availability.why_off(run)
 
 
 def test_the_server_process_never_has_torch(run):
     code = (
         "import sys; from pathlib import Path\n"
         "from seq2exp_viz.worker.jobs import Jobs\n"
-        "from seq2exp_viz.worker.offer import why_off\n"
+        "from seq2exp_viz.worker.availability import why_off\n"
         "from model_core.run_folder.run import Run\n"
         "run = Run.open(sys.argv[1]); assert why_off(run) == ''\n"
         "jobs = Jobs(); gene = run.genes['gene_id'].iloc[0]\n"

@@ -15,7 +15,7 @@ from model_core.errors import InputError
 from seq2exp_viz.file_names import content_disposition
 from seq2exp_viz.runs.registry import Shelf
 from seq2exp_viz.runs.run_view import OpenRun
-from seq2exp_viz.serving.ranges import RangeError
+from seq2exp_viz.serving.byte_ranges import RangeError
 
 LONGEST_BODY = 4_096  # bytes of a JSON request
 

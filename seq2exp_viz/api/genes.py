@@ -24,13 +24,13 @@ from seq2exp_viz.runs import binning, mask_components, style
 from seq2exp_viz.runs.gene_search import LONGEST, find
 from seq2exp_viz.runs.registry import Shelf
 from seq2exp_viz.runs.run_view import OpenRun
-from seq2exp_viz.serving import browser_files
-from seq2exp_viz.serving.allowed import AllowedFiles
-from seq2exp_viz.serving.ranges import byte_range, send_bytes
+from seq2exp_viz.serving import static_files
+from seq2exp_viz.serving.allowed_files import AllowedFiles
+from seq2exp_viz.serving.byte_ranges import byte_range, send_bytes
 from seq2exp_viz.worker.jobs import Jobs
 
 if TYPE_CHECKING:
-    from seq2exp_viz.worker.shared import SharedJobs
+    from seq2exp_viz.worker.shared_jobs import SharedJobs
 
 MOST_FEATURES = 5_000
 PARTS = {"network": "network", "signals": "signals", "disagreement": "difference"}  # in the address, of `MaskParts`
@@ -60,7 +60,7 @@ def api(
 
     @routes.route("/igv.js")
     def igv_library() -> Response:
-        return send_bytes(browser_files.igv_script(prefer).path, request, "text/javascript")
+        return send_bytes(static_files.igv_script(prefer).path, request, "text/javascript")
 
     @route("/api/<run>/view")
     def view_of(view: OpenRun) -> Response:
@@ -97,7 +97,7 @@ def api(
     add_gene_routes(route)
     add_interval_routes(route)
     add_blank_genome(route)
-    add_sharing_routes(route, base, browser_files.igv_script(prefer).version)
+    add_sharing_routes(route, base, static_files.igv_script(prefer).version)
     tables.add_routes(route, shelf)
     add_model_routes(routes, route, shelf, jobs)
     add_own_track_routes(route, routes, base, allowed)

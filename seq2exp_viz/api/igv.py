@@ -27,7 +27,7 @@ from seq2exp_viz.runs.style import (
     SIGNAL_COLOURS,
     peak_name,
 )
-from seq2exp_viz.serving.ranges import version_of
+from seq2exp_viz.serving.byte_ranges import version_of
 
 
 def data_url(view: OpenRun, base: str, file: str) -> str:

@@ -15,11 +15,11 @@ from seq2exp_viz.page.panel import label_words
 from seq2exp_viz.runs.binning import vector_summary
 from seq2exp_viz.runs.registry import Shelf
 from seq2exp_viz.runs.run_view import OpenRun
+from seq2exp_viz.worker.availability import why_off
 from seq2exp_viz.worker.jobs import KINDS, Jobs, Task, TooMany
-from seq2exp_viz.worker.offer import why_off
 
 if TYPE_CHECKING:
-    from seq2exp_viz.worker.shared import SharedJobs
+    from seq2exp_viz.worker.shared_jobs import SharedJobs
 
 WAIT_SECONDS = 2.0  # for an answer, before the browser is told to ask again: threads that answer are few
 LONGEST_QUESTION = 32_768  # bytes

@@ -15,8 +15,8 @@ from model_core.errors import InputError, Problem, Unavailable
 from seq2exp_viz.api.answers import RequestError, as_json, integer
 from seq2exp_viz.runs.run_view import OpenRun
 from seq2exp_viz.runs.user_tracks import HEAD, MOST_BYTES, check_bigwig, is_binary_index, read_track
-from seq2exp_viz.serving.allowed import AllowedFiles
-from seq2exp_viz.serving.ranges import RangeError, send_bytes, version_of
+from seq2exp_viz.serving.allowed_files import AllowedFiles
+from seq2exp_viz.serving.byte_ranges import RangeError, send_bytes, version_of
 
 
 def add_own_track_routes(route: Callable, routes: Blueprint, base: str, allowed: AllowedFiles) -> None:

@@ -59,7 +59,7 @@ def main() -> None:
 
 def needs_model() -> None:
     """Raise InputError where the packages of the extra `model` are missing."""
-    from seq2exp_viz.worker.offer import missing_packages
+    from seq2exp_viz.worker.availability import missing_packages
 
     missing = missing_packages()
     if missing:
@@ -374,13 +374,13 @@ def serve(
     """Show runs in a page: masks, peaks and signals in igv.js."""
     if check_only:
         from seq2exp_viz.runs.check import check_runs
-        from seq2exp_viz.serving.allowed import AllowedFiles
+        from seq2exp_viz.serving.allowed_files import AllowedFiles
 
         good = check_runs(runs, typer.echo)
         if allow:
             typer.echo(f"{len(AllowedFiles(allow).files()):,} tracks in the allowed folders")
         raise typer.Exit(0 if good else 2)
-    from seq2exp_viz.server import serve as serve_runs
+    from seq2exp_viz.serve import serve as serve_runs
 
     serve_runs(runs, host, port, open_browser, url_prefix, token, allow=allow or ())
 

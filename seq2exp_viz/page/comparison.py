@@ -10,7 +10,7 @@ import numpy as np
 from model_core.bed import read_lines
 from model_core.listing import files_in
 from model_core.tsv import cells_of
-from seq2exp_viz.page import charts
+from seq2exp_viz.page import plots
 from seq2exp_viz.runs.peak_overlap import Overlap
 
 MOST_ROWS, MOST_COLUMNS = 40, 12
@@ -32,12 +32,12 @@ def inside_outside(found: Overlap, peaks: str) -> dict:
             "hovertemplate": "mask %{x:.2f}: %{y:.1f} % of bases<extra></extra>",
         }
         for counts, words, colour, mean in (
-            (found.outside, "outside", charts.GREY, found.means[1]),
-            (found.inside, f"inside {peaks} peaks", charts.BLUE, found.means[0]),
+            (found.outside, "outside", plots.GREY, found.means[1]),
+            (found.inside, f"inside {peaks} peaks", plots.BLUE, found.means[0]),
         )
         if counts.sum()
     ]
-    return charts.figure(traces, "mask", "% of bases", xaxis={"range": [0, 1]})
+    return plots.figure(traces, "mask", "% of bases", xaxis={"range": [0, 1]})
 
 
 def kept_curve(found: Overlap, threshold: float) -> dict:
@@ -48,7 +48,7 @@ def kept_curve(found: Overlap, threshold: float) -> dict:
         "mode": "lines",
         "x": found.thresholds.round(3).tolist(),
         "y": np.round(100 * found.kept, 3).tolist(),
-        "line": {"color": charts.BLUE, "width": 1.8},
+        "line": {"color": plots.BLUE, "width": 1.8},
         "hovertemplate": "threshold %{x:.2f}: %{y:.1f} % of bases<extra></extra>",
         "showlegend": False,
     }
@@ -59,12 +59,12 @@ def kept_curve(found: Overlap, threshold: float) -> dict:
         "y": [100 * kept],
         "text": [f"{threshold:.3f}: {100 * kept:.1f} %"],
         "textposition": "middle left" if threshold > 0.5 else "middle right",
-        "marker": {"color": charts.RED, "size": 9},
+        "marker": {"color": plots.RED, "size": 9},
         "hoverinfo": "skip",
         "showlegend": False,
     }
     axes = {"xaxis": {"range": [0, 1]}, "yaxis": {"range": [0, 104]}}
-    return charts.figure([curve, here], "threshold", "% of bases kept", **axes)
+    return plots.figure([curve, here], "threshold", "% of bases kept", **axes)
 
 
 def overlap_bars(found: Overlap) -> dict:
@@ -82,16 +82,16 @@ def overlap_bars(found: Overlap) -> dict:
             "hovertemplate": "%{x:.1f} %<extra>" + words + "</extra>",
         }
         for column, words, colour in (
-            ("precision", "of its bases in peaks", charts.BLUE),
-            ("recall", "of the peaks’ bases in it", charts.ORANGE),
+            ("precision", "of its bases in peaks", plots.BLUE),
+            ("recall", "of the peaks’ bases in it", plots.ORANGE),
         )
     ]
     chance = 100 * found.in_peaks
     line = {"type": "line", "yref": "paper", "y0": 0, "y1": 1, "x0": chance, "x1": chance}
-    shapes = [{**line, "line": {"dash": "dot", "width": 1.2, "color": charts.GREY}}]
+    shapes = [{**line, "line": {"dash": "dot", "width": 1.2, "color": plots.GREY}}]
     axis = {"autorange": "reversed", "tickfont": {"size": 10}}
     words = f"% (chance: {chance:.0f})"
-    return charts.figure(traces, words, "", barmode="group", shapes=shapes, yaxis=axis)
+    return plots.figure(traces, words, "", barmode="group", shapes=shapes, yaxis=axis)
 
 
 def tables(folder: Path) -> list[tuple[str, list[list[str]], bool]]:

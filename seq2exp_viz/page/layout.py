@@ -5,12 +5,12 @@ from __future__ import annotations
 import dash_mantine_components as dmc
 from dash import dcc, html
 
-from seq2exp_viz.page import grids, tab_callbacks, tabs
+from seq2exp_viz.page import tab_callbacks, tables, tabs
 from seq2exp_viz.page.help import help_overlay
 from seq2exp_viz.page.menus import drop_down as _menu
 from seq2exp_viz.page.menus import export_menu, help_button, share_menu
 from seq2exp_viz.runs.registry import Shelf
-from seq2exp_viz.serving.browser_files import IgvScript
+from seq2exp_viz.serving.static_files import IgvScript
 
 POLL_MS = 3_000
 CUT_WORDS = (
@@ -25,7 +25,7 @@ def page(shelf: Shelf, base: str, script: IgvScript) -> dmc.MantineProvider:
         "base": base,
         "igv": {"url": f"{base}igv.js?v={script.version}", "version": script.version, "source": script.source},
         "runs": [view.key for view in shelf],
-        "columns": grids.gene_columns(),
+        "columns": tables.gene_columns(),
     }
     return dmc.MantineProvider(
         id="theme",
@@ -132,7 +132,7 @@ def _genes() -> html.Section:
                     ),
                 ],
             ),
-            html.Div(grids.genes(), className="grid"),
+            html.Div(tables.genes(), className="grid"),
         ],
     )
 

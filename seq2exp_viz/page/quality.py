@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from seq2exp_viz.page import charts
+from seq2exp_viz.page import plots
 from seq2exp_viz.page.figures import pearson
 
 MOST_POINTS = 4_000
@@ -31,14 +31,14 @@ def scatter(genes: pd.DataFrame, chosen: str | None, unit: str) -> dict:
     for name in ("train", "validation", "test", ""):
         rows = known[known["split"].fillna("").where(known["split"].isin(EVALUATED), "") == name]
         if len(rows):
-            traces.append(_points(rows, name or "no split", charts.SPLIT_COLOURS[name]))
+            traces.append(_points(rows, name or "no split", plots.SPLIT_COLOURS[name]))
     span = known[["observed", "predicted"]].to_numpy(float)
     ends = [float(span.min()), float(span.max())] if len(known) else [0, 1]
-    line = {"x": ends, "y": ends, "mode": "lines", "line": {"dash": "dot", "width": 1, "color": charts.GREY}}
+    line = {"x": ends, "y": ends, "mode": "lines", "line": {"dash": "dot", "width": 1, "color": plots.GREY}}
     traces.append({**line, "hoverinfo": "skip", "showlegend": False})
     traces.append(ring(genes, chosen))
     labels = [f"{word}{', ' + unit if unit else ''}" for word in ("observed", "predicted")]
-    return charts.figure(traces, *labels, hovermode="closest", uirevision="scatter")
+    return plots.figure(traces, *labels, hovermode="closest", uirevision="scatter")
 
 
 def scatter_title(genes: pd.DataFrame) -> str:
@@ -55,13 +55,13 @@ def ring(genes: pd.DataFrame, chosen: str | None) -> dict:
     return {
         "x": row["observed"].tolist(),
         "y": row["predicted"].tolist(),
-        "text": [charts.text(name) for name in row["symbol"]],
+        "text": [plots.text(name) for name in row["symbol"]],
         "mode": "markers",
         "type": "scatter",
         "name": "this gene",
         "hovertemplate": "%{text}<extra>this gene</extra>",
         "showlegend": False,
-        "marker": {"size": 13, "color": "rgba(0,0,0,0)", "line": {"width": 2.5, "color": charts.RED}},
+        "marker": {"size": 13, "color": "rgba(0,0,0,0)", "line": {"width": 2.5, "color": plots.RED}},
     }
 
 
@@ -70,7 +70,7 @@ def _points(rows: pd.DataFrame, name: str, colour: str) -> dict:
         "x": rows["observed"].round(4).tolist(),
         "y": rows["predicted"].round(4).tolist(),
         "customdata": rows["gene_id"].tolist(),
-        "text": [charts.text(symbol) for symbol in rows["symbol"]],
+        "text": [plots.text(symbol) for symbol in rows["symbol"]],
         "type": "scatter",  # not scattergl: its shaders are compiled by eval, which the page's policy forbids
         "mode": "markers",
         "name": name,
@@ -115,13 +115,13 @@ def bars(table: pd.DataFrame) -> dict:
             "arrayminus": (table["pearson"] - table["low"]).tolist(),
             "thickness": 1.2,
             "width": 3,
-            "color": charts.GREY,
+            "color": plots.GREY,
         },
-        "marker": {"color": charts.BLUE},
+        "marker": {"color": plots.BLUE},
         "hovertemplate": "%{x}: %{y:.2f} over %{customdata:,} genes<extra></extra>",
     }
     low = min(-0.05, float(table["low"].min()) - 0.05)
-    return charts.figure([trace], "", "Pearson", xaxis={"type": "category"}, yaxis={"range": [low, 1.05]})
+    return plots.figure([trace], "", "Pearson", xaxis={"type": "category"}, yaxis={"range": [low, 1.05]})
 
 
 def history(path: Path) -> pd.DataFrame | None:
@@ -136,9 +136,9 @@ def history(path: Path) -> pd.DataFrame | None:
 def training(table: pd.DataFrame) -> dict:
     """Training loss on the left axis, validation error and correlation on the right."""
     named = (
-        ("loss", "training loss", charts.GREY, "y"),
-        ("validation_mse", "validation error", charts.BLUE, "y2"),
-        ("validation_pearson", "validation Pearson", charts.GREEN, "y2"),
+        ("loss", "training loss", plots.GREY, "y"),
+        ("validation_mse", "validation error", plots.BLUE, "y2"),
+        ("validation_pearson", "validation Pearson", plots.GREEN, "y2"),
     )
     traces = [
         {
@@ -156,8 +156,8 @@ def training(table: pd.DataFrame) -> dict:
     ]
     right = {"overlaying": "y", "side": "right", "showgrid": False, "zeroline": False, "tickmode": "auto"}
     right["title"] = {"text": "validation"}
-    margin = {**charts.MARGINS, "r": 44}
-    return charts.figure(traces, "step", "loss", yaxis2=right, margin=margin)
+    margin = {**plots.MARGINS, "r": 44}
+    return plots.figure(traces, "step", "loss", yaxis2=right, margin=margin)
 
 
 def metric_rows(metrics: dict[str, Any]) -> list[tuple[str, str]]:

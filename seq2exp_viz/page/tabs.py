@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dash import dcc, html
 
-from seq2exp_viz.page import charts, grids
+from seq2exp_viz.page import plots, tables
 
 TABS = {
     "elements": "Elements",
@@ -66,7 +66,7 @@ def _elements() -> html.Div:
     return html.Div(
         className="tab-content two",
         children=[
-            html.Div([html.Div(tools, className="tab-tools"), html.Div(grids.elements(), className="grid")]),
+            html.Div([html.Div(tools, className="tab-tools"), html.Div(tables.elements(), className="grid")]),
             html.Div(
                 className="owners",
                 children=[
@@ -97,7 +97,7 @@ def graph(name: str, title: str, figure: dict, file: str) -> html.Figure:
     plot = dcc.Graph(id=name, figure=figure, config=config, className="chart", responsive=True)
     named = [trace for trace in figure["data"] if trace.get("showlegend") is not False and trace.get("name")]
     marks = [
-        html.Span([html.Span(className="swatch block", style={"background": charts.colour(trace)}), trace["name"]])
+        html.Span([html.Span(className="swatch block", style={"background": plots.colour(trace)}), trace["name"]])
         for trace in (named if len(named) > 1 else [])
     ]
     return html.Figure([html.Figcaption([title, html.Div(marks, className="marks")]), plot])

@@ -10,7 +10,7 @@ from model_core.run_folder.audit_log import FILE, of_genes, read_decisions
 from seq2exp_viz.runs import mask_components, style
 from seq2exp_viz.runs.registry import Shelf
 from seq2exp_viz.runs.run_view import OpenRun
-from seq2exp_viz.worker.offer import why_off
+from seq2exp_viz.worker.availability import why_off
 
 ANNOTATION_SECONDS = 600  # a whole genome's GTF takes half a minute
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from seq2exp_viz.worker.process import COMMAND, Worker
+from seq2exp_viz.worker.client import COMMAND, Worker
 
 KINDS = {
     "effects": "Rank the elements of {}",

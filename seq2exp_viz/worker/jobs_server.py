@@ -1,6 +1,6 @@
 """One process with the questions and jobs of all processes of a web server: `python -m ... jobs_server PLACE`.
 
-The web processes (seq2exp_viz.worker.shared) start it and ask it over a Unix socket, one line of JSON a request:
+The web processes (seq2exp_viz.worker.shared_jobs) start it and ask it over a Unix socket, one line of JSON a request:
 {"do": name of a method, "with": its arguments}, answered by {"value": ...} or {"error": words}. It ends when no web
 process has been there for a while, and with it the model's process.
 """

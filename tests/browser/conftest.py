@@ -11,10 +11,10 @@ from needs import missing
 from viewer_run import make_study, make_viewer_run
 from visitor import Visitor
 
-from seq2exp_viz.page.app import Settings, create_app
+from seq2exp_viz.app import Settings, create_app
 from seq2exp_viz.runs.registry import Shelf
-from seq2exp_viz.server import bind, listen
-from seq2exp_viz.serving import browser_files
+from seq2exp_viz.serve import bind, listen
+from seq2exp_viz.serving import static_files
 
 ARGUMENTS = [
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
@@ -46,7 +46,7 @@ def folders(tmp_path_factory) -> tuple[Path, Path]:
 @pytest.fixture(scope="session", params=["vendored", "notebook"])
 def address(request, folders, tmp_path_factory) -> Iterator[str]:
     """The page's address, once with igv.js 3.8 and once with igv-notebook's 3.1.4 (there behind a prefix)."""
-    if request.param == "vendored" and not (browser_files.folder() / "vendor" / "igv.min.js").is_file():
+    if request.param == "vendored" and not (static_files.folder() / "vendor" / "igv.min.js").is_file():
         missing("needs igv.js 3.8: `python -m seq2exp_viz.serving.vendor` (npm)")
     prefix = "/" if request.param == "vendored" else "/node/gpu7/"
     shelf = Shelf(folders, cache=tmp_path_factory.mktemp("cache"))

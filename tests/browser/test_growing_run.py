@@ -9,9 +9,9 @@ from visitor import Visitor
 from model_core.run_folder.assemble import assemble
 from model_core.run_folder.run import Run
 from model_core.study.study import load_study
-from seq2exp_viz.page.app import Settings, create_app
+from seq2exp_viz.app import Settings, create_app
 from seq2exp_viz.runs.registry import Shelf
-from seq2exp_viz.server import bind, listen
+from seq2exp_viz.serve import bind, listen
 
 pytestmark = pytest.mark.browser
 

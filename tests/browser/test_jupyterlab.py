@@ -23,7 +23,7 @@ from seq2exp_viz.locus_frame import frame_document, output_html
 from seq2exp_viz.notebook import locus_config
 from seq2exp_viz.reports.locus_figure import place_of
 from seq2exp_viz.runs.run_view import OpenRun
-from seq2exp_viz.serving import browser_files
+from seq2exp_viz.serving import static_files
 
 pytestmark = pytest.mark.browser
 
@@ -353,12 +353,12 @@ def run_on(folder: Path, chrom: str) -> Path:
 @pytest.mark.parametrize("igv", ["notebook", "vendored"])
 @pytest.mark.parametrize("chrom", ["chr1", "1", "HLA-A*01:01:01:01", "chr1:1000-51000", "gi|568336023|gb|CM000663.2|"])
 def test_each_igv_draws_whatever_the_chromosome_is_called(new_page, tmp_path, igv, chrom):
-    if igv == "vendored" and not (browser_files.folder() / "vendor" / "igv.min.js").is_file():
+    if igv == "vendored" and not (static_files.folder() / "vendor" / "igv.min.js").is_file():
         missing("needs igv.js 3.8: `python -m seq2exp_viz.serving.vendor` (npm)")
     view = OpenRun("test", Run.open(run_on(tmp_path / "run", chrom)))
     place = place_of(view, "GENE0")
     config = locus_config(view, place)
-    document = frame_document(config, "seq2exp-test", browser_files.igv_script(igv).path)
+    document = frame_document(config, "seq2exp-test", static_files.igv_script(igv).path)
     (tmp_path / "page.html").write_text(output_html("seq2exp-test", document, b"", "", 500), encoding="utf-8")
     page = new_page()
     page.goto(f"file://{tmp_path / 'page.html'}")

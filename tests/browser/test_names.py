@@ -10,10 +10,10 @@ from needs import missing
 from viewer_run import SIZE, gene_table, make_study, make_viewer_run
 from visitor import Visitor
 
-from seq2exp_viz.page.app import Settings, create_app
+from seq2exp_viz.app import Settings, create_app
 from seq2exp_viz.runs.registry import Shelf
-from seq2exp_viz.server import bind, listen
-from seq2exp_viz.serving import browser_files
+from seq2exp_viz.serve import bind, listen
+from seq2exp_viz.serving import static_files
 
 pytestmark = pytest.mark.browser
 BRIDGE = "seq2expBridge"
@@ -33,7 +33,7 @@ def run_folder(tmp_path_factory):
 
 @pytest.fixture(scope="module", params=["vendored", "notebook"])
 def address(request, run_folder, tmp_path_factory) -> Iterator[str]:
-    if request.param == "vendored" and not (browser_files.folder() / "vendor" / "igv.min.js").is_file():
+    if request.param == "vendored" and not (static_files.folder() / "vendor" / "igv.min.js").is_file():
         missing("needs igv.js 3.8: `python -m seq2exp_viz.serving.vendor` (npm)")
     shelf = Shelf([run_folder], cache=tmp_path_factory.mktemp("cache"))
     assert shelf.first.models.wait(60)

@@ -17,7 +17,7 @@ from needs import missing
 from viewer_run import make_study, make_viewer_run
 from visitor import Visitor
 
-from seq2exp_viz.server import bind
+from seq2exp_viz.serve import bind
 
 pytestmark = pytest.mark.browser
 DOCS = (ROOT / "docs" / "page.md").read_text()

@@ -6,10 +6,10 @@ import pytest
 from model_run import make_model_run
 from visitor import Visitor
 
-from seq2exp_viz.page.app import create_app
+from seq2exp_viz.app import create_app
 from seq2exp_viz.page.tabs import TABS
 from seq2exp_viz.runs.registry import Shelf
-from seq2exp_viz.server import bind, listen
+from seq2exp_viz.serve import bind, listen
 
 pytestmark = pytest.mark.browser
 

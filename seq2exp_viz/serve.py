@@ -14,9 +14,9 @@ from pathlib import Path
 from urllib.parse import urlencode
 
 from model_core.errors import InputError
-from seq2exp_viz.page.app import Settings, clean_prefix, create_app
+from seq2exp_viz.app import Settings, clean_prefix, create_app
 from seq2exp_viz.runs.registry import Shelf
-from seq2exp_viz.serving.allowed import AllowedFiles
+from seq2exp_viz.serving.allowed_files import AllowedFiles
 from seq2exp_viz.serving.security import access_for, is_loopback
 
 DEFAULT_PORT = 8050

@@ -13,12 +13,12 @@ from contextlib import suppress
 
 from model_core.child import child_environment
 
-COMMAND = (sys.executable, "-m", "seq2exp_viz.worker.child")
+COMMAND = (sys.executable, "-m", "seq2exp_viz.worker.model_process")
 STOP_SECONDS = 3.0  # for the process to end by itself
 
 
 class Worker:
-    """One process at a time that takes and gives dicts (their words: seq2exp_viz.worker.child).
+    """One process at a time that takes and gives dicts (their words: seq2exp_viz.worker.model_process).
 
     Args:
         heard: called with each answer, from a thread of its own.

@@ -11,14 +11,14 @@ from dash import Dash
 from seq2exp_viz.api import genes
 from seq2exp_viz.page import callbacks, layout, tab_callbacks
 from seq2exp_viz.runs.registry import Shelf
-from seq2exp_viz.serving import browser_files
-from seq2exp_viz.serving.allowed import AllowedFiles
-from seq2exp_viz.serving.ranges import answer
+from seq2exp_viz.serving import static_files
+from seq2exp_viz.serving.allowed_files import AllowedFiles
+from seq2exp_viz.serving.byte_ranges import answer
 from seq2exp_viz.serving.security import Access, content_security_policy, protect, refusal
 from seq2exp_viz.worker.jobs import Jobs
 
 if TYPE_CHECKING:
-    from seq2exp_viz.worker.shared import SharedJobs
+    from seq2exp_viz.worker.shared_jobs import SharedJobs
 
 # As Dash's own, with the language of the page said and without a second footer, which screen readers would stop at.
 INDEX = """<!DOCTYPE html>
@@ -62,13 +62,13 @@ class Settings:
 
 def create_app(shelf: Shelf, settings: Settings = Settings(), jobs: Jobs | SharedJobs | None = None) -> Dash:
     """The page and its interface over the runs of `shelf`; with `jobs`, those, else jobs of this process alone."""
-    script = browser_files.igv_script(settings.igv)
+    script = static_files.igv_script(settings.igv)
     app = Dash(
         "seq2exp_viz",
         title="seq2exp-viz",
         index_string=INDEX,
         update_title=None,
-        assets_folder=str(browser_files.folder()),
+        assets_folder=str(static_files.folder()),
         assets_ignore=r".*\.min\.js$",  # igv.js is loaded by the bridge, beside the page and not before it
         requests_pathname_prefix=settings.prefix,
         routes_pathname_prefix="/",

@@ -1,4 +1,4 @@
-"""The process that has the model: `python -m seq2exp_viz.worker.child [DEVICE]`. Torch is imported here alone.
+"""The process that has the model: `python -m seq2exp_viz.worker.model_process [DEVICE]`. Torch is imported here alone.
 
 Lines of JSON. In: {"id", "kind", "run", "gene", ...} is a task, {"cancel": id} ends one. The end of the input ends the
 process. Out, with the task's id: {"state": "running", "done", "total", "message"} as it goes, {"row": {...}} for a
