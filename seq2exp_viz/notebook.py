@@ -9,12 +9,12 @@ from typing import Any
 
 from model_core.errors import InputError
 from model_core.run_folder.run import Run
-from seq2exp_viz.api import genes as api
+from seq2exp_viz.api.genes import element_answer, interval_features
 from seq2exp_viz.locus_frame import LocusBrowser
 from seq2exp_viz.reports.locus_figure import Place, locus_bytes, place_of
 from seq2exp_viz.runs import binning
-from seq2exp_viz.runs import style as look
 from seq2exp_viz.runs.run_view import OpenRun
+from seq2exp_viz.runs.style import GENE_COLOUR, PEAK_COLOUR, SIGNAL_COLOURS, peak_name
 
 BINS = 4_000  # of each drawn line; the numbers travel inside the notebook
 SECONDS = 120  # at most, for gene models that are not in the cache yet
@@ -112,7 +112,7 @@ def locus_config(view: OpenRun, place: Place, bins: int = BINS) -> dict:
     region = {"chrom": name, "start": place.start, "end": place.end}
     tracks = [*_genes(view, place), *_signals(view, place, region, bins), *_peaks(view, place)]
     mask = binning.mask_summary(view.mask(place.gene), view.interval(place.gene), place.start, place.end, bins)
-    answer = api.element_answer(view, place.gene, place.threshold)
+    answer = element_answer(view, place.gene, place.threshold)
     answer["elements"] = _on(name, answer["elements"])
     shared = {"region": region, "threshold": answer["threshold"]}
     symbol = escape(str(view.gene(place.gene)["symbol"]))
@@ -157,7 +157,7 @@ def _genes(view: OpenRun, place: Place) -> list[dict]:
     if table is None:
         return []
     features = table.features(place.chrom, place.start, place.end)
-    drawn = {"displayMode": "EXPANDED", "color": look.GENE_COLOUR, "height": 80}
+    drawn = {"displayMode": "EXPANDED", "color": GENE_COLOUR, "height": 80}
     return [_annotation("Genes", view, place, features, **drawn)]
 
 
@@ -165,7 +165,7 @@ def _signals(view: OpenRun, place: Place, region: dict, bins: int) -> list[dict]
     chrom, start, end = place.chrom, place.start, place.end
     tracks = []
     for number, signal in enumerate(view.signals):
-        colour, name = look.SIGNAL_COLOURS[number % len(look.SIGNAL_COLOURS)], escape(signal.name)
+        colour, name = SIGNAL_COLOURS[number % len(SIGNAL_COLOURS)], escape(signal.name)
         row = {"type": "mask", "region": region, "color": colour, "area": True, "autoscale": True, "height": 50}
         if signal.file is None:
             origin = view.window(place.gene).start
@@ -180,9 +180,9 @@ def _signals(view: OpenRun, place: Place, region: dict, bins: int) -> list[dict]
 def _peaks(view: OpenRun, place: Place) -> list[dict]:
     if view.peaks is None:
         return []
-    features = api.interval_features(view.peaks, place.chrom, place.start, place.end)
-    name = f"{escape(look.peak_name(view))} peaks"
-    return [_annotation(name, view, place, features, displayMode="SQUISHED", color=look.PEAK_COLOUR, height=30)]
+    features = interval_features(view.peaks, place.chrom, place.start, place.end)
+    name = f"{escape(peak_name(view))} peaks"
+    return [_annotation(name, view, place, features, displayMode="SQUISHED", color=PEAK_COLOUR, height=30)]
 
 
 def _annotation(name: str, view: OpenRun, place: Place, features: list[dict], **look: object) -> dict:

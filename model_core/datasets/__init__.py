@@ -1,1 +1,1 @@
-"""TODO"""
+"""Data of others: presets of public files, downloads, the authors' data folder."""

@@ -1,1 +1,1 @@
-"""TODO"""
+"""How good masks and predictions are, compared with their rivals."""

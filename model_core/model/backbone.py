@@ -15,9 +15,9 @@ from model_core.config import Seq2ExpConfig
 from model_core.model.kernels.scan import causal_convolution, selective_scan
 
 try:
-    from model_core.model.kernels import block_cpu as stretches
+    from model_core.model.kernels import block_cpu
 except ImportError:  # a bare GPU machine has no numba
-    stretches = None
+    block_cpu = None
 
 DT_MIN, DT_MAX, DT_FLOOR = 1e-3, 1e-1, 1e-4
 DEFAULT_DEPTH = 64  # the depth by which the release scales output projections, whatever the real one (difference 12)
@@ -115,11 +115,11 @@ class Block(nn.Module):
         Args:
             residual: (B, L, d). valid: (B, L, 1), 0 on padding. keep: (B, L, 1), multiplied after the norm.
             normed: there is no norm ahead of the mixer.
-            room: where blocks leave what they need for the moment (`stretches.room_for`).
+            room: where blocks leave what they need for the moment (`block_cpu.room_for`).
         """
-        if stretches is not None and stretches.can_run(self, residual, valid):
-            room = room or stretches.room_for(self, residual)
-            return stretches.advance(self, residual, keep, normed, wanted, room)
+        if block_cpu is not None and block_cpu.can_run(self, residual, valid):
+            room = room or block_cpu.room_for(self, residual)
+            return block_cpu.advance(self, residual, keep, normed, wanted, room)
         h = residual if normed else self.norm(residual)
         if keep is not None:
             h = h * keep
@@ -198,8 +198,8 @@ class Backbone(nn.Module):
         if absent is not None:
             h, keep = keep * self.blocks[0].norm(h) + (1 - keep) * absent, None
         residual, last = h, len(self.blocks) - 1
-        plain = stretches is not None and stretches.can_run(self.blocks[0], h, valid)
-        room = stretches.room_for(self.blocks[0], h) if plain else None
+        plain = block_cpu is not None and block_cpu.can_run(self.blocks[0], h, valid)
+        room = block_cpu.room_for(self.blocks[0], h) if plain else None
         left = bytes_to_keep(h.device)
         for number, block in enumerate(self.blocks):
             normed = absent is not None and number == 0

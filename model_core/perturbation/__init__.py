@@ -1,1 +1,1 @@
-"""TODO"""
+"""What-if: predictions under masks that were changed."""

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from model_core import beta as posterior
+from model_core import beta as beta_distribution
 from model_core.errors import InputError
 from model_core.files import fsync
 from model_core.listing import temporary_files
@@ -45,7 +45,7 @@ class GeneMask:
     @cached_property
     def learned(self) -> np.ndarray:
         """bool (bins,): the bins the model decided."""
-        return self.forced == posterior.LEARNED
+        return self.forced == beta_distribution.LEARNED
 
     @cached_property
     def mean(self) -> np.ndarray:
@@ -60,24 +60,24 @@ class GeneMask:
     @cached_property
     def sd(self) -> np.ndarray:
         """float32 (bins,): spread of z (standard deviation under its Beta); 0 where forced."""
-        return np.where(self.learned, posterior.beta_sd(self.alpha, self.beta), 0).astype(np.float32)
+        return np.where(self.learned, beta_distribution.beta_sd(self.alpha, self.beta), 0).astype(np.float32)
 
     def interval(self, level: float = 0.95, exact: bool = False) -> tuple[np.ndarray, np.ndarray]:
         """(low, high), float32 (bins,): the central `level` range of z; both the forced value where forced.
 
         From a table made for drawing (within 0.001, about 20 ms for 200,000 bins), or `exact` (about 0.5 s).
         """
-        ends = posterior.beta_interval if exact else posterior.beta_interval_for_drawing
+        ends = beta_distribution.beta_interval if exact else beta_distribution.beta_interval_for_drawing
         return tuple(self._with_forced(x) for x in ends(self.alpha, self.beta, level))
 
     @property
     def kept_fraction(self) -> float:
         """Share of the learned bins that is kept, 0 to 1: mean of a soft mask, share of ones in a hard."""
-        return posterior.kept_fraction(self.mask, self.forced)
+        return beta_distribution.kept_fraction(self.mask, self.forced)
 
     @cached_property
     def _expected(self) -> np.ndarray:
-        return posterior.beta_mean(self.alpha, self.beta)
+        return beta_distribution.beta_mean(self.alpha, self.beta)
 
     def _with_forced(self, values: np.ndarray) -> np.ndarray:
         return np.where(self.learned, values, self.forced).astype(np.float32)
@@ -110,9 +110,9 @@ def packed(alpha: np.ndarray, beta: np.ndarray, cutoff: np.ndarray | float = 0.5
     """
     shrink = np.minimum(1, _LARGEST / np.maximum(alpha, beta).clip(1))
     small = [np.clip(x * shrink, _SMALLEST, _LARGEST).astype(np.float16) for x in (alpha, beta)]
-    kept = posterior.beta_mean(alpha, beta) >= cutoff
+    kept = beta_distribution.beta_mean(alpha, beta) >= cutoff
     for _ in range(_MOST_STEPS):
-        moved = (posterior.beta_mean(*(x.astype(np.float32) for x in small)) >= cutoff) != kept
+        moved = (beta_distribution.beta_mean(*(x.astype(np.float32) for x in small)) >= cutoff) != kept
         if not moved.any():
             break
         # The smaller of the two has the finer steps, and does not leave the range of float16 when it grows.

@@ -1,1 +1,1 @@
-"""TODO"""
+"""Scoring genes into a run, on one process or several."""

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import logging
 import shutil
-import time
 from collections.abc import Sequence
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,19 +14,10 @@ from model_core.errors import InputError
 from model_core.listing import folders_in
 from model_core.model.checkpoint import choose_device
 from model_core.run_folder.run import MEANING, Run
-from model_core.training.ranks import process_number
 
-WAIT_SECONDS = 120  # of other processes, for the first one to make the run folder
 _PARTS = "parts"  # folder in the run; each process of a scoring on several writes a run of its own there
 _AT_ONCE = 256  # genes taken into the run together
 _SHARES_MAY_DIFFER = timedelta(days=7)  # how long the first to end waits for the last
-
-
-def wait_for_first(path: Path, processes: int = 1, nodes: int = 1) -> None:
-    """Wait, unless this is the first process, until the first has made a file; gives up after WAIT_SECONDS."""
-    end = time.monotonic() + WAIT_SECONDS
-    while process_number(processes, nodes) > 0 and not path.exists() and time.monotonic() < end:
-        time.sleep(0.1)
 
 
 class Team:

@@ -25,13 +25,14 @@ from model_core.run_folder.gene_scores import site_gene
 from model_core.run_folder.manifest import described_file
 from model_core.run_folder.metrics import prediction_metrics
 from model_core.run_folder.run import Run
-from model_core.scoring.distributed import Team, take_in_parts, wait_for_first
+from model_core.scoring.distributed import Team, take_in_parts
 from model_core.scoring.predict import Scored, Stopwatch, default_workers, scored
 from model_core.scoring.write_behind import AT_ONCE, WriteBehind
 from model_core.study.check_tracks import QUANTILE_WINDOWS, quantile_warnings, signal_quantiles
 from model_core.study.gene_features import FEATURES, FeatureScale
 from model_core.study.study import Study
 from model_core.training.dataset import GeneWindows, batches, gene_windows
+from model_core.training.ranks import wait_for_first
 
 
 def choose_genes(

@@ -1,1 +1,1 @@
-"""TODO"""
+"""Measured tracks, read per window: bigWig, BAM coverage, Hi-C contact."""

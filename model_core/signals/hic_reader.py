@@ -1,4 +1,4 @@
-"""Reads .hic files in a process of its own: `python -m model_core.signals.hic_reader facts|convert ...` (see hic_cache).
+"""Read .hic files in a process of its own (see hic_cache): `python -m model_core.signals.hic_reader facts|convert ...`.
 
 hictkpy reads .hic well, but importing it starts a thread that keeps a core busy for as long as the process lives,
 and forking hangs after it. So it is imported here and nowhere else, and this process ends with its answer.

@@ -280,7 +280,7 @@ def write_template(path: str | Path) -> Path:
     """
     path = Path(os.path.expanduser(path))
     path = path if path.suffix == ".toml" else path / "study.toml"
-    text = resources.files("model_core.inputs").joinpath("study_template.toml").read_text(encoding="utf-8")
+    text = resources.files("model_core.study").joinpath("study_template.toml").read_text(encoding="utf-8")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("x", encoding="utf-8") as file:

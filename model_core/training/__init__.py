@@ -1,1 +1,1 @@
-"""TODO"""
+"""Training: batches of windows, the Lightning module, pre-training."""

@@ -8,8 +8,11 @@ started as many processes as were asked for; otherwise one process is alone, and
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Mapping
+from pathlib import Path
 
+WAIT_SECONDS = 120  # of other processes, for the first one to make the run folder
 STARTED_BY = "SEQ2EXP_STARTED_BY"  # in the processes that we start: "how many:process that started them"
 
 
@@ -42,3 +45,10 @@ def started_by_us(size: int, environ: Mapping[str, str]) -> bool:
     """Whether the process above this one started it as one of so many."""
     mine = environ.get(STARTED_BY) == f"{size}:{os.getppid()}"
     return mine and environ.get("LOCAL_RANK", "").isdigit()
+
+
+def wait_for_first(path: Path, processes: int = 1, nodes: int = 1) -> None:
+    """Wait, unless this is the first process, until the first has made a file; gives up after WAIT_SECONDS."""
+    end = time.monotonic() + WAIT_SECONDS
+    while process_number(processes, nodes) > 0 and not path.exists() and time.monotonic() < end:
+        time.sleep(0.1)

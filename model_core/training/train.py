@@ -1,6 +1,6 @@
 """Training a study: data, run folder, bookkeeping; resumable at any time, on one process or many.
 
-The order of the genes follows from the seed and the step alone, as do the draws (`model_core.training.lightning_module`). An
+The order of the genes follows from the seed and the step alone, as do the draws (`lightning_module`). An
 interrupted training goes on from its last validation.
 """
 
@@ -35,13 +35,13 @@ from model_core.model.seq2exp import Seq2Exp
 from model_core.progress import Job
 from model_core.run_folder.manifest import described_file
 from model_core.run_folder.run import Run
-from model_core.scoring.distributed import process_number, wait_for_first
 from model_core.study.check_tracks import QUANTILE_WINDOWS, signal_quantiles
 from model_core.study.study import Study
 from model_core.training.dataset import EndlessBatches, GeneWindows, collate, gene_windows
 from model_core.training.launch import environment
 from model_core.training.lightning_module import Lesson
 from model_core.training.pretrain import pretrain
+from model_core.training.ranks import process_number, wait_for_first
 
 HISTORY = ("step", "seconds", "loss", "prediction", "kl", "validation_mse", "validation_pearson")
 LARGEST_KEPT = 128 << 20  # bytes of a freed block that is kept: holes of larger ones cost more than they save

@@ -1,1 +1,1 @@
-"""TODO"""
+"""The interface through which the page, and programs, ask for data."""

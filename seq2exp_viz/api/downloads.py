@@ -1,4 +1,4 @@
-"""One gene's elements and mask as files, made when they are asked for; the formats are `model_core.run_folder.tracks`'."""
+"""One gene's elements and mask as files, made when they are asked for (formats: `run_folder.tracks`)."""
 
 from __future__ import annotations
 

@@ -11,10 +11,10 @@ from flask import Blueprint, Response
 from model_core.errors import Unavailable
 from model_core.run_folder.effects import caveat, caveat_line
 from seq2exp_viz.api.answers import RequestError, as_json, integer, json_body
-from seq2exp_viz.page.panel import label_words
 from seq2exp_viz.runs.binning import vector_summary
 from seq2exp_viz.runs.registry import Shelf
 from seq2exp_viz.runs.run_view import OpenRun
+from seq2exp_viz.runs.style import label_words
 from seq2exp_viz.worker.availability import why_off
 from seq2exp_viz.worker.jobs import KINDS, Jobs, Task, TooMany
 

@@ -6,7 +6,7 @@ from dash import ClientsideFunction, Dash, Input, Output, State, html, no_update
 
 from model_core.errors import InputError
 from seq2exp_viz.api import answers
-from seq2exp_viz.api import genes as api
+from seq2exp_viz.api.genes import element_answer
 from seq2exp_viz.page import panel
 from seq2exp_viz.runs.gene_list import gene_list
 from seq2exp_viz.runs.gene_search import find
@@ -209,7 +209,7 @@ def _server(app: Dash, shelf: Shelf, base: str) -> None:
         view, gene = chosen(shelf, shown)
         if view is None or gene is None:
             return [], "", "#", "#"
-        answer = api.element_answer(view, gene, threshold)
+        answer = element_answer(view, gene, threshold)
         from seq2exp_viz.api.igv import api_url
 
         bed = api_url(

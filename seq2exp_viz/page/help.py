@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dash import html
 
-from seq2exp_viz.runs import style as look
+from seq2exp_viz.runs.style import CERTAINTY_COLOURS, CERTAINTY_WORDS, CLASS_WORDS, colour_of
 
 WORDS = {
     "study": "the inputs: genome, annotation, gene table, signals and peaks",
@@ -92,11 +92,8 @@ def _colours() -> list[html.Li]:
         ("line", "mean of z", None),
         ("band", "95 % range of z", None),
         ("dashes", "threshold", None),
-        *(("block", look.CLASS_WORDS[kind], look.colour_of(kind)) for kind in look.CLASS_WORDS),
-        *(
-            ("block", f"{words} (Why tracks)", look.CERTAINTY_COLOURS[kind])
-            for kind, words in look.CERTAINTY_WORDS.items()
-        ),
+        *(("block", CLASS_WORDS[kind], colour_of(kind)) for kind in CLASS_WORDS),
+        *(("block", f"{words} (Why tracks)", CERTAINTY_COLOURS[kind]) for kind, words in CERTAINTY_WORDS.items()),
     ]
     return [
         html.Li([html.Span(className=f"swatch {kind}", style={"background": colour} if colour else {}), text])

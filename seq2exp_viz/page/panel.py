@@ -6,17 +6,24 @@ import dash_mantine_components as dmc
 from dash import html
 
 from seq2exp_viz.page import figures
-from seq2exp_viz.runs import style as look
 from seq2exp_viz.runs.gene_list import unscored
 from seq2exp_viz.runs.run_view import OpenRun
-from seq2exp_viz.runs.style import PRIOR_LINE, label_words
+from seq2exp_viz.runs.style import (
+    CERTAINTY_COLOURS,
+    CERTAINTY_WORDS,
+    PRIOR_LINE,
+    class_words,
+    colour_of,
+    label_words,
+    length_words,
+)
 
 
 def facts(view: OpenRun) -> list:
     """Badges that say what the run is; simulated data are called so."""
     manifest = view.manifest
     window = manifest["window"]
-    length = look.length_words(window)
+    length = length_words(window)
     badges = [
         dmc.Badge(
             f"{manifest['variant']} model, {length} window",
@@ -70,12 +77,12 @@ def legend(view: OpenRun) -> list:
     kinds = ["promoter", "with_peak", "without_peak"] if view.peaks is not None else ["promoter", "no_peak_file"]
     band = [_mark("band", "95 % range of z")] if view.run.has_spread else []
     marks = [_mark("line", "mean of z"), *band, _mark("dashes", "threshold")]
-    certain = look.CERTAINTY_WORDS if view.run.has_spread else {}
+    certain = CERTAINTY_WORDS if view.run.has_spread else {}
     return [
         *marks,
-        *(_mark("block", look.class_words(view, kind), look.colour_of(kind)) for kind in kinds),
+        *(_mark("block", class_words(view, kind), colour_of(kind)) for kind in kinds),
         _mark("arc", "element to start site"),
-        *(_mark("block", words, look.CERTAINTY_COLOURS[kind], "certainty") for kind, words in certain.items()),
+        *(_mark("block", words, CERTAINTY_COLOURS[kind], "certainty") for kind, words in certain.items()),
     ]
 
 

@@ -1,1 +1,1 @@
-"""TODO"""
+"""Figures, reports and exported files."""

@@ -14,8 +14,8 @@ from model_core.run_folder.effects import BACKGROUND, control_words
 from model_core.run_folder.effects import caveat as effects_caveat
 from model_core.run_folder.elements import PROMOTER_CLASS
 from seq2exp_viz.reports.locus_figure import caption_words, locus_bytes, place_of
-from seq2exp_viz.runs import style as look
 from seq2exp_viz.runs.run_view import OpenRun
+from seq2exp_viz.runs.style import PRIOR_LINE, class_words, label_words, length_words
 
 MOST_GENES = 200
 STYLE = """
@@ -77,7 +77,7 @@ def report(
 
 def _caveats(view: OpenRun) -> str:
     lines = ["All data of this run are simulated."] if view.manifest["simulated"] else []
-    lines += [look.PRIOR_LINE[view.manifest["variant"]]] if view.manifest["variant"] in look.PRIOR_LINE else []
+    lines += [PRIOR_LINE[view.manifest["variant"]]] if view.manifest["variant"] in PRIOR_LINE else []
     lines += view.notes
     return "".join(f'<p class="warn">{escape(line)}</p>' for line in lines)
 
@@ -88,8 +88,8 @@ def _facts(view: OpenRun) -> str:
     checkpoint = manifest.get("checkpoint") or {}
     facts = {
         "Run": f"{view.run.name}, made {manifest['created']}",
-        "Model": f"{manifest['variant']}, window {look.length_words(manifest['window'])}, "
-        f"promoter {look.length_words(manifest['promoter'])}, seed {manifest.get('seed')}",
+        "Model": f"{manifest['variant']}, window {length_words(manifest['window'])}, "
+        f"promoter {length_words(manifest['promoter'])}, seed {manifest.get('seed')}",
         "Study": view.study.name if view.study else "not on this machine",
         "Genome": view.study.assembly if view.study else "",
         "Elements": f"threshold {rule.threshold:.4f} on the mask smoothed over {rule.smooth} bp, runs closer than "
@@ -116,7 +116,7 @@ def _overview(view: OpenRun, genes: list[str]) -> str:
         "elements": "Elements",
         "elements_without_peak": "Without a peak",
     }
-    unit = look.label_words(view)
+    unit = label_words(view)
     note = f'<p class="quiet">Observed and predicted: {escape(unit)}.</p>' if unit else ""
     return _table(rows, columns) + note
 
@@ -127,7 +127,7 @@ def _gene(view: OpenRun, gene: str, threshold: float | None, number: int) -> str
     elements = table[table["class"] != PROMOTER_CLASS].assign(
         length=lambda t: t["end"] - t["start"],
         place=lambda t: [f"{c}:{s + 1:,}-{e:,}" for c, s, e in zip(t["chrom"], t["start"], t["end"], strict=True)],
-        words=lambda t: [look.class_words(view, kind) for kind in t["class"]],
+        words=lambda t: [class_words(view, kind) for kind in t["class"]],
     )
     effects = view.run.effects
     mine = effects[effects["gene_id"] == gene][["start", "end", "effect", "unusual", "control_n"]]

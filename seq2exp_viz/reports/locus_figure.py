@@ -30,8 +30,19 @@ from model_core.places import parse_place, shown
 from model_core.run_folder.elements import PROMOTER_CLASS
 from seq2exp_viz.reports.gene_rows import draw_genes, gene_rows
 from seq2exp_viz.runs import binning
-from seq2exp_viz.runs import style as look
 from seq2exp_viz.runs.run_view import OpenRun
+from seq2exp_viz.runs.style import (
+    BAND_COLOUR,
+    MASK_COLOUR,
+    PEAK_COLOUR,
+    PRIOR_LINE,
+    SIGNAL_COLOURS,
+    THRESHOLD_COLOUR,
+    colour_of,
+    label_words,
+    length_words,
+    peak_name,
+)
 
 CANVASES = {"pdf": FigureCanvasPdf, "svg": FigureCanvasSVG, "png": FigureCanvasAgg}
 WIDTH = 7.2  # inches: two columns of a journal
@@ -158,9 +169,9 @@ def locus_figure(view: OpenRun, place: Place, caption: bool = True) -> Figure:
 def caption_words(view: OpenRun, place: Place) -> list[str]:
     """What one must know to read the figure, in sentences."""
     gene, manifest = view.gene(place.gene), view.manifest
-    peaks = f"; elements that share bases with a {look.peak_name(view)} peak are blue, the others orange"
-    numbers = f"predicted {_number(gene['predicted'])}, observed {_number(gene['observed'])} {look.label_words(view)}"
-    window = look.length_words(manifest["window"])
+    peaks = f"; elements that share bases with a {peak_name(view)} peak are blue, the others orange"
+    numbers = f"predicted {_number(gene['predicted'])}, observed {_number(gene['observed'])} {label_words(view)}"
+    window = length_words(manifest["window"])
     band = " and central 95 % of z under its Beta (band), as the model's priors set it" if view.run.has_spread else ""
     sentences = [
         f"{gene['symbol']} ({gene['gene_id']}), {place.chrom}:{place.start + 1:,}-{place.end:,}"
@@ -171,7 +182,7 @@ def caption_words(view: OpenRun, place: Place) -> list[str]:
         + (peaks if view.peaks is not None else "; the study has no peaks")
         + "; the promoter is black.",
         *(["All data are simulated."] if manifest["simulated"] else []),
-        *([look.PRIOR_LINE[manifest["variant"]]] if manifest["variant"] in look.PRIOR_LINE else []),
+        *([PRIOR_LINE[manifest["variant"]]] if manifest["variant"] in PRIOR_LINE else []),
         f"seq2exp-viz {version('seq2exp-viz')}.",
     ]
     return sentences
@@ -181,10 +192,10 @@ def _bands(view: OpenRun, place: Place) -> list[Band]:
     rows = gene_rows(view, place.chrom, place.start, place.end)
     bands = [Band(0.14 + 0.24 * max(1, len(rows)), "Genes", lambda axes: draw_genes(axes, rows))] if rows else []
     for number, signal in enumerate(view.signals):
-        colour = _rgb(look.SIGNAL_COLOURS[number % len(look.SIGNAL_COLOURS)])
+        colour = _rgb(SIGNAL_COLOURS[number % len(SIGNAL_COLOURS)])
         bands.append(_signal(view, place, signal, colour))
     if view.peaks is not None:
-        bands.append(Band(0.16, f"{look.peak_name(view)} peaks", lambda axes: _blocks(axes, _peaks(view, place))))
+        bands.append(Band(0.16, f"{peak_name(view)} peaks", lambda axes: _blocks(axes, _peaks(view, place))))
     symbol = str(view.gene(place.gene)["symbol"])
     bands.append(Band(1.15, f"Mask of\n{symbol}", lambda axes: _mask(axes, view, place)))
     bands.append(Band(0.62, "Elements", lambda axes: _elements(axes, view, place)))
@@ -215,7 +226,7 @@ def _signal(view: OpenRun, place: Place, signal, colour: tuple) -> Band:
 def _peaks(view: OpenRun, place: Place) -> list[tuple[int, int, tuple]]:
     peaks = view.peaks
     here = peaks[(peaks["chrom"] == place.chrom) & (peaks["start"] < place.end) & (peaks["end"] > place.start)]
-    colour = _rgb(look.PEAK_COLOUR)
+    colour = _rgb(PEAK_COLOUR)
     return [(int(start), int(end), colour) for start, end in zip(here["start"], here["end"], strict=True)]
 
 
@@ -239,18 +250,18 @@ def _mask(axes: Axes, view: OpenRun, place: Place) -> None:
     for state, colour in ((1, "0.91"), (0, (0.96, 0.88, 0.88))):
         axes.fill_between(x, -0.02, 1.02, where=forced == state, color=colour, linewidth=0)
     if "low" in got:
-        axes.fill_between(x, low, high, where=forced == -1, color=_rgb(look.BAND_COLOUR), alpha=0.25, linewidth=0)
-    axes.plot(x, mean, color=_rgb(look.MASK_COLOUR), linewidth=0.8)
+        axes.fill_between(x, low, high, where=forced == -1, color=_rgb(BAND_COLOUR), alpha=0.25, linewidth=0)
+    axes.plot(x, mean, color=_rgb(MASK_COLOUR), linewidth=0.8)
     if len(x):
         ends = (edges[0], edges[-1])
-        axes.plot(ends, [place.threshold] * 2, color=_rgb(look.THRESHOLD_COLOUR), linewidth=0.7, dashes=(4, 3))
+        axes.plot(ends, [place.threshold] * 2, color=_rgb(THRESHOLD_COLOUR), linewidth=0.7, dashes=(4, 3))
 
 
 def _elements(axes: Axes, view: OpenRun, place: Place) -> None:
     table, tss = view.cut(place.gene, place.threshold), int(view.gene(place.gene)["tss"])
     here = table[(table["start"] < place.end) & (table["end"] > place.start)]
     blocks = [
-        (int(row.start), int(row.end), _rgb(look.colour_of(row.kind)))
+        (int(row.start), int(row.end), _rgb(colour_of(row.kind)))
         for row in here.rename(columns={"class": "kind"}).itertuples()
     ]
     _blocks(axes, blocks, 0.0, 0.22)
@@ -261,7 +272,7 @@ def _elements(axes: Axes, view: OpenRun, place: Place) -> None:
         top = 0.27 + 0.9 * (0.25 + 0.75 * np.sqrt(abs(middle - tss) / longest))
         points = [(middle, 0.27), (middle, top), (tss, top), (tss, 0.27)]
         arc = Outline(points, [Outline.MOVETO, Outline.CURVE4, Outline.CURVE4, Outline.CURVE4])
-        colour, width = _rgb(look.colour_of(kind)), 0.4 + 0.9 * float(mean)
+        colour, width = _rgb(colour_of(kind)), 0.4 + 0.9 * float(mean)
         axes.add_patch(PathPatch(arc, fill=False, edgecolor=colour, linewidth=width))
 
 
@@ -282,7 +293,7 @@ def _scale(axes: Axes, place: Place, ground: float) -> None:
     left = right - box.width * length / span
     level = ground - 0.33 / height
     figure.add_artist(mpl.lines.Line2D([left, right], [level] * 2, color="black", linewidth=1.2))
-    figure.text(left - 0.06 / WIDTH, level, look.length_words(length), ha="right", va="center")
+    figure.text(left - 0.06 / WIDTH, level, length_words(length), ha="right", va="center")
 
 
 def _rgb(css: str) -> tuple[float, float, float]:

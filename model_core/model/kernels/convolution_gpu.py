@@ -1,6 +1,6 @@
 """The causal convolution with SiLU on the GPU: Triton kernels, forward and backward.
 
-The formula is in `model_core.model.kernels.scan`. A program takes a tile of positions and channels and reads it once per tap,
+The formula is in `scan`. A program takes a tile of positions and channels and reads it once per tap,
 all but the first time out of the cache. Bytes moved per base for E channels of w bytes: forward 2 w E (x read, y
 written), which is all that there is to move; backward 3 w E: the values before SiLU are computed again and not kept.
 """

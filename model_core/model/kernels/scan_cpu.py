@@ -1,6 +1,6 @@
 """The sequence operations of Mamba on the CPU: numba kernels that need no compiler at installation.
 
-The formulas are in `model_core.model.kernels.scan`; all numbers are float32, sixteen at once (`vectors`). In the scan each
+The formulas are in `scan`; all numbers are float32, sixteen at once (`simd`). In the scan each
 thread takes one gene and some of its channels and walks along the sequence with the states of these channels in its
 first-level cache. Memory: the forward pass keeps the states once every `CHUNK` positions, the backward pass recomputes
 those of one chunk for sixteen channels at a time, so no (length x channels x states) array ever exists.

@@ -330,7 +330,7 @@ class _Scan(torch.autograd.Function):
 
 
 def scan_gpu(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor, z: Tensor, reverse: bool) -> Tensor:
-    """`model_core.model.kernels.scan.selective_scan` for CUDA tensors of float32, bf16 or float16; the state is float32.
+    """`scan.selective_scan` for CUDA tensors of float32, bf16 or float16; the state is float32.
 
     B and C may be slices of a wider tensor: only their last axis must be dense.
     """
