@@ -18,7 +18,7 @@ from pathlib import Path
 from playwright.sync_api import sync_playwright
 
 from seq2exp_viz.app import Settings, create_app
-from seq2exp_viz.runs.registry import Shelf
+from seq2exp_viz.runs.registry import RunRegistry
 from seq2exp_viz.serve import bind, listen
 
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
@@ -50,7 +50,7 @@ def main() -> None:
     parser.add_argument("--igv", default="vendored", choices=("vendored", "notebook"))
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    shelf = Shelf([options.run])
+    shelf = RunRegistry([options.run])
     if shelf.first.models is not None:
         shelf.first.models.wait(120)
     sock = bind("127.0.0.1", 0)

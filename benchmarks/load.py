@@ -22,7 +22,7 @@ import numpy as np
 from flask import Flask, send_file
 
 from seq2exp_viz.app import create_app
-from seq2exp_viz.runs.registry import Shelf
+from seq2exp_viz.runs.registry import RunRegistry
 from seq2exp_viz.serve import bind, listen
 
 RANGE = 65_536
@@ -30,7 +30,7 @@ RANGE = 65_536
 
 def serve(run: str, ports) -> None:
     """The server, in a process of its own; /plain/FILE is Flask's send_file."""
-    shelf = Shelf([run])
+    shelf = RunRegistry([run])
     server: Flask = create_app(shelf).server
     view = shelf.first
     server.add_url_rule("/plain/<name>", view_func=lambda name: send_file(view.file(name), conditional=True))

@@ -19,7 +19,7 @@ from playwright.sync_api import Page, sync_playwright
 
 from seq2exp_viz.app import create_app
 from seq2exp_viz.page.tabs import TABS
-from seq2exp_viz.runs.registry import Shelf
+from seq2exp_viz.runs.registry import RunRegistry
 from seq2exp_viz.serve import bind, listen
 
 ARGUMENTS = (
@@ -78,7 +78,7 @@ def main() -> None:
     options = parser.parse_args()
     width, height = map(int, options.size.split("x"))
     sock = bind("127.0.0.1", 0)
-    shelf = Shelf(options.runs)
+    shelf = RunRegistry(options.runs)
     server = create_app(shelf).server
     threading.Thread(target=listen, args=(server, sock), daemon=True).start()
     asked = {

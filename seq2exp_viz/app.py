@@ -10,7 +10,7 @@ from dash import Dash
 
 from seq2exp_viz.api import genes
 from seq2exp_viz.page import callbacks, layout, tab_callbacks
-from seq2exp_viz.runs.registry import Shelf
+from seq2exp_viz.runs.registry import RunRegistry
 from seq2exp_viz.serving import static_files
 from seq2exp_viz.serving.allowed_files import AllowedFiles
 from seq2exp_viz.serving.byte_ranges import answer
@@ -60,8 +60,8 @@ class Settings:
     allowed: AllowedFiles = field(default_factory=AllowedFiles)
 
 
-def create_app(shelf: Shelf, settings: Settings = Settings(), jobs: Jobs | SharedJobs | None = None) -> Dash:
-    """The page and its interface over the runs of `shelf`; with `jobs`, those, else jobs of this process alone."""
+def create_app(registry: RunRegistry, settings: Settings = Settings(), jobs: Jobs | SharedJobs | None = None) -> Dash:
+    """The page and its interface over the runs of `registry`; with `jobs`, those, else jobs of this process alone."""
     script = static_files.igv_script(settings.igv)
     app = Dash(
         "seq2exp_viz",
@@ -75,13 +75,13 @@ def create_app(shelf: Shelf, settings: Settings = Settings(), jobs: Jobs | Share
         serve_locally=True,
         suppress_callback_exceptions=True,
     )
-    app.layout = layout.page(shelf, settings.prefix, script)
-    callbacks.register(app, shelf, settings.prefix)
-    tab_callbacks.register(app, shelf, settings.prefix)
+    app.layout = layout.page(registry, settings.prefix, script)
+    callbacks.register(app, registry, settings.prefix)
+    tab_callbacks.register(app, registry, settings.prefix)
     jobs = Jobs() if jobs is None else jobs  # their process is started by the first question
-    shelf.at_close(jobs.close)
-    app.server.register_blueprint(genes.api(shelf, settings.prefix, jobs, settings.igv, settings.allowed))
-    ranges_first = RangesFirst(app.server.wsgi_app, shelf, settings.access)
+    registry.at_close(jobs.close)
+    app.server.register_blueprint(genes.api(registry, settings.prefix, jobs, settings.igv, settings.allowed))
+    ranges_first = RangesFirst(app.server.wsgi_app, registry, settings.access)
     app.server.wsgi_app = WithPrefix(ranges_first, settings.prefix)
     protect(app.server, settings.access, content_security_policy(app.csp_hashes()))
     _write_once(app)
@@ -102,8 +102,8 @@ class RangesFirst:
     igv.js asks for hundreds of them. The rule of access and the table of files are the same as behind Flask.
     """
 
-    def __init__(self, inner, shelf: Shelf, access: Access):
-        self.inner, self.shelf, self.access = inner, shelf, access
+    def __init__(self, inner, registry: RunRegistry, access: Access):
+        self.inner, self.registry, self.access = inner, registry, access
 
     def __call__(self, environ: dict, start_response):
         path = self._file(environ) if "HTTP_RANGE" in environ and environ["REQUEST_METHOD"] == "GET" else None
@@ -116,7 +116,7 @@ class RangesFirst:
 
     def _file(self, environ: dict) -> Path | None:
         parts = environ.get("PATH_INFO", "").split("/")
-        view = self.shelf.get(parts[2]) if len(parts) == 4 and parts[1] == "data" else None
+        view = self.registry.get(parts[2]) if len(parts) == 4 and parts[1] == "data" else None
         return view.file(parts[3]) if view is not None else None
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from seq2exp_viz.reports.locus_figure import Place, caption_words, locus_bytes, place_of
-from seq2exp_viz.runs.run_view import OpenRun
+from seq2exp_viz.runs.run_view import RunView
 from seq2exp_viz.serving import static_files
 
 TRACK_CLASSES = ("mask-track.js", "elements-track.js")
@@ -41,7 +41,7 @@ class LocusBrowser:
         file (`seq2exp_viz.notebook.locus_config`).
     """
 
-    def __init__(self, view: OpenRun, place: Place, config: dict):
+    def __init__(self, view: RunView, place: Place, config: dict):
         self._view, self._place, self._config = view, place, config
         self._symbol = str(view.gene(place.gene)["symbol"])
         self._name = f"seq2exp-{uuid4().hex}"

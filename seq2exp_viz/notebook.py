@@ -13,7 +13,7 @@ from seq2exp_viz.api.genes import element_answer, interval_features
 from seq2exp_viz.locus_frame import LocusBrowser
 from seq2exp_viz.reports.locus_figure import Place, locus_bytes, place_of
 from seq2exp_viz.runs import binning
-from seq2exp_viz.runs.run_view import OpenRun
+from seq2exp_viz.runs.run_view import RunView
 from seq2exp_viz.runs.style import GENE_COLOUR, PEAK_COLOUR, SIGNAL_COLOURS, peak_name
 
 BINS = 4_000  # of each drawn line; the numbers travel inside the notebook
@@ -102,7 +102,7 @@ def figure(
     return SVG(locus_bytes(view, place, "svg", caption).decode())
 
 
-def locus_config(view: OpenRun, place: Place, bins: int = BINS) -> dict:
+def locus_config(view: RunView, place: Place, bins: int = BINS) -> dict:
     """igv.js's configuration of `place`, with all data inside it; "chromosome" is the one it needs: name, shown, size.
 
     Names of tracks are escaped, as igv.js shows them as HTML; those of features are not: the frame's pop-up does it.
@@ -133,9 +133,9 @@ def locus_config(view: OpenRun, place: Place, bins: int = BINS) -> dict:
     }
 
 
-def _opened(run: Run) -> OpenRun:
+def _opened(run: Run) -> RunView:
     """The run, whose notes on what is missing appear under the cell."""
-    view = OpenRun("notebook", run)
+    view = RunView("notebook", run)
     view.listen(lambda words: print(f"note: {words}", file=sys.stderr, flush=True))
     return view
 
@@ -146,13 +146,13 @@ def _gene_id(run: Run, gene: str | None) -> str:
     )
 
 
-def _wait_for_models(view: OpenRun) -> None:
+def _wait_for_models(view: RunView) -> None:
     """Until the gene models are read, or it is known why they cannot be."""
     if view.models is not None and not view.models.wait(SECONDS) and view.models.problem is None:
         view.note(f"The annotation was not read after {SECONDS} s: genes are not drawn.")
 
 
-def _genes(view: OpenRun, place: Place) -> list[dict]:
+def _genes(view: RunView, place: Place) -> list[dict]:
     table = view.models.table("gene") if view.models is not None else None
     if table is None:
         return []
@@ -161,7 +161,7 @@ def _genes(view: OpenRun, place: Place) -> list[dict]:
     return [_annotation("Genes", view, place, features, **drawn)]
 
 
-def _signals(view: OpenRun, place: Place, region: dict, bins: int) -> list[dict]:
+def _signals(view: RunView, place: Place, region: dict, bins: int) -> list[dict]:
     chrom, start, end = place.chrom, place.start, place.end
     tracks = []
     for number, signal in enumerate(view.signals):
@@ -177,7 +177,7 @@ def _signals(view: OpenRun, place: Place, region: dict, bins: int) -> list[dict]
     return tracks
 
 
-def _peaks(view: OpenRun, place: Place) -> list[dict]:
+def _peaks(view: RunView, place: Place) -> list[dict]:
     if view.peaks is None:
         return []
     features = interval_features(view.peaks, place.chrom, place.start, place.end)
@@ -185,7 +185,7 @@ def _peaks(view: OpenRun, place: Place) -> list[dict]:
     return [_annotation(name, view, place, features, displayMode="SQUISHED", color=PEAK_COLOUR, height=30)]
 
 
-def _annotation(name: str, view: OpenRun, place: Place, features: list[dict], **look: object) -> dict:
+def _annotation(name: str, view: RunView, place: Place, features: list[dict], **look: object) -> dict:
     drawn = _on(view.igv_names.given(place.chrom), features)
     return {"type": "annotation", "name": name, "features": drawn, "visibilityWindow": -1, **look}
 

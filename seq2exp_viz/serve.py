@@ -15,7 +15,7 @@ from urllib.parse import urlencode
 
 from model_core.errors import InputError
 from seq2exp_viz.app import Settings, clean_prefix, create_app
-from seq2exp_viz.runs.registry import Shelf
+from seq2exp_viz.runs.registry import RunRegistry
 from seq2exp_viz.serving.allowed_files import AllowedFiles
 from seq2exp_viz.serving.security import access_for, is_loopback
 
@@ -51,18 +51,18 @@ def serve(
     Raises:
         InputError: a folder is no run, or the port is taken.
     """
-    shelf, allowed = Shelf(runs), AllowedFiles(allow)
+    registry, allowed = RunRegistry(runs), AllowedFiles(allow)
     sock = bind(host, port)
     chosen = sock.getsockname()[1]
     prefix = clean_prefix(url_prefix if url_prefix is not None else hub_prefix(chosen))
     access = access_for(host, token, prefix)
-    app = create_app(shelf, Settings(prefix=prefix, access=access, igv=igv, allowed=allowed))
+    app = create_app(registry, Settings(prefix=prefix, access=access, igv=igv, allowed=allowed))
     address = url(host, chosen, prefix, access.token)
-    shelf.prepare(say)
+    registry.prepare(say)
     try:
         listen(app.server, sock, ready=lambda: _announce(address, host, chosen, open_browser, say))
     finally:
-        shelf.close()
+        registry.close()
 
 
 def bind(host: str, port: int | None) -> socket.socket:

@@ -25,7 +25,7 @@ from flask import Flask
 
 from model_core.errors import InputError
 from seq2exp_viz.app import Settings, clean_prefix, create_app
-from seq2exp_viz.runs.registry import Shelf
+from seq2exp_viz.runs.registry import RunRegistry
 from seq2exp_viz.serving.allowed_files import AllowedFiles
 from seq2exp_viz.serving.security import LOOPBACK_NAMES, Access
 from seq2exp_viz.worker.jobs import Jobs
@@ -48,13 +48,13 @@ def from_environment(environ: Mapping[str, str]) -> Flask:
     hosts = frozenset(name.strip().lower() for name in environ.get("SEQ2EXP_HOSTS", "").split(",") if name.strip())
     prefix = clean_prefix(environ.get("SEQ2EXP_URL_PREFIX", ""))
     access = Access(token=environ.get("SEQ2EXP_TOKEN") or None, hosts=hosts or LOOPBACK_NAMES, path=prefix)
-    shelf = Shelf(folders)
-    atexit.register(shelf.close)
+    registry = RunRegistry(folders)
+    atexit.register(registry.close)
     allowed = AllowedFiles(part for part in environ.get("SEQ2EXP_ALLOW", "").split(os.pathsep) if part)
     igv = "notebook" if environ.get("SEQ2EXP_IGV") == "notebook" else "vendored"
     settings = Settings(prefix=prefix, access=access, igv=igv, allowed=allowed)
-    server = create_app(shelf, settings, jobs_of(environ)).server
-    server.wsgi_app = OnceInEachProcess(server.wsgi_app, shelf.prepare)
+    server = create_app(registry, settings, jobs_of(environ)).server
+    server.wsgi_app = OnceInEachProcess(server.wsgi_app, registry.prepare)
     return server
 
 

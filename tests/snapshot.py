@@ -19,7 +19,7 @@ from viewer_run import make_study, make_viewer_run
 
 from seq2exp_viz.app import Settings, create_app
 from seq2exp_viz.cli import app
-from seq2exp_viz.runs.registry import Shelf
+from seq2exp_viz.runs.registry import RunRegistry
 
 STORED = Path(__file__).with_name("snapshot.json")
 RENAMED: dict[str, str] = {}  # a header or key as it is called now -> as it was called then
@@ -101,17 +101,17 @@ def taken(folder: Path) -> dict[str, str]:
 
 def answers(folder: Path, runs: list[Path]) -> dict[str, str]:
     """What the page's interface answers."""
-    shelf = Shelf(runs, cache=folder / "cache")
+    registry = RunRegistry(runs, cache=folder / "cache")
     try:
-        assert shelf.first.models.wait(60)
-        client, found = create_app(shelf, Settings(igv="notebook")).server.test_client(), {}
+        assert registry.first.models.wait(60)
+        client, found = create_app(registry, Settings(igv="notebook")).server.test_client(), {}
         for name, address in ANSWERS.items():
             answer = client.get(API + address)
             assert answer.status_code == 200, (name, answer.data)
             found[f"answer {name}"] = hash_of(answer.get_json() if answer.is_json else answer.get_data(as_text=True))
         return found
     finally:
-        shelf.close()
+        registry.close()
 
 
 def intervals(path: Path) -> list:

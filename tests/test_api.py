@@ -14,25 +14,25 @@ from seq2exp_viz.api.genes import interval_features
 from seq2exp_viz.app import Settings, create_app
 from seq2exp_viz.runs import binning
 from seq2exp_viz.runs.gene_search import find
-from seq2exp_viz.runs.registry import Shelf
+from seq2exp_viz.runs.registry import RunRegistry
 
 MYC, HBB = "ENSG00000000000.1", "ENSG00000000002.3"
 
 
 @pytest.fixture(scope="module")
-def shelf(tmp_path_factory):
+def registry(tmp_path_factory):
     folder = tmp_path_factory.mktemp("api")
     study = make_study(folder / "study")
     runs = [make_viewer_run(folder / name, study, name="tiny run", genes=count) for name, count in (("a", 6), ("b", 3))]
-    shelf = Shelf(runs, cache=folder / "cache")
-    assert shelf.first.models.wait(60)
-    yield shelf
-    shelf.close()
+    registry = RunRegistry(runs, cache=folder / "cache")
+    assert registry.first.models.wait(60)
+    yield registry
+    registry.close()
 
 
 @pytest.fixture(scope="module")
-def client(shelf):
-    return create_app(shelf, Settings(igv="notebook")).server.test_client()
+def client(registry):
+    return create_app(registry, Settings(igv="notebook")).server.test_client()
 
 
 def get(client, path: str, status: int = 200):
@@ -82,17 +82,17 @@ def test_only_files_that_the_run_names_are_served(client, file):
     assert answer.status_code == 404
 
 
-def test_the_served_files_are_ids_and_not_paths(shelf):
-    assert set(shelf.first.files) == {
+def test_the_served_files_are_ids_and_not_paths(registry):
+    assert set(registry.first.files) == {
         *("genome.fa", "genome.fa.fai", "signal-0.bigWig", "signal-1.bigWig"),
         *("elements.bed", "genes.tsv", "mask.bigWig", "manifest.json", "metrics.json", "peaks.narrowPeak"),
     }
 
 
-def test_a_signal_is_served_by_range(client, shelf):
+def test_a_signal_is_served_by_range(client, registry):
     answer = client.get("/data/tiny-run/signal-0.bigWig", headers={"Range": "bytes=0-63"})
     assert answer.status_code == 206
-    assert answer.data == shelf.first.files["signal-0.bigWig"].read_bytes()[:64]
+    assert answer.data == registry.first.files["signal-0.bigWig"].read_bytes()[:64]
 
 
 def test_a_download_carries_the_runs_name(client):
@@ -103,7 +103,7 @@ def test_a_download_carries_the_runs_name(client):
 def test_a_missing_genome_is_served_as_n(tmp_path):
     from run_builder import make_run
 
-    client = create_app(Shelf([make_run(tmp_path / "run")]), Settings(igv="notebook")).server.test_client()
+    client = create_app(RunRegistry([make_run(tmp_path / "run")]), Settings(igv="notebook")).server.test_client()
     assert client.get("/api/tiny/blank.fa.fai").data.decode().splitlines()[0] == "chr1\t10000\t0\t10000\t10001"
     answer = client.get("/api/tiny/blank.fa", headers={"Range": "bytes=10-29"})
     assert (answer.status_code, answer.data) == (206, b"N" * 20)
@@ -167,7 +167,7 @@ def test_the_band_lies_around_the_mean(client):
     assert np.all(np.array(got["mean"])[~learned] == 1)
 
 
-def test_contact_prior_and_signal_are_answered_for_a_gene(client, shelf):
+def test_contact_prior_and_signal_are_answered_for_a_gene(client, registry):
     contact = get(client, f"/api/tiny-run/genes/{MYC}/contact/Hi-C?bins=4")["mean"]
     assert max(contact) in contact[1:3]
     prior = get(client, f"/api/tiny-run/genes/{MYC}/prior?bins=40")["mean"]
@@ -177,11 +177,11 @@ def test_contact_prior_and_signal_are_answered_for_a_gene(client, shelf):
     assert int(np.argmax(signal["mean"])) in (30, 31)
 
 
-def test_the_prior_is_the_models_own_formula(shelf):
+def test_the_prior_is_the_models_own_formula(registry):
     torch = pytest.importorskip("torch")
     from model_core.model.mask import signal_beta
 
-    view = shelf.first
+    view = registry.first
     signals = view._read(["H3K27ac", "DNase", "Hi-C"], view.window(MYC))
     expected = signal_beta(torch.from_numpy(signals)[None], view.prior_config).mean[0].numpy()
     assert np.allclose(view.prior(MYC), expected, atol=1e-6)
@@ -220,14 +220,14 @@ def test_a_symbol_cannot_break_out_of_a_file_name(client):
     assert "<" not in answer.headers["Content-Disposition"]
 
 
-def test_the_mask_download_is_a_bigwig_of_this_gene(client, shelf, tmp_path):
+def test_the_mask_download_is_a_bigwig_of_this_gene(client, registry, tmp_path):
     path = tmp_path / "mask.bigWig"
     path.write_bytes(client.get(f"/api/tiny-run/genes/{MYC}/mask.bigWig").data)
     with pyBigWig.open(str(path)) as bigwig:
         values = np.array(bigwig.values("chr1", 8_000, 12_000))
         assert bigwig.header()["nLevels"] > 0
         assert np.isnan(bigwig.values("chr1", 7_990, 8_000)).all()
-    assert np.allclose(values, shelf.first.run.mask(MYC).mean, atol=1e-4)
+    assert np.allclose(values, registry.first.run.mask(MYC).mean, atol=1e-4)
 
 
 # ---------------------------------------------------------------------------------------------- search
@@ -244,8 +244,8 @@ def test_the_mask_download_is_a_bigwig_of_this_gene(client, shelf, tmp_path):
         (" hbb ", HBB),
     ],
 )
-def test_a_gene_is_found_by_symbol_and_by_ensembl_id(shelf, text, gene):
-    assert find(shelf.first, text)["gene_id"] == gene
+def test_a_gene_is_found_by_symbol_and_by_ensembl_id(registry, text, gene):
+    assert find(registry.first, text)["gene_id"] == gene
 
 
 @pytest.mark.parametrize(
@@ -258,8 +258,8 @@ def test_a_gene_is_found_by_symbol_and_by_ensembl_id(shelf, text, gene):
         ("chr1:39,000-90,000", ("chr1", 38_999, 40_000)),
     ],
 )
-def test_a_place_is_found_as_it_is_typed(shelf, text, place):
-    found = find(shelf.first, text)
+def test_a_place_is_found_as_it_is_typed(registry, text, place):
+    found = find(registry.first, text)
     assert (found["kind"], (found["chrom"], found["start"], found["end"])) == ("locus", place)
 
 
@@ -275,8 +275,8 @@ def test_a_place_is_found_as_it_is_typed(shelf, text, place):
         ("'; DROP TABLE--", "Nothing found"),
     ],
 )
-def test_nothing_found_is_said_in_words(shelf, text, words):
-    found = find(shelf.first, text)
+def test_nothing_found_is_said_in_words(registry, text, words):
+    found = find(registry.first, text)
     assert found["kind"] == "nothing"
     assert words in found["message"]
 
@@ -302,24 +302,24 @@ def test_a_place_is_found_in_other_ways_of_writing(client, text, place):
 @pytest.mark.parametrize(
     "text", ["", "MICC", "GATA2", "chr9:1-5", "chr1:90,000-91,000", "5000-6000", "chr1:1e3", "chrl"]
 )
-def test_what_is_offered_where_nothing_is_found_leads_somewhere_in_this_run(shelf, text):
-    found = find(shelf.first, text)
+def test_what_is_offered_where_nothing_is_found_leads_somewhere_in_this_run(registry, text):
+    found = find(registry.first, text)
     assert found["suggestions"]
     for offered in found["suggestions"]:
         assert offered in found["message"]
-        assert find(shelf.first, offered)["kind"] in ("gene", "locus")
+        assert find(registry.first, offered)["kind"] in ("gene", "locus")
 
 
 def test_a_number_with_a_dot_is_no_gene_with_a_version(tmp_path):
-    view = Shelf(
+    view = RunRegistry(
         [make_viewer_run(tmp_path / "run", make_study(tmp_path / "study", contigs=["1", "7157"]), genes=0)]
     ).first
     assert find(view, "7157:1.000-2.000")["chrom"] == "7157"
     assert find(view, "1.000-2.000", "1")["start"] == 999
 
 
-def test_a_gene_of_the_annotation_that_was_not_scored_is_shown_without_a_mask(shelf):
-    unscored = shelf["tiny-run-2"]
+def test_a_gene_of_the_annotation_that_was_not_scored_is_shown_without_a_mask(registry):
+    unscored = registry["tiny-run-2"]
     assert unscored.models.wait(60)
     found = find(unscored, "MYC2")
     assert (found["kind"], found["tss"]) == ("unscored", 25_000)
@@ -377,7 +377,7 @@ def test_the_run_is_read_again_when_it_grows(tmp_path):
     from viewer_run import add_genes
 
     path = make_viewer_run(tmp_path / "run", make_study(tmp_path / "study"), genes=2)
-    view = Shelf([path], cache=tmp_path / "cache").first
+    view = RunRegistry([path], cache=tmp_path / "cache").first
     before = view.revision
     assert len(view.genes) == 2
     add_genes(Run.open(path), range(2, 4))

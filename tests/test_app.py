@@ -11,28 +11,28 @@ from viewer_run import EVIL, add_genes, gene_table, make_study, make_viewer_run
 from model_core.run_folder.run import Run
 from seq2exp_viz.app import Settings, create_app
 from seq2exp_viz.page import callbacks, figures, panel
-from seq2exp_viz.runs.registry import Shelf
+from seq2exp_viz.runs.registry import RunRegistry
 from seq2exp_viz.serving.security import Access
 
 MYC = "ENSG00000000000.1"
 
 
 @pytest.fixture(scope="module")
-def shelf(tmp_path_factory):
+def registry(tmp_path_factory):
     folder = tmp_path_factory.mktemp("app")
     study = make_study(folder / "study")
     runs = [
         make_viewer_run(folder / "run", study, name="demo"),
         make_viewer_run(folder / "real", study, name="real", simulated=False),
     ]
-    shelf = Shelf(runs, cache=folder / "cache")
-    yield shelf
-    shelf.close()
+    registry = RunRegistry(runs, cache=folder / "cache")
+    yield registry
+    registry.close()
 
 
 @pytest.fixture(scope="module")
-def app(shelf):
-    return create_app(shelf, Settings(prefix="/node/7/", igv="notebook"))
+def app(registry):
+    return create_app(registry, Settings(prefix="/node/7/", igv="notebook"))
 
 
 def text_of(component) -> str:
@@ -80,13 +80,13 @@ def test_the_parts_of_the_bridge_load_in_the_order_they_state(app):
     assert places == sorted(places)
 
 
-def test_several_first_visitors_at_once_all_get_the_scripts_of_the_components(app, shelf):
+def test_several_first_visitors_at_once_all_get_the_scripts_of_the_components(app, registry):
     """Dash sets itself up in the first request; a second one in the meantime would find nothing of it."""
     page = app.server.test_client().get("/").data.decode()
     scripts = [
         path.removeprefix("/node/7") for path in re.findall(r'<script src="([^"]+_dash-component-suites[^"]+)"', page)
     ]
-    fresh, together = create_app(shelf, Settings(igv="notebook")).server, threading.Barrier(8)
+    fresh, together = create_app(registry, Settings(igv="notebook")).server, threading.Barrier(8)
 
     def visit(number: int) -> int:
         client = fresh.test_client()
@@ -105,8 +105,8 @@ def test_the_page_says_which_igv_runs(app):
     assert "igv.js 3.1.4, from the igv-notebook package" in text_of(app.layout)
 
 
-def test_without_the_token_nothing_is_shown(shelf):
-    client = create_app(shelf, Settings(access=Access(token="t"), igv="notebook")).server.test_client()
+def test_without_the_token_nothing_is_shown(registry):
+    client = create_app(registry, Settings(access=Access(token="t"), igv="notebook")).server.test_client()
     for path in ("/", "/_dash-layout", "/api/runs", "/data/demo/mask.bigWig", "/igv.js", "/assets/1-page.js"):
         assert client.get(path).status_code == 401, path
 
@@ -124,23 +124,23 @@ def test_a_run_fills_the_page(app):
     assert "All data simulated" in json.dumps(response["facts"])
 
 
-def test_a_run_of_real_data_is_not_called_simulated(shelf):
-    assert "simulated" not in text_of(panel.facts(shelf["real"]))
+def test_a_run_of_real_data_is_not_called_simulated(registry):
+    assert "simulated" not in text_of(panel.facts(registry["real"]))
 
 
-def test_the_faithful_mask_is_never_called_discovery(shelf):
-    line = panel.caveat(shelf["demo"])[0]
+def test_the_faithful_mask_is_never_called_discovery(registry):
+    line = panel.caveat(registry["demo"])[0]
     assert "follows its signal prior" in line
-    shelf["demo"].run.manifest["variant"] = "causal"
-    assert panel.caveat(shelf["demo"])[0] == ""
-    shelf["demo"].run.manifest["variant"] = "soft"
+    registry["demo"].run.manifest["variant"] = "causal"
+    assert panel.caveat(registry["demo"])[0] == ""
+    registry["demo"].run.manifest["variant"] = "soft"
 
 
 @pytest.mark.parametrize(
     ("asked", "gene"), [(MYC, MYC), ("myc", MYC), ("NOPE", "ENSG00000000002.3"), (None, "ENSG00000000002.3")]
 )
-def test_a_link_to_a_gene_opens_it_and_else_a_held_out_one(shelf, asked, gene):
-    assert callbacks.first_gene(shelf["demo"], asked) == gene
+def test_a_link_to_a_gene_opens_it_and_else_a_held_out_one(registry, asked, gene):
+    assert callbacks.first_gene(registry["demo"], asked) == gene
 
 
 def test_a_threshold_changes_the_list_of_elements(app):
@@ -152,8 +152,8 @@ def test_a_threshold_changes_the_list_of_elements(app):
     assert loose["get-bed"]["href"] == f"/node/7/api/demo/genes/{MYC}/elements.bed?threshold=0.4"
 
 
-def test_the_gene_panel_shows_observed_and_predicted(shelf):
-    text = text_of(panel.gene_head(shelf["demo"], "ENSG00000000002.3"))
+def test_the_gene_panel_shows_observed_and_predicted(registry):
+    text = text_of(panel.gene_head(registry["demo"], "ENSG00000000002.3"))
     assert '"1.30"' in text
     assert '"1.24"' in text
     assert "log10(level + 1)" in text
@@ -164,8 +164,8 @@ def test_a_gene_without_an_observed_value_says_none():
     assert '"none"' in text_of(panel._number("Observed", float("nan")))
 
 
-def test_every_element_class_is_in_the_legend(shelf):
-    text = text_of(panel.legend(shelf["demo"]))
+def test_every_element_class_is_in_the_legend(registry):
+    text = text_of(panel.legend(registry["demo"]))
     assert all(
         words in text
         for words in ("promoter, always kept", "with MACS3 peak", "without MACS3 peak", "95 % range", "threshold")
@@ -181,9 +181,9 @@ def test_distances_are_signed_and_short(distance, words):
 
 def test_the_page_fills_while_genes_are_scored(tmp_path, request):
     path = make_viewer_run(tmp_path / "run", make_study(tmp_path / "study"), name="early", genes=0)
-    shelf = Shelf([path], cache=tmp_path / "cache")
-    request.addfinalizer(shelf.close)
-    app = create_app(shelf, Settings(igv="notebook"))
+    registry = RunRegistry([path], cache=tmp_path / "cache")
+    request.addfinalizer(registry.close)
+    app = create_app(registry, Settings(igv="notebook"))
     start = call(app, "genes.rowData", [prop("run", "early", "value")], [prop("asked", {"run": "early"})])
     assert {row["state"] for row in start["genes"]["rowData"]} == {"not scored"}
     assert start["gene"]["data"] == {"run": "early", "gene": None, "missing": None}
@@ -205,11 +205,11 @@ def test_the_page_fills_while_genes_are_scored(tmp_path, request):
     assert later["threshold"]["value"] == later["revision"]["data"]["threshold"] != start["threshold"]["value"]
 
 
-def test_nothing_is_sent_where_nothing_changed(app, shelf):
-    assert shelf["demo"].models.wait(60)
+def test_nothing_is_sent_where_nothing_changed(app, registry):
+    assert registry["demo"].models.wait(60)
     state = [
         prop("run", "demo", "value"),
-        prop("revision", callbacks.revision(shelf["demo"])),
+        prop("revision", callbacks.revision(registry["demo"])),
         prop("gene", {"run": "demo", "gene": MYC}),
         prop("threshold", 0.5, "value"),
     ]
@@ -241,6 +241,6 @@ def test_a_correlation_is_that_of_the_test_genes():
     assert figures.pearson(table, "nothing") is None
 
 
-def test_names_out_of_files_reach_the_page_as_text(shelf):
-    assert text_of(panel.gene_head(shelf["demo"], EVIL)).count("img src=x") == 1
-    assert "<img" not in figures.observed_against_predicted(shelf["demo"].genes, EVIL)
+def test_names_out_of_files_reach_the_page_as_text(registry):
+    assert text_of(panel.gene_head(registry["demo"], EVIL)).count("img src=x") == 1
+    assert "<img" not in figures.observed_against_predicted(registry["demo"].genes, EVIL)

@@ -79,7 +79,7 @@ def by_score(model: RunModel, gene_id: str, masks: np.ndarray) -> np.ndarray:
     genes = genes[genes["gene_id"] == gene_id].reset_index(drop=True)
     data = gene_windows(model.study, genes, model.model.config, model.study.feature_scale())
     batch = collate([data[0]])
-    way = -1 if data.turned(0) else 1
+    way = -1 if data.reversed_strand(0) else 1
     arrays = [x.numpy() for x in (batch.sequence, batch.signals, batch.gene_features, batch.blacklist)]
     return np.array([model.model.score(*arrays, keep=mask[None, ::way]).expression[0] for mask in masks])
 

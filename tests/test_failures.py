@@ -24,7 +24,7 @@ from seq2exp_viz.page.callbacks import revision
 from seq2exp_viz.runs import registry as shelf_runs
 from seq2exp_viz.runs.check import check_runs
 from seq2exp_viz.runs.gene_models import GeneModels
-from seq2exp_viz.runs.registry import Shelf
+from seq2exp_viz.runs.registry import RunRegistry
 from seq2exp_viz.worker.jobs import Jobs
 
 ROOT = Path(__file__).parents[1]
@@ -92,18 +92,20 @@ def no_cache(monkeypatch, bad_place):
 @pytest.mark.usefixtures("no_cache")
 def test_genes_are_drawn_without_a_cache_and_page_window_and_check_say_so(run_folder):
     told: list[str] = []
-    shelf = Shelf([run_folder])
-    client = create_app(shelf, Settings(igv="notebook")).server.test_client()
-    shelf.prepare(told.append)
-    assert shelf.first.models.wait(60)
+    registry = RunRegistry([run_folder])
+    client = create_app(registry, Settings(igv="notebook")).server.test_client()
+    registry.prepare(told.append)
+    assert registry.first.models.wait(60)
     genes = client.get("/api/here/models/gene?chrom=chr1&start=9000&end=12000").get_json()
     assert all(gene["exons"] and gene["end"] - gene["start"] > 1 for gene in genes)
     assert genes
     words = [line for line in told if "Gene models cannot be kept in" in line]
     assert len(words) == 1
     assert words[0].startswith("note on here:")
-    assert any("Gene models cannot be kept in" in note for note in revision(shelf.first)["notes"])  # asked by the page
-    shelf.close()
+    assert any(
+        "Gene models cannot be kept in" in note for note in revision(registry.first)["notes"]
+    )  # asked by the page
+    registry.close()
     lines: list[str] = []
     assert check_runs([run_folder], lines.append)
     assert any(line.startswith("  note: Gene models cannot be kept in") for line in lines)
@@ -120,7 +122,7 @@ def test_the_command_says_it_and_exits_well(run_folder):
 
 
 def test_a_damaged_cache_is_made_anew(run_folder, tmp_path):
-    view = Shelf([run_folder], cache=tmp_path).first
+    view = RunRegistry([run_folder], cache=tmp_path).first
     assert view.models.wait(60)
     for content in (b"", b"not an archive", view.models.cache.read_bytes()[:-300]):
         view.models.cache.write_bytes(content)
@@ -145,7 +147,7 @@ def test_a_parser_that_fails_is_told_however_it_fails(run_folder, tmp_path, monk
     started = subprocess.Popen
     monkeypatch.setattr(subprocess, "Popen", lambda _words, **options: started(command, **options))
     told: list[str] = []
-    models = GeneModels(Shelf([run_folder]).first.study.genome_files.annotation, tmp_path, told.append)
+    models = GeneModels(RunRegistry([run_folder]).first.study.genome_files.annotation, tmp_path, told.append)
     models.start()
     end = time.monotonic() + 30
     while not told and time.monotonic() < end:
@@ -164,13 +166,13 @@ def test_an_annotation_that_cannot_be_read_reaches_page_window_and_check(run_fol
     bad.write_text("chr1\tonly\tthree\n")
     run.write_json("study.json", {**study, "genome": {**study["genome"], "annotation": str(bad)}})
     told: list[str] = []
-    shelf = Shelf([run.path], cache=tmp_path / "cache")
-    shelf.prepare(told.append)
-    shelf.first.models.wait(60)
+    registry = RunRegistry([run.path], cache=tmp_path / "cache")
+    registry.prepare(told.append)
+    registry.first.models.wait(60)
     words = "Genes are not drawn, only start sites"
     assert any(words in line and "bad.gtf" in line for line in told)
-    assert any(words in note for note in revision(shelf.first)["notes"])
-    shelf.close()
+    assert any(words in note for note in revision(registry.first)["notes"])
+    registry.close()
     lines: list[str] = []
     check_runs([run.path], lines.append)
     assert any(words in line for line in lines)
@@ -183,41 +185,41 @@ def test_what_cannot_be_read_ahead_is_told(run_folder, tmp_path, monkeypatch):
 
     monkeypatch.setattr(shelf_runs, "gene_list", broken)
     told = queue.Queue()
-    shelf = Shelf([run_folder], cache=tmp_path)
-    shelf.prepare(told.put)
+    registry = RunRegistry([run_folder], cache=tmp_path)
+    registry.prepare(told.put)
     lines = [told.get(timeout=30)]
     assert any("RuntimeError: a bug" in line for line in lines)
-    assert any("a bug" in note for note in shelf.first.notes)
-    shelf.close()
+    assert any("a bug" in note for note in registry.first.notes)
+    registry.close()
 
 
 def test_peaks_that_cannot_be_read_do_not_take_the_page_away(run_folder, tmp_path):
     shutil.copytree(run_folder, tmp_path / "run")
     (tmp_path / "run" / "peaks" / "peaks.narrowPeak").write_text("chr1\tx\ty\n")
-    shelf = Shelf([tmp_path / "run"], cache=tmp_path / "cache")
-    client = create_app(shelf, Settings(igv="notebook")).server.test_client()
-    gene = str(shelf.first.genes["gene_id"].iloc[0])
+    registry = RunRegistry([tmp_path / "run"], cache=tmp_path / "cache")
+    client = create_app(registry, Settings(igv="notebook")).server.test_client()
+    gene = str(registry.first.genes["gene_id"].iloc[0])
     for path in (f"view?gene={gene}", f"genes/{gene}/elements", "peaks?chrom=chr1&start=0&end=9", "audit"):
         assert client.get(f"/api/here/{path}").status_code == 200, path
-    assert any(note.startswith("Peaks are not shown:") for note in shelf.first.notes)
-    shelf.close()
+    assert any(note.startswith("Peaks are not shown:") for note in registry.first.notes)
+    registry.close()
 
 
 def test_an_unexpected_failure_of_an_answer_is_json_that_the_page_can_show(run_folder, tmp_path, monkeypatch, capsys):
-    shelf = Shelf([run_folder], cache=tmp_path)
-    client = create_app(shelf, Settings(igv="notebook")).server.test_client()
+    registry = RunRegistry([run_folder], cache=tmp_path)
+    client = create_app(registry, Settings(igv="notebook")).server.test_client()
     for problem in (OSError(28, "No space left on device"), ZeroDivisionError("a bug")):
 
         def fails(*_, problem=problem):
             raise problem
 
-        monkeypatch.setattr(type(shelf.first), "mask", fails)
+        monkeypatch.setattr(type(registry.first), "mask", fails)
         answer = client.get("/api/here/genes/MYC/mask")
         assert answer.status_code == 500
         assert str(problem.args[-1]) in answer.get_json()["message"]
         assert "its window says more" in answer.get_json()["message"]
         assert "Traceback" in capsys.readouterr().err
-    shelf.close()
+    registry.close()
 
 
 CHATTER = "import sys; sys.stdin.readline(); print('Segmentation rules', flush=True); sys.stdin.read()"

@@ -18,7 +18,7 @@ from model_core.run_folder.run import Run
 from seq2exp_viz.app import Settings, create_app
 from seq2exp_viz.file_names import content_disposition, gene_parts, name_part, run_part
 from seq2exp_viz.reports.export import SUFFIXES, default_name
-from seq2exp_viz.runs.registry import Shelf
+from seq2exp_viz.runs.registry import RunRegistry
 from seq2exp_viz.serve import bind, listen
 
 GENE_FILES = [
@@ -169,9 +169,9 @@ def downloads(client, run: Run, gene_files=GENE_FILES):
 
 
 def check_downloads(run: Run, gene_files=GENE_FILES) -> None:
-    shelf = Shelf([run])
+    registry = RunRegistry([run])
     try:
-        client = create_app(shelf, Settings(igv="notebook")).server.test_client()
+        client = create_app(registry, Settings(igv="notebook")).server.test_client()
         names = {}
         for address, answer in downloads(client, run, gene_files):
             assert answer.status_code == 200, (address, answer.data[:500])
@@ -181,7 +181,7 @@ def check_downloads(run: Run, gene_files=GENE_FILES) -> None:
                 assert (key + value).isascii(), (key, value)
             assert names.setdefault(name.casefold(), address) == address, name
     finally:
-        shelf.close()
+        registry.close()
 
 
 def test_every_download_of_odd_symbols_answers_with_a_name(study, tmp_path):
@@ -217,9 +217,9 @@ def test_names_of_the_command_line_are_different_files(study, tmp_path):
 
 def test_a_real_server_sends_the_name(study, tmp_path):
     run = odd_run(tmp_path / "run", study, ["β-globin"])
-    shelf = Shelf([run])
+    registry = RunRegistry([run])
     sock = bind("127.0.0.1", 0)
-    server = create_app(shelf, Settings(igv="notebook")).server
+    server = create_app(registry, Settings(igv="notebook")).server
     threading.Thread(target=listen, args=(server, sock), daemon=True).start()
     asked = http.client.HTTPConnection("127.0.0.1", sock.getsockname()[1], timeout=60)
     try:
@@ -235,4 +235,4 @@ def test_a_real_server_sends_the_name(study, tmp_path):
         assert saved_name(told) == "odd.β-globin.elements.bed"
     finally:
         asked.close()
-        shelf.close()
+        registry.close()

@@ -14,7 +14,7 @@ from model_core.run_folder.run import Run
 from seq2exp_viz.api import igv
 from seq2exp_viz.runs import style
 from seq2exp_viz.runs.gene_models import GeneModels, model_table
-from seq2exp_viz.runs.run_view import OpenRun
+from seq2exp_viz.runs.run_view import RunView
 from seq2exp_viz.serving import static_files, vendor
 
 
@@ -22,7 +22,7 @@ from seq2exp_viz.serving import static_files, vendor
 def view(tmp_path_factory):
     folder = tmp_path_factory.mktemp("igv")
     run = Run.open(make_viewer_run(folder / "run", make_study(folder / "study")))
-    opened = OpenRun("tiny", run, folder / "cache")
+    opened = RunView("tiny", run, folder / "cache")
     assert opened.models.wait(60)
     yield opened
     opened.models.close()
@@ -82,7 +82,7 @@ def test_files_are_named_by_id_and_version_never_by_path(view):
 def test_a_run_without_its_study_gets_a_genome_of_n(tmp_path):
     from run_builder import make_run
 
-    opened = OpenRun("bare", make_run(tmp_path / "run"))
+    opened = RunView("bare", make_run(tmp_path / "run"))
     told = igv.browser(opened, "/", "G0", None)
     assert told["reference"]["fastaURL"] == "/api/bare/blank.fa"
     assert {row["id"] for row in told["tracks"]} == {"mask", "elements", "certainty"}

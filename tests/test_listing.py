@@ -18,14 +18,14 @@ from model_core.listing import files_below, files_in, folders_in, is_empty, is_s
 from model_core.run_folder.assemble import assemble
 from model_core.run_folder.run import Run
 from model_core.run_folder.source import study_of
-from model_core.scoring.distributed import take_in_parts
+from model_core.scoring.distributed import merge_parts
 from model_core.simulation.simulate import simulate_study
 from model_core.study.check import check_study
 from seq2exp_viz.app import Settings, create_app
 from seq2exp_viz.reports.comparison_report import write_report
 from seq2exp_viz.reports.export import export
 from seq2exp_viz.runs.check import check_runs
-from seq2exp_viz.runs.registry import Shelf
+from seq2exp_viz.runs.registry import RunRegistry
 from seq2exp_viz.serving.allowed_files import AllowedFiles
 
 APPLE_DOUBLE = bytes.fromhex("0005160700020000") + b"Mac OS X        " + bytes(range(256)) * 4  # as macOS writes it
@@ -132,8 +132,8 @@ def made(tmp_path_factory) -> Path:
 def answers(root: Path, out: Path) -> dict:
     """All that people see of a run and its study: the page, exports, comparison, checks."""
     run = Run.open(root / "runs" / "seed-1")
-    shelf = Shelf([run, root / "runs" / "seed-2"], cache=out / "cache")
-    client = create_app(shelf, Settings(igv="notebook", allowed=AllowedFiles([root / "study"]))).server.test_client()
+    registry = RunRegistry([run, root / "runs" / "seed-2"], cache=out / "cache")
+    client = create_app(registry, Settings(igv="notebook", allowed=AllowedFiles([root / "study"]))).server.test_client()
     gene = str(run.genes["gene_id"].iloc[0])
     found = {}
     place = "chrom=chr1&start=0&end=100000"
@@ -156,7 +156,7 @@ def answers(root: Path, out: Path) -> dict:
             body["state"] = [{"id": key, "property": name, "value": None}]
         answer = client.post("/_dash-update-component", json=body)
         found[panel] = answer.status_code, answer.data
-    shelf.close()
+    registry.close()
     for kind in ("bed", "narrowpeak", "bigwig"):
         found[kind] = export(run, kind, output=out / f"x.{kind}").read_bytes()
     compared = compare(Run.open(run.path))
@@ -196,7 +196,7 @@ def test_strays_do_not_keep_a_run_from_being_written(made, kind, tmp_path):
     run = Run.open(tmp_path / "all" / "runs" / "seed-1")
     before = (run.path / "elements" / "elements.bed").read_bytes()
     with run.writing():
-        take_in_parts(run)
+        merge_parts(run)
     assemble(run, study_of(run).peaks_path())
     assert (run.path / "elements" / "elements.bed").read_bytes() == before
     assert [path.name for path in run.peak_files] == ["MACS3.narrowPeak"]

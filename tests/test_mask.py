@@ -46,7 +46,7 @@ def test_promoter_is_kept_even_where_blacklisted():
 
 def test_threshold_itself_is_kept_and_the_gradient_passes_straight_through():
     z = torch.tensor([[0.49, 0.5, 0.51]], requires_grad=True)
-    hard = masks.harden(z, 0.5)
+    hard = masks.straight_through(z, 0.5)
     assert hard.tolist() == [[0.0, 1.0, 1.0]]
     assert torch.autograd.grad(hard.sum(), z)[0].tolist() == [[1.0, 1.0, 1.0]]
 

@@ -163,7 +163,7 @@ def test_logit_head_starts_at_the_share_that_the_kl_asks_for_and_learns_its_sign
 
 def test_concrete_samples_have_the_spread_that_is_reported():
     config = recipe("causal")
-    z = masks.around(torch.full((1, 200_000), 0.5))
+    z = masks.beta_with_mean(torch.full((1, 200_000), 0.5))
     torch.manual_seed(0)
     sampled = masks.draw(z, config)
     total = (z.alpha + z.beta)[0, 0].item()

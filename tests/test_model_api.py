@@ -17,7 +17,7 @@ from viewer_run import make_study, make_viewer_run
 from model_core.run_folder.run import Run
 from seq2exp_viz.api import model as model_api
 from seq2exp_viz.app import Settings, create_app
-from seq2exp_viz.runs.registry import Shelf
+from seq2exp_viz.runs.registry import RunRegistry
 from seq2exp_viz.serving.security import Access
 
 
@@ -28,9 +28,9 @@ def path(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def client(path, tmp_path_factory):
-    shelf = Shelf([path], cache=tmp_path_factory.mktemp("cache"))
-    yield create_app(shelf, Settings(igv="notebook")).server.test_client()
-    shelf.close()
+    registry = RunRegistry([path], cache=tmp_path_factory.mktemp("cache"))
+    yield create_app(registry, Settings(igv="notebook")).server.test_client()
+    registry.close()
 
 
 def ask(client, answer_within=60, **body):
@@ -139,11 +139,11 @@ def test_requests_that_are_not_ours(client):
 
 
 def test_the_token_is_asked_for(path, tmp_path):
-    shelf = Shelf([path], cache=tmp_path)
-    stranger = create_app(shelf, Settings(access=Access(token="t"), igv="notebook")).server.test_client()
+    registry = RunRegistry([path], cache=tmp_path)
+    stranger = create_app(registry, Settings(access=Access(token="t"), igv="notebook")).server.test_client()
     assert stranger.get("/api/jobs").status_code == 401
     assert stranger.post("/api/run/whatif", json={"gene": "MYC"}).status_code == 401
-    shelf.close()
+    registry.close()
 
 
 JUNK = st.recursive(
@@ -180,9 +180,9 @@ def test_a_question_is_sound_or_refused(body):
 
 def test_a_run_without_weights_says_so_and_works(tmp_path):
     study = make_study(tmp_path / "study")
-    shelf = Shelf([make_viewer_run(tmp_path / "run", study)], cache=tmp_path / "cache")
-    client = create_app(shelf, Settings(igv="notebook")).server.test_client()
-    key = shelf.first.key
+    registry = RunRegistry([make_viewer_run(tmp_path / "run", study)], cache=tmp_path / "cache")
+    client = create_app(registry, Settings(igv="notebook")).server.test_client()
+    key = registry.first.key
     off = client.get(f"/api/{key}/whatif").json["off"]
     assert "weights" in off
     for address, body in (("whatif", {"gene": "MYC"}), ("jobs", {"gene": "MYC", "kind": "effects"})):
@@ -190,7 +190,7 @@ def test_a_run_without_weights_says_so_and_works(tmp_path):
         assert (reply.status_code, reply.json["message"]) == (503, off)
     assert client.get(f"/api/{key}/genes/MYC/effects").json["rows"] == []
     assert client.get(f"/api/{key}/genes/MYC/mask").status_code == 200
-    shelf.close()
+    registry.close()
 
 
 def test_ctrl_c_at_the_server_ends_the_model_process_too(path):

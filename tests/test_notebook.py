@@ -17,7 +17,7 @@ from model_core.errors import InputError
 from seq2exp_viz.locus_frame import LocusBrowser, frame_document, message_html
 from seq2exp_viz.notebook import locus_config
 from seq2exp_viz.reports.locus_figure import place_of
-from seq2exp_viz.runs.run_view import OpenRun
+from seq2exp_viz.runs.run_view import RunView
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "locus.ipynb"
 
@@ -51,7 +51,7 @@ def test_outside_a_notebook_one_message_says_so(run_folder):
 
 
 def config_of(run_folder: Path, gene: str) -> dict:
-    view = OpenRun("test", seq2exp_viz.open_run(run_folder))
+    view = RunView("test", seq2exp_viz.open_run(run_folder))
     assert view.models.wait(60)
     return locus_config(view, place_of(view, gene))
 
@@ -137,7 +137,7 @@ def test_what_browse_gave_goes_where_it_is_told(run_folder, monkeypatch):
 
 @pytest.mark.parametrize("locus", ["chr2:9,001-9,500", "chr1:30,001-31,000", "HBB"])
 def test_a_search_beyond_what_was_brought_along_is_refused(run_folder, locus):
-    view = OpenRun("test", seq2exp_viz.open_run(run_folder))
+    view = RunView("test", seq2exp_viz.open_run(run_folder))
     with pytest.raises(InputError, match=r"locus|place"):
         LocusBrowser(view, place_of(view, "MYC"), {}).search(locus)
 

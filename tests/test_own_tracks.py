@@ -16,7 +16,7 @@ from model_core.errors import InputError
 from model_core.run_folder.tracks import Block, write_bigwig
 from seq2exp_viz.app import Settings, create_app
 from seq2exp_viz.runs import user_tracks
-from seq2exp_viz.runs.registry import Shelf
+from seq2exp_viz.runs.registry import RunRegistry
 from seq2exp_viz.runs.user_tracks import check_bigwig, read_track
 from seq2exp_viz.serving.allowed_files import AllowedFiles
 
@@ -182,12 +182,12 @@ def folder(tmp_path_factory, bigwig) -> Path:
 @pytest.fixture(scope="module")
 def client(tmp_path_factory, folder):
     base = tmp_path_factory.mktemp("own")
-    shelf = Shelf(
+    registry = RunRegistry(
         [make_viewer_run(base / "run", make_study(base / "study"), name="own", genes=1)], cache=base / "cache"
     )
-    app = create_app(shelf, Settings(igv="notebook", prefix="/p/", allowed=AllowedFiles([folder / "in"])))
+    app = create_app(registry, Settings(igv="notebook", prefix="/p/", allowed=AllowedFiles([folder / "in"])))
     yield app.server.test_client()
-    shelf.close()
+    registry.close()
 
 
 def test_a_dropped_file_is_checked_and_forgotten(client, bigwig):

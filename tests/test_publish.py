@@ -20,7 +20,7 @@ from seq2exp_viz.app import Settings, create_app
 from seq2exp_viz.cli import app
 from seq2exp_viz.reports.gene_report import report
 from seq2exp_viz.reports.locus_figure import caption_words, locus_bytes, place_of
-from seq2exp_viz.runs.registry import Shelf
+from seq2exp_viz.runs.registry import RunRegistry
 from seq2exp_viz.serving import static_files
 
 MYC = "ENSG00000000000.1"
@@ -28,25 +28,27 @@ SVG = "{http://www.w3.org/2000/svg}"
 
 
 @pytest.fixture(scope="module")
-def shelf(tmp_path_factory):
+def registry(tmp_path_factory):
     folder = tmp_path_factory.mktemp("publish")
-    shelf = Shelf([make_viewer_run(folder / "run", make_study(folder / "study"), name="pub")], cache=folder / "cache")
-    assert shelf.first.models.wait(60)
-    yield shelf
-    shelf.close()
+    registry = RunRegistry(
+        [make_viewer_run(folder / "run", make_study(folder / "study"), name="pub")], cache=folder / "cache"
+    )
+    assert registry.first.models.wait(60)
+    yield registry
+    registry.close()
 
 
 @pytest.fixture(scope="module")
-def client(shelf):
-    return create_app(shelf, Settings(igv="notebook", prefix="/lab/")).server.test_client()
+def client(registry):
+    return create_app(registry, Settings(igv="notebook", prefix="/lab/")).server.test_client()
 
 
 def words_of(svg: bytes) -> str:
     return " ".join("".join(node.itertext()) for node in ET.fromstring(svg).iter(f"{SVG}text"))
 
 
-def test_the_svg_holds_words_as_words_and_the_colours_of_the_elements(shelf):
-    view = shelf.first
+def test_the_svg_holds_words_as_words_and_the_colours_of_the_elements(registry):
+    view = registry.first
     place = place_of(view, "MYC", threshold=0.4)
     svg = locus_bytes(view, place, "svg")
     words = words_of(svg)
@@ -68,8 +70,8 @@ def test_the_svg_holds_words_as_words_and_the_colours_of_the_elements(shelf):
     assert b"d55e00" not in locus_bytes(view, place_of(view, "MYC", threshold=1.0), "svg").lower()
 
 
-def test_pdf_and_png_are_what_they_say(shelf):
-    view = shelf.first
+def test_pdf_and_png_are_what_they_say(registry):
+    view = registry.first
     place = place_of(view, "MYC", "chr1:9,001-11,000")
     pdf = locus_bytes(view, place, "pdf")
     assert pdf.startswith(b"%PDF-")
@@ -81,11 +83,11 @@ def test_pdf_and_png_are_what_they_say(shelf):
     assert (place.start, place.end) == (9_000, 11_000)
 
 
-def test_names_of_files_are_drawn_as_they_are(shelf):
-    svg = locus_bytes(shelf.first, place_of(shelf.first, "ENSG00000000004.5"), "svg")
+def test_names_of_files_are_drawn_as_they_are(registry):
+    svg = locus_bytes(registry.first, place_of(registry.first, "ENSG00000000004.5"), "svg")
     assert EVIL in words_of(svg).replace("\n", " ")
     assert b"<img" not in svg
-    assert any(EVIL in line for line in caption_words(shelf.first, place_of(shelf.first, "ENSG00000000004.5")))
+    assert any(EVIL in line for line in caption_words(registry.first, place_of(registry.first, "ENSG00000000004.5")))
 
 
 @pytest.mark.parametrize(
@@ -97,17 +99,17 @@ def test_names_of_files_are_drawn_as_they_are(shelf):
         ({"gene": "MYC", "threshold": 1.5}, "0 to 1"),
     ],
 )
-def test_a_place_that_cannot_be_drawn_is_told(shelf, asked, words):
+def test_a_place_that_cannot_be_drawn_is_told(registry, asked, words):
     with pytest.raises(InputError, match=words):
-        place_of(shelf.first, **asked)
+        place_of(registry.first, **asked)
 
 
 @pytest.mark.parametrize(
     "locus",
     ["chr1:9,001-9,500", "1 9001 9500", "9001..9500", "chr1\t9000\t9500", "9.5k\u20139001", ("chr1", 9_000, 9_500)],
 )
-def test_a_place_to_draw_is_understood_however_it_is_written(shelf, locus):
-    place = place_of(shelf.first, "MYC", locus)
+def test_a_place_to_draw_is_understood_however_it_is_written(registry, locus):
+    place = place_of(registry.first, "MYC", locus)
     assert (place.chrom, place.start, place.end) == ("chr1", 9_000, 9_500)
 
 
@@ -115,12 +117,14 @@ def test_a_place_to_draw_is_understood_however_it_is_written(shelf, locus):
 def test_a_place_on_a_contig_of_any_name_is_drawn(tmp_path, contig):
     contigs = [contig, "chr1"]
     study = make_study(tmp_path / "study", contigs=contigs)
-    shelf = Shelf([make_viewer_run(tmp_path / "run", study, name="odd", contigs=contigs)], cache=tmp_path / "cache")
+    registry = RunRegistry(
+        [make_viewer_run(tmp_path / "run", study, name="odd", contigs=contigs)], cache=tmp_path / "cache"
+    )
     try:
-        view = shelf.first
+        view = registry.first
         for locus in (None, f"{contig}:9001-9500", "9001-9500", contig, (contig, 9_000, 9_500)):
             assert place_of(view, "MYC", locus).chrom == contig
-        client = create_app(shelf, Settings(igv="notebook")).server.test_client()
+        client = create_app(registry, Settings(igv="notebook")).server.test_client()
         query = {"chrom": contig, "start": 9_000, "end": 9_500, "threshold": 0.4}
         figure = client.get("/api/odd/genes/MYC/figure.svg", query_string=query)
         assert f"{contig}:9,001-9,500" in " ".join(ET.fromstring(figure.data).itertext())
@@ -130,7 +134,7 @@ def test_a_place_on_a_contig_of_any_name_is_drawn(tmp_path, contig):
         assert ":" not in given
         assert "|" not in given
     finally:
-        shelf.close()
+        registry.close()
 
 
 class Tags(HTMLParser):
@@ -148,9 +152,9 @@ class Tags(HTMLParser):
         self.words.append(data)
 
 
-def test_the_report_is_one_file_that_needs_nothing(shelf):
+def test_the_report_is_one_file_that_needs_nothing(registry):
     genes = ["MYC", "HBB", "ENSG00000000004.5", "MYC"]
-    text = report(shelf.first, genes)
+    text = report(registry.first, genes)
     page = Tags(text)
     names = [tag for tag, _ in page.tags]
     assert names.count("svg") == names.count("section") == 3
@@ -165,13 +169,13 @@ def test_the_report_is_one_file_that_needs_nothing(shelf):
     words = " ".join(page.words)
     for word in ("simulated", "follows its signal prior", "H3K27ac", EVIL, "Predicted", "threshold"):
         assert word in words, word
-    row = shelf.first.gene("HBB")
+    row = registry.first.gene("HBB")
     assert f"{row['predicted']:.3g}" in words
-    assert text == report(shelf.first, genes)
+    assert text == report(registry.first, genes)
 
 
-def test_effects_stand_in_the_report_once_they_are_known(shelf, monkeypatch):
-    view = shelf.first
+def test_effects_stand_in_the_report_once_they_are_known(registry, monkeypatch):
+    view = registry.first
     element = view.cut(MYC)[lambda t: t["class"] != "promoter"].iloc[0]
     table = view.run.effects.iloc[:0].copy()
     table.loc[0, ["gene_id", "start", "end", "effect", "unusual", "control_n"]] = [
@@ -192,9 +196,9 @@ def test_effects_stand_in_the_report_once_they_are_known(shelf, monkeypatch):
     assert "exceeds the model's own background" in html.unescape(told)
 
 
-def test_a_report_of_nobody_is_refused(shelf):
+def test_a_report_of_nobody_is_refused(registry):
     with pytest.raises(InputError, match="0 genes"):
-        report(shelf.first, [])
+        report(registry.first, [])
 
 
 def get(client, path: str, status: int = 200):
@@ -216,8 +220,8 @@ def test_the_page_hands_out_figure_and_report(client):
 
 
 @pytest.mark.parametrize("prefer", ["vendored", "notebook"])
-def test_a_session_says_which_igv_it_was_made_with(shelf, prefer):
-    client = create_app(shelf, Settings(igv=prefer)).server.test_client()
+def test_a_session_says_which_igv_it_was_made_with(registry, prefer):
+    client = create_app(registry, Settings(igv=prefer)).server.test_client()
     session = client.get("/api/pub/genes/MYC/igv-session.json").get_json()
     assert session["version"] == static_files.igv_script(prefer).version
     if prefer == "notebook":
@@ -241,9 +245,9 @@ def test_every_address_of_a_session_is_absolute_and_answers(client):
     get(client, "/lab/api/pub/genes/MYC/igv-session.json?origin=javascript:alert(1)", 400)
 
 
-def test_the_commands_write_files_and_refuse_in_words(shelf, tmp_path, monkeypatch):
+def test_the_commands_write_files_and_refuse_in_words(registry, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    run, runner = str(shelf.first.run.path), CliRunner()
+    run, runner = str(registry.first.run.path), CliRunner()
     assert runner.invoke(app, ["figure", run, "--gene", "MYC"]).exit_code == 0
     assert (tmp_path / "pub.MYC.locus.pdf").read_bytes().startswith(b"%PDF")
     assert runner.invoke(app, ["figure", run, "--gene", "MYC", "-o", "a.svg", "--no-caption"]).exit_code == 0
@@ -254,8 +258,8 @@ def test_the_commands_write_files_and_refuse_in_words(shelf, tmp_path, monkeypat
         assert isinstance(runner.invoke(app, words).exception, InputError)
 
 
-def test_the_notebook_gets_the_figure_as_svg(shelf, tmp_path):
-    drawn = seq2exp_viz.figure(shelf.first.run, "MYC", threshold=0.4, output=tmp_path / "f.pdf")
+def test_the_notebook_gets_the_figure_as_svg(registry, tmp_path):
+    drawn = seq2exp_viz.figure(registry.first.run, "MYC", threshold=0.4, output=tmp_path / "f.pdf")
     assert "threshold 0.400" in words_of(drawn.data.encode())
     assert (tmp_path / "f.pdf").read_bytes().startswith(b"%PDF")
 

@@ -7,22 +7,24 @@ from viewer_run import make_study, make_viewer_run
 from model_core.evaluation.controls import signal_prior
 from seq2exp_viz.api.igv import tracks
 from seq2exp_viz.app import Settings, create_app
-from seq2exp_viz.runs.registry import Shelf
+from seq2exp_viz.runs.registry import RunRegistry
 
 MYC = "ENSG00000000000.1"
 
 
 @pytest.fixture(scope="module")
-def shelf(tmp_path_factory):
+def registry(tmp_path_factory):
     folder = tmp_path_factory.mktemp("why")
-    shelf = Shelf([make_viewer_run(folder / "run", make_study(folder / "study"), name="why")], cache=folder / "cache")
-    yield shelf
-    shelf.close()
+    registry = RunRegistry(
+        [make_viewer_run(folder / "run", make_study(folder / "study"), name="why")], cache=folder / "cache"
+    )
+    yield registry
+    registry.close()
 
 
 @pytest.fixture(scope="module")
-def client(shelf):
-    return create_app(shelf, Settings(igv="notebook")).server.test_client()
+def client(registry):
+    return create_app(registry, Settings(igv="notebook")).server.test_client()
 
 
 def get(client, path: str, status: int = 200):
@@ -31,10 +33,10 @@ def get(client, path: str, status: int = 200):
     return answer.get_json()
 
 
-def test_the_signals_part_is_the_prior_and_the_difference_is_a_difference(client, shelf):
+def test_the_signals_part_is_the_prior_and_the_difference_is_a_difference(client, registry):
     asked = "start=10500&end=10700&bins=1000"
     parts = {p: get(client, f"/api/why/genes/MYC/why/{p}?{asked}") for p in ("network", "signals", "disagreement")}
-    prior = signal_prior(shelf.first.model_signals(MYC), shelf.first.prior_config)
+    prior = signal_prior(registry.first.model_signals(MYC), registry.first.prior_config)
     assert parts["signals"]["bin"] == 1
     np.testing.assert_allclose(parts["signals"]["mean"], prior[2500:2700], atol=1e-3)
     told = zip(parts["disagreement"]["mean"], parts["network"]["mean"], parts["signals"]["mean"], strict=True)
@@ -44,8 +46,8 @@ def test_the_signals_part_is_the_prior_and_the_difference_is_a_difference(client
     assert promoter["mean"] == [None] * 20
 
 
-def test_certainty_is_what_the_beta_says_and_follows_the_threshold(client, shelf):
-    mask = shelf.first.mask(MYC)
+def test_certainty_is_what_the_beta_says_and_follows_the_threshold(client, registry):
+    mask = registry.first.mask(MYC)
     whole = f"start={mask.start}&end={mask.end}&bins=4000"
     at = {t: get(client, f"/api/why/genes/MYC/certainty?threshold={t}&{whole}") for t in (0.05, 0.4, 0.99)}
     draws = np.random.default_rng(0).beta(mask.alpha[::50, None], mask.beta[::50, None], (80, 20_000))
@@ -61,19 +63,19 @@ def test_certainty_is_what_the_beta_says_and_follows_the_threshold(client, shelf
     assert {x for x in at[0.99]["hidden"] if x is not None} == {1.0}
     wide = get(client, f"/api/why/genes/MYC/certainty?start={mask.start}&end={mask.end}&bins=10")
     assert all(0 <= k + h <= 1 for k, h in zip(wide["kept"], wide["hidden"], strict=True))
-    assert wide["threshold"] == shelf.first.rule.threshold
+    assert wide["threshold"] == registry.first.rule.threshold
 
 
 def test_a_part_that_does_not_exist_is_told(client):
     assert "no part of a mask" in get(client, "/api/why/genes/MYC/why/everything", 404)["message"]
 
 
-def test_why_tracks_are_off_at_first_and_missing_where_signals_are(shelf, tmp_path):
-    rows = [row for row in tracks(shelf.first, "/", MYC, None) if row["group"] == "Why"]
+def test_why_tracks_are_off_at_first_and_missing_where_signals_are(registry, tmp_path):
+    rows = [row for row in tracks(registry.first, "/", MYC, None) if row["group"] == "Why"]
     assert [row["id"] for row in rows] == ["certainty", "why-network", "why-signals", "why-disagreement"]
     assert not any(row["on"] for row in rows)
     study = make_study(tmp_path / "study")
-    poor = Shelf([make_viewer_run(tmp_path / "run", study, genes=1)], cache=tmp_path / "cache")
+    poor = RunRegistry([make_viewer_run(tmp_path / "run", study, genes=1)], cache=tmp_path / "cache")
     (tmp_path / "study" / "DNase.bw").unlink()
     assert [row["id"] for row in tracks(poor.first, "/", MYC, None) if row["group"] == "Why"] == ["certainty"]
     answer = create_app(poor, Settings(igv="notebook")).server.test_client().get("/api/tiny/genes/MYC/why/network")

@@ -18,7 +18,7 @@ from model_core.errors import InputError
 from model_core.model.checkpoint import load_with_metadata, save_checkpoint
 from model_core.model.seq2exp import Seq2Exp
 from model_core.run_folder.run import Run
-from model_core.scoring.distributed import Team
+from model_core.scoring.distributed import ProcessGroup
 from model_core.scoring.estimate import forecast
 from model_core.scoring.predict import Stopwatch, default_workers, scored
 from model_core.scoring.score import choose_genes, score
@@ -121,7 +121,7 @@ def test_what_killed_processes_scored_is_not_scored_again(study, checkpoint, alo
 def test_a_numbered_device_is_not_for_several_processes(monkeypatch):
     monkeypatch.setattr("model_core.scoring.distributed.choose_device", torch.device)  # there may be no GPU here
     with pytest.raises(InputError, match="device cuda:1 for 2 processes"):
-        Team(2, 1, "cuda:1")
+        ProcessGroup(2, 1, "cuda:1")
 
 
 def test_batches_read_ahead_are_those_read_in_turn(study, checkpoint):

@@ -160,7 +160,7 @@ def test_ranges_that_are_answered_before_flask_need_the_token_too(tmp_path, show
     path = tmp_path / "big.bin"
     path.write_bytes(b"0123456789")
 
-    class Shelf:
+    class RunRegistry:
         def get(self, key):
             return self if key == "run" else None
 
@@ -170,7 +170,7 @@ def test_ranges_that_are_answered_before_flask_need_the_token_too(tmp_path, show
     app = Flask("test")
     access = Access(token="secret")
     protect(app, access, "")
-    app.wsgi_app = RangesFirst(app.wsgi_app, Shelf(), access)
+    app.wsgi_app = RangesFirst(app.wsgi_app, RunRegistry(), access)
     answer = app.test_client().get("/data/run/big.bin", headers={"Range": "bytes=2-4", **shown})
     assert answer.status_code == status
     assert answer.data == b"234" or status == 401

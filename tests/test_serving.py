@@ -14,7 +14,7 @@ import pytest
 from viewer_run import make_study, make_viewer_run
 
 from model_core.errors import InputError
-from seq2exp_viz.runs.registry import Shelf
+from seq2exp_viz.runs.registry import RunRegistry
 from seq2exp_viz.serve import bind
 from seq2exp_viz.wsgi import from_environment
 
@@ -93,7 +93,9 @@ def test_a_taken_port_is_one_message_and_exit_code_2(run_folder, environ):
 
 
 def test_another_wsgi_server_is_set_up_by_variables(run_folder, tmp_path, monkeypatch):
-    monkeypatch.setattr(Shelf, "prepare", lambda shelf, *_: None)  # a process and a thread of its own, not needed here
+    monkeypatch.setattr(
+        RunRegistry, "prepare", lambda registry, *_: None
+    )  # a process and a thread of its own, not needed here
     (tmp_path / "x.bed").write_text("chr1\t1\t2\n")
     base = {"SEQ2EXP_RUNS": str(run_folder), "SEQ2EXP_IGV": "notebook"}
     named = from_environment(

@@ -40,15 +40,15 @@ for kind in ("bed", "narrowpeak", "bigwig"):
 command("figure", out + "/run", "--gene", "MYC", "-o", out + "/figure.svg")
 command("check", study)
 from seq2exp_viz.app import Settings, create_app
-from seq2exp_viz.runs.registry import Shelf
-shelf = Shelf([out + "/run"])
-client = create_app(shelf, Settings(igv="notebook")).server.test_client()
+from seq2exp_viz.runs.registry import RunRegistry
+registry = RunRegistry([out + "/run"])
+client = create_app(registry, Settings(igv="notebook")).server.test_client()
 models = "models/gene?chrom=chr1&start=0&end=40000"
 for number, path in enumerate(("genes", "genes/MYC/mask", "genes/MYC/elements", models)):
     answer = client.get("/api/run/" + path)
     assert answer.status_code == 200, answer.data
     Path(f"{out}/page.{number}.json").write_bytes(answer.data)
-shelf.close()
+registry.close()
 """
 MADE = ("run/checkpoint.safetensors", "run/elements/elements.bed", "run/genes.tsv", "run/tracks/mask.bigWig")
 MADE += ("all.bed", "all.narrowpeak", "all.bigwig", "figure.svg", *(f"page.{number}.json" for number in range(4)))

@@ -25,7 +25,7 @@ from seq2exp_viz.runs.gene_list import gene_list, suggestions, unscored_gene
 from seq2exp_viz.runs.genes_using_region import owners
 from seq2exp_viz.runs.peak_audit import audit
 from seq2exp_viz.runs.peak_overlap import overlap
-from seq2exp_viz.runs.registry import Shelf
+from seq2exp_viz.runs.registry import RunRegistry
 from seq2exp_viz.runs.run_files import catalogue
 from seq2exp_viz.runs.table_query import rows_of
 
@@ -33,20 +33,20 @@ MYC, HBB = "ENSG00000000000.1", "ENSG00000000002.3"
 
 
 @pytest.fixture(scope="module")
-def shelf(tmp_path_factory):
+def registry(tmp_path_factory):
     folder = tmp_path_factory.mktemp("tabs")
     study = make_study(folder / "study")
-    shelf = Shelf(
+    registry = RunRegistry(
         [make_viewer_run(folder / name, study, name=name, genes=count) for name, count in (("all", 6), ("half", 3))],
         cache=folder / "cache",
     )
-    yield shelf
-    shelf.close()
+    yield registry
+    registry.close()
 
 
 @pytest.fixture(scope="module")
-def client(shelf):
-    return create_app(shelf, Settings(igv="notebook")).server.test_client()
+def client(registry):
+    return create_app(registry, Settings(igv="notebook")).server.test_client()
 
 
 def get(client, path: str, status: int = 200):
@@ -58,8 +58,8 @@ def get(client, path: str, status: int = 200):
 # ------------------------------------------------------------------------------------------------ genes
 
 
-def test_genes_that_are_not_scored_are_listed_behind_the_others(shelf):
-    table = gene_list(shelf["half"], shelf["all"])
+def test_genes_that_are_not_scored_are_listed_behind_the_others(registry):
+    table = gene_list(registry["half"], registry["all"])
     assert list(table["state"]) == ["scored"] * 3 + ["not scored"] * 3
     assert set(table["gene_id"]) == set(gene_table()["gene_id"])
     assert table["predicted"].notna().sum() == 3
@@ -67,27 +67,27 @@ def test_genes_that_are_not_scored_are_listed_behind_the_others(shelf):
     assert table[table["state"] == "not scored"]["observed"].notna().all()
 
 
-def test_the_strongest_effect_is_the_largest_by_size(shelf, monkeypatch):
+def test_the_strongest_effect_is_the_largest_by_size(registry, monkeypatch):
     effects = pd.DataFrame(
         {"gene_id": [MYC, MYC, HBB], "element": ["E1", "E2", "E1"], "effect": [0.2, -0.5, 0.1], "unusual": [0.1] * 3}
     ).assign(control_n=9)
-    monkeypatch.setattr(type(shelf.first), "effects", effects)
-    rows = gene_list(shelf.first).set_index("gene_id")
+    monkeypatch.setattr(type(registry.first), "effects", effects)
+    rows = gene_list(registry.first).set_index("gene_id")
     assert rows.loc[MYC, ["effect", "effect_element"]].tolist() == [-0.5, "E2"]
     assert np.isnan(rows["effect"].astype(float)).sum() == 4
-    assert element_table(shelf.first, MYC).set_index("name")["effect"].to_dict() == {"E1": 0.2, "E2": -0.5}
+    assert element_table(registry.first, MYC).set_index("name")["effect"].to_dict() == {"E1": 0.2, "E2": -0.5}
 
 
 @pytest.mark.parametrize("text", ["BCR", "bcr", "ENSG00000000003.4", "ENSG00000000003.9", "ensg00000000003"])
-def test_a_gene_that_is_not_scored_is_found_by_each_of_its_names(shelf, text):
-    assert unscored_gene(shelf["half"], text)["gene_id"] == "ENSG00000000003.4"
-    assert unscored_gene(shelf["all"], text) is None
+def test_a_gene_that_is_not_scored_is_found_by_each_of_its_names(registry, text):
+    assert unscored_gene(registry["half"], text)["gene_id"] == "ENSG00000000003.4"
+    assert unscored_gene(registry["all"], text) is None
 
 
-def test_suggestions_begin_with_what_is_typed(shelf, client):
-    assert suggestions(shelf.first, "m") == ["MYC", "MYC2", EVIL]
-    assert suggestions(shelf["half"], "cr") == ["BCR"]  # holds it, and is not scored
-    assert suggestions(shelf.first, " ") == []
+def test_suggestions_begin_with_what_is_typed(registry, client):
+    assert suggestions(registry.first, "m") == ["MYC", "MYC2", EVIL]
+    assert suggestions(registry["half"], "cr") == ["BCR"]  # holds it, and is not scored
+    assert suggestions(registry.first, " ") == []
     assert get(client, "/api/all/suggest?q=gat") == ["GATA1"]
 
 
@@ -171,9 +171,9 @@ def crowded(tmp_path_factory):
             gene = {"gene_id": f"G{i}", "symbol": f"S{i}", "chrom": "chr1", "tss": 10_000 + 500 * i, "strand": strand}
             run.append({**gene, "predicted": 1.0, "observed": 1.0, "split": "test"}, *mask_of(0))
     assemble(run, loaded.peaks_path())
-    shelf = Shelf([run.path], cache=folder / "cache")
-    yield shelf
-    shelf.close()
+    registry = RunRegistry([run.path], cache=folder / "cache")
+    yield registry
+    registry.close()
 
 
 def test_each_gene_that_covers_a_region_says_how_far_it_keeps_it(crowded):
@@ -203,12 +203,12 @@ def test_a_region_that_nobody_may_ask_for_is_refused(crowded):
 # ------------------------------------------------------------------------------------------------ audit
 
 
-def test_peaks_and_elements_that_disagree_make_the_queue(shelf):
-    found = audit(shelf.first)
+def test_peaks_and_elements_that_disagree_make_the_queue(registry):
+    found = audit(registry.first)
     for gene in gene_table().itertuples():
-        elements = shelf.first.cut(gene.gene_id)
+        elements = registry.first.cut(gene.gene_id)
         mine = elements[elements["class"] != "promoter"]
-        peaks = shelf.first.run.peaks
+        peaks = registry.first.run.peaks
         half = WINDOW // 2
         near = peaks[
             (peaks["chrom"] == gene.chrom) & (peaks["start"] < gene.tss + half) & (peaks["end"] > gene.tss - half)
@@ -224,8 +224,8 @@ def test_peaks_and_elements_that_disagree_make_the_queue(shelf):
 
 def test_decisions_are_kept_in_the_run_and_come_back(tmp_path):
     study = make_study(tmp_path / "study")
-    shelf = Shelf([make_viewer_run(tmp_path / "run", study, name="r")], cache=tmp_path / "cache")
-    client = create_app(shelf, Settings(igv="notebook")).server.test_client()
+    registry = RunRegistry([make_viewer_run(tmp_path / "run", study, name="r")], cache=tmp_path / "cache")
+    client = create_app(registry, Settings(igv="notebook")).server.test_client()
     item = get(client, "/api/r/audit?kind=element")["items"][0]
     body = {**item, "decision": "doubt", "note": "no\topen  chromatin", "who": "Ada"}
     assert client.post("/api/r/audit", json=body).status_code == 201
@@ -236,7 +236,7 @@ def test_decisions_are_kept_in_the_run_and_come_back(tmp_path):
     assert (again["decision"], again["who"]) == ("agree", "Ada")
     lines = client.get("/api/r/audit.tsv").data.decode().splitlines()
     assert [line.split("\t")[-2:] for line in lines[1:]] == [["doubt", "no open chromatin"], ["agree", ""]]
-    shelf.close()
+    registry.close()
 
 
 @pytest.mark.parametrize(
@@ -292,13 +292,13 @@ def test_a_run_that_cannot_be_written_says_so(tmp_path):
 # ------------------------------------------------------------------------------------------------ two runs, files
 
 
-def test_the_difference_of_two_runs_is_the_first_minus_the_second(shelf, client):
+def test_the_difference_of_two_runs_is_the_first_minus_the_second(registry, client):
     assert set(get(client, f"/api/all/genes/{HBB}/difference?from=half&bins=9")["mean"]) == {0}
     get(client, "/api/all/genes/BCR/difference?from=half", 404)  # not scored there
     get(client, f"/api/all/genes/{HBB}/difference?from=nope", 404)
 
 
-def test_a_difference_has_its_sign(tmp_path, shelf):
+def test_a_difference_has_its_sign(tmp_path, registry):
     study = make_study(tmp_path / "study")
     path = make_viewer_run(tmp_path / "lower", study, name="lower", genes=0)
     run = Run.open(path)
@@ -307,7 +307,7 @@ def test_a_difference_has_its_sign(tmp_path, shelf):
         names = {name: gene[name] for name in ("gene_id", "symbol", "chrom", "tss", "strand", "split")}
         alpha, beta = mask_of(0)
         run.append({**names, "observed": 1.0, "predicted": 1.0}, alpha / 4, beta)
-    both = Shelf([shelf.first.run, path], cache=tmp_path / "cache")
+    both = RunRegistry([registry.first.run, path], cache=tmp_path / "cache")
     client = create_app(both, Settings(igv="notebook")).server.test_client()
     found = np.array(get(client, f"/api/all/genes/{MYC}/difference?from=lower&bins=400")["mean"])
     assert found.max() > 0.2
@@ -315,40 +315,40 @@ def test_a_difference_has_its_sign(tmp_path, shelf):
     both.close()
 
 
-def test_every_file_has_an_id_and_nothing_else_is_served(shelf, client, tmp_path):
-    files = {file.place: file for file in catalogue(shelf.first.run.path)}
+def test_every_file_has_an_id_and_nothing_else_is_served(registry, client, tmp_path):
+    files = {file.place: file for file in catalogue(registry.first.run.path)}
     assert {"manifest.json", "genes.tsv", "elements/elements.bed", "scores.jsonl"} <= set(files)
     assert all(file.words for file in files.values())
     found = client.get(f"/data/all/{files['scores.jsonl'].id}?download=1")
-    assert found.data == (shelf.first.run.path / "scores.jsonl").read_bytes()
-    link = shelf.first.run.path / "secret.txt"
+    assert found.data == (registry.first.run.path / "scores.jsonl").read_bytes()
+    link = registry.first.run.path / "secret.txt"
     link.symlink_to("/etc/hostname")
     for name in ("file-secret.txt", "file-..%2Fstudy%2Fstudy.toml", "file-masks.zarr_zarr.json", "scores.jsonl"):
         assert client.get(f"/data/all/{name}").status_code == 404, name
     link.unlink()
 
 
-def test_mask_inside_peaks_is_told_from_outside(shelf):
-    found = overlap(shelf.first)
+def test_mask_inside_peaks_is_told_from_outside(registry):
+    found = overlap(registry.first)
     assert found.means[0] > found.means[1]
     assert found.kept[0] == 1
     sets = found.sets.set_index("set")
     assert sets.loc["elements of the mask", "precision"] > sets.loc["random places", "precision"]
     assert sets["kept"].nunique() <= 2  # the same number of bases each
-    learned = sum(int(shelf.first.mask(name).learned.sum()) for name in gene_table()["gene_id"][[1, 2, 4]])
+    learned = sum(int(registry.first.mask(name).learned.sum()) for name in gene_table()["gene_id"][[1, 2, 4]])
     assert found.inside.sum() + found.outside.sum() == learned
 
 
 def test_a_run_without_genes_has_no_tables_yet(tmp_path):
     study = make_study(tmp_path / "study")
-    shelf = Shelf([make_viewer_run(tmp_path / "run", study, name="r", genes=0)], cache=tmp_path / "cache")
-    assert overlap(shelf.first) is None
-    assert len(element_table(shelf.first)) == 0
-    assert len(gene_list(shelf.first)) == 6
-    assert len(audit(shelf.first).queue) == 0
-    add_genes(Run.open(shelf.first.run.path), range(2))
-    assert list(gene_list(shelf.first)["state"])[:3] == ["scored", "scored", "not scored"]
-    shelf.close()
+    registry = RunRegistry([make_viewer_run(tmp_path / "run", study, name="r", genes=0)], cache=tmp_path / "cache")
+    assert overlap(registry.first) is None
+    assert len(element_table(registry.first)) == 0
+    assert len(gene_list(registry.first)) == 6
+    assert len(audit(registry.first).queue) == 0
+    add_genes(Run.open(registry.first.run.path), range(2))
+    assert list(gene_list(registry.first)["state"])[:3] == ["scored", "scored", "not scored"]
+    registry.close()
 
 
 def test_tables_of_a_comparison_keep_a_row_for_each_line(tmp_path):
@@ -365,8 +365,8 @@ def test_a_quote_in_the_history_of_a_training_swallows_no_step(tmp_path):
     assert history(tmp_path / "history.csv")["step"].tolist() == [1, 2, 3]
 
 
-def test_decisions_of_another_version_are_found_and_those_of_no_gene_are_counted(shelf, tmp_path):
-    run = shelf.first.run
+def test_decisions_of_another_version_are_found_and_those_of_no_gene_are_counted(registry, tmp_path):
+    run = registry.first.run
     line = {"kind": "peak", "chrom": "chr1", "start": 1, "end": 2, "name": "", "decision": "agree", "note": ""}
     ids, symbols = run.genes["gene_id"], run.genes["symbol"]
     for gene_id, symbol in ((f"{ids[0].split('.')[0]}.99", "x"), ("gone", symbols[1]), ("gone", "unknown")):
@@ -385,7 +385,7 @@ def test_a_gene_on_a_chromosome_that_a_signal_does_not_list_has_an_empty_signal(
     with pyBigWig.open(str(path), "w") as new:
         new.addHeader([("chr1", size)])
         new.addEntries("chr1", 0, values=values, span=1, step=1)
-    view = Shelf([make_viewer_run(tmp_path / "run", study)]).first
+    view = RunRegistry([make_viewer_run(tmp_path / "run", study)]).first
     gene = view.genes[view.genes["chrom"] == "chr2"].iloc[0]
     assert view.model_signals(gene["gene_id"])[:, 0].max() == 0
     assert view.model_signals(gene["gene_id"])[:, 1].max() > 0

@@ -21,7 +21,7 @@ from model_core.study.study import load_study
 from model_core.track_formats import FORMATS, HEAD, format_of_head
 from seq2exp_viz.app import Settings, create_app
 from seq2exp_viz.reports.export import export
-from seq2exp_viz.runs.registry import Shelf
+from seq2exp_viz.runs.registry import RunRegistry
 from seq2exp_viz.serving.allowed_files import AllowedFiles
 
 FILES = all_files()
@@ -210,9 +210,9 @@ class Bench:
         self.allowed = folder / "allowed"
         self.files.mkdir()
         self.allowed.mkdir()
-        self.shelf = Shelf([self.run], cache=folder / "cache")
+        self.registry = RunRegistry([self.run], cache=folder / "cache")
         settings = Settings(igv="notebook", allowed=AllowedFiles([self.allowed]))
-        self.client = create_app(self.shelf, settings).server.test_client()
+        self.client = create_app(self.registry, settings).server.test_client()
 
     def put(self, name: str, ending: str = "") -> Path:
         path = self.files / (f"named{ending}" if ending else name)
@@ -237,7 +237,7 @@ class Bench:
 def bench(tmp_path_factory):
     bench = Bench(tmp_path_factory.mktemp("places"))
     yield bench
-    bench.shelf.close()
+    bench.registry.close()
 
 
 @pytest.mark.parametrize("name", FILES)

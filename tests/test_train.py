@@ -275,8 +275,8 @@ def test_minus_strand_genes_are_read_along_their_own_strand_where_that_is_asked_
     assert np.array_equal(sequence, forward[::-1, ::-1])  # A and T, C and G change places, back to front
     assert np.array_equal(signals, forward_signals[::-1])
     assert np.array_equal(turned[plus][1], plain[plus][1])
-    assert turned.turned(minus)
-    assert not turned.turned(plus)
+    assert turned.reversed_strand(minus)
+    assert not turned.reversed_strand(plus)
 
 
 @pytest.mark.parametrize("mask", ["promoter", "random", "signal", "macs3", "all"])

@@ -22,7 +22,7 @@ from seq2exp_viz.page import panel
 from seq2exp_viz.reports.comparison_report import report as comparison_report
 from seq2exp_viz.reports.gene_report import report
 from seq2exp_viz.reports.locus_figure import caption_words, place_of
-from seq2exp_viz.runs.registry import Shelf
+from seq2exp_viz.runs.registry import RunRegistry
 
 ROOT = Path(__file__).parents[1]
 FORBIDDEN = re.compile(
@@ -58,10 +58,10 @@ def words_of(node: object) -> str:
 
 def rendered(run: Run, cache: Path) -> dict[str, str]:
     """Everything that people read of a run, by where it stands."""
-    shelf = Shelf([run], cache=cache)
-    view = shelf.first
+    registry = RunRegistry([run], cache=cache)
+    view = registry.first
     gene = str(run.genes["gene_id"].iloc[0])
-    client = create_app(shelf, Settings(igv="notebook")).server.test_client()
+    client = create_app(registry, Settings(igv="notebook")).server.test_client()
     found = compare(run)
     shown = {
         "page": client.get("/_dash-layout").data.decode(),
@@ -81,7 +81,7 @@ def rendered(run: Run, cache: Path) -> dict[str, str]:
     shown["report with effects"] = report(view, [gene])
     for command in ("effects", "compare", "figure", "report", "serve", "train", "score"):
         shown[f"{command} --help"] = CliRunner().invoke(app, [command, "--help"]).output
-    shelf.close()
+    registry.close()
     return shown
 
 
@@ -119,13 +119,13 @@ def test_a_head_that_fixes_alpha_and_beta_shows_no_width(runs, tmp_path):
         assert words not in logit[place], (place, words)
     assert set(json.loads(logit["elements"])["elements"][0]) == set(json.loads(soft["elements"])["elements"][0])
     assert {item["spread"] for item in json.loads(logit["elements"])["elements"]} == {None}
-    shelf = Shelf([runs["logit"]], cache=tmp_path)
+    registry = RunRegistry([runs["logit"]], cache=tmp_path)
     gene = str(runs["logit"].genes["gene_id"].iloc[0])
-    client = create_app(shelf, Settings(igv="notebook")).server.test_client()
-    answer = client.get(f"/api/{shelf.first.key}/genes/{gene}/certainty")
+    client = create_app(registry, Settings(igv="notebook")).server.test_client()
+    answer = client.get(f"/api/{registry.first.key}/genes/{gene}/certainty")
     assert answer.status_code == 404
     assert "follows from its mean" in answer.get_json()["message"]
-    shelf.close()
+    registry.close()
 
 
 def test_the_width_stays_on_disk_for_every_head(runs):

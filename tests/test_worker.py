@@ -229,21 +229,21 @@ def test_only_so_many_jobs_wait(run):
 
 
 def test_why_what_if_is_off_is_said(run, monkeypatch, tmp_path):
-    assert availability.why_off(run) == ""
+    assert availability.unavailable_reason(run) == ""
     monkeypatch.setattr(availability, "find_spec", lambda name: None)
-    assert "pip install 'seq2exp-viz[model]'" in availability.why_off(run)
+    assert "pip install 'seq2exp-viz[model]'" in availability.unavailable_reason(run)
     monkeypatch.undo()
     monkeypatch.setattr(type(run), "checkpoint", None)
-    assert "weights" in availability.why_off(run)
+    assert "weights" in availability.unavailable_reason(run)
 
 
 def test_the_server_process_never_has_torch(run):
     code = (
         "import sys; from pathlib import Path\n"
         "from seq2exp_viz.worker.jobs import Jobs\n"
-        "from seq2exp_viz.worker.availability import why_off\n"
+        "from seq2exp_viz.worker.availability import unavailable_reason\n"
         "from model_core.run_folder.run import Run\n"
-        "run = Run.open(sys.argv[1]); assert why_off(run) == ''\n"
+        "run = Run.open(sys.argv[1]); assert unavailable_reason(run) == ''\n"
         "jobs = Jobs(); gene = run.genes['gene_id'].iloc[0]\n"
         "task = jobs.ask('r', run.path, '1', gene, dict(off=[], on=[], threshold=None, controls=0))\n"
         "assert jobs.wait(task, 60).state == 'done', task.message\n"

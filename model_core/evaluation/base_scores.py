@@ -84,7 +84,7 @@ class ScoreReader:
                 scores[f"mask of {name}"] = other.mask(gene_id).mean
         scores[NEAREST] = controls.nearness(len(mask.alpha), mask.resolution)
         rng = np.random.default_rng(zlib.crc32(gene_id.encode()))  # the same for the same gene, whatever is compared
-        scores[RANDOM] = controls.turned(mask.mean, mask.learned, rng)
+        scores[RANDOM] = controls.shifted(mask.mean, mask.learned, rng)
         return {name: scores[name] for name in self.kinds if name in scores}
 
     @property

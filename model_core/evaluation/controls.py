@@ -43,7 +43,7 @@ def peak_scores(peaks: pd.DataFrame, chrom: str, start: int, end: int) -> np.nda
     return values
 
 
-def turned(values: np.ndarray, learned: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def shifted(values: np.ndarray, learned: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """The learned bins' values turned round in a circle by a random distance: the mask's texture at random places.
 
     Args:

@@ -71,7 +71,7 @@ def posterior(sequence: BetaParameters, signal: BetaParameters, config: Seq2ExpC
     return BetaParameters(*(total.clamp(min=EPSILON) * config.z_scale for total in sums))
 
 
-def around(mean: Tensor) -> BetaParameters:
+def beta_with_mean(mean: Tensor) -> BetaParameters:
     """A Beta of this mean (batch, length), 0-1, and of the logit head's spread."""
     alpha, beta = CONCENTRATION * mean, CONCENTRATION * (1 - mean)
     return BetaParameters(alpha.clamp(min=EPSILON), beta.clamp(min=EPSILON))
@@ -92,7 +92,7 @@ def force(z: Tensor, blacklist: Tensor | None, promoter: slice) -> Tensor:
     return z.masked_fill(inside, 1.0)
 
 
-def harden(z: Tensor, threshold: float | Tensor) -> Tensor:
+def straight_through(z: Tensor, threshold: float | Tensor) -> Tensor:
     """1 where z >= threshold, else 0, with the gradient of z itself (straight-through)."""
     hard = (z >= threshold).to(z.dtype)
     return hard + z - z.detach() if z.requires_grad else hard
@@ -104,8 +104,8 @@ def decide(z: Tensor, config: Seq2ExpConfig) -> Tensor:
     if rule.kind == "soft":
         return z
     if rule.kind == "hard":
-        return harden(z, rule.threshold)
-    return harden(z, z.detach().topk(rule.positions(z.shape[1]), dim=1).values[:, -1:])
+        return straight_through(z, rule.threshold)
+    return straight_through(z, z.detach().topk(rule.positions(z.shape[1]), dim=1).values[:, -1:])
 
 
 def random_blocks(batch: int, length: int, share: float | None = None) -> Tensor:

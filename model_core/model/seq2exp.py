@@ -110,11 +110,11 @@ class Seq2Exp(nn.Module):
             sequence: (B, L, 4). signals: (B, L, S). peaks: (B, L) bool, for the control of that name.
         """
         if self.config.mask != "learned":
-            return masks.around(self._control(sequence, signals, peaks))
+            return masks.beta_with_mean(self._control(sequence, signals, peaks))
         logits = self.mask_head(self.read_sequence(sequence, signals))  # (B, L, 2)
         if self.config.head == "logit":
             by_signal = self.signal_logit(torch.log1p(signals))[..., 0]  # (B, L)
-            return masks.around(torch.sigmoid(logits[..., 1] - logits[..., 0] + by_signal))
+            return masks.beta_with_mean(torch.sigmoid(logits[..., 1] - logits[..., 0] + by_signal))
         scale = None if self.log_prior_scale is None else self.log_prior_scale.exp()
         says_sequence = masks.sequence_beta(logits, self.config)
         says_signals = masks.signal_beta(signals, self.config, scale)

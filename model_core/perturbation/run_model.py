@@ -64,15 +64,15 @@ class RunModel:
         # The authors' checkpoints do not hold the constants of their features; the study's own stand in.
         return FeatureScale(**self._metadata["feature_scale"]) if self._metadata else self.study.feature_scale()
 
-    def what_if(self, gene_id: str, told: Callable[[int], None] = lambda done: None) -> WhatIf:
-        """A gene of the study, read and ready; `told` as in WhatIf.
+    def what_if(self, gene_id: str, on_progress: Callable[[int], None] = lambda done: None) -> WhatIf:
+        """A gene of the study, read and ready; `on_progress` as in WhatIf.
 
         Raises:
             InputError: the study has no such gene.
         """
         genes = self.gene(gene_id)
         data = gene_windows(self.study, genes, self.model.config, self._scale)
-        return WhatIf(self.model, collate([data[0]]), data.windows[0], data.turned(0), told)
+        return WhatIf(self.model, collate([data[0]]), data.windows[0], data.reversed_strand(0), on_progress)
 
     def gene(self, name: str) -> pd.DataFrame:
         """The row of the study's gene table with this id or symbol, features and all; of a typed place, which need not

@@ -34,8 +34,8 @@ class WhatIf:
         model: in evaluation mode.
         batch: the gene alone, as the model reads it.
         window: where it lies.
-        turned: whether the model reads it along the minus strand.
-        told: called with the number of masks done, after each batch of them; may raise to stop.
+        reversed_strand: whether the model reads it along the minus strand.
+        on_progress: called with the number of masks done, after each batch of them; may raise to stop.
     """
 
     def __init__(
@@ -43,10 +43,10 @@ class WhatIf:
         model: Seq2Exp,
         batch: Batch,
         window: Window,
-        turned: bool = False,
-        told: Callable[[int], None] = lambda done: None,
+        reversed_strand: bool = False,
+        on_progress: Callable[[int], None] = lambda done: None,
     ):
-        self.model, self.window, self.turned, self.told = model, window, turned, told
+        self.model, self.window, self.reversed_strand, self.on_progress = model, window, reversed_strand, on_progress
         device = model.mask_head.weight.device
         self._sequence = batch.sequence.to(device, torch.float32)  # (1, L, 4)
         self._signals = batch.signals.to(device, torch.float32)  # (1, L, S)
@@ -133,9 +133,9 @@ class WhatIf:
             same = (x.expand(k, *x.shape[1:]) for x in (self._sequence, self._signals, self._features))
             with torch.inference_mode():
                 found = self.model.predict(*same, mask.to(device)).float().cpu()
-            self.told(k)
+            self.on_progress(k)
             yield from found.tolist()
 
     def _forward_strand(self, values: np.ndarray) -> np.ndarray:
-        """A vector of bases turned from the way the model reads to the forward strand, or back."""
-        return values[::-1].copy() if self.turned else values
+        """A vector of bases reversed_strand from the way the model reads to the forward strand, or back."""
+        return values[::-1].copy() if self.reversed_strand else values

@@ -20,7 +20,7 @@ _AT_ONCE = 256  # genes taken into the run together
 _SHARES_MAY_DIFFER = timedelta(days=7)  # how long the first to end waits for the last
 
 
-class Team:
+class ProcessGroup:
     """This process and the others that score with it, started by Lightning (torchrun and SLURM are recognised).
 
     Args:
@@ -81,7 +81,7 @@ class Team:
             torch.distributed.destroy_process_group()
 
 
-def take_in_parts(run: Run, order: Sequence[str] = ()) -> None:
+def merge_parts(run: Run, order: Sequence[str] = ()) -> None:
     """Take what parts hold into the run, which is being written, and remove the parts.
 
     Genes that the run has are left out, so that a killed merge is done again.

@@ -25,7 +25,7 @@ from model_core.run_folder.gene_scores import site_gene
 from model_core.run_folder.manifest import described_file
 from model_core.run_folder.metrics import prediction_metrics
 from model_core.run_folder.run import Run
-from model_core.scoring.distributed import Team, take_in_parts
+from model_core.scoring.distributed import ProcessGroup, merge_parts
 from model_core.scoring.predict import Scored, Stopwatch, default_workers, scored
 from model_core.scoring.write_behind import AT_ONCE, WriteBehind
 from model_core.study.check_tracks import QUANTILE_WINDOWS, quantile_warnings, signal_quantiles
@@ -169,16 +169,16 @@ def score(
     Raises:
         InputError: no checkpoint, signals that do not fit it, or memory that runs out.
     """
-    team = Team(processes, nodes, device)
+    team = ProcessGroup(processes, nodes, device)
     try:
         if team.first:
             asked = len(run.scored | set(genes["gene_id"]))
             with run.writing(asked):
-                take_in_parts(run, list(genes["gene_id"]))  # of a scoring that was killed
+                merge_parts(run, list(genes["gene_id"]))  # of a scoring that was killed
                 team.wait()
                 took = _score_share(run, study, genes, checkpoint, team, batch_size, workers)
                 team.wait()
-                take_in_parts(run, list(genes["gene_id"]))
+                merge_parts(run, list(genes["gene_id"]))
             assemble(run, study.peaks_path())
             run.write_json("metrics.json", {**run.metrics, "prediction": run_metrics(run), "scoring": took})
         else:
@@ -196,7 +196,7 @@ def _score_share(
     study: Study,
     genes: pd.DataFrame,
     checkpoint: str | Path | None,
-    team: Team,
+    team: ProcessGroup,
     batch_size: int,
     workers: int | None,
 ) -> dict:
@@ -247,7 +247,7 @@ def scored_rows(data: GeneWindows, result: Scored) -> list[tuple[dict, np.ndarra
     expression, alpha, beta = result.arrays()
     rows = []
     for i, number in enumerate(result.index):
-        gene, way = data.genes.iloc[number], -1 if data.turned(number) else 1
+        gene, way = data.genes.iloc[number], -1 if data.reversed_strand(number) else 1
         record = gene[["gene_id", "symbol", "chrom", "tss", "strand", "split"]].to_dict()
         record |= {"observed": float(gene["label"]), "predicted": float(expression[i])}
         rows.append((record, alpha[i][::way], beta[i][::way]))

@@ -66,13 +66,13 @@ class GeneWindows(Dataset):
         if self.peaks is not None:
             peaks = rasterise(self.peaks, window.chrom, window.start, window.end)
         arrays = [data.sequence, data.signals, data.blacklist, peaks]
-        if self.turned(index):  # A, C, G, T backwards are T, G, C, A: the complement
+        if self.reversed_strand(index):  # A, C, G, T backwards are T, G, C, A: the complement
             arrays = [array[::-1] for array in arrays]
             arrays[0] = arrays[0][:, ::-1]
         sequence, signals, blacklist, peaks = arrays
         return index, sequence, signals, self.features[index], blacklist, peaks, self.labels[index]
 
-    def turned(self, index: int) -> bool:
+    def reversed_strand(self, index: int) -> bool:
         """Whether a window is read along the minus strand, so that what the model says of it must be turned back."""
         return self.reverse_complement and self.windows[index].strand == "-"
 

@@ -51,7 +51,7 @@ def optimiser(model: torch.nn.Module, training: TrainConfig) -> torch.optim.Adam
     )
 
 
-class Lesson(lightning.LightningModule):
+class Seq2ExpModule(lightning.LightningModule):
     """The model with its loss, optimiser and schedule, as Lightning wants it."""
 
     def __init__(self, model: Seq2Exp, training: TrainConfig):

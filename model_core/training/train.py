@@ -39,7 +39,7 @@ from model_core.study.check_tracks import QUANTILE_WINDOWS, signal_quantiles
 from model_core.study.study import Study
 from model_core.training.dataset import EndlessBatches, GeneWindows, collate, gene_windows
 from model_core.training.launch import environment
-from model_core.training.lightning_module import Lesson
+from model_core.training.lightning_module import Seq2ExpModule
 from model_core.training.pretrain import pretrain
 from model_core.training.ranks import process_number, wait_for_first
 
@@ -101,7 +101,7 @@ class Bookkeeping(Callback):
             writer.writerow({k: f"{v:.6g}" if isinstance(v, float) else v for k, v in row.items()})
 
 
-class Lessons(lightning.LightningDataModule):
+class DataModule(lightning.LightningDataModule):
     """Training and validation batches; each process of a training on several takes its share of every batch."""
 
     def __init__(self, train: GeneWindows, validation: GeneWindows, training: TrainConfig, done: int):
@@ -167,11 +167,11 @@ def train(
         "feature_scale": scale.to_dict(),
         "training": training.to_dict(),
     }
-    lessons = Lessons(data["train"], data["validation"], training, first * training.accumulate)
+    lessons = DataModule(data["train"], data["validation"], training, first * training.accumulate)
     with Job(f"training {config.variant}", training.steps, first) as job:
         book = Bookkeeping(run, metadata, job)
         trainer = _trainer(run, config, training, choose_device(device), len(data["train"]), book, processes, nodes)
-        lesson = Lesson(model, training)
+        lesson = Seq2ExpModule(model, training)
         _fit(trainer, lesson, lessons, book, last)
     if trainer.is_global_zero:
         _record(run, trainer, lesson, time.monotonic() - book.started)
@@ -195,7 +195,7 @@ def train_seeds(
     return runs
 
 
-def _fit(trainer: lightning.Trainer, lesson: Lesson, lessons: Lessons, book: Bookkeeping, last: Path) -> None:
+def _fit(trainer: lightning.Trainer, lesson: Seq2ExpModule, lessons: DataModule, book: Bookkeeping, last: Path) -> None:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module="lightning")  # its advice on workers and on its own deprecations
         try:
@@ -252,7 +252,7 @@ def _trainer(
     )
 
 
-def _record(run: Run, trainer: lightning.Trainer, lesson: Lesson, seconds: float) -> None:
+def _record(run: Run, trainer: lightning.Trainer, lesson: Seq2ExpModule, seconds: float) -> None:
     """What the training took, into metrics.json; the checkpoint's hash, into the manifest."""
     device = trainer.strategy.root_device
     took = {"seconds": round(seconds, 1), "processes": trainer.world_size, "device": str(device)}

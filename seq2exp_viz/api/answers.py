@@ -13,8 +13,8 @@ from flask import Blueprint, Request, Response, request
 
 from model_core.errors import InputError
 from seq2exp_viz.file_names import content_disposition
-from seq2exp_viz.runs.registry import Shelf
-from seq2exp_viz.runs.run_view import OpenRun
+from seq2exp_viz.runs.registry import RunRegistry
+from seq2exp_viz.runs.run_view import RunView
 from seq2exp_viz.serving.byte_ranges import RangeError
 
 LONGEST_BODY = 4_096  # bytes of a JSON request
@@ -59,14 +59,14 @@ def attachment(content: bytes, name: str, kind: str) -> Response:
     return Response(content, 200, {"Content-Disposition": content_disposition(name)}, mimetype=kind)
 
 
-def guarded(routes: Blueprint, shelf: Shelf) -> Callable:
+def guarded(routes: Blueprint, registry: RunRegistry) -> Callable:
     """A decorator like `routes.route` for rules with <run>: the answer is given the opened run, errors become words."""
 
     def route(rule: str, methods: tuple[str, ...] = ("GET",)) -> Callable:
         def register(answer: Callable) -> Callable:
             @wraps(answer)
             def guard(run: str, **names: str) -> Response:
-                view = shelf.get(run)
+                view = registry.get(run)
                 if view is None:
                     return as_json({"message": f"There is no run {run[:80]!r} here."}, 404)
                 try:
@@ -109,7 +109,7 @@ def json_body(longest: int = LONGEST_BODY) -> dict:
     return body
 
 
-def place(view: OpenRun) -> tuple[str, int, int]:
+def place(view: RunView) -> tuple[str, int, int]:
     """chrom, start, end of the query, the chromosome in the genome's own spelling; the query may have igv.js's."""
     chrom = request.args.get("chrom", "")
     known = view.contigs.find(view.igv_names.own(chrom))

@@ -22,8 +22,8 @@ from seq2exp_viz.api.user_tracks import add_own_track_routes
 from seq2exp_viz.file_names import content_disposition, run_part
 from seq2exp_viz.runs import binning, mask_components, style
 from seq2exp_viz.runs.gene_search import LONGEST, find
-from seq2exp_viz.runs.registry import Shelf
-from seq2exp_viz.runs.run_view import OpenRun
+from seq2exp_viz.runs.registry import RunRegistry
+from seq2exp_viz.runs.run_view import RunView
 from seq2exp_viz.serving import static_files
 from seq2exp_viz.serving.allowed_files import AllowedFiles
 from seq2exp_viz.serving.byte_ranges import byte_range, send_bytes
@@ -38,20 +38,20 @@ MIMETYPES = {".bed": "text/plain", ".tsv": "text/tab-separated-values", ".json":
 
 
 def api(
-    shelf: Shelf,
+    registry: RunRegistry,
     base: str,
     jobs: Jobs | SharedJobs,
     prefer: str = "vendored",
     allowed: AllowedFiles = AllowedFiles(),  # noqa: B008  of no folder, and never changed
 ) -> Blueprint:
-    """All routes below `base`; `shelf` and `allowed` are all that they look into; `prefer` chooses igv.js."""
+    """All routes below `base`; `registry` and `allowed` are all that they look into; `prefer` chooses igv.js."""
     routes = Blueprint("api", __name__)
 
-    route = guarded(routes, shelf)
+    route = guarded(routes, registry)
 
     @routes.route("/api/runs")
     def runs() -> Response:
-        return as_json([{"key": view.key, "name": view.run.name, **view.manifest["progress"]} for view in shelf])
+        return as_json([{"key": view.key, "name": view.run.name, **view.manifest["progress"]} for view in registry])
 
     @routes.route("/api/<path:rest>")
     @routes.route("/data/<path:rest>")
@@ -63,28 +63,28 @@ def api(
         return send_bytes(static_files.igv_script(prefer).path, request, "text/javascript")
 
     @route("/api/<run>/view")
-    def view_of(view: OpenRun) -> Response:
+    def view_of(view: RunView) -> Response:
         gene = request.args.get("gene") or None
-        other = shelf.get(request.args.get("beside", ""))
+        other = registry.get(request.args.get("beside", ""))
         return as_json(igv.browser(view, base, gene, threshold_of(request), other))
 
     @route("/api/<run>/search")
-    def search(view: OpenRun) -> Response:
+    def search(view: RunView) -> Response:
         return as_json(find(view, request.args.get("q", ""), request.args.get("chrom")))
 
     @route("/api/<run>/place")
-    def place_of_text(view: OpenRun) -> Response:
+    def place_of_text(view: RunView) -> Response:
         """The place that a text means: typed on the contig `chrom`, or with `written` as the page writes places."""
         read = read_place if "written" in request.args else parse_place
         text = request.args.get("q", "")[:LONGEST]
         return as_json(dict(zip(COORDINATES, read(text, view.contigs, request.args.get("chrom")), strict=True)))
 
     @route("/api/<run>/genes")
-    def genes(view: OpenRun) -> Response:
+    def genes(view: RunView) -> Response:
         return as_json(records(view.genes))
 
     @route("/data/<run>/<file>")
-    def data(view: OpenRun, file: str) -> Response:
+    def data(view: RunView, file: str) -> Response:
         path = view.file(file)
         if path is None:
             return as_json({"message": f"This run serves no file {file[:80]!r}."}, 404)
@@ -98,8 +98,8 @@ def api(
     add_interval_routes(route)
     add_blank_genome(route)
     add_sharing_routes(route, base, static_files.igv_script(prefer).version)
-    tables.add_routes(route, shelf)
-    add_model_routes(routes, route, shelf, jobs)
+    tables.add_routes(route, registry)
+    add_model_routes(routes, route, registry, jobs)
     add_own_track_routes(route, routes, base, allowed)
     return routes
 
@@ -108,25 +108,25 @@ def add_gene_routes(route: Callable) -> None:
     """What belongs to one gene: its mask, contact, prior and elements, and the two downloads."""
 
     @route("/api/<run>/genes/<path:gene>/mask")
-    def mask(view: OpenRun, gene: str) -> Response:
+    def mask(view: RunView, gene: str) -> Response:
         found = view.mask(gene)
         start, end = integer("start", found.start), integer("end", found.end)
         return as_json(binning.mask_summary(found, view.interval(gene), start, end, integer("bins", 1000)))
 
     @route("/api/<run>/genes/<path:gene>/contact/<name>")
-    def contact(view: OpenRun, gene: str, name: str) -> Response:
+    def contact(view: RunView, gene: str, name: str) -> Response:
         if name not in {track.name for track in view.signals if track.file is None}:
             raise Unavailable(f"{name[:80]!r} is no contact signal of this run.")
         return vector(view, gene, view.contact(gene, name))
 
     @route("/api/<run>/genes/<path:gene>/prior")
-    def prior(view: OpenRun, gene: str) -> Response:
+    def prior(view: RunView, gene: str) -> Response:
         if view.prior_config is None:
             raise Unavailable("The signals of this run are not on this machine, so their prior cannot be computed.")
         return vector(view, gene, view.prior(gene))
 
     @route("/api/<run>/genes/<path:gene>/why/<part>")
-    def why(view: OpenRun, gene: str, part: str) -> Response:
+    def why(view: RunView, gene: str, part: str) -> Response:
         if part not in PARTS:
             raise Unavailable(f"{part[:80]!r} is no part of a mask: network, signals or disagreement.")
         found = mask_components.parts(view, gene)
@@ -134,18 +134,18 @@ def add_gene_routes(route: Callable) -> None:
         return vector(view, gene, each, signal_weight=found.signal_weight)
 
     @route("/api/<run>/genes/<path:gene>/certainty")
-    def certainty(view: OpenRun, gene: str) -> Response:
+    def certainty(view: RunView, gene: str) -> Response:
         threshold, window = threshold_of(request), view.window(gene)
         threshold = view.rule.threshold if threshold is None else threshold
         start, end = integer("start", window.start), integer("end", window.end)
         return as_json(mask_components.certainty_summary(view, gene, threshold, start, end, integer("bins", 1000)))
 
     @route("/api/<run>/genes/<path:gene>/elements")
-    def elements(view: OpenRun, gene: str) -> Response:
+    def elements(view: RunView, gene: str) -> Response:
         return as_json(element_answer(view, gene, threshold_of(request)))
 
     @route("/api/<run>/genes/<path:gene>/elements.bed")
-    def bed(view: OpenRun, gene: str) -> Response:
+    def bed(view: RunView, gene: str) -> Response:
         row = view.gene(gene)
         threshold = threshold_of(request)
         rule = view.rule if threshold is None else view.rule.at(threshold)
@@ -153,13 +153,13 @@ def add_gene_routes(route: Callable) -> None:
         return attachment(content, f"{view.file_stem(str(row['gene_id']))}.elements.bed", "text/plain")
 
     @route("/api/<run>/genes/<path:gene>/mask.bigWig")
-    def bigwig(view: OpenRun, gene: str) -> Response:
+    def bigwig(view: RunView, gene: str) -> Response:
         row = view.gene(gene)
         content = downloads.mask_bigwig(view.mask(gene), view.run.chrom_sizes)
         return attachment(content, f"{view.file_stem(str(row['gene_id']))}.mask.bigWig", "application/octet-stream")
 
     @route("/api/<run>/signals/<name>")
-    def signal(view: OpenRun, name: str) -> Response:
+    def signal(view: RunView, name: str) -> Response:
         track = next((track for track in view.signals if name in (track.name, track.id)), None)
         if track is None or track.file is None:
             raise Unavailable(f"{name[:80]!r} is no coverage signal of this run.")
@@ -174,7 +174,7 @@ def add_interval_routes(route: Callable) -> None:
     """Intervals in a view: gene models, peaks, planted truth, blacklist."""
 
     @route("/api/<run>/models/<level>")
-    def models(view: OpenRun, level: str) -> Response:
+    def models(view: RunView, level: str) -> Response:
         if level not in ("gene", "transcript") or view.models is None:
             raise Unavailable("There are no such gene models in this run.")
         table = view.models.table(level)
@@ -184,15 +184,15 @@ def add_interval_routes(route: Callable) -> None:
         return for_igv(view, table.features(chrom, start, end))
 
     @route("/api/<run>/peaks")
-    def peaks(view: OpenRun) -> Response:
+    def peaks(view: RunView) -> Response:
         return for_igv(view, interval_features(view.peaks, *place(view)))
 
     @route("/api/<run>/truth/<kind>")
-    def truth(view: OpenRun, kind: str) -> Response:
+    def truth(view: RunView, kind: str) -> Response:
         return for_igv(view, interval_features(view.truth(kind), *place(view)))
 
     @route("/api/<run>/blacklist")
-    def blacklist(view: OpenRun) -> Response:
+    def blacklist(view: RunView) -> Response:
         return for_igv(view, interval_features(view.run.blacklist, *place(view)))
 
 
@@ -200,11 +200,11 @@ def add_blank_genome(route: Callable) -> None:
     """A genome of N for runs whose FASTA is elsewhere: igv.js does not start without one. And names for igv.js."""
 
     @route("/api/<run>/contigs.tsv")
-    def contigs(view: OpenRun) -> Response:
+    def contigs(view: RunView) -> Response:
         return Response(view.igv_names.aliases(), mimetype="text/plain")
 
     @route("/api/<run>/genome.fai")
-    def renamed_index(view: OpenRun) -> Response:
+    def renamed_index(view: RunView) -> Response:
         """The index of the genome with igv.js's names; igv.js finds bases by index alone."""
         name = next((name for name in ("genome.fa.fai", "genome.fa.gz.fai") if name in view.files), None)
         if name is None:
@@ -212,12 +212,12 @@ def add_blank_genome(route: Callable) -> None:
         return Response(renamed_lines(view, view.files[name].read_text("utf-8")), mimetype="text/plain")
 
     @route("/api/<run>/blank.fa.fai")
-    def index(view: OpenRun) -> Response:
+    def index(view: RunView) -> Response:
         lines = [f"{name}\t{size}\t0\t{size}\t{size + 1}\n" for name, size in view.run.chrom_sizes.items()]
         return Response(renamed_lines(view, "".join(lines)), mimetype="text/plain")
 
     @route("/api/<run>/blank.fa")
-    def bases(view: OpenRun) -> Response:
+    def bases(view: RunView) -> Response:
         longest = max(view.run.chrom_sizes.values(), default=0)
         start, stop = byte_range(request.headers.get("Range"), longest) or (0, 0)
         stop = min(stop, start + 4_000_000)
@@ -225,20 +225,20 @@ def add_blank_genome(route: Callable) -> None:
         return Response(b"N" * (stop - start), 206, headers, mimetype="text/plain")
 
 
-def renamed_lines(view: OpenRun, index: str) -> str:
+def renamed_lines(view: RunView, index: str) -> str:
     """The lines of a FASTA index with igv.js's names; lines of contigs that the run does not have are left out."""
     rows = [line.split("\t", 1) for line in index.splitlines()]
     sizes, given = view.run.chrom_sizes, view.igv_names.given
     return "".join(f"{given(row[0])}\t{row[1]}\n" for row in rows if len(row) == 2 and row[0] in sizes)
 
 
-def for_igv(view: OpenRun, features: list[dict]) -> Response:
+def for_igv(view: RunView, features: list[dict]) -> Response:
     """Features on the genome's contigs as an answer to igv.js, which has names of its own for some of them."""
     given = view.igv_names.given
     return as_json([{**feature, "chr": given(feature["chr"])} for feature in features])
 
 
-def vector(view: OpenRun, gene: str, values: np.ndarray, **more: object) -> Response:
+def vector(view: RunView, gene: str, values: np.ndarray, **more: object) -> Response:
     """Means of a per-base vector over a gene's window, as the query asks, with `more` beside them."""
     window = view.window(gene)
     start, end = integer("start", window.start), integer("end", window.end)
@@ -246,7 +246,7 @@ def vector(view: OpenRun, gene: str, values: np.ndarray, **more: object) -> Resp
     return as_json({**binning.vector_summary(values, window.chrom, window.start, start, end, bins), **more})
 
 
-def element_answer(view: OpenRun, gene: str, threshold: float | None) -> dict:
+def element_answer(view: RunView, gene: str, threshold: float | None) -> dict:
     """The gene's elements at a threshold, and how much of the window they cover."""
     row, table = view.gene(gene), view.cut(gene, threshold)
     learned = int(view.mask(gene).learned.sum()) * view.run.manifest["resolution"]

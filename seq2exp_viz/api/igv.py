@@ -14,7 +14,7 @@ import numpy as np
 from model_core.run_folder.occlusion import Occlusion
 from seq2exp_viz.file_names import run_part
 from seq2exp_viz.runs import mask_components
-from seq2exp_viz.runs.run_view import OpenRun, SignalTrack
+from seq2exp_viz.runs.run_view import RunView, SignalTrack
 from seq2exp_viz.runs.second_run import same_gene
 from seq2exp_viz.runs.style import (
     CERTAINTY_COLOURS,
@@ -30,18 +30,18 @@ from seq2exp_viz.runs.style import (
 from seq2exp_viz.serving.byte_ranges import version_of
 
 
-def data_url(view: OpenRun, base: str, file: str) -> str:
+def data_url(view: RunView, base: str, file: str) -> str:
     """The address of a served file; it carries the file's version, so that a browser may keep what it has read."""
     return f"{base}data/{view.key}/{quote(file)}?v={version_of(view.files[file])}"
 
 
-def api_url(view: OpenRun, base: str, *parts: str, **query: object) -> str:
+def api_url(view: RunView, base: str, *parts: str, **query: object) -> str:
     """The address of an answer of the JSON interface."""
     address = f"{base}api/{view.key}/" + "/".join(quote(part, safe="") for part in parts)
     return address + (f"?{urlencode(query)}" if query else "")
 
 
-def reference(view: OpenRun, base: str) -> dict:
+def reference(view: RunView, base: str) -> dict:
     """The genome for igv.js: the study's FASTA, or its chromosomes filled with N where that is elsewhere."""
     assembly = escape(view.study.assembly if view.study else "genome")
     # With a file of aliases igv.js does not make up its own, which fail on some names and take others for one.
@@ -60,7 +60,7 @@ def reference(view: OpenRun, base: str) -> dict:
 
 
 def tracks(
-    view: OpenRun, base: str, gene_id: str | None, threshold: float | None, beside: OpenRun | None = None
+    view: RunView, base: str, gene_id: str | None, threshold: float | None, beside: RunView | None = None
 ) -> list[dict]:
     """All tracks of a run, top to bottom; of a second run `beside` it the same gene's mask, and the difference.
 
@@ -98,7 +98,7 @@ def _features(url: str, **config: object) -> dict:
     return {**fixed, **config}
 
 
-def _annotation(view: OpenRun, base: str) -> list[dict]:
+def _annotation(view: RunView, base: str) -> list[dict]:
     if view.models is None:
         return []
     look = {"displayMode": "EXPANDED", "color": GENE_COLOUR, "autoHeight": False}
@@ -110,7 +110,7 @@ def _annotation(view: OpenRun, base: str) -> list[dict]:
     ]
 
 
-def _measured(view: OpenRun, base: str, gene_id: str | None) -> list[dict]:
+def _measured(view: RunView, base: str, gene_id: str | None) -> list[dict]:
     rows = []
     for number, signal in enumerate(view.signals):
         colour = SIGNAL_COLOURS[number % len(SIGNAL_COLOURS)]
@@ -133,7 +133,7 @@ def _measured(view: OpenRun, base: str, gene_id: str | None) -> list[dict]:
     return rows
 
 
-def _contact(view: OpenRun, base: str, gene_id: str, signal: SignalTrack, colour: str) -> dict:
+def _contact(view: RunView, base: str, gene_id: str, signal: SignalTrack, colour: str) -> dict:
     return {
         **_own(view, base, gene_id, "contact", signal.name),
         "height": 46,
@@ -144,20 +144,20 @@ def _contact(view: OpenRun, base: str, gene_id: str, signal: SignalTrack, colour
     }
 
 
-def _own(view: OpenRun, base: str, gene_id: str, *parts: str) -> dict:
+def _own(view: RunView, base: str, gene_id: str, *parts: str) -> dict:
     window = view.window(gene_id)
     size = view.run.chrom_sizes[window.chrom]
     region = region_for_igv(view, window.chrom, max(0, window.start), min(window.end, size))
     return {"type": "mask", "url": api_url(view, base, "genes", gene_id, *parts), "region": region}
 
 
-def region_for_igv(view: OpenRun, chrom: str, start: int, end: int) -> dict:
+def region_for_igv(view: RunView, chrom: str, start: int, end: int) -> dict:
     """The region of a track (0-based half-open) with igv.js's name of its contig, and the genome's."""
     given = view.igv_names.given(chrom)
     return {"chrom": given, "start": start, "end": end, **({} if given == chrom else {"name": chrom})}
 
 
-def _model(view: OpenRun, base: str, gene_id: str, threshold: float | None) -> list[dict]:
+def _model(view: RunView, base: str, gene_id: str, threshold: float | None) -> list[dict]:
     symbol = str(view.gene(gene_id)["symbol"])
     threshold = view.rule.threshold if threshold is None else threshold
     own = _own(view, base, gene_id, "mask")
@@ -168,7 +168,7 @@ def _model(view: OpenRun, base: str, gene_id: str, threshold: float | None) -> l
     ]
 
 
-def _why(view: OpenRun, base: str, gene_id: str, threshold: float | None) -> list[dict]:
+def _why(view: RunView, base: str, gene_id: str, threshold: float | None) -> list[dict]:
     threshold = view.rule.threshold if threshold is None else threshold
     own = _own(view, base, gene_id, "certainty")
     sure = {**own, "type": "certainty", "height": 56, "threshold": threshold, "colors": CERTAINTY_COLOURS}
@@ -188,7 +188,7 @@ def _why(view: OpenRun, base: str, gene_id: str, threshold: float | None) -> lis
     return rows
 
 
-def _beside(view: OpenRun, base: str, gene_id: str, other: OpenRun) -> list[dict]:
+def _beside(view: RunView, base: str, gene_id: str, other: RunView) -> list[dict]:
     found = same_gene(other, gene_id)
     if found is None:
         return []
@@ -203,7 +203,7 @@ def _beside(view: OpenRun, base: str, gene_id: str, other: OpenRun) -> list[dict
     ]
 
 
-def _occlusion(view: OpenRun, base: str, track: Occlusion) -> dict:
+def _occlusion(view: RunView, base: str, track: Occlusion) -> dict:
     lowest, highest = float(np.nanmin(track.effects, initial=0)), float(np.nanmax(track.effects, initial=0))
     return {
         **_own(view, base, track.gene_id, "occlusion"),
@@ -216,7 +216,7 @@ def _occlusion(view: OpenRun, base: str, track: Occlusion) -> dict:
     }
 
 
-def _controls(view: OpenRun, base: str, gene_id: str | None) -> list[dict]:
+def _controls(view: RunView, base: str, gene_id: str | None) -> list[dict]:
     rows = []
     if gene_id is not None and view.prior_config is not None:
         prior = {
@@ -258,7 +258,7 @@ def _controls(view: OpenRun, base: str, gene_id: str | None) -> list[dict]:
 
 
 def browser(
-    view: OpenRun, base: str, gene_id: str | None, threshold: float | None, beside: OpenRun | None = None
+    view: RunView, base: str, gene_id: str | None, threshold: float | None, beside: RunView | None = None
 ) -> dict:
     """All that the page needs to put a gene on the screen: reference, tracks, first locus, colours.
 

@@ -12,10 +12,10 @@ from model_core.errors import Unavailable
 from model_core.run_folder.effects import caveat, caveat_line
 from seq2exp_viz.api.answers import RequestError, as_json, integer, json_body
 from seq2exp_viz.runs.binning import vector_summary
-from seq2exp_viz.runs.registry import Shelf
-from seq2exp_viz.runs.run_view import OpenRun
+from seq2exp_viz.runs.registry import RunRegistry
+from seq2exp_viz.runs.run_view import RunView
 from seq2exp_viz.runs.style import label_words
-from seq2exp_viz.worker.availability import why_off
+from seq2exp_viz.worker.availability import unavailable_reason
 from seq2exp_viz.worker.jobs import KINDS, Jobs, Task, TooMany
 
 if TYPE_CHECKING:
@@ -29,17 +29,17 @@ FORGOTTEN = ": it was never asked for, or the process that kept it has ended sin
 STATUS = {"done": 200, "cancelled": 409, "failed": 503}  # of a question that has ended
 
 
-def add_model_routes(routes: Blueprint, route: Callable, shelf: Shelf, jobs: Jobs | SharedJobs) -> None:
+def add_model_routes(routes: Blueprint, route: Callable, registry: RunRegistry, jobs: Jobs | SharedJobs) -> None:
     """Add all routes of this module; `route` is `answers.guarded`."""
     _add_questions(route, jobs)
 
     @route("/api/<run>/jobs", methods=("POST",))
-    def start(view: OpenRun) -> Response:
+    def start(view: RunView) -> Response:
         body = json_body()
         kind, gene = body.get("kind"), name_of(body.get("gene"))
         if kind not in KINDS:
             raise RequestError(f"kind: expected one of {', '.join(KINDS)}")
-        if off := why_off(view.run):
+        if off := unavailable_reason(view.run):
             return as_json({"message": off}, 503)
         known = None if kind == "score" else view.gene(gene)
         names = (gene, gene) if known is None else (str(known["gene_id"]), str(known["symbol"]))
@@ -77,33 +77,35 @@ def add_model_routes(routes: Blueprint, route: Callable, shelf: Shelf, jobs: Job
 
 def _add_questions(route: Callable, jobs: Jobs | SharedJobs) -> None:
     @route("/api/<run>/whatif")
-    def offer(view: OpenRun) -> Response:
+    def offer(view: RunView) -> Response:
         """Whether one can ask, how far the answers can be trusted, and their unit."""
         config, unit = view.run.config, label_words(view)
-        return as_json({"off": why_off(view.run), "note": caveat(config), "line": caveat_line(config), "unit": unit})
+        return as_json(
+            {"off": unavailable_reason(view.run), "note": caveat(config), "line": caveat_line(config), "unit": unit}
+        )
 
     @route("/api/<run>/whatif", methods=("POST",))
-    def ask(view: OpenRun) -> Response:
+    def ask(view: RunView) -> Response:
         body = json_body(LONGEST_QUESTION)
         gene = str(view.gene(name_of(body.get("gene")))["gene_id"])
         question = question_of(body)
         page = body.get("page") or ""
         if not isinstance(page, str) or len(page) > 64:
             raise RequestError("page: expected a text of at most 64 letters")
-        if off := why_off(view.run):
+        if off := unavailable_reason(view.run):
             return as_json({"message": off}, 503)
         task = jobs.ask(view.key, view.run.path, view.model_version, gene, question, page)
         return answer_of(view, jobs.wait(task, WAIT_SECONDS))
 
     @route("/api/<run>/whatif/<int:number>")
-    def again(view: OpenRun, number: int) -> Response:
+    def again(view: RunView, number: int) -> Response:
         task = jobs.get(number)
         if task is None or task.kind != "whatif" or task.run != view.key:
             return as_json({"message": f"There is no question {number}{FORGOTTEN}."}, 404)
         return answer_of(view, jobs.wait(task, WAIT_SECONDS))
 
     @route("/api/<run>/genes/<path:gene>/occlusion")
-    def occlusion(view: OpenRun, gene: str) -> Response:
+    def occlusion(view: RunView, gene: str) -> Response:
         """The occlusion track over a view, as the query asks; 404 where it was not computed."""
         track = view.occlusion(str(view.gene(gene)["gene_id"]))
         if track is None:
@@ -113,7 +115,7 @@ def _add_questions(route: Callable, jobs: Jobs | SharedJobs) -> None:
         return as_json(vector_summary(track.bases, track.chrom, track.start, first, last, bins, digits=6))
 
     @route("/api/<run>/genes/<path:gene>/effects")
-    def effects(view: OpenRun, gene: str) -> Response:
+    def effects(view: RunView, gene: str) -> Response:
         """What is known of the gene's elements, and the job that is finding out."""
         gene_id = str(view.gene(gene)["gene_id"])
         job = jobs.running(view.key, gene_id, "effects")
@@ -121,7 +123,7 @@ def _add_questions(route: Callable, jobs: Jobs | SharedJobs) -> None:
         return as_json({"gene": gene_id, "rows": list(rows.values()), "job": None if job is None else job.shown()})
 
 
-def answer_of(view: OpenRun, task: Task) -> Response:
+def answer_of(view: RunView, task: Task) -> Response:
     """The answer to a question, or (202) how far it is and the id to ask again with."""
     if task.state == "done":
         return as_json({**task.result, "note": caveat(view.run.config)})

@@ -13,7 +13,7 @@ from model_core.errors import InputError, Problem
 from seq2exp_viz.api import igv
 from seq2exp_viz.api.answers import RequestError, attachment, place, threshold_of
 from seq2exp_viz.file_names import run_part
-from seq2exp_viz.runs.run_view import OpenRun
+from seq2exp_viz.runs.run_view import RunView
 
 MOST_GENES = 50  # of a report that a request may ask for; the command line writes longer ones
 KINDS = {"pdf": "application/pdf", "svg": "image/svg+xml", "png": "image/png"}
@@ -24,7 +24,7 @@ def add_sharing_routes(route: Callable, base: str, igv_version: str) -> None:
     """The figure and session of a gene, and the report of several; what draws them is loaded when first asked for."""
 
     @route("/api/<run>/genes/<path:gene>/figure.<kind>")
-    def figure(view: OpenRun, gene: str, kind: str) -> Response:
+    def figure(view: RunView, gene: str, kind: str) -> Response:
         from seq2exp_viz.reports.locus_figure import CANVASES, locus_bytes, place_of
 
         if kind not in CANVASES:
@@ -33,7 +33,7 @@ def add_sharing_routes(route: Callable, base: str, igv_version: str) -> None:
         return attachment(locus_bytes(view, drawn, kind), f"{view.file_stem(drawn.gene)}.locus.{kind}", KINDS[kind])
 
     @route("/api/<run>/report")
-    def report_of(view: OpenRun) -> Response:
+    def report_of(view: RunView) -> Response:
         names = [name.strip() for name in request.args.get("genes", "").split(",") if name.strip()]
         if not 0 < len(names) <= MOST_GENES:
             found, do = f"{len(names)} genes", "for more, use `seq2exp-viz report`"
@@ -46,7 +46,7 @@ def add_sharing_routes(route: Callable, base: str, igv_version: str) -> None:
         return attachment(text.encode(), f"{run_part(view.key)}.report.html", "text/html")
 
     @route("/api/<run>/genes/<path:gene>/igv-session.<kind>")
-    def session(view: OpenRun, gene: str, kind: str) -> Response:
+    def session(view: RunView, gene: str, kind: str) -> Response:
         if kind not in ("json", "xml"):
             raise RequestError(f"igv-session.{kind[:10]}: expected json or xml")
         origin = request.args.get("origin") or request.host_url.rstrip("/")
@@ -63,12 +63,12 @@ def add_sharing_routes(route: Callable, base: str, igv_version: str) -> None:
         return attachment(text.encode(), f"{view.file_stem(seen.gene)}.igv-session.{kind}", f"application/{kind}")
 
 
-def locus_of_request(view: OpenRun) -> str | tuple[str, int, int] | None:
+def locus_of_request(view: RunView) -> str | tuple[str, int, int] | None:
     """The place of a query: chrom, start, end as the page sends them (0-based), or `locus` as a person writes it."""
     return place(view) if "chrom" in request.args else request.args.get("locus") or None
 
 
-def igv_session(view: OpenRun, base: str, gene_id: str, threshold: float, igv_version: str) -> dict:
+def igv_session(view: RunView, base: str, gene_id: str, threshold: float, igv_version: str) -> dict:
     """A session of standard tracks, all with absolute addresses, that igv.js and the IGV web app open.
 
     Args:

@@ -28,8 +28,8 @@ from seq2exp_viz.runs.element_tables import element_table
 from seq2exp_viz.runs.gene_list import suggestions
 from seq2exp_viz.runs.genes_using_region import owners
 from seq2exp_viz.runs.peak_audit import ELEMENT, PEAK, audit
-from seq2exp_viz.runs.registry import Shelf
-from seq2exp_viz.runs.run_view import OpenRun
+from seq2exp_viz.runs.registry import RunRegistry
+from seq2exp_viz.runs.run_view import RunView
 from seq2exp_viz.runs.table_query import rows_of
 
 MOST_ITEMS = 200  # of the audit's queue in one answer
@@ -37,20 +37,20 @@ TSV = "text/tab-separated-values"
 ARC_COLOUR = "rgb(0, 114, 178)"
 
 
-def add_routes(route: Callable, shelf: Shelf) -> None:
-    """Add all routes of this module; `shelf` is where a second run is looked up."""
+def add_routes(route: Callable, registry: RunRegistry) -> None:
+    """Add all routes of this module; `registry` is where a second run is looked up."""
     _add_tables(route)
     _add_owners(route)
     _add_audit(route)
 
     @route("/api/<run>/suggest")
-    def suggest(view: OpenRun) -> Response:
+    def suggest(view: RunView) -> Response:
         return as_json(suggestions(view, request.args.get("q", "")))
 
     @route("/api/<run>/genes/<path:gene>/difference")
-    def difference(view: OpenRun, gene: str) -> Response:
+    def difference(view: RunView, gene: str) -> Response:
         name = request.args.get("from", "")
-        other = shelf.get(name)
+        other = registry.get(name)
         if other is None:
             raise Unavailable(f"There is no run {name[:80]!r} here.")
         start, values = second_run.difference(view, other, gene)
@@ -61,7 +61,7 @@ def add_routes(route: Callable, shelf: Shelf) -> None:
 
 def _add_tables(route: Callable) -> None:
     @route("/api/<run>/elements.tsv")
-    def elements(view: OpenRun) -> Response:
+    def elements(view: RunView) -> Response:
         gene = request.args.get("gene") or None
         table = element_table(view, gene, threshold_of(request) if gene else None)
         found = rows_of(table, _json("filters"), _json("sorts"))
@@ -71,13 +71,13 @@ def _add_tables(route: Callable) -> None:
 
 def _add_owners(route: Callable) -> None:
     @route("/api/<run>/owners")
-    def whose(view: OpenRun) -> Response:
+    def whose(view: RunView) -> Response:
         chrom, start, end = place(view)
         table, count = owners(view, chrom, start, end)
         return as_json({"chrom": chrom, "start": start, "end": end, "genes": count, "rows": records(table)})
 
     @route("/api/<run>/owners/arcs")
-    def arcs(view: OpenRun) -> Response:
+    def arcs(view: RunView) -> Response:
         """The same for the track class of elements: one block a start site, tied to the region's middle."""
         chrom, start, end = place(view)
         table, _ = owners(view, chrom, start, end)
@@ -102,7 +102,7 @@ def _arc(row: dict[str, Any]) -> dict[str, Any]:
 
 def _add_audit(route: Callable) -> None:
     @route("/api/<run>/audit")
-    def queue(view: OpenRun) -> Response:
+    def queue(view: RunView) -> Response:
         gene = request.args.get("gene") or None
         if gene is not None:
             gene = str(view.gene(gene)["gene_id"])
@@ -124,7 +124,7 @@ def _add_audit(route: Callable) -> None:
         )
 
     @route("/api/<run>/audit", methods=("POST",))
-    def decide(view: OpenRun) -> Response:
+    def decide(view: RunView) -> Response:
         body = json_body()
         rows = audit(view).queue
         try:
@@ -144,7 +144,7 @@ def _add_audit(route: Callable) -> None:
         return as_json(line, 201)
 
     @route("/api/<run>/audit.tsv")
-    def decisions(view: OpenRun) -> Response:
+    def decisions(view: RunView) -> Response:
         return tsv(read_decisions(view.run.path), f"{run_part(view.key)}.audit.tsv")
 
 

@@ -13,7 +13,7 @@ from flask import Blueprint, Response, request
 
 from model_core.errors import InputError, Problem, Unavailable
 from seq2exp_viz.api.answers import RequestError, as_json, integer
-from seq2exp_viz.runs.run_view import OpenRun
+from seq2exp_viz.runs.run_view import RunView
 from seq2exp_viz.runs.user_tracks import HEAD, MOST_BYTES, check_bigwig, is_binary_index, read_track
 from seq2exp_viz.serving.allowed_files import AllowedFiles
 from seq2exp_viz.serving.byte_ranges import RangeError, send_bytes, version_of
@@ -23,7 +23,7 @@ def add_own_track_routes(route: Callable, routes: Blueprint, base: str, allowed:
     """Check a dropped track, list the allowed ones, open one of them."""
 
     @route("/api/<run>/own", methods=["POST"])
-    def own(view: OpenRun) -> Response:
+    def own(view: RunView) -> Response:
         name = " ".join(request.args.get("name", "track").split())[:80]
         unknown = request.content_length is None and "Transfer-Encoding" in request.headers
         if unknown or (request.content_length or 0) > MOST_BYTES:
@@ -43,11 +43,11 @@ def add_own_track_routes(route: Callable, routes: Blueprint, base: str, allowed:
         return _checked(lambda: check_bigwig(content, tail, name, view.run.chrom_sizes))
 
     @route("/api/<run>/allowed")
-    def list_allowed(_view: OpenRun) -> Response:
+    def list_allowed(_view: RunView) -> Response:
         return as_json([{"id": file.id, "name": file.name, "size": file.size} for file in allowed.files()])
 
     @route("/api/<run>/allowed/<key>")
-    def open_allowed(view: OpenRun, key: str) -> Response:
+    def open_allowed(view: RunView, key: str) -> Response:
         path = allowed.path(key)
         if path is None:
             raise Unavailable("There is no such file among the allowed ones any more.")

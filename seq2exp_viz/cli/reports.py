@@ -56,9 +56,9 @@ def report(
 
 
 def _opened(run: Path):
-    from seq2exp_viz.runs.registry import Shelf
+    from seq2exp_viz.runs.registry import RunRegistry
 
-    view = Shelf([run]).first
+    view = RunRegistry([run]).first
     view.listen(lambda words: typer.echo(f"note: {words}", err=True))
     view.signals, view.genome  # noqa: B018  opened here, so that their notes are known
     if view.models is not None and not view.models.wait(ANNOTATION_SECONDS) and view.models.problem is None:

@@ -10,8 +10,8 @@ from seq2exp_viz.api.genes import element_answer
 from seq2exp_viz.page import panel
 from seq2exp_viz.runs.gene_list import gene_list
 from seq2exp_viz.runs.gene_search import find
-from seq2exp_viz.runs.registry import Shelf
-from seq2exp_viz.runs.run_view import OpenRun
+from seq2exp_viz.runs.registry import RunRegistry
+from seq2exp_viz.runs.run_view import RunView
 
 NO_GENE = (
     "No gene has been scored yet. This page fills by itself as results come in; where nothing is being scored: "
@@ -19,10 +19,10 @@ NO_GENE = (
 )
 
 
-def register(app: Dash, shelf: Shelf, base: str) -> None:
+def register(app: Dash, registry: RunRegistry, base: str) -> None:
     """Bind all callbacks to `app`."""
     _client(app)
-    _server(app, shelf, base)
+    _server(app, registry, base)
 
 
 def _client(app: Dash) -> None:
@@ -88,7 +88,7 @@ def _client(app: Dash) -> None:
     )
 
 
-def _server(app: Dash, shelf: Shelf, base: str) -> None:
+def _server(app: Dash, registry: RunRegistry, base: str) -> None:
     """Callbacks that need the runs."""
 
     @app.callback(
@@ -108,12 +108,12 @@ def _server(app: Dash, shelf: Shelf, base: str) -> None:
         prevent_initial_call=True,
     )
     def show_run(key: str, asked: dict | None):
-        view = shelf.get(key) or shelf.first
+        view = registry.get(key) or registry.first
         asked = asked if asked and asked.get("run") == view.key else {}
         chosen_gene = {"run": view.key, **gene_of_link(view, asked.get("gene"))}
         chosen = asked.get("threshold")
         threshold = chosen if isinstance(chosen, float | int) and 0 <= chosen <= 1 else view.rule.threshold
-        other = beside_of(shelf, view, asked.get("beside"))
+        other = beside_of(registry, view, asked.get("beside"))
         view.signals, view.genome, view.models  # noqa: B018  opened here, so that their notes are known
         return (
             rows(view, other),
@@ -127,7 +127,7 @@ def _server(app: Dash, shelf: Shelf, base: str) -> None:
             revision(view, other),
             [
                 {"value": "", "label": "+ second run"},
-                *({"value": key, "label": f"+ {key}"} for key in others(shelf, view)),
+                *({"value": key, "label": f"+ {key}"} for key in others(registry, view)),
             ],
             other.key if other else "",
         )
@@ -148,8 +148,8 @@ def _server(app: Dash, shelf: Shelf, base: str) -> None:
         prevent_initial_call=True,
     )
     def poll(_count: int, key: str, seen: dict | None, shown: dict | None, threshold: float | None):
-        view = shelf.get(key) if key else None
-        other = beside_of(shelf, view, (seen or {}).get("beside")) if view is not None else None
+        view = registry.get(key) if key else None
+        other = beside_of(registry, view, (seen or {}).get("beside")) if view is not None else None
         now = revision(view, other) if view is not None else None
         if now is None or now == seen:
             return (no_update,) * 7
@@ -174,10 +174,10 @@ def _server(app: Dash, shelf: Shelf, base: str) -> None:
         prevent_initial_call=True,
     )
     def lay_beside(name: str, key: str | None, seen: dict | None):
-        view = shelf.get(key) if key else None
+        view = registry.get(key) if key else None
         if view is None or seen is None or seen["run"] != key or (seen["beside"] or "") == (name or ""):
             return no_update, no_update
-        other = beside_of(shelf, view, name)
+        other = beside_of(registry, view, name)
         return rows(view, other), revision(view, other)
 
     @app.callback(
@@ -186,7 +186,7 @@ def _server(app: Dash, shelf: Shelf, base: str) -> None:
         Input("revision", "data"),
     )
     def show_gene(shown: dict | None, _revision: dict | None):
-        view, gene = chosen(shelf, shown)
+        view, gene = chosen(registry, shown)
         if view is None:
             return []
         if gene is None and shown.get("unscored"):
@@ -206,7 +206,7 @@ def _server(app: Dash, shelf: Shelf, base: str) -> None:
         Input("threshold", "value"),
     )
     def show_elements(shown: dict | None, threshold: float | None):
-        view, gene = chosen(shelf, shown)
+        view, gene = chosen(registry, shown)
         if view is None or gene is None:
             return [], "", "#", "#"
         answer = element_answer(view, gene, threshold)
@@ -223,9 +223,9 @@ def _server(app: Dash, shelf: Shelf, base: str) -> None:
         )
 
 
-def chosen(shelf: Shelf, shown: dict | None) -> tuple[OpenRun | None, str | None]:
+def chosen(registry: RunRegistry, shown: dict | None) -> tuple[RunView | None, str | None]:
     """The run and the gene's id that the page shows; the id None where the run does not hold it."""
-    view = shelf.get(shown["run"]) if shown else None
+    view = registry.get(shown["run"]) if shown else None
     if view is None:
         return None, None
     try:
@@ -234,7 +234,7 @@ def chosen(shelf: Shelf, shown: dict | None) -> tuple[OpenRun | None, str | None
         return view, None
 
 
-def gene_of_link(view: OpenRun, asked: object) -> dict:
+def gene_of_link(view: RunView, asked: object) -> dict:
     """What is shown for the gene of a link: a scored one, the place of one that is not scored, or another gene."""
     missing = missing_gene(view, asked)
     found = find(view, missing) if missing else {}
@@ -243,7 +243,7 @@ def gene_of_link(view: OpenRun, asked: object) -> dict:
     return {"gene": first_gene(view, asked), "missing": missing}
 
 
-def missing_gene(view: OpenRun, asked: object) -> str | None:
+def missing_gene(view: RunView, asked: object) -> str | None:
     """The gene that a link asks for, where the run does not hold it scored."""
     if not asked or not len(view.genes):
         return None
@@ -254,7 +254,7 @@ def missing_gene(view: OpenRun, asked: object) -> str | None:
     return None
 
 
-def first_gene(view: OpenRun, asked: object) -> str | None:
+def first_gene(view: RunView, asked: object) -> str | None:
     """The gene asked for (id or symbol) if it is scored, else a held-out one with elements, else the first."""
     genes = view.genes
     if not len(genes):
@@ -265,22 +265,22 @@ def first_gene(view: OpenRun, asked: object) -> str | None:
     return str((held_out if len(held_out) else genes).iloc[0]["gene_id"])
 
 
-def rows(view: OpenRun, beside: OpenRun | None = None) -> list[dict]:
+def rows(view: RunView, beside: RunView | None = None) -> list[dict]:
     """All genes of the study for the grid, with the prediction of a second run."""
     return answers.records(gene_list(view, beside))
 
 
-def others(shelf: Shelf, view: OpenRun) -> list[str]:
+def others(registry: RunRegistry, view: RunView) -> list[str]:
     """Keys of the runs that can be laid beside `view`: those of the same chromosomes."""
-    return [run.key for run in shelf if run is not view and run.run.chrom_sizes == view.run.chrom_sizes]
+    return [run.key for run in registry if run is not view and run.run.chrom_sizes == view.run.chrom_sizes]
 
 
-def beside_of(shelf: Shelf, view: OpenRun, name: object) -> OpenRun | None:
+def beside_of(registry: RunRegistry, view: RunView, name: object) -> RunView | None:
     """The run that is to lie beside `view`, None where there is none of this name."""
-    return shelf.get(str(name)) if name and str(name) in others(shelf, view) else None
+    return registry.get(str(name)) if name and str(name) in others(registry, view) else None
 
 
-def revision(view: OpenRun, beside: OpenRun | None = None) -> dict:
+def revision(view: RunView, beside: RunView | None = None) -> dict:
     """What the browser keeps to see whether something changed, and to reset the threshold."""
     annotated = view.models is not None and view.models.table("gene") is not None
     known = {"mark": view.revision, "threshold": view.rule.threshold, "run": view.key, "annotated": annotated}

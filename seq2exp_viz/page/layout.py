@@ -9,7 +9,7 @@ from seq2exp_viz.page import tab_callbacks, tables, tabs
 from seq2exp_viz.page.help import help_overlay
 from seq2exp_viz.page.menus import drop_down as _menu
 from seq2exp_viz.page.menus import export_menu, help_button, share_menu
-from seq2exp_viz.runs.registry import Shelf
+from seq2exp_viz.runs.registry import RunRegistry
 from seq2exp_viz.serving.static_files import IgvScript
 
 POLL_MS = 3_000
@@ -19,12 +19,12 @@ CUT_WORDS = (
 )
 
 
-def page(shelf: Shelf, base: str, script: IgvScript) -> dmc.MantineProvider:
+def page(registry: RunRegistry, base: str, script: IgvScript) -> dmc.MantineProvider:
     """The whole page; `base` is the prefix of all addresses, `script` the igv.js that will be loaded."""
     config = {
         "base": base,
         "igv": {"url": f"{base}igv.js?v={script.version}", "version": script.version, "source": script.source},
-        "runs": [view.key for view in shelf],
+        "runs": [view.key for view in registry],
         "columns": tables.gene_columns(),
     }
     return dmc.MantineProvider(
@@ -44,14 +44,14 @@ def page(shelf: Shelf, base: str, script: IgvScript) -> dmc.MantineProvider:
             *tab_callbacks.stores(),
             html.Div(
                 className="page",
-                children=[_header(shelf), _genes(), _browser(), tabs.area(), _gene_panel(), _footer(script)],
+                children=[_header(registry), _genes(), _browser(), tabs.area(), _gene_panel(), _footer(script)],
             ),
         ],
     )
 
 
-def _header(shelf: Shelf) -> html.Header:
-    several = len(list(shelf)) > 1
+def _header(registry: RunRegistry) -> html.Header:
+    several = len(list(registry)) > 1
     beside = dmc.Select(
         id="beside",
         data=[],
@@ -63,7 +63,7 @@ def _header(shelf: Shelf) -> html.Header:
         comboboxProps={"shadow": "md"},
         **{"aria-label": "A second run, laid beside this one"},
     )
-    runs = [{"value": view.key, "label": view.run.name} for view in shelf]
+    runs = [{"value": view.key, "label": view.run.name} for view in registry]
     search = dmc.Autocomplete(
         id="search",
         data=[],

@@ -7,7 +7,7 @@ from dash import html
 
 from seq2exp_viz.page import figures
 from seq2exp_viz.runs.gene_list import unscored
-from seq2exp_viz.runs.run_view import OpenRun
+from seq2exp_viz.runs.run_view import RunView
 from seq2exp_viz.runs.style import (
     CERTAINTY_COLOURS,
     CERTAINTY_WORDS,
@@ -19,7 +19,7 @@ from seq2exp_viz.runs.style import (
 )
 
 
-def facts(view: OpenRun) -> list:
+def facts(view: RunView) -> list:
     """Badges that say what the run is; simulated data are called so."""
     manifest = view.manifest
     window = manifest["window"]
@@ -51,7 +51,7 @@ def facts(view: OpenRun) -> list:
     return badges
 
 
-def run_files(view: OpenRun, base: str) -> list:
+def run_files(view: RunView, base: str) -> list:
     """Links to the run's own files."""
     words = {
         "elements.bed": "All elements (BED)",
@@ -66,13 +66,13 @@ def run_files(view: OpenRun, base: str) -> list:
     ]
 
 
-def caveat(view: OpenRun) -> list:
+def caveat(view: RunView) -> list:
     """What must be said under this run's masks, and what could not be shown."""
     line = PRIOR_LINE.get(view.manifest["variant"], "")
     return [line, *(html.Span(f" {note}", className="note") for note in view.notes)]
 
 
-def legend(view: OpenRun) -> list:
+def legend(view: RunView) -> list:
     """What each mark in the browser means."""
     kinds = ["promoter", "with_peak", "without_peak"] if view.peaks is not None else ["promoter", "no_peak_file"]
     band = [_mark("band", "95 % range of z")] if view.run.has_spread else []
@@ -95,7 +95,7 @@ def _mark(kind: str, text: str, colour: str | None = None, track: str | None = N
     )
 
 
-def progress(view: OpenRun) -> list:
+def progress(view: RunView) -> list:
     """How many genes are scored, and a bar while more are to come."""
     scored, asked = len(view.genes), view.manifest["progress"].get("asked")
     if asked and scored < asked:
@@ -105,7 +105,7 @@ def progress(view: OpenRun) -> list:
     return [html.Span(f"{scored:,} of {scored + more:,} genes scored" if more else f"{scored:,} genes")]
 
 
-def gene_head(view: OpenRun, gene_id: str) -> list:
+def gene_head(view: RunView, gene_id: str) -> list:
     """Name, place, observed and predicted of a gene, and where it lies among all genes."""
     gene = view.gene(gene_id)
     label = label_words(view)

@@ -9,16 +9,16 @@ from seq2exp_viz.page import comparison, quality, tabs
 from seq2exp_viz.page.callbacks import chosen
 from seq2exp_viz.runs.element_tables import element_table
 from seq2exp_viz.runs.peak_overlap import overlap
-from seq2exp_viz.runs.registry import Shelf
+from seq2exp_viz.runs.registry import RunRegistry
 from seq2exp_viz.runs.run_files import catalogue, masks_size
-from seq2exp_viz.runs.run_view import OpenRun
+from seq2exp_viz.runs.run_view import RunView
 from seq2exp_viz.runs.style import label_words, peak_name
 from seq2exp_viz.runs.table_query import rows_of
 
 MOST_ROWS = 500  # of one request of the elements' table
 
 
-def register(app: Dash, shelf: Shelf, base: str) -> None:
+def register(app: Dash, registry: RunRegistry, base: str) -> None:
     """Bind the callbacks of all tabs to `app`."""
     _client(app)
 
@@ -31,7 +31,7 @@ def register(app: Dash, shelf: Shelf, base: str) -> None:
         prevent_initial_call=True,
     )
     def elements(asked: dict | None, shown: dict | None, threshold: float | None, scope: str | None):
-        view, gene = chosen(shelf, shown)
+        view, gene = chosen(registry, shown)
         if asked is None or view is None or (gene is None and scope != "all"):
             return {"rowData": [], "rowCount": 0}
         table = element_table(view) if scope == "all" else element_table(view, gene, threshold)
@@ -48,7 +48,7 @@ def register(app: Dash, shelf: Shelf, base: str) -> None:
         State("gene", "data"),
     )
     def show_quality(tab: str | None, key: str | None, _revision: dict | None, shown: dict | None):
-        view = shelf.get(key) if tab == "quality" and key else None
+        view = registry.get(key) if tab == "quality" and key else None
         return no_update if view is None else quality_panel(view, (shown or {}).get("gene"))
 
     @app.callback(
@@ -58,7 +58,7 @@ def register(app: Dash, shelf: Shelf, base: str) -> None:
         prevent_initial_call=True,
     )
     def ring(shown: dict | None, tab: str | None):
-        view, gene = chosen(shelf, shown)
+        view, gene = chosen(registry, shown)
         if tab != "quality" or view is None:
             return no_update
         figure = Patch()
@@ -73,7 +73,7 @@ def register(app: Dash, shelf: Shelf, base: str) -> None:
         State("threshold", "value"),
     )
     def show_compare(tab: str | None, key: str | None, _revision: dict | None, threshold: float | None):
-        view = shelf.get(key) if tab == "compare" and key else None
+        view = registry.get(key) if tab == "compare" and key else None
         return no_update if view is None else compare_panel(view, base, threshold)
 
     @app.callback(
@@ -84,7 +84,7 @@ def register(app: Dash, shelf: Shelf, base: str) -> None:
         prevent_initial_call=True,
     )
     def kept(threshold: float | None, tab: str | None, key: str | None):
-        view = shelf.get(key) if tab == "compare" and key else None
+        view = registry.get(key) if tab == "compare" and key else None
         found = overlap(view) if view is not None else None
         return no_update if found is None or threshold is None else comparison.kept_curve(found, threshold)
 
@@ -92,7 +92,7 @@ def register(app: Dash, shelf: Shelf, base: str) -> None:
         Output("files-content", "children"), Input("tab", "data"), Input("run", "value"), Input("revision", "data")
     )
     def show_files(tab: str | None, key: str | None, _revision: dict | None):
-        view = shelf.get(key) if tab == "files" and key else None
+        view = registry.get(key) if tab == "files" and key else None
         return no_update if view is None else files_panel(view, base)
 
 
@@ -120,7 +120,7 @@ def stores() -> list[dcc.Store]:
     ]
 
 
-def quality_panel(view: OpenRun, gene: str | None) -> list:
+def quality_panel(view: RunView, gene: str | None) -> list:
     """Figures of the model's quality, and the run's own metrics."""
     genes = view.genes
     if not len(genes):
@@ -147,7 +147,7 @@ def quality_panel(view: OpenRun, gene: str | None) -> list:
     return parts
 
 
-def compare_panel(view: OpenRun, base: str, threshold: float | None) -> list:
+def compare_panel(view: RunView, base: str, threshold: float | None) -> list:
     """The masks beside peaks and controls, and the tables of `seq2exp-viz compare` where it was run."""
     found = overlap(view)
     if found is None:
@@ -167,7 +167,7 @@ def compare_panel(view: OpenRun, base: str, threshold: float | None) -> list:
     return [*parts, html.Div(_evidence(view, base, found.genes), className="scroll evidence", tabIndex=0)]
 
 
-def _evidence(view: OpenRun, base: str, genes: int) -> list:
+def _evidence(view: RunView, base: str, genes: int) -> list:
     folder = view.run.path / "compare"
     report = next((file for file in catalogue(view.run.path) if file.place == "compare/report.html"), None)
     parts: list = [html.P(f"The figures count the learned bases of {genes} genes.", className="quiet")]
@@ -183,7 +183,7 @@ def _evidence(view: OpenRun, base: str, genes: int) -> list:
     return parts
 
 
-def files_panel(view: OpenRun, base: str) -> list:
+def files_panel(view: RunView, base: str) -> list:
     """Every file of the run: what it is, its size, a link."""
     rows = [
         html.Tr(

@@ -14,7 +14,7 @@ from model_core.run_folder.effects import BACKGROUND, control_words
 from model_core.run_folder.effects import caveat as effects_caveat
 from model_core.run_folder.elements import PROMOTER_CLASS
 from seq2exp_viz.reports.locus_figure import caption_words, locus_bytes, place_of
-from seq2exp_viz.runs.run_view import OpenRun
+from seq2exp_viz.runs.run_view import RunView
 from seq2exp_viz.runs.style import PRIOR_LINE, class_words, label_words, length_words
 
 MOST_GENES = 200
@@ -33,7 +33,7 @@ svg { width: 100%; height: auto; margin: .6rem 0; } figure { margin: 0; } figcap
 
 
 def report(
-    view: OpenRun,
+    view: RunView,
     genes: Sequence[str],
     threshold: float | None = None,
     tell: Callable[[str], None] | None = None,
@@ -75,14 +75,14 @@ def report(
     )
 
 
-def _caveats(view: OpenRun) -> str:
+def _caveats(view: RunView) -> str:
     lines = ["All data of this run are simulated."] if view.manifest["simulated"] else []
     lines += [PRIOR_LINE[view.manifest["variant"]]] if view.manifest["variant"] in PRIOR_LINE else []
     lines += view.notes
     return "".join(f'<p class="warn">{escape(line)}</p>' for line in lines)
 
 
-def _facts(view: OpenRun) -> str:
+def _facts(view: RunView) -> str:
     manifest, rule = view.manifest, view.rule
     study = manifest.get("study") or {}
     checkpoint = manifest.get("checkpoint") or {}
@@ -104,7 +104,7 @@ def _facts(view: OpenRun) -> str:
     return f"<table>{rows}</table>"
 
 
-def _overview(view: OpenRun, genes: list[str]) -> str:
+def _overview(view: RunView, genes: list[str]) -> str:
     rows = view.genes.set_index("gene_id").loc[genes].reset_index()
     columns = {
         "symbol": "Gene",
@@ -121,7 +121,7 @@ def _overview(view: OpenRun, genes: list[str]) -> str:
     return _table(rows, columns) + note
 
 
-def _gene(view: OpenRun, gene: str, threshold: float | None, number: int) -> str:
+def _gene(view: RunView, gene: str, threshold: float | None, number: int) -> str:
     row, place = view.gene(gene), place_of(view, gene, None, threshold)
     table = view.cut(gene, place.threshold)
     elements = table[table["class"] != PROMOTER_CLASS].assign(

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from matplotlib.axes import Axes
 
-from seq2exp_viz.runs.run_view import OpenRun
+from seq2exp_viz.runs.run_view import RunView
 
 MOST_ROWS = 6
 LETTER = 0.0085  # width of a letter of a name, as a share of the figure's
 COLOUR = (40 / 255, 50 / 255, 80 / 255)
 
 
-def gene_rows(view: OpenRun, chrom: str, start: int, end: int) -> list[list[dict]]:
+def gene_rows(view: RunView, chrom: str, start: int, end: int) -> list[list[dict]]:
     """Features of `ModelTable.features` in rows, the longest genes first; while the annotation is being read, none.
 
     What does not fit into MOST_ROWS is left out.

@@ -30,7 +30,7 @@ from model_core.places import parse_place, shown
 from model_core.run_folder.elements import PROMOTER_CLASS
 from seq2exp_viz.reports.gene_rows import draw_genes, gene_rows
 from seq2exp_viz.runs import binning
-from seq2exp_viz.runs.run_view import OpenRun
+from seq2exp_viz.runs.run_view import RunView
 from seq2exp_viz.runs.style import (
     BAND_COLOUR,
     MASK_COLOUR,
@@ -92,7 +92,7 @@ def plain_settings(style: dict) -> dict:
 
 
 def place_of(
-    view: OpenRun, gene: str, locus: str | tuple[str, int, int] | None = None, threshold: float | None = None
+    view: RunView, gene: str, locus: str | tuple[str, int, int] | None = None, threshold: float | None = None
 ) -> Place:
     """The place that a person asks for; without a locus the gene's whole window inside its chromosome.
 
@@ -122,7 +122,7 @@ def place_of(
     return Place(gene_id, window.chrom, start, end, chosen)
 
 
-def locus_bytes(view: OpenRun, place: Place, kind: str = "pdf", caption: bool = True, dpi: int = 300) -> bytes:
+def locus_bytes(view: RunView, place: Place, kind: str = "pdf", caption: bool = True, dpi: int = 300) -> bytes:
     """The figure as a file: "pdf", "svg" or "png" (`dpi` dots an inch).
 
     Raises:
@@ -140,7 +140,7 @@ def locus_bytes(view: OpenRun, place: Place, kind: str = "pdf", caption: bool = 
     return content.getvalue()
 
 
-def locus_figure(view: OpenRun, place: Place, caption: bool = True) -> Figure:
+def locus_figure(view: RunView, place: Place, caption: bool = True) -> Figure:
     """The figure itself, for a notebook; `locus_bytes` writes it."""
     bands = _bands(view, place)
     words = textwrap.wrap(" ".join(caption_words(view, place)), 126) if caption else []
@@ -166,7 +166,7 @@ def locus_figure(view: OpenRun, place: Place, caption: bool = True) -> Figure:
     return figure
 
 
-def caption_words(view: OpenRun, place: Place) -> list[str]:
+def caption_words(view: RunView, place: Place) -> list[str]:
     """What one must know to read the figure, in sentences."""
     gene, manifest = view.gene(place.gene), view.manifest
     peaks = f"; elements that share bases with a {peak_name(view)} peak are blue, the others orange"
@@ -188,7 +188,7 @@ def caption_words(view: OpenRun, place: Place) -> list[str]:
     return sentences
 
 
-def _bands(view: OpenRun, place: Place) -> list[Band]:
+def _bands(view: RunView, place: Place) -> list[Band]:
     rows = gene_rows(view, place.chrom, place.start, place.end)
     bands = [Band(0.14 + 0.24 * max(1, len(rows)), "Genes", lambda axes: draw_genes(axes, rows))] if rows else []
     for number, signal in enumerate(view.signals):
@@ -202,7 +202,7 @@ def _bands(view: OpenRun, place: Place) -> list[Band]:
     return bands
 
 
-def _signal(view: OpenRun, place: Place, signal, colour: tuple) -> Band:
+def _signal(view: RunView, place: Place, signal, colour: tuple) -> Band:
     if signal.file is None:
         values, origin = view.contact(place.gene, signal.name), view.window(place.gene).start
         got = binning.vector_summary(values, place.chrom, origin, place.start, place.end, BINS)
@@ -223,7 +223,7 @@ def _signal(view: OpenRun, place: Place, signal, colour: tuple) -> Band:
     return Band(0.4, name, draw)
 
 
-def _peaks(view: OpenRun, place: Place) -> list[tuple[int, int, tuple]]:
+def _peaks(view: RunView, place: Place) -> list[tuple[int, int, tuple]]:
     peaks = view.peaks
     here = peaks[(peaks["chrom"] == place.chrom) & (peaks["start"] < place.end) & (peaks["end"] > place.start)]
     colour = _rgb(PEAK_COLOUR)
@@ -239,7 +239,7 @@ def _blocks(axes: Axes, blocks: list[tuple[int, int, tuple]], low: float = 0, he
         axes.broken_barh([(start, max(end - start, least))], (low, height), facecolor=colour, linewidth=0)
 
 
-def _mask(axes: Axes, view: OpenRun, place: Place) -> None:
+def _mask(axes: Axes, view: RunView, place: Place) -> None:
     got = binning.mask_summary(view.mask(place.gene), view.interval(place.gene), place.start, place.end, BINS)
     axes.set_ylim(-0.02, 1.02)
     axes.set_yticks([0, 0.5, 1], ["0", "0.5", "1"])
@@ -257,7 +257,7 @@ def _mask(axes: Axes, view: OpenRun, place: Place) -> None:
         axes.plot(ends, [place.threshold] * 2, color=_rgb(THRESHOLD_COLOUR), linewidth=0.7, dashes=(4, 3))
 
 
-def _elements(axes: Axes, view: OpenRun, place: Place) -> None:
+def _elements(axes: Axes, view: RunView, place: Place) -> None:
     table, tss = view.cut(place.gene, place.threshold), int(view.gene(place.gene)["tss"])
     here = table[(table["start"] < place.end) & (table["end"] > place.start)]
     blocks = [

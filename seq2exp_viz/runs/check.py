@@ -8,9 +8,9 @@ from pathlib import Path
 from model_core.errors import InputError
 from model_core.run_folder.audit_log import FILE, of_genes, read_decisions
 from seq2exp_viz.runs import mask_components, style
-from seq2exp_viz.runs.registry import Shelf
-from seq2exp_viz.runs.run_view import OpenRun
-from seq2exp_viz.worker.availability import why_off
+from seq2exp_viz.runs.registry import RunRegistry
+from seq2exp_viz.runs.run_view import RunView
+from seq2exp_viz.worker.availability import unavailable_reason
 
 ANNOTATION_SECONDS = 600  # a whole genome's GTF takes half a minute
 
@@ -24,10 +24,10 @@ def check_runs(runs: Sequence[str | Path], say: Callable[[str], None]) -> bool:
     good = True
     for path in runs:
         try:
-            shelf = Shelf([path])
-            view = shelf.first
+            registry = RunRegistry([path])
+            view = registry.first
             lines = inventory(view)
-            shelf.close()
+            registry.close()
         except InputError as problem:
             say(f"error: {problem}")
             good = False
@@ -38,7 +38,7 @@ def check_runs(runs: Sequence[str | Path], say: Callable[[str], None]) -> bool:
     return good
 
 
-def inventory(view: OpenRun) -> list[str]:
+def inventory(view: RunView) -> list[str]:
     """The lines that describe one run.
 
     Raises:
@@ -68,7 +68,7 @@ def inventory(view: OpenRun) -> list[str]:
             )
         missed = f", {unknown:,} of them on genes that this run does not have" if unknown else ""
         lines += [f"{len(decisions):,} audit decisions{missed}"]
-    off = why_off(view.run)
+    off = unavailable_reason(view.run)
     lines += [f"what-if: {off or 'can be asked'}"]
     if view.models is not None and not view.models.wait(ANNOTATION_SECONDS) and view.models.problem is None:
         view.note(f"The annotation is still being read after {ANNOTATION_SECONDS} s: genes are drawn once it is.")

@@ -9,7 +9,7 @@ import pandas as pd
 
 from model_core.run_folder.elements import ELEMENT_COLUMNS, PROMOTER_CLASS
 from model_core.run_folder.run_files import stamp
-from seq2exp_viz.runs.run_view import OpenRun
+from seq2exp_viz.runs.run_view import RunView
 
 COLUMNS = (
     *("symbol", "gene_id", "name", "class", "chrom", "start", "end", "length"),
@@ -19,7 +19,7 @@ NUMBERS = ("effect", "stronger_than", "control_n")
 REPEATED = ("symbol", "gene_id", "name", "class", "chrom", "peak")
 
 
-def element_table(view: OpenRun, gene_id: str | None = None, threshold: float | None = None) -> pd.DataFrame:
+def element_table(view: RunView, gene_id: str | None = None, threshold: float | None = None) -> pd.DataFrame:
     """COLUMNS of all elements of the run, or of one gene at a threshold; promoters left out.
 
     effect, and stronger_than (how many of control_n control regions have a smaller one), are NaN where no effect was
@@ -31,7 +31,7 @@ def element_table(view: OpenRun, gene_id: str | None = None, threshold: float | 
     return _shaped(view, view.cut(gene_id, threshold), view.effects if own else None)
 
 
-def _all(view: OpenRun) -> pd.DataFrame:
+def _all(view: RunView) -> pd.DataFrame:
     """The elements of all genes, words held once each: 250,000 rows take about 25 MB."""
     path = view.run.path / "elements" / "elements.bed"
     if not path.is_file():
@@ -51,7 +51,7 @@ def _read(path: Path) -> pd.DataFrame:
         return pd.read_csv(lines, names=list(ELEMENT_COLUMNS), usecols=wanted, dtype=types, **options)
 
 
-def _shaped(view: OpenRun, rows: pd.DataFrame, effects: pd.DataFrame | None) -> pd.DataFrame:
+def _shaped(view: RunView, rows: pd.DataFrame, effects: pd.DataFrame | None) -> pd.DataFrame:
     table = rows[rows["class"] != PROMOTER_CLASS].reset_index(drop=True)
     table["length"] = table["end"] - table["start"]
     if effects is not None and len(effects):

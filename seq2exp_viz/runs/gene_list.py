@@ -6,13 +6,13 @@ import numpy as np
 import pandas as pd
 
 from model_core.gene_finder import GeneFinder
-from seq2exp_viz.runs.run_view import OpenRun
+from seq2exp_viz.runs.run_view import RunView
 
 SCORED, UNSCORED = "scored", "not scored"
 SITE_COLUMNS = ("gene_id", "symbol", "chrom", "tss", "strand", "split")
 
 
-def gene_list(view: OpenRun, beside: OpenRun | None = None) -> pd.DataFrame:
+def gene_list(view: RunView, beside: RunView | None = None) -> pd.DataFrame:
     """Every gene of the study's table that lies on the run's chromosomes, scored ones first.
 
     Args:
@@ -36,7 +36,7 @@ def gene_list(view: OpenRun, beside: OpenRun | None = None) -> pd.DataFrame:
     return table
 
 
-def unscored(view: OpenRun) -> pd.DataFrame:
+def unscored(view: RunView) -> pd.DataFrame:
     """SITE_COLUMNS, observed and state of the genes that the study's table names and the run has not scored.
 
     No rows where the study names no table (its genes are then those of the annotation, which takes long to read), or
@@ -51,7 +51,7 @@ def unscored(view: OpenRun) -> pd.DataFrame:
     return rows.reindex(columns=columns).reset_index(drop=True)
 
 
-def unscored_gene(view: OpenRun, text: str) -> dict | None:
+def unscored_gene(view: RunView, text: str) -> dict | None:
     """gene_id, symbol, chrom, tss, strand of a gene of the study that is not scored, by id or symbol, or None."""
     rows = unscored(view)
     finder = view.keep(
@@ -61,7 +61,7 @@ def unscored_gene(view: OpenRun, text: str) -> dict | None:
     return _site(rows.iloc[found[0]]) if found else None
 
 
-def suggestions(view: OpenRun, text: str, most: int = 8) -> list[str]:
+def suggestions(view: RunView, text: str, most: int = 8) -> list[str]:
     """Symbols that begin with `text`, then such as hold it, scored genes first; shorter ones first."""
     typed = text.strip().upper()[:40]
     if not typed:
@@ -74,7 +74,7 @@ def suggestions(view: OpenRun, text: str, most: int = 8) -> list[str]:
     return list(found["symbol"].head(most))
 
 
-def strongest_effects(view: OpenRun) -> pd.DataFrame:
+def strongest_effects(view: RunView) -> pd.DataFrame:
     """By gene_id: element and effect of the strongest element, by size; no rows before effects are computed."""
     table = view.effects
     if table is None or not len(table):

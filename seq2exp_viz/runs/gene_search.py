@@ -7,7 +7,7 @@ import difflib
 from model_core.gene_finder import GeneFinder
 from model_core.places import NoSuchPlace, NotAPlace, chromosome, example, parse_place, shown
 from seq2exp_viz.runs.gene_list import unscored_gene
-from seq2exp_viz.runs.run_view import OpenRun
+from seq2exp_viz.runs.run_view import RunView
 
 __all__ = ["LONGEST", "chromosome", "find"]
 
@@ -17,7 +17,7 @@ MOST_NAMES = 2_000  # of contigs, among which near ones are looked for
 MARGIN = 0.15  # share of a gene's length that is shown on either side of it
 
 
-def find(view: OpenRun, text: str, here: str | None = None) -> dict:
+def find(view: RunView, text: str, here: str | None = None) -> dict:
     """Where the text leads, as JSON values: names of genes first, then of contigs, then places.
 
     Args:
@@ -42,7 +42,7 @@ def find(view: OpenRun, text: str, here: str | None = None) -> dict:
     return {"suggestions": [], **found}
 
 
-def _scored(view: OpenRun, text: str) -> dict | None:
+def _scored(view: RunView, text: str) -> dict | None:
     genes = view.genes
     found = view.run.finder.rows(text)
     if not found:
@@ -54,7 +54,7 @@ def _scored(view: OpenRun, text: str) -> dict | None:
     return {"kind": "gene", **names, **place, "message": note}
 
 
-def _unscored(view: OpenRun, text: str) -> dict | None:
+def _unscored(view: RunView, text: str) -> dict | None:
     gene = unscored_gene(view, text)
     if gene is None:
         return None
@@ -63,7 +63,7 @@ def _unscored(view: OpenRun, text: str) -> dict | None:
     return {"kind": "unscored", **gene, **place, "message": f"{gene['symbol']} is not scored in this run."}
 
 
-def _place(view: OpenRun, text: str, here: str | None) -> dict | None:
+def _place(view: RunView, text: str, here: str | None) -> dict | None:
     try:
         chrom, start, end = parse_place(text, view.contigs, here)
     except NotAPlace:
@@ -77,7 +77,7 @@ def _place(view: OpenRun, text: str, here: str | None) -> dict | None:
     return {"kind": "locus", "chrom": chrom, "start": start, "end": end, "message": message}
 
 
-def _annotated(view: OpenRun, text: str) -> dict | None:
+def _annotated(view: RunView, text: str) -> dict | None:
     table = view.models.table("gene") if view.models is not None else None
     if table is None:
         return None
@@ -95,7 +95,7 @@ def _annotated(view: OpenRun, text: str) -> dict | None:
     return {"kind": "locus", **place, "message": message}
 
 
-def _nothing(view: OpenRun, text: str) -> dict:
+def _nothing(view: RunView, text: str) -> dict:
     genes = view.genes
     by_upper = {name.upper(): name for name in [*genes["gene_id"].astype(str), *genes["symbol"].astype(str)]}
     by_upper |= {name.upper(): name for name in list(view.run.chrom_sizes)[:MOST_NAMES]}
@@ -106,7 +106,7 @@ def _nothing(view: OpenRun, text: str) -> dict:
     return {"kind": "nothing", "message": message, "suggestions": close or _examples(view)}
 
 
-def _examples(view: OpenRun) -> list[str]:
+def _examples(view: RunView) -> list[str]:
     """A gene of this run and a place in its window, both of which lead somewhere."""
     if not len(view.genes):
         return [example(view.run.chrom_sizes)]
@@ -114,6 +114,6 @@ def _examples(view: OpenRun) -> list[str]:
     return [str(row["symbol"]), shown(str(row["chrom"]), int(row["start"]), int(row["end"]))]
 
 
-def _what_works(view: OpenRun) -> str:
+def _what_works(view: RunView) -> str:
     *gene, place = _examples(view)
     return f"a gene such as {gene[0]}, or a place such as {place}" if gene else f"a place such as {place}"

@@ -7,7 +7,7 @@ import pandas as pd
 
 from model_core.errors import InputError
 from seq2exp_viz.runs.element_tables import NUMBERS, element_table
-from seq2exp_viz.runs.run_view import OpenRun
+from seq2exp_viz.runs.run_view import RunView
 
 MOST_GENES = 60  # masks that are read for one answer; the nearest start sites first
 LONGEST = 100_000  # bp of a region
@@ -17,7 +17,7 @@ COLUMNS = (
 )
 
 
-def owners(view: OpenRun, chrom: str, start: int, end: int) -> tuple[pd.DataFrame, int]:
+def owners(view: RunView, chrom: str, start: int, end: int) -> tuple[pd.DataFrame, int]:
     """The scored genes whose window holds bases of chrom:start-end, those that keep it most first.
 
     Args:
@@ -46,7 +46,7 @@ def owners(view: OpenRun, chrom: str, start: int, end: int) -> tuple[pd.DataFram
     return table.sort_values("mean_mask", ascending=False, na_position="last", ignore_index=True), count
 
 
-def _row(view: OpenRun, gene: dict, start: int, end: int, middle: int) -> dict:
+def _row(view: RunView, gene: dict, start: int, end: int, middle: int) -> dict:
     mask = view.run.mask(gene["gene_id"])  # not remembered: these are many, and each is looked at once
     first, stop = (start - mask.start) // mask.resolution, -(-(end - mask.start) // mask.resolution)
     part = slice(max(0, first), max(0, stop))
@@ -63,7 +63,7 @@ def _row(view: OpenRun, gene: dict, start: int, end: int, middle: int) -> dict:
     }
 
 
-def _element(view: OpenRun, gene_id: str, start: int, end: int) -> dict:
+def _element(view: RunView, gene_id: str, start: int, end: int) -> dict:
     table = _by_gene(view).get(gene_id)
     nothing = {"element": "", "class": "", **dict.fromkeys(NUMBERS, np.nan)}
     if table is None:
@@ -75,7 +75,7 @@ def _element(view: OpenRun, gene_id: str, start: int, end: int) -> dict:
     return {"element": str(best["name"]), **{name: best[name] for name in ("class", *NUMBERS)}}
 
 
-def _by_gene(view: OpenRun) -> dict[str, pd.DataFrame]:
+def _by_gene(view: RunView) -> dict[str, pd.DataFrame]:
     table = element_table(view)
     return view.keep("elements by gene", id(table), lambda: _Groups(table))
 

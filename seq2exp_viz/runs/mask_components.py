@@ -10,12 +10,12 @@ from model_core.beta import beta_certainty
 from model_core.errors import InputError, Unavailable
 from model_core.evaluation.mask_components import MaskParts, learned_numbers, mask_parts, needs_checkpoint
 from seq2exp_viz.runs.binning import bin_width
-from seq2exp_viz.runs.run_view import OpenRun
+from seq2exp_viz.runs.run_view import RunView
 
 LEVEL = 0.95  # share of z that has to lie on one side of the threshold
 
 
-def why_not(view: OpenRun) -> str | None:
+def why_not(view: RunView) -> str | None:
     """Why this run's masks cannot be split, in words for the page; None where they can."""
     if view.prior_config is None:
         return "Its signals are not on this machine, so their part of the mask cannot be computed."
@@ -31,12 +31,12 @@ def why_not(view: OpenRun) -> str | None:
     return None
 
 
-def _checkpoint(view: OpenRun) -> Path:
+def _checkpoint(view: RunView) -> Path:
     """The run's checkpoint; where it is not on this machine, the place in the run folder where it is looked for."""
     return view.run.checkpoint or view.run.path / "checkpoint.safetensors"
 
 
-def parts(view: OpenRun, gene: str) -> MaskParts:
+def parts(view: RunView, gene: str) -> MaskParts:
     """The two parts of a gene's mask, remembered.
 
     Raises InputError, in the words of `why_not`, where they cannot be had.
@@ -53,7 +53,7 @@ def parts(view: OpenRun, gene: str) -> MaskParts:
     return view.remember(("parts", gene), make)
 
 
-def certainty_summary(view: OpenRun, gene: str, threshold: float, start: int, end: int, bins: int) -> dict:
+def certainty_summary(view: RunView, gene: str, threshold: float, start: int, end: int, bins: int) -> dict:
     """Shares of the learned bases whose z lies above the threshold, and below it, by LEVEL, in at most `bins` bins.
 
     Returns:

@@ -10,7 +10,7 @@ from pandas.api.types import union_categoricals
 
 from model_core.run_folder.run_files import stamp
 from seq2exp_viz.runs.element_tables import element_table
-from seq2exp_viz.runs.run_view import OpenRun
+from seq2exp_viz.runs.run_view import RunView
 
 ELEMENT, PEAK = "element", "peak"  # kinds: an element without a peak, a peak that the mask does not use
 WORDS = ("kind", "gene_id", "symbol", "chrom", "name")
@@ -30,14 +30,14 @@ class Audit(NamedTuple):
     genes: pd.DataFrame
 
 
-def audit(view: OpenRun) -> Audit:
+def audit(view: RunView) -> Audit:
     """The audit of a run by its own elements and peaks, remembered; empty where it has no peaks or no elements yet."""
     files = [stamp(path) for path in view.run.peak_files]
     version = (stamp(view.run.path / "elements" / "elements.bed"), files, len(view.genes))
     return view.keep("audit", version, lambda: _audit(view))
 
 
-def _audit(view: OpenRun) -> Audit:
+def _audit(view: RunView) -> Audit:
     genes, elements, peaks = view.genes, element_table(view), view.peaks
     if peaks is None:
         empty = pd.DataFrame(columns=["with_peak", "without_peak", "used", "unused"], dtype=int)

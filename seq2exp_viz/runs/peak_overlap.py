@@ -10,7 +10,7 @@ import pandas as pd
 from model_core.intervals import rasterise
 from model_core.run_folder.elements import kept_runs, smoothed
 from model_core.run_folder.run_files import stamp
-from seq2exp_viz.runs.run_view import OpenRun
+from seq2exp_viz.runs.run_view import RunView
 
 MOST_GENES = 24
 MOST_PRIORS = 8  # the prior reads signals and contact of whole windows
@@ -38,7 +38,7 @@ class Overlap(NamedTuple):
     means: tuple[float, float]
 
 
-def overlap(view: OpenRun) -> Overlap | None:
+def overlap(view: RunView) -> Overlap | None:
     """The counts, remembered; None before a gene is scored. Without peaks `inside` is empty and `sets` has no rows."""
     genes = view.genes
     if not len(genes):
@@ -54,7 +54,7 @@ def _sample(genes: pd.DataFrame) -> list[str]:
     return list(pool["gene_id"].iloc[places])
 
 
-def _overlap(view: OpenRun, names: list[str]) -> Overlap:
+def _overlap(view: RunView, names: list[str]) -> Overlap:
     edges = np.linspace(0, 1, BINS + 1)
     inside, outside = np.zeros(BINS), np.zeros(BINS)
     reached, bases, sums = np.zeros(BINS + 1), 0, np.zeros(4)

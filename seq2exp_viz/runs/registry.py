@@ -12,40 +12,40 @@ from pathlib import Path
 from model_core.errors import InputError
 from model_core.run_folder.run import Run
 from seq2exp_viz.runs.gene_list import gene_list
-from seq2exp_viz.runs.run_view import OpenRun
+from seq2exp_viz.runs.run_view import RunView
 
 
-class Shelf:
+class RunRegistry:
     """All runs of a server, by key, in the order given."""
 
     def __init__(self, runs: Iterable[str | Path | Run], cache: Path | None = None):
-        self.runs: dict[str, OpenRun] = {}
+        self.runs: dict[str, RunView] = {}
         self._stops: list[Callable[[], None]] = []
         for item in runs:
             run = item if isinstance(item, Run) else Run.open(item)
             key = _free_key(run.name, self.runs)
-            self.runs[key] = OpenRun(key, run, cache)
+            self.runs[key] = RunView(key, run, cache)
         if not self.runs:
             expected, fix = "at least one run folder", "give the folder that train or score wrote"
             raise InputError("serve", found="no run", expected=expected, fix=fix)
 
-    def __getitem__(self, key: str) -> OpenRun:
+    def __getitem__(self, key: str) -> RunView:
         return self.runs[key]
 
-    def __iter__(self) -> Iterator[OpenRun]:
+    def __iter__(self) -> Iterator[RunView]:
         return iter(self.runs.values())
 
-    def get(self, key: str) -> OpenRun | None:
+    def get(self, key: str) -> RunView | None:
         """The run with this key, or None."""
         return self.runs.get(key)
 
     @property
-    def first(self) -> OpenRun:
+    def first(self) -> RunView:
         """The run that is shown when a link names none."""
         return next(iter(self.runs.values()))
 
     def at_close(self, stop: Callable[[], None]) -> None:
-        """Have `stop` called when the shelf is closed."""
+        """Have `stop` called when the registry is closed."""
         self._stops.append(stop)
 
     def prepare(self, tell: Callable[[str], None] = lambda words: print(words, file=sys.stderr, flush=True)) -> None:
@@ -70,7 +70,7 @@ class Shelf:
                 view.models.close()
 
 
-def _read_ahead(view: OpenRun) -> None:
+def _read_ahead(view: RunView) -> None:
     """A run's list of genes, and what its first gene takes; what cannot be read is noted."""
     try:
         genes = gene_list(view)

@@ -69,11 +69,11 @@ class SignalTrack:
     transform: str
 
 
-class OpenRun:
-    """One run on the shelf.
+class RunView:
+    """One run on the registry.
 
     Args:
-        key: its name in URLs: letters, digits, dot, dash and underscore, unique on the shelf.
+        key: its name in URLs: letters, digits, dot, dash and underscore, unique on the registry.
         run: the opened run folder.
         cache: folder for derived files.
     """

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from model_core.errors import InputError
-from seq2exp_viz.runs.run_view import OpenRun
+from seq2exp_viz.runs.run_view import RunView
 
 
-def same_gene(other: OpenRun, gene_id: str) -> str | None:
+def same_gene(other: RunView, gene_id: str) -> str | None:
     """The gene_id in `other` of the gene with this id, whatever its version; None where it is not scored there."""
     ids = other.genes["gene_id"].astype(str)
     if (ids == gene_id).any():
@@ -17,7 +17,7 @@ def same_gene(other: OpenRun, gene_id: str) -> str | None:
     return str(ids[match].iloc[0]) if match.any() else None
 
 
-def difference(view: OpenRun, other: OpenRun, gene_id: str) -> tuple[int, np.ndarray]:
+def difference(view: RunView, other: RunView, gene_id: str) -> tuple[int, np.ndarray]:
     """The mask of a gene in one run minus that in another, base by base, where both windows lie.
 
     Returns:

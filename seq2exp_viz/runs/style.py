@@ -7,7 +7,7 @@ ones of different lightness stand for the raw signals, which carry their names.
 from __future__ import annotations
 
 from model_core.run_folder.elements import CLASS_COLOURS
-from seq2exp_viz.runs.run_view import OpenRun
+from seq2exp_viz.runs.run_view import RunView
 
 SIGNAL_COLOURS = ("rgb(42, 122, 100)", "rgb(95, 95, 130)", "rgb(140, 105, 60)", "rgb(120, 90, 120)")
 PEAK_COLOUR = "rgb(70, 78, 90)"
@@ -42,18 +42,18 @@ def colour_of(kind: str) -> str:
     return f"rgb({CLASS_COLOURS[kind].replace(',', ', ')})"
 
 
-def class_words(view: OpenRun, kind: str) -> str:
+def class_words(view: RunView, kind: str) -> str:
     """`CLASS_WORDS` with the name of who called the peaks."""
     return CLASS_WORDS[kind].replace("a peak", f"{peak_name(view)} peak")
 
 
-def peak_name(view: OpenRun) -> str:
+def peak_name(view: RunView) -> str:
     """Who called the peaks, as the study says it."""
     settings = view.study.peak_settings if view.study else None
     return settings.name if settings else "MACS3"
 
 
-def label_words(view: OpenRun) -> str:
+def label_words(view: RunView) -> str:
     """The unit of observed and predicted, as the study states it."""
     settings = view.study.gene_settings if view.study is not None else None
     if settings is None or settings.label is None:

@@ -15,7 +15,7 @@ def missing_packages() -> list[str]:
     return [name for name in MODEL_PACKAGES if find_spec(name) is None]
 
 
-def why_off(run: Run) -> str:
+def unavailable_reason(run: Run) -> str:
     """Why the model of a run cannot be asked here, in words for the page; "" where it can."""
     missing = missing_packages()
     if missing:

@@ -32,7 +32,7 @@ class Cancelled(Exception):
     """Somebody does not want this task any more."""
 
 
-class Inbox:
+class TaskQueue:
     """The tasks that wait: questions before jobs, each in its order. Read by a thread of its own."""
 
     def __init__(self, lines: IO[str]):
@@ -75,10 +75,10 @@ class Inbox:
             return number in self._unwanted
 
 
-class Bench:
+class TaskRunner:
     """Does tasks, with the models and windows of the last ones kept at hand."""
 
-    def __init__(self, inbox: Inbox, tell: Callable[[dict], None], device: str | None = None):
+    def __init__(self, inbox: TaskQueue, tell: Callable[[dict], None], device: str | None = None):
         self.inbox, self.tell, self.device = inbox, tell, device
         self._models: OrderedDict[str, tuple[int, object]] = OrderedDict()
         self._genes: OrderedDict[tuple[str, str], object] = OrderedDict()
@@ -229,7 +229,7 @@ class Bench:
             what_if.mask  # noqa: B018  the generator is run here, once
             _keep(self._genes, key, what_if, GENES)
         self._genes.move_to_end(key)
-        self._genes[key].told = self._predicted
+        self._genes[key].on_progress = self._predicted
         return self._genes[key]
 
     @contextmanager
@@ -280,13 +280,13 @@ def main() -> None:
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", buffering=1, encoding="utf-8")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what libraries print must not come between
     sys.stdin.reconfigure(encoding="utf-8")
-    bench = Bench(
-        Inbox(sys.stdin),
+    runner = TaskRunner(
+        TaskQueue(sys.stdin),
         lambda message: answers.write(json.dumps(message, allow_nan=False) + "\n"),
         sys.argv[1] if len(sys.argv) > 1 else None,
     )
     while True:
-        bench.do(bench.inbox.next())
+        runner.do(runner.inbox.next())
 
 
 if __name__ == "__main__":

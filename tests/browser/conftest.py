@@ -12,7 +12,7 @@ from viewer_run import make_study, make_viewer_run
 from visitor import Visitor
 
 from seq2exp_viz.app import Settings, create_app
-from seq2exp_viz.runs.registry import Shelf
+from seq2exp_viz.runs.registry import RunRegistry
 from seq2exp_viz.serve import bind, listen
 from seq2exp_viz.serving import static_files
 
@@ -49,14 +49,14 @@ def address(request, folders, tmp_path_factory) -> Iterator[str]:
     if request.param == "vendored" and not (static_files.folder() / "vendor" / "igv.min.js").is_file():
         missing("needs igv.js 3.8: `python -m seq2exp_viz.serving.vendor` (npm)")
     prefix = "/" if request.param == "vendored" else "/node/gpu7/"
-    shelf = Shelf(folders, cache=tmp_path_factory.mktemp("cache"))
-    for view in shelf:
+    registry = RunRegistry(folders, cache=tmp_path_factory.mktemp("cache"))
+    for view in registry:
         view.models.wait(60)
     sock = bind("127.0.0.1", 0)
-    server = create_app(shelf, Settings(prefix=prefix, igv=request.param)).server
+    server = create_app(registry, Settings(prefix=prefix, igv=request.param)).server
     threading.Thread(target=listen, args=(server, sock), daemon=True).start()
     yield f"http://127.0.0.1:{sock.getsockname()[1]}{prefix}"
-    shelf.close()
+    registry.close()
 
 
 @pytest.fixture

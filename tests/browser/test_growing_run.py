@@ -10,7 +10,7 @@ from model_core.run_folder.assemble import assemble
 from model_core.run_folder.run import Run
 from model_core.study.study import load_study
 from seq2exp_viz.app import Settings, create_app
-from seq2exp_viz.runs.registry import Shelf
+from seq2exp_viz.runs.registry import RunRegistry
 from seq2exp_viz.serve import bind, listen
 
 pytestmark = pytest.mark.browser
@@ -19,10 +19,10 @@ pytestmark = pytest.mark.browser
 def test_masks_and_then_peaks_appear_as_they_come(chromium, tmp_path, request):
     study = make_study(tmp_path / "study")
     path = make_viewer_run(tmp_path / "run", study, name="early", genes=0)
-    shelf = Shelf([path], cache=tmp_path / "cache")
-    request.addfinalizer(shelf.close)
+    registry = RunRegistry([path], cache=tmp_path / "cache")
+    request.addfinalizer(registry.close)
     sock = bind("127.0.0.1", 0)
-    server = create_app(shelf, Settings(igv="notebook")).server
+    server = create_app(registry, Settings(igv="notebook")).server
     threading.Thread(target=listen, args=(server, sock), daemon=True).start()
     visitor = Visitor(
         chromium.new_page(viewport={"width": 1280, "height": 800}), f"http://127.0.0.1:{sock.getsockname()[1]}/"

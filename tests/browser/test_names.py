@@ -11,7 +11,7 @@ from viewer_run import SIZE, gene_table, make_study, make_viewer_run
 from visitor import Visitor
 
 from seq2exp_viz.app import Settings, create_app
-from seq2exp_viz.runs.registry import Shelf
+from seq2exp_viz.runs.registry import RunRegistry
 from seq2exp_viz.serve import bind, listen
 from seq2exp_viz.serving import static_files
 
@@ -35,13 +35,13 @@ def run_folder(tmp_path_factory):
 def address(request, run_folder, tmp_path_factory) -> Iterator[str]:
     if request.param == "vendored" and not (static_files.folder() / "vendor" / "igv.min.js").is_file():
         missing("needs igv.js 3.8: `python -m seq2exp_viz.serving.vendor` (npm)")
-    shelf = Shelf([run_folder], cache=tmp_path_factory.mktemp("cache"))
-    assert shelf.first.models.wait(60)
+    registry = RunRegistry([run_folder], cache=tmp_path_factory.mktemp("cache"))
+    assert registry.first.models.wait(60)
     sock = bind("127.0.0.1", 0)
-    server = create_app(shelf, Settings(igv=request.param)).server
+    server = create_app(registry, Settings(igv=request.param)).server
     threading.Thread(target=listen, args=(server, sock), daemon=True).start()
     yield f"http://127.0.0.1:{sock.getsockname()[1]}/"
-    shelf.close()
+    registry.close()
 
 
 def gene_on(contig: str) -> str:

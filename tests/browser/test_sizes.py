@@ -8,7 +8,7 @@ from visitor import Visitor
 
 from seq2exp_viz.app import create_app
 from seq2exp_viz.page.tabs import TABS
-from seq2exp_viz.runs.registry import Shelf
+from seq2exp_viz.runs.registry import RunRegistry
 from seq2exp_viz.serve import bind, listen
 
 pytestmark = pytest.mark.browser
@@ -32,12 +32,12 @@ TOOLS = ["[data-action=zoom-in]", "[data-action=window]", "[data-action=promoter
 @pytest.fixture(scope="module")
 def served(tmp_path_factory):
     folder = tmp_path_factory.mktemp("sizes")
-    shelf = Shelf([make_model_run(folder)], cache=folder / "cache")
-    shelf.first.models.wait(60)
+    registry = RunRegistry([make_model_run(folder)], cache=folder / "cache")
+    registry.first.models.wait(60)
     sock = bind("127.0.0.1", 0)
-    threading.Thread(target=listen, args=(create_app(shelf).server, sock), daemon=True).start()
+    threading.Thread(target=listen, args=(create_app(registry).server, sock), daemon=True).start()
     yield f"http://127.0.0.1:{sock.getsockname()[1]}/"
-    shelf.close()
+    registry.close()
 
 
 @pytest.fixture(params=SIZES, ids=lambda size: "{}x{}@{}".format(*size))

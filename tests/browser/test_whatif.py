@@ -10,7 +10,7 @@ from visitor import Visitor
 
 from model_core.run_folder.run import Run
 from seq2exp_viz.app import Settings, create_app
-from seq2exp_viz.runs.registry import Shelf
+from seq2exp_viz.runs.registry import RunRegistry
 from seq2exp_viz.serve import bind, listen
 
 pytestmark = pytest.mark.browser
@@ -27,13 +27,13 @@ def path(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def served(path, tmp_path_factory):
-    shelf = Shelf([path], cache=tmp_path_factory.mktemp("cache"))
-    shelf.first.models.wait(60)
+    registry = RunRegistry([path], cache=tmp_path_factory.mktemp("cache"))
+    registry.first.models.wait(60)
     sock = bind("127.0.0.1", 0)
-    server = create_app(shelf, Settings()).server
+    server = create_app(registry, Settings()).server
     threading.Thread(target=listen, args=(server, sock), daemon=True).start()
     yield f"http://127.0.0.1:{sock.getsockname()[1]}/"
-    shelf.close()
+    registry.close()
 
 
 @pytest.fixture
