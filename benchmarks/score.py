@@ -22,7 +22,6 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from model_core.intervals import Site
 from model_core.model.checkpoint import choose_device, load_with_metadata, save_checkpoint
 from model_core.model.seq2exp import Seq2Exp
 from model_core.scoring.predict import scored
@@ -31,6 +30,7 @@ from model_core.simulation.simulate import simulate_study
 from model_core.study.check_tracks import QUANTILE_WINDOWS, signal_quantiles
 from model_core.study.study import Study, load_study
 from model_core.training.dataset import batches, gene_windows
+from model_core.window import Site
 
 FOR_THE_PEER = 24  # windows held in memory
 

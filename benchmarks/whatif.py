@@ -18,10 +18,10 @@ import numpy as np
 import torch
 
 from model_core.config import recipe
-from model_core.intervals import Window
 from model_core.model.seq2exp import Seq2Exp
 from model_core.perturbation.what_if import WhatIf
 from model_core.training.dataset import Batch
+from model_core.window import Window
 
 
 def window_of(length: int, signals: int, features: int) -> Batch:

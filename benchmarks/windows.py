@@ -26,12 +26,12 @@ import numpy as np
 import pyBigWig
 import pysam
 
-from model_core.intervals import Window
 from model_core.signals.hic import HicSignal
 from model_core.signals.hic_vectors import StoredContact, site_key, write_index
 from model_core.signals.signal import BigWigSignal
 from model_core.study.genome import Genome
 from model_core.study.windows import WindowReader
+from model_core.window import Window
 
 CHROM, REGION, BIN, ROUNDS = "chr22", (16_000_000, 26_000_000), 5_000, 3
 BARE = "none; bare pyBigWig and pysam"

@@ -35,7 +35,6 @@ from model_core.evaluation.planted_truth import DECOY, STRONG, WEAK, Truth
 from model_core.evaluation.prediction import judged as judged_genes
 from model_core.evaluation.ranking import LEVELS, kept_of, levels, ranking
 from model_core.files import replacing, write_json
-from model_core.intervals import Window
 from model_core.perturbation.rank import choose_scored, effects_of, occlusion_of
 from model_core.perturbation.run_model import RunModel
 from model_core.run_folder.run import Run
@@ -44,6 +43,7 @@ from model_core.simulation.simulate import HARDER, World, simulate_study
 from model_core.study.peaks import peaks_of_study
 from model_core.study.study import Study, load_study
 from model_core.training.train import begin_run, train
+from model_core.window import Window
 
 SMALL = {
     "window": 4_096,

@@ -1,22 +1,51 @@
-"""What a mask's Beta(alpha, beta) says of each base: mean, spread, range; and the bases that are forced.
+"""The Beta of z for each base: its parameters, mean, width and range; and the bases that are forced.
 
-Plain NumPy and SciPy. `spread` is the width of that Beta. The model's priors set it; it is no calibrated confidence.
-Under the logit head, where alpha + beta is fixed, it follows from the mean.
+The formulas take arrays and tensors alike, and no torch is imported. `spread` is the width of that Beta. The model's
+priors set it; it is no calibrated confidence. Under the logit head, where alpha + beta is fixed, it follows from the
+mean.
 """
 
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import TypeVar
 
 import numpy as np
-from scipy.ndimage import map_coordinates
-from scipy.special import betainc, betaincc, betaincinv
 
+from model_core.window import promoter_slice
+
+Numbers = TypeVar("Numbers")  # a NumPy array or a tensor: these functions use operators alone
+
+EPSILON = 1e-8  # the release's, added to alpha
 LEARNED, BLACKLISTED, PROMOTER = -1, 0, 1  # the values of a `forced` array
 _LOWEST, _HIGHEST, _STEPS = 5e-5, 7e4, 384  # range of the drawing table; holds all that float16 stores
 
 
-def beta_mean(alpha: np.ndarray, beta: np.ndarray) -> np.ndarray:
+def signal_parameters(
+    signals: Numbers, w: Numbers, b: Numbers, beta_min: float, scale: float | Numbers
+) -> tuple[Numbers, Numbers]:
+    """(alpha2, beta2) of the Beta that the signals give, without any learned part (Su et al., section 3; the release).
+
+    alpha2 = sum_i w_i ((s_i + beta_min) scale + epsilon),  beta2 = sum_i w_i (b_i + beta_min) scale
+
+    Parameters
+    ----------
+    signals
+        (..., S), as the model sees them.
+    w, b
+        (S,), the prior of each signal.
+    beta_min, scale
+        Settings of the model; scale may be a learned scalar.
+
+    Returns
+    -------
+    alpha2 (...,) and beta2, a scalar: arrays or tensors like `signals`.
+    """
+    alpha = (((signals + beta_min) * scale + EPSILON) * w).sum(-1)
+    return alpha, ((b + beta_min) * scale * w).sum()
+
+
+def beta_mean(alpha: Numbers, beta: Numbers) -> Numbers:
     """E[z] = alpha / (alpha + beta): array of the inputs' shape, 0 to 1."""
     return alpha / (alpha + beta)
 
@@ -34,6 +63,8 @@ def beta_interval(alpha: np.ndarray, beta: np.ndarray, level: float = 0.95) -> t
     The inverse of the regularised incomplete beta function (Boost, through SciPy); about 0.5 s for 200,000
     bases.
     """
+    from scipy.special import betaincinv
+
     alpha, beta = np.asarray(alpha, np.float64), np.asarray(beta, np.float64)
     tail = (1 - _checked(level)) / 2
     return betaincinv(alpha, beta, tail), betaincinv(alpha, beta, 1 - tail)
@@ -46,6 +77,8 @@ def beta_certainty(
 
     What is neither has z on both sides of the threshold (0 to 1; at 0 all is above it).
     """
+    from scipy.special import betainc, betaincc
+
     _checked(level)
     alpha, beta = np.asarray(alpha, np.float64), np.asarray(beta, np.float64)
     return betaincc(alpha, beta, threshold) > level, betainc(alpha, beta, threshold) > level
@@ -60,6 +93,8 @@ def beta_interval_for_drawing(
     and some twenty times faster. Where both are far below that, z is 0 or 1 and the edge of its range is a
     step.
     """
+    from scipy.ndimage import map_coordinates
+
     low, high = _quantile_tables(_checked(level))
     step = np.log(_HIGHEST / _LOWEST) / (_STEPS - 1)
     places = np.stack([np.log(np.clip(x, _LOWEST, _HIGHEST) / _LOWEST) / step for x in (alpha, beta)])
@@ -81,8 +116,7 @@ def _checked(level: float) -> float:
 def promoter_bases(window: int, promoter: int) -> np.ndarray:
     """The central `promoter` bases of a window of `window` bases: bool array (window,)."""
     bases = np.zeros(window, bool)
-    start = (window - promoter) // 2
-    bases[start : start + promoter] = True
+    bases[promoter_slice(window, promoter)] = True
     return bases
 
 

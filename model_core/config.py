@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from model_core.decision import KINDS, DecisionRule
 from model_core.errors import InputError, Problem
+from model_core.window import promoter_slice
 
 VARIANTS = ("soft", "hard", "causal")
 CHOICES = {  # settings that are one of a few words
@@ -203,8 +204,7 @@ class Seq2ExpConfig:
 
     def promoter_in(self, length: int) -> slice:
         """The central `promoter` positions of a window of `length` bases."""
-        start = (length - self.promoter) // 2
-        return slice(start, start + self.promoter)
+        return promoter_slice(length, self.promoter)
 
     def to_dict(self) -> dict:
         """Plain JSON values; `from_dict` reads them back."""

@@ -7,7 +7,6 @@ functions: its table functions warn under pandas 3 and fail on empty tables.
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -17,36 +16,6 @@ from model_core.errors import InputError
 
 COORDINATES = ("chrom", "start", "end")
 _OTHER_ASSEMBLY = "check that it is of the study's genome assembly, or leave that chromosome out"
-
-
-class Site(NamedTuple):
-    """One stranded base: chromosome, 0-based position, strand ("+" or "-")."""
-
-    chrom: str
-    position: int
-    strand: str = "+"
-
-
-class Window(NamedTuple):
-    """`length` bp on the forward strand around the base `tss` (0-based), from tss - length // 2.
-
-    The strand is carried along for display and features; it never turns the sequence round (method: point 4).
-    """
-
-    chrom: str
-    tss: int
-    strand: str
-    length: int
-
-    @property
-    def start(self) -> int:
-        """First base; negative where the window begins before the chromosome."""
-        return self.tss - self.length // 2
-
-    @property
-    def end(self) -> int:
-        """One past the last base; may lie beyond the chromosome."""
-        return self.start + self.length
 
 
 def rasterise(table: pd.DataFrame, chrom: str, start: int, end: int) -> np.ndarray:

@@ -18,7 +18,8 @@ from fractions import Fraction
 
 from model_core.contig_names import ContigNames
 from model_core.errors import InputError, Unavailable
-from model_core.intervals import Site, listed
+from model_core.intervals import listed
+from model_core.window import Site
 
 FORM = "chrom:start-end counted from 1"
 _UNITS = {None: 1, "b": 1, "bp": 1, "k": 10**3, "kb": 10**3, "kbp": 10**3, "m": 10**6, "mb": 10**6, "mbp": 10**6}

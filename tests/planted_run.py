@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 
 from model_core.config import Seq2ExpConfig
-from model_core.intervals import Window
 from model_core.run_folder.assemble import assemble
 from model_core.run_folder.run import Run
 from model_core.simulation.simulate import simulate_study
 from model_core.simulation.world import World
 from model_core.study.study import Study, load_study
+from model_core.window import Window
 
 WORLD = World(genes=(4, 4, 10), validation_genes=2, window=4_096)
 

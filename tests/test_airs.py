@@ -16,10 +16,11 @@ from released_folder import BLACKLISTED, GENES, SIZES, VECTOR, contact_at, write
 from model_core.datasets.airs_study import study_from_airs
 from model_core.datasets.blacklist_pickle import mask_intervals, read_masks
 from model_core.errors import InputError, Problems
-from model_core.intervals import Window, rasterise
+from model_core.intervals import rasterise
 from model_core.signals.hic_vectors import StoredContact, write_index
 from model_core.study.gene_features import standardise
 from model_core.study.study import load_study
+from model_core.window import Window
 
 
 @pytest.fixture

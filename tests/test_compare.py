@@ -19,13 +19,14 @@ from model_core.evaluation.base_scores import PRIOR
 from model_core.evaluation.compare import SCORE_COLUMNS, compare
 from model_core.evaluation.peak_overlap import COUNTS, DISTANCES, Peaks, overlap_counts
 from model_core.evaluation.planted_truth import DECOY, NONE, STRONG, WEAK, GeneTruth, found_elements, found_shares
-from model_core.intervals import Window, rasterise
+from model_core.intervals import rasterise
 from model_core.run_folder.assemble import assemble
 from model_core.run_folder.elements import ElementRule
 from model_core.run_folder.mask_store import GeneMask
 from model_core.run_folder.run import Run
 from model_core.run_folder.source import study_of
 from model_core.study.study import load_study
+from model_core.window import Window
 
 
 @pytest.fixture(scope="module")

@@ -15,10 +15,10 @@ import pytest
 from contact_maps import run_alone, write_map
 
 from model_core.errors import InputError
-from model_core.intervals import Window
 from model_core.signals import hic_cache
 from model_core.signals.cooler_rows import CoolerRows
 from model_core.signals.hic import HicSignal, PowerLaw
+from model_core.window import Window
 
 SIZES = {"chr1": 42_000, "chr2": 10_000}  # 9 bins of 5 kb, the last of 2 kb, and 2 bins
 PIXELS = [(0, 3, 1), (2, 3, 4), (3, 3, 9), (3, 4, 2), (3, 6, 5), (8, 8, 7), (7, 7, 3)]
@@ -315,7 +315,7 @@ def test_only_the_reader_of_hic_files_imports_hictkpy():
 IDLE = """
 import sys, threading, time
 from model_core.signals.hic import HicSignal
-from model_core.intervals import Window
+from model_core.window import Window
 signal = HicSignal("HiC", sys.argv[1], normalisation="NONE")
 assert signal.read(Window("chr1", 17_000, "+", 10_000)).any()
 assert "hictkpy" not in sys.modules

@@ -14,10 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model_core.errors import InputError
-from model_core.intervals import Window
 from model_core.signals import bam_coverage as module
 from model_core.signals.bam_coverage import cached_coverage, coverage, held_coverage
 from model_core.signals.signal import BamSignal, BigWigSignal
+from model_core.window import Window
 
 PAIRED, MATE_UNMAPPED = 1, 8
 UNMAPPED, REVERSE, SECONDARY, FAILED, DUPLICATE, SUPPLEMENTARY = 4, 16, 256, 512, 1024, 2048

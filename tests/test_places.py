@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from model_core.errors import InputError
-from model_core.intervals import Site
 from model_core.places import ContigNames, NoSuchPlace, NotAPlace, example, parse_place, parse_site, read_place, shown
+from model_core.window import Site
 
 HLA, NESTED, GI = "HLA-A*01:01:01:01", "chr1:1000-51000", "gi|568336023|gb|CM000663.2|"
 ODD = [HLA, NESTED, GI, "a,b", "50%", "x#y", "p/q", "it's", 'say"so', "<b>x</b>", "β–γ", "7", "MYC", "1-2", "chr1.2"]

@@ -11,11 +11,11 @@ from model_core.bed import read_bed
 from model_core.evaluation.base_scores import KNOCK_OUT, OCCLUSION, SEQUENCE, SIGNAL_LOGIT, ScoreReader
 from model_core.evaluation.compare import compare
 from model_core.evaluation.crispr_pairs import match_pairs, read_pairs, score_pairs
-from model_core.intervals import Window
 from model_core.run_folder.effects import append_effects
 from model_core.run_folder.occlusion import Occlusion, write_occlusion
 from model_core.run_folder.run import Run
 from model_core.study.study import load_study
+from model_core.window import Window
 
 CHECKPOINT = {"path": "/nowhere", "relative": "nowhere", "sha256": "abc"}
 

@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model_core.errors import InputError
-from model_core.intervals import Window
 from model_core.signals.hic import HicSignal
 from model_core.signals.open import open_signal
 from model_core.signals.signal import TRANSFORMS, BamSignal, BigWigSignal
+from model_core.window import Window
 
 SIZES = {"chr1": 1000, "chr2": 500}
 

@@ -13,11 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model_core.errors import InputError
-from model_core.intervals import Window
 from model_core.signals.hic import HicSignal
 from model_core.signals.signal import BigWigSignal
 from model_core.study.genome import Genome
 from model_core.study.windows import WindowReader
+from model_core.window import Window
 
 BASES = "ACGTN" * 8  # 40 bp
 

@@ -13,12 +13,12 @@ from model_core.config import Seq2ExpConfig
 from model_core.errors import InputError
 from model_core.evaluation import controls
 from model_core.evaluation.mask_components import LearnedNumbers, learned_numbers, mask_parts
-from model_core.intervals import Window
 from model_core.listing import files_in
 from model_core.run_folder.elements import ElementRule, smoothed
 from model_core.run_folder.mask_store import GeneMask
 from model_core.run_folder.run import Run
 from model_core.study.study import Study
+from model_core.window import Window
 
 MASK, SMOOTHED, PRIOR, SEQUENCE = "mask", "mask, smoothed", "signal prior", "sequence only"
 SIGNAL_LOGIT = "signals, as learned"  # the logit head's signal part

@@ -7,13 +7,12 @@ from functools import lru_cache
 import numpy as np
 import pandas as pd
 
+from model_core.beta import beta_mean, signal_parameters
 from model_core.config import Seq2ExpConfig
 
 
 def signal_prior(signals: np.ndarray, config: Seq2ExpConfig) -> np.ndarray:
     """The mask of a model whose sequence part says nothing: alpha2 / (alpha2 + beta2).
-
-    `model_core.model.mask.signal_beta` in NumPy, because the viewer has no torch.
 
     Args:
         signals: float32 (L, S), as the model sees them; S as in `config`.
@@ -22,9 +21,8 @@ def signal_prior(signals: np.ndarray, config: Seq2ExpConfig) -> np.ndarray:
         float32 (L,), 0 to 1.
     """
     w, b = np.asarray(config.prior_w, np.float64), np.asarray(config.prior_b, np.float64)
-    alpha = (signals.astype(np.float64) + config.beta_min) @ w
-    beta = float((b + config.beta_min) @ w)
-    return (alpha / np.maximum(alpha + beta, 1e-12)).astype(np.float32)
+    alpha, beta = signal_parameters(signals.astype(np.float64), w, b, config.beta_min, config.prior_scale)
+    return beta_mean(alpha, beta).astype(np.float32)
 
 
 def peak_scores(peaks: pd.DataFrame, chrom: str, start: int, end: int) -> np.ndarray:

@@ -18,6 +18,7 @@ from model_core.run_folder.mask_store import GeneMask
 from model_core.run_folder.run import Run
 from model_core.track_formats import TO_TEXT, require_format
 from model_core.tsv import read_table
+from model_core.window import window_start
 
 COLUMNS = {  # ours -> theirs, the first that is there
     "chrom": ("chrom", "chr", "chromosome"),
@@ -238,8 +239,8 @@ def _reason(pair, gene: pd.Series, run: Run) -> str:
         return "not a valid connection, says the table"
     if pair.chrom != gene["chrom"]:
         return "element on another chromosome than the gene"
-    half = run.manifest["window"] // 2
-    first, last = gene["tss"] - half, gene["tss"] - half + run.manifest["window"]
+    first = window_start(gene["tss"], run.manifest["window"])
+    last = first + run.manifest["window"]
     if pair.end <= first or pair.start >= last:
         return "element outside the gene's window"
     forced = run.forced(gene["chrom"], int(first))

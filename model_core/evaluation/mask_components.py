@@ -13,12 +13,12 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import expit, logit
 
+from model_core.beta import EPSILON, signal_parameters
 from model_core.config import Seq2ExpConfig
 from model_core.errors import InputError
 from model_core.run_folder.mask_store import GeneMask
 
 TOLERANCE = 0.05
-_EPSILON = 1e-8  # as in model_core.model.mask
 _HALF_STEP = 2.0**-11  # of a float16, relative
 _FLOOR, _CEILING = 6.2e-5, 65_000  # at or beyond these the store has clipped
 
@@ -115,11 +115,11 @@ def _split_beta(mask: GeneMask, signals: np.ndarray, config: Seq2ExpConfig, lear
     scale = config.prior_scale if learned is None or learned.prior_scale is None else learned.prior_scale
     w, b = np.asarray(config.prior_w, np.float64), np.asarray(config.prior_b, np.float64)
     bins = len(mask.alpha)
-    alpha2 = (((signals + config.beta_min) * scale + _EPSILON) @ w).reshape(bins, -1).mean(axis=1)
-    beta2 = float((b + config.beta_min) @ w * scale)
+    alpha2, beta2 = signal_parameters(signals, w, b, config.beta_min, scale)
+    alpha2, beta2 = alpha2.reshape(bins, -1).mean(axis=1), float(beta2)
     less = 1.0 if config.beta_product_exact else 0.0
     stored = [values.astype(np.float64) / config.z_scale for values in (mask.alpha, mask.beta)]
-    least = config.beta_min + _EPSILON
+    least = config.beta_min + EPSILON
     alpha1 = np.maximum(stored[0] + less - alpha2, least)
     beta1 = np.maximum(stored[1] + less - beta2, least)
     slack_a, slack_b = (values * _HALF_STEP for values in stored)

@@ -13,9 +13,9 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.distributions import Beta, kl_divergence
 
+from model_core.beta import EPSILON, beta_mean, signal_parameters
 from model_core.config import Seq2ExpConfig
 
-EPSILON = 1e-8
 TEMPERATURE = 0.5  # of the binary concrete sample
 CONCENTRATION = 0.75  # alpha + beta of the logit head: the Beta of mean 1/2 then has the variance of that sample
 BLOCK_LENGTHS = (64, 512)  # bases of a random block
@@ -30,7 +30,7 @@ class BetaParameters(NamedTuple):
     @property
     def mean(self) -> Tensor:
         """E[z] = alpha / (alpha + beta), (batch, length), 0-1."""
-        return self.alpha / (self.alpha + self.beta)
+        return beta_mean(self.alpha, self.beta)
 
 
 def sequence_beta(logits: Tensor, config: Seq2ExpConfig) -> BetaParameters:
@@ -46,7 +46,7 @@ def sequence_beta(logits: Tensor, config: Seq2ExpConfig) -> BetaParameters:
 def signal_beta(signals: Tensor, config: Seq2ExpConfig, prior_scale: Tensor | float | None = None) -> BetaParameters:
     """What the signals say, without any learned part (i runs over the signals).
 
-    alpha2 = sum_i w_i ((s_i + beta_min) prior_scale + epsilon),  beta2 = sum_i w_i (b_i + beta_min) prior_scale
+    The formula is `model_core.beta.signal_parameters`.
 
     Args:
         signals: (batch, length, signals), as the model sees them.
@@ -55,8 +55,7 @@ def signal_beta(signals: Tensor, config: Seq2ExpConfig, prior_scale: Tensor | fl
     scale = config.prior_scale if prior_scale is None else prior_scale
     w = signals.new_tensor(config.prior_w)
     b = signals.new_tensor(config.prior_b)
-    alpha = (((signals + config.beta_min) * scale + EPSILON) * w).sum(-1)
-    beta = ((b + config.beta_min) * scale * w).sum()
+    alpha, beta = signal_parameters(signals, w, b, config.beta_min, scale)
     return BetaParameters(alpha, beta.expand_as(alpha))
 
 

@@ -10,9 +10,9 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from model_core.intervals import Window
 from model_core.model.seq2exp import Seq2Exp
 from model_core.training.dataset import Batch
+from model_core.window import Window
 
 BASES_AT_ONCE = {"cpu": 1 << 17, "cuda": 1 << 21}  # of all masks that go through the predictor together
 

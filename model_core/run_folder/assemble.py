@@ -29,6 +29,7 @@ from model_core.run_folder.run import Run
 from model_core.run_folder.tracks import MOST_VALUES, Block, write_bed, write_bigwig, write_narrowpeak
 from model_core.track_formats import format_of
 from model_core.tsv import table_text
+from model_core.window import window_start
 
 DECIMALS = 3  # of the merged track; float16 masks do not hold more
 
@@ -99,7 +100,7 @@ def provenance(run: Run, rule: ElementRule) -> list[str]:
 
 def covered_bases(genes: pd.DataFrame, window: int, sizes: Mapping[str, int]) -> int:
     """How many bases lie in at least one gene's window; genes: chrom, tss. window: bp. sizes: bp of chromosomes."""
-    start = genes["tss"] - window // 2
+    start = window_start(genes["tss"], window)
     end = np.minimum(start + window, genes["chrom"].map(dict(sizes)).astype(np.int64))
     windows = merge(pd.DataFrame({"chrom": genes["chrom"], "start": start.clip(lower=0), "end": end}))
     return int((windows["end"] - windows["start"]).sum())

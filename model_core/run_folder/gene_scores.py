@@ -11,9 +11,10 @@ import numpy as np
 import pandas as pd
 
 from model_core.errors import InputError
-from model_core.intervals import Site, listed, match_chromosomes
+from model_core.intervals import listed, match_chromosomes
 from model_core.run_folder.journal import FIELDS
 from model_core.tsv import read_table
+from model_core.window import Site, window_start
 
 DERIVED = ("kept_percent", "elements", "elements_without_peak")  # what `assemble` adds
 GENE_COLUMNS = (
@@ -66,7 +67,7 @@ def gene_table(records: Mapping[str, dict], window: int, sizes: Mapping[str, int
     """
     table = pd.DataFrame(records.values(), columns=list(FIELDS)).drop(columns="row")
     table = table.astype({"tss": np.int64, "observed": np.float64, "predicted": np.float64})
-    start = table["tss"] - window // 2
+    start = window_start(table["tss"], window)
     table["start"] = start.clip(lower=0)
     table["end"] = np.minimum(start + window, table["chrom"].map(dict(sizes)).astype(np.int64))
     table["residual"] = table["observed"] - table["predicted"]

@@ -26,6 +26,7 @@ from model_core.run_folder.manifest import check_lengths, is_free, new_manifest,
 from model_core.run_folder.mask_store import GeneMask, MaskStore, binned
 from model_core.run_folder.occlusion import Occlusion, read_occlusion
 from model_core.run_folder.run_files import RunFiles, stamp
+from model_core.window import window_start
 
 MEANING = ("window", "promoter", "resolution", "variant", "decision")  # what masks of one run have in common
 _JSON_FILES = ("config.json", "metrics.json", "study.json")
@@ -186,7 +187,7 @@ class Run(RunFiles):
         records = self._records()
         record = records[name if name in records else self.gene(name)["gene_id"]]
         alpha, beta = self._masks.read(record["row"])
-        start = record["tss"] - self.manifest["window"] // 2
+        start = window_start(record["tss"], self.manifest["window"])
         forced = self.forced(record["chrom"], start)
         end = start + self.manifest["window"]
         cutoff = record.get("cutoff")

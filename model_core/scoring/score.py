@@ -15,7 +15,7 @@ import torch
 
 from model_core.errors import InputError
 from model_core.gene_finder import GeneFinder, matched
-from model_core.intervals import Site, listed
+from model_core.intervals import listed
 from model_core.model.checkpoint import load_with_metadata
 from model_core.model.device import keep_freed_memory
 from model_core.model.seq2exp import Seq2Exp
@@ -33,6 +33,7 @@ from model_core.study.gene_features import FEATURES, FeatureScale
 from model_core.study.study import Study
 from model_core.training.dataset import GeneWindows, batches, gene_windows
 from model_core.training.ranks import wait_for_first
+from model_core.window import Site
 
 
 def choose_genes(

@@ -8,11 +8,11 @@ from typing import NamedTuple
 import numpy as np
 
 from model_core.errors import InputError
-from model_core.intervals import Window
 from model_core.signals.cooler_rows import WHOLE, CoolerRows
 from model_core.signals.hic_cache import REACH, HicRows
 from model_core.signals.signal import Signal
 from model_core.track_formats import TO_SIGNAL, require_format
+from model_core.window import Window
 
 TSS_REACH = 500  # bp on either side of the TSS, both ends excluded as in the release: 999 bases
 TOO_LITTLE = 0.01  # contact summed over those bases, below which the gene has no contact vector

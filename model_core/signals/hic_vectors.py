@@ -17,9 +17,10 @@ import numpy as np
 
 from model_core.errors import InputError
 from model_core.files import write_json
-from model_core.intervals import Window, match_chromosomes
+from model_core.intervals import match_chromosomes
 from model_core.signals.file_handles import LazyHandle
 from model_core.signals.signal import Signal
+from model_core.window import Window
 
 ENDING = ".contact.json"
 _FORM = "an index of contact vectors (schema 1; sizes and files by chromosome)"

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 
 from model_core.errors import InputError
-from model_core.intervals import Window, unlisted
+from model_core.intervals import unlisted
 from model_core.signals.bam_coverage import bam_sizes, cached_coverage
 from model_core.signals.bigwig import Summary, header_summary, open_bigwig
 from model_core.signals.file_handles import LazyHandle
+from model_core.window import Window
 
 # Elementwise, on arrays of any float type; log1p is the natural logarithm.
 TRANSFORMS: dict[str, Callable[[np.ndarray], np.ndarray]] = {

@@ -23,6 +23,7 @@ from model_core.study.gene_table import WARNINGS, distance_to_others, lengths_of
 from model_core.study.genome import Genome
 from model_core.study.study import Study, parse_study
 from model_core.study.validate import noting
+from model_core.window import window_start
 
 LOOKED_AT = 100  # windows whose sequence and signals are read
 PLACES = 2_000  # start sites, and places elsewhere, at which signals are compared
@@ -146,10 +147,10 @@ def _check_annotation(study: Study, gtf: pd.DataFrame, genome: Genome, report: R
 
 
 def _check_genes(study: Study, genes: pd.DataFrame, report: Report) -> None:
-    sizes, half = study.genome().sizes, study.window // 2
+    sizes, start = study.genome().sizes, window_start(genes.tss, study.window)
     labelled = genes.label.notna()
     ends = lengths_of(genes.chrom, sizes)
-    padded = genes[(genes.tss < half) | (genes.tss - half + study.window > ends)]
+    padded = genes[(start < 0) | (start + study.window > ends)]
     rows = [("all", *_counts(genes, labelled))]
     rows += [(f"split {name}", *_counts(part, labelled)) for name, part in genes.groupby("split", sort=False)]
     chroms = [(str(name), *_counts(part, labelled)) for name, part in genes.groupby("chrom", sort=False)]

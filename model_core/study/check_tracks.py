@@ -10,11 +10,12 @@ import pandas as pd
 
 from model_core.bed import read_bed, read_narrowpeak
 from model_core.errors import Problem
-from model_core.intervals import Window, is_sorted, listed, merge
+from model_core.intervals import is_sorted, listed, merge
 from model_core.signals.signal import BigWigSignal, Signal, header_summary
 from model_core.study.gene_table import lengths_of
 from model_core.study.genome import Genome
 from model_core.study.validate import noting, require_measured
+from model_core.window import Window
 
 LEVELS = (0.5, 0.9, 0.99, 0.999)  # of the quantiles that are shown, and that a checkpoint keeps
 EVERY = 50  # bp between the bases that they are taken from

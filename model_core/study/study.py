@@ -17,7 +17,6 @@ from pydantic import Field, PrivateAttr, ValidationError
 from model_core.bed import read_bed, read_narrowpeak
 from model_core.config import Seq2ExpConfig, TrainConfig, recipe
 from model_core.errors import InputError, Problem, Problems
-from model_core.intervals import Window
 from model_core.signals.open import open_signal
 from model_core.signals.signal import Signal
 from model_core.study.annotation import genes_from_gtf, read_gtf
@@ -28,6 +27,7 @@ from model_core.study.genome import Genome
 from model_core.study.schema import CACHE, Genes, GenomeFiles, Name, Peaks, Section, SignalSpec, Truth
 from model_core.study.validate import Parts, schema_problems, sound_parts, sound_settings, study_problems
 from model_core.study.windows import WindowReader
+from model_core.window import Window
 
 __all__ = ["FeatureScale", "Study", "load_study", "write_template"]
 

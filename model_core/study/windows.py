@@ -7,9 +7,10 @@ import numpy as np
 import pandas as pd
 
 from model_core.errors import InputError
-from model_core.intervals import Window, match_chromosomes, rasterise, require_shared
+from model_core.intervals import match_chromosomes, rasterise, require_shared
 from model_core.signals.signal import Signal
 from model_core.study.genome import Genome, one_hot
+from model_core.window import Window
 
 
 class WindowData(NamedTuple):

@@ -13,10 +13,11 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from model_core.config import Seq2ExpConfig
 from model_core.errors import InputError
-from model_core.intervals import Window, rasterise
+from model_core.intervals import rasterise
 from model_core.study.gene_features import FeatureScale, standardise
 from model_core.study.study import Study
 from model_core.study.windows import WindowReader
+from model_core.window import Window
 
 
 class Batch(NamedTuple):

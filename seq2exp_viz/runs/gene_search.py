@@ -6,6 +6,7 @@ import difflib
 
 from model_core.gene_finder import GeneFinder
 from model_core.places import NoSuchPlace, NotAPlace, chromosome, example, parse_place, shown
+from model_core.window import window_start
 from seq2exp_viz.runs.gene_list import unscored_gene
 from seq2exp_viz.runs.run_view import RunView
 
@@ -58,8 +59,9 @@ def _unscored(view: RunView, text: str) -> dict | None:
     gene = unscored_gene(view, text)
     if gene is None:
         return None
-    half = int(view.manifest["window"]) // 2
-    place = {"start": max(0, gene["tss"] - half), "end": min(view.run.chrom_sizes[gene["chrom"]], gene["tss"] + half)}
+    length = int(view.manifest["window"])
+    start, size = window_start(gene["tss"], length), view.run.chrom_sizes[gene["chrom"]]
+    place = {"start": max(0, start), "end": min(size, start + length)}
     return {"kind": "unscored", **gene, **place, "message": f"{gene['symbol']} is not scored in this run."}
 
 

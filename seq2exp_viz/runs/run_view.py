@@ -21,7 +21,6 @@ from model_core.cache import notices, user_cache
 from model_core.config import Seq2ExpConfig
 from model_core.errors import InputError
 from model_core.evaluation.controls import signal_prior
-from model_core.intervals import Window
 from model_core.listing import unreadable
 from model_core.places import ContigNames
 from model_core.run_folder.effects import row_values
@@ -30,6 +29,7 @@ from model_core.run_folder.occlusion import Occlusion
 from model_core.run_folder.run import Run
 from model_core.signals.bam_coverage import held_coverage
 from model_core.study.schema import CACHE
+from model_core.window import Window
 from seq2exp_viz.file_names import gene_parts, run_part
 from seq2exp_viz.runs.gene_models import GeneModels
 from seq2exp_viz.runs.igv_names import IgvNames

@@ -1,0 +1,48 @@
+"""The window around a start site, and the promoter inside it: where each begins is said here alone."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, TypeVar
+
+Position = TypeVar("Position")  # int, or an array or column of int64
+
+
+def window_start(tss: Position, length: int) -> Position:
+    """First base (0-based) of the window of `length` bp around `tss`; negative before the chromosome's first base."""
+    return tss - length // 2
+
+
+def promoter_slice(length: int, promoter: int) -> slice:
+    """The central `promoter` positions of a window of `length` positions."""
+    start = (length - promoter) // 2
+    return slice(start, start + promoter)
+
+
+class Site(NamedTuple):
+    """One stranded base: chromosome, 0-based position, strand ("+" or "-")."""
+
+    chrom: str
+    position: int
+    strand: str = "+"
+
+
+class Window(NamedTuple):
+    """`length` bp on the forward strand around the base `tss` (0-based), from `window_start`.
+
+    The strand is carried along for display and features; it never turns the sequence round (method: point 4).
+    """
+
+    chrom: str
+    tss: int
+    strand: str
+    length: int
+
+    @property
+    def start(self) -> int:
+        """First base; negative where the window begins before the chromosome."""
+        return window_start(self.tss, self.length)
+
+    @property
+    def end(self) -> int:
+        """One past the last base; may lie beyond the chromosome."""
+        return self.start + self.length
