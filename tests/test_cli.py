@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from importlib import metadata
 
 import pytest
 from typer.testing import CliRunner
@@ -78,3 +79,8 @@ def test_masks_and_seeds_are_read_from_words():
     for wrong in ("2,2", "two", ""):
         with pytest.raises(InputError, match="whole numbers"):
             options.parse_seeds(wrong)
+
+
+def test_the_version_is_that_of_the_package():
+    shown = CliRunner().invoke(cli.app, ["--version"])
+    assert (shown.exit_code, shown.output.strip()) == (0, f"seq2exp-viz {metadata.version('seq2exp-viz')}")

@@ -149,3 +149,12 @@ def test_every_package_that_is_imported_is_declared():
         names = imported(path) - set(sys.stdlib_module_names) - {"model_core", "seq2exp_viz"}
         unknown = {name for name in names if brought.get(name, name).lower() not in declared | model}
         assert unknown == set(), path
+
+
+def test_every_public_name_is_there():
+    import model_core
+    import seq2exp_viz
+
+    for package in (model_core, seq2exp_viz):
+        for name in package.__all__:
+            assert getattr(package, name), f"{package.__name__}.{name}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
+from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -55,6 +56,21 @@ def main() -> None:
     except KeyboardInterrupt:
         typer.echo("stopped; the same command goes on from here", err=True)
         sys.exit(130)
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"seq2exp-viz {metadata.version('seq2exp-viz')}")
+        raise typer.Exit
+
+
+@app.callback()
+def program(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="show the version and exit")
+    ] = False,
+) -> None:
+    """Seq2Exp in a genome browser: which bases a model holds responsible for a gene's expression."""
 
 
 def needs_model() -> None:
