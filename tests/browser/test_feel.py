@@ -158,6 +158,7 @@ def test_a_callback_that_fails_is_told_until_it_works_again(visitor, answer):
     assert words in visitor.page.inner_text("#server-line")
     visitor.page.unroute("**/_dash-update-component*")
     visitor.until(f"!{SAID}")
+    visitor.page.goto("about:blank")
     visitor.errors.clear()  # Dash throws where an answer is no JSON
 
 
@@ -169,6 +170,7 @@ def test_a_page_whose_first_callbacks_fail_says_why_it_stays_empty(visitor, answ
     visitor.until(SAID)
     assert words in visitor.page.inner_text("#server-line")
     assert "not loaded" in visitor.value("getComputedStyle(document.getElementById('igv'), '::before').content")
+    visitor.page.goto("about:blank")  # nothing can throw any more
     visitor.errors.clear()  # Dash throws where an answer is no JSON
 
 
@@ -177,6 +179,7 @@ def test_a_part_of_the_page_that_does_not_come_is_told(visitor, part):
     visitor.page.route(f"**/*{part}*", lambda route: route.fulfill(status=502, content_type="text/html", body="no"))
     visitor.page.goto(visitor.address)
     visitor.until(SAID)
+    visitor.page.goto("about:blank")
     visitor.errors.clear()  # the scripts that stand on the missing one complain
 
 

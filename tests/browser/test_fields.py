@@ -46,7 +46,9 @@ def test_enter_right_after_the_last_letter_searches_for_the_whole_text(slow, way
         write(slow, text, way)
         slow.page.keyboard.press("Enter")
     slow.until(f"{SHOWN} === 'MYC'", 60).quiet()
-    assert asked(slow) == texts
+    rest = iter(texts)  # a search that the next one overtakes may be left out, but none is of another text
+    assert all(text in rest for text in asked(slow)), asked(slow)
+    assert asked(slow)[-1] == "MYC"
 
 
 @pytest.mark.parametrize("way", ["typed", "pasted"])
@@ -115,7 +117,7 @@ def search(visitor, text: str) -> None:
 def test_an_older_answer_that_comes_late_changes_nothing(visitor, late):
     visitor.open(f"?gene={MYC}")
     text = {"a gene": "HBB", "a place": "chr2:12,001-12,600", "a failure": "HBB"}[late]
-    waiting = held(visitor, f"**/search?q={text.replace(':', '%3A').replace(',', '%2C')}")
+    waiting = held(visitor, f"**/search?q={text.replace(':', '%3A').replace(',', '%2C')}*")
     search(visitor, text)
     wait_for(visitor, waiting)
     search(visitor, "GATA1")
@@ -133,7 +135,7 @@ def test_an_older_answer_that_comes_late_changes_nothing(visitor, late):
 
 def test_a_search_that_answers_after_the_person_chose_another_gene_changes_nothing(visitor):
     visitor.open(f"?gene={MYC}")
-    waiting = held(visitor, "**/search?q=HBB")
+    waiting = held(visitor, "**/search?q=HBB*")
     search(visitor, "HBB")
     wait_for(visitor, waiting)
     visitor.page.click(f'#genes [row-id="{GATA1}"] [col-id="symbol"]')
@@ -159,7 +161,7 @@ def test_older_suggestions_that_come_late_are_not_shown(visitor):
 
 def test_what_was_typed_meanwhile_stays_and_keeps_the_focus(visitor):
     visitor.open(f"?gene={MYC}")
-    waiting = held(visitor, "**/search?q=GATA1")
+    waiting = held(visitor, "**/search?q=GATA1*")
     search(visitor, "GATA1")
     wait_for(visitor, waiting)
     write(visitor, "HB", "typed")

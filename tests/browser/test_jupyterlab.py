@@ -148,7 +148,7 @@ class Reader:
         box = self.page.locator('iframe[name^="seq2exp-"]').nth(number)
         box.wait_for(state="attached", timeout=SECONDS * 1000)
         box.scroll_into_view_if_needed(timeout=SECONDS * 1000)
-        frame = self.page.frame(name=box.get_attribute("name"))
+        frame = self.until(lambda: self.page.frame(name=box.get_attribute("name")))
         problem = "document.body.innerText.slice(0, 500)"
         self.until(lambda: frame.evaluate(DRAWN), lambda: frame.evaluate(problem))
         return frame

@@ -77,7 +77,7 @@ def test_an_element_is_switched_off_the_number_changes_and_the_link_brings_it_ba
     run = Run.open(path)
     baseline = run.gene(gene)["predicted"]
     assert first != pytest.approx(baseline, abs=1e-4)
-    assert "random" in page.page.inner_text(".whatif-result")
+    assert "control regions" in page.page.inner_text(".whatif-result")
     element = run.cut(gene).query("name == 'E2'").iloc[0]
     place = f"{element['chrom']}:{element['start'] + 1}-{element['end']}"
     page.until(f"location.search.includes('off={place}')")
