@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 DEMO ?= demo
 
-.PHONY: demo demo-run test lint setup programs vendor clean
+.PHONY: demo demo-run test nightly lint setup programs vendor clean
 
 # The main job, end to end: simulate a study, train, score, call peaks with MACS3, show the page.
 demo: setup vendor
@@ -15,8 +15,12 @@ demo-run: setup vendor
 	$(BIN)/seq2exp-viz demo $(DEMO) --no-serve
 
 test: setup vendor programs lint
-	$(BIN)/python -m pytest -n 2 -m "not browser"
-	$(BIN)/python -m pytest -m browser
+	$(BIN)/python -m pytest -n 2 -m "not browser and not nightly"
+	$(BIN)/python -m pytest -n 2 -m "browser and not nightly"
+
+# Tests that take too long for every change.
+nightly: setup vendor programs
+	$(BIN)/python -m pytest -n 2 -m nightly
 
 lint: setup
 	$(BIN)/ruff check .

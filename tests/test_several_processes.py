@@ -215,6 +215,7 @@ def test_where_the_process_that_keeps_the_jobs_is_killed_the_next_question_start
     assert server.called("jobs_server") != [keeper]
 
 
+@pytest.mark.nightly
 def test_a_crowd_of_first_questions_starts_one_process(path, tmp_path):
     server = Gunicorn(WAYS["three"], {"SEQ2EXP_RUNS": str(path)}, tmp_path)
     try:

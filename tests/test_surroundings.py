@@ -133,7 +133,7 @@ def test_the_surroundings_change_no_byte(work, plain, name):
         assert word not in said, said
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_fewer_threads_change_no_more_than_the_last_digits(work, plain):
     """Sums in another order: float32 has seven digits, and three steps of training pass them on."""
     _, out, _ = work(SURROUNDINGS["one thread"])
