@@ -1,6 +1,6 @@
 """Masks on real input: K562, chromosome 22. Trains soft, causal and an unmasked model, and judges them side by side.
 
-    python benchmarks/real.py --data ../shared/data/k562-chr22 --out real [--window 200000]
+    python benchmarks/real.py --data FOLDER --out real [--window 200000]
 
 Training genes are those of five blocks of the chromosome, test genes those of the last one; the label is RNA. The
 models are narrow (width 16, 2 + 2 blocks) and the windows a third of the paper's, so that all of it takes half an hour
