@@ -480,7 +480,7 @@ def test_signals_of_other_units_than_trained_on_are_told(small):
     edit(small, 'path = "H3K27ac.bw"', 'path = "H3K27ac.bw"\nscale = 10.0')
     found = signal_quantiles(load_study(small).signals(), windows)
     (warning,) = quantile_warnings(found, trained)
-    assert "signal H3K27ac: found a 99.9% quantile of 50; expected about 5" in warning
+    assert "signal H3K27ac: found a 99.9% quantile of 50; expected about 5" in str(warning)
 
 
 # Real data

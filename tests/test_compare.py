@@ -307,5 +307,5 @@ def test_a_truth_that_matches_nothing_is_an_error_and_a_part_is_counted(run, stu
     limits = compare(run, truth=path).summary["limits"]
     assert any(sentence.startswith("3 of ") and "'UNKNOWN'" in sentence for sentence in limits)
     path.write_text(path.read_text().replace("chr", ""))
-    with pytest.raises(InputError, match=r"truth\.bed found chromosome .*; expected 'chr.*rename"):
+    with pytest.raises(InputError, match=r"truth\.bed: found chromosome .*; expected 'chr.*rename"):
         compare(run, truth=path)

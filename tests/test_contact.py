@@ -307,9 +307,11 @@ def test_only_the_reader_of_hic_files_imports_hictkpy():
             for node in ast.walk(ast.parse(path.read_text())):
                 names = [alias.name for alias in node.names] if isinstance(node, ast.Import | ast.ImportFrom) else []
                 names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
-                if any(name.split(".")[0] in ("hictkpy", "hic_child") or name.endswith("hic_child") for name in names):
+                if any(
+                    name.split(".")[0] in ("hictkpy", "hic_reader") or name.endswith("hic_reader") for name in names
+                ):
                     importing.add(path.name)
-    assert importing == {"hic_child.py"}
+    assert importing == {"hic_reader.py"}
 
 
 IDLE = """

@@ -165,7 +165,7 @@ def answers(root: Path, out: Path) -> dict:
     lines: list[str] = []
     found["--check"] = check_runs([run.path], lines.append), lines
     report = check_study(root / "study")
-    found["check"] = report.problems, report.warnings
+    found["check"] = [str(message) for message in (*report.problems, *report.warnings)]
     found["seeds"] = [path.name for path in runs_of_seeds(run)]
     found["tree"] = sorted(str(path.relative_to(root)) for path in files_below(root) if path.stat().st_size)
     return json.loads(json.dumps(found, default=lambda value: value.decode("latin-1")).replace(str(root), "ROOT"))

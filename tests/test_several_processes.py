@@ -131,7 +131,7 @@ def test_a_question_asked_of_one_process_is_answered_by_the_others(server, path)
             again = call(server, "/api/run/whatif", question)  # remembered, whoever answered it first
             assert again == (200, reply)
     assert len(server.called("jobs_server")) == 1
-    assert len(server.called("child")) == 1
+    assert len(server.called("model_process")) == 1
 
 
 def test_a_job_begun_in_one_process_is_seen_and_stopped_in_the_others(server, path):
@@ -139,7 +139,7 @@ def test_a_job_begun_in_one_process_is_seen_and_stopped_in_the_others(server, pa
     answered(server, gene)
     workers = server.workers
     begin, look, stop = (workers * 3)[:3]
-    [child] = server.called("child")
+    [child] = server.called("model_process")
     os.kill(child, signal.SIGSTOP)  # a model that takes its time
     try:
         with server.only(begin):
@@ -172,7 +172,7 @@ def test_a_page_asks_one_question_at_a_time_whoever_gets_them(server, path):
     gene = str(Run.open(path).genes["gene_id"].iloc[0])
     answered(server, gene)
     first, second = (server.workers * 2)[:2]
-    [child] = server.called("child")
+    [child] = server.called("model_process")
     os.kill(child, signal.SIGSTOP)
     try:
         with server.only(first):
@@ -225,7 +225,7 @@ def test_a_crowd_of_first_questions_starts_one_process(path, tmp_path):
         assert len({answer["baseline"] for answer in found}) == 1
         assert len(server.called("jobs_server")) == 1
         server.process.terminate()
-        server.until(lambda: not server.called("jobs_server") and not server.called("child"))  # by themselves
+        server.until(lambda: not server.called("jobs_server") and not server.called("model_process"))  # by themselves
     finally:
         server.stop()
 

@@ -285,7 +285,7 @@ def test_as_peaks_of_a_study_beside_a_run_and_in_a_run_that_is_exported(bench, n
             peaks = Run.open(bench.run).peaks
             return peaks[peaks.name == "one"].to_numpy().tolist()
         except InputError as problem:
-            raise InputError(str(problem).replace(str(target), str(path))) from None
+            raise problem.at(str(problem.where).replace(str(target), str(path))) from None
         finally:
             target.unlink()
 

@@ -209,7 +209,7 @@ def add_blank_genome(route: Callable) -> None:
         name = next((name for name in ("genome.fa.fai", "genome.fa.gz.fai") if name in view.files), None)
         if name is None:
             raise Unavailable("This run's genome is not on this machine.")
-        return Response(renamed_lines(view, view.files[name].read_text("utf-8")), mimetype="text/plain")
+        return Response(renamed_lines(view, view.files[name].read_text(encoding="utf-8")), mimetype="text/plain")
 
     @route("/api/<run>/blank.fa.fai")
     def index(view: RunView) -> Response:
