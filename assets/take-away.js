@@ -58,6 +58,13 @@
     return fetchFile(ofGene(`igv-session.${button.dataset.kind}`), query, "Writing the session");
   };
 
+  /* A field of the page's own: one that Dash holds can be written back into while somebody types on a slow machine. */
+  document.addEventListener("seq2exp:drawn", () => {
+    const place = byId("report-field");
+    if (!place || place.firstChild) return;
+    place.append(bridge.el("input", { id: "report-genes", type: "text", placeholder: "symbols or ids, with commas", autocomplete: "off" }));
+  });
+
   actions.report = () => {
     const genes = byId("report-genes").value.trim() || state.gene;
     if (!genes) return say("Name the genes of the report, with commas between.");

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from dash import dcc, html
+from dash import html
 
 
 def drop_down(label: str, children: list, name: str | None = None) -> html.Details:
@@ -36,13 +36,7 @@ def export_menu() -> html.Details:
             html.Div(
                 className="menu-form",
                 children=[
-                    dcc.Input(
-                        id="report-genes",
-                        type="text",
-                        placeholder="symbols or ids, with commas",
-                        autoComplete="off",
-                        debounce=True,
-                    ),
+                    html.Div(id="report-field"),  # assets/take-away.js puts the field in
                     html.Button("Write", className="tool", **{"data-action": "report"}),
                 ],
             ),
