@@ -20,6 +20,7 @@ from seq2exp_viz.app import Settings, create_app
 from seq2exp_viz.page.comparison import tables
 from seq2exp_viz.page.quality import history
 from seq2exp_viz.runs.binning import bigwig_summary
+from seq2exp_viz.runs.check import check_runs
 from seq2exp_viz.runs.element_tables import element_table
 from seq2exp_viz.runs.gene_list import gene_list, suggestions, unscored_gene
 from seq2exp_viz.runs.genes_using_region import owners
@@ -374,6 +375,24 @@ def test_decisions_of_another_version_are_found_and_those_of_no_gene_are_counted
     known, unknown = of_genes(read_decisions(tmp_path), run.finder)
     assert known["gene_id"].tolist() == ids[:2].tolist()
     assert unknown == 1
+
+
+@pytest.mark.parametrize(
+    ("symbols", "ok", "words"),
+    [
+        (["gone"], False, "1 decisions, none on a gene of this run"),
+        (["gone", "MYC"], True, "2 audit decisions, 1 of them on genes that this run does not have"),
+        (["MYC"], True, "1 audit decisions"),
+    ],
+)
+def test_check_counts_decisions_of_no_gene_and_refuses_them_when_all_are(tmp_path, symbols, ok, words):
+    run = make_viewer_run(tmp_path / "run", make_study(tmp_path / "study"))
+    line = {"kind": "peak", "chrom": "chr1", "start": 1, "end": 2, "name": "", "decision": "agree", "note": ""}
+    for symbol in symbols:
+        append_decision(run, {**line, "gene_id": "gone", "symbol": symbol})
+    said: list[str] = []
+    assert check_runs([run], said.append) == ok
+    assert words in "\n".join(said)
 
 
 def test_a_gene_on_a_chromosome_that_a_signal_does_not_list_has_an_empty_signal(tmp_path):
