@@ -50,18 +50,26 @@ def read_bed(path: str | Path, names: Sequence[str] | None = None, sort: bool = 
     Other formats are told by their content (`track_formats`) and refused; a narrowPeak, broadPeak or gappedPeak is
     BED with further columns.
 
-    Args:
-        path: the file. Comment, track and browser lines and empty lines are passed over.
-        names: names of the first columns, at least chrom, start, end; further columns are left out. By
-            default the names in a header line ("#chrom start end ..."), else BED_COLUMNS, then column13, ...
-        sort: give the rows by chrom, start, end; False keeps the file's order (for `intervals.is_sorted`).
+    Parameters
+    ----------
+    path : str or Path
+        The file. Comment, track and browser lines and empty lines are passed over.
+    names : Sequence[str] or None
+        Names of the first columns, at least chrom, start, end; further columns are left out. By default the names in a
+        header line ("#chrom start end ..."), else BED_COLUMNS, then column13, ...
+    sort : bool
+        Give the rows by chrom, start, end; False keeps the file's order (for `intervals.is_sorted`).
 
-    Returns:
-        chrom str; start, end int64, 0-based half-open, start <= end; score float64 of any size, NaN for ".";
-        other columns str.
+    Returns
+    -------
+    DataFrame
+        Chrom str; start, end int64, 0-based half-open, start <= end; score float64 of any size, NaN for "."; other
+        columns str.
 
-    Raises:
-        InputError: missing, unreadable, of another format, or malformed, with the line number.
+    Raises
+    ------
+    InputError
+        Missing, unreadable, of another format, or malformed, with the line number.
     """
     path = Path(path)
     require_format(path, INTERVALS, "a BED file: chrom, start, end and further columns", TO_BED)
@@ -71,13 +79,17 @@ def read_bed(path: str | Path, names: Sequence[str] | None = None, sort: bool = 
 def read_narrowpeak(path: str | Path, sort: bool = True) -> pd.DataFrame:
     """The peaks of a narrowPeak, broadPeak or gappedPeak file (10, 9 or 15 columns, told by content; plain or gzipped).
 
-    Returns:
-        NARROWPEAK_COLUMNS: as `read_bed`, and signal_value, minus_log10_p, minus_log10_q float64 (-1: not
-        given), summit int64 (0-based offset from start, -1: not given, as in a broadPeak or gappedPeak). Several rows
-        may share one interval (--call-summits of MACS3).
+    Returns
+    -------
+    DataFrame
+        NARROWPEAK_COLUMNS: as `read_bed`, and signal_value, minus_log10_p, minus_log10_q float64 (-1: not given),
+        summit int64 (0-based offset from start, -1: not given, as in a broadPeak or gappedPeak). Several rows may share
+        one interval (--call-summits of MACS3).
 
-    Raises:
-        InputError: as `read_bed`, another format, or a summit outside its peak.
+    Raises
+    ------
+    InputError
+        As `read_bed`, another format, or a summit outside its peak.
     """
     path = Path(path)
     advice = "give the file that the peak caller wrote"
@@ -99,8 +111,10 @@ def read_narrowpeak(path: str | Path, sort: bool = True) -> pd.DataFrame:
 def read_bedgraph(path: str | Path) -> pd.DataFrame:
     """The values of a bedGraph file: chrom str; start, end int64, 0-based half-open; value float64; sorted.
 
-    Raises:
-        InputError: as `read_bed`.
+    Raises
+    ------
+    InputError
+        As `read_bed`.
     """
     columns = (*BED_COLUMNS[:3], "value")
     return _read_table(Path(path), lambda _header, _width: columns, {"value": _number}, True)
@@ -115,8 +129,10 @@ def is_gzipped(path: Path) -> bool:
 def read_lines(path: str | Path) -> Iterator[tuple[int, str]]:
     """(line number from 1, line without its end) of a UTF-8 text file, plain or gzipped by its first bytes.
 
-    Raises:
-        InputError: missing, a folder, a cut-off gzip, or not text.
+    Raises
+    ------
+    InputError
+        Missing, a folder, a cut-off gzip, or not text.
     """
     path = Path(path)
     number = 0

@@ -126,8 +126,10 @@ def forced_state(promoter: np.ndarray, blacklist: np.ndarray, resolution: int = 
     A bin of `resolution` bases is forced where at least half of its bases are; the promoter goes before the
     blacklist.
 
-    Args:
-        promoter, blacklist: bool arrays (n,); n is a multiple of `resolution`.
+    Parameters
+    ----------
+    promoter, blacklist : ndarray
+        Bool arrays (n,); n is a multiple of `resolution`.
     """
     half = resolution / 2
     of_promoter, of_blacklist = (x.reshape(-1, resolution).sum(axis=1) >= half for x in (promoter, blacklist))

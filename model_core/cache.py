@@ -44,11 +44,15 @@ def why_not_writable(folder: str | Path) -> str | None:
 def writable_folder(wanted: str | Path, what: str) -> Path:
     """A folder that can be written: the wanted one, or the user's temporary one, which is then said (`notices`).
 
-    Args:
-        what: is kept there, such as "the coverage of reads.bam".
+    Parameters
+    ----------
+    what : str
+        Is kept there, such as "the coverage of reads.bam".
 
-    Raises:
-        InputError: neither can be written.
+    Raises
+    ------
+    InputError
+        Neither can be written.
     """
     wanted = Path(wanted)
     problem = why_not_writable(wanted)

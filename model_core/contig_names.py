@@ -12,8 +12,10 @@ _CHROMOSOME = re.compile(r"^(?:chromosome|chrom|chr)[ _]?")
 class ContigNames:
     """The contigs of a genome, found by their own names or another spelling of them.
 
-    Args:
-        sizes: the contigs in the genome's order, with their bp; where only names matter, of any values.
+    Parameters
+    ----------
+    sizes : Mapping[str, int]
+        The contigs in the genome's order, with their bp; where only names matter, of any values.
     """
 
     def __init__(self, sizes: Mapping[str, int]):

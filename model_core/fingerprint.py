@@ -14,8 +14,10 @@ def fingerprint(path: str | Path) -> str:
     A copy over a file that keeps length and time of the old one has other content; so has a BAM or .hic that was made
     again, from the first difference on. The path does not count, nor does what only a disk knows of a file.
 
-    Raises:
-        OSError: it cannot be read.
+    Raises
+    ------
+    OSError
+        It cannot be read.
     """
     path = Path(path).resolve()
     state = path.stat()

@@ -23,9 +23,12 @@ class GeneFinder:
     without version, in any case. Two ids with different versions are the same gene, but for names after clones, to
     which the number belongs (AC012345.1 and AC012345.2 are two genes).
 
-    Args:
-        ids: n ids.
-        symbols: n symbols; by default there are none but the ids.
+    Parameters
+    ----------
+    ids : Iterable[str]
+        N ids.
+    symbols : Iterable[str] or None
+        N symbols; by default there are none but the ids.
     """
 
     def __init__(self, ids: Iterable[str], symbols: Iterable[str] | None = None):
@@ -63,8 +66,12 @@ class GeneFinder:
     def row(self, name: str, gene_id: str = "") -> int | None:
         """The row of the only gene called so; None where there is none or several.
 
-        Args:
-            name: id or symbol. gene_id: an id that is tried first, where there is one.
+        Parameters
+        ----------
+        name : str
+            Id or symbol.
+        gene_id : str
+            An id that is tried first, where there is one.
         """
         for rows in (self.by_id(gene_id) if gene_id else [], self.rows(name)):
             if len(rows) == 1:

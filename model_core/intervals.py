@@ -21,9 +21,12 @@ _OTHER_ASSEMBLY = "check that it is of the study's genome assembly, or leave tha
 def rasterise(table: pd.DataFrame, chrom: str, start: int, end: int) -> np.ndarray:
     """bool (end - start,): which bases of chrom:start-end lie in an interval of the table.
 
-    Args:
-        table: intervals in any order; they may overlap.
-        start, end: 0-based half-open; start may be negative and end may lie beyond the chromosome.
+    Parameters
+    ----------
+    table : DataFrame
+        Intervals in any order; they may overlap.
+    start, end : int
+        0-based half-open; start may be negative and end may lie beyond the chromosome.
     """
     starts, ends = (table[name].to_numpy(np.int64) for name in ("start", "end"))
     here = np.flatnonzero((starts < end) & (ends > start))
@@ -140,13 +143,19 @@ def _rows_by_chromosome(table: pd.DataFrame, others: pd.DataFrame) -> Iterable[t
 def match_chromosomes(found: Iterable[str], expected: Iterable[str] | str, path: object) -> None:
     """Check that a file has the chromosomes that are asked of it.
 
-    Args:
-        found: chromosome names in the file.
-        expected: the names needed, or one name.
-        path: the file, for the message.
+    Parameters
+    ----------
+    found : Iterable[str]
+        Chromosome names in the file.
+    expected : Iterable[str] or str
+        The names needed, or one name.
+    path : object
+        The file, for the message.
 
-    Raises:
-        InputError: a name is missing; the message names the file's own spelling of it where there is one.
+    Raises
+    ------
+    InputError
+        A name is missing; the message names the file's own spelling of it where there is one.
     """
     found = list(found)
     missing = _missing(found, expected)
@@ -166,11 +175,15 @@ def unlisted(found: Iterable[str], expected: Iterable[str] | str, path: object) 
 
     Many writers list only the chromosomes that have data.
 
-    Args:
-        found, expected, path: as in `match_chromosomes`.
+    Parameters
+    ----------
+    found, expected, path
+        As in `match_chromosomes`.
 
-    Raises:
-        InputError: the file lists one of them under another spelling.
+    Raises
+    ------
+    InputError
+        The file lists one of them under another spelling.
     """
     found = list(found)
     missing = _missing(found, expected)
@@ -182,10 +195,14 @@ def unlisted(found: Iterable[str], expected: Iterable[str] | str, path: object) 
 def require_shared(found: Iterable[str], sizes: Iterable[str] | None, path: object) -> None:
     """InputError where none of a file's chromosomes is one of the genome's; a file may cover a part of it.
 
-    Args:
-        found: chromosome names in the file.
-        sizes: those of the genome; None or none of them: unknown.
-        path: the file, for the message.
+    Parameters
+    ----------
+    found : Iterable[str]
+        Chromosome names in the file.
+    sizes : Iterable[str] or None
+        Those of the genome; None or none of them: unknown.
+    path : object
+        The file, for the message.
     """
     names, known = list(found), list(sizes or ())
     if known and not set(names) & set(known):

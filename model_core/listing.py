@@ -64,10 +64,14 @@ def files_below(
 ) -> Iterator[Path]:
     """The files of a folder and of those in it, by name within each; links to folders are never followed.
 
-    Args:
-        deepest: levels of folders below `folder` that are looked into; None = all.
-        links: whether links to files count.
-        apart: names of files and folders that are left out, wherever they lie.
+    Parameters
+    ----------
+    deepest : int or None
+        Levels of folders below `folder` that are looked into; None = all.
+    links : bool
+        Whether links to files count.
+    apart : Container[str]
+        Names of files and folders that are left out, wherever they lie.
     """
     entries = sorted((entry for entry in _entries(folder) if entry.name not in apart), key=lambda entry: entry.name)
     for entry in entries:

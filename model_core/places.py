@@ -65,12 +65,17 @@ def example(sizes: Mapping[str, int]) -> str:
 def parse_place(text: str, names: ContigNames, here: str | None = None) -> tuple[str, int, int]:
     """(chrom, start, end), 0-based half-open and inside the contig, of what a person typed or pasted.
 
-    Args:
-        names: the contigs of the genome; a text that is a contig's name is that contig, whatever else it looks like.
-        here: the contig on which two positions alone lie.
+    Parameters
+    ----------
+    names : ContigNames
+        The contigs of the genome; a text that is a contig's name is that contig, whatever else it looks like.
+    here : str or None
+        The contig on which two positions alone lie.
 
-    Raises:
-        NotAPlace: no form of the module's docstring. NoSuchPlace: an unknown contig, or beyond its end.
+    Raises
+    ------
+    NotAPlace
+        No form of the module's docstring. NoSuchPlace: an unknown contig, or beyond its end.
     """
     text = text.strip().strip("\ufeff")
     if (place := _pasted(text, names)) is not None:
@@ -102,11 +107,15 @@ def read_place(text: str, names: ContigNames, here: str | None = None) -> tuple[
 def parse_site(text: str, names: ContigNames | None = None) -> Site:
     """The site a person typed as chrom:position[:strand], 1-based, e.g. "chr22:1,000:+"; no strand means "+".
 
-    Args:
-        names: the contigs of the genome; None takes what stands before the last colon as it is.
+    Parameters
+    ----------
+    names : ContigNames or None
+        The contigs of the genome; None takes what stands before the last colon as it is.
 
-    Raises:
-        InputError: the text does not have that form, or the genome has no such contig or position.
+    Raises
+    ------
+    InputError
+        The text does not have that form, or the genome has no such contig or position.
     """
     body, strand = text.strip(), "+"
     if found := _STRAND.search(body):

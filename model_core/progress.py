@@ -16,10 +16,14 @@ class Job:
 
     Use as a context manager: ``with Job("scoring genes", 120) as job: job.advance(note="GATA1")``.
 
-    Args:
-        what: shown in front.
-        total: units of work.
-        done: units already done before (a resumed job).
+    Parameters
+    ----------
+    what : str
+        Shown in front.
+    total : int
+        Units of work.
+    done : int
+        Units already done before (a resumed job).
     """
 
     def __init__(self, what: str, total: int, done: int = 0):

@@ -152,11 +152,16 @@ def format_of(path: str | Path) -> str:
 def format_of_head(head: bytes, name: str = "") -> str:
     """The format of a file that begins so.
 
-    Args:
-        head: its first bytes, all or at least HEAD of them; plain or gzipped.
-        name: the file's name, for what the content leaves open.
+    Parameters
+    ----------
+    head : bytes
+        Its first bytes, all or at least HEAD of them; plain or gzipped.
+    name : str
+        The file's name, for what the content leaves open.
 
-    Returns:
+    Returns
+    -------
+    str
         A key of FORMATS; "text" for text that is none of the known formats.
     """
     whole = len(head) < HEAD
@@ -196,14 +201,21 @@ def require_format(
 ) -> str:
     """The format of a file that is one of the accepted ones, or of none that is known.
 
-    Args:
-        path: the file.
-        accepted: formats; UNTOLD ones are let through, too.
-        expected: what is wanted, for the message.
-        advice: what to do with a file of another format; `otherwise`: with one that is not in it.
+    Parameters
+    ----------
+    path : str or Path
+        The file.
+    accepted : Collection[str]
+        formats; UNTOLD ones are let through, too.
+    expected : str
+        What is wanted, for the message.
+    advice : Mapping[str, str]
+        What to do with a file of another format; `otherwise`: with one that is not in it.
 
-    Raises:
-        InputError: another format, by its name.
+    Raises
+    ------
+    InputError
+        Another format, by its name.
     """
     found = format_of(path)
     if found in accepted or found in UNTOLD:

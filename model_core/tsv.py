@@ -29,12 +29,17 @@ _NAMES = {"\t": "tabs", ",": "commas", ";": "semicolons"}
 def cells_of(line: str, separator: str = "\t") -> list[str]:
     """The cells of a line, without the blanks around each.
 
-    Args:
-        line: without its line end.
-        separator: a tab; or another character, which a cell may then hold between quotes (CSV).
+    Parameters
+    ----------
+    line : str
+        Without its line end.
+    separator : str
+        A tab; or another character, which a cell may then hold between quotes (CSV).
 
-    Raises:
-        ValueError: quotes that do not pair, where the separator is no tab.
+    Raises
+    ------
+    ValueError
+        Quotes that do not pair, where the separator is no tab.
     """
     if '"' not in line:
         return [cell.strip() for cell in line.split(separator)]
@@ -61,17 +66,25 @@ def read_table(path: str | Path, what: str | None = "a line for each row", separ
     one with or without. Lines without any text are passed over. The header may begin with "#", and lines that begin
     with "#" and are as wide as no other line may stand before it, such as comments.
 
-    Args:
-        path: the file.
-        what: what the rows are, for messages; None where a header alone will do.
-        separator: as in `cells_of`.
+    Parameters
+    ----------
+    path : str or Path
+        The file.
+    what : str or None
+        What the rows are, for messages; None where a header alone will do.
+    separator : str
+        As in `cells_of`.
 
-    Returns:
-        str columns, named as in the header, in its order; "" where a cell is empty. As many rows as there are lines
+    Returns
+    -------
+    DataFrame
+        Str columns, named as in the header, in its order; "" where a cell is empty. As many rows as there are lines
         with text behind the header.
 
-    Raises:
-        InputError: unreadable, no row, two columns of one name, or a line with too few or too many cells.
+    Raises
+    ------
+    InputError
+        Unreadable, no row, two columns of one name, or a line with too few or too many cells.
     """
     lines: list[tuple[int, list[str]]] = []
     for number, line in read_lines(path):
@@ -108,9 +121,12 @@ def read_table(path: str | Path, what: str | None = "a line for each row", separ
 def table_text(table: pd.DataFrame, floats: str | None = None) -> str:
     """A table as tab-separated text with a header line, read back by `read_table`; numbers that are missing are "".
 
-    Args:
-        table: of any types; its index is left out.
-        floats: format of float columns, such as "%.6g"; None writes every digit.
+    Parameters
+    ----------
+    table : DataFrame
+        Of any types; its index is left out.
+    floats : str or None
+        Format of float columns, such as "%.6g"; None writes every digit.
     """
     columns = [_texts(table.iloc[:, place], floats) for place in range(table.shape[1])]
     lines = map("\t".join, chain([map(cell_text, table.columns)], zip(*columns, strict=True)))

@@ -45,12 +45,18 @@ BYTES_HEADERS = (("X-Content-Type-Options", "nosniff"), ("Cross-Origin-Resource-
 class Settings:
     """How the page is served.
 
-    Args:
-        prefix: path below which browsers reach it, "/" or "/some/where/"; requests may come with or without it.
-        access: who is let in.
-        igv: "vendored" for igv.js 3.8 where it is there, "notebook" for igv-notebook's 3.1.4 in any case.
-        cache: folder for derived files, or None for the user's cache.
-        allowed: track files of the person that the page may open.
+    Parameters
+    ----------
+    prefix : str
+        Path below which browsers reach it, "/" or "/some/where/"; requests may come with or without it.
+    access : Access
+        Who is let in.
+    igv : str
+        "vendored" for igv.js 3.8 where it is there, "notebook" for igv-notebook's 3.1.4 in any case.
+    cache : Path or None
+        Folder for derived files, or None for the user's cache.
+    allowed : AllowedFiles
+        Track files of the person that the page may open.
     """
 
     prefix: str = "/"

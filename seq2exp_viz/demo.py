@@ -85,8 +85,10 @@ def _page(runs: list[Run], serve_page: bool, port: int | None):
 def print_results(console: Console, runs: dict[str, Run], found: Comparison, published: Comparison) -> None:
     """What the demo found, as tables: prediction, ranking of bases, sets of bases.
 
-    Args:
-        found, published: of the causal and of the soft run.
+    Parameters
+    ----------
+    found, published : Comparison
+        Of the causal and of the soft run.
     """
     summary = found.summary
     console.print(f"\n[bold]Prediction on held-out chromosomes[/bold] ({summary['study']}, simulated)")

@@ -18,8 +18,10 @@ _RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.I)  # n
 def name_part(text: str, most: int = SYMBOL_BYTES) -> str:
     """The text as a part of a file name: letters and digits of any script, and "._+-"; "" where nothing is left.
 
-    Args:
-        most: bytes of UTF-8.
+    Parameters
+    ----------
+    most : int
+        Bytes of UTF-8.
     """
     text = unicodedata.normalize("NFC", text)
     kept = _UNFIT.sub("_", text).encode()[:most].decode(errors="ignore")
@@ -35,8 +37,10 @@ def run_part(name: str) -> str:
 def gene_parts(genes: pd.DataFrame) -> dict[str, str]:
     """gene_id -> its part of a file name: the symbol; the id, too, where that would be another gene's or nothing.
 
-    Args:
-        genes: gene_id and symbol of all genes of the run. No two parts differ in case alone.
+    Parameters
+    ----------
+    genes : DataFrame
+        gene_id and symbol of all genes of the run. No two parts differ in case alone.
     """
     ids = genes["gene_id"].astype(str).to_list()
     parts = dict(zip(ids, map(name_part, genes["symbol"].astype(str)), strict=True))

@@ -36,9 +36,15 @@ class LocusBrowser:
     The kernel cannot look into the browser: each method shows the answer under its own cell and returns None.
     `seq2exp_viz.figure` gives a picture to Python.
 
-    Args:
-        view: the run. place: gene, window and threshold. config: of igv.js, with "chromosome" and without a reference
-        file (`seq2exp_viz.notebook.locus_config`).
+    Parameters
+    ----------
+    view : RunView
+        The run.
+    place : Place
+        gene, window and threshold.
+    config : dict
+        Of igv.js, with "chromosome" and without a reference
+    file (`seq2exp_viz.notebook.locus_config`).
     """
 
     def __init__(self, view: RunView, place: Place, config: dict):
@@ -66,8 +72,10 @@ class LocusBrowser:
     def search(self, locus: str) -> None:
         """Go to "chr1:1,000-2,000", counted from 1; the gene's symbol or id shows its whole window.
 
-        Raises:
-            InputError: no locus, or outside the gene's window, where nothing was brought along.
+        Raises
+        ------
+        InputError
+            No locus, or outside the gene's window, where nothing was brought along.
         """
         whole = locus.strip() in (self._symbol, self._place.gene)
         place = place_of(self._view, self._place.gene, None if whole else locus)
@@ -96,8 +104,14 @@ class LocusBrowser:
 def frame_document(config: dict, name: str, igv: Path) -> str:
     """The HTML document of the frame, complete: scripts and data are one gzip inside it, so no text can break out.
 
-    Args:
-        config: igv.js's, and "chromosome". name: letters, digits, hyphens. igv: the igv.js file.
+    Parameters
+    ----------
+    config : dict
+        igv.js's, and "chromosome".
+    name : str
+        letters, digits, hyphens.
+    igv : Path
+        The igv.js file.
     """
     scripts = [path.read_text(encoding="utf-8") for path in (igv, *map(static_files.folder().joinpath, TRACK_CLASSES))]
     packed = gzip.compress(json.dumps({"scripts": scripts, "config": config}).encode(), mtime=0)

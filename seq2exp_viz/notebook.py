@@ -26,8 +26,9 @@ def open_run(path: str | Path) -> Run:
     `.genes` and `.elements` are DataFrames, `.mask(gene)` holds arrays (mean, sd, interval(), alpha, beta), `.cut(gene,
     threshold)` cuts elements anew; `.manifest`, `.config`, `.metrics` are dicts.
 
-    Raises:
-        model_core.errors.InputError: the folder is no run.
+    Raises
+    ------
+    model_core.errors.InputError: the folder is no run.
     """
     return Run.open(path)
 
@@ -41,17 +42,25 @@ def browse(
     there again when the saved notebook is opened; bases are not drawn. Where scripts are taken out, as JupyterLab does
     with a notebook that is not trusted, a picture of the same remains.
 
-    Args:
-        run: a run folder, or what `open_run` gave.
-        gene: symbol or id of a scored gene; None takes the first.
-        threshold: 0 to 1, at which elements are cut; None takes the run's rule.
-        bins: points of each line over the window.
+    Parameters
+    ----------
+    run : str or Path or Run
+        A run folder, or what `open_run` gave.
+    gene : str or None
+        Symbol or id of a scored gene; None takes the first.
+    threshold : float or None
+        0 to 1, at which elements are cut; None takes the run's rule.
+    bins : int
+        Points of each line over the window.
 
-    Returns:
+    Returns
+    -------
+    LocusBrowser
         What was drawn, with `.search("chr1:1-1000")`, `.zoom_in()`, `.zoom_out()`, `.to_svg()`.
 
-    Raises:
-        model_core.errors.InputError: no run, no such gene, or not inside a notebook.
+    Raises
+    ------
+    model_core.errors.InputError: no run, no such gene, or not inside a notebook.
     """
     from IPython import get_ipython
 
@@ -76,20 +85,30 @@ def figure(
 ) -> Any:
     """A gene's locus for a paper: genes, signals, peaks, mask with its 95 % band, elements.
 
-    Args:
-        run: a run folder, or what `open_run` gave.
-        gene: symbol or id of a scored gene.
-        locus: (chrom, start, end), 0-based half-open, or as one types it ("chr1:1,000-2,000", "1,000-2,000"), counted
-            from 1; None takes the gene's window.
-        threshold: 0 to 1, at which elements are cut; None takes the run's rule.
-        output: file to write (.pdf, .svg or .png); None returns the picture alone.
-        caption: whether it says what is drawn.
+    Parameters
+    ----------
+    run : str or Path or Run
+        A run folder, or what `open_run` gave.
+    gene : str
+        Symbol or id of a scored gene.
+    locus : str or tuple[str, int, int] or None
+        (chrom, start, end), 0-based half-open, or as one types it ("chr1:1,000-2,000", "1,000-2,000"), counted from 1;
+        None takes the gene's window.
+    threshold : float or None
+        0 to 1, at which elements are cut; None takes the run's rule.
+    output : str or Path or None
+        File to write (.pdf, .svg or .png); None returns the picture alone.
+    caption : bool
+        Whether it says what is drawn.
 
-    Returns:
+    Returns
+    -------
+    Any
         IPython.display.SVG, which a notebook shows; its `.data` is the SVG text.
 
-    Raises:
-        model_core.errors.InputError: no run, no such gene, or a place outside its window.
+    Raises
+    ------
+    model_core.errors.InputError: no run, no such gene, or a place outside its window.
     """
     from IPython.display import SVG
 

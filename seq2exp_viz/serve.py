@@ -37,19 +37,31 @@ def serve(
 ) -> None:
     """Serve run folders until Ctrl-C.
 
-    Args:
-        runs: run folders; all can be chosen on the page, the first is shown.
-        host: address to listen on. On any other than this machine's own a token is asked for.
-        port: None tries 8050 and up to 49 after it; a given one must be free; 0 lets the system choose.
-        open_browser: open the page, unless there is no display or the session came through SSH.
-        url_prefix: path below which a proxy shows the page; default $JUPYTERHUB_SERVICE_PREFIX's proxy path, else "/".
-        token: secret that is asked for (on a login node others can reach 127.0.0.1, too); None = only where needed.
-        igv: "vendored" or "notebook" (igv.js 3.1.4 in any case).
-        allow: folders whose tracks (BED, peaks, bedGraph, bigWig, GTF, VCF ...) may be opened.
-        say: called with each line for the person.
+    Parameters
+    ----------
+    runs : Sequence[str or Path]
+        Run folders; all can be chosen on the page, the first is shown.
+    host : str
+        Address to listen on. On any other than this machine's own a token is asked for.
+    port : int or None
+        None tries 8050 and up to 49 after it; a given one must be free; 0 lets the system choose.
+    open_browser : bool
+        Open the page, unless there is no display or the session came through SSH.
+    url_prefix : str or None
+        Path below which a proxy shows the page; default $JUPYTERHUB_SERVICE_PREFIX's proxy path, else "/".
+    token : str or None
+        Secret that is asked for (on a login node others can reach 127.0.0.1, too); None = only where needed.
+    igv : str
+        "vendored" or "notebook" (igv.js 3.1.4 in any case).
+    allow : Sequence[str or Path]
+        Folders whose tracks (BED, peaks, bedGraph, bigWig, GTF, VCF ...) may be opened.
+    say : callable
+        Called with each line for the person.
 
-    Raises:
-        InputError: a folder is no run, or the port is taken.
+    Raises
+    ------
+    InputError
+        A folder is no run, or the port is taken.
     """
     registry, allowed = RunRegistry(runs), AllowedFiles(allow)
     sock = bind(host, port)
@@ -68,8 +80,10 @@ def serve(
 def bind(host: str, port: int | None) -> socket.socket:
     """A listening socket: the given port, or the first free one from DEFAULT_PORT on.
 
-    Raises:
-        InputError: the port, or each of those tried, is taken, or the address is not this machine's.
+    Raises
+    ------
+    InputError
+        The port, or each of those tried, is taken, or the address is not this machine's.
     """
     wanted = range(DEFAULT_PORT, DEFAULT_PORT + PORTS_TRIED) if port is None else [port]
     family = socket.AF_INET6 if ":" in host else socket.AF_INET

@@ -37,8 +37,10 @@ if TYPE_CHECKING:
 def from_environment(environ: Mapping[str, str]) -> Flask:
     """The WSGI application that these variables describe.
 
-    Raises:
-        InputError: no run is named, or one cannot be opened.
+    Raises
+    ------
+    InputError
+        No run is named, or one cannot be opened.
     """
     folders = [part for part in environ.get("SEQ2EXP_RUNS", "").split(os.pathsep) if part]
     if not folders:
@@ -61,8 +63,10 @@ def from_environment(environ: Mapping[str, str]) -> Flask:
 def jobs_of(environ: Mapping[str, str]) -> Jobs | SharedJobs:
     """The questions and jobs of all processes that were set up by the same variables, on this machine, by this user.
 
-    Raises:
-        InputError: there is no place for the socket that they share.
+    Raises
+    ------
+    InputError
+        There is no place for the socket that they share.
     """
     if os.name != "posix":  # no servers with several processes there
         return Jobs()

@@ -26,11 +26,16 @@ writer.finalize()
 def write_map(path, sizes, pixels, resolutions):
     """Write a .cool (of the first resolution) or .hic.
 
-    Args:
-        path: the file; its ending tells which.
-        sizes: bp by chromosome.
-        pixels: (bin1, bin2, count), of the first resolution.
-        resolutions: bp.
+    Parameters
+    ----------
+    path
+        The file; its ending tells which.
+    sizes
+        bp by chromosome.
+    pixels
+        (bin1, bin2, count), of the first resolution.
+    resolutions
+        bp.
     """
     path.write_bytes(_content(path.suffix, json.dumps([sizes, sorted(pixels), list(resolutions)])))
     return path

@@ -49,11 +49,16 @@ def children_of(pid: int) -> list[int]:
 class Gunicorn:
     """A gunicorn that runs.
 
-    Args:
-        words: of its command line, besides the address and the application.
-        environ: SEQ2EXP_ variables.
-        folder: for its log and all that it makes.
-        port: None for a free one.
+    Parameters
+    ----------
+    words : list[str]
+        Of its command line, besides the address and the application.
+    environ : dict[str, str]
+        SEQ2EXP_ variables.
+    folder : Path
+        For its log and all that it makes.
+    port : int or None
+        None for a free one.
     """
 
     def __init__(self, words: list[str], environ: dict[str, str], folder: Path, port: int | None = None):

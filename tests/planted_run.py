@@ -32,8 +32,10 @@ def make_planted_study(folder: Path, seed: int = 5) -> Path:
 def make_planted_run(folder: Path, study_file: Path, seed: int = 0, sequence: float = 0.05, resolution: int = 1) -> Run:
     """Score all genes as a faithful soft model would whose sequence part says next to nothing, and assemble.
 
-    Args:
-        sequence: sd of the noise in alpha1; the signals' part is that of the study.
+    Parameters
+    ----------
+    sequence : float
+        Sd of the noise in alpha1; the signals' part is that of the study.
     """
     study, rng = load_study(study_file), np.random.default_rng(seed)
     config = study.config(variant="soft")

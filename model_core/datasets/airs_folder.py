@@ -82,9 +82,12 @@ CELL_TYPES = {
 class ReleasedFolder:
     """The released folder of one cell type: paths, and its tables on demand.
 
-    Args:
-        root: the folder that holds hg38/ and promo_enhan_inter/.
-        cell_type: a key of CELL_TYPES.
+    Parameters
+    ----------
+    root : str or Path
+        The folder that holds hg38/ and promo_enhan_inter/.
+    cell_type : str
+        A key of CELL_TYPES.
     """
 
     def __init__(self, root: str | Path, cell_type: str):
@@ -137,15 +140,21 @@ class ReleasedFolder:
     def genes(self, fold: int = 11) -> tuple[pd.DataFrame, int]:
         """(table, left out): the genes as the release uses them, and how many are in no part of the split.
 
-        Args:
-            fold: of the split file.
+        Parameters
+        ----------
+        fold : int
+            Of the split file.
 
-        Returns:
-            gene_id, symbol, chrom, tss (0-based), strand, CAGE (not transformed), the FEATURE_COLUMNS, split
-            (train, valid or test), in the order of the encoding file.
+        Returns
+        -------
+        tuple[DataFrame, int]
+            Gene_id, symbol, chrom, tss (0-based), strand, CAGE (not transformed), the FEATURE_COLUMNS, split (train,
+            valid or test), in the order of the encoding file.
 
-        Raises:
-            Problems: columns or genes that are missing or stand twice.
+        Raises
+        ------
+        Problems
+            Columns or genes that are missing or stand twice.
         """
         column, label = f"fold_{fold}", f"{self.cell_type}_CAGE_128*3_sum"
         mrna = [FEATURE_COLUMNS[name] for name in FEATURES[:-1]]

@@ -40,21 +40,34 @@ def study_from_airs(
     peaks as narrowPeak where the release has them, and, without an annotation, a GTF of the genes' bounds. Reading the
     released blacklist, 3 GB of it, takes a minute.
 
-    Args:
-        root: the released folder, with hg38/ and promo_enhan_inter/ in it.
-        cell_type: "K562", "GM12878" or "H1".
-        folder: for the study (made where missing), or the path of its .toml.
-        fold: column fold_<fold> of the split; the paper: 11.
-        annotation: GTF of hg38 (GENCODE); the release has none.
-        blacklist: BED in place of the released pickle.
-        shifted_contact: place Hi-C near chromosome ends as the release does (method: point 14), not where it belongs.
+    Parameters
+    ----------
+    root : str or Path
+        The released folder, with hg38/ and promo_enhan_inter/ in it.
+    cell_type : str
+        "K562", "GM12878" or "H1".
+    folder : str or Path
+        For the study (made where missing), or the path of its .toml.
+    fold : int
+        Column fold_<fold> of the split; the paper: 11.
+    annotation : str or Path or None
+        GTF of hg38 (GENCODE); the release has none.
+    blacklist : str or Path or None
+        BED in place of the released pickle.
+    shifted_contact : bool
+        Place Hi-C near chromosome ends as the release does (method: point 14), not where it belongs.
 
-    Returns:
+    Returns
+    -------
+    Path
         Path of the study.toml, which `load_study` has found right.
 
-    Raises:
-        Problems: everything that is missing or wrong, at once.
-        InputError: no such folder or cell type; files of a study in `folder` already.
+    Raises
+    ------
+    Problems
+        Everything that is missing or wrong, at once.
+    InputError
+        No such folder or cell type; files of a study in `folder` already.
     """
     release = ReleasedFolder(root, cell_type)
     given = {"annotation": annotation, "blacklist": blacklist}

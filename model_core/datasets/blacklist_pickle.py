@@ -33,8 +33,10 @@ class ChromosomeRuns(NamedTuple):
 def read_masks(path: str | Path) -> dict[str, ChromosomeRuns]:
     """The masks of a pickle, by chromosome; hg38 takes 1.6 GB of memory and half a minute.
 
-    Raises:
-        InputError: unreadable, damaged, of another content, or naming anything that could run code.
+    Raises
+    ------
+    InputError
+        Unreadable, damaged, of another content, or naming anything that could run code.
     """
     path = Path(path)
     try:

@@ -63,10 +63,13 @@ class Item:
 def read_sources(study_path: str | Path) -> tuple[Path, list[Source]]:
     """(folder, sources) of the downloads.toml beside a study.toml.
 
-    Raises:
-        Problems: everything that is wrong in it: unknown keys, paths that leave the folder, addresses that are not
-            http or https, checksums that are none.
-        InputError: none there, or no TOML.
+    Raises
+    ------
+    Problems
+        Everything that is wrong in it: unknown keys, paths that leave the folder, addresses that are not http or https,
+        checksums that are none.
+    InputError
+        None there, or no TOML.
     """
     study_path = Path(os.path.expanduser(study_path)).absolute()
     folder = study_path if study_path.is_dir() else study_path.parent
@@ -108,18 +111,28 @@ def fetch_study(
 ) -> list[Item]:
     """Download the missing files of a study; what an interrupted call left is gone on with.
 
-    Args:
-        study_path: the study.toml, or its folder.
-        dry_run: look up sizes, download nothing.
-        tell: is told one line for each file.
-        attempts: how often a transfer that breaks off is taken up again.
+    Parameters
+    ----------
+    study_path : str or Path
+        The study.toml, or its folder.
+    dry_run : bool
+        Look up sizes, download nothing.
+    tell : callable or None
+        Is told one line for each file.
+    attempts : int
+        How often a transfer that breaks off is taken up again.
 
-    Returns:
+    Returns
+    -------
+    list[Item]
         The files as found before the call, in the order of downloads.toml.
 
-    Raises:
-        Problems: every file that could not be had; the others are there.
-        InputError: no connection at all, or too little space on the disk.
+    Raises
+    ------
+    Problems
+        Every file that could not be had; the others are there.
+    InputError
+        No connection at all, or too little space on the disk.
     """
     (items, unreachable), tell = plan(study_path), tell or (lambda line: None)
     for item in items:
@@ -150,10 +163,14 @@ def fetch_study(
 def published(listing: str, text: str, name: str) -> tuple[int | None, str | None]:
     """(size in bytes, "md5:..."), each None where the listing does not tell.
 
-    Args:
-        listing: its address, for messages.
-        text: a JSON record with md5sum and file_size, or lines of an MD5 sum and a file name.
-        name: the file's name.
+    Parameters
+    ----------
+    listing : str
+        Its address, for messages.
+    text : str
+        A JSON record with md5sum and file_size, or lines of an MD5 sum and a file name.
+    name : str
+        The file's name.
     """
     if text.lstrip().startswith("{"):
         try:

@@ -30,8 +30,10 @@ class UnreachableError(OSError):
 class RefusedError(Exception):
     """A server that answers, but not with the file.
 
-    Args:
-        login: it asks who one is.
+    Parameters
+    ----------
+    login : bool
+        It asks who one is.
     """
 
     def __init__(self, message: str, login: bool = False):
@@ -45,10 +47,14 @@ class Resuming:
     It goes on only with the very same file: the server's ETag or date of the first part is sent along (If-Range), and
     where neither is known the whole size must be the same. Otherwise it begins anew.
 
-    Args:
-        target: the file that is wanted; its name with .part appended is what is written.
-        size: bytes of it, where known.
-        attempts: how often a transfer may break off without a byte more before it is given up.
+    Parameters
+    ----------
+    target : Path
+        The file that is wanted; its name with .part appended is what is written.
+    size : int or None
+        Bytes of it, where known.
+    attempts : int
+        How often a transfer may break off without a byte more before it is given up.
     """
 
     def __init__(self, target: Path, size: int | None = None, attempts: int = 5):
@@ -63,8 +69,9 @@ class Resuming:
     def download(self, url: str) -> None:
         """Transfer `url` into the .part file until it is whole.
 
-        Raises:
-            UnreachableError, RefusedError; InputError: another process is at the same file.
+        Raises
+        ------
+        UnreachableError, RefusedError; InputError: another process is at the same file.
         """
         with self._alone():
             failures, begun = 0, False
@@ -171,8 +178,9 @@ def partial_path(target: Path) -> Path:
 def read_small(url: str) -> str:
     """The text at an address, of up to LARGEST_LISTING bytes.
 
-    Raises:
-        UnreachableError, RefusedError.
+    Raises
+    ------
+    UnreachableError, RefusedError.
     """
     import urllib3
 
@@ -189,8 +197,9 @@ def read_small(url: str) -> str:
 def head_size(url: str) -> int | None:
     """Bytes of a file as the server tells; None where it does not tell, or not without a login.
 
-    Raises:
-        UnreachableError.
+    Raises
+    ------
+    UnreachableError.
     """
     try:
         with _answer("HEAD", url, {}) as response:

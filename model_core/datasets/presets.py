@@ -85,15 +85,22 @@ def sources(preset: Preset) -> list[Source]:
 def study_from_preset(name: str, folder: str | Path) -> Path:
     """Write study.toml and downloads.toml of a preset; nothing is downloaded.
 
-    Args:
-        name: a key of PRESETS.
-        folder: for the study (made where missing), or the path of its .toml.
+    Parameters
+    ----------
+    name : str
+        A key of PRESETS.
+    folder : str or Path
+        For the study (made where missing), or the path of its .toml.
 
-    Returns:
+    Returns
+    -------
+    Path
         Path of the study.toml; `load_study` takes it once `fetch_study` has brought the files.
 
-    Raises:
-        InputError: no such preset; a study in `folder` already.
+    Raises
+    ------
+    InputError
+        No such preset; a study in `folder` already.
     """
     if name not in PRESETS:
         expected = f"one of {', '.join(PRESETS)}"

@@ -27,9 +27,12 @@ class Survey:
     histograms: score -> ScoreHistogram of the judged genes' learned bases; genes: score -> how many have it.
     by_gene: rows (peak_set, gene_id, symbol, chrom, COUNTS); by_distance, by_threshold: peaks -> int64 (n, COUNTS).
 
-    Args:
-        peaks: name -> Peaks; the first is the one that strata tell apart.
-        truth: what was planted, or None.
+    Parameters
+    ----------
+    peaks : Mapping[str, peak_overlap.Peaks]
+        Name -> Peaks; the first is the one that strata tell apart.
+    truth : Truth or None
+        What was planted, or None.
     """
 
     def __init__(self, run: Run, reader: ScoreReader, peaks: Mapping[str, peak_overlap.Peaks], truth: Truth | None):
@@ -50,8 +53,12 @@ class Survey:
     def add(self, gene: Mapping, judged: bool) -> None:
         """Count one gene.
 
-        Args:
-            gene: a row of `Run.genes`. judged: whether its bases enter the histograms; peaks are compared anyhow.
+        Parameters
+        ----------
+        gene : Mapping
+            A row of `Run.genes`.
+        judged : bool
+            Whether its bases enter the histograms; peaks are compared anyhow.
         """
         mask = self.run.mask(gene["gene_id"])
         starts, ends = self.elements(gene["gene_id"], mask)

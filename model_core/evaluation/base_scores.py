@@ -33,10 +33,14 @@ class ScoreReader:
     kinds: name -> "mask", "part" (of the mask), "signal", "peaks", "effect" or "control".
     missing: name -> one sentence.
 
-    Args:
-        study: what the run was made from, or None where it is not to be had; `without` says why.
-        peaks: name -> narrowPeak table.
-        beside: other runs by name; their masks (of the same windows and bins), occlusion and knock-outs count too.
+    Parameters
+    ----------
+    study : Study or None
+        What the run was made from, or None where it is not to be had; `without` says why.
+    peaks : dict[str, DataFrame]
+        Name -> narrowPeak table.
+    beside : dict[str, Run] or None
+        Other runs by name; their masks (of the same windows and bins), occlusion and knock-outs count too.
     """
 
     def __init__(
@@ -65,8 +69,12 @@ class ScoreReader:
 
         Effects that were not computed for this gene, and masks of runs that did not score it, are left out.
 
-        Args:
-            mask: `Run.mask` of the gene. smooth: float32 (bins,), the mask as the run's rule smooths it, where at hand.
+        Parameters
+        ----------
+        mask : GeneMask
+            `Run.mask` of the gene.
+        smooth : ndarray or None
+            float32 (bins,), the mask as the run's rule smooths it, where at hand.
         """
         if smooth is None or not self.run.rule.smooth:  # elements of hard masks are cut unsmoothed
             smooth = smoothed(mask, self._smooth)

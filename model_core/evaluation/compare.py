@@ -62,20 +62,32 @@ def compare(
 ) -> Comparison:
     """Compare a run and write the tables and summary.json into RUN/compare.
 
-    Args:
-        run: scored and assembled.
-        against: narrowPeak files beside the run's own.
-        truth: BED of planted elements; by default that of the study, where it is simulated.
-        crispr: table of tested element-gene pairs.
-        beside: other runs, such as those under control masks.
-        seed_runs: runs that differ in their seed alone; by default those that `train --seeds` made beside this one.
-        cell_type: of the tested pairs that count, by the table's own name; by default all.
+    Parameters
+    ----------
+    run : Run
+        Scored and assembled.
+    against : Sequence[str or Path]
+        narrowPeak files beside the run's own.
+    truth : str or Path or None
+        BED of planted elements; by default that of the study, where it is simulated.
+    crispr : str or Path or None
+        Table of tested element-gene pairs.
+    beside : Sequence[str or Path]
+        Other runs, such as those under control masks.
+    seed_runs : Sequence[str or Path]
+        Runs that differ in their seed alone; by default those that `train --seeds` made beside this one.
+    cell_type : str or None
+        Of the tested pairs that count, by the table's own name; by default all.
 
-    Returns:
+    Returns
+    -------
+    Comparison
         What was written.
 
-    Raises:
-        InputError: nothing is scored, or a file or run that is named cannot be used.
+    Raises
+    ------
+    InputError
+        Nothing is scored, or a file or run that is named cannot be used.
     """
     if not run.manifest.get("assembled"):
         found, do = "no elements", f"run `seq2exp-viz score {run.path}`"

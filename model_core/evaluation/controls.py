@@ -14,11 +14,15 @@ from model_core.config import Seq2ExpConfig
 def signal_prior(signals: np.ndarray, config: Seq2ExpConfig) -> np.ndarray:
     """The mask of a model whose sequence part says nothing: alpha2 / (alpha2 + beta2).
 
-    Args:
-        signals: float32 (L, S), as the model sees them; S as in `config`.
+    Parameters
+    ----------
+    signals : ndarray
+        float32 (L, S), as the model sees them; S as in `config`.
 
-    Returns:
-        float32 (L,), 0 to 1.
+    Returns
+    -------
+    ndarray
+        Float32 (L,), 0 to 1.
     """
     w, b = np.asarray(config.prior_w, np.float64), np.asarray(config.prior_b, np.float64)
     alpha, beta = signal_parameters(signals.astype(np.float64), w, b, config.beta_min, config.prior_scale)
@@ -28,8 +32,10 @@ def signal_prior(signals: np.ndarray, config: Seq2ExpConfig) -> np.ndarray:
 def peak_scores(peaks: pd.DataFrame, chrom: str, start: int, end: int) -> np.ndarray:
     """The signal value of the strongest peak over each base, 0 where there is none: float32 (end - start,).
 
-    Args:
-        peaks: table of `model_core.bed.read_narrowpeak`; where no peak of it has a signal value, the score stands in.
+    Parameters
+    ----------
+    peaks : DataFrame
+        Table of `model_core.bed.read_narrowpeak`; where no peak of it has a signal value, the score stands in.
     """
     values = np.zeros(end - start, np.float32)
     strength = peaks["signal_value"] if (peaks["signal_value"] > 0).any() else peaks["score"]
@@ -44,10 +50,16 @@ def peak_scores(peaks: pd.DataFrame, chrom: str, start: int, end: int) -> np.nda
 def shifted(values: np.ndarray, learned: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """The learned bins' values turned round in a circle by a random distance: the mask's texture at random places.
 
-    Args:
-        values: float (bins,). learned: bool (bins,).
+    Parameters
+    ----------
+    values : ndarray
+        Float (bins,).
+    learned : ndarray
+        Bool (bins,).
 
-    Returns:
+    Returns
+    -------
+    ndarray
         Array of the type of `values` (bins,); bins that are not learned as they were.
     """
     out = values.copy()

@@ -45,12 +45,16 @@ _FEW = 20  # positives below which an AUPRC says little
 def read_pairs(path: str | Path) -> pd.DataFrame:
     """The pairs of a table, one row each.
 
-    Returns:
-        chrom, gene str; start, end int64, 0-based half-open; positive bool or NA where the table has no outcome; and
+    Returns
+    -------
+    DataFrame
+        Chrom, gene str; start, end int64, 0-based half-open; positive bool or NA where the table has no outcome; and
         where the table has them: gene_id, cell_type, valid str, h3k27ac, dnase, abc float64.
 
-    Raises:
-        InputError: not readable, a column that is missing, or a position that is no number.
+    Raises
+    ------
+    InputError
+        Not readable, a column that is missing, or a position that is no number.
     """
     path = Path(path)
     require_format(path, ("BED",), "a table of element-gene pairs with a line of column names", TO_TEXT)
@@ -105,12 +109,17 @@ def match_pairs(
     The first has gene_id, symbol, split and distance (bp from the element's middle to the start site) added; the second
     LEFT_OUT.
 
-    Args:
-        study_genes: symbols and ids of the study's genes, to tell a gene that is not scored from one that is unknown.
-        cell_type: pairs of other cell types are left out.
+    Parameters
+    ----------
+    study_genes : Sequence[str]
+        Symbols and ids of the study's genes, to tell a gene that is not scored from one that is unknown.
+    cell_type : str or None
+        Pairs of other cell types are left out.
 
-    Raises:
-        InputError: no pair is of this cell type, on a chromosome of the run, or of a known gene.
+    Raises
+    ------
+    InputError
+        No pair is of this cell type, on a chromosome of the run, or of a known gene.
     """
     check_cell_type(pairs, cell_type)
     require_shared(pairs["chrom"].unique(), run.chrom_sizes, "tested pairs")

@@ -61,8 +61,10 @@ def needs_checkpoint(config: Seq2ExpConfig) -> bool:
 def learned_numbers(path: str | Path, config: Seq2ExpConfig) -> LearnedNumbers:
     """The trained numbers of the signals' part out of a checkpoint.safetensors; nothing else of it is read.
 
-    Raises:
-        InputError: the file or the package that reads it is missing, or it belongs to another model.
+    Raises
+    ------
+    InputError
+        The file or the package that reads it is missing, or it belongs to another model.
     """
     if not needs_checkpoint(config):
         return LearnedNumbers()
@@ -91,12 +93,21 @@ def mask_parts(
 ) -> MaskParts:
     """Split a stored mask.
 
-    Args:
-        mask: of a window of L bases. signals: float32 (L, S), as the model saw them, S as in `config`.
-        config: the model's settings. learned: of its checkpoint, where `needs_checkpoint`.
+    Parameters
+    ----------
+    mask : GeneMask
+        Of a window of L bases.
+    signals : ndarray
+        float32 (L, S), as the model saw them, S as in `config`.
+    config : Seq2ExpConfig
+        The model's settings.
+    learned : LearnedNumbers or None
+        Of its checkpoint, where `needs_checkpoint`.
 
-    Raises:
-        InputError: the mask is a control, its bins are too coarse for the logit head, or a trained number is missing.
+    Raises
+    ------
+    InputError
+        The mask is a control, its bins are too coarse for the logit head, or a trained number is missing.
     """
     if config.mask != "learned":
         found, do = f"the control {config.mask!r} in place of a learned mask", "look at a trained run"

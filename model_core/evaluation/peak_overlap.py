@@ -80,9 +80,12 @@ def covered_bins(starts: np.ndarray, ends: np.ndarray, mask: GeneMask) -> np.nda
 def overlap_counts(learned: int, starts: np.ndarray, ends: np.ndarray, cover: Cover, resolution: int) -> list[int]:
     """COUNTS of one gene: learned bases alone count.
 
-    Args:
-        learned: learned bins of the window.
-        starts, ends: elements, in bins, sorted and apart from each other; they hold learned bins only.
+    Parameters
+    ----------
+    learned : int
+        Learned bins of the window.
+    starts, ends : ndarray
+        elements, in bins, sorted and apart from each other; they hold learned bins only.
     """
     shared = cover.before[ends] - cover.before[starts]
     met = _met(cover.starts, cover.ends, starts, ends)
@@ -118,8 +121,10 @@ def threshold_counts(
 ) -> np.ndarray:
     """COUNTS of one gene's elements cut at each threshold, against each cover: int64 (covers, thresholds, COUNTS).
 
-    Args:
-        values: float (bins,), the mask as the rule smooths it.
+    Parameters
+    ----------
+    values : ndarray
+        Float (bins,), the mask as the rule smooths it.
     """
     table = np.zeros((len(covers), len(thresholds), len(COUNTS)), np.int64)
     learned = int(mask.learned.sum())

@@ -47,12 +47,17 @@ class GeneTruth(NamedTuple):
 class Truth:
     """Causal elements and decoys of a study.
 
-    Args:
-        causal: chrom, start, end; `gene` (the gene_id it acts on; without it: every gene whose window holds it) and
-            `strength` ("weak" or another word) where known.
-        decoys: chrom, start, end, or None.
-        path: where the causal ones come from, for messages.
-        limits: sentences on what of the file counts for nothing.
+    Parameters
+    ----------
+    causal : DataFrame
+        chrom, start, end; `gene` (the gene_id it acts on; without it: every gene whose window holds it) and `strength`
+        ("weak" or another word) where known.
+    decoys : DataFrame or None
+        chrom, start, end, or None.
+    path : str or Path
+        Where the causal ones come from, for messages.
+    limits : Sequence[str]
+        Sentences on what of the file counts for nothing.
     """
 
     def __init__(
@@ -68,8 +73,10 @@ class Truth:
     def read(cls, causal: Path, decoys: Path | None = None) -> Truth:
         """From BED files, with a header line for the further columns.
 
-        Raises:
-            InputError: unreadable, or without any element.
+        Raises
+        ------
+        InputError
+            Unreadable, or without any element.
         """
         table = read_bed(causal)
         if table.empty:
@@ -84,13 +91,19 @@ class Truth:
         What matches nothing is told in `limits`: elements of genes that neither run nor study have, or that several
         genes are called; elements on other chromosomes.
 
-        Args:
-            genes: of the run, with gene_id and symbol.
-            sizes: bp of each chromosome of the run.
-            study_genes: all of the study, which need not be scored; None where they are not to be had.
+        Parameters
+        ----------
+        genes : DataFrame
+            Of the run, with gene_id and symbol.
+        sizes : Mapping[str, int]
+            bp of each chromosome of the run.
+        study_genes : DataFrame or None
+            All of the study, which need not be scored; None where they are not to be had.
 
-        Raises:
-            InputError: nothing matches.
+        Raises
+        ------
+        InputError
+            Nothing matches.
         """
         table, limits = self.causal, []
         if len(table):
@@ -159,8 +172,10 @@ def found_elements(kept: np.ndarray, truth: GeneTruth, mask: GeneMask, rule: Ele
     A planted element is found where at least half of its learned bins are kept. The kept bins are cut into elements as
     the rule says (runs joined, short ones dropped).
 
-    Args:
-        kept: bool (bins,).
+    Parameters
+    ----------
+    kept : ndarray
+        Bool (bins,).
     """
     causal = [kept[bins].sum() * 2 >= len(bins) for bins, _ in truth.causal]
     weak = [found for found, (_, is_weak) in zip(causal, truth.causal, strict=True) if is_weak]

@@ -24,8 +24,10 @@ def prediction_table(runs: dict[str, Run]) -> pd.DataFrame:
     "chromosome" and "level": of the judged genes, which are the test split's, or all where there is none. mask: what
     the run's mask is made of ("learned", or a control's name).
 
-    Args:
-        runs: name -> run, the first the one in question.
+    Parameters
+    ----------
+    runs : dict[str, Run]
+        Name -> run, the first the one in question.
     """
     tables = {
         name: run.genes.dropna(subset=["observed", "predicted"]).set_index("gene_id") for name, run in runs.items()

@@ -17,8 +17,10 @@ _LOWEST = (127 - 40) << 10  # the level of 2^-40, before it is called 0
 def levels(scores: np.ndarray) -> np.ndarray:
     """The level of each score, uint16 (n,): 0 for all below 2^-40, rising with the score.
 
-    Args:
-        scores: float (n,), 0 or above, no NaN.
+    Parameters
+    ----------
+    scores : ndarray
+        Float (n,), 0 or above, no NaN.
     """
     bits = np.ascontiguousarray(scores, np.float32).view(np.int32) >> _DIGITS
     bits -= _LOWEST
@@ -48,8 +50,10 @@ def ranking(positive: np.ndarray, negative: np.ndarray) -> tuple[float, float]:
     AUPRC is average precision, the sum over levels of (recall gained) x (precision there), as in scikit-learn; ties
     count half in AUROC.
 
-    Args:
-        positive, negative: counts (levels,), by rising score.
+    Parameters
+    ----------
+    positive, negative : ndarray
+        Counts (levels,), by rising score.
     """
     total_positive, total_negative = float(positive.sum()), float(negative.sum())
     if not total_positive or not total_negative:
@@ -77,8 +81,12 @@ def rank_correlation(one: np.ndarray, two: np.ndarray) -> float:
 def cut_at(counts: np.ndarray, kept: float) -> tuple[int, float]:
     """(level, share): keeping all bases above `level` and `share` (0-1) of those at it keeps `kept` bases.
 
-    Args:
-        counts: (LEVELS,) of all bases. kept: 0 to their sum.
+    Parameters
+    ----------
+    counts : ndarray
+        (LEVELS,) of all bases.
+    kept : float
+        0 to their sum.
     """
     from_above = np.cumsum(counts[::-1])
     place = min(int(np.searchsorted(from_above, kept, "left")), len(counts) - 1)
@@ -90,8 +98,10 @@ def cut_at(counts: np.ndarray, kept: float) -> tuple[int, float]:
 def kept_of(counts: np.ndarray, kept: float) -> np.ndarray:
     """How many bases of each stratum are among the `kept` highest, float64 (strata,); ties are shared out evenly.
 
-    Args:
-        counts: (strata, LEVELS).
+    Parameters
+    ----------
+    counts : ndarray
+        (strata, LEVELS).
     """
     level, share = cut_at(counts.sum(axis=0), kept)
     return counts[:, level + 1 :].sum(axis=1) + share * counts[:, level]

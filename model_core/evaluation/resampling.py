@@ -12,11 +12,18 @@ _BLOCK = 4_000_000  # values of resampled data held at once
 def average_precision(positive: np.ndarray, scores: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
     """Average precision (AUPRC) of scores, as in scikit-learn; for each row of weights one value, float64 (rows,).
 
-    Args:
-        positive: bool (n,). scores: float (n,); equal ones are ties.
-        weights: (rows, n) how often each entry counts; by default one row of ones.
+    Parameters
+    ----------
+    positive : ndarray
+        Bool (n,).
+    scores : ndarray
+        Float (n,); equal ones are ties.
+    weights : ndarray or None
+        (rows, n) how often each entry counts; by default one row of ones.
 
-    Returns:
+    Returns
+    -------
+    ndarray
         NaN for rows without a positive.
     """
     weights = np.ones((1, len(scores))) if weights is None else weights
@@ -49,10 +56,14 @@ def prediction_intervals(
 ) -> dict[str, tuple[float, float, float]]:
     """ "mse", "mae", "pearson", "spearman" -> (value, low, high) under resampling of the genes.
 
-    Args:
-        observed, predicted: float (n,) without NaN.
+    Parameters
+    ----------
+    observed, predicted : ndarray
+        Float (n,) without NaN.
 
-    Returns:
+    Returns
+    -------
+    dict[str, tuple[float, float, float]]
         NaN where a number does not exist: no gene, or for correlations fewer than 3 or a constant.
     """
     y, p = np.asarray(observed, float), np.asarray(predicted, float)

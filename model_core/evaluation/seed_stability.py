@@ -66,8 +66,10 @@ def seed_table(runs: dict[str, Run]) -> tuple[pd.DataFrame, dict[str, float]]:
     share a base. The second has genes, seed_sd (mean over bases of the standard deviation of the mask between the runs)
     and spread (mean over bases and runs of the spread of z).
 
-    Args:
-        runs: name -> run, two or more that passed `check_seeds`; genes that all have scored count.
+    Parameters
+    ----------
+    runs : dict[str, Run]
+        Name -> run, two or more that passed `check_seeds`; genes that all have scored count.
     """
     names = list(runs)
     genes = sorted(set.intersection(*(run.scored for run in runs.values())))

@@ -112,10 +112,18 @@ class Block(nn.Module):
     ) -> Tensor:
         """The residual stream behind the block, at the positions `wanted`.
 
-        Args:
-            residual: (B, L, d). valid: (B, L, 1), 0 on padding. keep: (B, L, 1), multiplied after the norm.
-            normed: there is no norm ahead of the mixer.
-            room: where blocks leave what they need for the moment (`block_cpu.room_for`).
+        Parameters
+        ----------
+        residual : Tensor
+            (B, L, d).
+        valid : Tensor or None
+            (B, L, 1), 0 on padding.
+        keep : Tensor or None
+            (B, L, 1), multiplied after the norm.
+        normed : bool
+            There is no norm ahead of the mixer.
+        room : list[Tensor] or None
+            Where blocks leave what they need for the moment (`block_cpu.room_for`).
         """
         if block_cpu is not None and block_cpu.can_run(self, residual, valid):
             room = room or block_cpu.room_for(self, residual)
@@ -181,15 +189,23 @@ class Backbone(nn.Module):
     ) -> Tensor:
         """Hidden states of `h`.
 
-        Args:
-            h: (B, L, d).
-            valid: (B, L) bool, False on padding behind a gene's own positions; padding then changes nothing before
-                it, so genes in a batch do not change each other's numbers (difference 10). None = no padding.
-            gate: (B, L), a mask that hides: multiplied after the norm, which would undo it before, in every block.
-            absent: (d,), with `gate`: hidden positions are replaced by this embedding, once, ahead of the first block.
-            wanted: the positions whose hidden states are asked for, by default all. The last block computes no others.
+        Parameters
+        ----------
+        h : Tensor
+            (B, L, d).
+        valid : Tensor or None
+            (B, L) bool, False on padding behind a gene's own positions; padding then changes nothing before it, so
+            genes in a batch do not change each other's numbers (difference 10). None = no padding.
+        gate : Tensor or None
+            (B, L), a mask that hides: multiplied after the norm, which would undo it before, in every block.
+        absent : Tensor or None
+            (d,), with `gate`: hidden positions are replaced by this embedding, once, ahead of the first block.
+        wanted : slice or None
+            The positions whose hidden states are asked for, by default all. The last block computes no others.
 
-        Returns:
+        Returns
+        -------
+        Tensor
             (B, length of `wanted`, d).
         """
         everywhere = slice(0, h.shape[1])

@@ -22,8 +22,10 @@ FORMAT = "seq2exp-viz checkpoint 1"
 def choose_device(device: str | None) -> torch.device:
     """The device named, or with None the GPU if there is one, else the CPU.
 
-    Raises:
-        InputError: a GPU was asked for and there is none, or the name means nothing to PyTorch.
+    Raises
+    ------
+    InputError
+        A GPU was asked for and there is none, or the name means nothing to PyTorch.
     """
     if device is None:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -39,12 +41,17 @@ def choose_device(device: str | None) -> torch.device:
 def load_checkpoint(path: str | Path, device: str | None = None) -> Seq2Exp:
     """The model of a checkpoint, ours or the authors', ready to score.
 
-    Args:
-        path: .safetensors (ours) or .ckpt (the release's).
-        device: "cpu", "cuda" or None = the GPU if there is one.
+    Parameters
+    ----------
+    path : str or Path
+        .safetensors (ours) or .ckpt (the release's).
+    device : str or None
+        "cpu", "cuda" or None = the GPU if there is one.
 
-    Raises:
-        InputError: not a checkpoint, damaged, hostile, or of other keys or shapes than its configuration asks for.
+    Raises
+    ------
+    InputError
+        Not a checkpoint, damaged, hostile, or of other keys or shapes than its configuration asks for.
     """
     model, _ = load_with_metadata(path, device)
     return model
@@ -77,8 +84,10 @@ def load_with_metadata(path: str | Path, device: str | None = None) -> tuple[Seq
 def save_checkpoint(path: str | Path, model: Seq2Exp, metadata: dict | None = None) -> None:
     """Write weights and configuration; atomically, so that a killed program leaves the old file or the new one.
 
-    Args:
-        metadata: JSON values kept beside the configuration.
+    Parameters
+    ----------
+    metadata : dict or None
+        JSON values kept beside the configuration.
     """
     path = Path(path)
     header = {
@@ -94,8 +103,10 @@ def save_checkpoint(path: str | Path, model: Seq2Exp, metadata: dict | None = No
 def convert(source: str | Path, target: str | Path) -> Seq2Exp:
     """Write a checkpoint in the other format: .safetensors is ours, .ckpt the release's; the weights stay exact.
 
-    Raises:
-        InputError: `source` cannot be read, `target` has another ending, or the release does not know such a model.
+    Raises
+    ------
+    InputError
+        `source` cannot be read, `target` has another ending, or the release does not know such a model.
     """
     target = Path(target)
     model, metadata = load_with_metadata(source, "cpu")

@@ -22,8 +22,10 @@ def keep_freed_memory(largest: int = GIB) -> None:
     Left alone, glibc maps and clears blocks above 32 MB afresh, as one inner tensor of 32,768 bp: a training step
     then takes a third longer, scoring 200 kb a quarter. For the whole process; nothing happens without glibc.
 
-    Args:
-        largest: blocks of so many bytes are still kept.
+    Parameters
+    ----------
+    largest : int
+        Blocks of so many bytes are still kept.
     """
     if platform.libc_ver()[0] == "glibc":
         library = ctypes.CDLL(None)

@@ -36,8 +36,10 @@ class BetaParameters(NamedTuple):
 def sequence_beta(logits: Tensor, config: Seq2ExpConfig) -> BetaParameters:
     """What the sequence says: alpha1, beta1 = softplus(logit) + beta_min + epsilon.
 
-    Args:
-        logits: (batch, length, 2); [..., 1] feeds alpha, [..., 0] feeds beta.
+    Parameters
+    ----------
+    logits : Tensor
+        (batch, length, 2); [..., 1] feeds alpha, [..., 0] feeds beta.
     """
     positive = F.softplus(logits) + (config.beta_min + EPSILON)
     return BetaParameters(positive[..., 1], positive[..., 0])
@@ -48,9 +50,12 @@ def signal_beta(signals: Tensor, config: Seq2ExpConfig, prior_scale: Tensor | fl
 
     The formula is `model_core.beta.signal_parameters`.
 
-    Args:
-        signals: (batch, length, signals), as the model sees them.
-        prior_scale: a learned scale in place of the settings' constant.
+    Parameters
+    ----------
+    signals : Tensor
+        (batch, length, signals), as the model sees them.
+    prior_scale : Tensor or float or None
+        A learned scale in place of the settings' constant.
     """
     scale = config.prior_scale if prior_scale is None else prior_scale
     w = signals.new_tensor(config.prior_w)
@@ -79,10 +84,14 @@ def beta_with_mean(mean: Tensor) -> BetaParameters:
 def force(z: Tensor, blacklist: Tensor | None, promoter: slice) -> Tensor:
     """z with 0 on the blacklist, then 1 on the promoter: a blacklisted promoter is kept.
 
-    Args:
-        z: (batch, length).
-        blacklist: (batch, length) bool, or None.
-        promoter: positions of the promoter in the window.
+    Parameters
+    ----------
+    z : Tensor
+        (batch, length).
+    blacklist : Tensor or None
+        (batch, length) bool, or None.
+    promoter : slice
+        Positions of the promoter in the window.
     """
     if blacklist is not None:
         z = z.masked_fill(blacklist, 0.0)

@@ -111,8 +111,10 @@ class _DataUnpickler(pickle.Unpickler):
 def read_archive(path: str | Path) -> dict:
     """The contents of a torch zip checkpoint: tensors, numbers, strings, dicts and lists, nothing else.
 
-    Raises:
-        InputError: not such a file, damaged, or naming anything that could run code.
+    Raises
+    ------
+    InputError
+        Not such a file, damaged, or naming anything that could run code.
     """
     path = Path(path)
     expected = "a PyTorch checkpoint holding tensors and plain containers"
@@ -203,8 +205,10 @@ def our_key(key: str) -> str:
 def our_state(state: dict[str, torch.Tensor], config: Seq2ExpConfig) -> dict[str, torch.Tensor]:
     """A released `state_dict` under our names; constants left out, the second copy of shared tensors left out.
 
-    Raises:
-        InputError: two copies of one tied tensor that differ, or something that is not a tensor.
+    Raises
+    ------
+    InputError
+        Two copies of one tied tensor that differ, or something that is not a tensor.
     """
     ours: dict[str, torch.Tensor] = {}
     for name, tensor in state.items():
@@ -255,8 +259,10 @@ def _resolve(value: Any, here: tuple[str, ...], tree: dict, hops: int = 0) -> An
 def released_config(hyper_parameters: Any, state: dict, where: str | Path) -> Seq2ExpConfig:
     """Our configuration of a released checkpoint, from its `hyper_parameters` and its two stored constants.
 
-    Raises:
-        InputError: settings are missing, or switch on something that the published models do not use.
+    Raises
+    ------
+    InputError
+        Settings are missing, or switch on something that the published models do not use.
     """
     tree = plain(hyper_parameters)
     model = (tree.get("model") or {}).get("config") if isinstance(tree, dict) else None

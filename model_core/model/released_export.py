@@ -52,8 +52,10 @@ def _their_keys(key: str) -> list[str]:
 def their_hyper_parameters(config: Seq2ExpConfig) -> dict:
     """The settings of a release-shaped checkpoint, as plain dicts.
 
-    Raises:
-        InputError: a setting that the release does not know.
+    Raises
+    ------
+    InputError
+        A setting that the release does not know.
     """
     unknown = {
         "mask": "learned", "head": "beta", "kl": "beta", "prior_learned": False, "beta_product_exact": False,

@@ -265,12 +265,20 @@ def scan_speed(machine: Machine, sizes: Sizes) -> dict:
 def smoke(device: str, quick: bool, golden: Path | None = None, say: Callable[[str], None] = print) -> dict:
     """Every check on `device`; one that fails by an error does not keep the others from running.
 
-    Args:
-        device: "cuda" or "cpu". quick: small sizes.
-        golden: folder of the published model's recorded numbers, or None to leave parity out.
-        say: gets one line a check.
+    Parameters
+    ----------
+    device : str
+        "cuda" or "cpu".
+    quick : bool
+        Small sizes.
+    golden : Path or None
+        Folder of the published model's recorded numbers, or None to leave parity out.
+    say : callable
+        Gets one line a check.
 
-    Returns:
+    Returns
+    -------
+    dict
         JSON values: the machine, each check with `passed`, and `passed` of all.
     """
     machine, sizes, began = Machine(device), QUICK if quick else FULL, time.perf_counter()

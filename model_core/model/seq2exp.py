@@ -106,8 +106,14 @@ class Seq2Exp(nn.Module):
     def mask_parameters(self, sequence: Tensor, signals: Tensor, peaks: Tensor | None = None) -> BetaParameters:
         """alpha and beta of z, (B, L) each.
 
-        Args:
-            sequence: (B, L, 4). signals: (B, L, S). peaks: (B, L) bool, for the control of that name.
+        Parameters
+        ----------
+        sequence : Tensor
+            (B, L, 4).
+        signals : Tensor
+            (B, L, S).
+        peaks : Tensor or None
+            (B, L) bool, for the control of that name.
         """
         if self.config.mask != "learned":
             return masks.beta_with_mean(self._control(sequence, signals, peaks))
@@ -231,14 +237,22 @@ class Seq2Exp(nn.Module):
     ) -> Output:
         """Mask and expression of a batch of genes.
 
-        Args:
-            sequence: (B, L, 4) float, one-hot in the order A, C, G, T; N is all zero.
-            signals: (B, L, S) float, in the order of `config.signals`.
-            gene_features: (B, n_gene_features) float, standardised.
-            blacklist: (B, L) bool, bases to hide.
-            sample: draw z (training); False takes its mean.
-            keep: (B, L) float, a mask used exactly as it is in place of the learned one.
-            peaks: (B, L) bool, for the control `macs3`.
+        Parameters
+        ----------
+        sequence : Tensor
+            (B, L, 4) float, one-hot in the order A, C, G, T; N is all zero.
+        signals : Tensor
+            (B, L, S) float, in the order of `config.signals`.
+        gene_features : Tensor
+            (B, n_gene_features) float, standardised.
+        blacklist : Tensor or None
+            (B, L) bool, bases to hide.
+        sample : bool
+            Draw z (training); False takes its mean.
+        keep : Tensor or None
+            (B, L) float, a mask used exactly as it is in place of the learned one.
+        peaks : Tensor or None
+            (B, L) bool, for the control `macs3`.
         """
         z = self.mask_parameters(sequence, signals, peaks)
         drawn = sample and self.config.mask == "learned"
@@ -257,19 +271,30 @@ class Seq2Exp(nn.Module):
     ) -> Score:
         """Mask and expression of a batch of genes, numpy in and numpy out; genes do not change each other's numbers.
 
-        Args:
-            sequence: (B, L, 4) one-hot A, C, G, T, any dtype; N is all zero.
-            signals: (B, L, S), in the order of `config.signals`, transformed as in training.
-            gene_features: (B, n_gene_features), standardised.
-            blacklist: (B, L) bool, or None.
-            keep: (B, L), 0-1, a mask used exactly as it is (nothing forced onto it) in place of the learned one.
-            peaks: (B, L) bool, for models trained under the control mask `macs3`.
+        Parameters
+        ----------
+        sequence : ndarray
+            (B, L, 4) one-hot A, C, G, T, any dtype; N is all zero.
+        signals : ndarray
+            (B, L, S), in the order of `config.signals`, transformed as in training.
+        gene_features : ndarray
+            (B, n_gene_features), standardised.
+        blacklist : ndarray or None
+            (B, L) bool, or None.
+        keep : ndarray or None
+            (B, L), 0-1, a mask used exactly as it is (nothing forced onto it) in place of the learned one.
+        peaks : ndarray or None
+            (B, L) bool, for models trained under the control mask `macs3`.
 
-        Returns:
+        Returns
+        -------
+        Score
             `Score`, float32.
 
-        Raises:
-            InputError: shapes that do not fit each other or the model.
+        Raises
+        ------
+        InputError
+            Shapes that do not fit each other or the model.
         """
         self._check_shapes(sequence, signals, gene_features, blacklist, keep, peaks)
         device = self.mask_head.weight.device

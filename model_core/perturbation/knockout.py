@@ -49,12 +49,18 @@ def random_regions(
     """`count` sets of stretches of the given lengths, each stretch anywhere inside the allowed bases; the same for the
     same seed.
 
-    Args:
-        allowed: bool (L,). lengths: bp of each stretch of a set.
+    Parameters
+    ----------
+    allowed : ndarray
+        Bool (L,).
+    lengths : Sequence[int]
+        bp of each stretch of a set.
 
-    Returns:
-        Sets of (start, end) within 0 ... L; none where some length fits nowhere. No two stretches of one length are
-        the same while there are as many places.
+    Returns
+    -------
+    list[tuple[tuple[int, int], ...]]
+        Sets of (start, end) within 0 ... L; none where some length fits nowhere. No two stretches of one length are the
+        same while there are as many places.
     """
     before = np.concatenate(([0], np.cumsum(allowed)))
     columns = []
@@ -88,12 +94,22 @@ def knock_out(
 ) -> list[list]:
     """The effect of switching off each element, beside that of random stretches of its length class.
 
-    Args:
-        elements: of the gene: name, start, end, class; the promoter is left out.
-        sizes: bp of each chromosome. seed: the gene's id. controls: random stretches for each length class.
-        arrived: called with each row as soon as its effect is known, and again once it has its controls.
+    Parameters
+    ----------
+    elements : DataFrame
+        Of the gene: name, start, end, class; the promoter is left out.
+    sizes : Mapping[str, int]
+        bp of each chromosome.
+    seed : str
+        The gene's id.
+    controls : int
+        Random stretches for each length class.
+    arrived : callable
+        Called with each row as soon as its effect is known, and again once it has its controls.
 
-    Returns:
+    Returns
+    -------
+    list[list]
         A list of model_core.run_folder.effects.ROW values for each element, in the table's order.
     """
     elements = elements[elements["class"] != PROMOTER_CLASS]

@@ -34,11 +34,17 @@ def count_blocks(length: int, block: int = BLOCK, step: int = STEP) -> int:
 def occlude(what_if: WhatIf, gene_id: str, checkpoint: str, block: int = BLOCK, step: int = STEP) -> Occlusion:
     """The occlusion track of a gene: everything but the blacklist is kept, and one block after the other hidden.
 
-    Args:
-        checkpoint: sha256 of the model, kept with the track. block, step: bp; the step divides the block.
+    Parameters
+    ----------
+    checkpoint : str
+        sha256 of the model, kept with the track.
+    block, step : int
+        bp; the step divides the block.
 
-    Raises:
-        InputError: it does not.
+    Raises
+    ------
+    InputError
+        It does not.
     """
     check_blocks(block, step)
     window, base = what_if.window, what_if.everything

@@ -21,8 +21,10 @@ from model_core.run_folder.run import Run
 def choose_scored(run: Run, names: Sequence[str] = (), everything: bool = False) -> pd.DataFrame:
     """Rows of `Run.genes`: those named, all, or by default the test split (all, where nothing scored is in it).
 
-    Raises:
-        InputError: nothing is scored, or no such scored gene.
+    Raises
+    ------
+    InputError
+        Nothing is scored, or no such scored gene.
     """
     genes = run.genes
     if genes.empty:
@@ -44,9 +46,16 @@ def effects_record(
 ) -> dict:
     """The journal's record of a gene: the effect of each of its elements, and what they were computed with.
 
-    Args:
-        gene: gene_id, symbol, chrom. elements: cut by the run's rule. controls: random stretches for each length class.
-        arrived: as in knock_out.
+    Parameters
+    ----------
+    gene : Mapping
+        gene_id, symbol, chrom.
+    elements : DataFrame
+        Cut by the run's rule.
+    controls : int
+        Random stretches for each length class.
+    arrived : callable
+        As in knock_out.
     """
     run = model.run
     rows = knock_out(what_if, elements, run.chrom_sizes, str(gene["gene_id"]), controls, arrived)
@@ -67,10 +76,14 @@ def effects_of(model: RunModel, genes: pd.DataFrame, controls: int = CONTROLS) -
     Genes that were done before with the same elements, weights and number of controls are left out; what a killed run
     did is kept.
 
-    Args:
-        genes: rows of `choose_scored`.
+    Parameters
+    ----------
+    genes : DataFrame
+        Rows of `choose_scored`.
 
-    Returns:
+    Returns
+    -------
+    DataFrame
         `Run.effects`.
     """
     run = model.run
@@ -90,8 +103,10 @@ def effects_of(model: RunModel, genes: pd.DataFrame, controls: int = CONTROLS) -
 def occlusion_of(model: RunModel, genes: pd.DataFrame, block: int = BLOCK, step: int = STEP) -> None:
     """Write the occlusion track of genes of a run; those that are there with the same blocks and weights are left out.
 
-    Raises:
-        InputError: a step that does not divide the block.
+    Raises
+    ------
+    InputError
+        A step that does not divide the block.
     """
     check_blocks(block, step)
     run = model.run

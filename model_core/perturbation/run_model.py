@@ -27,12 +27,17 @@ from model_core.training.dataset import collate, gene_windows
 class RunModel:
     """The weights a run was scored with, on a device, beside the study they read.
 
-    Args:
-        run: scored with a checkpoint that is still there.
-        device: "cpu", "cuda" or None = the GPU if there is one.
+    Parameters
+    ----------
+    run : Run
+        Scored with a checkpoint that is still there.
+    device : str or None
+        "cpu", "cuda" or None = the GPU if there is one.
 
-    Raises:
-        InputError: no checkpoint or another one than the run was scored with, no study, or signals that do not fit.
+    Raises
+    ------
+    InputError
+        No checkpoint or another one than the run was scored with, no study, or signals that do not fit.
     """
 
     def __init__(self, run: Run, device: str | None = None):
@@ -67,8 +72,10 @@ class RunModel:
     def what_if(self, gene_id: str, on_progress: Callable[[int], None] = lambda done: None) -> WhatIf:
         """A gene of the study, read and ready; `on_progress` as in WhatIf.
 
-        Raises:
-            InputError: the study has no such gene.
+        Raises
+        ------
+        InputError
+            The study has no such gene.
         """
         genes = self.gene(gene_id)
         data = gene_windows(self.study, genes, self.model.config, self._scale)
@@ -78,8 +85,10 @@ class RunModel:
         """The row of the study's gene table with this id or symbol, features and all; of a typed place, which need not
         be a gene, one with average features and no label.
 
-        Raises:
-            InputError: no such gene, or several.
+        Raises
+        ------
+        InputError
+            No such gene, or several.
         """
         sites = self.study.gene_sites()
         known = sites["gene_id"] == name

@@ -15,11 +15,15 @@ MOST_ASSEMBLED = 500  # genes of a run whose derived files are made anew after o
 def score_now(model: RunModel, name: str) -> tuple[str, WhatIf]:
     """Score a gene of the study, by id or symbol, or a typed place, into the model's run.
 
-    Returns:
+    Returns
+    -------
+    tuple[str, WhatIf]
         Its gene_id, and its window ready for questions.
 
-    Raises:
-        InputError: no such gene, it is scored already, or another process writes to the run.
+    Raises
+    ------
+    InputError
+        No such gene, it is scored already, or another process writes to the run.
     """
     run, gene = model.run, model.gene(name).iloc[0]
     gene_id = str(gene["gene_id"])

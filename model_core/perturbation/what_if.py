@@ -30,12 +30,18 @@ class WhatIf:
     Expression is in the label's unit, log10(CAGE + 1) in the paper. The effect of a region is the prediction with the
     mask as it is minus the prediction with that region switched off: positive = the region raises expression.
 
-    Args:
-        model: in evaluation mode.
-        batch: the gene alone, as the model reads it.
-        window: where it lies.
-        reversed_strand: whether the model reads it along the minus strand.
-        on_progress: called with the number of masks done, after each batch of them; may raise to stop.
+    Parameters
+    ----------
+    model : Seq2Exp
+        In evaluation mode.
+    batch : Batch
+        The gene alone, as the model reads it.
+    window : Window
+        Where it lies.
+    reversed_strand : bool
+        Whether the model reads it along the minus strand.
+    on_progress : callable
+        Called with the number of masks done, after each batch of them; may raise to stop.
     """
 
     def __init__(

@@ -45,19 +45,29 @@ def assemble(
 
     Doing it again gives the same files. Each gene's mask is read three times; memory does not grow with the genes.
 
-    Args:
-        run: with at least one scored gene.
-        study_peaks: the peaks of the study, which take the place of the run's: files of called peaks, each copied with
-            the .json beside it, or a table; None leaves the run's peaks as they are.
-        rule: how to cut elements; by default that of `default_rule` over all genes.
-        track_resolution: bp of a bin of the merged track; by default `default_track_resolution`.
-        decimals: of the merged track; None = do not round.
+    Parameters
+    ----------
+    run : Run
+        With at least one scored gene.
+    study_peaks : DataFrame or str or Path or Sequence[str or Path] or None
+        The peaks of the study, which take the place of the run's: files of called peaks, each copied with the .json
+        beside it, or a table; None leaves the run's peaks as they are.
+    rule : ElementRule or None
+        How to cut elements; by default that of `default_rule` over all genes.
+    track_resolution : int or None
+        bp of a bin of the merged track; by default `default_track_resolution`.
+    decimals : int or None
+        Of the merged track; None = do not round.
 
-    Returns:
+    Returns
+    -------
+    dict
         What stands in metrics.json under `counts`.
 
-    Raises:
-        InputError: nothing is scored, or another process writes to the run.
+    Raises
+    ------
+    InputError
+        Nothing is scored, or another process writes to the run.
     """
     if not run.scored:
         raise InputError(run.path, found="no scored gene", expected="at least one", fix="score genes first")

@@ -31,16 +31,23 @@ _threads = threading.Lock()  # the lock file holds other processes off, this one
 def append_decision(run: Path, decision: dict[str, Any]) -> dict[str, Any]:
     """Add one decision and wait until it is on the disk; several processes may do so at once.
 
-    Args:
-        run: the run folder.
-        decision: gene_id, symbol, kind ("element" or "peak"), chrom, start, end (0-based half-open), name, decision
-            (one of DECISIONS), note; who: by default the user of this process.
+    Parameters
+    ----------
+    run : Path
+        The run folder.
+    decision : dict[str, Any]
+        gene_id, symbol, kind ("element" or "peak"), chrom, start, end (0-based half-open), name, decision (one of
+        DECISIONS), note; who: by default the user of this process.
 
-    Returns:
+    Returns
+    -------
+    dict[str, Any]
         The line as written, with `when` (ISO 8601, UTC).
 
-    Raises:
-        InputError: another decision, too long a note, or a run folder that cannot be written to.
+    Raises
+    ------
+    InputError
+        Another decision, too long a note, or a run folder that cannot be written to.
     """
     who = " ".join(str(decision.get("who") or "").split()) or _user()
     line = {
@@ -91,8 +98,12 @@ def of_genes(decisions: pd.DataFrame, finder: GeneFinder) -> tuple[pd.DataFrame,
 
     A decision that was copied from another run may call the gene by another version, or by its symbol.
 
-    Args:
-        decisions: from `read_decisions`. finder: of the run's genes.
+    Parameters
+    ----------
+    decisions : DataFrame
+        From `read_decisions`.
+    finder : GeneFinder
+        Of the run's genes.
     """
     rows = [
         finder.row(symbol, gene_id) for symbol, gene_id in zip(decisions["symbol"], decisions["gene_id"], strict=True)

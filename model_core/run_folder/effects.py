@@ -38,9 +38,12 @@ def fold_change(effect: Any, label_transform: str | None) -> Any:
 
     With the element over without it; NaN where the label is no logarithm.
 
-    Args:
-        effect: number or array, in the label's unit.
-        label_transform: the study's name for it.
+    Parameters
+    ----------
+    effect : Any
+        Number or array, in the label's unit.
+    label_transform : str or None
+        The study's name for it.
     """
     base = _LOGARITHMS.get(label_transform)
     return np.full_like(np.asarray(effect, np.float64), np.nan)[()] if base is None else base ** np.float64(effect)
@@ -59,10 +62,14 @@ def unusual(effect: float, controls: np.ndarray) -> float:
 def hidden_in_training(config: Mapping) -> bool | None:
     """Whether the predictor of a run learned under masks with random stretches switched off (method: point 16).
 
-    Args:
-        config: `Run.config`.
+    Parameters
+    ----------
+    config : Mapping
+        `Run.config`.
 
-    Returns:
+    Returns
+    -------
+    bool or None
         None where the run does not say how the model was trained.
     """
     model, training = config.get("model") or {}, config.get("training")
@@ -128,12 +135,16 @@ def caveat_line(config: Mapping) -> str:
 def append_effects(run_folder: Path, record: Mapping) -> None:
     """Append one gene's record to effects/effects.jsonl and wait until it is on the disk; several writers may.
 
-    Args:
-        record: gene_id, symbol, chrom, predicted, label_transform, rule, checkpoint, controls, and `rows`: a list of
-            ROW values for each element.
+    Parameters
+    ----------
+    record : Mapping
+        gene_id, symbol, chrom, predicted, label_transform, rule, checkpoint, controls, and `rows`: a list of ROW values
+        for each element.
 
-    Raises:
-        InputError: another writer held the lock for too long.
+    Raises
+    ------
+    InputError
+        Another writer held the lock for too long.
     """
     folder = run_folder / FOLDER
     folder.mkdir(exist_ok=True)

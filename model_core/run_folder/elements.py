@@ -137,8 +137,14 @@ def kept_runs(
 
     Runs are never joined across a forced bin, so that no element holds blacklisted bases or the promoter.
 
-    Args:
-        values: float (bins,), the smoothed mask. learned: bool (bins,). resolution: bp of a bin.
+    Parameters
+    ----------
+    values : ndarray
+        Float (bins,), the smoothed mask.
+    learned : ndarray
+        Bool (bins,).
+    resolution : int
+        bp of a bin.
     """
     starts, ends = runs(learned & (values >= rule.threshold))
     forced_before = np.concatenate(([0], np.cumsum(~learned)))
@@ -161,8 +167,12 @@ def cut_elements(mask: GeneMask, rule: ElementRule, gene: Mapping, peaks: pd.Dat
     standard deviation of z. distance_to_tss: bp from TSS to summit, negative upstream on the gene's strand.
     peak: the peak that shares most bases with the element, or ".".
 
-    Args:
-        gene: gene_id, symbol, tss, strand. peaks: chrom, start, end, name, or None where nothing was called.
+    Parameters
+    ----------
+    gene : Mapping
+        gene_id, symbol, tss, strand.
+    peaks : DataFrame or None
+        chrom, start, end, name, or None where nothing was called.
     """
     starts, ends = kept_runs(smoothed(mask, rule.smooth), mask.learned, rule, mask.resolution)
     table = _measured(mask, starts, ends)
@@ -229,8 +239,10 @@ def _as_bed(table: pd.DataFrame, mask: GeneMask, gene: Mapping) -> pd.DataFrame:
 def read_elements(path: str | Path) -> pd.DataFrame:
     """ELEMENT_COLUMNS of an element file written by `assemble` or `export`.
 
-    Raises:
-        InputError: another header.
+    Raises
+    ------
+    InputError
+        Another header.
     """
     types = dict.fromkeys(ELEMENT_COLUMNS, str)
     types |= dict.fromkeys(("start", "end", "score", "thickStart", "thickEnd", "distance_to_tss"), np.int64)

@@ -26,12 +26,19 @@ GENE_COLUMNS = (
 def journal_record(gene: Mapping, row: int, sizes: Mapping[str, int], run: Path) -> dict:
     """The journal's line for a scored gene whose masks go into `row`.
 
-    Args:
-        gene: gene_id, chrom, tss (0-based), strand, predicted; symbol, split, observed where known.
-        sizes: bp of each chromosome. run: the folder, for messages.
+    Parameters
+    ----------
+    gene : Mapping
+        gene_id, chrom, tss (0-based), strand, predicted; symbol, split, observed where known.
+    sizes : Mapping[str, int]
+        bp of each chromosome.
+    run : Path
+        The folder, for messages.
 
-    Raises:
-        InputError: the gene lies off these chromosomes, its strand is no strand, or a name breaks a table.
+    Raises
+    ------
+    InputError
+        The gene lies off these chromosomes, its strand is no strand, or a name breaks a table.
     """
     gene_id, chrom, tss, strand = str(gene["gene_id"]), str(gene["chrom"]), int(gene["tss"]), gene["strand"]
     symbol = _text(gene.get("symbol")) or gene_id
@@ -61,9 +68,16 @@ def site_gene(site: Site) -> dict:
 def gene_table(records: Mapping[str, dict], window: int, sizes: Mapping[str, int], derived: Path) -> pd.DataFrame:
     """GENE_COLUMNS of the journal's records, by chrom, start, gene_id.
 
-    Args:
-        records: gene_id -> journal line. window: bp. sizes: bp of each chromosome.
-        derived: genes.tsv, which need not be there and may know fewer genes.
+    Parameters
+    ----------
+    records : Mapping[str, dict]
+        gene_id -> journal line.
+    window : int
+        bp.
+    sizes : Mapping[str, int]
+        bp of each chromosome.
+    derived : Path
+        genes.tsv, which need not be there and may know fewer genes.
     """
     table = pd.DataFrame(records.values(), columns=list(FIELDS)).drop(columns="row")
     table = table.astype({"tss": np.int64, "observed": np.float64, "predicted": np.float64})

@@ -19,8 +19,10 @@ def read_journal(path: Path) -> tuple[list[dict], int]:
     A last line that is torn (the writer was killed inside it) is not whole: it is left out, and its row in
     the masks is free again.
 
-    Raises:
-        InputError: a line before the last is no JSON, lacks a field, is out of row order, or repeats a gene.
+    Raises
+    ------
+    InputError
+        A line before the last is no JSON, lacks a field, is out of row order, or repeats a gene.
     """
     content = path.read_bytes() if path.exists() else b""
     lines = content.split(b"\n")
@@ -74,9 +76,11 @@ def _damaged(path: Path, number: int, found: str) -> None:
 class Lock:
     """A file that one writer at a time can hold; it names the writer's process and host.
 
-    Args:
-        path: the lock file. It is there while the lock is held. One left by a process that is dead is taken
-        over.
+    Parameters
+    ----------
+    path : Path
+        The lock file. It is there while the lock is held. One left by a process that is dead is taken
+    over.
     """
 
     def __init__(self, path: Path):
@@ -85,8 +89,10 @@ class Lock:
     def acquire(self) -> None:
         """Take the lock.
 
-        Raises:
-            InputError: another writer holds it.
+        Raises
+        ------
+        InputError
+            Another writer holds it.
         """
         with suppress(FileExistsError):
             return self._create()

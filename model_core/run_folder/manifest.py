@@ -42,8 +42,10 @@ def new_manifest(folder: Path, study: str | Path | None, checkpoint: str | Path 
 def read_manifest(folder: Path) -> dict:
     """The manifest of a run folder.
 
-    Raises:
-        InputError: no folder, no run, half-written, damaged, or of a newer schema.
+    Raises
+    ------
+    InputError
+        No folder, no run, half-written, damaged, or of a newer schema.
     """
     path = folder / "manifest.json"
     if not folder.is_dir():
@@ -107,8 +109,10 @@ def is_free(folder: Path) -> bool:
 def described_file(path: str | Path | None, folder: Path) -> dict | None:
     """{"path": absolute, "relative": from the run folder, "sha256": of the content}, or None for no file.
 
-    Raises:
-        InputError: no such file.
+    Raises
+    ------
+    InputError
+        No such file.
     """
     if path is None:
         return None

@@ -86,8 +86,10 @@ class GeneMask:
 def binned(values: np.ndarray, bins: int) -> np.ndarray:
     """Means over `bins` equal runs of `values`, float32 (bins,); of `bins` values, the values themselves.
 
-    Raises:
-        ValueError: the values cannot be cut into `bins` equal runs, or are not all finite and >= 0.
+    Raises
+    ------
+    ValueError
+        The values cannot be cut into `bins` equal runs, or are not all finite and >= 0.
     """
     values = np.asarray(values)
     if values.ndim != 1 or not len(values) or len(values) % bins:
@@ -105,8 +107,12 @@ def packed(alpha: np.ndarray, beta: np.ndarray, cutoff: np.ndarray | float = 0.5
     What is beyond float16 is scaled down together (the mean stays, the spread, below 0.002 there, grows a
     little).
 
-    Args:
-        alpha, beta: float32 (genes, bins) or (bins,). cutoff: 0 to 1, one for all or broadcast against them.
+    Parameters
+    ----------
+    alpha, beta : ndarray
+        float32 (genes, bins) or (bins,).
+    cutoff : ndarray or float
+        0 to 1, one for all or broadcast against them.
     """
     shrink = np.minimum(1, _LARGEST / np.maximum(alpha, beta).clip(1))
     small = [np.clip(x * shrink, _SMALLEST, _LARGEST).astype(np.float16) for x in (alpha, beta)]
@@ -126,9 +132,12 @@ def packed(alpha: np.ndarray, beta: np.ndarray, cutoff: np.ndarray | float = 0.5
 class MaskStore:
     """masks.zarr: arrays `alpha` and `beta`, float16 (rows, bins), one chunk a row.
 
-    Args:
-        path: the Zarr folder (Zarr format 3).
-        bins: bins of a row.
+    Parameters
+    ----------
+    path : Path
+        The Zarr folder (Zarr format 3).
+    bins : int
+        Bins of a row.
     """
 
     def __init__(self, path: Path, bins: int):
@@ -143,9 +152,12 @@ class MaskStore:
     def write(self, row: int, alpha: np.ndarray, beta: np.ndarray, cutoff: np.ndarray | float = 0.5) -> None:
         """Write rows from `row` (0 to `rows`) on and wait until they are on the disk.
 
-        Args:
-            alpha, beta: float32 (genes, bins); rows written at once share the waiting for the arrays' metadata.
-            cutoff: as `packed` takes it.
+        Parameters
+        ----------
+        alpha, beta : ndarray
+            float32 (genes, bins); rows written at once share the waiting for the arrays' metadata.
+        cutoff : ndarray or float
+            As `packed` takes it.
         """
         self._begin()
         last = row + len(alpha)
@@ -158,8 +170,10 @@ class MaskStore:
     def adopt(self, row: int, others: Sequence[tuple[MaskStore, int]]) -> None:
         """Take over rows of other stores of as many bins, without a copy, as the rows from `row` on.
 
-        Args:
-            others: (store, its row), all on the same file system.
+        Parameters
+        ----------
+        others : Sequence[tuple[MaskStore, int]]
+            (store, its row), all on the same file system.
         """
         self._begin()
         last = row + len(others)
@@ -175,8 +189,10 @@ class MaskStore:
     def read(self, row: int) -> tuple[np.ndarray, np.ndarray]:
         """(alpha, beta) of a row, float32 (bins,) each.
 
-        Raises:
-            InputError: the row is not there.
+        Raises
+        ------
+        InputError
+            The row is not there.
         """
         arrays = self._arrays(again=self._open is None or any(x.shape[0] <= row for x in self._open.values()))
         if any(row >= array.shape[0] for array in arrays.values()):

@@ -15,9 +15,14 @@ def merged_by_max(masks: Iterable[GeneMask], size: int, resolution: int) -> Iter
 
     Only the bases that a window to come may still change are kept in memory.
 
-    Args:
-        masks: of one chromosome, by start of their windows. size: bp of the chromosome.
-        resolution: bp of a bin; bins begin at multiples of it. Bases in no window do not count; a bin of such is NaN.
+    Parameters
+    ----------
+    masks : Iterable[GeneMask]
+        Of one chromosome, by start of their windows.
+    size : int
+        bp of the chromosome.
+    resolution : int
+        bp of a bin; bins begin at multiples of it. Bases in no window do not count; a bin of such is NaN.
     """
     chrom, origin, held = "", 0, np.empty(0, np.float32)  # held[i]: the highest mask so far at origin + i
     for mask in masks:

@@ -9,10 +9,14 @@ from scipy import stats
 def prediction_metrics(observed: np.ndarray, predicted: np.ndarray) -> dict[str, float | int | list | None]:
     """MSE, MAE, Pearson with its 95 % interval, and Spearman of one set of genes.
 
-    Args:
-        observed, predicted: (n,), log10(CAGE + 1); pairs with a NaN are left out.
+    Parameters
+    ----------
+    observed, predicted : ndarray
+        (n,), log10(CAGE + 1); pairs with a NaN are left out.
 
-    Returns:
+    Returns
+    -------
+    dict[str, float or int or list or None]
         {"genes", "mse", "mae", "pearson", "pearson_95": [low, high], "spearman"}; correlations are None where they do
         not exist (fewer than 3 genes, or a constant). The interval is Fisher's transformation; None below 4 genes.
     """

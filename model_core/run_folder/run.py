@@ -70,20 +70,35 @@ class Run(RunFiles):
     ) -> Run:
         """Make a new run folder and open it.
 
-        Args:
-            path: a folder that is not there, is empty, or was left by a creation that was killed.
-            window, promoter, resolution: bp; the resolution divides the window.
-            chrom_sizes: bp of each chromosome of the assembly.
-            decision: how the model makes its mask of z; by default that of the published variant.
-            kind: "training" or "scoring". seed: of the random numbers. asked: how many genes are to be
-                scored.
-            study, checkpoint: the files the run is made from; recorded with their sha256.
-            resolved: the study with absolute paths (study.json). config: model and training settings
-                (config.json).
-            blacklist: chrom, start, end.
+        Parameters
+        ----------
+        path : str or Path
+            A folder that is not there, is empty, or was left by a creation that was killed.
+        window, promoter, resolution : int
+            bp; the resolution divides the window.
+        chrom_sizes : Mapping[str, int]
+            bp of each chromosome of the assembly.
+        decision : DecisionRule or None
+            How the model makes its mask of z; by default that of the published variant.
+        kind : str
+            "training" or "scoring".
+        seed : int or None
+            Of the random numbers.
+        asked : int or None
+            How many genes are to be scored.
+        study, checkpoint : str or Path or None
+            The files the run is made from; recorded with their sha256.
+        resolved : dict or None
+            The study with absolute paths (study.json).
+        config : dict or None
+            Model and training settings (config.json).
+        blacklist : DataFrame or None
+            chrom, start, end.
 
-        Raises:
-            InputError: the folder holds something else, or the lengths do not fit.
+        Raises
+        ------
+        InputError
+            The folder holds something else, or the lengths do not fit.
         """
         path = Path(path)
         if not is_free(path):
@@ -118,9 +133,11 @@ class Run(RunFiles):
     def open(cls, path: str | Path) -> Run:
         """Open a run folder.
 
-        Raises:
-            InputError: no run folder, one of a newer schema, or one that is damaged, half-written or has the
-            chrom.sizes of another genome.
+        Raises
+        ------
+        InputError
+            No run folder, one of a newer schema, or one that is damaged, half-written or has the
+        chrom.sizes of another genome.
         """
         run = cls(Path(path), read_manifest(Path(path)))
         rows = run._masks.rows
@@ -160,8 +177,10 @@ class Run(RunFiles):
     def gene(self, name: str) -> pd.Series:
         """The row of `genes` that is called so, by gene_id or symbol (`gene_finder.GeneFinder`).
 
-        Raises:
-            InputError: no such gene, or several.
+        Raises
+        ------
+        InputError
+            No such gene, or several.
         """
         genes, finder = self.genes, self.finder
         rows = finder.rows(name)
@@ -241,11 +260,15 @@ class Run(RunFiles):
     def writing(self, asked: int | None = None) -> Iterator[Run]:
         """Hold the one writer's lock; `append` works inside. What a killed writer left half-done is dropped.
 
-        Args:
-            asked: how many genes are to be scored in all, for the manifest's progress; by default as it was.
+        Parameters
+        ----------
+        asked : int or None
+            How many genes are to be scored in all, for the manifest's progress; by default as it was.
 
-        Raises:
-            InputError: another process writes to this run.
+        Raises
+        ------
+        InputError
+            Another process writes to this run.
         """
         if self._written is not None:  # inside another `writing` of this object
             yield self
@@ -277,13 +300,19 @@ class Run(RunFiles):
     def append(self, gene: Mapping, alpha: np.ndarray, beta: np.ndarray) -> None:
         """Add one scored gene: first its masks, then its journal line, each on the disk before the next.
 
-        Args:
-            gene: gene_id, chrom, tss (0-based), strand, predicted; symbol, split, observed where known.
-            alpha, beta: (window,) or (bins,), > 0; bases are averaged into bins.
+        Parameters
+        ----------
+        gene : Mapping
+            gene_id, chrom, tss (0-based), strand, predicted; symbol, split, observed where known.
+        alpha, beta : ndarray
+            (window,) or (bins,), > 0; bases are averaged into bins.
 
-        Raises:
-            InputError: the gene is scored already, or lies off the chromosomes of the run.
-            RuntimeError: not inside `with run.writing():`.
+        Raises
+        ------
+        InputError
+            The gene is scored already, or lies off the chromosomes of the run.
+        RuntimeError
+            Not inside `with run.writing():`.
         """
         self.extend([(gene, alpha, beta)])
 
@@ -304,11 +333,15 @@ class Run(RunFiles):
     def adopt(self, genes: Sequence[tuple[Run, str]]) -> None:
         """Add genes that other runs of the same window and resolution scored: their masks' files, their lines.
 
-        Args:
-            genes: (run, gene_id); the runs lie on this run's file system.
+        Parameters
+        ----------
+        genes : Sequence[tuple[Run, str]]
+            (run, gene_id); the runs lie on this run's file system.
 
-        Raises:
-            InputError: as `append`. RuntimeError: as `append`.
+        Raises
+        ------
+        InputError
+            As `append`. RuntimeError: as `append`.
         """
         theirs = [run._records()[gene_id] for run, gene_id in genes]
         records = self._records_of(theirs)
@@ -341,9 +374,11 @@ class Run(RunFiles):
     def update(self, **changes: Any) -> None:
         """Change entries of the manifest, on disk and here.
 
-        Raises:
-            InputError: after genes were scored, a change of what their masks mean (window, promoter,
-            resolution, variant, decision).
+        Raises
+        ------
+        InputError
+            After genes were scored, a change of what their masks mean (window, promoter,
+        resolution, variant, decision).
         """
         manifest = {**read_manifest(self.path), **changes}
         changed = [x for x in MEANING if manifest.get(x) != self.manifest.get(x)]

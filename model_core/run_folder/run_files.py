@@ -101,8 +101,12 @@ class RunFiles:
     def require_genome(self, sizes: Mapping[str, int], fasta: Path) -> None:
         """InputError unless a genome has the run's chromosomes, as long as they were when it was made.
 
-        Args:
-            sizes: bp of each chromosome of the genome. fasta: its file, for the message.
+        Parameters
+        ----------
+        sizes : Mapping[str, int]
+            bp of each chromosome of the genome.
+        fasta : Path
+            Its file, for the message.
         """
         match_chromosomes(sizes, self.chrom_sizes, fasta)
         other = [chrom for chrom, size in self.chrom_sizes.items() if sizes[chrom] != size]

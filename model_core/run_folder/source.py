@@ -12,8 +12,10 @@ from model_core.study.study import Study, load_study
 def study_of(run: Run) -> Study:
     """The study a run was made from: where its manifest says, or at the same place relative to the run.
 
-    Raises:
-        InputError: neither is there, the study has problems (`load_study`), or its genome is another by now.
+    Raises
+    ------
+    InputError
+        Neither is there, the study has problems (`load_study`), or its genome is another by now.
     """
     recorded = run.manifest["study"]
     if recorded is None:

@@ -49,15 +49,25 @@ def write_bigwig(
     MOST_VALUES `values` is streamed: that takes 20 MB whatever its size, about as long, and 1.6 times the disk, and its
     header names only the chromosomes that have values.
 
-    Args:
-        path: taken over atomically.
-        sizes: bp of each chromosome. blocks: by chromosome (sorted by name), left to right, without overlaps.
-        decimals: round values first; repeated values are then stored once.
-        values: how many there are at the most, where that is known.
+    Parameters
+    ----------
+    path : str or Path
+        Taken over atomically.
+    sizes : Mapping[str, int]
+        bp of each chromosome.
+    blocks : Iterable[Block]
+        By chromosome (sorted by name), left to right, without overlaps.
+    decimals : int or None
+        Round values first; repeated values are then stored once.
+    values : float or None
+        How many there are at the most, where that is known.
 
-    Raises:
-        InputError: no value at all.
-        ValueError: blocks out of order or off their chromosome.
+    Raises
+    ------
+    InputError
+        No value at all.
+    ValueError
+        Blocks out of order or off their chromosome.
     """
     write = _streamed if values is not None and values > MOST_VALUES else _with_zooms_in_memory
     with replacing(path) as temporary:
@@ -156,8 +166,10 @@ def summary(path: str | Path, chrom: str, start: int, end: int, bins: int) -> tu
     Bins without values, off the chromosome or on a chromosome that the file lacks are NaN; bases without a value do not
     count in a mean.
 
-    Raises:
-        InputError: no such file, no bigWig, or a cut-off one.
+    Raises
+    ------
+    InputError
+        No such file, no bigWig, or a cut-off one.
     """
     try:
         # Through a file object, for pybigtools refuses paths that end in anything but .bw or .bigWig.
@@ -180,10 +192,13 @@ def write_bed(
 ) -> None:
     """Write tables one below the other: lines with ##, a line with # and the column names, rows; atomically.
 
-    Args:
-        path: with `bgzip` best ends in .gz; a tabix index (.tbi, or .csi for chromosomes beyond 512 Mb) goes beside it.
-        tables: at least one; the same columns, chrom, start, end first; sorted by chrom, start, end across all tables.
-            Floats are written with 4 decimals.
+    Parameters
+    ----------
+    path : str or Path
+        With `bgzip` best ends in .gz; a tabix index (.tbi, or .csi for chromosomes beyond 512 Mb) goes beside it.
+    tables : Iterable[DataFrame]
+        At least one; the same columns, chrom, start, end first; sorted by chrom, start, end across all tables. Floats
+        are written with 4 decimals.
     """
     with replacing(path) as temporary:
         longest = 0

@@ -23,13 +23,17 @@ _SHARES_MAY_DIFFER = timedelta(days=7)  # how long the first to end waits for th
 class ProcessGroup:
     """This process and the others that score with it, started by Lightning (torchrun and SLURM are recognised).
 
-    Args:
-        processes, nodes: GPUs (or, on the CPU, processes) on each of so many hosts (`ranks`). Of one process nothing is
-            started.
-        device: as `choose_device` takes it.
+    Parameters
+    ----------
+    processes, nodes : int
+        GPUs (or, on the CPU, processes) on each of so many hosts (`ranks`). Of one process nothing is started.
+    device : str or None
+        As `choose_device` takes it.
 
-    Raises:
-        InputError: a device with a number for several processes.
+    Raises
+    ------
+    InputError
+        A device with a number for several processes.
     """
 
     def __init__(self, processes: int = 1, nodes: int = 1, device: str | None = None):
@@ -86,8 +90,10 @@ def merge_parts(run: Run, order: Sequence[str] = ()) -> None:
 
     Genes that the run has are left out, so that a killed merge is done again.
 
-    Args:
-        order: gene_ids in the order in which they are to stand in the run; others follow.
+    Parameters
+    ----------
+    order : Sequence[str]
+        gene_ids in the order in which they are to stand in the run; others follow.
     """
     folder = run.path / _PARTS
     if not folder.is_dir():

@@ -87,13 +87,19 @@ def forecast(
 ) -> Forecast:
     """Score a few windows to a temporary folder, as `score` would, and tell what all would take.
 
-    Args:
-        out: the run folder, which need not be there; nothing is written into it.
-        resolution: of the masks, if `out` is to be a new run.
-        others: as of `score`.
+    Parameters
+    ----------
+    out : str or Path
+        The run folder, which need not be there; nothing is written into it.
+    resolution : int
+        Of the masks, if `out` is to be a new run.
+    others
+        As of `score`.
 
-    Raises:
-        InputError: as `score`.
+    Raises
+    ------
+    InputError
+        As `score`.
     """
     model, metadata = load_with_metadata(checkpoint, device)
     check_signals(study, model, metadata)

@@ -61,8 +61,10 @@ class Stopwatch:
 def default_workers(device: torch.device, windows: int) -> int:
     """How many processes should read ahead: none on a CPU, which the model keeps busy for much longer than reading.
 
-    Args:
-        windows: how many there are to read; few are read before a process has started.
+    Parameters
+    ----------
+    windows : int
+        How many there are to read; few are read before a process has started.
     """
     if device.type != "cuda" or windows < 16:
         return 0
@@ -73,8 +75,10 @@ def default_workers(device: torch.device, windows: int) -> int:
 def scored(model: Seq2Exp, batches: Iterable[Batch]) -> Iterator[Scored]:
     """The model's answers to batches, in their order; the model is in eval mode and stays so.
 
-    Raises:
-        InputError: memory that runs out.
+    Raises
+    ------
+    InputError
+        Memory that runs out.
     """
     device = model.mask_head.weight.device
     for batch in batches:

@@ -45,14 +45,23 @@ def choose_genes(
 ) -> pd.DataFrame:
     """The rows of a gene table that were asked for; by default the test split, or all genes where there is none.
 
-    Args:
-        genes: the study's gene table.
-        names: gene ids, with or without version, or symbols (`gene_finder.GeneFinder`).
-        sites: places that need not be genes; they get average gene features and no label.
-        chrom: all genes of a chromosome. everything: all genes.
+    Parameters
+    ----------
+    genes : DataFrame
+        The study's gene table.
+    names : Sequence[str]
+        Gene ids, with or without version, or symbols (`gene_finder.GeneFinder`).
+    sites : Sequence[Site]
+        Places that need not be genes; they get average gene features and no label.
+    chrom : str or None
+        All genes of a chromosome.
+    everything : bool
+        All genes.
 
-    Raises:
-        InputError: a name that is unknown or belongs to several genes, or a chromosome without genes.
+    Raises
+    ------
+    InputError
+        A name that is unknown or belongs to several genes, or a chromosome without genes.
     """
     chosen = [genes.iloc[:0]]
     if everything:
@@ -92,11 +101,15 @@ def run_for(
 ) -> Run:
     """A run folder for scoring a study with a checkpoint, ours or the authors': new, or the one begun with it.
 
-    Args:
-        processes, nodes: that will score; all but the first wait until it is made.
+    Parameters
+    ----------
+    processes, nodes : int
+        That will score; all but the first wait until it is made.
 
-    Raises:
-        InputError: the checkpoint cannot be read, or `out` holds something else or a run on another genome.
+    Raises
+    ------
+    InputError
+        The checkpoint cannot be read, or `out` holds something else or a run on another genome.
     """
     model, metadata = load_with_metadata(checkpoint, "cpu")
     check_signals(study, model, metadata)
@@ -160,15 +173,24 @@ def score(
     A killed scoring loses at most the genes in hand (`write_behind.AT_ONCE` a process) and goes on when it is called
     again, on as many processes as one likes.
 
-    Args:
-        run: the run folder; its own checkpoint is used unless another is named.
-        genes: rows of `choose_genes`.
-        batch_size: windows at once. workers: processes that read windows ahead; by default `default_workers`.
-        processes, nodes: GPUs (or, on the CPU, processes) on each of so many hosts; each scores its share into a part
-            of the run, and the first one merges them. In the others the run is returned as the first one leaves it.
+    Parameters
+    ----------
+    run : Run
+        The run folder; its own checkpoint is used unless another is named.
+    genes : DataFrame
+        Rows of `choose_genes`.
+    batch_size : int
+        Windows at once.
+    workers : int or None
+        Processes that read windows ahead; by default `default_workers`.
+    processes, nodes : int
+        GPUs (or, on the CPU, processes) on each of so many hosts; each scores its share into a part of the run, and the
+        first one merges them. In the others the run is returned as the first one leaves it.
 
-    Raises:
-        InputError: no checkpoint, signals that do not fit it, or memory that runs out.
+    Raises
+    ------
+    InputError
+        No checkpoint, signals that do not fit it, or memory that runs out.
     """
     team = ProcessGroup(processes, nodes, device)
     try:

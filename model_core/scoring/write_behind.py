@@ -21,10 +21,14 @@ class WriteBehind:
     A context manager, inside `run.writing()`. At its end, also by an exception or Ctrl-C, everything in the queue is
     written. Where writing fails, `put` and the end of the block raise what it failed with.
 
-    Args:
-        run: the run that is being written.
-        written: told of each group of genes once it is on the disk.
-        depth: how many things that were put may wait.
+    Parameters
+    ----------
+    run : Run
+        The run that is being written.
+    written : callable
+        Told of each group of genes once it is on the disk.
+    depth : int
+        How many things that were put may wait.
     """
 
     def __init__(
@@ -54,8 +58,9 @@ class WriteBehind:
 
         Waits while the queue is full.
 
-        Raises:
-            whatever writing failed with.
+        Raises
+        ------
+        whatever writing failed with.
         """
         if self._error is not None:
             raise self._error

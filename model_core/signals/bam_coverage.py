@@ -38,8 +38,10 @@ def cached_coverage(
     The file's name tells the BAM's path, the settings and the rule of what counts, and the BAM's state
     (`fingerprint`): none is mistaken for another.
 
-    Args:
-        cache: folder, made where missing.
+    Parameters
+    ----------
+    cache : str or Path
+        folder, made where missing.
     """
     bam, cache = Path(bam), Path(cache)
     path = _place(bam, cache, extend, shift)
@@ -56,8 +58,10 @@ def held_coverage(bam: str | Path, cache: str | Path, extend: int | None = None,
 
     Where the BAM itself is not there, the coverage computed last from that path with these settings.
 
-    Raises:
-        InputError: the BAM is there and cannot be read.
+    Raises
+    ------
+    InputError
+        The BAM is there and cannot be read.
     """
     bam, cache = Path(bam), Path(cache)
     if bam.exists():
@@ -96,8 +100,10 @@ def _is_whole(path: Path) -> bool:
 def bam_sizes(bam: Path) -> dict[str, int]:
     """Length in bp of each chromosome in a BAM's header.
 
-    Raises:
-        InputError: missing or no BAM.
+    Raises
+    ------
+    InputError
+        Missing or no BAM.
     """
     with _reading(bam) as reads:
         return dict(zip(reads.references, reads.lengths, strict=True))
@@ -137,16 +143,24 @@ def coverage(
     bedtools genomecov -split: deletions, introns, clips and what reaches beyond the chromosome are not covered. Memory
     grows with the reads of one chromosome.
 
-    Args:
-        bam: sorted by coordinate; no index is needed.
-        bigwig: where to write.
-        extend: None counts the aligned bases of each read; a length in bp counts so many bases from the 5' end of its
-            alignment, clips left out, along its strand, cut at the chromosome's ends (--extsize of MACS3).
-        shift: with extend, bp by which the 5' end is moved along the strand first (--shift of MACS3).
-        progress: told the share of the genome done, 0 to 1.
+    Parameters
+    ----------
+    bam : str or Path
+        Sorted by coordinate; no index is needed.
+    bigwig : str or Path
+        Where to write.
+    extend : int or None
+        None counts the aligned bases of each read; a length in bp counts so many bases from the 5' end of its
+        alignment, clips left out, along its strand, cut at the chromosome's ends (--extsize of MACS3).
+    shift : int
+        With extend, bp by which the 5' end is moved along the strand first (--shift of MACS3).
+    progress : callable or None
+        Told the share of the genome done, 0 to 1.
 
-    Raises:
-        InputError: missing, cut off, no BAM, not sorted; or impossible settings.
+    Raises
+    ------
+    InputError
+        Missing, cut off, no BAM, not sorted; or impossible settings.
     """
     bam, bigwig = Path(bam), Path(bigwig)
     if (extend is not None and extend < 1) or (shift and extend is None):

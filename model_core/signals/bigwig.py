@@ -26,8 +26,10 @@ class Summary(NamedTuple):
 def open_bigwig(path: Path) -> Any:
     """The open pyBigWig file.
 
-    Raises:
-        InputError: missing, no bigWig, or cut off.
+    Raises
+    ------
+    InputError
+        Missing, no bigWig, or cut off.
     """
     check_whole(path)
     try:
@@ -65,8 +67,10 @@ def header_summary(path: Path) -> Summary:
 
     Read from the bytes, as pyBigWig rounds the sum to a whole number and crashes where it is NaN.
 
-    Raises:
-        InputError: as `open_bigwig`.
+    Raises
+    ------
+    InputError
+        As `open_bigwig`.
     """
     check_whole(path)
     with path.open("rb") as file:

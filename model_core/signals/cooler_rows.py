@@ -42,10 +42,14 @@ class _Datasets(NamedTuple):
 class CoolerRows:
     """Normalised contacts at one resolution. It can be pickled and read in any process and thread.
 
-    Args:
-        path: .cool or .mcool.
-        resolution: bp of a bin; the file must hold it.
-        normalisation: a column of weights of the bins, or "NONE".
+    Parameters
+    ----------
+    path : str or Path
+        .cool or .mcool.
+    resolution : int
+        bp of a bin; the file must hold it.
+    normalisation : str
+        A column of weights of the bins, or "NONE".
     """
 
     def __init__(self, path: str | Path, resolution: int, normalisation: str = "NONE"):
@@ -56,8 +60,10 @@ class CoolerRows:
     def sizes(self) -> dict[str, int]:
         """Length in bp of each chromosome.
 
-        Raises:
-            InputError: unreadable file, no such resolution or normalisation.
+        Raises
+        ------
+        InputError
+            Unreadable file, no such resolution or normalisation.
         """
         return self._header.sizes
 
@@ -70,12 +76,17 @@ class CoolerRows:
 
         0 where there is none, and for bins that the normalisation leaves out.
 
-        Args:
-            chrom: one of `sizes`.
-            anchor, first, last: bins of the chromosome, first <= anchor < last <= their number.
+        Parameters
+        ----------
+        chrom : str
+            One of `sizes`.
+        anchor, first, last : int
+            Bins of the chromosome, first <= anchor < last <= their number.
 
-        Raises:
-            InputError: damaged data, or as `sizes`.
+        Raises
+        ------
+        InputError
+            Damaged data, or as `sizes`.
         """
         header = self._header
         start = header.first_bin[chrom]

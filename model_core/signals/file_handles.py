@@ -17,8 +17,10 @@ class LazyHandle(Generic[Handle]):
     A handle shared after a fork shares the file position too, and a handle shared by threads is not safe in
     pyfaidx, htslib, libBigWig or HDF5: hence one for each thread of each process.
 
-    Args:
-        open_file: called without arguments, gives the open file; must be picklable.
+    Parameters
+    ----------
+    open_file : callable
+        Called without arguments, gives the open file; must be picklable.
     """
 
     def __init__(self, open_file: Callable[[], Handle]):

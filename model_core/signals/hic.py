@@ -46,14 +46,21 @@ def _with_chr(chrom: str) -> str:
 class HicSignal(Signal):
     """log10(1 + x), x = normalised contact between the base's bin and the TSS's bin, plus a pseudocount.
 
-    Args:
-        name: as in the study.
-        path: .hic, .mcool or .cool.
-        resolution: bp of a bin; the file must hold it.
-        normalisation: as the file names it ("VC", "KR", "weight", ...), or "NONE" for raw counts. Values differ
-            20-fold between normalisations, and with them what the priors mean.
-        pseudocount: the power law, None for the release's, or a constant number of contacts; 0 switches it off.
-        cache: folder for what is made of a .hic, once (`hic_cache`); None for `cache` beside the file.
+    Parameters
+    ----------
+    name : str
+        As in the study.
+    path : str or Path
+        .hic, .mcool or .cool.
+    resolution : int
+        bp of a bin; the file must hold it.
+    normalisation : str
+        As the file names it ("VC", "KR", "weight", ...), or "NONE" for raw counts. Values differ 20-fold between
+        normalisations, and with them what the priors mean.
+    pseudocount : PowerLaw or float or None
+        The power law, None for the release's, or a constant number of contacts; 0 switches it off.
+    cache : str or Path or None
+        Folder for what is made of a .hic, once (`hic_cache`); None for `cache` beside the file.
     """
 
     def __init__(
@@ -92,9 +99,11 @@ class HicSignal(Signal):
         All 0 where the contact summed over the bases nearer than TSS_REACH to the TSS is below TOO_LITTLE. Bins
         that the normalisation leaves out count as 0. The first read of a .hic makes its map (`prepare`).
 
-        Raises:
-            InputError: unreadable file, a chromosome under another spelling, no such resolution or normalisation, TSS
-                beyond the chromosome's end.
+        Raises
+        ------
+        InputError
+            Unreadable file, a chromosome under another spelling, no such resolution or normalisation, TSS beyond the
+            chromosome's end.
         """
         if self.absent(window.chrom):
             return np.zeros(window.length, np.float32)

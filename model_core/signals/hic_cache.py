@@ -37,11 +37,16 @@ class HicFacts(NamedTuple):
 class HicRows:
     """Normalised contacts of a .hic at one resolution. It can be pickled and read in any process and thread.
 
-    Args:
-        path: the .hic.
-        resolution: bp of a bin; the file must hold it.
-        normalisation: as the file names it, or "NONE".
-        cache: folder for the map made of it; made where missing.
+    Parameters
+    ----------
+    path : str or Path
+        The .hic.
+    resolution : int
+        bp of a bin; the file must hold it.
+    normalisation : str
+        As the file names it, or "NONE".
+    cache : str or Path
+        Folder for the map made of it; made where missing.
     """
 
     def __init__(self, path: str | Path, resolution: int, normalisation: str, cache: str | Path):
@@ -52,8 +57,10 @@ class HicRows:
     def sizes(self) -> dict[str, int]:
         """Length in bp of each chromosome; makes no map.
 
-        Raises:
-            InputError: unreadable file, no such resolution or normalisation.
+        Raises
+        ------
+        InputError
+            Unreadable file, no such resolution or normalisation.
         """
         made = self._place(REACH)
         return self._rows(made).sizes if self._is_whole(made) else self._facts().sizes
@@ -61,12 +68,17 @@ class HicRows:
     def within(self, distance: int, progress: Callable[[float], None] | None = None) -> CoolerRows:
         """Rows for contacts up to `distance` bp from their bin, from a map made now unless the cache has it.
 
-        Args:
-            distance: bp; a map reaches further, to a power of two of bins and REACH at the least.
-            progress: told the share done, 0 to 1, while a map is made.
+        Parameters
+        ----------
+        distance : int
+            bp; a map reaches further, to a power of two of bins and REACH at the least.
+        progress : callable or None
+            Told the share done, 0 to 1, while a map is made.
 
-        Raises:
-            InputError: as `sizes`, and where the map cannot be written.
+        Raises
+        ------
+        InputError
+            As `sizes`, and where the map cannot be written.
         """
         path = self._place(distance)
         if not self._is_whole(path):

@@ -37,11 +37,16 @@ def write_band(file: Any, normalisation: str, reach: int, target: str) -> None:
 
     Contacts that the normalisation leaves out (NaN) are not written.
 
-    Args:
-        file: hictkpy.File.
-        normalisation: as the file names it, or "NONE".
-        reach: number of bins; contacts of bins further apart are passed over.
-        target: the .cool; replaced.
+    Parameters
+    ----------
+    file : Any
+        hictkpy.File.
+    normalisation : str
+        As the file names it, or "NONE".
+    reach : int
+        Number of bins; contacts of bins further apart are passed over.
+    target : str
+        The .cool; replaced.
     """
     import h5py
 

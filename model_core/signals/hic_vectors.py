@@ -31,11 +31,16 @@ def write_index(
 ) -> None:
     """Write the index of stored contact vectors, atomically.
 
-    Args:
-        path: ends in ENDING.
-        files: the HDF5 file of each chromosome.
-        sizes: length in bp of each of these chromosomes.
-        shifted_near_ends: see `StoredContact`.
+    Parameters
+    ----------
+    path : str or Path
+        Ends in ENDING.
+    files : Mapping[str, Path]
+        The HDF5 file of each chromosome.
+    sizes : Mapping[str, int]
+        Length in bp of each of these chromosomes.
+    shifted_near_ends : bool
+        See `StoredContact`.
     """
     index = {
         "schema": 1,
@@ -60,9 +65,12 @@ class StoredContact(Signal):
     takes the middle of that: within half a window of a chromosome's end its Hi-C is shifted towards the chromosome's
     inside by half the padding (method: point 14). `shifted_near_ends` in the index repeats that; the default does not.
 
-    Args:
-        name: as in the study.
-        path: the index.
+    Parameters
+    ----------
+    name : str
+        As in the study.
+    path : str or Path
+        The index.
     """
 
     def __init__(self, name: str, path: str | Path):
@@ -77,8 +85,10 @@ class StoredContact(Signal):
     def absent(self, chroms: Iterable[str] | str) -> list[str]:
         """Never any: contact that was not worked out is unknown, not 0.
 
-        Raises:
-            InputError: no vectors of one of these chromosomes.
+        Raises
+        ------
+        InputError
+            No vectors of one of these chromosomes.
         """
         match_chromosomes(self.sizes, chroms, self.path)
         return []
@@ -86,9 +96,11 @@ class StoredContact(Signal):
     def read(self, window: Window) -> np.ndarray:
         """float32 (window.length,): log10(1 + x); NaN -> 0, 0 beyond the chromosome.
 
-        Raises:
-            InputError: no vector for this start site (only those of the release's gene list have one), a window
-                longer than the stored vectors, values below 0, or files that cannot be read.
+        Raises
+        ------
+        InputError
+            No vector for this start site (only those of the release's gene list have one), a window longer than the
+            stored vectors, values below 0, or files that cannot be read.
         """
         match_chromosomes(self.sizes, window.chrom, self.path)
         file = self._index["files"][window.chrom]
@@ -157,8 +169,10 @@ class _OpenFiles:
 def open_hdf5(path: Path, what: str) -> Any:
     """An HDF5 file opened for reading, without a lock, so that folders one cannot write to will do.
 
-    Raises:
-        InputError: no such file, not HDF5, or no h5py installed.
+    Raises
+    ------
+    InputError
+        No such file, not HDF5, or no h5py installed.
     """
     try:
         import h5py

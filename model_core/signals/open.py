@@ -14,13 +14,18 @@ from model_core.track_formats import TO_SIGNAL, format_of, named
 def open_signal(spec: Mapping[str, Any] | Any, cache: str | Path) -> Signal:
     """The signal of one [[signals]] entry, by its file's ending. Nothing is read yet.
 
-    Args:
-        spec: name, path, and where given transform, scale; for BAM extend, shift; for Hi-C resolution,
-            normalisation, pseudocount: keys of a mapping or attributes. None means the default.
-        cache: folder for the coverage computed from a BAM and the map made of a .hic.
+    Parameters
+    ----------
+    spec : Mapping[str, Any] or Any
+        name, path, and where given transform, scale; for BAM extend, shift; for Hi-C resolution, normalisation,
+        pseudocount: keys of a mapping or attributes. None means the default.
+    cache : str or Path
+        Folder for the coverage computed from a BAM and the map made of a .hic.
 
-    Raises:
-        InputError: impossible setting.
+    Raises
+    ------
+    InputError
+        Impossible setting.
     """
     get = spec.get if isinstance(spec, Mapping) else lambda key: getattr(spec, key, None)
 

@@ -43,15 +43,19 @@ class Signal(ABC):
         """float32 (window.length,), transformed; 0 where nothing is known, beyond the chromosome's ends, and on a
         chromosome that the file does not list.
 
-        Raises:
-            InputError: unreadable file, a chromosome under another spelling, or values that the transform cannot take.
+        Raises
+        ------
+        InputError
+            Unreadable file, a chromosome under another spelling, or values that the transform cannot take.
         """
 
     def absent(self, chroms: Iterable[str] | str) -> list[str]:
         """Those of these chromosomes that the file does not list: nothing was measured there, and all reads as 0.
 
-        Raises:
-            InputError: unreadable file, or it lists one of them under another spelling.
+        Raises
+        ------
+        InputError
+            Unreadable file, or it lists one of them under another spelling.
         """
         return unlisted(self.sizes, chroms, self.path)
 
@@ -61,9 +65,12 @@ class Signal(ABC):
     def quantiles(self, windows: Sequence[Window], levels: Sequence[float], every: int = 50) -> np.ndarray:
         """float64 (levels,): quantiles of the transformed signal over every `every`-th base of these windows.
 
-        Args:
-            windows: at least one.
-            levels: probabilities, 0 to 1.
+        Parameters
+        ----------
+        windows : Sequence[Window]
+            At least one.
+        levels : Sequence[float]
+            probabilities, 0 to 1.
         """
         return np.quantile(np.concatenate([self.read(window)[::every] for window in windows]).astype(float), levels)
 
@@ -71,11 +78,16 @@ class Signal(ABC):
 class BigWigSignal(Signal):
     """A bigWig file; every value is multiplied by `scale`, then transformed.
 
-    Args:
-        name: as in the study.
-        path: the bigWig.
-        transform: a name in TRANSFORMS.
-        scale: factor on the file's values, before the transform.
+    Parameters
+    ----------
+    name : str
+        As in the study.
+    path : str or Path
+        The bigWig.
+    transform : str
+        A name in TRANSFORMS.
+    scale : float
+        Factor on the file's values, before the transform.
     """
 
     def __init__(self, name: str, path: str | Path, transform: str = "none", scale: float = 1.0):
@@ -107,8 +119,10 @@ class BigWigSignal(Signal):
     def values(self, chrom: str, start: int, end: int) -> np.ndarray:
         """float32 (end - start,): the file's own values, NaN -> 0, 0 beyond the chromosome's ends and where `absent`.
 
-        Raises:
-            InputError: unreadable file, a chromosome under another spelling, or an infinite value.
+        Raises
+        ------
+        InputError
+            Unreadable file, a chromosome under another spelling, or an infinite value.
         """
         size = self.sizes[chrom] if chrom in self.sizes or not self.absent(chrom) else 0
         first, last = (min(max(edge, 0), size) for edge in (start, end))
@@ -131,8 +145,10 @@ class BigWigSignal(Signal):
     def mean_over(self, chrom: str, start: int, end: int) -> float:
         """Mean of the file's own values over all end - start > 0 bases, uncovered ones as 0.
 
-        Raises:
-            InputError: as `values`.
+        Raises
+        ------
+        InputError
+            As `values`.
         """
         return float(self.values(chrom, start, end).sum(dtype=np.float64) / (end - start))
 
@@ -186,11 +202,16 @@ class BigWigSignal(Signal):
 class BamSignal(BigWigSignal):
     """How many reads cover each base (`coverage.coverage`), computed into the cache on first use, once.
 
-    Args:
-        name, transform, scale: as BigWigSignal.
-        path: the BAM, sorted by coordinate.
-        cache: folder for the coverage.
-        extend, shift: as `coverage.coverage`.
+    Parameters
+    ----------
+    name, transform, scale
+        As BigWigSignal.
+    path : str or Path
+        The BAM, sorted by coordinate.
+    cache : str or Path
+        Folder for the coverage.
+    extend, shift
+        As `coverage.coverage`.
     """
 
     def __init__(

@@ -114,12 +114,17 @@ def measure_expression(
 ) -> pd.DataFrame:
     """What each gene's expression is made of, on the scale of log10(CAGE + 1).
 
-    Args:
-        genes: gene_id, promoter_strength, utr5_gc.
-        elements: gene_id and effect of each element.
+    Parameters
+    ----------
+    genes : DataFrame
+        gene_id, promoter_strength, utr5_gc.
+    elements : DataFrame
+        gene_id and effect of each element.
 
-    Returns:
-        gene_id, promoter, features, elements, noise (the parts), cage (int64, the count measured), expression
+    Returns
+    -------
+    DataFrame
+        Gene_id, promoter, features, elements, noise (the parts), cage (int64, the count measured), expression
         (log10(cage + 1), which rounding and the floor at 0 move a little away from the sum of the parts).
     """
     effects = elements.groupby("gene_id").effect.sum().reindex(genes.gene_id, fill_value=0.0).to_numpy()

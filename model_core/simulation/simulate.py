@@ -114,16 +114,24 @@ def simulate_study(folder: str | Path, seed: int = 0, world: World | None = None
 
     Only contacts.mcool differs from call to call, by the time that HDF5 notes in it; its content is the same.
 
-    Args:
-        folder: a path that does not exist yet, or an empty folder.
-        seed: of all random numbers.
-        world: what is simulated; default `World()`, some 20 seconds.
+    Parameters
+    ----------
+    folder : str or Path
+        A path that does not exist yet, or an empty folder.
+    seed : int
+        Of all random numbers.
+    world : World or None
+        What is simulated; default `World()`, some 20 seconds.
 
-    Returns:
+    Returns
+    -------
+    Path
         Path of the study.toml. The folder appears whole or not at all.
 
-    Raises:
-        InputError: the folder has something in it already.
+    Raises
+    ------
+    InputError
+        The folder has something in it already.
     """
     folder, world = Path(folder).absolute(), world or World()
     if folder.exists() and (not folder.is_dir() or not is_empty(folder)):

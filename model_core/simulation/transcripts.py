@@ -74,9 +74,12 @@ def _intron_lengths(rng: np.random.Generator, count: int, room: int) -> np.ndarr
 def gtf_text(genes: pd.DataFrame, exons: pd.DataFrame) -> str:
     """GTF lines (1-based, inclusive) of genes with one transcript each: exons, CDS, codons and UTRs.
 
-    Args:
-        genes: gene_id symbol chrom strand.
-        exons: gene_id start end cds_start cds_end; the coding span has the stop codon in it, GTF's CDS rows have not.
+    Parameters
+    ----------
+    genes : DataFrame
+        gene_id symbol chrom strand.
+    exons : DataFrame
+        gene_id start end cds_start cds_end; the coding span has the stop codon in it, GTF's CDS rows have not.
     """
     exons_of = dict(iter(exons.groupby("gene_id")))
     lines = []

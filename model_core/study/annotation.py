@@ -103,16 +103,23 @@ def read_gtf(path: str | Path, types: Collection[str] = FEATURE_TYPES) -> pd.Dat
 
     A whole-genome file of 3 million lines takes some 15 seconds. Rows without a strand are passed over.
 
-    Args:
-        path: the file.
-        types: the feature types wanted; rows of other types are not even parsed.
+    Parameters
+    ----------
+    path : str or Path
+        The file.
+    types : Collection[str]
+        The feature types wanted; rows of other types are not even parsed.
 
-    Returns:
-        chrom, start, end, strand, type, gene_id, symbol, gene_type, transcript_id, in the order of the file; start,
-        end int64, 0-based half-open; the others categories, "" where the file says nothing (a symbol: the gene_id).
+    Returns
+    -------
+    DataFrame
+        Chrom, start, end, strand, type, gene_id, symbol, gene_type, transcript_id, in the order of the file; start, end
+        int64, 0-based half-open; the others categories, "" where the file says nothing (a symbol: the gene_id).
 
-    Raises:
-        InputError: unreadable or malformed, with the line number; no row of these types.
+    Raises
+    ------
+    InputError
+        Unreadable or malformed, with the line number; no row of these types.
     """
     path = Path(path)
     chroms, strands, kinds, owners = _Codes(), _Codes(), _Codes(), _Owners()
@@ -164,16 +171,23 @@ def refuse_gff3(path: Path, number: int, attributes: str) -> None:
 def genes_from_gtf(gtf: pd.DataFrame, gene_types: Collection[str] = ("protein_coding",)) -> pd.DataFrame:
     """The genes of an annotation, sorted by position.
 
-    Args:
-        gtf: from `read_gtf`.
-        gene_types: which to take; empty = all. Where the file has no gene types, "protein_coding" means genes with CDS.
+    Parameters
+    ----------
+    gtf : DataFrame
+        From `read_gtf`.
+    gene_types : Collection[str]
+        Which to take; empty = all. Where the file has no gene types, "protein_coding" means genes with CDS.
 
-    Returns:
-        gene_id, symbol, chrom, strand str; tss int64, 0-based: the first transcribed base (start on +, last base on -).
+    Returns
+    -------
+    DataFrame
+        Gene_id, symbol, chrom, strand str; tss int64, 0-based: the first transcribed base (start on +, last base on -).
         A gene_id that stands at several places is taken at the first.
 
-    Raises:
-        InputError: no gene of these types.
+    Raises
+    ------
+    InputError
+        No gene of these types.
     """
     rows = gtf[gtf.type == "gene"] if (gtf.type == "gene").any() else gtf
     if gene_types and (gtf.gene_type != "").any():
@@ -200,12 +214,17 @@ def match_genes(genes: pd.DataFrame, gtf: pd.DataFrame) -> pd.Series:
     Tried in this order, always on the gene's chromosome: the same gene_id, the same without version (ENSG....12), the
     same symbol, the same in any case (`gene_finder.GeneFinder`). Of several candidates the first of the file is taken.
 
-    Args:
-        genes: table with gene_id, symbol, chrom.
-        gtf: from `read_gtf`.
+    Parameters
+    ----------
+    genes : DataFrame
+        Table with gene_id, symbol, chrom.
+    gtf : DataFrame
+        From `read_gtf`.
 
-    Returns:
-        object Series with the index of `genes`.
+    Returns
+    -------
+    Series
+        Object Series with the index of `genes`.
     """
     known = gtf[["gene_id", "symbol", "chrom"]].drop_duplicates().astype(str)
     finders = {chrom: GeneFinder(part.gene_id, part.symbol) for chrom, part in known.groupby("chrom", sort=False)}
@@ -223,13 +242,18 @@ def gene_exons(gtf: pd.DataFrame, gene_ids: Sequence[str]) -> pd.DataFrame:
     Ties, and genes without coding sequence, go to the longest exonic length, then to the first transcript_id. The stop
     codon counts as coding, whether or not the file puts it into CDS rows.
 
-    Args:
-        gtf: from `read_gtf`.
-        gene_ids: the annotation's ids.
+    Parameters
+    ----------
+    gtf : DataFrame
+        From `read_gtf`.
+    gene_ids : Sequence[str]
+        The annotation's ids.
 
-    Returns:
-        gene_id, transcript_id, chrom, strand str; start, end int64 of each exon, in order of position;
-        cds_start, cds_end int64: span of the coding sequence, both = end of the last exon where there is none.
+    Returns
+    -------
+    DataFrame
+        Gene_id, transcript_id, chrom, strand str; start, end int64 of each exon, in order of position; cds_start,
+        cds_end int64: span of the coding sequence, both = end of the last exon where there is none.
     """
     mine = gtf[gtf.gene_id.isin(set(gene_ids)) & (gtf.transcript_id != "")]
     # The same transcript_id may stand on two chromosomes (X and Y in older files).

@@ -83,8 +83,10 @@ def check_study(path: str | Path) -> Report:
 
     The coverage of a BAM is computed, if the cache does not hold it yet. Never raises on bad input.
 
-    Args:
-        path: the study.toml, or its folder.
+    Parameters
+    ----------
+    path : str or Path
+        The study.toml, or its folder.
     """
     report = Report(str(path))
     study = None

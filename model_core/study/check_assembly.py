@@ -47,9 +47,12 @@ class Verdict(NamedTuple):
 def judge_lengths(assembly: str, sizes: Mapping[str, int]) -> Verdict:
     """Whether the FASTA's chromosomes have the lengths of the assembly that the study names.
 
-    Args:
-        assembly: such as "hg38"; one that is not known is not judged.
-        sizes: length in bp of each chromosome.
+    Parameters
+    ----------
+    assembly : str
+        Such as "hg38"; one that is not known is not judged.
+    sizes : Mapping[str, int]
+        Length in bp of each chromosome.
     """
     what, known = "FASTA and assembly name", _known_lengths(assembly)
     if _fits(known, sizes):
@@ -77,11 +80,16 @@ def judge_signal(
     Compared are the means over TSS +/- 500 bp and over as wide a stretch elsewhere; values above the 95th percentile of
     both (weighed equally) count as that, so that a few towers do not decide.
 
-    Args:
-        signal: activity (DNase, ATAC, acetylation), not contact.
-        starts: chrom, tss of genes.
-        elsewhere: chrom, tss of other places (`random_places`).
-        sizes: length in bp of each chromosome.
+    Parameters
+    ----------
+    signal : BigWigSignal
+        Activity (DNase, ATAC, acetylation), not contact.
+    starts : DataFrame
+        chrom, tss of genes.
+    elsewhere : DataFrame
+        chrom, tss of other places (`random_places`).
+    sizes : Mapping[str, int]
+        Length in bp of each chromosome.
     """
     what = f"{signal.name} at TSSs over elsewhere"
     expected = f"at least {SIGNAL_RATIO:g} times (right build: 10 to 30; wrong build: 1 to 2)"
@@ -107,9 +115,12 @@ def spread_out(table: pd.DataFrame, count: int) -> pd.DataFrame:
 def random_places(genes: pd.DataFrame, genome: Genome, count: int, seed: int = 0) -> pd.DataFrame:
     """Up to `count` random known bases at least 2 kb from any TSS: chrom, tss (the place), sorted.
 
-    Args:
-        genes: chrom, tss; places are drawn on their chromosomes in proportion to length.
-        genome: for lengths and unknown bases.
+    Parameters
+    ----------
+    genes : DataFrame
+        chrom, tss; places are drawn on their chromosomes in proportion to length.
+    genome : Genome
+        For lengths and unknown bases.
     """
     rng = np.random.default_rng(seed)
     starts = {chrom: np.sort(part.tss.to_numpy()) for chrom, part in genes.groupby("chrom")}
@@ -130,10 +141,14 @@ def random_places(genes: pd.DataFrame, genome: Genome, count: int, seed: int = 0
 def judge_annotation(gtf: pd.DataFrame, genome: Genome, genes: int = 400) -> list[Verdict]:
     """Whether start codons and splice sites stand in the sequence where the annotation says.
 
-    Args:
-        gtf: from `read_gtf`.
-        genome: the sequence; sites with unknown bases are left out.
-        genes: how many to look at, evenly over the annotation.
+    Parameters
+    ----------
+    gtf : DataFrame
+        From `read_gtf`.
+    genome : Genome
+        The sequence; sites with unknown bases are left out.
+    genes : int
+        How many to look at, evenly over the annotation.
     """
     coding = gtf[(gtf.type == "CDS") & gtf.chrom.isin(list(genome.sizes))].gene_id.unique()
     chosen = spread_out(pd.DataFrame({"gene_id": coding.astype(str)}), genes).gene_id
@@ -148,9 +163,12 @@ def judge_annotation(gtf: pd.DataFrame, genome: Genome, genes: int = 400) -> lis
 def judge_start_sites(genes: pd.DataFrame, gtf: pd.DataFrame) -> Verdict:
     """Whether the gene table's start sites lie in the same genes of the annotation.
 
-    Args:
-        genes: gene_id, symbol, chrom, tss of the table.
-        gtf: from `read_gtf`.
+    Parameters
+    ----------
+    genes : DataFrame
+        gene_id, symbol, chrom, tss of the table.
+    gtf : DataFrame
+        From `read_gtf`.
     """
     what = "gene table's TSSs and annotation"
     expected = f"at least {TSS_SHARE:.0%} inside the annotated gene (or within {TSS_SLACK:,} bp of it)"

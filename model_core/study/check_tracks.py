@@ -46,9 +46,12 @@ def quantile_warnings(
 ) -> list[str]:
     """One warning for each signal whose upper quantiles are more than 3-fold those that the model was trained on.
 
-    Args:
-        found: of the study (`signal_quantiles`).
-        trained: of the checkpoint.
+    Parameters
+    ----------
+    found : Mapping[str, Mapping[str, float]]
+        Of the study (`signal_quantiles`).
+    trained : Mapping[str, Mapping[str, float]]
+        Of the checkpoint.
     """
     warnings = []
     for name, levels in trained.items():
@@ -67,12 +70,17 @@ def quantile_warnings(
 def absent_chromosomes(signals: Sequence[Signal], genes: pd.DataFrame) -> list[str]:
     """A warning for each signal that lists not all chromosomes of these genes: it reads as 0 there.
 
-    Args:
-        signals: of the study.
-        genes: with chrom.
+    Parameters
+    ----------
+    signals : Sequence[Signal]
+        Of the study.
+    genes : DataFrame
+        With chrom.
 
-    Raises:
-        InputError: a signal that cannot be read, or lists a chromosome under another spelling.
+    Raises
+    ------
+    InputError
+        A signal that cannot be read, or lists a chromosome under another spelling.
     """
     warnings = []
     for signal in signals:
@@ -95,13 +103,20 @@ def describe_signal(
 ) -> tuple[str, ...]:
     """A row of the table of signals: name, chromosomes, share of bases above 0, quantiles, largest value.
 
-    Args:
-        signal: as opened by the study.
-        genes: all of the study, with chrom; None where they cannot be read.
-        windows: of genes, in which it is read.
-        sizes: length in bp of each chromosome of the genome.
-        problems: is added to: unreadable, none of the genes' chromosomes, infinite or negative values, nothing at all.
-        warnings: is added to: NaN, chromosomes that it does not list.
+    Parameters
+    ----------
+    signal : Signal
+        As opened by the study.
+    genes : DataFrame or None
+        All of the study, with chrom; None where they cannot be read.
+    windows : Sequence[Window]
+        Of genes, in which it is read.
+    sizes : Mapping[str, int]
+        Length in bp of each chromosome of the genome.
+    problems : list[Problem]
+        Is added to: unreadable, none of the genes' chromosomes, infinite or negative values, nothing at all.
+    warnings : list[Problem]
+        Is added to: NaN, chromosomes that it does not list.
     """
     values, chromosomes = np.zeros(0, np.float32), []
     with noting(problems):
@@ -144,11 +159,16 @@ def _check_values(signal: Signal, problems: list[Problem], warnings: list[Proble
 def check_intervals(path: Path, kind: str, sizes: Mapping[str, int], warnings: list[Problem]) -> tuple[str, ...]:
     """A row of the table of interval files: kind, file, intervals, bp, chromosomes; "-" where it cannot be read.
 
-    Args:
-        path: BED or narrowPeak.
-        kind: "blacklist", "peaks" ...; "peaks" are read as narrowPeak.
-        sizes: length in bp of each chromosome of the genome.
-        warnings: is added to: unsorted, other chromosomes, intervals beyond the ends.
+    Parameters
+    ----------
+    path : Path
+        BED or narrowPeak.
+    kind : str
+        "blacklist", "peaks" ...; "peaks" are read as narrowPeak.
+    sizes : Mapping[str, int]
+        Length in bp of each chromosome of the genome.
+    warnings : list[Problem]
+        Is added to: unsorted, other chromosomes, intervals beyond the ends.
     """
     table = (read_narrowpeak if kind == "peaks" else read_bed)(path, sort=False)
     if not is_sorted(table):
@@ -177,11 +197,16 @@ def describe_sequence(
 ) -> list[tuple[str, str]]:
     """Rows of the table of sequence: bases in the FASTA, share of N in these windows.
 
-    Args:
-        genome: the sequence.
-        genes: one for each window, in the same order.
-        windows: those looked at.
-        warnings: is added to: windows with more than a tenth of N.
+    Parameters
+    ----------
+    genome : Genome
+        The sequence.
+    genes : DataFrame
+        One for each window, in the same order.
+    windows : Sequence[Window]
+        Those looked at.
+    warnings : list[Problem]
+        Is added to: windows with more than a tenth of N.
     """
     shares = np.array([genome.sequence(*window[:1], window.start, window.end).count("N") for window in windows])
     shares = shares / np.array([window.length for window in windows])

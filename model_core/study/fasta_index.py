@@ -71,9 +71,11 @@ def fasta_index(path: Path) -> FastaIndex:
     is older than the FASTA, of which it may then describe a part only. A file that ends before or behind the last
     record of an index that fits otherwise is refused: it may be cut off, or still be written.
 
-    Raises:
-        InputError: no such file, not FASTA, plain gzip, cut off, damaged; or an index that is none, or that is missing
-            or wrong where none can be written.
+    Raises
+    ------
+    InputError
+        No such file, not FASTA, plain gzip, cut off, damaged; or an index that is none, or that is missing or wrong
+        where none can be written.
     """
     compressed = _check_format(path)
     files = _index_files(path, compressed)
@@ -163,8 +165,10 @@ def _check_format(path: Path) -> bool:
 def _write_index(path: Path, compressed: bool) -> None:
     """Write the index beside the FASTA, whole or not at all, and no older than the FASTA.
 
-    Raises:
-        OSError: it cannot be written there. InputError: malformed FASTA.
+    Raises
+    ------
+    OSError
+        It cannot be written there. InputError: malformed FASTA.
     """
     files = _index_files(path, compressed)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".index-") as folder:
@@ -188,8 +192,9 @@ def _write_index(path: Path, compressed: bool) -> None:
 def _checked(path: Path, compressed: bool, *_stamps: tuple[int, ...]) -> FastaIndex:
     """The index of files in this state, read and held against the FASTA; a failure is not remembered.
 
-    Raises:
-        _Misfit, _OtherEnd: it does not belong to the FASTA. InputError: it is none, or the FASTA is damaged.
+    Raises
+    ------
+    _Misfit, _OtherEnd: it does not belong to the FASTA. InputError: it is none, or the FASTA is damaged.
     """
     fai, *gzi = _index_files(path, compressed)
     text, records = _read_fai(fai)
@@ -235,9 +240,12 @@ def _check_records(read: Callable[[int, int], bytes], records: list[Record]) -> 
     Looked at are the first and the last line of each record, and some lines evenly over all, from left to right, so
     that neighbours come out of one block.
 
-    Args:
-        read: bytes start to end of the (uncompressed) file; fewer where it ends.
-        records: by offset.
+    Parameters
+    ----------
+    read : callable
+        Bytes start to end of the (uncompressed) file; fewer where it ends.
+    records : list[Record]
+        By offset.
     """
     ends = np.cumsum([record.length for record in records])
     places = np.linspace(0, ends[-1], _PLACES, endpoint=False).astype(np.int64)
@@ -297,9 +305,12 @@ def _read_plain(file: BinaryIO, start: int, end: int) -> bytes:
 def _read_blocks(block: Callable[[int], tuple[bytes, int]], blocks: np.ndarray, start: int, end: int) -> bytes:
     """Uncompressed bytes start to end of a bgzip file; fewer where it ends.
 
-    Args:
-        block: as `_block`, by its first byte in the file.
-        blocks: as `_read_gzi`.
+    Parameters
+    ----------
+    block : callable
+        As `_block`, by its first byte in the file.
+    blocks : ndarray
+        As `_read_gzi`.
     """
     number = int(np.searchsorted(blocks[:, 1], start, "right")) - 1
     first = int(blocks[number, 1])
@@ -346,8 +357,9 @@ def _check_blocks(file: BinaryIO, blocks: np.ndarray, index: Path) -> int:
 def _block(file: BinaryIO, start: int) -> tuple[bytes, int]:
     """(bytes uncompressed, number of bytes in the file) of the block of a bgzip file that begins at `start`.
 
-    Raises:
-        _Misfit: none begins there. InputError: damaged.
+    Raises
+    ------
+    _Misfit: none begins there. InputError: damaged.
     """
     file.seek(start)
     header = file.read(18)

@@ -68,11 +68,15 @@ class FeatureScale:
 def feature_scale(raw: pd.DataFrame, zscored: Collection[str] = (), logged: Collection[str] = LENGTHS) -> FeatureScale:
     """The scale of a set of genes, by rule the training genes.
 
-    Args:
-        raw: n genes with the columns FEATURES; NaN where missing.
-        zscored: features that are z-scores already and enter as they are.
-        logged: features that enter as z-scores of log10(x + 0.1), with mean and standard deviation (n in the
-            denominator) over the genes that have them; all others enter as they are. The paper: the four lengths.
+    Parameters
+    ----------
+    raw : DataFrame
+        N genes with the columns FEATURES; NaN where missing.
+    zscored : Collection[str]
+        Features that are z-scores already and enter as they are.
+    logged : Collection[str]
+        Features that enter as z-scores of log10(x + 0.1), with mean and standard deviation (n in the denominator) over
+        the genes that have them; all others enter as they are. The paper: the four lengths.
     """
     log10 = tuple(name in logged and name not in zscored for name in FEATURES)
     values = _logged(raw, log10)  # (n, 9)
@@ -88,9 +92,12 @@ def feature_scale(raw: pd.DataFrame, zscored: Collection[str] = (), logged: Coll
 def standardise(raw: pd.DataFrame, scale: FeatureScale) -> np.ndarray:
     """float32 (n, 9): the features as the model takes them, missing ones replaced by the scale's mean.
 
-    Args:
-        raw: n genes with the columns FEATURES: bp, shares 0-1, junctions a kb, promoter activity; NaN where missing.
-        scale: of the checkpoint, or from `feature_scale`.
+    Parameters
+    ----------
+    raw : DataFrame
+        N genes with the columns FEATURES: bp, shares 0-1, junctions a kb, promoter activity; NaN where missing.
+    scale : FeatureScale
+        Of the checkpoint, or from `feature_scale`.
     """
     values = (_logged(raw, scale.log10) - scale.mean) / scale.sd
     return np.where(np.isfinite(values), values, scale.fill).astype(np.float32)
@@ -109,15 +116,23 @@ def raw_features(
     all of the transcript that `gene_exons` chooses; PROMOTERACTIVITY by `promoter_activity`. A gene without coding
     sequence has an INTRONLEN and no other mRNA feature: it gets the average gene's (`standardise`).
 
-    Args:
-        genes: n genes: gene_id, symbol, chrom, tss.
-        gtf: from `read_gtf`; None where no mRNA feature is wanted.
-        genome: the sequence; None where no GC content is wanted.
-        activity: none, one or two signals.
-        only: the features wanted; the others are NaN.
+    Parameters
+    ----------
+    genes : DataFrame
+        N genes: gene_id, symbol, chrom, tss.
+    gtf : DataFrame or None
+        From `read_gtf`; None where no mRNA feature is wanted.
+    genome : Genome or None
+        The sequence; None where no GC content is wanted.
+    activity : Sequence[Activity]
+        none, one or two signals.
+    only : Collection[str]
+        The features wanted; the others are NaN.
 
-    Returns:
-        float64 DataFrame (n, 9) with the columns FEATURES and the index of `genes`.
+    Returns
+    -------
+    DataFrame
+        Float64 DataFrame (n, 9) with the columns FEATURES and the index of `genes`.
     """
     table = pd.DataFrame(np.nan, index=genes.index, columns=list(FEATURES))
     mrna = [name for name in MRNA if name in only]
@@ -152,9 +167,12 @@ def promoter_activity(genes: pd.DataFrame, activity: Sequence[Activity]) -> np.n
 def mrna_features(exons: pd.DataFrame, genome: Genome | None = None) -> pd.DataFrame:
     """The eight features of each gene's transcript, indexed by the annotation's gene_id.
 
-    Args:
-        exons: from `gene_exons`.
-        genome: for the GC contents; without it they are NaN.
+    Parameters
+    ----------
+    exons : DataFrame
+        From `gene_exons`.
+    genome : Genome or None
+        For the GC contents; without it they are NaN.
     """
     parts = _parts(exons)  # part -> (start, end) of it in each exon
     sums = pd.DataFrame({"gene_id": exons.gene_id})

@@ -29,17 +29,24 @@ _STRANDS = {"+": "+", "-": "-", "1": "+", "+1": "+", "-1": "-"}
 def read_gene_table(settings: Genes, sizes: Mapping[str, int] | None = None) -> pd.DataFrame:
     """The genes of a study's table.
 
-    Args:
-        settings: [genes] of study.toml, with a table.
-        sizes: length in bp of each chromosome; None leaves positions unchecked.
+    Parameters
+    ----------
+    settings : Genes
+        [genes] of study.toml, with a table.
+    sizes : Mapping[str, int] or None
+        Length in bp of each chromosome; None leaves positions unchecked.
 
-    Returns:
-        TABLE_COLUMNS and FEATURES, in the order of the file: gene_id, symbol, chrom, strand, split str;
-        tss int64, 0-based; label float64, transformed, NaN where there is none; features float64, NaN where empty or
-        not in the table. attrs[WARNINGS]: what of [genes.split] matches no gene.
+    Returns
+    -------
+    DataFrame
+        TABLE_COLUMNS and FEATURES, in the order of the file: gene_id, symbol, chrom, strand, split str; tss int64,
+        0-based; label float64, transformed, NaN where there is none; features float64, NaN where empty or not in the
+        table. attrs[WARNINGS]: what of [genes.split] matches no gene.
 
-    Raises:
-        Problems: everything that is wrong with the table.
+    Raises
+    ------
+    Problems
+        Everything that is wrong with the table.
     """
     path = settings.table
     cells = read_table(path, "a line for each gene").apply(lambda cells: cells.str.strip())  # inside quotes, too
@@ -85,12 +92,17 @@ def split_genes(
 ) -> tuple[np.ndarray, list[str], list[str]]:
     """(names, problems, warnings): for each gene "train", "validation", "test", or "aside" (training, inside the gap).
 
-    Args:
-        table: genes with chrom and tss.
-        split: [genes.split]; without lists all genes train. Where its column is that of ids or symbols, genes are
-            found by any of their names (`gene_finder.GeneFinder`).
-        path: where the genes come from, for messages.
-        cells: the table's columns; None where genes come from the annotation and only chrom can be asked for.
+    Parameters
+    ----------
+    table : DataFrame
+        Genes with chrom and tss.
+    split : Split
+        [genes.split]; without lists all genes train. Where its column is that of ids or symbols, genes are found by any
+        of their names (`gene_finder.GeneFinder`).
+    path : Path
+        Where the genes come from, for messages.
+    cells : DataFrame or None
+        The table's columns; None where genes come from the annotation and only chrom can be asked for.
     """
     names = np.full(len(table), "train", dtype=object)
     if not split.validation and not split.test:
@@ -148,9 +160,12 @@ def _rows_of(wanted: Iterable[str], values: np.ndarray, finder: GeneFinder | Non
 def distance_to_others(table: pd.DataFrame, mine: np.ndarray, others: np.ndarray) -> np.ndarray:
     """float64 (mine.sum(),): bp from each TSS in `mine` to the nearest in `others`; inf without one on its chromosome.
 
-    Args:
-        table: n genes with chrom and tss.
-        mine, others: bool (n,).
+    Parameters
+    ----------
+    table : DataFrame
+        N genes with chrom and tss.
+    mine, others : ndarray
+        Bool (n,).
     """
     chroms, tss = table.chrom.to_numpy(), table.tss.to_numpy()
     rows = np.flatnonzero(mine)
@@ -169,10 +184,14 @@ def distance_to_others(table: pd.DataFrame, mine: np.ndarray, others: np.ndarray
 def position_problems(table: pd.DataFrame, sizes: Mapping[str, int], path: Path) -> list[Problem]:
     """What is wrong with the genes' chromosomes and start sites.
 
-    Args:
-        table: genes with gene_id, chrom, tss.
-        sizes: length in bp of each chromosome of the genome.
-        path: where the genes come from, for messages.
+    Parameters
+    ----------
+    table : DataFrame
+        Genes with gene_id, chrom, tss.
+    sizes : Mapping[str, int]
+        Length in bp of each chromosome of the genome.
+    path : Path
+        Where the genes come from, for messages.
     """
     problems = []
     unknown = table[~table.chrom.isin(list(sizes))]

@@ -28,9 +28,11 @@ for _column, _letters in enumerate(("Aa", "Cc", "Gg", "Tt")):
 class Genome:
     """An indexed FASTA file. It can be pickled; each process and thread opens the file on first use.
 
-    Args:
-        path: FASTA, plain or bgzipped; its index (.fai, .gzi) is written beside it where it is missing or another
-            file's (`fasta_index`).
+    Parameters
+    ----------
+    path : str or Path
+        FASTA, plain or bgzipped; its index (.fai, .gzi) is written beside it where it is missing or another file's
+        (`fasta_index`).
     """
 
     def __init__(self, path: str | Path):
@@ -41,16 +43,20 @@ class Genome:
     def sizes(self) -> dict[str, int]:
         """Length in bp of each chromosome, in the index's order.
 
-        Raises:
-            InputError: as `fasta_index`.
+        Raises
+        ------
+        InputError
+            As `fasta_index`.
         """
         return self._fasta.get().sizes
 
     def sequence(self, chrom: str, start: int, end: int) -> str:
         """The end - start upper-case bases of chrom:start-end, 0-based half-open; "N" beyond the ends.
 
-        Raises:
-            InputError: as `sizes`, no such chromosome, start after end, or damage inside the file.
+        Raises
+        ------
+        InputError
+            As `sizes`, no such chromosome, start after end, or damage inside the file.
         """
         match_chromosomes(self.sizes, chrom, self.path)
         if start > end:

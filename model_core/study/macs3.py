@@ -68,8 +68,10 @@ def _last_words(stderr: str) -> str:
 def reads_format(paths: Sequence[str]) -> str:
     """The -f of callpeak for files that all end in .bam, .bed, .tagAlign or .bedpe (.gz).
 
-    Raises:
-        InputError: another ending, or several formats.
+    Raises
+    ------
+    InputError
+        Another ending, or several formats.
     """
     formats = set()
     for path in map(Path, paths):

@@ -50,12 +50,16 @@ def peaks_of_study(study: Study) -> tuple[pd.DataFrame, dict[str, Any]]:
     Called peaks go to the study's folder `peaks`, as NAME.narrowPeak with NAME.json and NAME.log. They are not called
     again while inputs, command and MACS3 are the same. Paths in the record are absolute.
 
-    Returns:
-        The table of `bed.read_narrowpeak`, and the record as `call_peaks` returns it; a given narrowPeak has
-        caller "given". record["limits"] is a sentence to show wherever the peaks are shown.
+    Returns
+    -------
+    tuple[DataFrame, dict[str, Any]]
+        The table of `bed.read_narrowpeak`, and the record as `call_peaks` returns it; a given narrowPeak has caller
+        "given". record["limits"] is a sentence to show wherever the peaks are shown.
 
-    Raises:
-        InputError: the study has no [peaks], names a signal that is no bigWig, or as `call_peaks`.
+    Raises
+    ------
+    InputError
+        The study has no [peaks], names a signal that is no bigWig, or as `call_peaks`.
     """
     settings = study.peak_settings
     if settings is None:
@@ -93,24 +97,36 @@ def call_peaks(
     `macs3 callpeak` on reads; `macs3 bdgpeakcall` where there is only a signal. Nothing runs when the record beside
     `path` shows the same command, version and inputs, and the peaks are still those it wrote.
 
-    Args:
-        path: where the peaks go, NAME.narrowPeak; its folder is made. NAME also names the peaks.
-        reads: BAM, BED (.bed, .tagAlign) or BEDPE files, the latter three plain or gzipped; all of one format.
-        control: the same of a control; may be empty.
-        signal: a bigWig, in place of reads.
-        genome_size: bp that reads can map to (-g); needed with reads unless `options` give it.
-        options: further words for macs3, such as ("--nomodel", "--shift", "-75", "--extsize", "150", "-q", "0.01") for
-            the cut sites of DNase or ATAC, or ("-c", "7", "-l", "200", "-g", "50") for a signal. Default for a signal:
-            the cutoff below, at least 150 bp (-l), stretches up to 75 bp apart joined (-g).
-        quantile: the cutoff for a signal is this quantile over all bases of the bigWig; bases without value count as 0.
+    Parameters
+    ----------
+    path : str or Path
+        Where the peaks go, NAME.narrowPeak; its folder is made. NAME also names the peaks.
+    reads : Sequence[str or Path]
+        BAM, BED (.bed, .tagAlign) or BEDPE files, the latter three plain or gzipped; all of one format.
+    control : Sequence[str or Path]
+        The same of a control; may be empty.
+    signal : str or Path or None
+        A bigWig, in place of reads.
+    genome_size : int or None
+        bp that reads can map to (-g); needed with reads unless `options` give it.
+    options : Sequence[str]
+        Further words for macs3, such as ("--nomodel", "--shift", "-75", "--extsize", "150", "-q", "0.01") for the cut
+        sites of DNase or ATAC, or ("-c", "7", "-l", "200", "-g", "50") for a signal. Default for a signal: the cutoff
+        below, at least 150 bp (-l), stretches up to 75 bp apart joined (-g).
+    quantile : float
+        The cutoff for a signal is this quantile over all bases of the bigWig; bases without value count as 0.
 
-    Returns:
+    Returns
+    -------
+    dict[str, Any]
         The record: schema, caller ("callpeak" or "bdgpeakcall"), name, command (one line of shell), macs3 (version),
         inputs (role, path, bytes, sha256 of each), peaks (how many), sha256 (of the narrowPeak), limits (a sentence),
         cutoff_rule (a sentence, where the cutoff was derived), created (UTC).
 
-    Raises:
-        InputError: macs3 is not installed or fails (with its last words; the log has all), or a file cannot be used.
+    Raises
+    ------
+    InputError
+        Macs3 is not installed or fails (with its last words; the log has all), or a file cannot be used.
     """
     path = Path(path).absolute()
     if bool(reads) == (signal is not None):

@@ -122,12 +122,15 @@ class Study(Section):
     def gene_sites(self) -> pd.DataFrame:
         """The gene table without computed features: quick, and enough to place windows.
 
-        Returns:
-            gene_id, symbol, chrom, strand, split str; tss int64, 0-based; label float64, transformed, NaN where
+        Returns
+        -------
+        DataFrame
+            Gene_id, symbol, chrom, strand, split str; tss int64, 0-based; label float64, transformed, NaN where
             unmeasured; the nine FEATURES float64, NaN unless the table has them.
 
-        Raises:
-            InputError or Problems: as `load_study`, and an annotation without such genes.
+        Raises
+        ------
+        InputError or Problems: as `load_study`, and an annotation without such genes.
         """
         return self._sites.copy()
 
@@ -137,8 +140,10 @@ class Study(Section):
         Features that [genes.features] names come from the table, all others are computed. NaN where a gene has none: an
         empty cell, or an mRNA feature of a gene without coding sequence; `genes.standardise` puts the mean there.
 
-        Returns:
-            n genes with the columns of `gene_sites`.
+        Returns
+        -------
+        DataFrame
+            N genes with the columns of `gene_sites`.
         """
         return self._genes.copy()
 
@@ -167,8 +172,10 @@ class Study(Section):
         """What of the study matches nothing: values of [genes.split]; chromosomes of these genes that a signal does
         not list, and where it is read as 0.
 
-        Args:
-            genes: rows of `gene_sites` that are to be trained on or scored.
+        Parameters
+        ----------
+        genes : DataFrame
+            Rows of `gene_sites` that are to be trained on or scored.
         """
         return [*self._sites.attrs.get(WARNINGS, ()), *absent_chromosomes(self.signals(), genes)]
 
@@ -237,8 +244,10 @@ def load_study(path: str | Path) -> Study:
     Read are the FASTA's index, the gene table, the blacklist, the peaks and the headers of the signals; not the
     annotation beyond its first lines, nor the signals' values: those `check.check_study` reads.
 
-    Raises:
-        Problems: everything that is wrong, at once.
+    Raises
+    ------
+    Problems
+        Everything that is wrong, at once.
     """
     study, problems = parse_study(path)
     if problems:
@@ -249,8 +258,10 @@ def load_study(path: str | Path) -> Study:
 def parse_study(path: str | Path) -> tuple[Study | None, list[str]]:
     """(study, problems): as `load_study`; with problems in files alone there is a study nevertheless.
 
-    Raises:
-        InputError: no readable TOML.
+    Raises
+    ------
+    InputError
+        No readable TOML.
     """
     path = Path(os.path.expanduser(path)).absolute()
     path = path / "study.toml" if path.is_dir() else path
@@ -269,14 +280,20 @@ def parse_study(path: str | Path) -> tuple[Study | None, list[str]]:
 def write_template(path: str | Path) -> Path:
     """Write a commented study.toml to fill in; an existing file is never overwritten.
 
-    Args:
-        path: the file, or a folder to put study.toml into (made where missing).
+    Parameters
+    ----------
+    path : str or Path
+        The file, or a folder to put study.toml into (made where missing).
 
-    Returns:
+    Returns
+    -------
+    Path
         Path of the file.
 
-    Raises:
-        InputError: the file exists, or cannot be written.
+    Raises
+    ------
+    InputError
+        The file exists, or cannot be written.
     """
     path = Path(os.path.expanduser(path))
     path = path if path.suffix == ".toml" else path / "study.toml"

@@ -59,10 +59,14 @@ class Parts:
 def sound_parts(raw: Mapping[str, Any], schema: type[BaseModel], context: dict[str, Any]) -> Parts:
     """The tables of a study.toml that are right by themselves, where others are not.
 
-    Args:
-        raw: the TOML's content.
-        schema: Study.
-        context: for its validators (folder).
+    Parameters
+    ----------
+    raw : Mapping[str, Any]
+        The TOML's content.
+    schema : type[BaseModel]
+        Study.
+    context : dict[str, Any]
+        For its validators (folder).
     """
     parts = Parts(whole=False)
     for item in dataclasses.fields(Parts):
@@ -112,9 +116,12 @@ def schema_problems(error: ValidationError, schema: type[BaseModel], path: Path)
 def study_problems(parts: Parts, path: Path) -> list[Problem]:
     """What is wrong with the files and names of a study.
 
-    Args:
-        parts: what of the study can be looked into.
-        path: the study.toml, for messages.
+    Parameters
+    ----------
+    parts : Parts
+        What of the study can be looked into.
+    path : Path
+        The study.toml, for messages.
     """
     problems: list[Problem] = []
     sizes: Mapping[str, int] | None = None
@@ -211,10 +218,14 @@ def _annotation_problems(path: Path, sizes: Mapping[str, int] | None) -> list[Pr
 def signal_problems(spec: SignalSpec, sizes: Mapping[str, int] | None, chroms: Iterable[str] = ()) -> list[Problem]:
     """What a signal's header tells: readable or not, chromosomes, lengths.
 
-    Args:
-        spec: the signal.
-        sizes: length in bp of each chromosome of the genome, where known.
-        chroms: chromosomes of the genes, of which the signal must have some.
+    Parameters
+    ----------
+    spec : SignalSpec
+        The signal.
+    sizes : Mapping[str, int] or None
+        Length in bp of each chromosome of the genome, where known.
+    chroms : Iterable[str]
+        Chromosomes of the genes, of which the signal must have some.
     """
     problems: list[Problem] = []
     with noting(problems):
@@ -245,10 +256,14 @@ def require_measured(signal: Signal, sizes: Mapping[str, int] | None, chroms: It
 
     A chromosome that the file does not list holds no data (`Signal.absent`); that all are missing is a mistake.
 
-    Args:
-        signal: as opened.
-        sizes: length in bp of each chromosome of the genome, where known.
-        chroms: chromosomes of the genes.
+    Parameters
+    ----------
+    signal : Signal
+        As opened.
+    sizes : Mapping[str, int] or None
+        Length in bp of each chromosome of the genome, where known.
+    chroms : Iterable[str]
+        Chromosomes of the genes.
     """
     require_shared(signal.sizes, sizes, signal.path)
     asked = sorted({chrom for chrom in chroms if sizes is None or chrom in sizes})
@@ -321,9 +336,12 @@ def _settings_problems(parts: Parts, path: Path) -> list[Problem]:
 def sound_settings(settings: Mapping[str, Any], known: type) -> dict[str, Any]:
     """The settings that have a known name and the right type, for looking further although others are wrong.
 
-    Args:
-        settings: [model] or [training].
-        known: Seq2ExpConfig or TrainConfig.
+    Parameters
+    ----------
+    settings : Mapping[str, Any]
+        [model] or [training].
+    known : type
+        Seq2ExpConfig or TrainConfig.
     """
     defaults = {item.name: item.default for item in dataclasses.fields(known)}
     sound = {key: value for key, value in settings.items() if key in defaults and _fits(value, defaults[key])}

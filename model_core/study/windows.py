@@ -29,10 +29,14 @@ class WindowData(NamedTuple):
 class WindowReader:
     """Reads windows of one study. It can be pickled; files are opened on first use in each process.
 
-    Args:
-        genome: the sequence.
-        signals: S readers, in the model's order.
-        blacklist: table with chrom, start, end, or None.
+    Parameters
+    ----------
+    genome : Genome
+        The sequence.
+    signals : Sequence[Signal]
+        S readers, in the model's order.
+    blacklist : DataFrame or None
+        Table with chrom, start, end, or None.
     """
 
     def __init__(self, genome: Genome, signals: Sequence[Signal], blacklist: pd.DataFrame | None = None):
@@ -46,8 +50,10 @@ class WindowReader:
     def read(self, window: Window) -> WindowData:
         """Sequence, signals and blacklist of a window; its cost depends on the window's length alone.
 
-        Raises:
-            InputError: no such chromosome, a start site off the chromosome, or a signal that cannot be read.
+        Raises
+        ------
+        InputError
+            No such chromosome, a start site off the chromosome, or a signal that cannot be read.
         """
         self.check(window)
         if not self._shared:

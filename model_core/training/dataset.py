@@ -35,12 +35,18 @@ class Batch(NamedTuple):
 class GeneWindows(Dataset):
     """The window of each gene of a table.
 
-    Args:
-        reader: of the study.
-        genes: gene table with chrom, tss, strand, label and the nine FEATURES.
-        config: of the model, for the window and the strand.
-        scale: of the training genes.
-        peaks: the study's peaks, for the control mask `macs3`.
+    Parameters
+    ----------
+    reader : WindowReader
+        Of the study.
+    genes : DataFrame
+        Gene table with chrom, tss, strand, label and the nine FEATURES.
+    config : Seq2ExpConfig
+        Of the model, for the window and the strand.
+    scale : FeatureScale
+        Of the training genes.
+    peaks : DataFrame or None
+        The study's peaks, for the control mask `macs3`.
     """
 
     def __init__(
@@ -83,8 +89,10 @@ def gene_windows(study: Study, genes: pd.DataFrame, config: Seq2ExpConfig, scale
 
     Computes what is computed only once (coverage of a BAM, a map of a .hic).
 
-    Raises:
-        InputError: the model's mask is made of peaks and the study has none.
+    Raises
+    ------
+    InputError
+        The model's mask is made of peaks and the study has none.
     """
     for signal in study.signals():
         signal.prepare()
@@ -102,9 +110,16 @@ class EndlessBatches(Sampler):
     Each pass over the genes is its own permutation; batch number n is the same whether or not the batches before it
     were asked for, so a resumed training sees what it would have seen.
 
-    Args:
-        count: genes. size: genes a batch, over all processes. first: number of the first batch.
-        rank, world: this process and how many share each batch.
+    Parameters
+    ----------
+    count : int
+        genes.
+    size : int
+        Genes a batch, over all processes.
+    first : int
+        Number of the first batch.
+    rank, world : int
+        This process and how many share each batch.
     """
 
     def __init__(self, count: int, size: int, seed: int, first: int = 0, rank: int = 0, world: int = 1):
@@ -133,11 +148,17 @@ def collate(items: list[tuple]) -> Batch:
 def batches(data: GeneWindows, size: int, workers: int = 0, pin: bool = False) -> Iterator[Batch]:
     """All genes of `data`, once and in order, `size` at a time.
 
-    Args:
-        workers: processes that read ahead; they start now. pin: hand out pinned memory, for copies to a GPU.
+    Parameters
+    ----------
+    workers : int
+        Processes that read ahead; they start now.
+    pin : bool
+        Hand out pinned memory, for copies to a GPU.
 
-    Raises:
-        InputError: a window that cannot be read, in the words in which its reader tells it.
+    Raises
+    ------
+    InputError
+        A window that cannot be read, in the words in which its reader tells it.
     """
     loader = DataLoader(
         _Telling(data), batch_size=size, num_workers=workers, collate_fn=_collate_or_tell, pin_memory=pin

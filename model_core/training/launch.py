@@ -18,8 +18,12 @@ from model_core.training.ranks import STARTED_BY, started_by_us, starter_of
 class OwnProcesses(LightningEnvironment):
     """This process alone, or the one that starts the others, or one of those it has started.
 
-    Args:
-        size: processes in all. nodes: hosts; on each of several the user starts one and sets NODE_RANK and MASTER_ADDR.
+    Parameters
+    ----------
+    size : int
+        Processes in all.
+    nodes : int
+        hosts; on each of several the user starts one and sets NODE_RANK and MASTER_ADDR.
     """
 
     def __init__(self, size: int, nodes: int):
@@ -58,8 +62,10 @@ class OwnProcesses(LightningEnvironment):
 def environment(processes: int, nodes: int) -> ClusterEnvironment:
     """What Lightning is told of the processes, on each of so many hosts.
 
-    Raises:
-        InputError: srun started another number of processes for work on several.
+    Raises
+    ------
+    InputError
+        Srun started another number of processes for work on several.
     """
     size = processes * nodes
     starter = starter_of(size, os.environ)

@@ -31,16 +31,24 @@ def pretrain(
 ) -> list[float]:
     """Train the model's sequence reader on the study's signals, in place; the outcome is kept and found again.
 
-    Args:
-        genes: the training genes.
-        training: `pretrain_steps`, `batch_size`, `lr` and `seed`.
-        path: where the weights are kept, so that a resumed training does not do it twice.
+    Parameters
+    ----------
+    genes : GeneWindows
+        The training genes.
+    training : TrainConfig
+        `pretrain_steps`, `batch_size`, `lr` and `seed`.
+    path : Path
+        Where the weights are kept, so that a resumed training does not do it twice.
 
-    Returns:
+    Returns
+    -------
+    list[float]
         The error of each step; empty where the outcome was there already.
 
-    Raises:
-        InputError: the model's generator sees the signals, or the study has contact only.
+    Raises
+    ------
+    InputError
+        The model's generator sees the signals, or the study has contact only.
     """
     if model.config.generator_signals:
         expected = "a generator that reads sequence only"

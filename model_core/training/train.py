@@ -130,16 +130,24 @@ def train(
 ) -> Run:
     """Train a model on a study and leave a run folder; an interrupted training of the same folder goes on.
 
-    Args:
-        config: what the model is; its signals are those of the study.
-        training: how it is trained; `batch_size` counts the genes of a step over all processes.
-        out: run folder, new or of an interrupted training with the same settings.
-        device: "cpu", "cuda" or None = the GPU if there is one.
-        processes, nodes: GPUs (or, on the CPU, processes) on each of so many hosts; torchrun and srun are
-            recognised where they started as many, and nothing else of the surroundings counts (`ranks`).
+    Parameters
+    ----------
+    config : Seq2ExpConfig
+        What the model is; its signals are those of the study.
+    training : TrainConfig
+        How it is trained; `batch_size` counts the genes of a step over all processes.
+    out : str or Path
+        Run folder, new or of an interrupted training with the same settings.
+    device : str or None
+        "cpu", "cuda" or None = the GPU if there is one.
+    processes, nodes : int
+        GPUs (or, on the CPU, processes) on each of so many hosts; torchrun and srun are recognised where they started
+        as many, and nothing else of the surroundings counts (`ranks`).
 
-    Raises:
-        InputError: no labelled training or validation genes, another run in `out`, or memory that runs out.
+    Raises
+    ------
+    InputError
+        No labelled training or validation genes, another run in `out`, or memory that runs out.
     """
     _check_share(training, processes * nodes)
     genes = study.genes()
@@ -288,11 +296,15 @@ def begin_run(
 ) -> Run:
     """The run folder of a training: made, or opened where the same training was begun before.
 
-    Args:
-        processes, nodes: that will train; all but the first wait until it is made.
+    Parameters
+    ----------
+    processes, nodes : int
+        That will train; all but the first wait until it is made.
 
-    Raises:
-        InputError: `out` holds a run with other settings or on another genome, or something else.
+    Raises
+    ------
+    InputError
+        `out` holds a run with other settings or on another genome, or something else.
     """
     out, scale = Path(out), study.feature_scale()
     described = {"model": config.to_dict(), "training": training.to_dict(), "feature_scale": scale.to_dict()}

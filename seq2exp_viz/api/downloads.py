@@ -17,8 +17,12 @@ DECIMALS = 4
 def elements_bed(elements: pd.DataFrame, comments: Sequence[str] = ()) -> bytes:
     """BED9+ with a header line, as in the run folder's elements.bed.
 
-    Args:
-        elements: `model_core.run_folder.elements.ELEMENT_COLUMNS`, sorted. comments: lines above the header.
+    Parameters
+    ----------
+    elements : DataFrame
+        `model_core.run_folder.elements.ELEMENT_COLUMNS`, sorted.
+    comments : Sequence[str]
+        Lines above the header.
     """
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / "elements.bed"

@@ -64,8 +64,10 @@ def tracks(
 ) -> list[dict]:
     """All tracks of a run, top to bottom; of a second run `beside` it the same gene's mask, and the difference.
 
-    Returns:
-        dicts with id, label, group ("Genes", "Measured", "Model", "Why", "Controls"), on (shown at first) and config
+    Returns
+    -------
+    list[dict]
+        Dicts with id, label, group ("Genes", "Measured", "Model", "Why", "Controls"), on (shown at first) and config
         (for igv.js; `order` keeps the rows in place when one is switched on later).
     """
     rows = [*_annotation(view, base), *_measured(view, base, gene_id)]

@@ -71,12 +71,17 @@ def locus_of_request(view: RunView) -> str | tuple[str, int, int] | None:
 def igv_session(view: RunView, base: str, gene_id: str, threshold: float, igv_version: str) -> dict:
     """A session of standard tracks, all with absolute addresses, that igv.js and the IGV web app open.
 
-    Args:
-        base: the page's address, with scheme, host and prefix.
-        igv_version: of the igv.js that this page is shown with.
+    Parameters
+    ----------
+    base : str
+        The page's address, with scheme, host and prefix.
+    igv_version : str
+        Of the igv.js that this page is shown with.
 
-    Raises:
-        InputError: the run's genome is not on this machine; no browser starts without one.
+    Raises
+    ------
+    InputError
+        The run's genome is not on this machine; no browser starts without one.
     """
     reference = igv.reference(view, base)
     if not view.igv_names.renamed:

@@ -15,9 +15,12 @@ AXIS, POINT, CHOSEN = "#828c99", "#3d8fcf", "#d55e00"  # readable on white and o
 def observed_against_predicted(genes: pd.DataFrame, chosen: str | None) -> str | None:
     """An SVG scatter of all genes with an observed value, the chosen one ringed; None where fewer than two have one.
 
-    Args:
-        genes: columns gene_id, observed, predicted; at most MOST_POINTS of them are drawn, evenly spaced in the table.
-        chosen: gene_id of the gene on the screen.
+    Parameters
+    ----------
+    genes : DataFrame
+        Columns gene_id, observed, predicted; at most MOST_POINTS of them are drawn, evenly spaced in the table.
+    chosen : str or None
+        gene_id of the gene on the screen.
     """
     known = genes[np.isfinite(genes["observed"].astype(float)) & np.isfinite(genes["predicted"].astype(float))]
     if len(known) < 2:

@@ -13,8 +13,12 @@ MARGINS = {"l": 40, "r": 10, "t": 8, "b": 34}
 def figure(data: list[dict], across: str, up: str, **layout: Any) -> dict:
     """A figure of these traces.
 
-    Args:
-        across, up: titles of the axes. layout: further entries of Plotly's layout; xaxis and yaxis are added to ours.
+    Parameters
+    ----------
+    across, up : str
+        Titles of the axes.
+    layout : Any
+        Further entries of Plotly's layout; xaxis and yaxis are added to ours.
     """
     axes = {
         name: {

@@ -21,8 +21,12 @@ EVALUATED = ("test", "validation", "train")
 def scatter(genes: pd.DataFrame, chosen: str | None, unit: str) -> dict:
     """Predicted against observed, a trace a split and a last one for the chosen gene; at most MOST_POINTS points.
 
-    Args:
-        genes: gene_id, symbol, split, observed, predicted. unit: of both axes.
+    Parameters
+    ----------
+    genes : DataFrame
+        gene_id, symbol, split, observed, predicted.
+    unit : str
+        Of both axes.
     """
     known = genes[np.isfinite(genes["observed"].astype(float)) & np.isfinite(genes["predicted"].astype(float))]
     if len(known) > MOST_POINTS:  # the same genes each time, evenly out of the table

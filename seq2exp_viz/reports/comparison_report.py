@@ -49,8 +49,10 @@ Cell = Callable[[object], str]
 def report(summary: dict, tables: dict[str, pd.DataFrame]) -> tuple[str, dict[str, str]]:
     """(the page as HTML text, name -> SVG text of its figures).
 
-    Args:
-        summary, tables: of `model_core.evaluation.compare.Comparison`.
+    Parameters
+    ----------
+    summary, tables
+        Of `model_core.evaluation.compare.Comparison`.
     """
     drawn = figures(tables, summary)
     title = f"{summary['run']}: is this mask worth looking at?"

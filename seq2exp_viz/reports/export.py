@@ -30,16 +30,27 @@ def export(
 ) -> Path:
     """Write one export and return its path; the same run gives the same bytes.
 
-    Args:
-        run: assembled, unless one gene is asked for.
-        kind: "bed", "bigwig" or "narrowpeak".
-        gene: gene_id or symbol; None = all genes (their masks merged by max).
-        output: the file; by default RUN[.GENE] with the kind's suffix, in the current folder.
-        resolution: bp of a bin of a bigWig. decimals: of a bigWig; None = do not round.
-        bgzip: compress BED or narrowPeak and index it with tabix; adds .gz to the name.
+    Parameters
+    ----------
+    run : Run
+        assembled, unless one gene is asked for.
+    kind : str
+        "bed", "bigwig" or "narrowpeak".
+    gene : str or None
+        gene_id or symbol; None = all genes (their masks merged by max).
+    output : str or Path or None
+        The file; by default RUN[.GENE] with the kind's suffix, in the current folder.
+    resolution : int or None
+        bp of a bin of a bigWig.
+    decimals : int or None
+        Of a bigWig; None = do not round.
+    bgzip : bool
+        Compress BED or narrowPeak and index it with tabix; adds .gz to the name.
 
-    Raises:
-        InputError: an unknown kind or gene, a run that is not assembled, or options that do not belong to the kind.
+    Raises
+    ------
+    InputError
+        An unknown kind or gene, a run that is not assembled, or options that do not belong to the kind.
     """
     if kind not in SUFFIXES:
         raise InputError("export", found=f"kind {kind!r}", expected=f"one of {', '.join(SUFFIXES)}", fix="choose one")

@@ -40,13 +40,19 @@ def report(
 ) -> str:
     """The report as HTML text; the same run, genes and threshold give the same text.
 
-    Args:
-        genes: gene_id or symbol of each, at most MOST_GENES; one named twice is shown once.
-        threshold: 0 to 1, at which elements are cut; None takes the run's rule.
-        tell: called with each gene's symbol when it is done.
+    Parameters
+    ----------
+    genes : Sequence[str]
+        gene_id or symbol of each, at most MOST_GENES; one named twice is shown once.
+    threshold : float or None
+        0 to 1, at which elements are cut; None takes the run's rule.
+    tell : callable or None
+        Called with each gene's symbol when it is done.
 
-    Raises:
-        InputError: no gene, too many, or one that is not scored.
+    Raises
+    ------
+    InputError
+        No gene, too many, or one that is not scored.
     """
     chosen = list(dict.fromkeys(str(view.gene(name)["gene_id"]) for name in genes))
     if not 0 < len(chosen) <= MOST_GENES:

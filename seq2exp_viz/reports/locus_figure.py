@@ -96,14 +96,20 @@ def place_of(
 ) -> Place:
     """The place that a person asks for; without a locus the gene's whole window inside its chromosome.
 
-    Args:
-        gene: gene_id or symbol.
-        locus: (chrom, start, end), 0-based half-open, or what a person types (`model_core.places`), counted from 1;
-            positions alone lie on the gene's contig.
-        threshold: None takes the run's rule.
+    Parameters
+    ----------
+    gene : str
+        gene_id or symbol.
+    locus : str or tuple[str, int, int] or None
+        (chrom, start, end), 0-based half-open, or what a person types (`model_core.places`), counted from 1; positions
+        alone lie on the gene's contig.
+    threshold : float or None
+        None takes the run's rule.
 
-    Raises:
-        InputError: no such gene, a locus that does not touch the gene's window, or a threshold outside 0 to 1.
+    Raises
+    ------
+    InputError
+        No such gene, a locus that does not touch the gene's window, or a threshold outside 0 to 1.
     """
     gene_id = str(view.gene(gene)["gene_id"])
     window = view.window(gene_id)
@@ -125,8 +131,10 @@ def place_of(
 def locus_bytes(view: RunView, place: Place, kind: str = "pdf", caption: bool = True, dpi: int = 300) -> bytes:
     """The figure as a file: "pdf", "svg" or "png" (`dpi` dots an inch).
 
-    Raises:
-        InputError: another kind.
+    Raises
+    ------
+    InputError
+        Another kind.
     """
     if kind not in CANVASES:
         raise InputError("figure", found=f"kind {kind!r}", expected=f"one of {', '.join(CANVASES)}", fix="choose one")

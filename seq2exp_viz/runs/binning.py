@@ -28,8 +28,10 @@ def mask_summary(
     mean over the bases the model decided; one without any carries the forced value. `forced`: -1 learned, 0 blacklist
     or beyond the chromosome, 1 promoter.
 
-    Returns:
-        chrom, start, end, bin (bp) and equally long lists mean, low and high (unless there is no interval), forced;
+    Returns
+    -------
+    dict
+        Chrom, start, end, bin (bp) and equally long lists mean, low and high (unless there is no interval), forced;
         empty outside the window.
     """
     start, end = max(start, mask.start), min(end, mask.end)

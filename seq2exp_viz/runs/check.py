@@ -41,8 +41,10 @@ def check_runs(runs: Sequence[str | Path], say: Callable[[str], None]) -> bool:
 def inventory(view: RunView) -> list[str]:
     """The lines that describe one run.
 
-    Raises:
-        InputError: a mask that the run names cannot be read, or decisions that belong to another run.
+    Raises
+    ------
+    InputError
+        A mask that the run names cannot be read, or decisions that belong to another run.
     """
     manifest, genes = view.manifest, view.genes
     asked = manifest["progress"].get("asked")

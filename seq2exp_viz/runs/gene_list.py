@@ -15,11 +15,15 @@ SITE_COLUMNS = ("gene_id", "symbol", "chrom", "tss", "strand", "split")
 def gene_list(view: RunView, beside: RunView | None = None) -> pd.DataFrame:
     """Every gene of the study's table that lies on the run's chromosomes, scored ones first.
 
-    Args:
-        beside: a second run, whose prediction for the same gene_id stands in `predicted_beside`.
+    Parameters
+    ----------
+    beside : RunView or None
+        A second run, whose prediction for the same gene_id stands in `predicted_beside`.
 
-    Returns:
-        gene_id, symbol, chrom, tss (0-based), strand, split, observed, predicted, kept_percent, elements,
+    Returns
+    -------
+    DataFrame
+        Gene_id, symbol, chrom, tss (0-based), strand, split, observed, predicted, kept_percent, elements,
         elements_without_peak, state ("scored" or "not scored"); effect (the strongest, by size) and effect_element
         where effects were computed; predicted_beside with a second run.
     """

@@ -186,8 +186,10 @@ def _union(group: np.ndarray, start: np.ndarray, end: np.ndarray) -> tuple[np.nd
 def packed(gtf_path: Path) -> bytes:
     """Both levels of a GTF as the bytes of an .npz.
 
-    Raises:
-        InputError: no readable GTF.
+    Raises
+    ------
+    InputError
+        No readable GTF.
     """
     gtf = annotation.read_gtf(gtf_path, types=("exon", "CDS", "stop_codon"))
     arrays = {}
@@ -210,10 +212,14 @@ def _maker() -> str:
 class GeneModels:
     """The models of one GTF; the first use starts their parsing, and until it has ended `table` gives None.
 
-    Args:
-        path: GTF, plain or gzipped.
-        folder: where the cache lies.
-        tell: called with words for the user, from a thread, where the models cannot be made or kept.
+    Parameters
+    ----------
+    path : Path
+        GTF, plain or gzipped.
+    folder : Path or None
+        Where the cache lies.
+    tell : callable
+        Called with words for the user, from a thread, where the models cannot be made or kept.
     """
 
     def __init__(self, path: Path, folder: Path | None = None, tell: Callable[[str], None] = lambda words: None):

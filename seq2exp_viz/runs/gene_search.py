@@ -21,11 +21,15 @@ MARGIN = 0.15  # share of a gene's length that is shown on either side of it
 def find(view: RunView, text: str, here: str | None = None) -> dict:
     """Where the text leads, as JSON values: names of genes first, then of contigs, then places.
 
-    Args:
-        here: the contig on the screen, on which two positions alone lie.
+    Parameters
+    ----------
+    here : str or None
+        The contig on the screen, on which two positions alone lie.
 
-    Returns:
-        kind: "gene" (of the run: gene_id, symbol), "unscored" (of the study: gene_id, symbol, tss, strand), "locus" or
+    Returns
+    -------
+    dict
+        Kind: "gene" (of the run: gene_id, symbol), "unscored" (of the study: gene_id, symbol, tss, strand), "locus" or
         "nothing"; chrom, start, end (0-based half-open) unless nothing was found; message: words for the person, ""
         where there is nothing to say; suggestions: texts that would have led somewhere.
     """

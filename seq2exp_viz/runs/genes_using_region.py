@@ -20,18 +20,24 @@ COLUMNS = (
 def owners(view: RunView, chrom: str, start: int, end: int) -> tuple[pd.DataFrame, int]:
     """The scored genes whose window holds bases of chrom:start-end, those that keep it most first.
 
-    Args:
-        start, end: 0-based half-open, at most LONGEST bp.
+    Parameters
+    ----------
+    start, end : int
+        0-based half-open, at most LONGEST bp.
 
-    Returns:
+    Returns
+    -------
+    tuple[DataFrame, int]
         (table, count): COLUMNS of at most MOST_GENES genes, and how many genes there are in all. mean_mask and
         max_mask: the mask, as the model uses it, over the `bases` learned bases of the region (NaN where none is:
         promoter or blacklist). distance: bp from the TSS to the region's middle, negative upstream on the gene's
-        strand. element: the gene's element that shares most bases with the region, or ""; class, effect,
-        stronger_than and control_n are that element's (`element_table`).
+        strand. element: the gene's element that shares most bases with the region, or ""; class, effect, stronger_than
+        and control_n are that element's (`element_table`).
 
-    Raises:
-        InputError: the region is empty or too long.
+    Raises
+    ------
+    InputError
+        The region is empty or too long.
     """
     if not 0 <= start < end or end - start > LONGEST:
         found = f"{chrom}:{start + 1:,}-{end:,}"

@@ -29,8 +29,10 @@ _LETTERS = 40  # of the genome's name that are kept
 class IgvNames:
     """The names of a genome's contigs in igv.js.
 
-    Args:
-        sizes: bp of each contig, in the genome's order; the same sizes give the same names.
+    Parameters
+    ----------
+    sizes : Mapping[str, int]
+        bp of each contig, in the genome's order; the same sizes give the same names.
     """
 
     def __init__(self, sizes: Mapping[str, int]):

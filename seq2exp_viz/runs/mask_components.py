@@ -56,12 +56,16 @@ def parts(view: RunView, gene: str) -> MaskParts:
 def certainty_summary(view: RunView, gene: str, threshold: float, start: int, end: int, bins: int) -> dict:
     """Shares of the learned bases whose z lies above the threshold, and below it, by LEVEL, in at most `bins` bins.
 
-    Returns:
-        chrom, start, end, bin (bp), level, threshold, and equally long lists kept (P(z >= threshold) > LEVEL) and
+    Returns
+    -------
+    dict
+        Chrom, start, end, bin (bp), level, threshold, and equally long lists kept (P(z >= threshold) > LEVEL) and
         hidden (P(z < threshold) > LEVEL), 0 to 1; None in a bin without a learned base. The rest has z on both sides.
 
-    Raises:
-        InputError: the model fixes alpha + beta, so that this would follow from the mean alone.
+    Raises
+    ------
+    InputError
+        The model fixes alpha + beta, so that this would follow from the mean alone.
     """
     if not view.run.has_spread:
         raise Unavailable("This model fixes alpha + beta of each base: how z is spread follows from its mean alone.")

@@ -51,8 +51,10 @@ class RunRegistry:
     def prepare(self, tell: Callable[[str], None] = lambda words: print(words, file=sys.stderr, flush=True)) -> None:
         """Begin in the background what the first page would wait for, and gene models that no earlier server left.
 
-        Args:
-            tell: called with words on what goes wrong, now and later; from any thread.
+        Parameters
+        ----------
+        tell : callable
+            Called with words on what goes wrong, now and later; from any thread.
         """
         for view in self:
             view.listen(lambda words, key=view.key: tell(f"note on {key}: {words}"))

@@ -72,10 +72,14 @@ class SignalTrack:
 class RunView:
     """One run on the registry.
 
-    Args:
-        key: its name in URLs: letters, digits, dot, dash and underscore, unique on the registry.
-        run: the opened run folder.
-        cache: folder for derived files.
+    Parameters
+    ----------
+    key : str
+        Its name in URLs: letters, digits, dot, dash and underscore, unique on the registry.
+    run : Run
+        The opened run folder.
+    cache : Path or None
+        Folder for derived files.
     """
 
     def __init__(self, key: str, run: Run, cache: Path | None = None):

@@ -20,12 +20,16 @@ def same_gene(other: RunView, gene_id: str) -> str | None:
 def difference(view: RunView, other: RunView, gene_id: str) -> tuple[int, np.ndarray]:
     """The mask of a gene in one run minus that in another, base by base, where both windows lie.
 
-    Returns:
-        (start, values): 0-based first base; float32 (bases,), -1 to 1; NaN is never among them: forced bases count
-        as the 0 or 1 they are forced to.
+    Returns
+    -------
+    tuple[int, ndarray]
+        (start, values): 0-based first base; float32 (bases,), -1 to 1; NaN is never among them: forced bases count as
+        the 0 or 1 they are forced to.
 
-    Raises:
-        InputError: the gene is not scored in the other run, or lies elsewhere there (another assembly).
+    Raises
+    ------
+    InputError
+        The gene is not scored in the other run, or lies elsewhere there (another assembly).
     """
     found = same_gene(other, gene_id)
     if found is None:

@@ -30,10 +30,13 @@ _NUMBER = {
 def rows_of(table: pd.DataFrame, filters: Any, sorts: Any) -> pd.DataFrame:
     """The rows that pass all filters, in the order asked for; what is no filter or names no column is passed over.
 
-    Args:
-        filters: AG Grid's filterModel: column -> {"filterType": "text" or "number", "type", "filter", "filterTo"},
-            or {"operator": "AND" or "OR", "conditions": [...]}. Text is compared without case.
-        sorts: AG Grid's sortModel: [{"colId", "sort": "asc" or "desc"}, ...]; missing numbers come last.
+    Parameters
+    ----------
+    filters : Any
+        AG Grid's filterModel: column -> {"filterType": "text" or "number", "type", "filter", "filterTo"}, or
+        {"operator": "AND" or "OR", "conditions": [...]}. Text is compared without case.
+    sorts : Any
+        AG Grid's sortModel: [{"colId", "sort": "asc" or "desc"}, ...]; missing numbers come last.
     """
     keep = np.ones(len(table), bool)
     for name, model in filters.items() if isinstance(filters, dict) else ():

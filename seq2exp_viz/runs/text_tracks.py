@@ -84,9 +84,11 @@ def _wig_block(number: int, fields: Sequence[str]) -> dict:
 def pair_features(lines: Lines, kind: str) -> Iterator[dict]:
     """chr1, start1, end1, chr2, start2, end2 and where given name, score, value: one arc of igv.js for each row.
 
-    Args:
-        kind: "bedpe", "interact" (UCSC's 18 columns, or 17 of them) or "longrange" (place and value in column 4).
-            Rows without a second place (-1 in a BEDPE) are left out.
+    Parameters
+    ----------
+    kind : str
+        "bedpe", "interact" (UCSC's 18 columns, or 17 of them) or "longrange" (place and value in column 4). Rows
+        without a second place (-1 in a BEDPE) are left out.
     """
     for number, row in _rows(lines):
         if kind == "longrange":
@@ -176,8 +178,10 @@ def gff_features(lines: Lines, kind: str) -> Iterator[dict]:
 
     Genes whose transcripts are there are left out: igv.js would draw them twice.
 
-    Args:
-        kind: "GTF", "GFF3" or "GFF".
+    Parameters
+    ----------
+    kind : str
+        "GTF", "GFF3" or "GFF".
     """
     parents: dict[str, dict] = {}
     rows: list[dict] = []

@@ -57,16 +57,27 @@ def is_binary_index(head: bytes) -> bool:
 def check_bigwig(head: bytes, tail: bytes, name: str, sizes: Mapping[str, int]) -> dict:
     """What of a bigWig or bigBed must be known before a browser reads it.
 
-    Args:
-        head: its first HEAD bytes, or all. tail: its last four. name: for messages.
-        sizes: bp of each chromosome of the genome on the screen.
+    Parameters
+    ----------
+    head : bytes
+        Its first HEAD bytes, or all.
+    tail : bytes
+        Its last four.
+    name : str
+        For messages.
+    sizes : Mapping[str, int]
+        bp of each chromosome of the genome on the screen.
 
-    Returns:
-        kind "bigwig", "bigbed" or "biginteract"; aliases: the genome's chromosome -> the file's, where they differ; and
+    Returns
+    -------
+    dict
+        Kind "bigwig", "bigbed" or "biginteract"; aliases: the genome's chromosome -> the file's, where they differ; and
         notes: sentences for the person.
 
-    Raises:
-        InputError: neither, cut off, or of another genome.
+    Raises
+    ------
+    InputError
+        Neither, cut off, or of another genome.
     """
     kind = format_of_head(head[:64])
     if kind == "bigBed":
@@ -97,19 +108,28 @@ def check_bigwig(head: bytes, tail: bytes, name: str, sizes: Mapping[str, int]) 
 def read_track(content: bytes, name: str, sizes: Mapping[str, int], size: int | None = None) -> dict:
     """A text file as features for igv.js, its format told by its content.
 
-    Args:
-        content: the whole file, plain or gzipped; or its first HEAD bytes, where it is larger than MOST_BYTES.
-        name: for messages, and for what the content leaves open.
-        sizes: bp of each chromosome of the genome on the screen.
-        size: bytes of the whole file; None: content is all.
+    Parameters
+    ----------
+    content : bytes
+        The whole file, plain or gzipped; or its first HEAD bytes, where it is larger than MOST_BYTES.
+    name : str
+        For messages, and for what the content leaves open.
+    sizes : Mapping[str, int]
+        bp of each chromosome of the genome on the screen.
+    size : int or None
+        Bytes of the whole file; None: content is all.
 
-    Returns:
-        kind: a key of `track_formats.FORMATS`; show: "annotation", "wig" or "interact", the track of igv.js; features
+    Returns
+    -------
+    dict
+        Kind: a key of `track_formats.FORMATS`; show: "annotation", "wig" or "interact", the track of igv.js; features
         (chr, start, end; for pairs chr1 ... end2; with SHOWN, value, exons where given) in the genome's spelling of
         chromosomes; notes: sentences for the person, on rows that were left out.
 
-    Raises:
-        InputError: a format that is not drawn, too large, damaged, or of another genome.
+    Raises
+    ------
+    InputError
+        A format that is not drawn, too large, damaged, or of another genome.
     """
     kind = format_of_head(content, name)
     if kind not in (*_READ, *UNTOLD):

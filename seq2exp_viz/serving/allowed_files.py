@@ -32,8 +32,10 @@ class AllowedFiles:
 
     Links that lead out of the folder are not followed.
 
-    Raises:
-        InputError: a folder is not there.
+    Raises
+    ------
+    InputError
+        A folder is not there.
     """
 
     def __init__(self, folders: Iterable[str | Path] = ()):

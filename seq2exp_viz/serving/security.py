@@ -20,11 +20,15 @@ LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]", "::1"})
 class Access:
     """The rule by which a request is let in.
 
-    Args:
-        token: secret that every request must show (query, cookie or header), or None: then only requests whose Host
-            header is one of `hosts` are answered, so that a foreign page cannot reach us by renaming its address.
-        hosts: host names without port.
-        path: path below which the cookie counts (the URL prefix).
+    Parameters
+    ----------
+    token : str or None
+        Secret that every request must show (query, cookie or header), or None: then only requests whose Host header is
+        one of `hosts` are answered, so that a foreign page cannot reach us by renaming its address.
+    hosts : frozenset[str]
+        Host names without port.
+    path : str
+        Path below which the cookie counts (the URL prefix).
     """
 
     token: str | None = None

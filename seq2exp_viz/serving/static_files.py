@@ -36,11 +36,15 @@ def folder() -> Path:
 def igv_script(prefer: str = "vendored") -> IgvScript:
     """The igv.js 3.8 that the build put into assets/vendor, else the 3.1.4 inside the igv-notebook package.
 
-    Args:
-        prefer: "vendored", or "notebook" to take igv-notebook's in any case.
+    Parameters
+    ----------
+    prefer : str
+        "vendored", or "notebook" to take igv-notebook's in any case.
 
-    Raises:
-        InputError: neither is there.
+    Raises
+    ------
+    InputError
+        Neither is there.
     """
     vendored = folder() / "vendor" / "igv.min.js"
     if prefer == "vendored" and vendored.is_file():

@@ -20,10 +20,14 @@ STOP_SECONDS = 3.0  # for the process to end by itself
 class Worker:
     """One process at a time that takes and gives dicts (their words: seq2exp_viz.worker.model_process).
 
-    Args:
-        heard: called with each answer, from a thread of its own.
-        died: called with the number of a process and words once it has ended by itself, after its last answer.
-        command: what to start.
+    Parameters
+    ----------
+    heard : callable
+        Called with each answer, from a thread of its own.
+    died : callable
+        Called with the number of a process and words once it has ended by itself, after its last answer.
+    command : Sequence[str]
+        What to start.
     """
 
     def __init__(
@@ -47,11 +51,15 @@ class Worker:
     def send(self, message: dict) -> int:
         """Hand a task over, for which a process is started where there is none.
 
-        Returns:
+        Returns
+        -------
+        int
             The number of the process that has it, counted from 1.
 
-        Raises:
-            OSError: it cannot be started, or died this moment.
+        Raises
+        ------
+        OSError
+            It cannot be started, or died this moment.
         """
         with self._lock:
             if self._closed:

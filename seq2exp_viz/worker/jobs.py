@@ -74,9 +74,12 @@ class TooMany(RuntimeError):
 class Jobs:
     """All tasks of a server. Its worker is started with the first of them; safe to use from several threads.
 
-    Args:
-        command: what to start as the worker.
-        first: id of the first task.
+    Parameters
+    ----------
+    command : Sequence[str]
+        What to start as the worker.
+    first : int
+        Id of the first task.
     """
 
     def __init__(self, command: Sequence[str] = COMMAND, first: int = 1):
@@ -92,9 +95,14 @@ class Jobs:
         """A what-if about a gene; one that was answered before is answered at once, and what the same page asked before
         is cancelled.
 
-        Args:
-            run, path: its key and folder. version: changes with the run's weights, rule and masks.
-            question: off, on (lists of [start, end]), threshold (None: the run's), controls (how many).
+        Parameters
+        ----------
+        run, path
+            Its key and folder.
+        version : str
+            Changes with the run's weights, rule and masks.
+        question : Mapping
+            off, on (lists of [start, end]), threshold (None: the run's), controls (how many).
         """
         key = (str(path), version, gene, repr(sorted(question.items())))
         with self._changed:
@@ -115,9 +123,14 @@ class Jobs:
     ) -> Task:
         """A job about a gene; where the same waits or runs, that one.
 
-        Args:
-            kind: one of KINDS. name: of the gene, for the title. threshold: at which its elements are cut (None: the
-                run's; only then are effects kept in the run).
+        Parameters
+        ----------
+        kind : str
+            One of KINDS.
+        name : str or None
+            Of the gene, for the title.
+        threshold : float or None
+            At which its elements are cut (None: the run's; only then are effects kept in the run).
         """
         with self._changed:
             for task in self._waiting(kind):

@@ -79,9 +79,11 @@ class Request(socketserver.StreamRequestHandler):
 def wait_until_alone(present: int, stopped: threading.Event, linger: float = LINGER_SECONDS) -> None:
     """Return once no web process has held its lock for `linger` seconds, or when `stopped` is set.
 
-    Args:
-        present: descriptor of the file that each web process keeps a shared lock on. It is left locked, so that a
-            web process that comes now waits until this process has ended, and then starts another.
+    Parameters
+    ----------
+    present : int
+        Descriptor of the file that each web process keeps a shared lock on. It is left locked, so that a web process
+        that comes now waits until this process has ended, and then starts another.
     """
     alone = None
     while not stopped.wait(LOOK_SECONDS):

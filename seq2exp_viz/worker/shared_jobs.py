@@ -31,8 +31,10 @@ GONE = "The process that asks the model has ended; the log of the server may say
 def shared_folder() -> Path:
     """A folder of this user alone below the system's folder for temporary files; made where it is missing.
 
-    Raises:
-        InputError: it cannot be made, or belongs to somebody else.
+    Raises
+    ------
+    InputError
+        It cannot be made, or belongs to somebody else.
     """
     advice = "set TMPDIR to a folder that only this user can write to"
     try:
@@ -57,13 +59,19 @@ class SharedJobs:
 
     Tasks are snapshots: `get` and `wait` give newer ones. Safe to use from several threads and after a fork.
 
-    Args:
-        name: processes that give the same name share their tasks.
-        folder: of this user alone, for the socket and its locks; default `shared_folder()`.
-        command: what to start as the process that keeps the tasks; the stem of its files is added.
+    Parameters
+    ----------
+    name : str
+        Processes that give the same name share their tasks.
+    folder : Path or None
+        Of this user alone, for the socket and its locks; default `shared_folder()`.
+    command : Sequence[str]
+        What to start as the process that keeps the tasks; the stem of its files is added.
 
-    Raises:
-        InputError: there is no such folder, or its path is too long for a socket.
+    Raises
+    ------
+    InputError
+        There is no such folder, or its path is too long for a socket.
     """
 
     def __init__(self, name: str, folder: Path | None = None, command: Sequence[str] = COMMAND):

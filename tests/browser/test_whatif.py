@@ -59,8 +59,8 @@ def opened(page, query):
 
 
 def answered(page):
-    page.until(f"{STATE} === 'answered'", 60)
-    return float(page.value(PREDICTED))
+    """The prediction, once no question is open; state and number are read at one moment."""
+    return float(page.when(f"{STATE} === 'answered' && {PREDICTED}", 60))
 
 
 def row(number):

@@ -39,11 +39,16 @@ class Visitor:
 
     def until(self, expression: str, seconds: float = 25) -> "Visitor":
         """Wait for a JavaScript expression (the policy of the page forbids playwright's own way of waiting)."""
+        self.when(expression, seconds)
+        return self
+
+    def when(self, expression: str, seconds: float = 25):
+        """The value of a JavaScript expression, as soon as it is a true one."""
         end = time.monotonic() + seconds
-        while not self.page.evaluate(expression):
+        while not (value := self.page.evaluate(expression)):
             assert time.monotonic() < end, f"still not true after {seconds} s: {expression}\n{self.where()}"
             self.page.wait_for_timeout(40)
-        return self
+        return value
 
     def where(self) -> dict:
         """What a failing test says of the page."""

@@ -67,16 +67,26 @@ def selective_scan(
 ) -> Tensor:
     """Gated output of the selective scan, on the fastest way that the tensors' device and dtype allow.
 
-    Args:
-        u: (batch, length, channels) input after convolution and SiLU.
-        delta: (batch, length, channels) step size before softplus, bias included.
-        A: (channels, states) negative decay rates.
-        B, C: (batch, length, states) input and output vectors.
-        D: (channels,) skip weight.
-        z: (batch, length, channels) gate before SiLU.
-        reverse: run from the last position to the first.
+    Parameters
+    ----------
+    u : Tensor
+        (batch, length, channels) input after convolution and SiLU.
+    delta : Tensor
+        (batch, length, channels) step size before softplus, bias included.
+    A : Tensor
+        (channels, states) negative decay rates.
+    B, C : Tensor
+        (batch, length, states) input and output vectors.
+    D : Tensor
+        (channels,) skip weight.
+    z : Tensor
+        (batch, length, channels) gate before SiLU.
+    reverse : bool
+        Run from the last position to the first.
 
-    Returns:
+    Returns
+    -------
+    Tensor
         (batch, length, channels), the dtype of `u`.
     """
     if scan_cpu is not None and _on_cpu(u):
@@ -106,11 +116,18 @@ def causal_convolution(x: Tensor, weight: Tensor, bias: Tensor, reverse: bool = 
 
     y_t = silu(bias + sum_k weight_k x_{t - K + 1 + k}), zeros before the first position.
 
-    Args:
-        x: (batch, length, channels).
-        weight: (channels, 1, K); bias: (channels,).
+    Parameters
+    ----------
+    x : Tensor
+        (batch, length, channels).
+    weight : Tensor
+        (channels, 1, K);
+    bias : Tensor
+        (channels,).
 
-    Returns:
+    Returns
+    -------
+    Tensor
         (batch, length, channels), the dtype of `x`.
     """
     if convolution_cpu is not None and _on_cpu(x):

@@ -339,9 +339,12 @@ def scan_cpu(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tenso
 class CarriedScan:
     """A scan of one gene, stretch by stretch, that carries its state along; no gradients.
 
-    Args:
-        A_log: (channels, states), D: (channels,), float32; channels is a multiple of LANES.
-        reverse: stretches come from right to left.
+    Parameters
+    ----------
+    A_log : Tensor
+        (channels, states), D: (channels,), float32; channels is a multiple of LANES.
+    reverse : bool
+        Stretches come from right to left.
     """
 
     def __init__(self, A_log: Tensor, D: Tensor, reverse: bool):
@@ -356,9 +359,12 @@ class CarriedScan:
     ) -> None:
         """Go on over u, delta (length, channels) and B, C (length, states).
 
-        Args:
-            z: (window, channels); the stretch begins at its position `begin`.
-            out: like z; the stretch is written there, or with `add` added. None: only the state moves on.
+        Parameters
+        ----------
+        z : Tensor
+            (window, channels); the stretch begins at its position `begin`.
+        out : Tensor or None
+            Like z; the stretch is written there, or with `add` added. None: only the state moves on.
         """
         inputs = [t[None] for t in (u, delta)], [t[None] for t in (B, C)]
         (u, delta), (B, C) = inputs
@@ -373,8 +379,12 @@ class CarriedScan:
 def convolve(x: Tensor, weight: Tensor, bias: Tensor, part: slice, reverse: bool) -> Tensor:
     """`causal_convolution` of the positions `part` of x (window, channels), which sees its neighbours; no gradients.
 
-    Args:
-        weight: (taps, channels), contiguous. bias: (channels,).
+    Parameters
+    ----------
+    weight : Tensor
+        (taps, channels), contiguous.
+    bias : Tensor
+        (channels,).
     """
     _use_torch_threads()
     out = x.new_empty(1, part.stop - part.start, x.shape[1])
