@@ -1,4 +1,4 @@
-"""A real gunicorn in front of run folders, as docs/page.md says, for tests: started, looked into, stopped."""
+"""A real gunicorn in front of run folders, as docs/deployment.md says, for tests: started, looked into, stopped."""
 
 import contextlib
 import os

@@ -1,4 +1,4 @@
-"""The page behind a real nginx with the lines that docs/page.md gives, in front of gunicorn and of `serve`."""
+"""The page behind a real nginx with the lines that docs/deployment.md gives, in front of gunicorn and of `serve`."""
 
 import json
 import os
@@ -20,7 +20,7 @@ from visitor import Visitor
 from seq2exp_viz.serve import bind
 
 pytestmark = pytest.mark.browser
-DOCS = (ROOT / "docs" / "page.md").read_text()
+DOCS = (ROOT / "docs" / "deployment.md").read_text()
 SAID = "Boolean(document.getElementById('server-line')?.checkVisibility())"
 
 
