@@ -202,9 +202,9 @@ def test_without_a_table_the_genes_come_from_the_annotation_and_have_no_label(sm
 def test_the_model_s_configuration_takes_signals_priors_and_settings(small):
     config = load_study(small).config(variant="hard", window=4_000)
     assert config.signals == ("H3K27ac", "ATAC")
-    assert config.prior_b == (1.5, 0.2)
-    assert config.prior_w == (0.5, 0.5)
-    assert (config.window, config.promoter, config.variant, config.beta_min) == (4_000, 400, "hard", 0.0)
+    assert config.prior.b == (1.5, 0.2)
+    assert config.prior.w == (0.5, 0.5)
+    assert (config.window, config.promoter, config.variant, config.prior.beta_min) == (4_000, 400, "hard", 0.0)
 
 
 def test_training_settings_are_the_paper_s_where_the_study_says_nothing(small):

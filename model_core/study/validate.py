@@ -13,7 +13,16 @@ from typing import Any, get_args
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from model_core.bed import read_bed, read_lines, read_narrowpeak
-from model_core.config import Seq2ExpConfig, TrainConfig, recipe
+from model_core.config import (
+    GROUPS,
+    PATHS,
+    SETTINGS,
+    Seq2ExpConfig,
+    TrainConfig,
+    named_settings,
+    recipe,
+    unknown_setting,
+)
 from model_core.errors import InputError, Problem
 from model_core.intervals import listed, match_chromosomes, require_shared
 from model_core.signals.open import open_signal
@@ -24,7 +33,7 @@ from model_core.study.genome import Genome
 from model_core.study.schema import CACHE, Genes, GenomeFiles, Peaks, SignalSpec, Truth
 from model_core.track_formats import TO_TEXT, require_format
 
-_FROM_SIGNALS = ("signals", "prior_b", "prior_w")
+_FROM_SIGNALS = ("signals", "prior.b", "prior.w")
 
 
 @contextmanager
@@ -307,45 +316,57 @@ def _name_problems(parts: Parts, path: Path) -> list[Problem]:
 
 
 def _settings_problems(parts: Parts, path: Path) -> list[Problem]:
+    """What is wrong with [model] and [training], whose settings go by flat name or, of [model], in tables of groups."""
     problems = []
-    for table, settings, known in (("model", parts.model, Seq2ExpConfig), ("training", parts.training, TrainConfig)):
-        fields = {item.name: item for item in dataclasses.fields(known)}
-        for key, value in settings.items():
-            where = f"{path} [{table}]"
-            if key not in fields:
-                near = difflib.get_close_matches(key, fields, 1, 0.6)
-                do = f"did you mean '{near[0]}'?" if near else "take it away"
-                problems.append(
-                    Problem(where, found=f"an unknown key '{key}'", expected=f"one of {', '.join(fields)}", fix=do)
-                )
-            elif key in _FROM_SIGNALS:
-                problems.append(
-                    Problem(
-                        where, found=f"'{key}'", expected="it in [[signals]] alone", fix="give name and prior there"
-                    )
-                )
-            elif not _fits(value, fields[key].default):
-                expected = f"a value like {fields[key].default!r}"
-                problems.append(Problem(f"{where} {key}", found=repr(value), expected=expected, fix="correct it"))
+    for name, value in named_settings(parts.model):
+        where = f"{path} [model]"
+        if name not in PATHS:
+            problems.append(unknown_setting(where, name, value))
+        elif PATHS[name] in _FROM_SIGNALS:
+            expected, fix = "it in [[signals]] alone", "give name and prior there"
+            problems.append(Problem(where, found=f"'{name}'", expected=expected, fix=fix))
+        else:
+            problems.extend(_value_problems(where, name, value, SETTINGS[PATHS[name]].default))
+    fields = {item.name: item.default for item in dataclasses.fields(TrainConfig)}
+    for name, value in parts.training.items():
+        where = f"{path} [training]"
+        if name not in fields:
+            near = difflib.get_close_matches(name, fields, 1, 0.6)
+            found, fix = f"an unknown key '{name}'", f"did you mean '{near[0]}'?" if near else "take it away"
+            problems.append(Problem(where, found=found, expected=f"one of {', '.join(fields)}", fix=fix))
+        else:
+            problems.extend(_value_problems(where, name, value, fields[name]))
     if not problems:
         with noting(problems):
             recipe(**{"variant": Seq2ExpConfig.variant, **parts.model})
     return problems
 
 
-def sound_settings(settings: Mapping[str, Any], known: type) -> dict[str, Any]:
-    """The settings that have a known name and the right type, for looking further although others are wrong.
+def _value_problems(where: str, name: str, value: Any, default: Any) -> Iterator[Problem]:
+    if not _fits(value, default):
+        yield Problem(f"{where} {name}", found=repr(value), expected=f"a value like {default!r}", fix="correct it")
+
+
+def sound_settings(settings: Mapping[str, Any], group: str = "") -> dict[str, Any]:
+    """Return the settings that have a known name and the right type, for looking further although others are wrong.
 
     Parameters
     ----------
     settings : Mapping[str, Any]
-        [model] or [training].
-    known : type
-        Seq2ExpConfig or TrainConfig.
+        [model], or a table in it.
+    group : str
+        The table's name within [model], such as "mask" or "mask.decision".
     """
-    defaults = {item.name: item.default for item in dataclasses.fields(known)}
-    sound = {key: value for key, value in settings.items() if key in defaults and _fits(value, defaults[key])}
-    return {key: value for key, value in sound.items() if key not in ("window", "promoter") or value > 0}
+    sound: dict[str, Any] = {}
+    for key, value in settings.items():
+        name = f"{group}.{key}" if group else key
+        if name in GROUPS and isinstance(value, Mapping):
+            sound[key] = sound_settings(value, name)
+        elif name in ("window", "promoter") and _fits(value, SETTINGS[name].default) and value <= 0:
+            continue
+        elif name in PATHS and _fits(value, SETTINGS[PATHS[name]].default):
+            sound[key] = value
+    return sound
 
 
 def _fits(value: Any, default: Any) -> bool:
