@@ -1,222 +1,25 @@
 """Settings of a Seq2Exp model and of its training, without torch.
 
-A model's settings stand in groups, each of which checks itself: `config.backbone.d_model`, `config.prior.b`. They are
-written in groups. Read are groups, names with dots ("prior.b") and the flat names of older files ("prior_b").
+A model's settings stand in groups (`setting_groups`), each of which checks itself: `config.backbone.d_model`,
+`config.prior.b`. Files are written in groups; `Seq2ExpConfig.from_dict` reads groups, names with dots ("prior.b") and
+the flat names of older files ("prior_b").
 """
 
 from __future__ import annotations
 
 import dataclasses
 import difflib
-import math
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, NamedTuple
 
-from model_core.decision import DecisionRule
 from model_core.errors import InputError, Problem
-from model_core.settings import COUNT, NOT_NEGATIVE, POSITIVE, SHARE, SHARE_OR_0, Need, Range, Settings
+from model_core.setting_groups import BackboneConfig, MaskConfig, PredictorConfig, PriorConfig
+from model_core.settings import COUNT, NOT_NEGATIVE, POSITIVE, SHARE_OR_0, Need, Range, Settings
 from model_core.window import promoter_slice
 
 VARIANTS = ("soft", "hard", "causal")
-_PAPER_DECISION = DecisionRule()
-
-
-@dataclass(frozen=True)
-class BackboneConfig(Settings):
-    """Sizes of the two stacks of bidirectional Mamba blocks, generator and predictor, and what the generator reads.
-
-    Attributes
-    ----------
-    d_model
-        Width d of the hidden states; at least 1.
-    n_layers
-        Blocks of the generator, and again of the predictor; at least 1.
-    d_state
-        Size of the state of each channel of a scan; 1 to 64.
-    d_conv
-        Width of the causal convolution before each scan, in bases; at least 1.
-    expand
-        Channels inside a mixer per channel of the hidden states; at least 1.
-    dt_rank
-        Width of the low-rank projection that gives the step size; None for ceil(d_model / 16).
-    norm_epsilon
-        What RMSNorm adds to the mean square; above 0.
-    position_embedding
-        Whether a learned embedding of the position in the window is added; the window's length is then fixed.
-    encoder
-        Channels of a convolutional motif encoder beside the one-hot sequence; 0 for none.
-    generator_signals
-        Whether the generator sees the signals, too.
-    shared
-        Whether generator and predictor are one stack of blocks.
-    """
-
-    PREFIX: ClassVar[str] = "backbone"
-    RANGES: ClassVar[Mapping[str, Range]] = {
-        **dict.fromkeys(("d_model", "n_layers", "d_conv", "expand", "dt_rank"), COUNT),
-        "d_state": Range(1, 64, "1 to 64"),
-        "norm_epsilon": POSITIVE,
-        "encoder": NOT_NEGATIVE,
-    }
-
-    d_model: int = 128
-    n_layers: int = 4
-    d_state: int = 16
-    d_conv: int = 4
-    expand: int = 2
-    dt_rank: int | None = None
-    norm_epsilon: float = 1e-5
-    position_embedding: bool = False
-    encoder: int = 0
-    generator_signals: bool = False
-    shared: bool = False
-
-    @property
-    def d_inner(self) -> int:
-        """Channels inside a Mamba mixer."""
-        return self.expand * self.d_model
-
-    @property
-    def rank(self) -> int:
-        """Width of the low-rank projection that gives the step size (Mamba's dt_rank)."""
-        return self.dt_rank or math.ceil(self.d_model / 16)
-
-
-@dataclass(frozen=True)
-class PriorConfig(Settings):
-    """What the signals add to the Beta of z: alpha2 = scale sum_i w_i (s_i + beta_min), beta2 with b_i in place of s_i.
-
-    Attributes
-    ----------
-    b
-        The value of each signal, in its unit after its transform, at which it votes one half; 0 or more.
-    w
-        The weight of each signal's vote; 0 or more, at least one above 0.
-    scale
-        Factor on both parameters: how much the signals count against the sequence; above 0.
-    learned
-        Whether `scale` is where a trained scale starts; needs the head `beta`.
-    beta_min
-        Lowest alpha1 and beta1 of the sequence, also added to signals and b; 0 or more.
-    """
-
-    PREFIX: ClassVar[str] = "prior"
-    RANGES: ClassVar[Mapping[str, Range]] = {
-        **dict.fromkeys(("w", "b", "beta_min"), NOT_NEGATIVE),
-        "scale": POSITIVE,
-    }
-
-    b: tuple[float, ...] = (1.5, 0.2, 1.0)
-    w: tuple[float, ...] = (0.4, 0.4, 0.2)
-    scale: float = 10.0
-    learned: bool = False
-    beta_min: float = 1.0
-
-    def problems(self) -> Iterator[Problem]:
-        """Yield what is wrong with the values."""
-        yield from super().problems()
-        b, w = self.path("b"), self.path("w")
-        if len(self.b) != len(self.w):
-            found = f"{len(self.b)} values of {b} and {len(self.w)} of {w}"
-            yield self._problem(found, "one of each for each signal", "give every signal its prior")
-        if self.w and not sum(self.w) > 0:
-            yield self._problem(f"{w} of 0 for every signal", "at least one above 0", "give a signal weight")
-
-
-@dataclass(frozen=True)
-class MaskConfig(Settings):
-    """How z is made of its parts, drawn, decided, applied, and kept sparse.
-
-    Attributes
-    ----------
-    kind
-        "learned", or a control in its place: "promoter" (nothing else is kept), "random" (blocks), "signal" (mean of
-        the prior), "macs3" (peaks), "all" (nothing is hidden).
-    head
-        "beta": z ~ Beta of sequence and prior; "logit": sequence logit + learned signal logit.
-    z_scale
-        Factor on alpha and beta of z; above 0.
-    beta_product_exact
-        Whether the 1 that the product of two Beta densities asks for is subtracted; needs the head `beta`.
-    decision
-        How z becomes the mask.
-    apply
-        How the mask hides a base: "multiply" (its embedding), "gather" (only kept positions are read), "gate"
-        (multiplied after each norm), "absent" (a learned embedding in its place).
-    hard_gradient
-        Whether gathered embeddings are multiplied by the straight-through mask; needs `apply` gather.
-    kl
-        The KL that keeps masks sparse, "beta": of the Beta of z to a Beta of mean `kl_mu`; "mean": of
-        Bernoulli(E[z]) to Bernoulli(kl_mu).
-    kl_mu
-        Mean that the KL pulls z towards; between 0 and 1.
-    kl_scale
-        alpha of the Beta that `kl = "beta"` pulls z towards; above 0.
-    kl_weight
-        lambda, weight of the KL in the loss; 0 or more.
-    """
-
-    PREFIX: ClassVar[str] = "mask"
-    CHOICES: ClassVar[Mapping[str, tuple[str, ...]]] = {
-        "kind": ("learned", "promoter", "random", "signal", "macs3", "all"),
-        "head": ("beta", "logit"),
-        "apply": ("multiply", "gather", "gate", "absent"),
-        "kl": ("beta", "mean"),
-    }
-    RANGES: ClassVar[Mapping[str, Range]] = {
-        **dict.fromkeys(("z_scale", "kl_scale"), POSITIVE),
-        "kl_weight": NOT_NEGATIVE,
-        "kl_mu": SHARE,
-    }
-    NEEDS: ClassVar[tuple[Need, ...]] = (
-        Need("apply", "gather", "decision.kind", ("hard", "top")),
-        Need("hard_gradient", True, "apply", ("gather",)),
-        Need("beta_product_exact", True, "head", ("beta",)),
-    )
-
-    kind: str = "learned"
-    head: str = "beta"
-    z_scale: float = 1.0
-    beta_product_exact: bool = False
-    decision: DecisionRule = _PAPER_DECISION
-    apply: str = "multiply"
-    hard_gradient: bool = False
-    kl: str = "beta"
-    kl_mu: float = 0.1
-    kl_scale: float = 10.0
-    kl_weight: float = 0.01
-
-
-@dataclass(frozen=True)
-class PredictorConfig(Settings):
-    """What the predictor sees, and how its hidden states become one number.
-
-    Attributes
-    ----------
-    n_gene_features
-        Features of a gene beside its window; 0 or more.
-    log_signals
-        Whether the predictor sees log(1 + signal).
-    readout
-        "promoter": mean hidden state over the promoter; "window": beside it, hidden states summed over the window,
-        weighed by mask and contact.
-    contact
-        Name of the signal that weighs them, a contact; None weighs all bases alike.
-    released_padding
-        Whether, with `mask.apply` gather, the padding of a batch enters the scans, as in the release.
-    """
-
-    PREFIX: ClassVar[str] = "predictor"
-    CHOICES: ClassVar[Mapping[str, tuple[str, ...]]] = {"readout": ("promoter", "window")}
-    RANGES: ClassVar[Mapping[str, Range]] = {"n_gene_features": NOT_NEGATIVE}
-
-    n_gene_features: int = 9
-    log_signals: bool = False
-    readout: str = "promoter"
-    contact: str | None = None
-    released_padding: bool = False
 
 
 @dataclass(frozen=True)
@@ -253,10 +56,10 @@ class Seq2ExpConfig(Settings):
     promoter: int = 2_000
     signals: tuple[str, ...] = ("H3K27ac", "DNase", "Hi-C")
     reverse_complement: bool = False
-    backbone: BackboneConfig = BackboneConfig()
-    prior: PriorConfig = PriorConfig()
-    mask: MaskConfig = MaskConfig()
-    predictor: PredictorConfig = PredictorConfig()
+    backbone: BackboneConfig = field(default=BackboneConfig())
+    prior: PriorConfig = field(default=PriorConfig())
+    mask: MaskConfig = field(default=MaskConfig())
+    predictor: PredictorConfig = field(default=PredictorConfig())
 
     def problems(self) -> Iterator[Problem]:
         """Yield what is wrong with the values."""
@@ -319,20 +122,25 @@ class Setting(NamedTuple):
     """What is known of a setting by its path."""
 
     flat_name: str
-    default: Any
+    field: dataclasses.Field
+
+    @property
+    def default(self) -> Any:
+        """The paper's value."""
+        return self.field.default
 
 
 def _table(kind: type[Settings]) -> Iterator[tuple[str, Setting]]:
     """Yield path and `Setting` of each field, and of each field of its groups."""
-    for field in dataclasses.fields(kind):
-        path = kind.path(field.name)
-        if isinstance(field.default, Settings):
-            yield from _table(type(field.default))
+    for item in dataclasses.fields(kind):
+        path = kind.path(item.name)
+        if isinstance(item.default, Settings):
+            yield from _table(type(item.default))
         else:
-            yield path, Setting(_OTHER_FLAT_NAMES.get(path, field.name), field.default)
+            yield path, Setting(_OTHER_FLAT_NAMES.get(path, item.name), item)
 
 
-SETTINGS: dict[str, Setting] = dict(_table(Seq2ExpConfig))  # path, such as "prior.b" -> flat name and default
+SETTINGS: dict[str, Setting] = dict(_table(Seq2ExpConfig))  # path, such as "prior.b" -> flat name and field
 PATHS: dict[str, str] = {setting.flat_name: path for path, setting in SETTINGS.items()}  # flat name -> path
 PATHS |= {path: path for path in SETTINGS}  # and each path itself, so that this holds every name that is read
 GROUPS = {path.rpartition(".")[0] for path in SETTINGS} - {""}
@@ -397,12 +205,12 @@ def unknown_setting(where: object, name: str, value: object = None) -> Problem:
 def _build(kind: type[Settings], values: Mapping[str, Any]) -> Any:
     """Make a group, and the groups in it, of path -> value; what is left out stays as it is by default."""
     fields = {}
-    for field in dataclasses.fields(kind):
-        path = kind.path(field.name)
-        if isinstance(field.default, Settings):
-            fields[field.name] = _build(type(field.default), values)
+    for item in dataclasses.fields(kind):
+        path = kind.path(item.name)
+        if isinstance(item.default, Settings):
+            fields[item.name] = _build(type(item.default), values)
         elif path in values:
-            fields[field.name] = values[path]
+            fields[item.name] = values[path]
     return kind(**fields)
 
 

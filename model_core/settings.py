@@ -92,10 +92,9 @@ class Settings:
 
     def _type_problems(self) -> Iterator[Problem]:
         for field in dataclasses.fields(self):
-            value, annotation = getattr(self, field.name), str(field.type)
-            if not _fits(value, annotation, field.default):
-                found = f"{self.path(field.name)} = {value!r}"
-                yield self._problem(found, f"a value of type {annotation}")
+            value = getattr(self, field.name)
+            if not fits(value, field):
+                yield self._problem(f"{self.path(field.name)} = {value!r}", f"a value of type {field.type}")
 
     def _choice_problems(self) -> Iterator[Problem]:
         for name, choices in self.CHOICES.items():
@@ -125,9 +124,10 @@ class Settings:
         return dataclasses.asdict(self)
 
 
-def _fits(value: object, annotation: str, default: object) -> bool:
-    """Return whether a value has a field's type; True and False are no numbers."""
-    kinds = _TYPES.get(annotation, (type(default),))  # another annotation is that of a group
+def fits(value: object, field: dataclasses.Field) -> bool:
+    """Return whether a value has a field's type; a list counts as a tuple, True and False are no numbers."""
+    value, annotation = tuple(value) if isinstance(value, list) else value, str(field.type)
+    kinds = _TYPES.get(annotation, (type(field.default),))  # another annotation is that of a group
     if isinstance(value, bool) != (kinds == (bool,)) or not isinstance(value, kinds):
         return False
     if not isinstance(value, tuple):

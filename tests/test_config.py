@@ -1,7 +1,9 @@
 """Settings in groups: each checks itself, and every form in which they stand on disk gives the same settings."""
 
 import dataclasses
+import itertools
 import json
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -11,10 +13,6 @@ from model_core.config import (
     GROUPS,
     PATHS,
     SETTINGS,
-    BackboneConfig,
-    MaskConfig,
-    PredictorConfig,
-    PriorConfig,
     Seq2ExpConfig,
     TrainConfig,
     merged,
@@ -25,6 +23,7 @@ from model_core.config import (
 from model_core.decision import DecisionRule
 from model_core.errors import InputError
 from model_core.run_folder.effects import caveat, hidden_in_training
+from model_core.setting_groups import BackboneConfig, MaskConfig, PredictorConfig, PriorConfig
 
 # What checkpoints and config.json of older versions hold: one flat table.
 OLD_SOFT = """{"variant": "soft", "window": 200000, "promoter": 2000, "d_model": 128, "n_layers": 4, "d_state": 16,
@@ -97,7 +96,7 @@ def test_every_setting_has_one_flat_name_and_one_path():
     assert len(set(flat)) == len(flat) == len(SETTINGS)
     assert set(PATHS) == {*flat, *SETTINGS}
     assert not set(SETTINGS) & GROUPS
-    assert GROUPS == {"backbone", "prior", "mask", "mask.decision", "predictor"}
+    assert sorted(GROUPS) == ["backbone", "mask", "mask.decision", "predictor", "prior"]
 
 
 def test_every_default_is_the_paper_s():
@@ -283,3 +282,20 @@ def test_a_caveat_reads_old_settings_and_new_ones_alike(text):
     assert caveat({"model": old, "training": training}) == caveat({"model": new, "training": training})
     assert hidden_in_training({"model": old | {"mask": "random"}}) is True
     assert hidden_in_training({"model": new | {"mask": new["mask"] | {"kind": "random"}}}) is True
+
+
+def test_the_table_of_settings_in_the_documentation_is_the_program_s():
+    text = (Path(__file__).parents[1] / "docs" / "study.md").read_text()
+    lines = text.split("| setting | flat name |")[1].splitlines()[2:]
+    rows = [line.split(" | ")[:3] for line in itertools.takewhile(str.strip, lines)]
+    shown = [
+        [path, "" if setting.flat_name == path else setting.flat_name, default_in_words(setting.default)]
+        for path, setting in SETTINGS.items()
+    ]
+    assert [[cell.strip("| `") for cell in row] for row in rows] == shown
+
+
+def default_in_words(value):
+    if isinstance(value, str):
+        return value
+    return "" if value is None else json.dumps(value)

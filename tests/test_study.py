@@ -219,6 +219,12 @@ def test_settings_of_the_model_may_stand_in_tables(small):
     assert Study.restore(study.resolved(), study.path).config() == flat
 
 
+def test_a_setting_that_is_empty_by_default_may_be_given(small):
+    edit(small, "window = 4_000", 'window = 4_000\ncontact = "ATAC"\nbackbone.dt_rank = 3')
+    config = load_study(small).config()
+    assert (config.predictor.contact, config.backbone.dt_rank) == ("ATAC", 3)
+
+
 def test_training_settings_are_the_paper_s_where_the_study_says_nothing(small):
     small.write_text(small.read_text() + "\n[training]\nsteps = 7\n")
     training = load_study(small).train_config(batch_size=2)
@@ -348,6 +354,7 @@ def test_all_problems_are_told_at_once(small):
         ("window = 4_000", 'window = 4_000\nmask.kl_mu = "low"', ["[model] mask.kl_mu", "'low'", "0.1"]),
         ("window = 4_000", "window = 4_000\nprior_scale = 0.0", ["found prior_scale = 0", "above 0"]),
         ("window = 4_000", "window = 4_000\nprior.scale = 0.0", ["found prior.scale = 0", "above 0"]),
+        ("window = 4_000", "window = 4_000\ncontact = 3", ["[model] contact", "found 3", "str"]),
         ("window = 4_000", "window = 4_000\nbackbone = 3", ["backbone = 3", "a table with d_model"]),
         ("[model]", "[modle]", ["unknown key 'modle'", "did you mean 'model'"]),
         ("[[signals]]\nname = \"A", "[[signals]]\ncolour = 1\nname = \"A", ["number 2 colour", "unknown key"]),

@@ -11,8 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from model_core.config import BackboneConfig
 from model_core.model.kernels.scan import causal_convolution, selective_scan
+from model_core.setting_groups import BackboneConfig
 
 try:
     from model_core.model.kernels import block_cpu

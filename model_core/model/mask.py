@@ -68,7 +68,7 @@ def posterior(sequence: BetaParameters, signal: BetaParameters, config: Seq2ExpC
     """The Beta of z: alpha = (alpha1 + alpha2) z_scale, and beta likewise.
 
     The product of two Beta densities has parameters a1 + a2 - 1; the release leaves the -1 out (difference 1), and
-    `beta_product_exact` puts it in.
+    `mask.beta_product_exact` puts it in.
     """
     less = 1.0 if config.mask.beta_product_exact else 0.0
     sums = (sequence.alpha + signal.alpha - less, sequence.beta + signal.beta - less)
@@ -136,8 +136,9 @@ def random_blocks(batch: int, length: int, share: float | None = None) -> Tensor
 def kl_to_marginal(z: BetaParameters, config: Seq2ExpConfig) -> Tensor:
     """Mean over all bases of the KL that keeps masks sparse, a scalar.
 
-    `kl = "beta"`: KL( Beta(alpha, beta) || Beta(s, s (1 - mu) / mu) ), s = kl_scale, mu = kl_mu, as published; it also
-    pins the concentration, so that the mean hardly moves. `kl = "mean"`: KL( Bernoulli(E[z]) || Bernoulli(mu) ).
+    `mask.kl = "beta"`: KL( Beta(alpha, beta) || Beta(s, s (1 - mu) / mu) ), s = kl_scale, mu = kl_mu, as published;
+    it also pins the concentration, so that the mean hardly moves. `mask.kl = "mean"`: KL( Bernoulli(E[z]) ||
+    Bernoulli(mu) ).
     """
     if config.mask.kl == "mean":
         mean = z.mean

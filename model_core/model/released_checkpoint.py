@@ -18,9 +18,10 @@ from typing import Any
 
 import torch
 
-from model_core.config import BackboneConfig, MaskConfig, PredictorConfig, PriorConfig, Seq2ExpConfig
+from model_core.config import Seq2ExpConfig
 from model_core.decision import DecisionRule
 from model_core.errors import InputError
+from model_core.setting_groups import BackboneConfig, MaskConfig, PredictorConfig, PriorConfig
 
 _DTYPES = {
     "FloatStorage": torch.float32,

@@ -50,26 +50,26 @@ class Seq2Exp(nn.Module):
     docs/method.md; what can be switched is a setting of `Seq2ExpConfig`):
 
     1. Two Beta densities multiplied have parameters a1 + a2 - 1; the release adds without the -1, so does this
-       (`beta_product_exact` takes it off).
+       (`mask.beta_product_exact` takes it off).
     2. Hard: the kept positions are gathered and never multiplied by the mask, so the prediction gives the mask head no
-       gradient. `hard_gradient` multiplies them by the straight-through mask.
-    3. Soft and hard differ in five ways at once: `shared`, `generator_signals`, `position_embedding`, the prior, and
-       multiplying against gathering.
+       gradient. `mask.hard_gradient` multiplies them by the straight-through mask.
+    3. Soft and hard differ in five ways at once: `shared`, `generator_signals` and `position_embedding` of the
+       backbone, the prior, and multiplying against gathering.
     4. Genes on the minus strand are not reverse-complemented (`reverse_complement` does; see dataset.py).
     5. The continuity loss exists with weight 0: contiguity is not trained for.
     6. The max-pooling of the prior has no effect in the release and is left out.
     7. Signals enter twice (prior and predictor) and again as a gene feature.
     8. Promoter and blacklist are forced after z, the promoter last; forced positions get no gradient.
     9. The soft mask hides little: the masked embedding goes into RMSNorm, which does not see scale. Only an exact 0
-       hides a base, and the mask of a trained soft model follows its signal prior. `apply`, `head`, `kl` and
-       `prior_learned` hold the repairs.
+       hides a base, and the mask of a trained soft model follows its signal prior. `apply`, `head` and `kl` of the
+       mask and `prior.learned` hold the repairs.
     10. Hard: the release pads shorter genes of a batch with zeros that reach the reversed scan (5e-6 to 9e-5). Here
-       padding is masked: the numbers are those of the gene alone (`released_padding` lets it in).
+       padding is masked: the numbers are those of the gene alone (`predictor.released_padding` lets it in).
     11. Hard needs exactly the trained window, because of the position embedding.
     12. Output projections are scaled at the start for 64 layers, whatever the real depth.
     13. Weight decay: see `model_core.training.lightning_module`.
     14. Lower-case bases count as upper case (the release stops with an error).
-    15. The spread of z at zero signal is set by the prior (`prior_scale`), it is not a calibrated confidence.
+    15. The spread of z at zero signal is set by the prior (`prior.scale`), it is not a calibrated confidence.
     16. A soft model has not seen masks with elements switched off, so a what-if asks it about something new.
     """
 

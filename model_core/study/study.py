@@ -23,7 +23,7 @@ from model_core.study.check_tracks import absent_chromosomes
 from model_core.study.gene_features import FEATURES, LENGTHS, FeatureScale, feature_scale, raw_features
 from model_core.study.gene_table import TABLE_COLUMNS, WARNINGS, position_problems, read_gene_table, split_genes
 from model_core.study.genome import Genome
-from model_core.study.schema import CACHE, Genes, GenomeFiles, Name, Peaks, Section, SignalSpec, Truth
+from model_core.study.schema import CACHE, Genes, GenomeFiles, Name, Peaks, Section, SignalSpec, Truth, model_inputs
 from model_core.study.validate import Parts, schema_problems, sound_parts, sound_settings, study_problems
 from model_core.study.windows import WindowReader
 from model_core.window import Window
@@ -73,12 +73,7 @@ class Study(Section):
 
     def config(self, **settings: Any) -> Seq2ExpConfig:
         """The model's configuration: this study's signals and priors, then [model], then `settings`."""
-        priors = [spec.prior for spec in self.signal_specs]
-        inputs = {
-            "signals": tuple(spec.name for spec in self.signal_specs),
-            "prior_b": tuple(prior.b for prior in priors),
-            "prior_w": tuple(prior.w for prior in priors),
-        }
+        inputs = model_inputs(self.signal_specs)
         config = recipe(**merged({"variant": Seq2ExpConfig.variant}, inputs, self.model, settings))
         contacts = [spec.name for spec in self.signal_specs if spec.is_contact]
         if config.predictor.readout == "window" and config.predictor.contact is None and contacts:

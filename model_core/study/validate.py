@@ -19,21 +19,24 @@ from model_core.config import (
     SETTINGS,
     Seq2ExpConfig,
     TrainConfig,
+    merged,
     named_settings,
     recipe,
     unknown_setting,
 )
 from model_core.errors import InputError, Problem
 from model_core.intervals import listed, match_chromosomes, require_shared
+from model_core.settings import fits
 from model_core.signals.open import open_signal
 from model_core.signals.signal import Signal
 from model_core.study.annotation import refuse_gff3
 from model_core.study.gene_table import read_gene_table
 from model_core.study.genome import Genome
-from model_core.study.schema import CACHE, Genes, GenomeFiles, Peaks, SignalSpec, Truth
+from model_core.study.schema import CACHE, Genes, GenomeFiles, Peaks, SignalSpec, Truth, model_inputs
 from model_core.track_formats import TO_TEXT, require_format
 
 _FROM_SIGNALS = ("signals", "prior.b", "prior.w")
+_ABOUT_SIGNALS = (*_FROM_SIGNALS, "predictor.contact")
 
 
 @contextmanager
@@ -326,8 +329,8 @@ def _settings_problems(parts: Parts, path: Path) -> list[Problem]:
             expected, fix = "it in [[signals]] alone", "give name and prior there"
             problems.append(Problem(where, found=f"'{name}'", expected=expected, fix=fix))
         else:
-            problems.extend(_value_problems(where, name, value, SETTINGS[PATHS[name]].default))
-    fields = {item.name: item.default for item in dataclasses.fields(TrainConfig)}
+            problems.extend(_value_problems(where, name, value, SETTINGS[PATHS[name]].field))
+    fields = {item.name: item for item in dataclasses.fields(TrainConfig)}
     for name, value in parts.training.items():
         where = f"{path} [training]"
         if name not in fields:
@@ -338,13 +341,18 @@ def _settings_problems(parts: Parts, path: Path) -> list[Problem]:
             problems.extend(_value_problems(where, name, value, fields[name]))
     if not problems:
         with noting(problems):
-            recipe(**{"variant": Seq2ExpConfig.variant, **parts.model})
+            stated = merged({"variant": Seq2ExpConfig.variant}, model_inputs(parts.signal_specs), parts.model)
+            if parts.whole:
+                recipe(**stated)
+            else:  # some signals may be missing
+                recipe(**{name: value for name, value in stated.items() if PATHS[name] not in _ABOUT_SIGNALS})
     return problems
 
 
-def _value_problems(where: str, name: str, value: Any, default: Any) -> Iterator[Problem]:
-    if not _fits(value, default):
-        yield Problem(f"{where} {name}", found=repr(value), expected=f"a value like {default!r}", fix="correct it")
+def _value_problems(where: str, name: str, value: Any, setting: dataclasses.Field) -> Iterator[Problem]:
+    if not fits(value, setting):
+        known = f"a value of type {setting.type}" if setting.default is None else f"a value like {setting.default!r}"
+        yield Problem(f"{where} {name}", found=repr(value), expected=known, fix="correct it")
 
 
 def sound_settings(settings: Mapping[str, Any], group: str = "") -> dict[str, Any]:
@@ -362,18 +370,8 @@ def sound_settings(settings: Mapping[str, Any], group: str = "") -> dict[str, An
         name = f"{group}.{key}" if group else key
         if name in GROUPS and isinstance(value, Mapping):
             sound[key] = sound_settings(value, name)
-        elif name in ("window", "promoter") and _fits(value, SETTINGS[name].default) and value <= 0:
+        elif name in ("window", "promoter") and fits(value, SETTINGS[name].field) and value <= 0:
             continue
-        elif name in PATHS and _fits(value, SETTINGS[PATHS[name]].default):
+        elif name in PATHS and fits(value, SETTINGS[PATHS[name]].field):
             sound[key] = value
     return sound
-
-
-def _fits(value: Any, default: Any) -> bool:
-    """Whether a TOML value is of the type of a setting's default (None stands for a whole number)."""
-    if isinstance(default, bool) or isinstance(value, bool):
-        return isinstance(default, bool) and isinstance(value, bool)
-    if isinstance(default, tuple):
-        return isinstance(value, list) and len(value) == len(default) and all(map(_fits, value, default))
-    kinds = {float: (int, float), str: str}.get(type(default), int)
-    return isinstance(value, kinds)
