@@ -57,7 +57,7 @@ def made(study: Study, model: str, window: int, tested: list[str], out: Path) ->
     genes = study.genes()
     score(run, study, choose_genes(genes, names=tested))
     run = score(run, study, choose_genes(genes))
-    if config.mask == "learned":
+    if config.mask.kind == "learned":
         effects_of(RunModel(run), choose_scored(run, tested), controls=1)
     return run
 

@@ -57,7 +57,9 @@ def measured(variant: str, a: argparse.Namespace) -> dict:
     config = recipe(variant, window=a.window)
     model = Seq2Exp(config).to(a.device).eval()
     gene = WhatIf(
-        model, window_of(a.window, len(config.signals), config.n_gene_features), Window("chr1", 0, "+", a.window)
+        model,
+        window_of(a.window, len(config.signals), config.predictor.n_gene_features),
+        Window("chr1", 0, "+", a.window),
     )
     masks = masks_of(a.runs + 1, a.window, a.kept)
     found = {"variant": variant, "mask_s": seconds(lambda: gene.mask)}

@@ -1,231 +1,234 @@
-"""What a Seq2Exp model is made of and how it is trained: two frozen settings objects, without torch."""
+"""Settings of a Seq2Exp model and of its training, without torch.
+
+A model's settings stand in groups (`setting_groups`), each of which checks itself: `config.backbone.d_model`,
+`config.prior.b`. Files are written in groups; `Seq2ExpConfig.from_dict` reads groups, names with dots ("prior.b") and
+the flat names of older files ("prior_b").
+"""
 
 from __future__ import annotations
 
 import dataclasses
-import math
-import sys
+import difflib
+import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, NamedTuple
 
-from model_core.decision import KINDS, DecisionRule
 from model_core.errors import InputError, Problem
+from model_core.setting_groups import BackboneConfig, MaskConfig, PredictorConfig, PriorConfig
+from model_core.settings import COUNT, NOT_NEGATIVE, POSITIVE, SHARE_OR_0, Need, Range, Settings
 from model_core.window import promoter_slice
 
 VARIANTS = ("soft", "hard", "causal")
-CHOICES = {  # settings that are one of a few words
-    "variant": VARIANTS,
-    "head": ("beta", "logit"),
-    "kl": ("beta", "mean"),
-    "apply": ("multiply", "gather", "gate", "absent"),
-    "decision": KINDS,
-    "readout": ("promoter", "window"),
-    "mask": ("learned", "promoter", "random", "signal", "macs3", "all"),
-}
-# Settings that are numbers: the lowest and the highest value, both allowed, and the same in words.
-_TINY = 1e-12
-_MOST = sys.float_info.max
-_POSITIVE, _COUNT = (_TINY, _MOST, "a number above 0"), (1, _MOST, "at least 1")
-_NOT_NEGATIVE, _SHARE = (0.0, _MOST, "0 or more"), (_TINY, 1 - _TINY, "a number between 0 and 1")
-RANGES = {
-    **dict.fromkeys(("d_model", "n_layers", "d_conv", "expand", "dt_rank"), _COUNT),
-    "d_state": (1, 64, "1 to 64"),
-    **dict.fromkeys(("norm_epsilon", "prior_scale", "z_scale", "kl_scale"), _POSITIVE),
-    **dict.fromkeys(("n_gene_features", "encoder", "prior_w", "prior_b", "beta_min", "kl_weight"), _NOT_NEGATIVE),
-    **dict.fromkeys(("kl_mu", "top_share"), _SHARE),
-    "threshold": (_TINY, 1.0, "above 0, at most 1"),
-}
-TRAINING_RANGES = {
-    **dict.fromkeys(("batch_size", "accumulate", "validations_per_epoch"), _COUNT),
-    **dict.fromkeys(("steps", "warmup", "workers", "pretrain_steps", "block_steps", "weight_decay"), _NOT_NEGATIVE),
-    **dict.fromkeys(("lr", "lr_start", "lr_end", "clip", "pretrain_lr"), _POSITIVE),
-    "betas": (0.0, 1 - _TINY, "0 or more, below 1"),
-    "seed": (0, 2**32 - 1, "0 to 4,294,967,295"),
-}
-# (setting, its value, another setting, the values of that one it makes sense with): anything else would be ignored.
-NEEDS = (
-    ("apply", "gather", "decision", ("hard", "top")),
-    ("apply", "gather", "readout", ("promoter",)),
-    ("hard_gradient", True, "apply", ("gather",)),
-    ("prior_learned", True, "head", ("beta",)),
-    ("beta_product_exact", True, "head", ("beta",)),
-)
-_TYPES = {  # the annotations of the fields -> the types of their values
-    "str": (str,),
-    "str | None": (str, type(None)),
-    "bool": (bool,),
-    "int": (int,),
-    "int | None": (int, type(None)),
-    "float": (int, float),
-    "tuple[str, ...]": (tuple,),
-    "tuple[float, ...]": (tuple,),
-    "tuple[float, float]": (tuple,),
-}
-
-
-def _freeze_lists(settings: object, *names: str) -> None:
-    """Turn lists, as JSON and TOML have them, into tuples."""
-    for name in names:
-        if isinstance(getattr(settings, name), list):
-            object.__setattr__(settings, name, tuple(getattr(settings, name)))
-
-
-def _type_problems(settings: object, where: str) -> Iterator[Problem]:
-    """Complaints about values of the wrong type."""
-    for field in dataclasses.fields(settings):
-        value, kinds = getattr(settings, field.name), _TYPES[str(field.type)]
-        if isinstance(value, bool) != (kinds == (bool,)) or not isinstance(value, kinds):
-            yield Problem(
-                where, found=f"{field.name} = {value!r}", expected=f"a value of type {field.type}", fix="correct it"
-            )
-
-
-def _range_problems(settings: object, where: str, ranges: Mapping[str, tuple[float, float, str]]) -> Iterator[Problem]:
-    """Complaints about numbers out of range; of a tuple every number is looked at."""
-    for name, (low, high, words) in ranges.items():
-        values = getattr(settings, name)
-        for value in values if isinstance(values, tuple) else (values,):
-            if value is not None and not low <= value <= high:
-                yield Problem(where, found=f"{name} = {value:g}", expected=words, fix="correct it")
-
-
-def _word(value: object) -> str:
-    """A setting as a study.toml has it."""
-    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 @dataclass(frozen=True)
-class Seq2ExpConfig:
+class Seq2ExpConfig(Settings):
     """Everything that decides what the model computes; it travels inside every checkpoint.
 
-    The defaults are the paper's soft model; `recipe` gives the published settings of each variant. Lengths are in
-    bases. `signals`, `prior_b` and `prior_w` go together, one entry a signal in the order of the model's input.
+    The defaults are the paper's soft model; `recipe` gives the published settings of each variant. What spans groups
+    is checked here: a prior for each signal, a contact among the signals, and `NEEDS`.
+
+    Attributes
+    ----------
+    variant
+        "soft" and "hard" of the paper, or "causal", ours.
+    window
+        L, bases around a TSS that the model sees.
+    promoter
+        Central bases, always kept, over which the predictor averages; above 0, at most `window`.
+    signals
+        Names of the signals, in the order of the model's input.
+    reverse_complement
+        Whether genes on the minus strand are read along their own strand.
+    backbone, prior, mask, predictor
+        The groups.
     """
 
+    CHOICES: ClassVar[Mapping[str, tuple[str, ...]]] = {"variant": VARIANTS}
+    NEEDS: ClassVar[tuple[Need, ...]] = (
+        Need("mask.apply", "gather", "predictor.readout", ("promoter",)),
+        Need("prior.learned", True, "mask.head", ("beta",)),
+    )
+
     variant: str = "soft"
-    window: int = 200_000  # L: bases the model sees around a TSS
-    promoter: int = 2_000  # central bases, always kept, over which the predictor averages
-    d_model: int = 128
-    n_layers: int = 4  # blocks of the generator, and again of the predictor
-    d_state: int = 16
-    d_conv: int = 4
-    expand: int = 2
-    dt_rank: int | None = None  # None = ceil(d_model / 16)
-    norm_epsilon: float = 1e-5
-    n_gene_features: int = 9
+    window: int = 200_000
+    promoter: int = 2_000
     signals: tuple[str, ...] = ("H3K27ac", "DNase", "Hi-C")
-    prior_b: tuple[float, ...] = (1.5, 0.2, 1.0)
-    prior_w: tuple[float, ...] = (0.4, 0.4, 0.2)
-    beta_min: float = 1.0
-    prior_scale: float = 10.0
-    z_scale: float = 1.0
-    kl_mu: float = 0.1  # mean of the Beta that the KL pulls z towards
-    kl_scale: float = 10.0  # its alpha
-    kl_weight: float = 0.01  # lambda
-    mask: str = "learned"  # or a control: promoter, random, signal (the prior), macs3 (peaks), all (no mask)
-    head: str = "beta"  # or logit: sequence logit + learned signal logit
-    kl: str = "beta"  # or mean: KL of Bernoulli(E[z]) to Bernoulli(kl_mu)
-    prior_learned: bool = False  # prior_scale is where a learned scale starts
-    beta_product_exact: bool = False  # take the 1 off that the product of two Beta densities asks for
-    decision: str = (
-        "soft"  # what becomes of z: itself, 1 from the threshold on (hard), or 1 for the highest share (top)
-    )
-    threshold: float = 0.5  # hard: z at or above it is kept
-    top_share: float = 0.1  # top: share of the window that is kept
-    apply: str = (
-        "multiply"  # how the mask hides: multiply, gather, gate (after each norm), absent (a learned embedding)
-    )
-    shared: bool = False  # generator and predictor are one stack
-    position_embedding: bool = False
-    generator_signals: bool = False  # the generator sees the signals, too
-    hard_gradient: bool = False  # gather: multiply the gathered embeddings by the straight-through mask
-    reverse_complement: bool = False  # read genes on the minus strand along their own strand
-    encoder: int = 0  # channels of a motif encoder that stands beside the one-hot sequence; 0 = none
-    log_signals: bool = False  # the predictor sees log(1 + signal)
-    readout: str = "promoter"  # or window: beside it, hidden states summed over the window, by mask and contact
-    contact: str | None = None  # the signal that weighs them, a contact; None = all alike
-    released_padding: bool = False  # gather: let the padding of a batch into the scans, as the release does
+    reverse_complement: bool = False
+    backbone: BackboneConfig = field(default=BackboneConfig())
+    prior: PriorConfig = field(default=PriorConfig())
+    mask: MaskConfig = field(default=MaskConfig())
+    predictor: PredictorConfig = field(default=PredictorConfig())
 
-    def __post_init__(self):
-        _freeze_lists(self, "signals", "prior_b", "prior_w")
-        for problem in self._problems():
-            raise InputError.of(problem)
-
-    def _problems(self):
-        where = "model settings"
-        yield from _type_problems(self, where)
-        for name, choices in CHOICES.items():
-            if getattr(self, name) not in choices:
-                found = f"{name} {getattr(self, name)!r}"
-                yield Problem(where, found=found, expected=f"one of {', '.join(choices)}", fix="correct it")
-        if not len(self.signals) == len(self.prior_b) == len(self.prior_w):
-            counts = f"{len(self.signals)} signals, {len(self.prior_b)} b and {len(self.prior_w)} w"
-            yield Problem(
-                where, found=counts, expected="one prior (b, w) for each signal", fix="give every signal its prior"
-            )
+    def problems(self) -> Iterator[Problem]:
+        """Yield what is wrong with the values."""
+        yield from super().problems()
+        if len(self.signals) != len(self.prior.b):
+            found = f"{len(self.signals)} signals, {len(self.prior.b)} b and {len(self.prior.w)} w"
+            yield self._problem(found, "one prior (b, w) for each signal", "give every signal its prior")
         if not 0 < self.promoter <= self.window:
             found = f"a promoter of {self.promoter} bp in a window of {self.window} bp"
-            yield Problem(
-                where, found=found, expected="0 < promoter <= window", fix="shorten the promoter or widen the window"
-            )
-        yield from _range_problems(self, where, RANGES)
-        if self.signals and not sum(self.prior_w) > 0:
-            yield Problem(
-                where,
-                found="prior_w of 0 for every signal",
-                expected="at least one above 0",
-                fix="give a signal weight",
-            )
-        if self.contact is not None and self.contact not in self.signals:
-            found = f"contact {self.contact!r}"
-            yield Problem(
-                where, found=found, expected=f"one of the signals {', '.join(self.signals)}", fix="correct it"
-            )
-        for name, value, needed, choices in NEEDS:
-            if getattr(self, name) == value and getattr(self, needed) not in choices:
-                found = f"{name} = {_word(value)} with {needed} = {_word(getattr(self, needed))}"
-                expected = f"{needed} = {' or '.join(map(_word, choices))} where {name} = {_word(value)}"
-                yield Problem(where, found=found, expected=expected, fix="change one of the two")
-
-    @property
-    def d_inner(self) -> int:
-        """Channels inside a Mamba mixer."""
-        return self.expand * self.d_model
-
-    @property
-    def rank(self) -> int:
-        """Width of the low-rank projection that gives the step size (Mamba's dt_rank)."""
-        return self.dt_rank or math.ceil(self.d_model / 16)
-
-    @property
-    def decision_rule(self) -> DecisionRule:
-        """How z becomes the mask."""
-        return DecisionRule(self.decision, self.threshold, self.top_share)
+            yield self._problem(found, "0 < promoter <= window", "shorten the promoter or widen the window")
+        if self.predictor.contact is not None and self.predictor.contact not in self.signals:
+            found = f"{self.predictor.path('contact')} {self.predictor.contact!r}"
+            yield self._problem(found, f"one of the signals {', '.join(self.signals)}")
 
     def promoter_in(self, length: int) -> slice:
-        """The central `promoter` positions of a window of `length` bases."""
+        """Return the central `promoter` positions of a window of `length` bases."""
         return promoter_slice(length, self.promoter)
 
-    def to_dict(self) -> dict:
-        """Plain JSON values; `from_dict` reads them back."""
-        return dataclasses.asdict(self)
-
     @classmethod
-    def from_dict(cls, values: dict) -> Seq2ExpConfig:
-        """The configuration of a checkpoint or a study; unknown names are refused with their spelling."""
-        known = {field.name for field in dataclasses.fields(cls)}
-        unknown = sorted(set(values) - known)
-        if unknown:
-            raise InputError(
-                "model settings",
-                found=", ".join(unknown),
-                expected=f"names among {', '.join(sorted(known))}",
-                fix="correct them",
-            )
-        return cls(**values)
+    def from_dict(cls, values: Mapping[str, Any]) -> Seq2ExpConfig:
+        """Read the settings of a checkpoint, a run or a study; what they leave out is the paper's.
+
+        Parameters
+        ----------
+        values : Mapping[str, Any]
+            JSON values: groups as `to_dict` gives them, names with dots, and flat names, also mixed.
+
+        Raises
+        ------
+        InputError
+            An unknown name, a setting under two names, or a value that cannot be used. Settings are named as they
+            were in `values`.
+        """
+        given = given_settings(values)
+        try:
+            return _build(cls, {path: value for path, (_, value) in given.items()})
+        except InputError as error:
+            problem = error.problems[0]
+            found, expected = (_as_written(text, given) for text in (problem.found, problem.expected))
+            raise InputError(problem.where, found=found, expected=expected, fix=problem.fix) from None
+
+    def replace(self, **settings: Any) -> Seq2ExpConfig:
+        """Return a copy with other values of some settings, by flat name or as groups."""
+        return Seq2ExpConfig.from_dict(merged(self.to_dict(), settings))
 
 
-RECIPES = {
+# A setting's flat name is that of its field, but for these.
+_OTHER_FLAT_NAMES = {
+    "prior.b": "prior_b",
+    "prior.w": "prior_w",
+    "prior.scale": "prior_scale",
+    "prior.learned": "prior_learned",
+    "mask.kind": "mask",
+    "mask.decision.kind": "decision",
+    "mask.decision.share": "top_share",
+}
+
+
+class Setting(NamedTuple):
+    """What is known of a setting by its path."""
+
+    flat_name: str
+    field: dataclasses.Field
+
+    @property
+    def default(self) -> Any:
+        """The paper's value."""
+        return self.field.default
+
+
+def _table(kind: type[Settings]) -> Iterator[tuple[str, Setting]]:
+    """Yield path and `Setting` of each field, and of each field of its groups."""
+    for item in dataclasses.fields(kind):
+        path = kind.path(item.name)
+        if isinstance(item.default, Settings):
+            yield from _table(type(item.default))
+        else:
+            yield path, Setting(_OTHER_FLAT_NAMES.get(path, item.name), item)
+
+
+SETTINGS: dict[str, Setting] = dict(_table(Seq2ExpConfig))  # path, such as "prior.b" -> flat name and field
+PATHS: dict[str, str] = {setting.flat_name: path for path, setting in SETTINGS.items()}  # flat name -> path
+PATHS |= {path: path for path in SETTINGS}  # and each path itself, so that this holds every name that is read
+GROUPS = {path.rpartition(".")[0] for path in SETTINGS} - {""}
+_PATH = re.compile("|".join(rf"\b{re.escape(path)}\b" for path in sorted(SETTINGS, key=len, reverse=True)))
+
+
+def named_settings(values: Mapping[str, Any], group: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield name and value of each setting; inside a group the name has the group and a dot before it."""
+    for key, value in values.items():
+        name = f"{group}.{key}" if group else str(key)
+        if name in GROUPS and isinstance(value, (Mapping, Settings)):
+            yield from named_settings(vars(value) if isinstance(value, Settings) else value, name)
+        else:
+            yield name, value
+
+
+def given_settings(values: Mapping[str, Any]) -> dict[str, tuple[str, Any]]:
+    """Return path -> (name as it is written, value) of the settings that `values` states.
+
+    Raises
+    ------
+    InputError
+        An unknown name, or a setting under two names.
+    """
+    given: dict[str, tuple[str, Any]] = {}
+    if not isinstance(values, Mapping):
+        found = repr(values)[:60]
+        raise InputError(Settings.WHERE, found=found, expected="a table of settings", fix="correct it")
+    for name, value in named_settings(values):
+        if name not in PATHS:
+            raise InputError.of(unknown_setting(Settings.WHERE, name, value))
+        path = PATHS[name]
+        if path in given:
+            found = f"one setting under two names, {given[path][0]} and {name}"
+            raise InputError(Settings.WHERE, found=found, expected="one of them", fix="take one away")
+        given[path] = (name, value)
+    return given
+
+
+def merged(*layers: Mapping[str, Any]) -> dict[str, Any]:
+    """Merge settings that may be written in different forms; of each setting the last layer that states it counts."""
+    last: dict[str, tuple[str, Any]] = {}
+    for layer in layers:
+        last |= given_settings(layer)
+    return dict(last.values())
+
+
+def unknown_setting(where: object, name: str, value: object = None) -> Problem:
+    """Return the problem of a name that is no setting, with the nearest one that is."""
+    group, _, last = name.rpartition(".")
+    if name in GROUPS:
+        inside = ", ".join(path.removeprefix(f"{name}.") for path in SETTINGS if path.startswith(f"{name}."))
+        found, fix = f"{name} = {value!r}", f"write {name} as a table, or its settings as {name}.NAME"
+        return Problem(where, found=found, expected=f"a table with {inside}", fix=fix)
+    known = [path for path in SETTINGS if path.startswith(f"{group}.")] if group in GROUPS else []
+    known = known or [setting.flat_name for setting in SETTINGS.values()]
+    near = [PATHS[last]] if group and last in PATHS else difflib.get_close_matches(name, [*known, *PATHS], 1, 0.6)
+    fix = f"did you mean '{near[0]}'?" if near else "take it away"
+    return Problem(where, found=f"an unknown key '{name}'", expected=f"one of {', '.join(known)}", fix=fix)
+
+
+def _build(kind: type[Settings], values: Mapping[str, Any]) -> Any:
+    """Make a group, and the groups in it, of path -> value; what is left out stays as it is by default."""
+    fields = {}
+    for item in dataclasses.fields(kind):
+        path = kind.path(item.name)
+        if isinstance(item.default, Settings):
+            fields[item.name] = _build(type(item.default), values)
+        elif path in values:
+            fields[item.name] = values[path]
+    return kind(**fields)
+
+
+def _as_written(text: str, given: Mapping[str, tuple[str, Any]]) -> str:
+    """Return a message with each setting under the name that was used for it.
+
+    Settings that were not given go by their flat names where any was given so.
+    """
+    flat = any(name != path for path, (name, _) in given.items())
+
+    def name_of(found: re.Match) -> str:
+        path = found[0]
+        return given[path][0] if path in given else SETTINGS[path].flat_name if flat else path
+
+    return _PATH.sub(name_of, text)
+
+
+RECIPES: dict[str, dict[str, Any]] = {
     "soft": {},
     "hard": {
         "beta_min": 0.0,
@@ -253,18 +256,115 @@ RECIPES = {
 }
 
 
-def recipe(variant: str, **settings) -> Seq2ExpConfig:
-    """The settings of `variant` ("soft" and "hard" as published, "causal" ours), changed where `settings` says so."""
-    return Seq2ExpConfig.from_dict({"variant": variant, **RECIPES.get(variant, {}), **settings})
+def recipe(variant: str, **settings: Any) -> Seq2ExpConfig:
+    """Return the settings of a variant, changed where `settings` says so.
+
+    Parameters
+    ----------
+    variant : str
+        "soft" and "hard" as published, "causal" ours.
+    **settings
+        By flat name, as the command line has them (`d_model=32`, `prior_b=(1.5, 0.2)`, `decision="top"`), or in
+        groups (`backbone={"d_model": 32}`).
+
+    Raises
+    ------
+    InputError
+        As `Seq2ExpConfig.from_dict`.
+    """
+    return Seq2ExpConfig.from_dict(merged(RECIPES.get(variant, {}), {"variant": variant, **settings}))
+
+
+def read_model_config(described: Mapping[str, Any]) -> Seq2ExpConfig | None:
+    """Read a model's settings out of the content of a run's config.json, in groups or with flat names.
+
+    What they leave out, in runs of older versions, is as in the recipe of their variant.
+
+    Parameters
+    ----------
+    described : Mapping[str, Any]
+        `Run.config`.
+
+    Returns
+    -------
+    Seq2ExpConfig or None
+        None where config.json says nothing of a model.
+
+    Raises
+    ------
+    InputError
+        As `Seq2ExpConfig.from_dict`: for instance a setting that only a newer version knows.
+    """
+    stated = described.get("model")
+    if not stated:
+        return None
+    given_settings(stated)  # before it is taken apart
+    return recipe(**{"variant": Seq2ExpConfig.variant, **stated})
+
+
+def model_config(described: Mapping[str, Any]) -> Seq2ExpConfig | None:
+    """Return `read_model_config`, or None where the settings cannot be read."""
+    try:
+        return read_model_config(described)
+    except InputError:
+        return None
 
 
 @dataclass(frozen=True)
-class TrainConfig:
-    """How a model is trained; the defaults are the paper's recipe."""
+class TrainConfig(Settings):
+    """How a model is trained; the defaults are the paper's recipe.
+
+    Attributes
+    ----------
+    steps
+        Steps of the optimiser, 0 or more.
+    batch_size
+        Genes of a batch, over all processes; at least 1.
+    accumulate
+        Batches whose gradients are added before a step; at least 1.
+    lr
+        Learning rate at its peak, after `warmup` steps; above 0.
+    lr_start, lr_end
+        Learning rates of the first and of the last step; above 0.
+    warmup
+        Steps from `lr_start` to `lr`; 0 or more.
+    weight_decay
+        Of AdamW; 0 or more.
+    betas
+        Of AdamW: decay of the means of gradient and squared gradient; 0 or more, below 1.
+    clip
+        Highest norm of the gradient; above 0.
+    validations_per_epoch
+        Validations per pass over the training genes; at least 1.
+    precision
+        Lightning's name of it, such as "32-true" or "bf16-mixed".
+    seed
+        Random seed of weights, order of genes and draws of z; 0 to 4,294,967,295.
+    workers
+        Processes that read windows ahead; 0 reads in the training process.
+    pretrain_steps
+        Steps, ahead of `steps`, in which the encoder (without one, the generator) learns to predict the signals from
+        sequence; 0 for none.
+    pretrain_lr
+        Learning rate of those; above 0.
+    block_steps
+        Of `steps`, the first in which the predictor learns under random-block masks; 0 for none.
+    mean_z
+        Whether the draw of z is replaced by its mean, which makes training deterministic.
+    """
+
+    WHERE: ClassVar[str] = "training settings"
+    RANGES: ClassVar[Mapping[str, Range]] = {
+        **dict.fromkeys(("batch_size", "accumulate", "validations_per_epoch"), COUNT),
+        **dict.fromkeys(("steps", "warmup", "workers", "pretrain_steps", "block_steps", "weight_decay"), NOT_NEGATIVE),
+        **dict.fromkeys(("lr", "lr_start", "lr_end", "clip", "pretrain_lr"), POSITIVE),
+        "betas": SHARE_OR_0,
+        "seed": Range(0, 2**32 - 1, "0 to 4,294,967,295"),
+    }
 
     steps: int = 50_000
     batch_size: int = 8
-    accumulate: int = 1  # batches whose gradients are added before a step
+    accumulate: int = 1
     lr: float = 5e-4
     lr_start: float = 1e-5
     lr_end: float = 1e-4
@@ -276,21 +376,10 @@ class TrainConfig:
     precision: str = "32-true"
     seed: int = 2
     workers: int = 0
-    pretrain_steps: int = 0  # first: the encoder, or else the generator, learns to predict the signals from sequence
+    pretrain_steps: int = 0
     pretrain_lr: float = 3e-3
-    block_steps: int = 0  # of `steps`, the first: the predictor learns under random-block masks
-    mean_z: bool = False  # replace the draw of z by its mean (makes training deterministic)
-
-    def __post_init__(self):
-        _freeze_lists(self, "betas")
-        where = "training settings"
-        for problems in (_type_problems(self, where), _range_problems(self, where, TRAINING_RANGES)):
-            for problem in problems:
-                raise InputError.of(problem)
-
-    def to_dict(self) -> dict:
-        """Plain JSON values."""
-        return dataclasses.asdict(self)
+    block_steps: int = 0
+    mean_z: bool = False
 
 
 def causal_stages(steps: int) -> dict[str, int]:

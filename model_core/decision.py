@@ -5,15 +5,18 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
+
+from model_core.settings import SHARE, SHARE_OR_1, Range, Settings
 
 KINDS = ("soft", "hard", "top")
 
 
 @dataclass(frozen=True)
-class DecisionRule:
-    """How z, drawn or its mean, becomes the mask.
+class DecisionRule(Settings):
+    """How z, drawn or its mean, becomes the mask; the settings `mask.decision` of a model.
 
     Parameters
     ----------
@@ -21,10 +24,14 @@ class DecisionRule:
         "soft": z itself; "hard": 1 where z >= `threshold`, else 0; "top": 1 for the `share` of the positions of the
         window with the highest z, else 0 (positions that tie with the lowest of them are kept, too).
     threshold
-        0 to 1; used by "hard".
+        Above 0, at most 1; used by "hard".
     share
         Above 0, below 1; used by "top".
     """
+
+    PREFIX: ClassVar[str] = "mask.decision"
+    CHOICES: ClassVar[Mapping[str, tuple[str, ...]]] = {"kind": KINDS}
+    RANGES: ClassVar[Mapping[str, Range]] = {"threshold": SHARE_OR_1, "share": SHARE}
 
     kind: str = "soft"
     threshold: float = 0.5
@@ -53,10 +60,6 @@ class DecisionRule:
             return self.threshold
         first = len(z) - self.positions(len(z))
         return float(np.partition(z, first)[first])
-
-    def to_dict(self) -> dict:
-        """Plain JSON values, as they stand in a manifest."""
-        return dataclasses.asdict(self)
 
     @classmethod
     def from_dict(cls, values: Mapping) -> DecisionRule:

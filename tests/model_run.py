@@ -25,8 +25,9 @@ def lively(config, seed: int) -> Seq2Exp:
             if name.endswith(("in_proj.weight", "out_proj.weight", "mask_head.weight")):
                 parameter.mul_(8)
         model.expression_head[-1].weight *= 10
-        model.mask_head.bias[0] += 3.0 if config.decision == "hard" else 0.6  # fewer bases kept
-        model.expression_head[0].weight[:, config.d_model :] *= 1e-3  # the window is to matter, not the gene features
+        model.mask_head.bias[0] += 3.0 if config.mask.decision.kind == "hard" else 0.6  # fewer bases kept
+        features = slice(config.backbone.d_model, None)
+        model.expression_head[0].weight[:, features] *= 1e-3  # the window is to matter, not the gene features
     return model.eval()
 
 
@@ -38,7 +39,7 @@ def score_with(study, folder: Path, genes, **settings) -> Run:
     save_checkpoint(folder / "model.safetensors", lively(config, 3), metadata)
     run = run_for(study, folder / "model.safetensors", folder / "run")
     score(run, study, genes, run.checkpoint, "cpu")
-    smooth, threshold = (0, 0.5) if config.decision == "hard" else (20, 0.64)
+    smooth, threshold = (0, 0.5) if config.mask.decision.kind == "hard" else (20, 0.64)
     assemble(run, rule=ElementRule(threshold, smooth, join=10, shortest=16))
     return run
 

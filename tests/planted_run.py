@@ -67,7 +67,7 @@ def make_planted_run(folder: Path, study_file: Path, seed: int = 0, sequence: fl
 def soft_mask(study: Study, config: Seq2ExpConfig, gene: dict, sequence: float, rng) -> tuple[np.ndarray, np.ndarray]:
     """alpha, beta (L,) of the released soft model's formula, with noise in place of what a network reads."""
     signals = study.reader().read(Window(gene["chrom"], gene["tss"], gene["strand"], config.window)).signals
-    w, b = np.array(config.prior_w), np.array(config.prior_b)
-    alpha1 = np.maximum(config.beta_min, 1.7 + rng.normal(0, sequence, config.window))
-    alpha = alpha1 + ((signals + config.beta_min) * config.prior_scale) @ w
-    return alpha, np.full(config.window, 1.7 + (b + config.beta_min) @ w * config.prior_scale)
+    w, b = np.array(config.prior.w), np.array(config.prior.b)
+    alpha1 = np.maximum(config.prior.beta_min, 1.7 + rng.normal(0, sequence, config.window))
+    alpha = alpha1 + ((signals + config.prior.beta_min) * config.prior.scale) @ w
+    return alpha, np.full(config.window, 1.7 + (b + config.prior.beta_min) @ w * config.prior.scale)

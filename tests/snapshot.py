@@ -17,6 +17,7 @@ import pyBigWig
 from typer.testing import CliRunner
 from viewer_run import make_study, make_viewer_run
 
+from model_core.config import SETTINGS, given_settings
 from seq2exp_viz.app import Settings, create_app
 from seq2exp_viz.cli import app
 from seq2exp_viz.runs.registry import RunRegistry
@@ -85,7 +86,7 @@ def taken(folder: Path) -> dict[str, str]:
     study = make_study(folder / "study")
     run = make_viewer_run(folder / "small", study, name="small")
     half = make_viewer_run(folder / "half", study, name="half", genes=3)
-    found = {f"file {name}": hash_of((run / name).read_text()) for name in FILES}
+    found = {f"file {name}": hash_of(text_of(run / name)) for name in FILES}
     found["file tracks/mask.bigWig"] = hash_of(intervals(run / "tracks" / "mask.bigWig"))
     for name, words in EXPORTS.items():
         path = folder / name
@@ -97,6 +98,16 @@ def taken(folder: Path) -> dict[str, str]:
     for table in sorted((run / "compare").glob("*.tsv")):
         found[f"compare {table.name}"] = hash_of(table.read_text())
     return found | answers(folder, [run, half])
+
+
+def text_of(path: Path) -> str:
+    """The text of a file; a config.json with the model's settings by flat name, as they were written then."""
+    text = path.read_text()
+    if path.name != "config.json":
+        return text
+    content = json.loads(text)
+    given = given_settings(content["model"])
+    return json.dumps(content | {"model": {SETTINGS[path].flat_name: value for path, (_, value) in given.items()}})
 
 
 def answers(folder: Path, runs: list[Path]) -> dict[str, str]:

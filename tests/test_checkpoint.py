@@ -34,9 +34,10 @@ def test_round_trip_through_the_authors_format_is_exact(tmp_path, variant):
     assert all(
         torch.equal(a, b) for a, b in zip(before.state_dict().values(), after.state_dict().values(), strict=True)
     )
-    assert np.allclose(before.config.prior_w, after.config.prior_w)
-    rounded = {"prior_w": (), "prior_b": ()}
-    assert {**before.config.to_dict(), **rounded} == {**after.config.to_dict(), **rounded}
+    assert np.allclose(before.config.prior.w, after.config.prior.w)
+    exact = before.config.prior  # the format rounds w
+    assert np.allclose(exact.b, after.config.prior.b)
+    assert after.config.replace(prior=exact) == before.config
 
 
 @pytest.mark.parametrize("name", ["tiny_soft", "tiny_hard"])

@@ -37,7 +37,7 @@ def scored(request, tmp_path_factory):
 def test_the_runs_mask_is_the_models(scored):
     _, run = scored
     model = RunModel(run, "cpu")
-    assert run.decision == model.model.config.decision_rule
+    assert run.decision == model.model.config.mask.decision
     for gene_id in run.scored:
         mask, used = run.mask(gene_id), model.what_if(gene_id).mask
         atol = 0 if run.decision.binary else 5e-4  # E[z] is stored as float16

@@ -1,7 +1,5 @@
 """Parity with the published model: its recorded weights, inputs, outputs and gradients, soft and hard."""
 
-import dataclasses
-
 import numpy as np
 import pytest
 import torch
@@ -54,7 +52,7 @@ def test_genes_in_a_batch_do_not_change_each_others_numbers(golden):
 
 @pytest.mark.parametrize("draw", ["mean", "sampled"])
 def test_losses_are_those_of_the_published_model(golden, draw):
-    config = dataclasses.replace(golden.model.config, released_padding=True)
+    config = golden.model.config.replace(released_padding=True)
     golden.model.config = config
     sequence, signals, features, blacklist = golden.tensors
     with torch.no_grad():
@@ -69,7 +67,7 @@ def test_losses_are_those_of_the_published_model(golden, draw):
 
 
 def test_every_gradient_is_that_of_the_published_model(golden):
-    golden.model.config = dataclasses.replace(golden.model.config, released_padding=True)
+    golden.model.config = golden.model.config.replace(released_padding=True)
     golden.model.zero_grad()
     out = golden.model(*golden.tensors)
     loss_terms(out, torch.as_tensor(golden.inputs["y"][:, 0]), golden.model.config)["loss"].backward()

@@ -60,7 +60,7 @@ def test_beta_parts_are_those_of_the_network(variant, settings, resolution):
     inside = np.isfinite(parts.signals)
     np.testing.assert_allclose(parts.signals[inside], (a2 / (a2 + b2))[inside], rtol=1e-5)
     weight = ((a2 + b2) / (a1 + b1 + a2 + b2))[inside].mean()
-    assert parts.signal_weight == pytest.approx(weight, abs=0.1 if config.beta_product_exact else 0.01)
+    assert parts.signal_weight == pytest.approx(weight, abs=0.1 if config.mask.beta_product_exact else 0.01)
 
 
 @torch.no_grad()

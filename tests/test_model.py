@@ -1,7 +1,5 @@
 """The model's switches: each has an effect, and the faithful settings have their known faults."""
 
-import dataclasses
-
 import numpy as np
 import pytest
 import torch
@@ -152,7 +150,7 @@ def test_logit_head_starts_at_the_share_that_the_kl_asks_for_and_learns_its_sign
     m = model("causal")
     sequence, signals, features = genes()
     # Not by chance: weights that were drawn negative stayed so, and masks kept motifs without signal.
-    assert m.signal_logit.weight[0].tolist() == pytest.approx(m.config.prior_w)
+    assert m.signal_logit.weight[0].tolist() == pytest.approx(m.config.prior.w)
     with torch.no_grad():
         m.signal_logit.weight.zero_()
         m.mask_head.weight.zero_()
@@ -294,13 +292,13 @@ WITHOUT_MEANING = [
 @pytest.mark.parametrize("settings", WITHOUT_MEANING, ids=str)
 def test_settings_that_mean_nothing_are_refused_by_name(settings):
     with pytest.raises(InputError, match=next(reversed(settings))):
-        dataclasses.replace(recipe("soft"), **settings)
+        recipe("soft").replace(**settings)
 
 
 @pytest.mark.parametrize("variant", RECIPES)
 def test_the_recipes_and_their_changes_of_decision_are_taken(variant):
     for decision in ("hard", "top"):
-        assert recipe(variant, decision=decision, threshold=0.3, top_share=0.2).decision == decision
+        assert recipe(variant, decision=decision, threshold=0.3, top_share=0.2).mask.decision.kind == decision
 
 
 @pytest.mark.parametrize(

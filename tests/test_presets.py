@@ -28,7 +28,7 @@ def test_a_preset_names_the_paper_s_files_in_the_paper_s_order(name, tmp_path):
     study = Study.model_validate(tomllib.loads(path.read_text()), context={"folder": path.parent})
     assert [spec.path.name.partition(".")[0] for spec in study.signal_specs] == list(ACCESSIONS[name])
     config, paper = study.config(), Seq2ExpConfig()
-    assert (config.signals, config.prior_b, config.prior_w) == (paper.signals, paper.prior_b, paper.prior_w)
+    assert (config.signals, config.prior.b, config.prior.w) == (paper.signals, paper.prior.b, paper.prior.w)
     assert (config.window, config.promoter) == (200_000, 2_000)
 
 

@@ -14,7 +14,7 @@ from model_core.model.kernels import block_cpu
 @pytest.fixture(scope="module")
 def backbone():
     torch.manual_seed(0)
-    return Backbone(recipe("soft", window=512, promoter=32, d_model=16, n_layers=3, d_state=5)).eval()
+    return Backbone(recipe("soft", window=512, promoter=32, d_model=16, n_layers=3, d_state=5).backbone).eval()
 
 
 def whole(backbone, h, **options):
@@ -58,7 +58,7 @@ def test_what_it_cannot_do_is_left_to_the_whole(backbone, monkeypatch):
     with torch.no_grad():
         assert not block_cpu.can_run(backbone.blocks[0], h.double(), None)
         assert not block_cpu.can_run(backbone.blocks[0], h, torch.ones(1, 8, dtype=torch.bool))
-        narrow = Backbone(recipe("soft", window=64, promoter=8, d_model=4, n_layers=1))
+        narrow = Backbone(recipe("soft", window=64, promoter=8, d_model=4, n_layers=1).backbone)
         assert not block_cpu.can_run(narrow.blocks[0], torch.randn(1, 8, 4), None)
         monkeypatch.setattr(backbones, "block_cpu", None)  # no numba
         assert torch.allclose(backbone(h), whole(backbone, h), atol=1e-6)

@@ -202,9 +202,27 @@ def test_without_a_table_the_genes_come_from_the_annotation_and_have_no_label(sm
 def test_the_model_s_configuration_takes_signals_priors_and_settings(small):
     config = load_study(small).config(variant="hard", window=4_000)
     assert config.signals == ("H3K27ac", "ATAC")
-    assert config.prior_b == (1.5, 0.2)
-    assert config.prior_w == (0.5, 0.5)
-    assert (config.window, config.promoter, config.variant, config.beta_min) == (4_000, 400, "hard", 0.0)
+    assert config.prior.b == (1.5, 0.2)
+    assert config.prior.w == (0.5, 0.5)
+    assert (config.window, config.promoter, config.variant, config.prior.beta_min) == (4_000, 400, "hard", 0.0)
+
+
+def test_settings_of_the_model_may_stand_in_tables(small):
+    flat = load_study(small).config(d_model=8, mask="signal", decision="top", top_share=0.2, beta_min=0.5)
+    edit(small, "window = 4_000", "window = 4_000\nprior.beta_min = 0.5\nbackbone = { d_model = 8 }")
+    with small.open("a") as file:
+        file.write('\n[model.mask]\nkind = "signal"\n[model.mask.decision]\nkind = "top"\nshare = 0.2\n')
+    study = load_study(small)
+    assert study.config() == flat
+    assert study.config(mask="random", d_model=4).mask.kind == "random"  # what the command line says counts
+    assert (study.window, study.promoter) == (4_000, 400)
+    assert Study.restore(study.resolved(), study.path).config() == flat
+
+
+def test_a_setting_that_is_empty_by_default_may_be_given(small):
+    edit(small, "window = 4_000", 'window = 4_000\ncontact = "ATAC"\nbackbone.dt_rank = 3')
+    config = load_study(small).config()
+    assert (config.predictor.contact, config.backbone.dt_rank) == ("ATAC", 3)
 
 
 def test_training_settings_are_the_paper_s_where_the_study_says_nothing(small):
@@ -331,6 +349,13 @@ def test_all_problems_are_told_at_once(small):
         ("window = 4_000", "window = 300", ["promoter of 400 bp in a window of 300"]),
         ("window = 4_000", 'window = 4_000\nsignals = ["x"]', ["'signals'", "[[signals]]"]),
         ("window = 4_000", 'window = 4_000\nvariant = "sfot"', ["variant", "soft"]),
+        ("window = 4_000", "window = 4_000\nprior.b = [1.0, 2.0]", ["'prior.b'", "[[signals]]"]),
+        ("window = 4_000", "window = 4_000\nmask.kl_mo = 0.1", ["'mask.kl_mo'", "did you mean 'mask.kl_mu'"]),
+        ("window = 4_000", 'window = 4_000\nmask.kl_mu = "low"', ["[model] mask.kl_mu", "'low'", "0.1"]),
+        ("window = 4_000", "window = 4_000\nprior_scale = 0.0", ["found prior_scale = 0", "above 0"]),
+        ("window = 4_000", "window = 4_000\nprior.scale = 0.0", ["found prior.scale = 0", "above 0"]),
+        ("window = 4_000", "window = 4_000\ncontact = 3", ["[model] contact", "found 3", "str"]),
+        ("window = 4_000", "window = 4_000\nbackbone = 3", ["backbone = 3", "a table with d_model"]),
         ("[model]", "[modle]", ["unknown key 'modle'", "did you mean 'model'"]),
         ("[[signals]]\nname = \"A", "[[signals]]\ncolour = 1\nname = \"A", ["number 2 colour", "unknown key"]),
     ],

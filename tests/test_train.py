@@ -162,7 +162,7 @@ def test_signals_in_another_order_are_refused(study, trained):
 
 def test_checkpoint_of_another_shape_is_refused(trained, tmp_path):
     model, metadata = load_with_metadata(trained.path / "checkpoint.safetensors", "cpu")
-    model.config = dataclasses.replace(model.config, d_model=32)
+    model.config = model.config.replace(d_model=32)
     save_checkpoint(tmp_path / "wrong.safetensors", model, metadata)
     with pytest.raises(InputError, match="of shape"):
         load_with_metadata(tmp_path / "wrong.safetensors", "cpu")

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from model_core.config import Seq2ExpConfig
 from model_core.errors import InputError
 from model_core.evaluation import controls
 from model_core.evaluation.mask_components import LearnedNumbers, learned_numbers, mask_parts
@@ -55,7 +54,7 @@ class ScoreReader:
         self.kinds: dict[str, str] = {MASK: "mask", SMOOTHED: "mask"}
         self.missing: dict[str, str] = {}
         self._peaks = {name: dict(iter(table.groupby("chrom"))) for name, table in peaks.items()}
-        self._config = self._model_config()
+        self._config = run.model_config
         self._learned: LearnedNumbers | None = None
         self.unknown, self.asked = 0, 0  # learned bins whose sequence part was rounded away, of how many
         self._sds: list[float] = []  # of the sequence's part within a window
@@ -104,7 +103,7 @@ class ScoreReader:
         if self._signals is not None:
             self.kinds |= {PRIOR: "part"}
             if self._has_sequence_part():
-                learned = {SIGNAL_LOGIT: "part"} if self._config.head == "logit" else {}
+                learned = {SIGNAL_LOGIT: "part"} if self._config.mask.head == "logit" else {}
                 self.kinds |= {SEQUENCE: "part", **learned}
             self.kinds |= {signal.name: "signal" for signal in self._signals}
         self.kinds |= dict.fromkeys(self._peaks, "peaks")
@@ -127,9 +126,9 @@ class ScoreReader:
 
     def _has_sequence_part(self) -> bool:
         config, checkpoint = self._config, self.run.checkpoint
-        if config.mask != "learned":
-            self.missing[SEQUENCE] = f"the mask of this run is a control ({config.mask}), it has no such part"
-        elif config.head == "logit" and self.run.manifest["resolution"] > 1:
+        if config.mask.kind != "learned":
+            self.missing[SEQUENCE] = f"the mask of this run is a control ({config.mask.kind}), it has no such part"
+        elif config.mask.head == "logit" and self.run.manifest["resolution"] > 1:
             self.missing[SEQUENCE] = "the run's bins are wider than a base, and logits do not average"
         else:
             try:
@@ -137,13 +136,6 @@ class ScoreReader:
             except InputError as error:
                 self.missing[SEQUENCE] = str(error)
         return SEQUENCE not in self.missing
-
-    def _model_config(self) -> Seq2ExpConfig | None:
-        model = self.run.config.get("model") or {}
-        try:
-            return Seq2ExpConfig.from_dict(model) if "signals" in model else None
-        except InputError:
-            return None
 
     def _open_signals(self, study: Study | None, without: str) -> list | None:
         reason = without if study is None else None

@@ -24,8 +24,8 @@ def signal_prior(signals: np.ndarray, config: Seq2ExpConfig) -> np.ndarray:
     ndarray
         Float32 (L,), 0 to 1.
     """
-    w, b = np.asarray(config.prior_w, np.float64), np.asarray(config.prior_b, np.float64)
-    alpha, beta = signal_parameters(signals.astype(np.float64), w, b, config.beta_min, config.prior_scale)
+    w, b = np.asarray(config.prior.w, np.float64), np.asarray(config.prior.b, np.float64)
+    alpha, beta = signal_parameters(signals.astype(np.float64), w, b, config.prior.beta_min, config.prior.scale)
     return beta_mean(alpha, beta).astype(np.float32)
 
 

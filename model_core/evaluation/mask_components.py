@@ -55,7 +55,7 @@ class MaskParts(NamedTuple):
 
 def needs_checkpoint(config: Seq2ExpConfig) -> bool:
     """Whether the signals' part holds trained numbers."""
-    return config.head == "logit" or config.prior_learned
+    return config.mask.head == "logit" or config.prior.learned
 
 
 def learned_numbers(path: str | Path, config: Seq2ExpConfig) -> LearnedNumbers:
@@ -73,14 +73,14 @@ def learned_numbers(path: str | Path, config: Seq2ExpConfig) -> LearnedNumbers:
     except ImportError:
         found, do = "no safetensors", "pip install 'seq2exp-viz[model]'"
         raise InputError("this installation", found=found, expected="the extra `model`", fix=do) from None
-    names = ["signal_logit.weight", "signal_logit.bias"] if config.head == "logit" else ["log_prior_scale"]
+    names = ["signal_logit.weight", "signal_logit.bias"] if config.mask.head == "logit" else ["log_prior_scale"]
     try:
         with safe_open(path, "np") as file:
             values = [file.get_tensor(name).astype(np.float64).ravel() for name in names]
     except (SafetensorError, OSError) as error:
         expected = "the checkpoint that this run was scored with"
         raise InputError(path, found=str(error), expected=expected, fix="copy it into the run folder") from None
-    if config.head == "logit":
+    if config.mask.head == "logit":
         if values[0].shape != (len(config.signals),):
             found, expected = f"{len(values[0])} signal weights", f"{len(config.signals)}"
             raise InputError(path, found=found, expected=expected, fix="give the checkpoint of this run")
@@ -109,28 +109,28 @@ def mask_parts(
     InputError
         The mask is a control, its bins are too coarse for the logit head, or a trained number is missing.
     """
-    if config.mask != "learned":
-        found, do = f"the control {config.mask!r} in place of a learned mask", "look at a trained run"
+    if config.mask.kind != "learned":
+        found, do = f"the control {config.mask.kind!r} in place of a learned mask", "look at a trained run"
         raise InputError("why", found=found, expected="a mask with two parts", fix=do)
     if needs_checkpoint(config) and learned is None:
         raise InputError(
             "why", found="no trained numbers", expected="those of the checkpoint", fix="read the checkpoint"
         )
-    split = _split_logit if config.head == "logit" else _split_beta
+    split = _split_logit if config.mask.head == "logit" else _split_beta
     network, by_signals, weight = split(mask, signals.astype(np.float64), config, learned)
     hidden = [np.where(mask.learned, part, np.nan).astype(np.float32) for part in (network, by_signals)]
     return MaskParts(*hidden, weight)
 
 
 def _split_beta(mask: GeneMask, signals: np.ndarray, config: Seq2ExpConfig, learned: LearnedNumbers | None) -> tuple:
-    scale = config.prior_scale if learned is None or learned.prior_scale is None else learned.prior_scale
-    w, b = np.asarray(config.prior_w, np.float64), np.asarray(config.prior_b, np.float64)
+    scale = config.prior.scale if learned is None or learned.prior_scale is None else learned.prior_scale
+    w, b = np.asarray(config.prior.w, np.float64), np.asarray(config.prior.b, np.float64)
     bins = len(mask.alpha)
-    alpha2, beta2 = signal_parameters(signals, w, b, config.beta_min, scale)
+    alpha2, beta2 = signal_parameters(signals, w, b, config.prior.beta_min, scale)
     alpha2, beta2 = alpha2.reshape(bins, -1).mean(axis=1), float(beta2)
-    less = 1.0 if config.beta_product_exact else 0.0
-    stored = [values.astype(np.float64) / config.z_scale for values in (mask.alpha, mask.beta)]
-    least = config.beta_min + EPSILON
+    less = 1.0 if config.mask.beta_product_exact else 0.0
+    stored = [values.astype(np.float64) / config.mask.z_scale for values in (mask.alpha, mask.beta)]
+    least = config.prior.beta_min + EPSILON
     alpha1 = np.maximum(stored[0] + less - alpha2, least)
     beta1 = np.maximum(stored[1] + less - beta2, least)
     slack_a, slack_b = (values * _HALF_STEP for values in stored)

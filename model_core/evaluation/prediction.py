@@ -53,7 +53,7 @@ def mask_kind(run: Run) -> str:
     """ "learned", or the name of the control in its place; "promoter" also where the window is all promoter."""
     if run.manifest["promoter"] >= run.manifest["window"]:
         return "promoter"
-    return (run.config.get("model") or {}).get("mask", "learned")
+    return run.model_config.mask.kind if run.model_config else "learned"
 
 
 def judged(genes: pd.DataFrame) -> pd.Series:

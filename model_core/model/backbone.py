@@ -11,8 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from model_core.config import Seq2ExpConfig
 from model_core.model.kernels.scan import causal_convolution, selective_scan
+from model_core.setting_groups import BackboneConfig
 
 try:
     from model_core.model.kernels import block_cpu
@@ -26,7 +26,7 @@ DEFAULT_DEPTH = 64  # the depth by which the release scales output projections, 
 class Direction(nn.Module):
     """What the forward and the reversed scan of a mixer do not share."""
 
-    def __init__(self, config: Seq2ExpConfig):
+    def __init__(self, config: BackboneConfig):
         super().__init__()
         E, N, R = config.d_inner, config.d_state, config.rank
         self.convolution = nn.Conv1d(E, E, config.d_conv, groups=E)  # holds the parameters; see causal_convolution
@@ -58,7 +58,7 @@ class Direction(nn.Module):
 class Mixer(nn.Module):
     """Both directions between one input and one output projection: M(h) + flip(M_reversed(flip(h)))."""
 
-    def __init__(self, config: Seq2ExpConfig):
+    def __init__(self, config: BackboneConfig):
         super().__init__()
         d, E = config.d_model, config.d_inner
         self.in_proj = nn.Linear(d, 2 * E, bias=False)
@@ -96,7 +96,7 @@ class Norm(nn.RMSNorm):
 class Block(nn.Module):
     """Pre-norm residual block: r <- r + h, h <- mixer(RMSNorm(r))."""
 
-    def __init__(self, config: Seq2ExpConfig):
+    def __init__(self, config: BackboneConfig):
         super().__init__()
         self.norm = Norm(config.d_model, eps=config.norm_epsilon)
         self.mixer = Mixer(config)
@@ -174,7 +174,7 @@ def bytes_to_keep(device: torch.device) -> int:
 class Backbone(nn.Module):
     """A stack of blocks and a final norm: (B, L, d) -> (B, L, d)."""
 
-    def __init__(self, config: Seq2ExpConfig):
+    def __init__(self, config: BackboneConfig):
         super().__init__()
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.n_layers))
         self.norm = Norm(config.d_model, eps=config.norm_epsilon)

@@ -155,7 +155,7 @@ def _fill(model: Seq2Exp, state: dict, path: Path) -> None:
         if wanted[name].shape != state[name].shape:
             problems.append(f"{name} of shape {tuple(state[name].shape)} instead of {tuple(wanted[name].shape)}")
     if problems:
-        expected = f"the parameters of a {model.config.variant} model of width {model.config.d_model}"
+        expected = f"the parameters of a {model.config.variant} model of width {model.config.backbone.d_model}"
         raise InputError(
             path, found="; ".join(problems), expected=expected, fix="check that weights and settings belong together"
         )

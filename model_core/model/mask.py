@@ -41,7 +41,7 @@ def sequence_beta(logits: Tensor, config: Seq2ExpConfig) -> BetaParameters:
     logits : Tensor
         (batch, length, 2); [..., 1] feeds alpha, [..., 0] feeds beta.
     """
-    positive = F.softplus(logits) + (config.beta_min + EPSILON)
+    positive = F.softplus(logits) + (config.prior.beta_min + EPSILON)
     return BetaParameters(positive[..., 1], positive[..., 0])
 
 
@@ -57,10 +57,10 @@ def signal_beta(signals: Tensor, config: Seq2ExpConfig, prior_scale: Tensor | fl
     prior_scale : Tensor or float or None
         A learned scale in place of the settings' constant.
     """
-    scale = config.prior_scale if prior_scale is None else prior_scale
-    w = signals.new_tensor(config.prior_w)
-    b = signals.new_tensor(config.prior_b)
-    alpha, beta = signal_parameters(signals, w, b, config.beta_min, scale)
+    scale = config.prior.scale if prior_scale is None else prior_scale
+    w = signals.new_tensor(config.prior.w)
+    b = signals.new_tensor(config.prior.b)
+    alpha, beta = signal_parameters(signals, w, b, config.prior.beta_min, scale)
     return BetaParameters(alpha, beta.expand_as(alpha))
 
 
@@ -68,11 +68,11 @@ def posterior(sequence: BetaParameters, signal: BetaParameters, config: Seq2ExpC
     """The Beta of z: alpha = (alpha1 + alpha2) z_scale, and beta likewise.
 
     The product of two Beta densities has parameters a1 + a2 - 1; the release leaves the -1 out (difference 1), and
-    `beta_product_exact` puts it in.
+    `mask.beta_product_exact` puts it in.
     """
-    less = 1.0 if config.beta_product_exact else 0.0
+    less = 1.0 if config.mask.beta_product_exact else 0.0
     sums = (sequence.alpha + signal.alpha - less, sequence.beta + signal.beta - less)
-    return BetaParameters(*(total.clamp(min=EPSILON) * config.z_scale for total in sums))
+    return BetaParameters(*(total.clamp(min=EPSILON) * config.mask.z_scale for total in sums))
 
 
 def beta_with_mean(mean: Tensor) -> BetaParameters:
@@ -108,7 +108,7 @@ def straight_through(z: Tensor, threshold: float | Tensor) -> Tensor:
 
 def decide(z: Tensor, config: Seq2ExpConfig) -> Tensor:
     """The mask (batch, length) that z stands for: z itself, 1 from the threshold on, or 1 for the highest share."""
-    rule = config.decision_rule
+    rule = config.mask.decision
     if rule.kind == "soft":
         return z
     if rule.kind == "hard":
@@ -136,21 +136,22 @@ def random_blocks(batch: int, length: int, share: float | None = None) -> Tensor
 def kl_to_marginal(z: BetaParameters, config: Seq2ExpConfig) -> Tensor:
     """Mean over all bases of the KL that keeps masks sparse, a scalar.
 
-    `kl = "beta"`: KL( Beta(alpha, beta) || Beta(s, s (1 - mu) / mu) ), s = kl_scale, mu = kl_mu, as published; it also
-    pins the concentration, so that the mean hardly moves. `kl = "mean"`: KL( Bernoulli(E[z]) || Bernoulli(mu) ).
+    `mask.kl = "beta"`: KL( Beta(alpha, beta) || Beta(s, s (1 - mu) / mu) ), s = kl_scale, mu = kl_mu, as published;
+    it also pins the concentration, so that the mean hardly moves. `mask.kl = "mean"`: KL( Bernoulli(E[z]) ||
+    Bernoulli(mu) ).
     """
-    if config.kl == "mean":
+    if config.mask.kl == "mean":
         mean = z.mean
-        yes, no = torch.special.xlogy(mean, mean / config.kl_mu), 1 - mean
-        return (yes + torch.special.xlogy(no, no / (1 - config.kl_mu))).mean()
-    s, mu = config.kl_scale, config.kl_mu
+        yes, no = torch.special.xlogy(mean, mean / config.mask.kl_mu), 1 - mean
+        return (yes + torch.special.xlogy(no, no / (1 - config.mask.kl_mu))).mean()
+    s, mu = config.mask.kl_scale, config.mask.kl_mu
     marginal = Beta(z.alpha.new_tensor(s), z.alpha.new_tensor(s * (1 - mu) / mu), validate_args=False)
     return kl_divergence(Beta(z.alpha, z.beta, validate_args=False), marginal).mean()
 
 
 def draw(z: BetaParameters, config: Seq2ExpConfig) -> Tensor:
     """One reparameterised sample of z, (batch, length): of its Beta, or for the logit head a binary concrete one."""
-    if config.head == "logit":
+    if config.mask.head == "logit":
         u = torch.rand_like(z.alpha).clamp(1e-6, 1 - 1e-6)
         return torch.sigmoid((torch.log(z.alpha / z.beta) + torch.log(u / (1 - u))) / TEMPERATURE)
     return Beta(z.alpha, z.beta, validate_args=False).rsample()

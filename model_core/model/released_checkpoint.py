@@ -19,7 +19,9 @@ from typing import Any
 import torch
 
 from model_core.config import Seq2ExpConfig
+from model_core.decision import DecisionRule
 from model_core.errors import InputError
+from model_core.setting_groups import BackboneConfig, MaskConfig, PredictorConfig, PriorConfig
 
 _DTYPES = {
     "FloatStorage": torch.float32,
@@ -220,7 +222,7 @@ def our_state(state: dict[str, torch.Tensor], config: Seq2ExpConfig) -> dict[str
         if key in _CONSTANTS:
             continue
         key = our_key(key)
-        if config.shared and key.startswith("predictor."):
+        if config.backbone.shared and key.startswith("predictor."):
             key = "generator." + key.removeprefix("predictor.")
         if key == "position_embedding":
             tensor = tensor.reshape(tensor.shape[-2:])
@@ -296,12 +298,7 @@ def released_config(hyper_parameters: Any, state: dict, where: str | Path) -> Se
     loss = _resolve((tree.get("task") or {}).get("loss"), ("task", "loss"), tree) or {}
     hard = bool(get("post_hard_dist"))
     signals = int(get("signal_size"))
-    return Seq2ExpConfig(
-        variant="hard" if hard else "soft",
-        decision="hard" if hard else "soft",
-        apply="gather" if hard else "multiply",
-        window=int(get("seq_range")),
-        promoter=int(get("center_len")),
+    backbone = BackboneConfig(
         d_model=int(get("d_model")),
         n_layers=int(get("enc_n_layer")),
         d_state=int(ssm.get("d_state", 16)),
@@ -309,18 +306,31 @@ def released_config(hyper_parameters: Any, state: dict, where: str | Path) -> Se
         expand=int(ssm.get("expand", 2)),
         dt_rank=None if rank == "auto" else int(rank),
         norm_epsilon=float(get("norm_epsilon")),
-        n_gene_features=int(get("rna_feat_dim")),
-        signals=("H3K27ac", "DNase", "Hi-C") if signals == 3 else tuple(f"signal{i + 1}" for i in range(signals)),
-        prior_b=tuple(constants["signal_betas"].double().tolist()),
-        prior_w=tuple(torch.softmax(constants["prior_weights"].double(), 0).tolist()),
+        position_embedding=bool(get("pos_enc")),
+        generator_signals=bool(get("gen_signal")) or bool(get("enc_prd_ps")),
+        shared=bool(get("enc_prd_ps")),
+    )
+    prior = PriorConfig(
+        b=tuple(constants["signal_betas"].double().tolist()),
+        w=tuple(torch.softmax(constants["prior_weights"].double(), 0).tolist()),
+        scale=float(get("prior_scale_factor")),
         beta_min=float(get("beta_min")),
-        prior_scale=float(get("prior_scale_factor")),
+    )
+    mask = MaskConfig(
         z_scale=float(get("z_scale")),
+        decision=DecisionRule("hard" if hard else "soft", threshold=float(get("sample_threshold"))),
+        apply="gather" if hard else "multiply",
         kl_mu=float(get("marginal_mean")),
         kl_scale=float(get("marginal_scale")),
         kl_weight=float(loss.get("kl_loss_weight", 0.01)),
-        threshold=float(get("sample_threshold")),
-        shared=bool(get("enc_prd_ps")),
-        position_embedding=bool(get("pos_enc")),
-        generator_signals=bool(get("gen_signal")) or bool(get("enc_prd_ps")),
+    )
+    return Seq2ExpConfig(
+        variant="hard" if hard else "soft",
+        window=int(get("seq_range")),
+        promoter=int(get("center_len")),
+        signals=("H3K27ac", "DNase", "Hi-C") if signals == 3 else tuple(f"signal{i + 1}" for i in range(signals)),
+        backbone=backbone,
+        prior=prior,
+        mask=mask,
+        predictor=PredictorConfig(n_gene_features=int(get("rna_feat_dim"))),
     )

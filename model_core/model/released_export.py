@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from operator import attrgetter
 
 import torch
 
@@ -10,12 +11,17 @@ from model_core.config import Seq2ExpConfig
 from model_core.errors import InputError
 from model_core.model.released_checkpoint import PUBLISHED_ONLY
 
+_NOT_IN_THE_RELEASE = (  # settings whose default alone the release knows
+    *("mask.kind", "mask.head", "mask.kl", "mask.beta_product_exact", "mask.hard_gradient"),
+    *("prior.learned", "reverse_complement"),
+)
+
 
 def their_state(state: dict[str, torch.Tensor], config: Seq2ExpConfig) -> dict[str, torch.Tensor]:
     """Our parameters under the release's names, tied and shared tensors twice, with its two stored constants."""
     theirs = {
-        "prior_weights": torch.tensor(config.prior_w, dtype=torch.float32).log(),
-        "signal_betas": torch.tensor(config.prior_b, dtype=torch.float32),
+        "prior_weights": torch.tensor(config.prior.w, dtype=torch.float32).log(),
+        "signal_betas": torch.tensor(config.prior.b, dtype=torch.float32),
     }
     for key, tensor in state.items():
         if key == "position_embedding":
@@ -23,7 +29,7 @@ def their_state(state: dict[str, torch.Tensor], config: Seq2ExpConfig) -> dict[s
             continue
         for name in _their_keys(key):
             theirs[name] = tensor
-            if config.shared and name.startswith("generator."):
+            if config.backbone.shared and name.startswith("generator."):
                 theirs["encoder." + name.removeprefix("generator.")] = tensor
     return {f"model.{name}": tensor for name, tensor in theirs.items()}
 
@@ -57,33 +63,32 @@ def their_hyper_parameters(config: Seq2ExpConfig) -> dict:
     InputError
         A setting that the release does not know.
     """
-    unknown = {
-        "mask": "learned", "head": "beta", "kl": "beta", "prior_learned": False, "beta_product_exact": False,
-        "reverse_complement": False, "hard_gradient": False,
-    }  # fmt: skip
+    plain = Seq2ExpConfig()
     changed = [
-        f"{name} = {getattr(config, name)!r}" for name, value in unknown.items() if getattr(config, name) != value
+        f"{path} = {attrgetter(path)(config)!r}"
+        for path in _NOT_IN_THE_RELEASE
+        if attrgetter(path)(config) != attrgetter(path)(plain)
     ]
-    hard = config.decision == "hard"
-    if changed or config.variant == "causal" or config.apply != ("gather" if hard else "multiply"):
-        found = ", ".join(changed) or f"a mask applied by {config.apply}"
+    hard = config.mask.decision.kind == "hard"
+    if changed or config.variant == "causal" or config.mask.apply != ("gather" if hard else "multiply"):
+        found = ", ".join(changed) or f"a mask applied by {config.mask.apply}"
         raise InputError(
             "convert", found=found, expected="a soft or hard model as published", fix="keep it in our format"
         )
-    smallest = min(config.prior_w)
+    backbone, prior, mask, smallest = config.backbone, config.prior, config.mask, min(config.prior.w)
     model = {
-        "d_model": config.d_model, "enc_n_layer": config.n_layers, "gen_n_layer": config.n_layers,
+        "d_model": backbone.d_model, "enc_n_layer": backbone.n_layers, "gen_n_layer": backbone.n_layers,
         "center_len": config.promoter, "seq_range": config.window, "post_hard_dist": hard,
-        "test_hard": hard, "test_soft": not hard, "beta_min": config.beta_min, "z_scale": config.z_scale,
-        "prior_scale_factor": config.prior_scale, "marginal_mean": config.kl_mu, "marginal_scale": config.kl_scale,
-        "sample_threshold": config.threshold, "enc_prd_ps": config.shared, "pos_enc": config.position_embedding,
-        "gen_signal": config.generator_signals and not config.shared, "signal_size": len(config.signals),
-        "rna_feat_dim": config.n_gene_features, "norm_epsilon": config.norm_epsilon,
-        "prior_beta": ",".join(f"{b:g}" for b in config.prior_b),
-        "prior_weight": ",".join(f"{w / smallest:g}" for w in config.prior_w) if smallest > 0 else "",
-        "ssm_cfg": {"d_state": config.d_state, "d_conv": config.d_conv, "expand": config.expand,
-                    "dt_rank": config.dt_rank or "auto"},
+        "test_hard": hard, "test_soft": not hard, "beta_min": prior.beta_min, "z_scale": mask.z_scale,
+        "prior_scale_factor": prior.scale, "marginal_mean": mask.kl_mu, "marginal_scale": mask.kl_scale,
+        "sample_threshold": mask.decision.threshold, "enc_prd_ps": backbone.shared,
+        "pos_enc": backbone.position_embedding, "gen_signal": backbone.generator_signals and not backbone.shared,
+        "signal_size": len(config.signals), "rna_feat_dim": config.predictor.n_gene_features,
+        "norm_epsilon": backbone.norm_epsilon, "prior_beta": ",".join(f"{b:g}" for b in prior.b),
+        "prior_weight": ",".join(f"{w / smallest:g}" for w in prior.w) if smallest > 0 else "",
+        "ssm_cfg": {"d_state": backbone.d_state, "d_conv": backbone.d_conv, "expand": backbone.expand,
+                    "dt_rank": backbone.dt_rank or "auto"},
         **PUBLISHED_ONLY,
     }  # fmt: skip
-    loss = {"kl_loss_weight": config.kl_weight}
+    loss = {"kl_loss_weight": mask.kl_weight}
     return {"model": {"config": model}, "dataset": {"seq_range": config.window}, "task": {"loss": loss}}

@@ -117,13 +117,14 @@ def _parity_of_set(machine: Machine, folder: Path) -> dict[str, float]:
     arrays = [inputs["seqs"], inputs["signals"], inputs["rna_feat"], inputs["mask_regions"][..., 1]]
 
     def load(**settings):
-        model = Seq2Exp(type(config).from_dict({**config.to_dict(), **settings}))
+        model = Seq2Exp(config.replace(**settings))
         model.load_state_dict(our_state(content["state_dict"], config))
         return model.to(machine.device)
 
     out = load().eval().score(*arrays)
     # A hard mask may fall to either side where z lies on the threshold.
-    decided = np.abs(outputs["z_mean"] - config.threshold) > 1e-5 if config.decision == "hard" else slice(None)
+    rule = config.mask.decision
+    decided = np.abs(outputs["z_mean"] - rule.threshold) > 1e-5 if rule.kind == "hard" else slice(None)
     deviation = {
         "expression": float(np.abs(out.expression - outputs["pred_single"][:, 0]).max()),
         "alpha": float(np.abs(out.alpha / outputs["z_alpha"] - 1).max()),

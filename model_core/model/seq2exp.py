@@ -50,58 +50,57 @@ class Seq2Exp(nn.Module):
     docs/method.md; what can be switched is a setting of `Seq2ExpConfig`):
 
     1. Two Beta densities multiplied have parameters a1 + a2 - 1; the release adds without the -1, so does this
-       (`beta_product_exact` takes it off).
+       (`mask.beta_product_exact` takes it off).
     2. Hard: the kept positions are gathered and never multiplied by the mask, so the prediction gives the mask head no
-       gradient. `hard_gradient` multiplies them by the straight-through mask.
-    3. Soft and hard differ in five ways at once: `shared`, `generator_signals`, `position_embedding`, the prior, and
-       multiplying against gathering.
+       gradient. `mask.hard_gradient` multiplies them by the straight-through mask.
+    3. Soft and hard differ in five ways at once: `shared`, `generator_signals` and `position_embedding` of the
+       backbone, the prior, and multiplying against gathering.
     4. Genes on the minus strand are not reverse-complemented (`reverse_complement` does; see dataset.py).
     5. The continuity loss exists with weight 0: contiguity is not trained for.
     6. The max-pooling of the prior has no effect in the release and is left out.
     7. Signals enter twice (prior and predictor) and again as a gene feature.
     8. Promoter and blacklist are forced after z, the promoter last; forced positions get no gradient.
     9. The soft mask hides little: the masked embedding goes into RMSNorm, which does not see scale. Only an exact 0
-       hides a base, and the mask of a trained soft model follows its signal prior. `apply`, `head`, `kl` and
-       `prior_learned` hold the repairs.
+       hides a base, and the mask of a trained soft model follows its signal prior. `apply`, `head` and `kl` of the
+       mask and `prior.learned` hold the repairs.
     10. Hard: the release pads shorter genes of a batch with zeros that reach the reversed scan (5e-6 to 9e-5). Here
-       padding is masked: the numbers are those of the gene alone (`released_padding` lets it in).
+       padding is masked: the numbers are those of the gene alone (`predictor.released_padding` lets it in).
     11. Hard needs exactly the trained window, because of the position embedding.
     12. Output projections are scaled at the start for 64 layers, whatever the real depth.
     13. Weight decay: see `model_core.training.lightning_module`.
     14. Lower-case bases count as upper case (the release stops with an error).
-    15. The spread of z at zero signal is set by the prior (`prior_scale`), it is not a calibrated confidence.
+    15. The spread of z at zero signal is set by the prior (`prior.scale`), it is not a calibrated confidence.
     16. A soft model has not seen masks with elements switched off, so a what-if asks it about something new.
     """
 
     def __init__(self, config: Seq2ExpConfig):
         super().__init__()
         self.config = config
-        d = config.d_model
+        backbone, readout = config.backbone, config.predictor.readout
+        d, channels = backbone.d_model, backbone.encoder
         self.sequence_embedding = nn.Linear(4, d)
         self.signal_embedding = nn.Linear(len(config.signals), d)
-        self.position_embedding = nn.Parameter(torch.zeros(config.window, d)) if config.position_embedding else None
-        self.encoder = MotifEncoder(config.encoder) if config.encoder else None
-        self.encoder_embedding = nn.Linear(config.encoder, d, bias=False) if config.encoder else None
-        self.generator = Backbone(config)
+        self.position_embedding = nn.Parameter(torch.zeros(config.window, d)) if backbone.position_embedding else None
+        self.encoder = MotifEncoder(channels) if channels else None
+        self.encoder_embedding = nn.Linear(channels, d, bias=False) if channels else None
+        self.generator = Backbone(backbone)
         self.mask_head = nn.Linear(d, 2)
-        self.predictor = None if config.shared else Backbone(config)
-        self.absent_embedding = nn.Parameter(torch.zeros(d)) if config.apply == "absent" else None
-        self.signal_logit = nn.Linear(len(config.signals), 1) if config.head == "logit" else None
-        learned = torch.tensor(math.log(config.prior_scale)) if config.prior_learned else None
+        self.predictor = None if backbone.shared else Backbone(backbone)
+        self.absent_embedding = nn.Parameter(torch.zeros(d)) if config.mask.apply == "absent" else None
+        self.signal_logit = nn.Linear(len(config.signals), 1) if config.mask.head == "logit" else None
+        learned = torch.tensor(math.log(config.prior.scale)) if config.prior.learned else None
         self.log_prior_scale = None if learned is None else nn.Parameter(learned)
-        seen = 2 * d if config.readout == "window" else d
-        self.expression_head = nn.Sequential(
-            nn.Linear(seen + config.n_gene_features, d), nn.ReLU(), nn.Linear(d, d), nn.ReLU(), nn.Linear(d, 1)
-        )
+        seen = (2 * d if readout == "window" else d) + config.predictor.n_gene_features
+        self.expression_head = nn.Sequential(nn.Linear(seen, d), nn.ReLU(), nn.Linear(d, d), nn.ReLU(), nn.Linear(d, 1))
         for name, parameter in self.named_parameters():
             if name.endswith("bias") and "dt_proj" not in name:
                 nn.init.zeros_(parameter)
         if self.signal_logit is not None:
             # Begin at the share that the KL asks for, and with the weights of the published prior: training hardly
             # moves three numbers, and where chance had them negative the mask kept motifs without any signal.
-            nn.init.constant_(self.signal_logit.bias, math.log(config.kl_mu / (1 - config.kl_mu)))
+            nn.init.constant_(self.signal_logit.bias, math.log(config.mask.kl_mu / (1 - config.mask.kl_mu)))
             with torch.no_grad():
-                self.signal_logit.weight.copy_(torch.tensor([config.prior_w]))
+                self.signal_logit.weight.copy_(torch.tensor([config.prior.w]))
 
     def mask_parameters(self, sequence: Tensor, signals: Tensor, peaks: Tensor | None = None) -> BetaParameters:
         """alpha and beta of z, (B, L) each.
@@ -115,10 +114,10 @@ class Seq2Exp(nn.Module):
         peaks : Tensor or None
             (B, L) bool, for the control of that name.
         """
-        if self.config.mask != "learned":
+        if self.config.mask.kind != "learned":
             return masks.beta_with_mean(self._control(sequence, signals, peaks))
         logits = self.mask_head(self.read_sequence(sequence, signals))  # (B, L, 2)
-        if self.config.head == "logit":
+        if self.config.mask.head == "logit":
             by_signal = self.signal_logit(torch.log1p(signals))[..., 0]  # (B, L)
             return masks.beta_with_mean(torch.sigmoid(logits[..., 1] - logits[..., 0] + by_signal))
         scale = None if self.log_prior_scale is None else self.log_prior_scale.exp()
@@ -129,7 +128,7 @@ class Seq2Exp(nn.Module):
     def read_sequence(self, sequence: Tensor, signals: Tensor) -> Tensor:
         """The generator's hidden states (B, L, d)."""
         h = self._embed(sequence)  # (B, L, d)
-        if self.config.generator_signals:
+        if self.config.backbone.generator_signals:
             h = h + self.signal_embedding(signals)
         if self.position_embedding is not None:
             h = h + self.position_embedding
@@ -141,7 +140,7 @@ class Seq2Exp(nn.Module):
 
     def _control(self, sequence: Tensor, signals: Tensor, peaks: Tensor | None) -> Tensor:
         """The mask (B, L) of a control, before promoter and blacklist are forced."""
-        kind = self.config.mask
+        kind = self.config.mask.kind
         if kind == "signal":
             return masks.signal_beta(signals, self.config).mean
         if kind == "macs3":
@@ -155,7 +154,7 @@ class Seq2Exp(nn.Module):
                 rows = []
                 for gene in sequence:
                     torch.manual_seed(int((gene.argmax(-1) * torch.arange(len(gene), device=gene.device)).sum()))
-                    rows.append(masks.random_blocks(1, len(gene), self.config.top_share))
+                    rows.append(masks.random_blocks(1, len(gene), self.config.mask.decision.share))
             return torch.cat(rows).to(signals)
         # all: nothing is hidden but the blacklist; promoter: only what is forced is kept
         return torch.full_like(signals[..., 0], 1.0 if kind == "all" else 0.0)
@@ -163,26 +162,27 @@ class Seq2Exp(nn.Module):
     def decide(self, z: Tensor, blacklist: Tensor | None) -> Tensor:
         """The mask (B, L) that z (B, L), drawn or its mean, stands for, promoter and blacklist forced."""
         promoter = self.config.promoter_in(z.shape[1])
-        if self.config.decision == "top":  # forced positions do not count among the highest
+        if self.config.mask.decision.kind == "top":  # forced positions do not count among the highest
             return masks.force(masks.decide(z, self.config), blacklist, promoter)
         return masks.decide(masks.force(z, blacklist, promoter), self.config)
 
     def predict(self, sequence: Tensor, signals: Tensor, gene_features: Tensor, mask: Tensor) -> Tensor:
         """Expression (B,) of genes seen through `mask` (B, L), which is used exactly as it is."""
-        seen_signals = torch.log1p(signals) if self.config.log_signals else signals
+        settings = self.config.predictor
+        seen_signals = torch.log1p(signals) if settings.log_signals else signals
         h = self._embed(sequence) + self.signal_embedding(seen_signals)  # (B, L, d)
         backbone = self.generator if self.predictor is None else self.predictor
-        apply = self.config.apply
+        apply = self.config.mask.apply
         if apply == "gather":
             seen = self._predict_gathered(backbone, h, mask)
         else:
             promoter = self.config.promoter_in(h.shape[1])
-            wanted = slice(0, h.shape[1]) if self.config.readout == "window" else promoter
+            wanted = slice(0, h.shape[1]) if settings.readout == "window" else promoter
             if apply == "multiply":
                 h = backbone(h * mask[..., None], wanted=wanted)
             else:
                 h = backbone(h, gate=mask, absent=self.absent_embedding, wanted=wanted)
-            if self.config.readout == "window":
+            if settings.readout == "window":
                 seen = torch.cat([h[:, promoter].mean(1), self._over_window(h, mask, signals)], -1)  # (B, 2 d)
             else:
                 seen = h.mean(1)  # (B, d)
@@ -194,8 +194,9 @@ class Seq2Exp(nn.Module):
         Contact counts as a share of the window's highest, as in the activity-by-contact model (Fulco et al. 2019).
         """
         weight = mask
-        if self.config.contact is not None:
-            contact = signals[..., self.config.signals.index(self.config.contact)]
+        name = self.config.predictor.contact
+        if name is not None:
+            contact = signals[..., self.config.signals.index(name)]
             weight = mask * contact / contact.amax(1, keepdim=True).clamp(min=1e-6)
         return torch.einsum("bld,bl->bd", h, weight) / self.config.promoter
 
@@ -203,11 +204,12 @@ class Seq2Exp(nn.Module):
         """Mean hidden state (B, d) over the promoter, of a predictor that reads the kept positions only."""
         if self.position_embedding is not None:
             h = h + self.position_embedding
-        kept = mask.detach() >= self.config.threshold  # (B, L)
-        if self.config.hard_gradient:
+        kept = mask.detach() >= self.config.mask.decision.threshold  # (B, L)
+        padded = self.config.predictor.released_padding
+        if self.config.mask.hard_gradient:
             h = h * mask[..., None]
         promoter = self.config.promoter_in(mask.shape[1])
-        if not torch.is_grad_enabled() and not self.config.released_padding:  # gene by gene nothing is padded
+        if not torch.is_grad_enabled() and not padded:  # gene by gene nothing is padded
             rows = []
             for gene, keep in zip(h, kept, strict=True):
                 before, inside = int(keep[: promoter.start].sum()), int(keep[promoter].sum())
@@ -221,7 +223,7 @@ class Seq2Exp(nn.Module):
         order = order[:, :longest]
         valid = torch.gather(kept, 1, order)  # (B, longest)
         h = torch.gather(h, 1, order[..., None].expand(-1, -1, h.shape[-1])) * valid[..., None]
-        h = backbone(h, None if self.config.released_padding else valid)  # (B, longest, d)
+        h = backbone(h, None if padded else valid)  # (B, longest, d)
         inside = valid & (order >= promoter.start) & (order < promoter.stop)
         return (h * inside[..., None]).sum(1) / inside.sum(1, keepdim=True).clamp(min=1)
 
@@ -255,7 +257,7 @@ class Seq2Exp(nn.Module):
             (B, L) bool, for the control `macs3`.
         """
         z = self.mask_parameters(sequence, signals, peaks)
-        drawn = sample and self.config.mask == "learned"
+        drawn = sample and self.config.mask.kind == "learned"
         mask = self.decide(masks.draw(z, self.config) if drawn else z.mean, blacklist) if keep is None else keep
         return Output(self.predict(sequence, signals, gene_features, mask), mask, z)
 
@@ -320,7 +322,7 @@ class Seq2Exp(nn.Module):
             )
         expected = {
             "signals": (signals, (*shape[:2], len(config.signals))),
-            "gene_features": (gene_features, (shape[0], config.n_gene_features)),
+            "gene_features": (gene_features, (shape[0], config.predictor.n_gene_features)),
             "blacklist": (blacklist, shape[:2]),
             "keep": (keep, shape[:2]),
             "peaks": (peaks, shape[:2]),
@@ -330,7 +332,7 @@ class Seq2Exp(nn.Module):
                 raise InputError(
                     name, found=f"shape {np.shape(array)}", expected=f"{wanted}", fix="make the arrays fit"
                 )
-        if shape[1] != config.window and (config.position_embedding or shape[1] < config.promoter):
+        if shape[1] != config.window and (config.backbone.position_embedding or shape[1] < config.promoter):
             raise InputError(
                 "sequence",
                 found=f"{shape[1]} bases",
@@ -346,5 +348,5 @@ def loss_terms(out: Output, y: Tensor, config: Seq2ExpConfig) -> dict[str, Tenso
     """
     prediction = F.smooth_l1_loss(out.expression, y)
     kl = masks.kl_to_marginal(out.z, config)
-    weight = config.kl_weight if config.mask == "learned" else 0.0
+    weight = config.mask.kl_weight if config.mask.kind == "learned" else 0.0
     return {"prediction": prediction, "kl": kl, "loss": prediction + weight * kl}

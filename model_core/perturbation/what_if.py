@@ -61,7 +61,7 @@ class WhatIf:
         self._peaks = batch.peaks.to(device, torch.bool)
         at_once = BASES_AT_ONCE["cpu" if device.type == "cpu" else "cuda"] // window.length
         # With the release's padding a gene's number depends on its batch (difference 10): one at a time.
-        self.at_once = 1 if model.config.released_padding else max(1, at_once)
+        self.at_once = 1 if model.config.predictor.released_padding else max(1, at_once)
 
     @property
     def mask(self) -> np.ndarray:

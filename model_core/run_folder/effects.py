@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from model_core.config import Seq2ExpConfig, model_config
 from model_core.errors import InputError
 from model_core.files import write_text
 from model_core.run_folder.journal import Lock, append_journal
@@ -72,8 +73,8 @@ def hidden_in_training(config: Mapping) -> bool | None:
     bool or None
         None where the run does not say how the model was trained.
     """
-    model, training = config.get("model") or {}, config.get("training")
-    if model.get("mask") == "random":
+    model, training = model_config(config), config.get("training")
+    if model is not None and model.mask.kind == "random":
         return True
     return None if not training else bool(training.get("block_steps"))
 
@@ -85,13 +86,13 @@ def caveat(config: Mapping) -> str:
         return ""
     if seen is None:
         return "This run does not say whether its model was trained on masks with stretches switched off."
-    model = config.get("model") or {}
-    if model.get("decision") in ("hard", "top"):
+    mask = (model_config(config) or Seq2ExpConfig()).mask
+    if mask.decision.binary:
         return (
             "This model was trained on its own masks of 0 and 1, not on masks with single elements switched off: read "
             "its what-if answers with care."
         )
-    if model.get("apply", "multiply") == "multiply":
+    if mask.apply == "multiply":
         return (
             "This model was not trained on masks with elements switched off, and its mask hides a base only where it "
             "is exactly 0: a what-if asks it about something it has never seen."

@@ -12,6 +12,7 @@ import pandas as pd
 
 from model_core.bed import read_bed, read_narrowpeak
 from model_core.beta import BLACKLISTED, forced_state, promoter_bases
+from model_core.config import Seq2ExpConfig, model_config
 from model_core.decision import DecisionRule
 from model_core.errors import InputError
 from model_core.intervals import match_chromosomes, rasterise, sort
@@ -37,20 +38,23 @@ class RunFiles:
     @property
     def decision(self) -> DecisionRule:
         """How the model makes its mask of z. Where the manifest does not say, the model's settings or variant do."""
-        stated, model = self.manifest.get("decision"), self.config.get("model") or {}
-        if stated is None and "decision" in model:
-            names = {"kind": "decision", "threshold": "threshold", "share": "top_share"}
-            stated = {ours: model[theirs] for ours, theirs in names.items() if theirs in model}
-        if stated is None:
-            stated = {"kind": "hard" if self.manifest["variant"] == "hard" else "soft"}
-        return DecisionRule.from_dict(stated)
+        stated = self.manifest.get("decision")
+        if stated is not None:
+            return DecisionRule.from_dict(stated)
+        model = self.model_config
+        return model.mask.decision if model else DecisionRule("hard" if self.manifest["variant"] == "hard" else "soft")
 
     @property
     def has_spread(self) -> bool:
         """Whether the width of the Betas is a statement of its own: not under the logit head, which fixes alpha + beta,
         so that the width follows from the mean."""
-        model = self.config.get("model") or {}
-        return model.get("head", "logit" if self.manifest["variant"] == "causal" else "beta") != "logit"
+        model = self.model_config
+        return model.mask.head != "logit" if model else self.manifest["variant"] != "causal"
+
+    @property
+    def model_config(self) -> Seq2ExpConfig | None:
+        """The model's settings; None where config.json states none, or some that this version does not know."""
+        return model_config(self.config)
 
     @property
     def checkpoint(self) -> Path | None:

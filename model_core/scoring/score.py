@@ -128,7 +128,7 @@ def run_for(
     return Run.create(
         out,
         variant=config.variant,
-        decision=config.decision_rule,
+        decision=config.mask.decision,
         window=config.window,
         promoter=config.promoter,
         resolution=resolution,

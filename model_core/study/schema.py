@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -161,6 +162,15 @@ class SignalSpec(Section):
     def is_contact(self) -> bool:
         """Contact to the TSS, not activity: not used for promoter activity, not judged at TSSs."""
         return self.is_hic if self.contact is None else self.contact
+
+
+def model_inputs(specs: Sequence[SignalSpec]) -> dict[str, tuple]:
+    """Return the settings of the model that [[signals]] gives: the signals' names and their priors, in order."""
+    return {
+        "signals": tuple(spec.name for spec in specs),
+        "prior_b": tuple(spec.prior.b for spec in specs),
+        "prior_w": tuple(spec.prior.w for spec in specs),
+    }
 
 
 class Peaks(Section):

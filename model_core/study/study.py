@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import tomllib
 from functools import cached_property
@@ -15,7 +14,7 @@ import pandas as pd
 from pydantic import Field, PrivateAttr, ValidationError
 
 from model_core.bed import read_bed, read_narrowpeak
-from model_core.config import Seq2ExpConfig, TrainConfig, recipe
+from model_core.config import Seq2ExpConfig, TrainConfig, merged, recipe
 from model_core.errors import InputError, Problem, Problems
 from model_core.signals.open import open_signal
 from model_core.signals.signal import Signal
@@ -24,7 +23,7 @@ from model_core.study.check_tracks import absent_chromosomes
 from model_core.study.gene_features import FEATURES, LENGTHS, FeatureScale, feature_scale, raw_features
 from model_core.study.gene_table import TABLE_COLUMNS, WARNINGS, position_problems, read_gene_table, split_genes
 from model_core.study.genome import Genome
-from model_core.study.schema import CACHE, Genes, GenomeFiles, Name, Peaks, Section, SignalSpec, Truth
+from model_core.study.schema import CACHE, Genes, GenomeFiles, Name, Peaks, Section, SignalSpec, Truth, model_inputs
 from model_core.study.validate import Parts, schema_problems, sound_parts, sound_settings, study_problems
 from model_core.study.windows import WindowReader
 from model_core.window import Window
@@ -48,7 +47,7 @@ class Study(Section):
     signal_specs: list[SignalSpec] = Field(alias="signals", min_length=1)
     peak_settings: Peaks | None = Field(None, alias="peaks")
     truth: Truth | None = None
-    model: dict[str, Any] = Field({})  # settings of Seq2ExpConfig
+    model: dict[str, Any] = Field({})  # settings of Seq2ExpConfig, by flat name or in tables of groups
     training: dict[str, Any] = Field({})  # settings of TrainConfig
     _path: Path = PrivateAttr(Path("study.toml"))
 
@@ -74,16 +73,11 @@ class Study(Section):
 
     def config(self, **settings: Any) -> Seq2ExpConfig:
         """The model's configuration: this study's signals and priors, then [model], then `settings`."""
-        priors = [spec.prior for spec in self.signal_specs]
-        inputs = {
-            "signals": tuple(spec.name for spec in self.signal_specs),
-            "prior_b": tuple(prior.b for prior in priors),
-            "prior_w": tuple(prior.w for prior in priors),
-        }
-        config = recipe(**{"variant": Seq2ExpConfig.variant, **inputs, **self.model, **settings})
+        inputs = model_inputs(self.signal_specs)
+        config = recipe(**merged({"variant": Seq2ExpConfig.variant}, inputs, self.model, settings))
         contacts = [spec.name for spec in self.signal_specs if spec.is_contact]
-        if config.readout == "window" and config.contact is None and contacts:
-            return dataclasses.replace(config, contact=contacts[0])
+        if config.predictor.readout == "window" and config.predictor.contact is None and contacts:
+            return config.replace(contact=contacts[0])
         return config
 
     def train_config(self, **settings: Any) -> TrainConfig:
@@ -274,7 +268,7 @@ def parse_study(path: str | Path) -> tuple[Study | None, list[str]]:
         return None, [*schema_problems(error, Study, path), *study_problems(parts, path)]
     study._path = path
     problems = study_problems(Parts.of(study), path)
-    return study.model_copy(update={"model": sound_settings(study.model, Seq2ExpConfig)}), problems
+    return study.model_copy(update={"model": sound_settings(study.model)}), problems
 
 
 def write_template(path: str | Path) -> Path:

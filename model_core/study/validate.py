@@ -13,18 +13,30 @@ from typing import Any, get_args
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from model_core.bed import read_bed, read_lines, read_narrowpeak
-from model_core.config import Seq2ExpConfig, TrainConfig, recipe
+from model_core.config import (
+    GROUPS,
+    PATHS,
+    SETTINGS,
+    Seq2ExpConfig,
+    TrainConfig,
+    merged,
+    named_settings,
+    recipe,
+    unknown_setting,
+)
 from model_core.errors import InputError, Problem
 from model_core.intervals import listed, match_chromosomes, require_shared
+from model_core.settings import fits
 from model_core.signals.open import open_signal
 from model_core.signals.signal import Signal
 from model_core.study.annotation import refuse_gff3
 from model_core.study.gene_table import read_gene_table
 from model_core.study.genome import Genome
-from model_core.study.schema import CACHE, Genes, GenomeFiles, Peaks, SignalSpec, Truth
+from model_core.study.schema import CACHE, Genes, GenomeFiles, Peaks, SignalSpec, Truth, model_inputs
 from model_core.track_formats import TO_TEXT, require_format
 
-_FROM_SIGNALS = ("signals", "prior_b", "prior_w")
+_FROM_SIGNALS = ("signals", "prior.b", "prior.w")
+_ABOUT_SIGNALS = (*_FROM_SIGNALS, "predictor.contact")
 
 
 @contextmanager
@@ -307,52 +319,59 @@ def _name_problems(parts: Parts, path: Path) -> list[Problem]:
 
 
 def _settings_problems(parts: Parts, path: Path) -> list[Problem]:
+    """What is wrong with [model] and [training], whose settings go by flat name or, of [model], in tables of groups."""
     problems = []
-    for table, settings, known in (("model", parts.model, Seq2ExpConfig), ("training", parts.training, TrainConfig)):
-        fields = {item.name: item for item in dataclasses.fields(known)}
-        for key, value in settings.items():
-            where = f"{path} [{table}]"
-            if key not in fields:
-                near = difflib.get_close_matches(key, fields, 1, 0.6)
-                do = f"did you mean '{near[0]}'?" if near else "take it away"
-                problems.append(
-                    Problem(where, found=f"an unknown key '{key}'", expected=f"one of {', '.join(fields)}", fix=do)
-                )
-            elif key in _FROM_SIGNALS:
-                problems.append(
-                    Problem(
-                        where, found=f"'{key}'", expected="it in [[signals]] alone", fix="give name and prior there"
-                    )
-                )
-            elif not _fits(value, fields[key].default):
-                expected = f"a value like {fields[key].default!r}"
-                problems.append(Problem(f"{where} {key}", found=repr(value), expected=expected, fix="correct it"))
+    for name, value in named_settings(parts.model):
+        where = f"{path} [model]"
+        if name not in PATHS:
+            problems.append(unknown_setting(where, name, value))
+        elif PATHS[name] in _FROM_SIGNALS:
+            expected, fix = "it in [[signals]] alone", "give name and prior there"
+            problems.append(Problem(where, found=f"'{name}'", expected=expected, fix=fix))
+        else:
+            problems.extend(_value_problems(where, name, value, SETTINGS[PATHS[name]].field))
+    fields = {item.name: item for item in dataclasses.fields(TrainConfig)}
+    for name, value in parts.training.items():
+        where = f"{path} [training]"
+        if name not in fields:
+            near = difflib.get_close_matches(name, fields, 1, 0.6)
+            found, fix = f"an unknown key '{name}'", f"did you mean '{near[0]}'?" if near else "take it away"
+            problems.append(Problem(where, found=found, expected=f"one of {', '.join(fields)}", fix=fix))
+        else:
+            problems.extend(_value_problems(where, name, value, fields[name]))
     if not problems:
         with noting(problems):
-            recipe(**{"variant": Seq2ExpConfig.variant, **parts.model})
+            stated = merged({"variant": Seq2ExpConfig.variant}, model_inputs(parts.signal_specs), parts.model)
+            if parts.whole:
+                recipe(**stated)
+            else:  # some signals may be missing
+                recipe(**{name: value for name, value in stated.items() if PATHS[name] not in _ABOUT_SIGNALS})
     return problems
 
 
-def sound_settings(settings: Mapping[str, Any], known: type) -> dict[str, Any]:
-    """The settings that have a known name and the right type, for looking further although others are wrong.
+def _value_problems(where: str, name: str, value: Any, setting: dataclasses.Field) -> Iterator[Problem]:
+    if not fits(value, setting):
+        known = f"a value of type {setting.type}" if setting.default is None else f"a value like {setting.default!r}"
+        yield Problem(f"{where} {name}", found=repr(value), expected=known, fix="correct it")
+
+
+def sound_settings(settings: Mapping[str, Any], group: str = "") -> dict[str, Any]:
+    """Return the settings that have a known name and the right type, for looking further although others are wrong.
 
     Parameters
     ----------
     settings : Mapping[str, Any]
-        [model] or [training].
-    known : type
-        Seq2ExpConfig or TrainConfig.
+        [model], or a table in it.
+    group : str
+        The table's name within [model], such as "mask" or "mask.decision".
     """
-    defaults = {item.name: item.default for item in dataclasses.fields(known)}
-    sound = {key: value for key, value in settings.items() if key in defaults and _fits(value, defaults[key])}
-    return {key: value for key, value in sound.items() if key not in ("window", "promoter") or value > 0}
-
-
-def _fits(value: Any, default: Any) -> bool:
-    """Whether a TOML value is of the type of a setting's default (None stands for a whole number)."""
-    if isinstance(default, bool) or isinstance(value, bool):
-        return isinstance(default, bool) and isinstance(value, bool)
-    if isinstance(default, tuple):
-        return isinstance(value, list) and len(value) == len(default) and all(map(_fits, value, default))
-    kinds = {float: (int, float), str: str}.get(type(default), int)
-    return isinstance(value, kinds)
+    sound: dict[str, Any] = {}
+    for key, value in settings.items():
+        name = f"{group}.{key}" if group else key
+        if name in GROUPS and isinstance(value, Mapping):
+            sound[key] = sound_settings(value, name)
+        elif name in ("window", "promoter") and fits(value, SETTINGS[name].field) and value <= 0:
+            continue
+        elif name in PATHS and fits(value, SETTINGS[PATHS[name]].field):
+            sound[key] = value
+    return sound

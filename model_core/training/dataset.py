@@ -96,8 +96,8 @@ def gene_windows(study: Study, genes: pd.DataFrame, config: Seq2ExpConfig, scale
     """
     for signal in study.signals():
         signal.prepare()
-    peaks = study.peaks() if config.mask == "macs3" else None
-    if config.mask == "macs3" and peaks is None:
+    peaks = study.peaks() if config.mask.kind == "macs3" else None
+    if config.mask.kind == "macs3" and peaks is None:
         raise InputError(
             study.path, found="no peaks", expected="peaks for the mask macs3", fix="run `seq2exp-viz peaks` first"
         )

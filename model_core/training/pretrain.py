@@ -50,7 +50,7 @@ def pretrain(
     InputError
         The model's generator sees the signals, or the study has contact only.
     """
-    if model.config.generator_signals:
+    if model.config.backbone.generator_signals:
         expected = "a generator that reads sequence only"
         raise InputError("pre-training", found="generator_signals", expected=expected, fix="leave one of them out")
     columns = [i for i, spec in enumerate(study.signal_specs) if not spec.is_contact]
@@ -79,8 +79,8 @@ def _learn(
     errors: list[float] = []
     torch.manual_seed(training.seed)
     rng = np.random.default_rng(training.seed)
-    encoder = model.encoder
-    width = model.config.encoder if encoder is not None else model.config.d_model
+    encoder, backbone = model.encoder, model.config.backbone
+    width = backbone.encoder if encoder is not None else backbone.d_model
     head = nn.Linear(width, len(columns)).to(device)
     model.to(device).train()
     reader = [encoder] if encoder is not None else [model.sequence_embedding, model.generator]

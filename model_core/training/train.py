@@ -235,7 +235,7 @@ def _trainer(
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)  # its banner and tips say nothing to our users
     every = max(1, round(genes / training.batch_size / training.validations_per_epoch))
     # Under a control mask, and under random blocks, the generator gets no gradient.
-    idle = config.mask != "learned" or training.block_steps > 0
+    idle = config.mask.kind != "learned" or training.block_steps > 0
     many = "ddp_find_unused_parameters_true" if idle else "ddp"
     return lightning.Trainer(
         accelerator="gpu" if device.type == "cuda" else "cpu",
@@ -307,12 +307,12 @@ def begin_run(
         `out` holds a run with other settings or on another genome, or something else.
     """
     out, scale = Path(out), study.feature_scale()
-    described = {"model": config.to_dict(), "training": training.to_dict(), "feature_scale": scale.to_dict()}
+    described = {"training": training.to_dict(), "feature_scale": scale.to_dict()}
     wait_for_first(out / "manifest.json", processes, nodes)
     if (out / "manifest.json").exists():
         run = Run.open(out)
         before = {name: run.config.get(name) for name in described}
-        if _as_json(before) != _as_json(described):
+        if run.model_config != config or _as_json(before) != _as_json(described):
             found = "a run with other settings or another study"
             raise InputError(
                 out, found=found, expected="a new folder, or the same settings to resume", fix="choose another --out"
@@ -323,7 +323,7 @@ def begin_run(
         out,
         kind="training",
         variant=config.variant,
-        decision=config.decision_rule,
+        decision=config.mask.decision,
         window=config.window,
         promoter=config.promoter,
         chrom_sizes=study.genome().sizes,
@@ -332,7 +332,7 @@ def begin_run(
         study=study.path,
         resolved=study.resolved(),
         blacklist=study.blacklist(),
-        config=described,
+        config={"model": config.to_dict(), **described},
     )
     (run.path / "training").mkdir(exist_ok=True)
     return run

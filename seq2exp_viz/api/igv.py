@@ -178,7 +178,7 @@ def _why(view: RunView, base: str, gene_id: str, threshold: float | None) -> lis
     rows = [_row("certainty", label, "Why", on=False, **sure)] if view.run.has_spread else []
     if mask_components.why_not(view) is not None:
         return rows
-    reads = "sequence and signals say" if view.prior_config.generator_signals else "sequence says"
+    reads = "sequence and signals say" if view.prior_config.backbone.generator_signals else "sequence says"
     for part, label, colour, least in (
         ("network", f"What the {reads}", "rgb(0, 130, 96)", 0),
         ("signals", "What the signals say", "rgb(150, 96, 0)", 0),

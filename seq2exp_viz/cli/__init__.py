@@ -273,9 +273,10 @@ def score(
         return
     if checkpoint is not None:
         opened = run_for(source, checkpoint, run, resolution, processes, nodes)
-        model = opened.config["model"]
-        if process_number(processes, nodes) == 0:
-            typer.echo(f"{checkpoint}: a {model['variant']} model, {model['window']:,} bp, width {model['d_model']}")
+        model = opened.model_config
+        if model is not None and process_number(processes, nodes) == 0:
+            width = model.backbone.d_model
+            typer.echo(f"{checkpoint}: a {model.variant} model, {model.window:,} bp, width {width}")
     before = opened.manifest["element_rule"]
     score_genes(opened, source, chosen, checkpoint, device, batch_size, workers, processes, nodes)
     if process_number(processes, nodes) > 0:
@@ -343,7 +344,7 @@ def convert(
     from model_core.model.checkpoint import convert as convert_checkpoint
 
     config = convert_checkpoint(source, target).config
-    typer.echo(f"wrote {target}: a {config.variant} model, {config.window:,} bp, width {config.d_model}")
+    typer.echo(f"wrote {target}: a {config.variant} model, {config.window:,} bp, width {config.backbone.d_model}")
 
 
 @app.command(epilog=example("export demo/run bed --gene MOCK1401 -o MOCK1401.bed"))

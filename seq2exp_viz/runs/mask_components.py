@@ -19,8 +19,9 @@ def why_not(view: RunView) -> str | None:
     """Why this run's masks cannot be split, in words for the page; None where they can."""
     if view.prior_config is None:
         return "Its signals are not on this machine, so their part of the mask cannot be computed."
-    if view.prior_config.mask != "learned":
-        return f"This run's mask is the control “{view.prior_config.mask}”: nothing in it was learned."
+    kind = view.prior_config.mask.kind
+    if kind != "learned":
+        return f"This run's mask is the control “{kind}”: nothing in it was learned."
     if needs_checkpoint(view.prior_config):
         if view.run.manifest["resolution"] > 1:
             return "The masks of this run are stored in bins of several bases: they cannot be split."

@@ -18,7 +18,7 @@ import pandas as pd
 
 from model_core.bed import read_bed
 from model_core.cache import notices, user_cache
-from model_core.config import Seq2ExpConfig
+from model_core.config import Seq2ExpConfig, read_model_config
 from model_core.errors import InputError
 from model_core.evaluation.controls import signal_prior
 from model_core.listing import unreadable
@@ -366,11 +366,13 @@ class RunView:
     def prior_config(self) -> Seq2ExpConfig | None:
         """The model's settings where all its signals are on this machine, so that the prior alone can be shown."""
         try:
-            config = Seq2ExpConfig.from_dict(self.run.config.get("model", {}))
-        except (InputError, TypeError) as problem:
+            config = read_model_config(self.run.config)
+        except InputError as problem:
             self.note(f"The prior and the why tracks are not shown: {str(problem).splitlines()[0]}")
             return None
-        return config if [track.name for track in self.signals] == list(config.signals) else None
+        if config is None or [track.name for track in self.signals] != list(config.signals):
+            return None
+        return config
 
     def model_signals(self, gene_id: str) -> np.ndarray:
         """The signals of a gene's window as the model sees them: float32 (window, signals), remembered."""

@@ -1,0 +1,208 @@
+"""The groups of a model's settings; the paper's soft model is the default of each. `config` puts them together."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from model_core.decision import DecisionRule
+from model_core.errors import Problem
+from model_core.settings import COUNT, NOT_NEGATIVE, POSITIVE, SHARE, Need, Range, Settings
+
+
+@dataclass(frozen=True)
+class BackboneConfig(Settings):
+    """Sizes of the two stacks of bidirectional Mamba blocks, generator and predictor, and what the generator reads.
+
+    Attributes
+    ----------
+    d_model
+        Width d of the hidden states; at least 1.
+    n_layers
+        Blocks of the generator, and again of the predictor; at least 1.
+    d_state
+        Size of the state of each channel of a scan; 1 to 64.
+    d_conv
+        Width of the causal convolution before each scan, in bases; at least 1.
+    expand
+        Channels inside a mixer per channel of the hidden states; at least 1.
+    dt_rank
+        Width of the low-rank projection that gives the step size; None for ceil(d_model / 16).
+    norm_epsilon
+        What RMSNorm adds to the mean square; above 0.
+    position_embedding
+        Whether a learned embedding of the position in the window is added; the window's length is then fixed.
+    encoder
+        Channels of a convolutional motif encoder beside the one-hot sequence; 0 for none.
+    generator_signals
+        Whether the generator sees the signals, too.
+    shared
+        Whether generator and predictor are one stack of blocks.
+    """
+
+    PREFIX: ClassVar[str] = "backbone"
+    RANGES: ClassVar[Mapping[str, Range]] = {
+        **dict.fromkeys(("d_model", "n_layers", "d_conv", "expand", "dt_rank"), COUNT),
+        "d_state": Range(1, 64, "1 to 64"),
+        "norm_epsilon": POSITIVE,
+        "encoder": NOT_NEGATIVE,
+    }
+
+    d_model: int = 128
+    n_layers: int = 4
+    d_state: int = 16
+    d_conv: int = 4
+    expand: int = 2
+    dt_rank: int | None = None
+    norm_epsilon: float = 1e-5
+    position_embedding: bool = False
+    encoder: int = 0
+    generator_signals: bool = False
+    shared: bool = False
+
+    @property
+    def d_inner(self) -> int:
+        """Channels inside a Mamba mixer."""
+        return self.expand * self.d_model
+
+    @property
+    def rank(self) -> int:
+        """Width of the low-rank projection that gives the step size (Mamba's dt_rank)."""
+        return self.dt_rank or math.ceil(self.d_model / 16)
+
+
+@dataclass(frozen=True)
+class PriorConfig(Settings):
+    """What the signals add to the Beta of z: alpha2 = scale sum_i w_i (s_i + beta_min), beta2 with b_i in place of s_i.
+
+    Attributes
+    ----------
+    b
+        The value of each signal, in its unit after its transform, at which it votes one half; 0 or more.
+    w
+        The weight of each signal's vote; 0 or more, at least one above 0.
+    scale
+        Factor on both parameters: how much the signals count against the sequence; above 0.
+    learned
+        Whether `scale` is where a trained scale starts; needs the head `beta`.
+    beta_min
+        Lowest alpha1 and beta1 of the sequence, also added to signals and b; 0 or more.
+    """
+
+    PREFIX: ClassVar[str] = "prior"
+    RANGES: ClassVar[Mapping[str, Range]] = {
+        **dict.fromkeys(("w", "b", "beta_min"), NOT_NEGATIVE),
+        "scale": POSITIVE,
+    }
+
+    b: tuple[float, ...] = (1.5, 0.2, 1.0)
+    w: tuple[float, ...] = (0.4, 0.4, 0.2)
+    scale: float = 10.0
+    learned: bool = False
+    beta_min: float = 1.0
+
+    def problems(self) -> Iterator[Problem]:
+        """Yield what is wrong with the values."""
+        yield from super().problems()
+        b, w = self.path("b"), self.path("w")
+        if len(self.b) != len(self.w):
+            found = f"{len(self.b)} values of {b} and {len(self.w)} of {w}"
+            yield self._problem(found, "one of each for each signal", "give every signal its prior")
+        if self.w and not sum(self.w) > 0:
+            yield self._problem(f"{w} of 0 for every signal", "at least one above 0", "give a signal weight")
+
+
+@dataclass(frozen=True)
+class MaskConfig(Settings):
+    """How z is made of its parts, drawn, decided, applied, and kept sparse.
+
+    Attributes
+    ----------
+    kind
+        "learned", or a control in its place: "promoter" (nothing else is kept), "random" (blocks), "signal" (mean of
+        the prior), "macs3" (peaks), "all" (nothing is hidden).
+    head
+        "beta": z ~ Beta of sequence and prior; "logit": sequence logit + learned signal logit.
+    z_scale
+        Factor on alpha and beta of z; above 0.
+    beta_product_exact
+        Whether the 1 that the product of two Beta densities asks for is subtracted; needs the head `beta`.
+    decision
+        How z becomes the mask.
+    apply
+        How the mask hides a base: "multiply" (its embedding), "gather" (only kept positions are read), "gate"
+        (multiplied after each norm), "absent" (a learned embedding in its place).
+    hard_gradient
+        Whether gathered embeddings are multiplied by the straight-through mask; needs `apply` gather.
+    kl
+        The KL that keeps masks sparse, "beta": of the Beta of z to a Beta of mean `kl_mu`; "mean": of
+        Bernoulli(E[z]) to Bernoulli(kl_mu).
+    kl_mu
+        Mean that the KL pulls z towards; between 0 and 1.
+    kl_scale
+        alpha of the Beta that `kl = "beta"` pulls z towards; above 0.
+    kl_weight
+        lambda, weight of the KL in the loss; 0 or more.
+    """
+
+    PREFIX: ClassVar[str] = "mask"
+    CHOICES: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "kind": ("learned", "promoter", "random", "signal", "macs3", "all"),
+        "head": ("beta", "logit"),
+        "apply": ("multiply", "gather", "gate", "absent"),
+        "kl": ("beta", "mean"),
+    }
+    RANGES: ClassVar[Mapping[str, Range]] = {
+        **dict.fromkeys(("z_scale", "kl_scale"), POSITIVE),
+        "kl_weight": NOT_NEGATIVE,
+        "kl_mu": SHARE,
+    }
+    NEEDS: ClassVar[tuple[Need, ...]] = (
+        Need("apply", "gather", "decision.kind", ("hard", "top")),
+        Need("hard_gradient", True, "apply", ("gather",)),
+        Need("beta_product_exact", True, "head", ("beta",)),
+    )
+
+    kind: str = "learned"
+    head: str = "beta"
+    z_scale: float = 1.0
+    beta_product_exact: bool = False
+    decision: DecisionRule = field(default=DecisionRule())
+    apply: str = "multiply"
+    hard_gradient: bool = False
+    kl: str = "beta"
+    kl_mu: float = 0.1
+    kl_scale: float = 10.0
+    kl_weight: float = 0.01
+
+
+@dataclass(frozen=True)
+class PredictorConfig(Settings):
+    """What the predictor sees, and how its hidden states become one number.
+
+    Attributes
+    ----------
+    n_gene_features
+        Features of a gene beside its window; 0 or more.
+    log_signals
+        Whether the predictor sees log(1 + signal).
+    readout
+        "promoter": mean hidden state over the promoter; "window": beside it, hidden states summed over the window,
+        weighed by mask and contact.
+    contact
+        Name of the signal that weighs them, a contact; None weighs all bases alike.
+    released_padding
+        Whether, with `mask.apply` gather, the padding of a batch enters the scans, as in the release.
+    """
+
+    PREFIX: ClassVar[str] = "predictor"
+    CHOICES: ClassVar[Mapping[str, tuple[str, ...]]] = {"readout": ("promoter", "window")}
+    RANGES: ClassVar[Mapping[str, Range]] = {"n_gene_features": NOT_NEGATIVE}
+
+    n_gene_features: int = 9
+    log_signals: bool = False
+    readout: str = "promoter"
+    contact: str | None = None
+    released_padding: bool = False

@@ -1,0 +1,143 @@
+"""Settings that check themselves: types, choices, ranges, and what makes sense only together."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from operator import attrgetter
+from typing import Any, ClassVar, NamedTuple
+
+from model_core.errors import InputError, Problem
+
+_TINY = 1e-12
+_MOST = sys.float_info.max
+
+
+class Range(NamedTuple):
+    """The lowest and the highest value of a number, both allowed, and the same in words."""
+
+    low: float
+    high: float
+    words: str
+
+
+COUNT = Range(1, _MOST, "at least 1")
+POSITIVE = Range(_TINY, _MOST, "a number above 0")
+NOT_NEGATIVE = Range(0.0, _MOST, "0 or more")
+SHARE = Range(_TINY, 1 - _TINY, "a number between 0 and 1")
+SHARE_OR_0 = Range(0.0, 1 - _TINY, "0 or more, below 1")
+SHARE_OR_1 = Range(_TINY, 1.0, "above 0, at most 1")
+
+_NUMBER = (int, float)
+_TYPES: dict[str, tuple[type, ...]] = {  # annotation of a field -> types of its values
+    "str": (str,),
+    "str | None": (str, type(None)),
+    "bool": (bool,),
+    "int": (int,),
+    "int | None": (int, type(None)),
+    "float": _NUMBER,
+    "tuple[str, ...]": (tuple,),
+    "tuple[float, ...]": (tuple,),
+    "tuple[float, float]": (tuple,),
+}
+
+
+class Need(NamedTuple):
+    """A value of one setting that makes sense only with some values of another; else it would be ignored."""
+
+    name: str
+    value: object
+    needed: str
+    choices: tuple[object, ...]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Base of groups of settings: frozen, checked when made, each rule beside the fields that it is about.
+
+    Raises
+    ------
+    InputError
+        A value of the wrong type, none of the choices, out of range, or without meaning beside another. `found`
+        names the setting as PREFIX.name.
+    """
+
+    WHERE: ClassVar[str] = "model settings"  # `where` of the errors
+    PREFIX: ClassVar[str] = ""  # path of the group within the whole
+    CHOICES: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    RANGES: ClassVar[Mapping[str, Range]] = {}  # of a tuple every number must lie within
+    NEEDS: ClassVar[tuple[Need, ...]] = ()
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):  # lists, as JSON and TOML have them, become tuples
+            value = getattr(self, field.name)
+            if isinstance(value, list):
+                object.__setattr__(self, field.name, tuple(value))
+        for problem in self.problems():
+            raise InputError.of(problem)
+
+    @classmethod
+    def path(cls, name: str) -> str:
+        """Return a setting's name within the whole, such as `prior.scale`."""
+        return f"{cls.PREFIX}.{name}" if cls.PREFIX else name
+
+    def problems(self) -> Iterator[Problem]:
+        """Yield what is wrong with the values; later checks rely on those before them."""
+        yield from self._type_problems()
+        yield from self._choice_problems()
+        yield from self._range_problems()
+        yield from self._need_problems()
+
+    def _type_problems(self) -> Iterator[Problem]:
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if not fits(value, field):
+                yield self._problem(f"{self.path(field.name)} = {value!r}", f"a value of type {field.type}")
+
+    def _choice_problems(self) -> Iterator[Problem]:
+        for name, choices in self.CHOICES.items():
+            if getattr(self, name) not in choices:
+                yield self._problem(f"{self.path(name)} {getattr(self, name)!r}", f"one of {', '.join(choices)}")
+
+    def _range_problems(self) -> Iterator[Problem]:
+        for name, (low, high, words) in self.RANGES.items():
+            values = getattr(self, name)
+            for value in values if isinstance(values, tuple) else (values,):
+                if value is not None and not low <= value <= high:
+                    yield self._problem(f"{self.path(name)} = {value:g}", words)
+
+    def _need_problems(self) -> Iterator[Problem]:
+        for name, value, needed, choices in self.NEEDS:
+            have = attrgetter(needed)(self)
+            if attrgetter(name)(self) == value and have not in choices:
+                setting, other = f"{self.path(name)} = {_word(value)}", self.path(needed)
+                expected = f"{other} = {' or '.join(map(_word, choices))} where {setting}"
+                yield self._problem(f"{setting} with {other} = {_word(have)}", expected, "change one of the two")
+
+    def _problem(self, found: str, expected: str, fix: str = "correct it") -> Problem:
+        return Problem(self.WHERE, found=found, expected=expected, fix=fix)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON values, a table for each group."""
+        return dataclasses.asdict(self)
+
+
+def fits(value: object, field: dataclasses.Field) -> bool:
+    """Return whether a value has a field's type; a list counts as a tuple, True and False are no numbers."""
+    value, annotation = tuple(value) if isinstance(value, list) else value, str(field.type)
+    kinds = _TYPES.get(annotation, (type(field.default),))  # another annotation is that of a group
+    if isinstance(value, bool) != (kinds == (bool,)) or not isinstance(value, kinds):
+        return False
+    if not isinstance(value, tuple):
+        return True
+    elements = (str,) if annotation == "tuple[str, ...]" else _NUMBER
+    if annotation == "tuple[float, float]" and len(value) != 2:
+        return False
+    return all(isinstance(item, elements) and not isinstance(item, bool) for item in value)
+
+
+def _word(value: object) -> str:
+    """Return a value as a study.toml spells it."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
