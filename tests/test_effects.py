@@ -81,7 +81,7 @@ def by_score(model: RunModel, gene_id: str, masks: np.ndarray) -> np.ndarray:
     batch = collate([data[0]])
     way = -1 if data.reversed_strand(0) else 1
     arrays = [x.numpy() for x in (batch.sequence, batch.signals, batch.gene_features, batch.blacklist)]
-    return np.array([model.model.score(*arrays, keep=mask[None, ::way]).expression[0] for mask in masks])
+    return np.array([model.model.score(*arrays, mask_override=mask[None, ::way]).expression[0] for mask in masks])
 
 
 def gene_with_elements(run, at_least: int = 2) -> str:
