@@ -43,7 +43,7 @@
     });
     if (scope === "gene" && state.gene) query.set("gene", state.gene);
     if (scope === "gene" && state.threshold !== null) query.set("threshold", bridge.thresholdNow());
-    const link = el("a", { href: `${state.config.base}api/${state.run}/elements.tsv?${query}`, download: "" });
+    const link = el("a", { href: `${state.config.base}api/v1/${state.run}/elements.tsv?${query}`, download: "" });
     link.click();
   };
 
@@ -80,7 +80,7 @@
     const box = byId("owners");
     box.replaceChildren(el("div", { class: "quiet" }, `Reading the masks over ${typed(region)} …`));
     try {
-      const found = await ask(`api/${state.run}/owners`, { chrom: region.chrom, start: region.start, end: region.end });
+      const found = await ask(`api/v1/${state.run}/owners`, { chrom: region.chrom, start: region.start, end: region.end });
       box.replaceChildren(...told(found, region));
       await arcs(found, region);
     } catch (problem) {
@@ -124,7 +124,7 @@
         id: "owners",
         type: "elements",
         name: escapeHtml(`Genes that keep ${typed(region)}`),
-        url: `${state.config.base}api/${state.run}/owners/arcs?${query}`,
+        url: `${state.config.base}api/v1/${state.run}/owners/arcs?${query}`,
         region: { chrom: bridge.givenName(region.chrom), start: Math.min(region.start, ...sites), end: Math.max(region.end, ...sites) },
         height: 78,
         order: 900,

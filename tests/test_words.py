@@ -70,8 +70,8 @@ def rendered(run: Run, cache: Path) -> dict[str, str]:
         "help": words_of(help_page.help_overlay()),
         "tracks": json.dumps(igv.tracks(view, "/", gene, None)),
         "elements": json.dumps(element_answer(view, gene, None)),
-        "mask": client.get(f"/api/{view.key}/genes/{gene}/mask").data.decode(),
-        "what if": client.get(f"/api/{view.key}/whatif").data.decode(),
+        "mask": client.get(f"/api/v1/{view.key}/genes/{gene}/mask").data.decode(),
+        "what if": client.get(f"/api/v1/{view.key}/whatif").data.decode(),
         "figure": " ".join(caption_words(view, place_of(view, gene))),
         "report": report(view, [gene]),
         "comparison": comparison_report(found.summary, found.tables)[0],
@@ -122,7 +122,7 @@ def test_a_head_that_fixes_alpha_and_beta_shows_no_width(runs, tmp_path):
     registry = RunRegistry([runs["logit"]], cache=tmp_path)
     gene = str(runs["logit"].genes["gene_id"].iloc[0])
     client = create_app(registry, Settings(igv="notebook")).server.test_client()
-    answer = client.get(f"/api/{registry.first.key}/genes/{gene}/certainty")
+    answer = client.get(f"/api/v1/{registry.first.key}/genes/{gene}/certainty")
     assert answer.status_code == 404
     assert "follows from its mean" in answer.get_json()["message"]
     registry.close()

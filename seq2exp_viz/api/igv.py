@@ -12,6 +12,7 @@ from urllib.parse import quote, urlencode
 import numpy as np
 
 from model_core.run_folder.occlusion import Occlusion
+from seq2exp_viz.api import PREFIX
 from seq2exp_viz.file_names import run_part
 from seq2exp_viz.runs import mask_components
 from seq2exp_viz.runs.run_view import RunView, SignalTrack
@@ -37,7 +38,7 @@ def data_url(view: RunView, base: str, file: str) -> str:
 
 def api_url(view: RunView, base: str, *parts: str, **query: object) -> str:
     """The address of an answer of the JSON interface."""
-    address = f"{base}api/{view.key}/" + "/".join(quote(part, safe="") for part in parts)
+    address = f"{base}{PREFIX}/{view.key}/" + "/".join(quote(part, safe="") for part in parts)
     return address + (f"?{urlencode(query)}" if query else "")
 
 
