@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from urllib.parse import quote
 
-from flask import Blueprint, Response, redirect, request
+from flask import Blueprint, redirect, request
 from werkzeug.exceptions import MethodNotAllowed
+from werkzeug.wrappers import Response
 
 from seq2exp_viz.api import PREFIX
 from seq2exp_viz.api.answers import as_json
