@@ -91,7 +91,7 @@
   function told(found, region) {
     const some = found.rows.length < found.genes ? `, the ${found.rows.length} nearest of ${found.genes}` : "";
     const effects = found.rows.some((row) => row.effect !== null);
-    const names = ["Gene", "Mean mask", "As element", ...(effects ? ["Effect", "Stronger than"] : []), "From start site"];
+    const names = ["Gene", "Mean mask", "As element", ...(effects ? ["Effect", "Controls at least as strong"] : []), "From start site"];
     const number = (value, digits) => (value === null ? "" : value.toFixed(digits));
     const rows = found.rows.map((row) =>
       el(
@@ -101,7 +101,7 @@
         el("td", { class: "right" }, row.mean_mask === null ? "promoter or never kept" : number(row.mean_mask, 3)),
         el("td", {}, row.element || "none"),
         effects && el("td", { class: "right" }, number(row.effect, 3)),
-        effects && el("td", { class: "right" }, row.stronger_than === null ? "" : `${row.stronger_than} of ${row.control_n} control regions`),
+        effects && el("td", { class: "right" }, row.control_rank === null ? "" : `${row.control_rank} of ${row.control_n}`),
         el("td", { class: "right" }, `${row.distance.toLocaleString("en")} bp`)
       )
     );

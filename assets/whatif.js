@@ -186,7 +186,7 @@
     const rows = rowsOfList();
     const kept = new Set(found.elements);
     smallest = found.elements.length
-      ? `${found.elements.join(", ")} ${found.elements.length > 1 ? "keep" : "keeps"} ${Math.round(100 * found.share)} % of what all ${rows.length} elements do together (${signed(found.difference)}). The others are switched off.`
+      ? `${found.elements.join(", ")} ${found.elements.length > 1 ? "keep" : "keeps"} ${Math.round(100 * found.share)} % of what all ${rows.length} elements do together (effect ${signed(found.difference)}). The others are switched off.`
       : "All elements together change nothing here.";
     if (!found.elements.length) return;
     edits.off = rows.filter((row) => !kept.has(row.dataset.name)).map((row) => region(row.dataset.region));
@@ -251,9 +251,9 @@
       button.disabled = off;
       const cell = row.querySelector(".effect");
       write(cell, found ? signed(found.effect) : "");
-      cell.title = found ? `${exactly(found.effect)}: predicted with this element minus without it` : "";
+      cell.title = found ? `Effect ${exactly(found.effect)}: predicted with this element minus without it` : "";
       cell.classList.toggle("strong", Boolean(found) && largest > 0 && Math.abs(found.effect) === largest);
-      write(row.querySelector(".unusual"), found ? controlWords(found.control_n, found.larger_than, found.control_sd, found.control_mean) : "");
+      write(row.querySelector(".control-rank"), found ? controlWords(found) : "");
     }
   }
 

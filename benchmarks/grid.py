@@ -93,7 +93,7 @@ def element_rows(rng: np.random.Generator, genes: pd.DataFrame) -> pd.DataFrame:
     )
     table = table.assign(name=[f"E{i + 1}" for i in number], itemRgb=pd.Series(kind).map(CLASS_COLOURS))
     table["class"], table["peak"] = kind, np.where(kind == "with_peak", "peak", ".")
-    table = table.assign(mean_mask=mean, max_mask=mean, spread=0.05, distance_to_tss=start + 300 - rows["tss"])
+    table = table.assign(mean_mask=mean, max_mask=mean, beta_sd=0.05, distance_to_tss=start + 300 - rows["tss"])
     return table[list(ELEMENT_COLUMNS)].sort_values(["chrom", "start", "end", "gene_id"])
 
 

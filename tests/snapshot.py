@@ -140,7 +140,9 @@ def hash_of(value: object) -> str:
 def plain(value: object) -> object:
     """JSON values without what differs from day to day, and without sentences."""
     if isinstance(value, dict):
-        return {RENAMED.get(k, k): plain(v) for k, v in value.items() if k not in SENTENCES | _CHANGING}
+        told = {k: v for k, v in value.items() if k not in SENTENCES | _CHANGING | ADDED}
+        told |= {"schema": SCHEMA[told["schema"]]} if "schema" in told else {}
+        return {RENAMED.get(k, k): plain(v) for k, v in told.items()}
     if isinstance(value, (list, tuple)):
         return [plain(item) for item in value]
     if isinstance(value, float):

@@ -59,14 +59,13 @@ def test_a_question_its_words_and_its_numbers(client, path):
     first = run.cut(gene["gene_id"]).query("`class` != 'promoter'").iloc[0]
     region = {"start": int(first["start"]), "end": int(first["end"])}
     answer = ask(client, gene=gene["symbol"], off=[region], on=[], threshold=0.64, page="p", controls=3).json
-    names = {"predicted", "baseline", "effect", "fold_change", "change", "change_fold", "control", "seconds", "note"}
+    names = {"predicted", "baseline", "delta", "fold_change", "control", "seconds", "note"}
     assert set(answer) == names
-    assert answer["change"] == -answer["effect"]
     assert answer["baseline"] == pytest.approx(gene["predicted"], abs=1e-5)
-    assert answer["effect"] == pytest.approx(answer["baseline"] - answer["predicted"])
-    assert answer["control"]["n"] == 3
+    assert answer["delta"] == pytest.approx(answer["predicted"] - answer["baseline"])
+    assert answer["control"]["control_n"] == 3
     nothing = ask(client, gene=gene["gene_id"]).json
-    assert (nothing["effect"], nothing["fold_change"], nothing["control"]) == (0, 1, None)
+    assert (nothing["delta"], nothing["fold_change"], nothing["control"]) == (0, 1, None)
 
 
 def test_elements_are_ranked_by_a_job_and_the_list_fills(client, path):

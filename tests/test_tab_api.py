@@ -70,7 +70,7 @@ def test_genes_that_are_not_scored_are_listed_behind_the_others(registry):
 
 def test_the_strongest_effect_is_the_largest_by_size(registry, monkeypatch):
     effects = pd.DataFrame(
-        {"gene_id": [MYC, MYC, HBB], "element": ["E1", "E2", "E1"], "effect": [0.2, -0.5, 0.1], "unusual": [0.1] * 3}
+        {"gene_id": [MYC, MYC, HBB], "element": ["E1", "E2", "E1"], "effect": [0.2, -0.5, 0.1], "control_rank": [0] * 3}
     ).assign(control_n=9)
     monkeypatch.setattr(type(registry.first), "effects", effects)
     rows = gene_list(registry.first).set_index("gene_id")

@@ -264,11 +264,11 @@ def element_answer(view: RunView, gene: str, threshold: float | None) -> dict:
         "threshold": view.rule.threshold if threshold is None else threshold,
         "count": len(mine),
         "covered_percent": round(100 * covered / learned, 2) if learned else None,
-        "elements": [_element(item, view.run.has_spread) for item in table.to_dict("records")],
+        "elements": [_element(item, view.run.band == "beta") for item in table.to_dict("records")],
     }
 
 
-def _element(item: dict, spread: bool) -> dict:
+def _element(item: dict, beta: bool) -> dict:
     return {
         "chr": str(item["chrom"]),
         "start": int(item["start"]),
@@ -279,7 +279,7 @@ def _element(item: dict, spread: bool) -> dict:
         "color": style.colour_of(item["class"]),
         "mean": round(float(item["mean_mask"]), 4),
         "max": round(float(item["max_mask"]), 4),
-        "spread": round(float(item["spread"]), 4) if spread else None,
+        "beta_sd": round(float(item["beta_sd"]), 4) if beta else None,
         "distance": int(item["distance_to_tss"]),
         "peak": str(item["peak"]),
     }

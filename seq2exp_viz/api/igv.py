@@ -176,7 +176,7 @@ def _why(view: RunView, base: str, gene_id: str, threshold: float | None) -> lis
     own = _own(view, base, gene_id, "certainty")
     sure = {**own, "type": "certainty", "height": 56, "threshold": threshold, "colors": CERTAINTY_COLOURS}
     label = "Where z lies: 95 % of it above the threshold, on both sides, 95 % below"
-    rows = [_row("certainty", label, "Why", on=False, **sure)] if view.run.has_spread else []
+    rows = [_row("certainty", label, "Why", on=False, **sure)] if view.run.band == "beta" else []
     if mask_components.why_not(view) is not None:
         return rows
     reads = "sequence and signals say" if view.prior_config.generator_signals else "sequence says"
