@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from small_study import write_small_study
+from small_study import edit, write_small_study
 from typer.testing import CliRunner
 
 from model_core.errors import InputError
@@ -18,6 +18,7 @@ from model_core.run_folder.elements import ELEMENT_COLUMNS, ElementRule, read_el
 from model_core.run_folder.run import Run
 from model_core.scoring.score import score
 from model_core.study.study import load_study
+from model_core.training.train import train
 from seq2exp_viz.app import Settings, create_app
 from seq2exp_viz.cli import app
 from seq2exp_viz.runs.registry import RunRegistry
@@ -138,6 +139,20 @@ def test_the_first_writer_rewrites_the_manifest_and_meaning_stays_fixed(folder):
     assert Run.open(run.path).manifest == run.manifest
     with pytest.raises(InputError, match="a new band"):
         run.update(band="beta")
+
+
+def test_its_training_goes_on(folder):
+    edit(folder / "study" / "study.toml", 'validation = []\ntest = ["chr2"]', 'validation = ["chr2"]\ntest = []')
+    study = load_study(folder / "study" / "study.toml")
+    config = study.config(window=1024, promoter=128, d_model=8, n_layers=1)
+    one, two = (study.train_config(steps=steps, warmup=1, batch_size=2) for steps in (1, 2))
+    run = train(study, config, one, folder / "trained", "cpu")
+    older = {name: value for name, value in manifest(run).items() if name not in ("band", "decision")}
+    (run.path / "manifest.json").write_text(json.dumps({**older, "schema": 1, "checkpoint": None}))
+    run.write_json("config.json", {**run.config, "training": two.to_dict()})
+    run = train(study, config, two, run.path, "cpu")
+    assert (manifest(run)["schema"], manifest(run)["band"], manifest(run)["decision"]["kind"]) == (2, "beta", "soft")
+    assert manifest(run)["checkpoint"]["sha256"] == run.checkpoint_sha256 is not None
 
 
 def test_a_band_that_is_none_of_the_words_is_refused(folder):
