@@ -21,7 +21,7 @@
   const plain = ({ chrom, start, end }) => `${chrom}:${start + 1}-${end}`; // in the address; the server reads it back
 
   /* What a person typed as a place, or with `written` what `plain` wrote: the server knows the contigs and all spellings. */
-  const placeOf = (text, written, chrom) => ask(`api/${state.run}/place`, { q: text, ...(chrom ? { chrom } : {}), ...(written ? { written: 1 } : {}) });
+  const placeOf = (text, written, chrom) => ask(`api/v1/${state.run}/place`, { q: text, ...(chrom ? { chrom } : {}), ...(written ? { written: 1 } : {}) });
 
   const words = (bases) =>
     bases >= 1e6 ? `${(bases / 1e6).toFixed(2)} Mb` : bases >= 1e3 ? `${(bases / 1e3).toFixed(1)} kb` : `${bases} bp`;

@@ -183,7 +183,7 @@
   /* The run has grown or was assembled: the same place again, with what is new. */
   async function again() {
     if (!state.run || !browser) return;
-    const view = await ask(`api/${state.run}/view`, queryOf(state));
+    const view = await ask(`api/v1/${state.run}/view`, queryOf(state));
     state.view = view;
     await addNew(view);
     await refresh(trackOf("elements"));
@@ -216,7 +216,7 @@
     if (newGene || (wanted.beside || "") !== (state.beside || "")) {
       const query = queryOf(wanted);
       if (wanted.threshold !== null && wanted.threshold !== undefined) query.threshold = wanted.threshold;
-      const view = await ask(`api/${wanted.run}/view`, query);
+      const view = await ask(`api/v1/${wanted.run}/view`, query);
       if (!view.locus) return;
       const linked = state.view === null && asked && asked.run === wanted.run && asked.locus;
       const next = state.next && state.next.gene === wanted.gene ? state.next.locus : wanted.unscored;

@@ -14,7 +14,7 @@
   async function unscoredGene(id, shown) {
     if (shown.unscored && shown.unscored.gene_id === id) return nothing();
     const now = ++turn;
-    const found = await ask(`api/${shown.run}/search`, { q: id });
+    const found = await ask(`api/v1/${shown.run}/search`, { q: id });
     return now === turn ? { run: shown.run, gene: null, unscored: found } : nothing();
   }
 
@@ -79,7 +79,7 @@
     async find(query, run, shown) {
       if (!query || !run) return nothing();
       const now = ++turn;
-      const found = await ask(`api/${run}/search`, { q: query.text, ...(state.locus ? { chrom: state.locus.chrom } : {}) }).catch((problem) => ({ message: problem.message }));
+      const found = await ask(`api/v1/${run}/search`, { q: query.text, ...(state.locus ? { chrom: state.locus.chrom } : {}) }).catch((problem) => ({ message: problem.message }));
       if (now !== turn) return nothing();
       say(found.message, found.suggestions);
       const there = ["gene", "unscored", "locus"].includes(found.kind);
@@ -110,7 +110,7 @@
 
     async suggest(text, run) {
       const typed = (text || "").trim();
-      return typed.length > 0 && !typed.includes(":") ? ask(`api/${run}/suggest`, { q: typed }).catch(() => []) : [];
+      return typed.length > 0 && !typed.includes(":") ? ask(`api/v1/${run}/suggest`, { q: typed }).catch(() => []) : [];
     },
 
     draw: function draw(shown, threshold, beside, asked, _config, revision) {

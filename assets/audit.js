@@ -22,7 +22,7 @@
 
   async function more() {
     const query = { kind: audit.kind, offset: audit.items.length, limit: PAGE, ...(audit.gene ? { gene: audit.gene } : {}) };
-    const found = await ask(`api/${audit.run}/audit`, query);
+    const found = await ask(`api/v1/${audit.run}/audit`, query);
     audit.items.push(...found.items);
     Object.assign(audit, { total: found.total, decided: found.decided, unknown: found.unknown, counts: found.counts });
   }
@@ -49,7 +49,7 @@
     const who = byId("audit-who").value;
     localStorage.setItem(WHO, who);
     try {
-      const line = await post(`api/${audit.run}/audit`, { ...item, decision, note, who });
+      const line = await post(`api/v1/${audit.run}/audit`, { ...item, decision, note, who });
       audit.decided += item.decision ? 0 : 1;
       Object.assign(item, { decision: line.decision, note: line.note, who: line.who, when: line.when });
       if (decision === "note" || audit.at + 1 >= audit.total) draw();
@@ -84,7 +84,7 @@
       table,
       el("div", { class: "quiet" }, `${audit.decided.toLocaleString("en")} decided, ${audit.total.toLocaleString("en")} in this queue. `,
         audit.unknown ? `${audit.unknown.toLocaleString("en")} decisions are on genes that this run does not have. ` : "",
-        el("a", { href: `${state.config.base}api/${audit.run}/audit.tsv`, download: "" }, "Decisions (TSV)"))
+        el("a", { href: `${state.config.base}api/v1/${audit.run}/audit.tsv`, download: "" }, "Decisions (TSV)"))
     );
     box.replaceChildren(about, card(), queue());
     const here = box.querySelector("[aria-current]");

@@ -43,7 +43,7 @@
     });
     if (scope === "gene" && state.gene) query.set("gene", state.gene);
     if (scope === "gene" && state.threshold !== null) query.set("threshold", bridge.thresholdNow());
-    const link = el("a", { href: `${state.config.base}api/${state.run}/elements.tsv?${query}`, download: "" });
+    const link = el("a", { href: `${state.config.base}api/v1/${state.run}/elements.tsv?${query}`, download: "" });
     link.click();
   };
 
@@ -80,7 +80,7 @@
     const box = byId("owners");
     box.replaceChildren(el("div", { class: "quiet" }, `Reading the masks over ${typed(region)} …`));
     try {
-      const found = await ask(`api/${state.run}/owners`, { chrom: region.chrom, start: region.start, end: region.end });
+      const found = await ask(`api/v1/${state.run}/owners`, { chrom: region.chrom, start: region.start, end: region.end });
       box.replaceChildren(...told(found, region));
       await arcs(found, region);
     } catch (problem) {
@@ -91,7 +91,7 @@
   function told(found, region) {
     const some = found.rows.length < found.genes ? `, the ${found.rows.length} nearest of ${found.genes}` : "";
     const effects = found.rows.some((row) => row.effect !== null);
-    const names = ["Gene", "Mean mask", "As element", ...(effects ? ["Effect", "Stronger than"] : []), "From start site"];
+    const names = ["Gene", "Mean mask", "As element", ...(effects ? ["Effect", "Controls at least as strong"] : []), "From start site"];
     const number = (value, digits) => (value === null ? "" : value.toFixed(digits));
     const rows = found.rows.map((row) =>
       el(
@@ -101,7 +101,7 @@
         el("td", { class: "right" }, row.mean_mask === null ? "promoter or never kept" : number(row.mean_mask, 3)),
         el("td", {}, row.element || "none"),
         effects && el("td", { class: "right" }, number(row.effect, 3)),
-        effects && el("td", { class: "right" }, row.stronger_than === null ? "" : `${row.stronger_than} of ${row.control_n} control regions`),
+        effects && el("td", { class: "right" }, row.control_rank === null ? "" : `${row.control_rank} of ${row.control_n}`),
         el("td", { class: "right" }, `${row.distance.toLocaleString("en")} bp`)
       )
     );
@@ -124,7 +124,7 @@
         id: "owners",
         type: "elements",
         name: escapeHtml(`Genes that keep ${typed(region)}`),
-        url: `${state.config.base}api/${state.run}/owners/arcs?${query}`,
+        url: `${state.config.base}api/v1/${state.run}/owners/arcs?${query}`,
         region: { chrom: bridge.givenName(region.chrom), start: Math.min(region.start, ...sites), end: Math.max(region.end, ...sites) },
         height: 78,
         order: 900,

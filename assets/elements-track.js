@@ -215,7 +215,7 @@
       { name: "Place", value: place },
       { name: "Length", value: `${(f.end - f.start).toLocaleString("en")} bp` },
       { name: "Mean mask", value: f.mean.toFixed(3) },
-      ...(f.spread === null || f.spread === undefined ? [] : [{ name: "Spread of z", value: f.spread.toFixed(3) }]),
+      ...(f.beta_sd === null || f.beta_sd === undefined ? [] : [{ name: "Beta sd of z", value: f.beta_sd.toFixed(3) }]),
       { name: "From the start site", value: `${Math.abs(f.distance).toLocaleString("en")} bp ${side}` },
       ...(effect === undefined ? [] : [{ name: "Effect", value: `${effect < 0 ? "−" : "+"}${Math.abs(effect).toPrecision(3)}` }]),
       ...(f.peak && f.peak !== "." ? [{ name: "Peak", value: f.peak }] : []),

@@ -19,7 +19,7 @@
     const box = byId("jobs");
     let jobs = [];
     try {
-      jobs = await ask("api/jobs");
+      jobs = await ask("api/v1/jobs");
     } catch (problem) {
       if (problem.status !== 404) return box.replaceChildren(el("div", { class: "empty", role: "alert" }, problem.message));
     }
@@ -43,14 +43,14 @@
   }
 
   async function cancel(id) {
-    await post(`api/jobs/${encodeURIComponent(id)}/cancel`, {}).catch((problem) => say(problem.message));
+    await post(`api/v1/jobs/${encodeURIComponent(id)}/cancel`, {}).catch((problem) => say(problem.message));
     look();
   }
 
   /* Start a job on the server: kind effects, score or occlusion. */
   async function start(kind, gene) {
     try {
-      await post(`api/${state.run}/jobs`, { kind, gene });
+      await post(`api/v1/${state.run}/jobs`, { kind, gene });
       say("Started: the tab Jobs shows how far it is.");
       look();
     } catch (problem) {

@@ -22,7 +22,7 @@
     const binary = BIGWIG.includes(await hex(file.slice(0, 4)));
     const query = new URLSearchParams({ name: file.name, size: file.size, ...(binary ? { tail: await hex(file.slice(-4)) } : {}) });
     const body = binary || file.size > MOST_BYTES ? file.slice(0, HEAD) : file; // what is too large is refused by its format's name
-    return bridge.answered(fetch(`${state.config.base}api/${state.run}/own?${query}`, { method: "POST", body, credentials: "same-origin" }));
+    return bridge.answered(fetch(`${state.config.base}api/v1/${state.run}/own?${query}`, { method: "POST", body, credentials: "same-origin" }));
   }
 
   const BINARY = { bigwig: { type: "wig", height: 46, autoscale: true }, bigbed: { type: "annotation", height: 42 }, biginteract: { type: "interact", height: 90 } };
@@ -91,7 +91,7 @@
     const file = allowed.find((candidate) => candidate.id === id);
     return bridge.then(async () => {
       say(`Reading ${file.name} …`);
-      await add(file.name, await bridge.ask(`api/${state.run}/allowed/${id}`));
+      await add(file.name, await bridge.ask(`api/v1/${state.run}/allowed/${id}`));
     });
   }
 
@@ -139,7 +139,7 @@
     list();
     if (state.allowedAsked) return;
     state.allowedAsked = true;
-    allowed = await bridge.ask(`api/${state.run}/allowed`).catch(() => []);
+    allowed = await bridge.ask(`api/v1/${state.run}/allowed`).catch(() => []);
     list();
   });
 

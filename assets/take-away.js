@@ -43,7 +43,7 @@
     return touches ? locus : {};
   }
 
-  const ofGene = (end) => `api/${state.run}/genes/${encodeURIComponent(state.gene)}/${end}`;
+  const ofGene = (end) => `api/v1/${state.run}/genes/${encodeURIComponent(state.gene)}/${end}`;
   const noGene = () => !state.gene && (say("There is no scored gene on the screen yet."), true);
 
   actions.figure = (_event, button) => {
@@ -68,7 +68,7 @@
   actions.report = () => {
     const genes = byId("report-genes").value.trim() || state.gene;
     if (!genes) return say("Name the genes of the report, with commas between.");
-    return fetchFile(`api/${state.run}/report`, { genes, threshold: bridge.thresholdNow() }, "Writing the report");
+    return fetchFile(`api/v1/${state.run}/report`, { genes, threshold: bridge.thresholdNow() }, "Writing the report");
   };
 
   /* The link is written anew by the server some time after the slider has moved: it is the slider that counts. */

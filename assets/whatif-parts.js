@@ -19,10 +19,10 @@
   const pace = ({ done, total, seconds_left: left }) =>
     (total > 1 ? `, ${done} of ${total}` : "") + (left ? `, ${left < 90 ? `${Math.ceil(left)} s` : `${Math.round(left / 60)} min`} left` : "");
 
-  function controlWords(n, largerThan, sd, mean) {
+  function controlWords({ control_n: n, control_rank: rank, control_sd: sd, control_mean: mean }) {
     if (!n) return "";
     if (!sd && !mean) return "control regions change nothing: this mask hides them already";
-    return `stronger than ${largerThan} of ${n} control regions`;
+    return `${rank} of ${n} control regions at least as strong`;
   }
 
   /* What the server answered: before and after, the change, and how it compares with control regions: random ones of the same length. */
@@ -32,14 +32,14 @@
     lines.push(
       el("p", { class: "whatif-numbers" }, el("span", { class: "quiet" }, "Predicted "), before, " → ", el("strong", { id: "whatif-predicted" }, after))
     );
-    const fold = answer.change_fold;
+    const fold = answer.fold_change;
     const times = fold ? `, ${fold.toFixed(2)}-fold` : "";
-    const title = `${exactly(answer.change)}: predicted with these changes minus predicted without them${fold ? "; the fold change is of the label + 1" : ""}`;
-    lines.push(el("p", { title }, `${signed(answer.change)}${unit ? ` in ${unit}` : ""}${times}`));
+    const title = `Delta ${exactly(answer.delta)}: predicted with these changes minus predicted without them${fold ? "; the fold change is of the label + 1" : ""}`;
+    lines.push(el("p", { title }, `Delta ${signed(answer.delta)}${unit ? ` in ${unit}` : ""}${times}`));
     const control = answer.control;
     if (control) {
-      const words = control.n
-        ? controlWords(control.n, control.larger_than, control.sd, control.mean).replace("control regions", several ? "sets of control regions" : "control regions")
+      const words = control.control_n
+        ? controlWords(control).replace("control regions", several ? "sets of control regions" : "control regions")
         : "no control region of that length fits into the window";
       lines.push(el("p", { class: "quiet" }, sentence(words) + "."));
     }

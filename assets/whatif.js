@@ -121,11 +121,11 @@
   async function answerTo(controls, now) {
     const run = state.run;
     const { off, on } = edits;
-    let got = await post(`api/${run}/whatif`, { gene: state.gene, off, on, threshold: bridge.thresholdNow(), controls, page: PAGE });
+    let got = await post(`api/v1/${run}/whatif`, { gene: state.gene, off, on, threshold: bridge.thresholdNow(), controls, page: PAGE });
     while (got.state !== undefined && now === turn) {
       waiting = `${sentence(got.message) || "Asking the model"}${pace(got)}…`;
       show();
-      got = await ask(`api/${run}/whatif/${got.id}`);
+      got = await ask(`api/v1/${run}/whatif/${got.id}`);
     }
     if (now !== turn) throw Object.assign(new Error("newer"), { status: 409 });
     return got;
@@ -136,7 +136,7 @@
     if (!mine || prepare.of === mine || !offer || offer.off || some()) return;
     if (!event.target.closest || !event.target.closest(".switch, .whatif-tools")) return;
     prepare.of = mine;
-    post(`api/${state.run}/whatif`, { gene: state.gene, controls: 0, page: `${PAGE}-ready` }).catch(() => {}); // the question will tell
+    post(`api/v1/${state.run}/whatif`, { gene: state.gene, controls: 0, page: `${PAGE}-ready` }).catch(() => {}); // the question will tell
   }
 
   // ------------------------------------------------------------------------------------------------ jobs
@@ -149,7 +149,7 @@
 
   async function begin(kind) {
     try {
-      follow(await post(`api/${state.run}/jobs`, { kind, gene: state.gene, threshold: kind === "occlusion" ? null : ownThreshold() }));
+      follow(await post(`api/v1/${state.run}/jobs`, { kind, gene: state.gene, threshold: kind === "occlusion" ? null : ownThreshold() }));
     } catch (problem) {
       failure = problem.message;
       show();
@@ -165,7 +165,7 @@
       if (!GOING.includes(job.state)) break;
       await new Promise((resolve) => setTimeout(resolve, POLL_MS));
       try {
-        const got = await ask(`api/jobs/${started.id}`);
+        const got = await ask(`api/v1/jobs/${started.id}`);
         if (mine === belongs) job = got;
       } catch (problem) {
         job = { ...job, state: "failed", message: problem.message };
@@ -186,7 +186,7 @@
     const rows = rowsOfList();
     const kept = new Set(found.elements);
     smallest = found.elements.length
-      ? `${found.elements.join(", ")} ${found.elements.length > 1 ? "keep" : "keeps"} ${Math.round(100 * found.share)} % of what all ${rows.length} elements do together (${signed(found.difference)}). The others are switched off.`
+      ? `${found.elements.join(", ")} ${found.elements.length > 1 ? "keep" : "keeps"} ${Math.round(100 * found.share)} % of what all ${rows.length} elements do together (effect ${signed(found.difference)}). The others are switched off.`
       : "All elements together change nothing here.";
     if (!found.elements.length) return;
     edits.off = rows.filter((row) => !kept.has(row.dataset.name)).map((row) => region(row.dataset.region));
@@ -251,9 +251,9 @@
       button.disabled = off;
       const cell = row.querySelector(".effect");
       write(cell, found ? signed(found.effect) : "");
-      cell.title = found ? `${exactly(found.effect)}: predicted with this element minus without it` : "";
+      cell.title = found ? `Effect ${exactly(found.effect)}: predicted with this element minus without it` : "";
       cell.classList.toggle("strong", Boolean(found) && largest > 0 && Math.abs(found.effect) === largest);
-      write(row.querySelector(".unusual"), found ? controlWords(found.control_n, found.larger_than, found.control_sd, found.control_mean) : "");
+      write(row.querySelector(".control-rank"), found ? controlWords(found) : "");
     }
   }
 
@@ -321,7 +321,7 @@
   }
 
   function cancelJob() {
-    if (job) post(`api/jobs/${job.id}/cancel`, {}).catch((problem) => say(problem.message));
+    if (job) post(`api/v1/jobs/${job.id}/cancel`, {}).catch((problem) => say(problem.message));
   }
 
   function undo(button) {
@@ -362,8 +362,8 @@
   async function load(belongs) {
     const { run, gene } = state;
     try {
-      if (!offer || offer.run !== run) offer = { run, ...(await ask(`api/${run}/whatif`)) };
-      const known = await ask(`api/${run}/genes/${encodeURIComponent(gene)}/effects`);
+      if (!offer || offer.run !== run) offer = { run, ...(await ask(`api/v1/${run}/whatif`)) };
+      const known = await ask(`api/v1/${run}/genes/${encodeURIComponent(gene)}/effects`);
       if (mine !== belongs) return;
       effects = new Map(known.rows.map((row) => [name(row), row]));
       if (known.job) follow(known.job);

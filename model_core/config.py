@@ -74,6 +74,11 @@ class Seq2ExpConfig(Settings):
             found = f"{self.predictor.path('contact')} {self.predictor.contact!r}"
             yield self._problem(found, f"one of the signals {', '.join(self.signals)}")
 
+    @property
+    def band(self) -> str:
+        """What the width of z is under its Beta: "beta", set by the priors, or "none" where alpha + beta is fixed."""
+        return "none" if self.mask.head == "logit" else "beta"
+
     def promoter_in(self, length: int) -> slice:
         """Return the central `promoter` positions of a window of `length` bases."""
         return promoter_slice(length, self.promoter)
