@@ -26,7 +26,7 @@ from model_core.scoring.write_behind import AT_ONCE, WriteBehind
 from model_core.simulation.simulate import simulate_study
 from model_core.simulation.world import World
 from model_core.study.study import load_study
-from model_core.training.dataset import batches, gene_windows
+from model_core.training.dataset import GeneWindows, batches
 
 SMALL = {"window": 1024, "promoter": 128, "d_model": 8, "n_layers": 1}
 
@@ -126,7 +126,7 @@ def test_a_numbered_device_is_not_for_several_processes(monkeypatch):
 
 def test_batches_read_ahead_are_those_read_in_turn(study, checkpoint):
     model, _ = load_with_metadata(checkpoint, "cpu")
-    data = gene_windows(study, study.genes().head(5), model.config, study.feature_scale())
+    data = GeneWindows(study, study.genes().head(5), model.config, study.feature_scale())
     watch = Stopwatch()
     for one, other in zip(batches(data, 2), watch.waits(batches(data, 2, workers=1)), strict=True):
         for left, right in zip(one, other, strict=True):
@@ -141,7 +141,7 @@ def test_batches_read_ahead_are_those_read_in_turn(study, checkpoint):
 def test_a_window_that_cannot_be_read_is_told_in_the_readers_words_by_a_worker_too(study, checkpoint):
     model, _ = load_with_metadata(checkpoint, "cpu")
     genes = study.genes().head(3).assign(tss=[10_000, 10**9, 20_000])
-    data = gene_windows(study, genes, model.config, study.feature_scale())
+    data = GeneWindows(study, genes, model.config, study.feature_scale())
     for workers in (0, 1):
         with pytest.raises(InputError, match="position 1,000,000,001") as caught:
             list(batches(data, 1, workers))

@@ -21,7 +21,7 @@ from model_core.run_folder.source import study_of
 from model_core.scoring.score import check_signals, choose_genes
 from model_core.study.gene_features import FEATURES, FeatureScale
 from model_core.study.study import Study
-from model_core.training.dataset import collate, gene_windows
+from model_core.training.dataset import GeneWindows, collate
 
 
 class RunModel:
@@ -78,7 +78,7 @@ class RunModel:
             The study has no such gene.
         """
         genes = self.gene(gene_id)
-        data = gene_windows(self.study, genes, self.model.config, self._scale)
+        data = GeneWindows(self.study, genes, self.model.config, self._scale)
         return WhatIf(self.model, collate([data[0]]), data.windows[0], data.reversed_strand(0), on_progress)
 
     def gene(self, name: str) -> pd.DataFrame:
@@ -97,4 +97,4 @@ class RunModel:
                 site = site_gene(parse_site(name, ContigNames(self.run.chrom_sizes)))
                 return pd.DataFrame([{**site, "split": "", "label": np.nan, **dict.fromkeys(FEATURES, np.nan)}])
         found = sites[known] if known.sum() == 1 else choose_genes(sites, [name])
-        return self.study.with_features(found).reset_index(drop=True)
+        return self.study.genes(found).reset_index(drop=True)

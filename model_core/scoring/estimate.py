@@ -23,7 +23,7 @@ from model_core.scoring.score import check_signals, scored_rows
 from model_core.scoring.write_behind import WriteBehind
 from model_core.study.gene_features import FeatureScale
 from model_core.study.study import Study
-from model_core.training.dataset import GeneWindows, batches, gene_windows
+from model_core.training.dataset import GeneWindows, batches
 
 MEASURED_WINDOWS = 64
 MEASURED_SECONDS = 15.0  # no further batch is begun after these
@@ -119,7 +119,7 @@ def forecast(
         with tempfile.TemporaryDirectory(prefix="seq2exp-forecast-") as folder:
             described = {"chrom_sizes": sizes, "variant": config.variant, "blacklist": study.blacklist()}
             make = partial(Run.create, **described, **lengths)
-            windows = partial(gene_windows, study, config=config, scale=scale)
+            windows = partial(GeneWindows, study, config=config, scale=scale)
             # Warms up: kernels are compiled, files are opened.
             _score_for_a_while(make(f"{folder}/warm"), windows(chosen.head(batch_size)), model, batch_size, 0)
             trial = make(f"{folder}/trial")

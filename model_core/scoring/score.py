@@ -31,7 +31,7 @@ from model_core.scoring.write_behind import AT_ONCE, WriteBehind
 from model_core.study.check_tracks import QUANTILE_WINDOWS, quantile_warnings, signal_quantiles
 from model_core.study.gene_features import FEATURES, FeatureScale
 from model_core.study.study import Study
-from model_core.training.dataset import GeneWindows, batches, gene_windows
+from model_core.training.dataset import GeneWindows, batches
 from model_core.training.ranks import wait_for_first
 from model_core.window import Site
 
@@ -237,7 +237,7 @@ def _score_share(
         for warning in quantile_warnings(here, metadata["signal_quantiles"]):
             print(f"warning: {warning}", file=sys.stderr)
     mine = left.iloc[team.rank :: team.size].reset_index(drop=True)
-    data = gene_windows(study, mine, model.config, scale)
+    data = GeneWindows(study, mine, model.config, scale)
     workers = default_workers(team.device, len(mine)) if workers is None else workers
     began, reading, on_gpu = time.perf_counter(), Stopwatch(), team.device.type == "cuda"
     what = "scoring genes" if team.size == 1 else f"scoring genes, process {team.rank + 1} of {team.size}"

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from model_core.errors import Problem
+from model_core.errors import InputError, Problem
 from model_core.intervals import listed
 from model_core.study import check_assembly
 from model_core.study.check_assembly import Verdict
@@ -21,7 +21,7 @@ from model_core.study.check_tracks import LEVELS, UNREAD, check_intervals, descr
 from model_core.study.gene_features import FEATURES
 from model_core.study.gene_table import WARNINGS, distance_to_others, lengths_of
 from model_core.study.genome import Genome
-from model_core.study.study import Study, parse_study
+from model_core.study.study import Study, StudyProblems, load_study
 from model_core.study.validate import noting
 from model_core.window import window_start
 
@@ -89,10 +89,11 @@ def check_study(path: str | Path) -> Report:
         The study.toml, or its folder.
     """
     report = Report(str(path))
-    study = None
-    with noting(report.problems):
-        study, problems = parse_study(path)
-        report.problems += problems
+    try:
+        study: Study | None = load_study(path)
+    except InputError as error:
+        report.problems += error.problems
+        study = error.study if isinstance(error, StudyProblems) else None
     if study is None:
         report.warnings.append("only what study.toml names correctly was looked at; check again when it is mended")
     else:

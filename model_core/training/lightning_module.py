@@ -1,4 +1,4 @@
-"""One training lesson: the model with its loss, optimiser and schedule, as Lightning wants it.
+"""What Lightning trains: the model with its loss, optimiser and schedule.
 
 AdamW whose weight decay, as in the release, also reaches norm gains and the position embedding but not biases, A_log
 and D (docs/method.md, difference 13); linear warm-up, then a cosine. Each draw of z follows from the seed and the step
@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from model_core.config import TrainConfig
 from model_core.errors import InputError
 from model_core.model import mask as masks
-from model_core.model.seq2exp import Output, Seq2Exp, loss_terms
+from model_core.model.seq2exp import Seq2Exp, loss_terms
 from model_core.run_folder.metrics import prediction_metrics
 from model_core.training.dataset import Batch
 
@@ -52,18 +52,13 @@ def optimiser(model: torch.nn.Module, training: TrainConfig) -> torch.optim.Adam
 
 
 class Seq2ExpModule(lightning.LightningModule):
-    """The model with its loss, optimiser and schedule, as Lightning wants it."""
+    """Model, loss, optimiser and schedule in the form that Lightning expects."""
 
     def __init__(self, model: Seq2Exp, training: TrainConfig):
         super().__init__()
         self.model, self.training_config = model, training
         self.best_mse = math.inf
         self._terms: list[dict] = []
-
-    def see(self, batch: Batch, sample: bool) -> Output:
-        """The model's output for a batch."""
-        inputs = batch.sequence.float(), batch.signals, batch.gene_features, batch.blacklist
-        return self.model(*inputs, sample, peaks=batch.peaks)
 
     def on_train_batch_start(self, batch, index) -> None:
         # The draws of a step follow from the step alone, so that a resumed training repeats them.
@@ -73,7 +68,8 @@ class Seq2ExpModule(lightning.LightningModule):
         if self.global_step < self.training_config.block_steps:
             terms = self._under_blocks(batch)
         else:
-            out = self.see(batch, not self.training_config.mean_z)
+            inputs = batch.sequence.float(), batch.signals, batch.gene_features, batch.blacklist
+            out = self.model(*inputs, sample=not self.training_config.mean_z, peaks=batch.peaks)
             terms = loss_terms(out, batch.label, self.model.config)
         if not torch.isfinite(terms["loss"]):
             found = f"a loss of {terms['loss'].item()} at step {self.global_step}"
@@ -92,7 +88,9 @@ class Seq2ExpModule(lightning.LightningModule):
         return {"prediction": loss, "kl": torch.zeros_like(loss), "loss": loss}
 
     def validation_step(self, batch: Batch, index: int) -> None:
-        self._seen.append((batch.label.cpu(), self.see(batch, sample=False).expression.float().cpu()))
+        inputs = batch.sequence.float(), batch.signals, batch.gene_features, batch.blacklist
+        out = self.model(*inputs, sample=False, peaks=batch.peaks)
+        self._seen.append((batch.label.cpu(), out.expression.float().cpu()))
 
     def on_validation_epoch_start(self) -> None:
         self._seen: list = []
