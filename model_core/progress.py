@@ -29,7 +29,7 @@ class Job:
     def __init__(self, what: str, total: int, done: int = 0):
         self.what, self.total, self.done = what, total, done
         self._first = done
-        self._started = self._told = time.monotonic()
+        self._started = self._reported = time.monotonic()
         self._bar: Progress | None = None
 
     def __enter__(self) -> Job:
@@ -53,8 +53,8 @@ class Job:
         self.done += count
         if self._bar is not None:
             self._bar.update(self._task, advance=count, note=note)
-        elif time.monotonic() - self._told >= _QUIET_SECONDS and self.done < self.total:
-            self._told = time.monotonic()
+        elif time.monotonic() - self._reported >= _QUIET_SECONDS and self.done < self.total:
+            self._reported = time.monotonic()
             print(f"{self.what}: {self.done}/{self.total}, {self._left()} left  {note}", file=sys.stderr, flush=True)
 
     def _left(self) -> str:

@@ -19,7 +19,7 @@ from model_core.model.checkpoint import load_with_metadata, save_checkpoint
 from model_core.model.seq2exp import Seq2Exp
 from model_core.run_folder.run import Run
 from model_core.scoring.distributed import ProcessGroup
-from model_core.scoring.estimate import forecast
+from model_core.scoring.estimate import estimate
 from model_core.scoring.predict import Stopwatch, default_workers, scored
 from model_core.scoring.score import choose_genes, score
 from model_core.scoring.write_behind import AT_ONCE, WriteBehind
@@ -264,7 +264,7 @@ def test_a_dry_run_says_what_scoring_takes_and_writes_nothing(study, checkpoint,
     assert "60 asked for, 0 of them scored already" in done.stdout
     assert "60 of 1,024 bp in 15 batches" in done.stdout
     assert "measured on 60 windows" in done.stdout
-    found = forecast(study, study.genes(), checkpoint, tmp_path / "run", "cpu")
+    found = estimate(study, study.genes(), checkpoint, tmp_path / "run", "cpu")
     real = sum(path.stat().st_size for path in (alone / "masks.zarr").glob("*/c.*"))
     assert found.mask_bytes == real  # of so few genes all are measured
     assert found.track_bytes == (alone / "tracks" / "mask.bigWig").stat().st_size
@@ -275,7 +275,7 @@ def test_a_dry_run_of_a_begun_run_counts_what_is_left(study, checkpoint, alone, 
     run = tmp_path / "run"
     shutil.copytree(alone, run)
     before = sorted(path.stat().st_mtime_ns for path in run.rglob("*"))
-    found = forecast(study, study.genes(), checkpoint, run, "cpu", processes=2)
+    found = estimate(study, study.genes(), checkpoint, run, "cpu", processes=2)
     assert (found.windows, found.seconds) == (0, 0)
     assert "nothing to do" in found.text()
     assert sorted(path.stat().st_mtime_ns for path in run.rglob("*")) == before

@@ -34,7 +34,7 @@ class BetaParameters(NamedTuple):
 
 
 def sequence_beta(logits: Tensor, config: Seq2ExpConfig) -> BetaParameters:
-    """What the sequence says: alpha1, beta1 = softplus(logit) + beta_min + epsilon.
+    """Return the sequence component: alpha1, beta1 = softplus(logit) + beta_min + epsilon.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ def sequence_beta(logits: Tensor, config: Seq2ExpConfig) -> BetaParameters:
 
 
 def signal_beta(signals: Tensor, config: Seq2ExpConfig, prior_scale: Tensor | float | None = None) -> BetaParameters:
-    """What the signals say, without any learned part (i runs over the signals).
+    """Return the signal component, without any learned part (i runs over the signals).
 
     The formula is `model_core.beta.signal_parameters`.
 

@@ -1,4 +1,4 @@
-"""How much each element of a gene matters, beside random stretches of the same window; the few that suffice."""
+"""Measure how much each element of a gene matters, compared with random control regions of the same window."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from model_core.perturbation.what_if import Edit, WhatIf
 from model_core.run_folder.effects import unusual
 from model_core.run_folder.elements import PROMOTER_CLASS
 
-CONTROLS = 20  # random stretches for each class of lengths of a gene
+CONTROLS = 20  # random control regions for each class of lengths of a gene
 SHARE = 0.9  # of the difference between all elements and none, that the smallest set keeps
 NO_DIFFERENCE = 1e-6  # below it all elements together do nothing
 
@@ -38,28 +38,31 @@ class SmallestSet(NamedTuple):
 
 
 def length_class(length: int) -> int:
-    """bp of the random stretches an element of `length` bp is compared with: a power of the square root of 2, at most
-    19 % away."""
+    """Return the length in bp of the control regions for an element of `length` bp.
+
+    A power of the square root of 2, at most 19 % away.
+    """
     return round(2 ** (round(2 * np.log2(length)) / 2))
 
 
 def random_regions(
     allowed: np.ndarray, lengths: Sequence[int], count: int, seed: str
 ) -> list[tuple[tuple[int, int], ...]]:
-    """`count` sets of stretches of the given lengths, each stretch anywhere inside the allowed bases; the same for the
-    same seed.
+    """Draw `count` sets of control regions of the given lengths, each anywhere inside the allowed bases.
+
+    The same seed gives the same regions.
 
     Parameters
     ----------
     allowed : ndarray
         Bool (L,).
     lengths : Sequence[int]
-        bp of each stretch of a set.
+        bp of each region of a set.
 
     Returns
     -------
     list[tuple[tuple[int, int], ...]]
-        Sets of (start, end) within 0 ... L; none where some length fits nowhere. No two stretches of one length are the
+        Sets of (start, end) within 0 ... L; none where some length fits nowhere. No two regions of one length are the
         same while there are as many places.
     """
     before = np.concatenate(([0], np.cumsum(allowed)))
@@ -92,7 +95,7 @@ def knock_out(
     controls: int = CONTROLS,
     arrived: Callable[[list], None] = lambda row: None,
 ) -> list[list]:
-    """The effect of switching off each element, beside that of random stretches of its length class.
+    """The effect of switching off each element, compared with random control regions of its length class.
 
     Parameters
     ----------
@@ -103,7 +106,7 @@ def knock_out(
     seed : str
         The gene's id.
     controls : int
-        Random stretches for each length class.
+        Control regions for each length class.
     arrived : callable
         Called with each row as soon as its effect is known, and again once it has its controls.
 
@@ -146,7 +149,7 @@ def _one_by_one(what_if: WhatIf, starts: Sequence[int], ends: Sequence[int]) -> 
 def control_effects(
     what_if: WhatIf, free: np.ndarray, off: Sequence[int], on: Sequence[int], count: int, seed: str
 ) -> np.ndarray:
-    """float32 (n,): effects of `count` random edits with stretches of the lengths `off` (bp) switched off and of the
+    """float32 (n,): effects of `count` random edits with regions of the lengths `off` (bp) switched off and of the
     lengths `on` kept; n = 0 where they fit nowhere."""
     first, split = what_if.window.start, len(off)
     sets = [

@@ -53,7 +53,7 @@ def effects_record(
     elements : DataFrame
         Cut by the run's rule.
     controls : int
-        Random stretches for each length class.
+        Control regions for each length class.
     arrived : callable
         As in knock_out.
     """

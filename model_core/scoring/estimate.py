@@ -29,7 +29,7 @@ MEASURED_WINDOWS = 64
 MEASURED_SECONDS = 15.0  # no further batch is begun after these
 
 
-class Forecast(NamedTuple):
+class Estimate(NamedTuple):
     """What scoring genes would take; bytes and seconds are extrapolated from `measured` windows."""
 
     asked: int
@@ -49,7 +49,7 @@ class Forecast(NamedTuple):
 
     @property
     def seconds(self) -> float:
-        """Of the whole scoring, if the processes do not slow each other down."""
+        """Seconds of the whole scoring, if the processes do not slow each other down."""
         return self.seconds_a_window * -(-self.windows // self.processes)
 
     def text(self) -> str:
@@ -73,7 +73,7 @@ class Forecast(NamedTuple):
         )
 
 
-def forecast(
+def estimate(
     study: Study,
     genes: pd.DataFrame,
     checkpoint: str | Path,
@@ -84,8 +84,8 @@ def forecast(
     batch_size: int = 1,
     workers: int | None = None,
     processes: int = 1,
-) -> Forecast:
-    """Score a few windows to a temporary folder, as `score` would, and tell what all would take.
+) -> Estimate:
+    """Score a few windows to a temporary folder, as `score` would, and return what all would take.
 
     Parameters
     ----------
@@ -116,7 +116,7 @@ def forecast(
     measured, seconds, mask_bytes, track_bytes = 0, 0.0, 0, 0
     if len(left):
         lengths = {"window": config.window, "promoter": config.promoter, "resolution": resolution}
-        with tempfile.TemporaryDirectory(prefix="seq2exp-forecast-") as folder:
+        with tempfile.TemporaryDirectory(prefix="seq2exp-estimate-") as folder:
             described = {"chrom_sizes": sizes, "variant": config.variant, "blacklist": study.blacklist()}
             make = partial(Run.create, **described, **lengths)
             windows = partial(GeneWindows, study, config=config, scale=scale)
@@ -132,7 +132,7 @@ def forecast(
             write_bigwig(track, sizes, merged_track(trial, coarse), DECIMALS)
             track_bytes = track.stat().st_size * bases / covered_bases(trial.genes, config.window, sizes)
     place = next(folder for folder in (out.resolve(), *out.resolve().parents) if folder.is_dir())
-    return Forecast(
+    return Estimate(
         asked=len(genes),
         scored=len(genes) - len(left),
         windows=len(left),

@@ -23,7 +23,7 @@ MOST_WORKERS = 8  # each reads some 50 windows of 200 kb a second: more than any
 
 
 class Scored(NamedTuple):
-    """What the model says of a batch of B genes, on its way to the CPU's memory."""
+    """Outputs of the model for a batch of B genes, on their way to the CPU's memory."""
 
     index: list[int]  # row of each gene in the table
     expression: Tensor  # (B,) float32
@@ -86,7 +86,7 @@ def scored(model: Seq2Exp, batches: Iterable[Batch]) -> Iterator[Scored]:
             yield _score(model.eval(), batch, device)
         except (torch.cuda.OutOfMemoryError, MemoryError):
             pass
-        except RuntimeError as error:  # the CPU allocator says it in words
+        except RuntimeError as error:  # the CPU allocator has no class of its own for it
             if "can't allocate memory" not in str(error) and "not enough memory" not in str(error):
                 raise
         else:

@@ -192,76 +192,76 @@ def score(
     InputError
         No checkpoint, signals that do not fit it, or memory that runs out.
     """
-    team = ProcessGroup(processes, nodes, device)
+    group = ProcessGroup(processes, nodes, device)
     try:
-        if team.first:
+        if group.first:
             asked = len(run.scored | set(genes["gene_id"]))
             with run.writing(asked):
                 merge_parts(run, list(genes["gene_id"]))  # of a scoring that was killed
-                team.wait()
-                took = _score_share(run, study, genes, checkpoint, team, batch_size, workers)
-                team.wait()
+                group.wait()
+                took = _score_own_genes(run, study, genes, checkpoint, group, batch_size, workers)
+                group.wait()
                 merge_parts(run, list(genes["gene_id"]))
             assemble(run, study.peaks_path())
             run.write_json("metrics.json", {**run.metrics, "prediction": run_metrics(run), "scoring": took})
         else:
-            team.wait()
-            _score_share(run, study, genes, checkpoint, team, batch_size, workers)
-            team.wait()
-        team.wait()
+            group.wait()
+            _score_own_genes(run, study, genes, checkpoint, group, batch_size, workers)
+            group.wait()
+        group.wait()
     finally:
-        team.close()
-    return run if team.first else Run.open(run.path)
+        group.close()
+    return run if group.first else Run.open(run.path)
 
 
-def _score_share(
+def _score_own_genes(
     run: Run,
     study: Study,
     genes: pd.DataFrame,
     checkpoint: str | Path | None,
-    team: ProcessGroup,
+    group: ProcessGroup,
     batch_size: int,
     workers: int | None,
 ) -> dict:
     """Score this process's share of the genes that the run lacks; what it took, for metrics.json."""
     keep_freed_memory()
-    model, metadata = load_with_metadata(checkpoint or run.path / "checkpoint.safetensors", str(team.device))
+    model, metadata = load_with_metadata(checkpoint or run.path / "checkpoint.safetensors", str(group.device))
     check_signals(study, model, metadata)
     # The authors' checkpoints do not hold the constants of their features; the study's own stand in.
     scale = FeatureScale(**metadata["feature_scale"]) if metadata else study.feature_scale()
     left = genes[~genes["gene_id"].isin(run.scored)]
-    for warning in study.warnings(left) if team.first else ():
+    for warning in study.warnings(left) if group.first else ():
         print(f"warning: {warning}", file=sys.stderr)
-    if team.first and len(left) and metadata:
+    if group.first and len(left) and metadata:
         here = signal_quantiles(study.signals(), study.windows(study.genes()), QUANTILE_WINDOWS)
         for warning in quantile_warnings(here, metadata["signal_quantiles"]):
             print(f"warning: {warning}", file=sys.stderr)
-    mine = left.iloc[team.rank :: team.size].reset_index(drop=True)
+    mine = left.iloc[group.rank :: group.size].reset_index(drop=True)
     data = GeneWindows(study, mine, model.config, scale)
-    workers = default_workers(team.device, len(mine)) if workers is None else workers
-    began, reading, on_gpu = time.perf_counter(), Stopwatch(), team.device.type == "cuda"
-    what = "scoring genes" if team.size == 1 else f"scoring genes, process {team.rank + 1} of {team.size}"
+    workers = default_workers(group.device, len(mine)) if workers is None else workers
+    began, reading, on_gpu = time.perf_counter(), Stopwatch(), group.device.type == "cuda"
+    what = "scoring genes" if group.size == 1 else f"scoring genes, process {group.rank + 1} of {group.size}"
     windows = batches(data, batch_size, workers, pin=on_gpu)  # starts the workers before any thread does
-    part = team.part(run)
+    part = group.part(run)
     with part.writing(), Job(what, len(mine)) as job:
 
-        def written(group: Sequence[Mapping]) -> None:
-            job.advance(len(group), group[-1]["symbol"])
+        def written(genes: Sequence[Mapping]) -> None:
+            job.advance(len(genes), genes[-1]["symbol"])
 
         with WriteBehind(part, written, depth=max(1, AT_ONCE // batch_size)) as writer:
             for result in scored(model, reading.waits(windows)):
                 writer.put(partial(scored_rows, data, result))
     took = {
         "windows": len(mine),
-        "processes": team.size,
-        "device": str(team.device),
+        "processes": group.size,
+        "device": str(group.device),
         "seconds": time.perf_counter() - began,
         "waited_for_windows_seconds": reading.seconds,
         "waited_for_disk_seconds": writer.waited,
         "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
     }
     if on_gpu:
-        took["peak_gpu_memory_bytes"] = torch.cuda.max_memory_allocated(team.device)
+        took["peak_gpu_memory_bytes"] = torch.cuda.max_memory_allocated(group.device)
     return {name: round(value, 3) if isinstance(value, float) else value for name, value in took.items()}
 
 

@@ -125,7 +125,7 @@ def _check_files(study: Study, report: Report) -> None:
             verdicts.append(check_assembly.judge_start_sites(genes, gtf))
     readable = _check_tracks(study, genes, verdicts, report)
     _check_interval_files(study, report)
-    _tell_verdicts(study, verdicts, report)
+    _report_verdicts(study, verdicts, report)
     if genes is not None and gtf is not None and {signal.name for signal in study.activity_signals()} <= readable:
         with noting(report.problems):
             _check_features(study, report)
@@ -266,7 +266,7 @@ def _check_interval_files(study: Study, report: Report) -> None:
         report.tables.append(Table("Intervals", ("", "file", "intervals", "bp", "chromosomes"), rows))
 
 
-def _tell_verdicts(study: Study, verdicts: list[Verdict], report: Report) -> None:
+def _report_verdicts(study: Study, verdicts: list[Verdict], report: Report) -> None:
     rows = [(verdict.what, verdict.measured, verdict.expected, verdict.word) for verdict in verdicts]
     report.tables.append(Table("Do the builds agree?", ("", "found", "expected", "verdict"), rows))
     for verdict in verdicts:

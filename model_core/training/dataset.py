@@ -85,7 +85,7 @@ class GeneWindows(Dataset):
         return index, sequence, signals, self.features[index], blacklist, peaks, self.labels[index]
 
     def reversed_strand(self, index: int) -> bool:
-        """Whether a window is read along the minus strand, so that what the model says of it must be turned back."""
+        """Whether a window is read along the minus strand, so that the outputs must be reversed."""
         return self.reverse_complement and self.windows[index].strand == "-"
 
 
@@ -145,16 +145,16 @@ def batches(data: GeneWindows, size: int, workers: int = 0, pin: bool = False) -
     Raises
     ------
     InputError
-        A window that cannot be read, in the words in which its reader tells it.
+        A window that cannot be read, as its reader raised it.
     """
     loader = DataLoader(
-        _Telling(data), batch_size=size, num_workers=workers, collate_fn=_collate_or_tell, pin_memory=pin
+        _ErrorsAsItems(data), batch_size=size, num_workers=workers, collate_fn=_collate_or_error, pin_memory=pin
     )
-    return _raising(iter(loader))
+    return _raise_errors(iter(loader))
 
 
-class _Telling(Dataset):
-    """A dataset that gives an InputError in place of an item: one raised in a worker arrives wrapped in a traceback."""
+class _ErrorsAsItems(Dataset):
+    """A dataset that returns an InputError as an item: one raised in a worker arrives wrapped in a traceback."""
 
     def __init__(self, data: Dataset):
         self.data = data
@@ -169,11 +169,11 @@ class _Telling(Dataset):
             return error
 
 
-def _collate_or_tell(items: list) -> Batch | InputError:
+def _collate_or_error(items: list) -> Batch | InputError:
     return next((item for item in items if isinstance(item, InputError)), None) or collate(items)
 
 
-def _raising(found: Iterator[Batch | InputError]) -> Iterator[Batch]:
+def _raise_errors(found: Iterator[Batch | InputError]) -> Iterator[Batch]:
     for batch in found:
         if isinstance(batch, InputError):
             raise batch

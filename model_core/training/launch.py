@@ -1,4 +1,4 @@
-"""What Lightning is told of the processes: as the command says, not as it guesses from the surroundings (`ranks`)."""
+"""The environment that Lightning gets: as the command states it, not as it guesses from the surroundings (`ranks`)."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class OwnProcesses(LightningEnvironment):
 
 
 def environment(processes: int, nodes: int) -> ClusterEnvironment:
-    """What Lightning is told of the processes, on each of so many hosts.
+    """Return what Lightning is to know of the processes on each of so many hosts.
 
     Raises
     ------
