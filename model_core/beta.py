@@ -120,11 +120,23 @@ def promoter_bases(window: int, promoter: int) -> np.ndarray:
     return bases
 
 
+def force(values: Numbers, promoter: Numbers, blacklist: Numbers) -> Numbers:
+    """Return `values` with 0 on the blacklist and 1 on the promoter; a base of both counts as promoter.
+
+    Parameters
+    ----------
+    values
+        (..., L), numbers; those of forced bases are lost, with their gradient.
+    promoter, blacklist
+        (..., L), bool.
+    """
+    return values * ~(promoter | blacklist) + promoter
+
+
 def forced_state(promoter: np.ndarray, blacklist: np.ndarray, resolution: int = 1) -> np.ndarray:
     """Which bins the model did not decide: int8 array (n / resolution,) of LEARNED, BLACKLISTED or PROMOTER.
 
-    A bin of `resolution` bases is forced where at least half of its bases are; the promoter goes before the
-    blacklist.
+    A bin of `resolution` bases is forced where at least half of its bases are (`force`).
 
     Parameters
     ----------
@@ -133,7 +145,7 @@ def forced_state(promoter: np.ndarray, blacklist: np.ndarray, resolution: int = 
     """
     half = resolution / 2
     of_promoter, of_blacklist = (x.reshape(-1, resolution).sum(axis=1) >= half for x in (promoter, blacklist))
-    return np.where(of_promoter, PROMOTER, np.where(of_blacklist, BLACKLISTED, LEARNED)).astype(np.int8)
+    return force(np.full(len(of_promoter), LEARNED, np.int8), of_promoter, of_blacklist)
 
 
 def kept_fraction(mask: np.ndarray, state: np.ndarray) -> float:

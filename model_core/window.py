@@ -37,6 +37,11 @@ class Window(NamedTuple):
     strand: str
     length: int
 
+    @classmethod
+    def between(cls, chrom: str, start: int, end: int, strand: str = "+") -> Window:
+        """Return the window that covers start-end."""
+        return cls(chrom, start - window_start(0, end - start), strand, end - start)
+
     @property
     def start(self) -> int:
         """First base; negative where the window begins before the chromosome."""

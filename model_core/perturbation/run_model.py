@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from model_core.errors import InputError
+from model_core.gene_finder import GeneFinder
 from model_core.model.checkpoint import load_with_metadata
 from model_core.model.device import keep_freed_memory
 from model_core.perturbation.what_if import WhatIf
@@ -65,6 +66,11 @@ class RunModel:
         return self.study.gene_settings.label_transform
 
     @cached_property
+    def _finder(self) -> GeneFinder:
+        sites = self.study.gene_sites()
+        return GeneFinder(sites["gene_id"], sites["symbol"])
+
+    @cached_property
     def _scale(self) -> FeatureScale:
         # The authors' checkpoints do not hold the constants of their features; the study's own stand in.
         return FeatureScale(**self._metadata["feature_scale"]) if self._metadata else self.study.feature_scale()
@@ -91,10 +97,10 @@ class RunModel:
             No such gene, or several.
         """
         sites = self.study.gene_sites()
-        known = sites["gene_id"] == name
-        if not known.any() and not (sites["symbol"] == name).any():  # names before places
+        rows = self._finder.rows(name)
+        if not rows:  # names before places
             with suppress(InputError):
                 site = site_gene(parse_site(name, ContigNames(self.run.chrom_sizes)))
                 return pd.DataFrame([{**site, "split": "", "label": np.nan, **dict.fromkeys(FEATURES, np.nan)}])
-        found = sites[known] if known.sum() == 1 else choose_genes(sites, [name])
+        found = sites.iloc[rows] if len(rows) == 1 else choose_genes(sites, [name])
         return self.study.genes(found).reset_index(drop=True)

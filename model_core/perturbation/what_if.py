@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from model_core.beta import BLACKLISTED, forced_state, promoter_bases
 from model_core.model.seq2exp import Seq2Exp
 from model_core.training.dataset import Batch
 from model_core.window import Window
@@ -83,14 +84,12 @@ class WhatIf:
     @cached_property
     def promoter(self) -> np.ndarray:
         """bool (L,): always kept, whatever is switched off."""
-        inside = np.zeros(self.window.length, bool)
-        inside[self.model.config.promoter_in(self.window.length)] = True
-        return self._forward_strand(inside)
+        return self._forward_strand(promoter_bases(self.window.length, self.model.config.promoter))
 
     @cached_property
     def hidden(self) -> np.ndarray:
         """bool (L,): the blacklist outside the promoter, always hidden, whatever is to be kept."""
-        return self._forward_strand(self._blacklist[0].cpu().numpy()) & ~self.promoter
+        return forced_state(self.promoter, self._forward_strand(self._blacklist[0].cpu().numpy())) == BLACKLISTED
 
     @cached_property
     def everything(self) -> np.ndarray:
@@ -143,5 +142,5 @@ class WhatIf:
             yield from found.tolist()
 
     def _forward_strand(self, values: np.ndarray) -> np.ndarray:
-        """A vector of bases reversed_strand from the way the model reads to the forward strand, or back."""
+        """A vector of bases turned from the direction in which the model reads to the forward strand, or back."""
         return values[::-1].copy() if self.reversed_strand else values

@@ -25,6 +25,7 @@ from model_core.run_folder.gene_scores import site_gene
 from model_core.run_folder.manifest import described_file
 from model_core.run_folder.metrics import prediction_metrics
 from model_core.run_folder.run import Run
+from model_core.run_folder.source import new_run_of
 from model_core.scoring.distributed import ProcessGroup, merge_parts
 from model_core.scoring.predict import Scored, Stopwatch, default_workers, scored
 from model_core.scoring.write_behind import AT_ONCE, WriteBehind
@@ -125,21 +126,7 @@ def run_for(
             )
         run.require_genome(study.genome().sizes, study.genome().path)
         return run
-    return Run.create(
-        out,
-        variant=config.variant,
-        decision=config.decision_rule,
-        window=config.window,
-        promoter=config.promoter,
-        resolution=resolution,
-        chrom_sizes=study.genome().sizes,
-        simulated=study.simulated,
-        study=study.path,
-        checkpoint=checkpoint,
-        resolved=study.resolved(),
-        blacklist=study.blacklist(),
-        config=described,
-    )
+    return new_run_of(study, config, out, checkpoint=checkpoint, resolution=resolution, config=described)
 
 
 def check_signals(study: Study, model: Seq2Exp, metadata: dict) -> None:

@@ -28,13 +28,14 @@ from torch.utils.tensorboard import SummaryWriter
 
 from model_core.config import Seq2ExpConfig, TrainConfig
 from model_core.errors import InputError
-from model_core.files import replacing, write_json
+from model_core.files import json_values, replacing, write_json
 from model_core.model.checkpoint import choose_device, save_checkpoint
 from model_core.model.device import keep_freed_memory
 from model_core.model.seq2exp import Seq2Exp
 from model_core.progress import Job
 from model_core.run_folder.manifest import described_file
 from model_core.run_folder.run import Run
+from model_core.run_folder.source import new_run_of
 from model_core.study.check_tracks import QUANTILE_WINDOWS, signal_quantiles
 from model_core.study.study import Study
 from model_core.training.dataset import EndlessBatches, GeneWindows, collate
@@ -287,33 +288,13 @@ def begin_run(
     if (out / "manifest.json").exists():
         run = Run.open(out)
         before = {name: run.config.get(name) for name in described}
-        if _as_json(before) != _as_json(described):
+        if json_values(before) != json_values(described):
             found = "a run with other settings or another study"
             raise InputError(
                 out, found=found, expected="a new folder, or the same settings to resume", fix="choose another --out"
             )
         run.require_genome(study.genome().sizes, study.genome().path)
         return run
-    run = Run.create(
-        out,
-        kind="training",
-        variant=config.variant,
-        decision=config.decision_rule,
-        window=config.window,
-        promoter=config.promoter,
-        chrom_sizes=study.genome().sizes,
-        simulated=study.simulated,
-        seed=training.seed,
-        study=study.path,
-        resolved=study.resolved(),
-        blacklist=study.blacklist(),
-        config=described,
-    )
+    run = new_run_of(study, config, out, kind="training", seed=training.seed, config=described)
     (run.path / "training").mkdir(exist_ok=True)
     return run
-
-
-def _as_json(value):
-    if isinstance(value, dict):
-        return {key: _as_json(v) for key, v in value.items()}
-    return [_as_json(v) for v in value] if isinstance(value, (list, tuple)) else value
