@@ -49,7 +49,7 @@ def test_a_line_that_cannot_be_written_leaves_the_file_as_it_was(tmp_path, monke
     def full(handle):
         raise OSError(28, "No space left on device")
 
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="JSON"):
         append_json_line(path, {"a": math.nan})
     monkeypatch.setattr("model_core.files.os.fsync", full)
     with pytest.raises(OSError, match="No space"):

@@ -11,15 +11,15 @@ from model_core.run_folder.run import Run
 from model_core.study.study import Study, load_study
 
 
-def new_run_of(study: Study, config: Seq2ExpConfig, out: Path, **entries: Any) -> Run:
+def new_run_of(study: Study, model: Seq2ExpConfig, out: Path, **entries: Any) -> Run:
     """Make the run folder of a model that reads a study.
 
     Parameters
     ----------
     study : Study
         Its genome, blacklist and resolved settings go into the folder.
-    config : Seq2ExpConfig
-        Of the model: what its masks mean.
+    model : Seq2ExpConfig
+        The model's settings, which say what its masks mean.
     out : Path
         The folder, free to be made.
     entries : Any
@@ -32,10 +32,10 @@ def new_run_of(study: Study, config: Seq2ExpConfig, out: Path, **entries: Any) -
     """
     return Run.create(
         out,
-        variant=config.variant,
-        decision=config.decision_rule,
-        window=config.window,
-        promoter=config.promoter,
+        variant=model.variant,
+        decision=model.decision_rule,
+        window=model.window,
+        promoter=model.promoter,
         chrom_sizes=study.genome().sizes,
         simulated=study.simulated,
         study=study.path,
