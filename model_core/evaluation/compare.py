@@ -23,7 +23,7 @@ from model_core.evaluation.base_scores import MASK, PRIOR, ScoreReader, named_ru
 from model_core.evaluation.planted_truth import Truth, found_shares
 from model_core.evaluation.prediction import judged, mask_kind, prediction_table
 from model_core.evaluation.ranking import kept_of, ranking
-from model_core.files import write_json, write_text
+from model_core.files import json_values, write_json, write_text
 from model_core.intervals import match_chromosomes
 from model_core.listing import files_in
 from model_core.progress import Job
@@ -357,16 +357,6 @@ def _write(run: Run, tables: dict[str, pd.DataFrame], summary: dict) -> Comparis
     for name, table in tables.items():
         write_text(folder / f"{name}.tsv", table_text(table, "%.6g"))
     summary["tables"] = {f"{name}.tsv": len(table) for name, table in tables.items()}
-    summary = _plain(summary)
+    summary = json_values(summary)
     write_json(folder / "summary.json", summary)
     return Comparison(summary, tables)
-
-
-def _plain(value):
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if isinstance(value, np.generic):
-        value = value.item()
-    return None if isinstance(value, float) and not math.isfinite(value) else value

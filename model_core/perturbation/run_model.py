@@ -19,7 +19,7 @@ from model_core.run_folder.gene_scores import site_gene
 from model_core.run_folder.manifest import described_file
 from model_core.run_folder.run import Run
 from model_core.run_folder.source import study_of
-from model_core.scoring.score import check_signals, choose_genes
+from model_core.scoring.score import check_signals, choose_genes, feature_scale_for
 from model_core.study.gene_features import FEATURES, FeatureScale
 from model_core.study.study import Study
 from model_core.training.dataset import GeneWindows, collate
@@ -72,8 +72,7 @@ class RunModel:
 
     @cached_property
     def _scale(self) -> FeatureScale:
-        # The authors' checkpoints do not hold the constants of their features; the study's own stand in.
-        return FeatureScale(**self._metadata["feature_scale"]) if self._metadata else self.study.feature_scale()
+        return feature_scale_for(self.study, self._metadata)
 
     def what_if(self, gene_id: str, on_progress: Callable[[int], None] = lambda done: None) -> WhatIf:
         """A gene of the study, read and ready; `on_progress` as in WhatIf.

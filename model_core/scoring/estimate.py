@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -17,11 +18,11 @@ from model_core.model.checkpoint import load_with_metadata
 from model_core.model.seq2exp import Seq2Exp
 from model_core.run_folder.assemble import DECIMALS, covered_bases, default_track_resolution, merged_track
 from model_core.run_folder.run import Run
+from model_core.run_folder.source import new_run_of
 from model_core.run_folder.tracks import write_bigwig
 from model_core.scoring.predict import default_workers, scored
-from model_core.scoring.score import check_signals, scored_rows
+from model_core.scoring.score import check_signals, feature_scale_for, scored_rows
 from model_core.scoring.write_behind import WriteBehind
-from model_core.study.gene_features import FeatureScale
 from model_core.study.study import Study
 from model_core.training.dataset import GeneWindows, batches
 
@@ -111,26 +112,11 @@ def estimate(
     sizes = study.genome().sizes
     bases = covered_bases(genes, config.window, sizes)
     coarse = default_track_resolution(bases, resolution)
-    scale = FeatureScale(**metadata["feature_scale"]) if metadata else study.feature_scale()
     chosen = left.iloc[np.unique(np.linspace(0, len(left) - 1, min(len(left), MEASURED_WINDOWS), dtype=int))]
-    measured, seconds, mask_bytes, track_bytes = 0, 0.0, 0, 0
-    if len(left):
-        lengths = {"window": config.window, "promoter": config.promoter, "resolution": resolution}
-        with tempfile.TemporaryDirectory(prefix="seq2exp-estimate-") as folder:
-            described = {"chrom_sizes": sizes, "variant": config.variant, "blacklist": study.blacklist()}
-            make = partial(Run.create, **described, **lengths)
-            windows = partial(GeneWindows, study, config=config, scale=scale)
-            # Warms up: kernels are compiled, files are opened.
-            _score_for_a_while(make(f"{folder}/warm"), windows(chosen.head(batch_size)), model, batch_size, 0)
-            trial = make(f"{folder}/trial")
-            workers = default_workers(model.mask_head.weight.device, len(left)) if workers is None else workers
-            seconds = _score_for_a_while(trial, windows(chosen), model, batch_size, workers)
-            measured = len(trial.scored)
-            chunks = [path for path in files_below(trial.path / "masks.zarr") if path.name.startswith("c.")]
-            mask_bytes = sum(path.stat().st_size for path in chunks) * len(left) / measured
-            track = trial.path / "mask.bigWig"
-            write_bigwig(track, sizes, merged_track(trial, coarse), DECIMALS)
-            track_bytes = track.stat().st_size * bases / covered_bases(trial.genes, config.window, sizes)
+    workers = default_workers(model.mask_head.weight.device, len(left)) if workers is None else workers
+    windows = partial(GeneWindows, study, config=config, scale=feature_scale_for(study, metadata))
+    make = partial(new_run_of, study, config, resolution=resolution)
+    trial = _try(make, windows, chosen, model, batch_size, workers, coarse)
     place = next(folder for folder in (out.resolve(), *out.resolve().parents) if folder.is_dir())
     return Estimate(
         asked=len(genes),
@@ -140,14 +126,51 @@ def estimate(
         batches=-(-len(left) // batch_size),
         processes=processes,
         device=str(model.mask_head.weight.device),
-        measured=measured,
-        seconds_a_window=seconds,
-        mask_bytes=round(mask_bytes),
+        measured=trial.measured,
+        seconds_a_window=trial.seconds,
+        mask_bytes=round(trial.mask_bytes * len(left)),
         resolution=resolution,
-        track_bytes=round(track_bytes),
+        track_bytes=round(trial.track_bytes * bases),
         track_resolution=coarse,
         free_bytes=shutil.disk_usage(place).free,
     )
+
+
+class _Trial(NamedTuple):
+    """Measured windows, seconds and bytes of masks of one, and bytes of the merged track per base."""
+
+    measured: int
+    seconds: float
+    mask_bytes: float
+    track_bytes: float
+
+
+def _try(
+    make: Callable[[Path], Run],
+    windows: Callable[[pd.DataFrame], GeneWindows],
+    genes: pd.DataFrame,
+    model: Seq2Exp,
+    batch_size: int,
+    workers: int,
+    resolution: int,
+) -> _Trial:
+    """Score a few genes into temporary runs that `make` makes; all zeros where there are no genes.
+
+    `resolution` is that of the merged track, in bp.
+    """
+    if genes.empty:
+        return _Trial(0, 0.0, 0.0, 0.0)
+    with tempfile.TemporaryDirectory(prefix="seq2exp-estimate-") as folder:
+        # Warms up: kernels are compiled, files are opened.
+        _score_for_a_while(make(Path(folder, "warm")), windows(genes.head(batch_size)), model, batch_size, 0)
+        run = make(Path(folder, "trial"))
+        seconds = _score_for_a_while(run, windows(genes), model, batch_size, workers)
+        measured, track = len(run.scored), run.path / "mask.bigWig"
+        chunks = [path for path in files_below(run.path / "masks.zarr") if path.name.startswith("c.")]
+        mask_bytes = sum(path.stat().st_size for path in chunks) / measured
+        window, sizes = run.manifest["window"], run.chrom_sizes
+        write_bigwig(track, sizes, merged_track(run, resolution), DECIMALS)
+        return _Trial(measured, seconds, mask_bytes, track.stat().st_size / covered_bases(run.genes, window, sizes))
 
 
 def _score_for_a_while(run: Run, data: GeneWindows, model: Seq2Exp, batch_size: int, workers: int) -> float:

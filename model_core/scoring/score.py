@@ -144,6 +144,14 @@ def check_signals(study: Study, model: Seq2Exp, metadata: dict) -> None:
         )
 
 
+def feature_scale_for(study: Study, metadata: dict) -> FeatureScale:
+    """Return the scale of the gene features for a checkpoint: its own, or the study's.
+
+    The authors' checkpoints, whose metadata are empty, do not hold the constants of their features.
+    """
+    return FeatureScale(**metadata["feature_scale"]) if metadata else study.feature_scale()
+
+
 def score(
     run: Run,
     study: Study,
@@ -214,8 +222,6 @@ def _score_own_genes(
     keep_freed_memory()
     model, metadata = load_with_metadata(checkpoint or run.path / "checkpoint.safetensors", str(group.device))
     check_signals(study, model, metadata)
-    # The authors' checkpoints do not hold the constants of their features; the study's own stand in.
-    scale = FeatureScale(**metadata["feature_scale"]) if metadata else study.feature_scale()
     left = genes[~genes["gene_id"].isin(run.scored)]
     for warning in study.warnings(left) if group.first else ():
         print(f"warning: {warning}", file=sys.stderr)
@@ -224,7 +230,7 @@ def _score_own_genes(
         for warning in quantile_warnings(here, metadata["signal_quantiles"]):
             print(f"warning: {warning}", file=sys.stderr)
     mine = left.iloc[group.rank :: group.size].reset_index(drop=True)
-    data = GeneWindows(study, mine, model.config, scale)
+    data = GeneWindows(study, mine, model.config, feature_scale_for(study, metadata))
     workers = default_workers(group.device, len(mine)) if workers is None else workers
     began, reading, on_gpu = time.perf_counter(), Stopwatch(), group.device.type == "cuda"
     what = "scoring genes" if group.size == 1 else f"scoring genes, process {group.rank + 1} of {group.size}"

@@ -37,6 +37,7 @@ from model_core.run_folder.manifest import described_file
 from model_core.run_folder.run import Run
 from model_core.run_folder.source import new_run_of
 from model_core.study.check_tracks import QUANTILE_WINDOWS, signal_quantiles
+from model_core.study.gene_features import FeatureScale
 from model_core.study.study import Study
 from model_core.training.dataset import EndlessBatches, GeneWindows, collate
 from model_core.training.launch import environment
@@ -157,13 +158,7 @@ def train(
         pretrain(model, study, data["train"], training, run.path / "training" / "pretrained.safetensors", device)
     if training.pretrain_steps and model.encoder is not None:
         model.encoder.requires_grad_(False)  # expression would only wear it down
-    metadata = {
-        "study": study.name,
-        "signals": [{"name": signal.name, "transform": signal.transform} for signal in study.signal_specs],
-        "signal_quantiles": signal_quantiles(study.signals(), study.windows(genes), QUANTILE_WINDOWS),
-        "feature_scale": scale.to_dict(),
-        "training": training.to_dict(),
-    }
+    metadata = _checkpoint_metadata(study, genes, scale, training)
     settings = {"num_workers": training.workers, "collate_fn": collate}
     order = EndlessBatches(len(data["train"]), training.batch_size, training.seed, first * training.accumulate)
     batches = DataLoader(data["train"], batch_sampler=order, **settings)
@@ -196,6 +191,17 @@ def train_seeds(
     by_seed = {str(seed): mse for seed, mse in zip(seeds, found, strict=True)}
     write_json(Path(out) / "seeds.json", {"validation_mse": by_seed, **spread})
     return runs
+
+
+def _checkpoint_metadata(study: Study, genes: pd.DataFrame, scale: FeatureScale, training: TrainConfig) -> dict:
+    """Return what a checkpoint keeps of its training: what scoring compares a study with, and the settings."""
+    return {
+        "study": study.name,
+        "signals": [{"name": signal.name, "transform": signal.transform} for signal in study.signal_specs],
+        "signal_quantiles": signal_quantiles(study.signals(), study.windows(genes), QUANTILE_WINDOWS),
+        "feature_scale": scale.to_dict(),
+        "training": training.to_dict(),
+    }
 
 
 @contextmanager
