@@ -12,7 +12,7 @@ _QUIET_SECONDS = 10.0  # between lines where there is no terminal
 
 
 class Job:
-    """A count towards `total` that tells what, how many and how long left, on standard error.
+    """A count towards `total` that reports what, how many and how long left, on standard error.
 
     Use as a context manager: ``with Job("scoring genes", 120) as job: job.advance(note="GATA1")``.
 
@@ -49,7 +49,7 @@ class Job:
             print(f"{self.what}: {self.done}/{self.total} in {_clock(spent)}", file=sys.stderr, flush=True)
 
     def advance(self, count: int = 1, note: str = "") -> None:
-        """`count` more units are done; `note` says the latest result."""
+        """Count `count` more units as done; `note` is the latest result."""
         self.done += count
         if self._bar is not None:
             self._bar.update(self._task, advance=count, note=note)

@@ -1,4 +1,4 @@
-"""The model of a run with its study opened, ready to be asked about the run's genes."""
+"""The model of a run with its study opened, ready to predict for the run's genes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from model_core.training.dataset import GeneWindows, collate
 
 
 class RunModel:
-    """The weights a run was scored with, on a device, beside the study they read.
+    """The weights a run was scored with, on a device, and the study they read.
 
     Parameters
     ----------
@@ -75,7 +75,7 @@ class RunModel:
         return feature_scale_for(self.study, self._metadata)
 
     def what_if(self, gene_id: str, on_progress: Callable[[int], None] = lambda done: None) -> WhatIf:
-        """A gene of the study, read and ready; `on_progress` as in WhatIf.
+        """Read a gene of the study for what-if predictions; `on_progress` as in WhatIf.
 
         Raises
         ------

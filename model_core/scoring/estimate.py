@@ -1,4 +1,4 @@
-"""What a scoring would take: windows, disk and time, from a few windows that are scored to a place soon removed."""
+"""Estimate windows, disk and time of a scoring, from a few windows scored into a temporary folder."""
 
 from __future__ import annotations
 
@@ -174,7 +174,7 @@ def _try(
 
 
 def _score_for_a_while(run: Run, data: GeneWindows, model: Seq2Exp, batch_size: int, workers: int) -> float:
-    """Score a few genes of `data` into `run`; seconds a window, without the first batch if there are others."""
+    """Score a few genes of `data` into `run`; return seconds per window, of the first batch only if it is alone."""
     ready = batches(data, batch_size, workers, pin=model.mask_head.weight.device.type == "cuda")
     counts, began = [], time.perf_counter()
     end = began + MEASURED_SECONDS

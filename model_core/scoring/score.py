@@ -44,7 +44,7 @@ def choose_genes(
     chrom: str | None = None,
     everything: bool = False,
 ) -> pd.DataFrame:
-    """The rows of a gene table that were asked for; by default the test split, or all genes where there is none.
+    """Return the rows of a gene table that were asked for; by default the test split, or all genes without one.
 
     Parameters
     ----------
@@ -100,7 +100,7 @@ def _named(genes: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
 def run_for(
     study: Study, checkpoint: str | Path, out: str | Path, resolution: int = 1, processes: int = 1, nodes: int = 1
 ) -> Run:
-    """A run folder for scoring a study with a checkpoint, ours or the authors': new, or the one begun with it.
+    """Return a run folder for scoring a study with a checkpoint, ours or the authors': new, or the one begun with it.
 
     Parameters
     ----------
@@ -218,7 +218,7 @@ def _score_own_genes(
     batch_size: int,
     workers: int | None,
 ) -> dict:
-    """Score this process's share of the genes that the run lacks; what it took, for metrics.json."""
+    """Score this process's share of the genes that the run lacks; return its cost, for metrics.json."""
     keep_freed_memory()
     model, metadata = load_with_metadata(checkpoint or run.path / "checkpoint.safetensors", str(group.device))
     check_signals(study, model, metadata)
@@ -259,7 +259,7 @@ def _score_own_genes(
 
 
 def scored_rows(data: GeneWindows, result: Scored) -> list[tuple[dict, np.ndarray, np.ndarray]]:
-    """What `Run.append` takes of each gene of a batch, its mask along the forward strand."""
+    """Return the arguments of `Run.append` for each gene of a batch, its mask along the forward strand."""
     expression, alpha, beta = result.arrays()
     rows = []
     for i, number in enumerate(result.index):
@@ -271,7 +271,7 @@ def scored_rows(data: GeneWindows, result: Scored) -> list[tuple[dict, np.ndarra
 
 
 def run_metrics(run: Run) -> dict:
-    """`prediction_metrics` of each split of a run's genes."""
+    """Return `prediction_metrics` of each split of a run's genes."""
     genes = run.genes
     return {
         split or "none": prediction_metrics(part["observed"].to_numpy(float), part["predicted"].to_numpy(float))

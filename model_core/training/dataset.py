@@ -128,12 +128,12 @@ class EndlessBatches(Sampler):
 
 
 def collate(items: list[tuple]) -> Batch:
-    """Genes of `GeneWindows` as one batch."""
+    """Return genes of `GeneWindows` as one batch."""
     return Batch(*(torch.from_numpy(np.stack(column)) for column in zip(*items, strict=True)))
 
 
 def batches(data: GeneWindows, size: int, workers: int = 0, pin: bool = False) -> Iterator[Batch]:
-    """All genes of `data`, once and in order, `size` at a time.
+    """Yield all genes of `data`, once and in order, `size` at a time.
 
     Parameters
     ----------

@@ -24,7 +24,7 @@ NO_DECAY = ("bias", "A_log", ".D")
 
 
 def learning_rate(step: int, training: TrainConfig) -> float:
-    """The learning rate of a step: linear from lr_start to lr over `warmup`, then a cosine to lr_end at `steps`.
+    """Return the learning rate of a step: linear from lr_start to lr over `warmup`, then a cosine to lr_end at `steps`.
 
     The steps under random-block masks and those after them have a schedule each.
     """
@@ -37,7 +37,7 @@ def learning_rate(step: int, training: TrainConfig) -> float:
 
 
 def optimiser(model: torch.nn.Module, training: TrainConfig) -> torch.optim.AdamW:
-    """AdamW with the release's weight decay groups."""
+    """Return AdamW with the release's weight decay groups."""
     groups: dict[bool, list] = {True: [], False: []}
     for name, parameter in model.named_parameters():
         groups[not name.endswith(NO_DECAY)].append(parameter)
@@ -80,7 +80,7 @@ class Seq2ExpModule(lightning.LightningModule):
         return terms["loss"]
 
     def _under_blocks(self, batch: Batch) -> dict[str, torch.Tensor]:
-        """The loss under random-block masks: the predictor learns to do without any part of the window."""
+        """Return the loss under random-block masks: the predictor learns to do without any part of the window."""
         blocks = masks.random_blocks(*batch.blacklist.shape).to(batch.signals)
         blocks = masks.force(blocks, batch.blacklist, self.model.config.promoter_in(blocks.shape[1]))
         predicted = self.model.predict(batch.sequence.float(), batch.signals, batch.gene_features, blocks)
@@ -101,7 +101,7 @@ class Seq2ExpModule(lightning.LightningModule):
         self.validation = prediction_metrics(observed, predicted)
 
     def average_terms(self) -> dict[str, float]:
-        """Mean of each loss term since this was last asked, over all processes."""
+        """Return the mean of each loss term since the last call, over all processes."""
         terms, self._terms = self._terms, []
         if not terms:
             return {}

@@ -257,7 +257,7 @@ def _trainer(
 
 
 def _record(run: Run, trainer: lightning.Trainer, module: Seq2ExpModule, seconds: float) -> None:
-    """What the training took, into metrics.json; the checkpoint's hash, into the manifest."""
+    """Write the cost of the training into metrics.json, and the checkpoint's hash into the manifest."""
     device = trainer.strategy.root_device
     took = {"seconds": round(seconds, 1), "processes": trainer.world_size, "device": str(device)}
     took["peak_memory_bytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
@@ -276,7 +276,7 @@ def begin_run(
     processes: int = 1,
     nodes: int = 1,
 ) -> Run:
-    """The run folder of a training: made, or opened where the same training was begun before.
+    """Return the run folder of a training: new, or the one in which the same training was begun before.
 
     Parameters
     ----------
