@@ -52,7 +52,7 @@ class Study(Section):
     _path: Path = PrivateAttr(Path("study.toml"))
     # What was opened or read, kept from the first time it is asked for.
     _genome: Genome | None = PrivateAttr(None)
-    _signals: list[Signal] | None = PrivateAttr(None)
+    _signals: dict[str, Signal] | None = PrivateAttr(None)  # by name
     _annotation: pd.DataFrame | None = PrivateAttr(None)
     _sites: pd.DataFrame | None = PrivateAttr(None)
     _genes: pd.DataFrame | None = PrivateAttr(None)
@@ -118,8 +118,8 @@ class Study(Section):
         Coverage of a BAM is computed into `cache` once, by `Signal.prepare`.
         """
         if self._signals is None:
-            self._signals = [open_signal(spec, self.folder / CACHE) for spec in self.signal_specs]
-        return list(self._signals)
+            self._signals = {spec.name: open_signal(spec, self.folder / CACHE) for spec in self.signal_specs}
+        return [self._signals[spec.name] for spec in self.signal_specs]
 
     def activity_signals(self) -> list[Signal]:
         """Return the one or two signals of promoter activity.
