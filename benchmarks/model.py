@@ -100,7 +100,7 @@ def measure(variant: str, length: int, runs: int, with_definition: bool) -> dict
         found["ratio"] = found["forward_s"] / found["products_s"]
         found["microseconds_a_base"] = found["forward_s"] / length * 1e6
         if with_definition:
-            backbone.stretches = scan.scan_cpu = scan.convolution_cpu = None
+            backbone.block_cpu = scan.scan_cpu = scan.convolution_cpu = None
             start = time.perf_counter()
             whole()
             found["definition_s"] = time.perf_counter() - start

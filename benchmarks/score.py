@@ -29,7 +29,7 @@ from model_core.scoring.score import choose_genes, run_for, score
 from model_core.simulation.simulate import simulate_study
 from model_core.study.check_tracks import QUANTILE_WINDOWS, signal_quantiles
 from model_core.study.study import Study, load_study
-from model_core.training.dataset import batches, gene_windows
+from model_core.training.dataset import GeneWindows, batches
 from model_core.window import Site
 
 FOR_THE_PEER = 24  # windows held in memory
@@ -63,7 +63,7 @@ def measure(count: int, study: Path, checkpoint: Path, out: Path, options: argpa
     places = {(str(chrom), int(rng.integers(sizes[chrom]))) for chrom in chroms}
     genes = choose_genes(source.genes(), sites=[Site(*place, "+") for place in sorted(places)])
     model, _ = load_with_metadata(checkpoint, options.device)
-    data = gene_windows(source, genes.head(FOR_THE_PEER), model.config, source.feature_scale())
+    data = GeneWindows(source, genes.head(FOR_THE_PEER), model.config, source.feature_scale())
     ready = list(batches(data, options.batch_size, pin=choose_device(options.device).type == "cuda"))
 
     def alone() -> float:

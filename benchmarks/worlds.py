@@ -208,7 +208,7 @@ def oracles(run: Run, study: Study, world: World, share: float) -> dict[str, dic
     for gene in run.genes.loc[judged_genes(run.genes), "gene_id"]:
         mask = run.mask(gene)
         length = mask.end - mask.start
-        signal = np.log1p(np.maximum(dnase.read(Window(mask.chrom, mask.start + length // 2, "+", length)), 0))
+        signal = np.log1p(np.maximum(dnase.read(Window.between(mask.chrom, mask.start, mask.end)), 0))
         inside = np.zeros(length, np.float32)
         for start, end in sites.loc[sites["chrom"] == mask.chrom, ["start", "end"]].to_numpy() - mask.start:
             inside[max(start, 0) : max(end, 0)] = 1

@@ -24,7 +24,7 @@ _LOWEST, _HIGHEST, _STEPS = 5e-5, 7e4, 384  # range of the drawing table; holds 
 def signal_parameters(
     signals: Numbers, w: Numbers, b: Numbers, beta_min: float, scale: float | Numbers
 ) -> tuple[Numbers, Numbers]:
-    """(alpha2, beta2) of the Beta that the signals give, without any learned part (Su et al., section 3; the release).
+    """Return (alpha2, beta2) of the signals' Beta, which has no learned part (Su et al., section 3; the release).
 
     alpha2 = sum_i w_i ((s_i + beta_min) scale + epsilon),  beta2 = sum_i w_i (b_i + beta_min) scale
 
@@ -46,19 +46,19 @@ def signal_parameters(
 
 
 def beta_mean(alpha: Numbers, beta: Numbers) -> Numbers:
-    """E[z] = alpha / (alpha + beta): array of the inputs' shape, 0 to 1."""
+    """Return E[z] = alpha / (alpha + beta): array of the inputs' shape, 0 to 1."""
     return alpha / (alpha + beta)
 
 
 def beta_sd(alpha: np.ndarray, beta: np.ndarray) -> np.ndarray:
-    """Standard deviation of z ~ Beta(alpha, beta): sqrt(m (1 - m) / (alpha + beta + 1)), m = E[z]."""
+    """Return the standard deviation of z ~ Beta(alpha, beta): sqrt(m (1 - m) / (alpha + beta + 1)), m = E[z]."""
     total = alpha + beta
     mean = alpha / total
     return np.sqrt(mean * (1 - mean) / (total + 1))
 
 
 def beta_interval(alpha: np.ndarray, beta: np.ndarray, level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
-    """The central `level` range of z, exact: (low, high), float64 arrays of the inputs' shape.
+    """Return the central `level` range of z, exact: (low, high), float64 arrays of the inputs' shape.
 
     The inverse of the regularised incomplete beta function (Boost, through SciPy); about 0.5 s for 200,000
     bases.
@@ -87,7 +87,7 @@ def beta_certainty(
 def beta_interval_for_drawing(
     alpha: np.ndarray, beta: np.ndarray, level: float = 0.95
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The central `level` range of z out of a table: (low, high), float32 arrays of the inputs' shape.
+    """Return the central `level` range of z from a table: (low, high), float32 arrays of the inputs' shape.
 
     Bilinear in (log alpha, log beta); within 0.001 of `beta_interval` wherever alpha or beta is at least 0.5,
     and some twenty times faster. Where both are far below that, z is 0 or 1 and the edge of its range is a
@@ -114,17 +114,29 @@ def _checked(level: float) -> float:
 
 
 def promoter_bases(window: int, promoter: int) -> np.ndarray:
-    """The central `promoter` bases of a window of `window` bases: bool array (window,)."""
+    """Return the central `promoter` bases of a window of `window` bases: bool array (window,)."""
     bases = np.zeros(window, bool)
     bases[promoter_slice(window, promoter)] = True
     return bases
 
 
-def forced_state(promoter: np.ndarray, blacklist: np.ndarray, resolution: int = 1) -> np.ndarray:
-    """Which bins the model did not decide: int8 array (n / resolution,) of LEARNED, BLACKLISTED or PROMOTER.
+def force(values: Numbers, promoter: Numbers, blacklist: Numbers) -> Numbers:
+    """Return `values` with 0 on the blacklist and 1 on the promoter; a base of both counts as promoter.
 
-    A bin of `resolution` bases is forced where at least half of its bases are; the promoter goes before the
-    blacklist.
+    Parameters
+    ----------
+    values
+        (..., L), numbers; those of forced bases are lost, with their gradient.
+    promoter, blacklist
+        (..., L), bool.
+    """
+    return values * ~(promoter | blacklist) + promoter
+
+
+def forced_state(promoter: np.ndarray, blacklist: np.ndarray, resolution: int = 1) -> np.ndarray:
+    """Return which bins the model did not decide: int8 array (n / resolution,) of LEARNED, BLACKLISTED or PROMOTER.
+
+    A bin of `resolution` bases is forced where at least half of its bases are (`force`).
 
     Parameters
     ----------
@@ -133,11 +145,11 @@ def forced_state(promoter: np.ndarray, blacklist: np.ndarray, resolution: int = 
     """
     half = resolution / 2
     of_promoter, of_blacklist = (x.reshape(-1, resolution).sum(axis=1) >= half for x in (promoter, blacklist))
-    return np.where(of_promoter, PROMOTER, np.where(of_blacklist, BLACKLISTED, LEARNED)).astype(np.int8)
+    return force(np.full(len(of_promoter), LEARNED, np.int8), of_promoter, of_blacklist)
 
 
 def kept_fraction(mask: np.ndarray, state: np.ndarray) -> float:
-    """Share of the window the model keeps, 0 to 1: mean of `mask` where `state` is LEARNED; NaN if nowhere.
+    """Return the share of the window the model keeps, 0 to 1: mean of `mask` where `state` is LEARNED; NaN if nowhere.
 
     Of a soft mask this is its mean, of a hard mask (0 and 1) the share of ones.
     """

@@ -1,13 +1,17 @@
-"""Files that are either the old one or the new one, never half: written beside their place, then moved."""
+"""Files that a killed writer leaves whole: written under another name and moved, or grown by whole lines of JSON."""
 
 from __future__ import annotations
 
 import json
+import math
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from model_core.listing import temporary_files
 
@@ -40,6 +44,70 @@ def write_text(path: str | Path, text: str) -> None:
 def write_json(path: str | Path, value: dict) -> None:
     """Write indented JSON atomically; NaN and infinity, which not all readers know, are a ValueError."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def append_json_line(path: Path, value: dict) -> None:
+    """Append one line of JSON and wait until it is on the disk; where that fails, no part of it stays.
+
+    Parameters
+    ----------
+    path : Path
+        Made where missing; ends with a whole line (`cut_torn_line`).
+    value : dict
+        JSON values; NaN and infinity, which not all readers know, are a ValueError.
+    """
+    line = json.dumps(value, ensure_ascii=False, allow_nan=False) + "\n"
+    length = path.stat().st_size if path.exists() else 0
+    try:
+        with path.open("ab") as file:
+            file.write(line.encode())
+            file.flush()
+            os.fsync(file.fileno())
+    except BaseException:
+        if path.exists():
+            os.truncate(path, length)
+        raise
+
+
+def whole_lines(path: Path) -> Iterator[bytes]:
+    """Return the lines of a file, without their ends; not a last line that a killed writer left without its end.
+
+    No file: no lines.
+    """
+    if path.exists():
+        with path.open("rb") as lines:
+            for line in lines:
+                if line.endswith(b"\n"):
+                    yield line[:-1]
+
+
+def cut_torn_line(path: Path) -> None:
+    """Cut off a last line that a killed writer left without its end; for the one who holds the file's lock."""
+    if not path.exists():
+        return
+    with path.open("rb+") as file:
+        position = size = file.seek(0, os.SEEK_END)
+        while position > 0:
+            step = min(65_536, position)
+            file.seek(position - step)
+            found = file.read(step).rfind(b"\n")
+            if found >= 0:
+                position += found + 1 - step
+                break
+            position -= step
+        if position < size:
+            file.truncate(position)
+
+
+def json_values(value: Any) -> Any:
+    """Return a value as JSON holds it: NumPy numbers become Python's, NaN and infinity None."""
+    if isinstance(value, Mapping):
+        return {str(key): json_values(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [json_values(item) for item in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def remove_leftovers(folder: Path) -> None:

@@ -24,6 +24,18 @@ def fingerprint(path: str | Path) -> str:
     return _fingerprint(path, state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino)
 
 
+def sha256_of(path: str | Path) -> str:
+    """Return the sha256 of a file's whole content, in hexadecimal digits.
+
+    Raises
+    ------
+    OSError
+        It cannot be read.
+    """
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 @lru_cache(maxsize=256)
 def _fingerprint(path: Path, size: int, changed: int, *_: int) -> str:
     """Remembered while nothing of the file changes, for it is asked for with every window."""

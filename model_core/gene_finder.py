@@ -1,4 +1,4 @@
-"""Finding genes by what people call them: the one rule for ids, versions and symbols."""
+"""Find genes by id, version or symbol, by one rule."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The window around a start site, and the promoter inside it: where each begins is said here alone."""
+"""The window around a start site, and the promoter inside it: where each begins is stated here alone."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ Position = TypeVar("Position")  # int, or an array or column of int64
 
 
 def window_start(tss: Position, length: int) -> Position:
-    """First base (0-based) of the window of `length` bp around `tss`; negative before the chromosome's first base."""
+    """Return the first base (0-based) of the window of `length` bp around `tss`; negative before the chromosome."""
     return tss - length // 2
 
 
 def promoter_slice(length: int, promoter: int) -> slice:
-    """The central `promoter` positions of a window of `length` positions."""
+    """Return the central `promoter` positions of a window of `length` positions."""
     start = (length - promoter) // 2
     return slice(start, start + promoter)
 
@@ -36,6 +36,11 @@ class Window(NamedTuple):
     tss: int
     strand: str
     length: int
+
+    @classmethod
+    def between(cls, chrom: str, start: int, end: int, strand: str = "+") -> Window:
+        """Return the window that covers start-end."""
+        return cls(chrom, start - window_start(0, end - start), strand, end - start)
 
     @property
     def start(self) -> int:

@@ -46,7 +46,7 @@ from model_core.run_folder.effects import (
 from model_core.run_folder.elements import ElementRule
 from model_core.run_folder.run import Run
 from model_core.study.study import load_study
-from model_core.training.dataset import collate, gene_windows
+from model_core.training.dataset import GeneWindows, collate
 from seq2exp_viz.cli import app
 
 SMALL = {"window": 1024, "promoter": 128, "d_model": 8, "n_layers": 1}
@@ -77,7 +77,7 @@ def by_score(model: RunModel, gene_id: str, masks: np.ndarray) -> np.ndarray:
     """Predictions under masks on the forward strand, one call of `Seq2Exp.score` each."""
     genes = model.study.genes()
     genes = genes[genes["gene_id"] == gene_id].reset_index(drop=True)
-    data = gene_windows(model.study, genes, model.model.config, model.study.feature_scale())
+    data = GeneWindows(model.study, genes, model.model.config, model.study.feature_scale())
     batch = collate([data[0]])
     way = -1 if data.reversed_strand(0) else 1
     arrays = [x.numpy() for x in (batch.sequence, batch.signals, batch.gene_features, batch.blacklist)]

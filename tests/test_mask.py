@@ -2,9 +2,11 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
+from model_core.beta import BLACKLISTED, LEARNED, PROMOTER, force, forced_state
 from model_core.config import recipe
 from model_core.model import mask as masks
 from model_core.model.mask import BetaParameters
@@ -65,3 +67,16 @@ def test_draws_have_the_mean_and_spread_of_their_beta():
     z = masks.draw(BetaParameters(torch.full((1, 40_000), 3.0), torch.full((1, 40_000), 1.0)), SOFT)
     assert z.mean().item() == pytest.approx(0.75, abs=0.005)
     assert z.var().item() == pytest.approx(3 / (16 * 5), abs=0.002)
+
+
+def test_forcing_is_one_rule_for_tensors_arrays_and_stored_bins():
+    promoter, blacklist = np.array([False, True, True, False]), np.array([False, False, True, True])
+    z = np.array([[0.25, 0.5, 0.75, 1.0]], np.float32)
+    assert force(z, promoter, blacklist).tolist() == [[0.25, 1, 1, 0]]
+    tensor = torch.tensor(z, requires_grad=True)
+    forced = masks.force(tensor, torch.as_tensor(blacklist)[None], slice(1, 3))
+    assert forced.tolist() == [[0.25, 1, 1, 0]]
+    forced.sum().backward()
+    assert tensor.grad.tolist() == [[1, 0, 0, 0]]  # a forced base teaches nothing
+    assert forced_state(promoter, blacklist).tolist() == [LEARNED, PROMOTER, PROMOTER, BLACKLISTED]
+    assert masks.force(torch.tensor(z), None, slice(1, 3)).tolist() == [[0.25, 1, 1, 1]]

@@ -19,14 +19,14 @@ from model_core.model.checkpoint import load_with_metadata, save_checkpoint
 from model_core.model.seq2exp import Seq2Exp
 from model_core.run_folder.run import Run
 from model_core.scoring.distributed import ProcessGroup
-from model_core.scoring.estimate import forecast
+from model_core.scoring.estimate import estimate
 from model_core.scoring.predict import Stopwatch, default_workers, scored
 from model_core.scoring.score import choose_genes, score
 from model_core.scoring.write_behind import AT_ONCE, WriteBehind
 from model_core.simulation.simulate import simulate_study
 from model_core.simulation.world import World
 from model_core.study.study import load_study
-from model_core.training.dataset import batches, gene_windows
+from model_core.training.dataset import GeneWindows, batches
 
 SMALL = {"window": 1024, "promoter": 128, "d_model": 8, "n_layers": 1}
 
@@ -126,7 +126,7 @@ def test_a_numbered_device_is_not_for_several_processes(monkeypatch):
 
 def test_batches_read_ahead_are_those_read_in_turn(study, checkpoint):
     model, _ = load_with_metadata(checkpoint, "cpu")
-    data = gene_windows(study, study.genes().head(5), model.config, study.feature_scale())
+    data = GeneWindows(study, study.genes().head(5), model.config, study.feature_scale())
     watch = Stopwatch()
     for one, other in zip(batches(data, 2), watch.waits(batches(data, 2, workers=1)), strict=True):
         for left, right in zip(one, other, strict=True):
@@ -141,7 +141,7 @@ def test_batches_read_ahead_are_those_read_in_turn(study, checkpoint):
 def test_a_window_that_cannot_be_read_is_told_in_the_readers_words_by_a_worker_too(study, checkpoint):
     model, _ = load_with_metadata(checkpoint, "cpu")
     genes = study.genes().head(3).assign(tss=[10_000, 10**9, 20_000])
-    data = gene_windows(study, genes, model.config, study.feature_scale())
+    data = GeneWindows(study, genes, model.config, study.feature_scale())
     for workers in (0, 1):
         with pytest.raises(InputError, match="position 1,000,000,001") as caught:
             list(batches(data, 1, workers))
@@ -264,7 +264,7 @@ def test_a_dry_run_says_what_scoring_takes_and_writes_nothing(study, checkpoint,
     assert "60 asked for, 0 of them scored already" in done.stdout
     assert "60 of 1,024 bp in 15 batches" in done.stdout
     assert "measured on 60 windows" in done.stdout
-    found = forecast(study, study.genes(), checkpoint, tmp_path / "run", "cpu")
+    found = estimate(study, study.genes(), checkpoint, tmp_path / "run", "cpu")
     real = sum(path.stat().st_size for path in (alone / "masks.zarr").glob("*/c.*"))
     assert found.mask_bytes == real  # of so few genes all are measured
     assert found.track_bytes == (alone / "tracks" / "mask.bigWig").stat().st_size
@@ -275,7 +275,7 @@ def test_a_dry_run_of_a_begun_run_counts_what_is_left(study, checkpoint, alone, 
     run = tmp_path / "run"
     shutil.copytree(alone, run)
     before = sorted(path.stat().st_mtime_ns for path in run.rglob("*"))
-    found = forecast(study, study.genes(), checkpoint, run, "cpu", processes=2)
+    found = estimate(study, study.genes(), checkpoint, run, "cpu", processes=2)
     assert (found.windows, found.seconds) == (0, 0)
     assert "nothing to do" in found.text()
     assert sorted(path.stat().st_mtime_ns for path in run.rglob("*")) == before

@@ -25,7 +25,7 @@ from model_core.simulation.simulate import simulate_study
 from model_core.simulation.world import World
 from model_core.study.peaks import peaks_of_study
 from model_core.study.study import load_study
-from model_core.training.dataset import EndlessBatches, gene_windows
+from model_core.training.dataset import EndlessBatches, GeneWindows
 from model_core.training.lightning_module import learning_rate, optimiser
 from model_core.training.pretrain import pretrain
 from model_core.training.train import train, train_seeds
@@ -203,7 +203,7 @@ def test_seeds_are_trained_apart_and_summed_up(study, tmp_path):
 def test_pretraining_lowers_the_error_of_the_signals_and_reaches_the_predictor(study, tmp_path, encoder):
     config = study.config(variant="causal", encoder=encoder, **SMALL)
     training = dataclasses.replace(study.train_config(**SHORT), pretrain_steps=30, pretrain_lr=1e-2)
-    genes = gene_windows(study, study.genes(), config, study.feature_scale())
+    genes = GeneWindows(study, study.genes(), config, study.feature_scale())
     model, path = Seq2Exp(config), tmp_path / "pretrained.safetensors"
     errors = pretrain(model, study, genes, training, path, "cpu")
     assert np.mean(errors[-5:]) < 0.8 * np.mean(errors[:5])
@@ -267,8 +267,8 @@ train(study, study.config(**settings), study.train_config(**recipe), sys.argv[2]
 
 def test_minus_strand_genes_are_read_along_their_own_strand_where_that_is_asked_for(study):
     genes, scale = study.genes(), study.feature_scale()
-    plain = gene_windows(study, genes, study.config(**SMALL), scale)
-    turned = gene_windows(study, genes, study.config(**SMALL, reverse_complement=True), scale)
+    plain = GeneWindows(study, genes, study.config(**SMALL), scale)
+    turned = GeneWindows(study, genes, study.config(**SMALL, reverse_complement=True), scale)
     minus, plus = (int(np.flatnonzero(genes["strand"] == strand)[0]) for strand in "-+")
     _, sequence, signals, *_ = turned[minus]
     _, forward, forward_signals, *_ = plain[minus]

@@ -159,3 +159,9 @@ def test_forked_workers_read_real_files_at_once_as_one_process_does(real):
 def test_real_gene_costs_one_window(real):
     data = real.read(Window("chr22", 30_000_000, "+", 200_000))
     assert data.sequence.nbytes + data.signals.nbytes + data.blacklist.nbytes == 200_000 * (4 + 2 * 4 + 1)
+
+
+@given(start=st.integers(-50, 50), length=st.integers(1, 50))
+def test_a_window_between_two_places_begins_and_ends_there(start, length):
+    window = Window.between("chr1", start, start + length)
+    assert (window.start, window.end, window.length) == (start, start + length, length)

@@ -21,7 +21,7 @@ _IN_ELEMENT, _IN_PEAK, _KIND = 1, 2, 4  # a stratum is their sum, the kind of pl
 _STRATA = 16
 
 
-class Survey:
+class Accumulator:
     """Counts over genes.
 
     histograms: score -> ScoreHistogram of the judged genes' learned bases; genes: score -> how many have it.

@@ -156,8 +156,7 @@ class ScoreReader:
     def _from_signals(self, gene_id: str, mask: GeneMask) -> dict[str, np.ndarray]:
         if self._signals is None:
             return {}
-        length = mask.end - mask.start
-        window = Window(mask.chrom, mask.start + length // 2, "+", length)
+        window = Window.between(mask.chrom, mask.start, mask.end)
         signals = np.stack([signal.read(window) for signal in self._signals], axis=1)  # (L, S)
         found = {PRIOR: self._binned(controls.signal_prior(signals, self._config), mask)}
         if SEQUENCE in self.kinds:

@@ -18,12 +18,12 @@ import pandas as pd
 from model_core.bed import read_narrowpeak
 from model_core.errors import InputError
 from model_core.evaluation import caveats, crispr_pairs, peak_overlap, seed_stability
-from model_core.evaluation.accumulate import Survey
+from model_core.evaluation.accumulate import Accumulator
 from model_core.evaluation.base_scores import MASK, PRIOR, ScoreReader, named_runs
 from model_core.evaluation.planted_truth import Truth, found_shares
 from model_core.evaluation.prediction import judged, mask_kind, prediction_table
 from model_core.evaluation.ranking import kept_of, ranking
-from model_core.files import write_json, write_text
+from model_core.files import json_values, write_json, write_text
 from model_core.intervals import match_chromosomes
 from model_core.listing import files_in
 from model_core.progress import Job
@@ -108,16 +108,16 @@ def compare(
     if seeds_here:
         seed_stability.check_seeds([run, *seeds_here])
     reader = ScoreReader(run, study, peaks, others, without)
-    survey = Survey(run, reader, {name: peak_overlap.Peaks(table) for name, table in peaks.items()}, planted)
+    sums = Accumulator(run, reader, {name: peak_overlap.Peaks(table) for name, table in peaks.items()}, planted)
     chosen = judged(run.genes)
     genes = run.genes.to_dict("records")
     with Job(f"comparing {run.name}", len(genes)) as job:
         for gene, is_judged in zip(genes, chosen, strict=True):
-            survey.add(gene, is_judged)
+            sums.add(gene, is_judged)
             job.advance(note=gene["symbol"])
-    tables = _overlap_tables(survey)
-    tables["scores"] = score_table(survey, [gene for gene, yes in zip(genes, chosen, strict=True) if yes])
-    tables["curves"] = curve_table(survey)
+    tables = _overlap_tables(sums)
+    tables["scores"] = score_table(sums, [gene for gene, yes in zip(genes, chosen, strict=True) if yes])
+    tables["curves"] = curve_table(sums)
     tables["prediction"] = prediction_table({run.name: run, **others})
     about = {"missing": dict(reader.missing), "limits": caveats.of_study(run, study)}
     about["limits"] += [] if planted is None else planted.limits
@@ -126,36 +126,36 @@ def compare(
     if seeds_here:
         tables["seeds"], about["seeds"] = seed_stability.seed_table(named_runs([run, *seeds_here]))
     about["limits"] += caveats.of_numbers(run, tables, reader)
-    return _write(run, tables, _summary(run, survey, study, others, about, planted is not None))
+    return _write(run, tables, _summary(run, sums, study, others, about, planted is not None))
 
 
-def score_table(survey: Survey, genes: Sequence[Mapping]) -> pd.DataFrame:
+def score_table(sums: Accumulator, genes: Sequence[Mapping]) -> pd.DataFrame:
     """SCORE_COLUMNS: the mask's elements, peaks as called, then every score at the share that the elements keep.
 
     Measures that need planted truth are NaN without it.
     """
-    share = survey.element_share
-    found = survey.found(genes) if survey.truth is not None else {}
+    share = sums.element_share
+    found = sums.found(genes) if sums.truth is not None else {}
     rows = []
     sets = {"mask elements": "in_element"}
-    main = next(iter(survey.peaks), None)
+    main = next(iter(sums.peaks), None)
     if main is not None:
         sets[f"{main}, as called"] = "in_peak"
-    whole = {name: float(counts.sum()) for name, counts in survey.classes(MASK).items()}
+    whole = {name: float(counts.sum()) for name, counts in sums.classes(MASK).items()}
     for name, bit in sets.items():
-        kept = survey.set_classes(bit)
-        row = {"score": name, "kind": "set", "genes": survey.genes[MASK], "bases": whole["all"]}
-        rows.append(row | _set_measures(kept, whole, survey))
-    for name, kind in survey.reader.kinds.items():
-        classes = survey.classes(name)
+        kept = sums.set_classes(bit)
+        row = {"score": name, "kind": "set", "genes": sums.genes[MASK], "bases": whole["all"]}
+        rows.append(row | _set_measures(kept, whole, sums))
+    for name, kind in sums.reader.kinds.items():
+        classes = sums.classes(name)
         totals = {key: float(counts.sum()) for key, counts in classes.items()}
         stacked = np.stack(list(classes.values()))
         kept = _kept(stacked, share, list(classes))
-        row = {"score": name, "kind": kind, "genes": survey.genes[name], "bases": totals["all"]}
-        if survey.truth is not None:
+        row = {"score": name, "kind": kind, "genes": sums.genes[name], "bases": totals["all"]}
+        if sums.truth is not None:
             row["auprc"], row["auroc"] = ranking(classes["causal"], classes["all"] - classes["causal"])
-        row["rank_correlation"] = survey.rank_correlation(name)
-        rows.append(row | _set_measures(kept, totals, survey))
+        row["rank_correlation"] = sums.rank_correlation(name)
+        rows.append(row | _set_measures(kept, totals, sums))
     table = pd.DataFrame(rows, columns=list(SCORE_COLUMNS))
     for name, counts in found.items():
         for column, value in found_shares(counts).items():
@@ -163,15 +163,15 @@ def score_table(survey: Survey, genes: Sequence[Mapping]) -> pd.DataFrame:
     return table.astype({"genes": np.int64, "bases": np.int64})
 
 
-def curve_table(survey: Survey) -> pd.DataFrame:
+def curve_table(sums: Accumulator) -> pd.DataFrame:
     """score, kept_share, precision, recall, weak_recall, decoys_kept, in_peaks at each of CURVE_SHARES."""
     rows = []
-    for name in survey.reader.kinds:
-        classes = survey.classes(name)
+    for name in sums.reader.kinds:
+        classes = sums.classes(name)
         totals = {key: float(counts.sum()) for key, counts in classes.items()}
         stacked = np.stack(list(classes.values()))
         for share in CURVE_SHARES:
-            found = _set_measures(_kept(stacked, share, list(classes)), totals, survey)
+            found = _set_measures(_kept(stacked, share, list(classes)), totals, sums)
             found.pop("jaccard_with_elements")
             rows.append({"score": name, **found})
     return pd.DataFrame(rows)
@@ -188,16 +188,16 @@ def _kept(stacked: np.ndarray, share: float, names: list[str]) -> dict[str, floa
     return found
 
 
-def _set_measures(kept: dict[str, float], totals: dict[str, float], survey: Survey) -> dict[str, float]:
+def _set_measures(kept: dict[str, float], totals: dict[str, float], sums: Accumulator) -> dict[str, float]:
     nothing = float("nan")
     found = {"kept_share": _share(kept["all"], totals["all"])}
-    if survey.truth is not None:
+    if sums.truth is not None:
         found["precision"] = _share(kept["causal"], kept["all"])
         found |= {
             name: _share(kept[kind], totals[kind])
             for name, kind in zip(("recall", "weak_recall", "decoys_kept"), CLASSES, strict=True)
         }
-    found["in_peaks"] = _share(kept["in_peak"], kept["all"]) if survey.peaks else nothing
+    found["in_peaks"] = _share(kept["in_peak"], kept["all"]) if sums.peaks else nothing
     either = kept["all"] + totals["in_element"] - kept["in_element"]
     found["jaccard_with_elements"] = _share(kept["in_element"], either)
     return found
@@ -207,26 +207,26 @@ def _share(part: float, whole: float) -> float:
     return part / whole if whole else float("nan")
 
 
-def _overlap_tables(survey: Survey) -> dict[str, pd.DataFrame]:
+def _overlap_tables(sums: Accumulator) -> dict[str, pd.DataFrame]:
     """peaks, peaks_by_gene, peaks_by_threshold, unmatched."""
-    if not survey.peaks:
+    if not sums.peaks:
         return {}
     counts = list(peak_overlap.COUNTS)
-    by_gene = pd.DataFrame(survey.by_gene)
+    by_gene = pd.DataFrame(sums.by_gene)
     rows, curve, distances = [], [], []
-    elements = survey.run.elements
+    elements = sums.run.elements
     elements = elements[elements["class"] != PROMOTER_CLASS]
-    for name, peaks in survey.peaks.items():
+    for name, peaks in sums.peaks.items():
         total = by_gene.loc[by_gene["peak_set"] == name, counts].sum()
         rows.append({"peak_set": name, "by": "all", "group": "all", **total})
-        for number, values in enumerate(survey.by_distance[name]):
+        for number, values in enumerate(sums.by_distance[name]):
             if values[0]:
                 group = peak_overlap.distance_name(*peak_overlap.DISTANCES[number : number + 2])
                 rows.append(
                     {"peak_set": name, "by": "distance", "group": group, **dict(zip(counts, values, strict=True))}
                 )
-        for threshold, values in zip(survey.thresholds, survey.by_threshold[name], strict=True):
-            used = threshold == survey.run.rule.threshold
+        for threshold, values in zip(sums.thresholds, sums.by_threshold[name], strict=True):
+            used = threshold == sums.run.rule.threshold
             curve.append(
                 {"peak_set": name, "threshold": threshold, "used": used, **dict(zip(counts, values, strict=True))}
             )
@@ -317,9 +317,9 @@ def _study_genes(study: Study | None) -> pd.DataFrame | None:
 
 
 def _summary(
-    run: Run, survey: Survey, study: Study | None, others: Mapping[str, Run], about: dict, truth: bool
+    run: Run, sums: Accumulator, study: Study | None, others: Mapping[str, Run], about: dict, truth: bool
 ) -> dict:
-    causal = survey.classes(MASK)["causal"].sum() / max(survey.classes(MASK)["all"].sum(), 1) if truth else None
+    causal = sums.classes(MASK)["causal"].sum() / max(sums.classes(MASK)["all"].sum(), 1) if truth else None
     genes = run.genes
     return {
         "schema": 1,
@@ -331,14 +331,14 @@ def _summary(
         "simulated": bool(run.manifest["simulated"]),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "genes": len(genes),
-        "judged": {"genes": survey.genes[MASK], "split": "test" if (genes["split"] == "test").any() else "all"},
-        "learned_bases": int(survey.classes(MASK)["all"].sum()),
-        "element_share": survey.element_share,
+        "judged": {"genes": sums.genes[MASK], "split": "test" if (genes["split"] == "test").any() else "all"},
+        "learned_bases": int(sums.classes(MASK)["all"].sum()),
+        "element_share": sums.element_share,
         "element_rule": run.rule.to_dict(),
         "causal_share": None if causal is None else float(causal),
-        "rank_correlation_with_prior": _number(survey.rank_correlation(PRIOR) if PRIOR in survey.genes else None),
-        "sequence_part_hidden": survey.reader.unknown / survey.reader.asked if survey.reader.asked else None,
-        "peak_sets": list(survey.peaks),
+        "rank_correlation_with_prior": _number(sums.rank_correlation(PRIOR) if PRIOR in sums.genes else None),
+        "sequence_part_hidden": sums.reader.unknown / sums.reader.asked if sums.reader.asked else None,
+        "peak_sets": list(sums.peaks),
         "beside": {name: mask_kind(other) for name, other in others.items()},
         **about,
     }
@@ -357,16 +357,6 @@ def _write(run: Run, tables: dict[str, pd.DataFrame], summary: dict) -> Comparis
     for name, table in tables.items():
         write_text(folder / f"{name}.tsv", table_text(table, "%.6g"))
     summary["tables"] = {f"{name}.tsv": len(table) for name, table in tables.items()}
-    summary = _plain(summary)
+    summary = json_values(summary)
     write_json(folder / "summary.json", summary)
     return Comparison(summary, tables)
-
-
-def _plain(value):
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if isinstance(value, np.generic):
-        value = value.item()
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -81,7 +81,7 @@ def prediction_intervals(
 
 
 def _measures(y: np.ndarray, p: np.ndarray) -> dict[str, np.ndarray]:
-    """Of rows of genes (rows, n): values (rows,)."""
+    """Return measures (rows,) of rows of genes (rows, n)."""
     return {
         "mse": np.mean((y - p) ** 2, axis=1),
         "mae": np.mean(np.abs(y - p), axis=1),

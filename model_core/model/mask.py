@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.distributions import Beta, kl_divergence
 
+from model_core import beta as beta_distribution
 from model_core.beta import EPSILON, beta_mean, signal_parameters
 from model_core.config import Seq2ExpConfig
 
@@ -34,7 +35,7 @@ class BetaParameters(NamedTuple):
 
 
 def sequence_beta(logits: Tensor, config: Seq2ExpConfig) -> BetaParameters:
-    """What the sequence says: alpha1, beta1 = softplus(logit) + beta_min + epsilon.
+    """Return the sequence component: alpha1, beta1 = softplus(logit) + beta_min + epsilon.
 
     Parameters
     ----------
@@ -46,7 +47,7 @@ def sequence_beta(logits: Tensor, config: Seq2ExpConfig) -> BetaParameters:
 
 
 def signal_beta(signals: Tensor, config: Seq2ExpConfig, prior_scale: Tensor | float | None = None) -> BetaParameters:
-    """What the signals say, without any learned part (i runs over the signals).
+    """Return the signal component, without any learned part (i runs over the signals).
 
     The formula is `model_core.beta.signal_parameters`.
 
@@ -82,7 +83,7 @@ def beta_with_mean(mean: Tensor) -> BetaParameters:
 
 
 def force(z: Tensor, blacklist: Tensor | None, promoter: slice) -> Tensor:
-    """z with 0 on the blacklist, then 1 on the promoter: a blacklisted promoter is kept.
+    """Return z with the blacklist and the promoter forced, as `model_core.beta.force` does.
 
     Parameters
     ----------
@@ -93,11 +94,9 @@ def force(z: Tensor, blacklist: Tensor | None, promoter: slice) -> Tensor:
     promoter : slice
         Positions of the promoter in the window.
     """
-    if blacklist is not None:
-        z = z.masked_fill(blacklist, 0.0)
     inside = torch.zeros(z.shape[1], dtype=torch.bool, device=z.device)
     inside[promoter] = True
-    return z.masked_fill(inside, 1.0)
+    return beta_distribution.force(z, inside, torch.zeros_like(inside) if blacklist is None else blacklist)
 
 
 def straight_through(z: Tensor, threshold: float | Tensor) -> Tensor:

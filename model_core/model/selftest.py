@@ -263,7 +263,7 @@ def scan_speed(machine: Machine, sizes: Sizes) -> dict:
     return {"passed": True, "copy_gb_per_second": rate / 1e9, **shape, "scan": found}
 
 
-def smoke(device: str, quick: bool, golden: Path | None = None, say: Callable[[str], None] = print) -> dict:
+def smoke(device: str, quick: bool, golden: Path | None = None, notify: Callable[[str], None] = print) -> dict:
     """Every check on `device`; one that fails by an error does not keep the others from running.
 
     Parameters
@@ -274,7 +274,7 @@ def smoke(device: str, quick: bool, golden: Path | None = None, say: Callable[[s
         Small sizes.
     golden : Path or None
         Folder of the published model's recorded numbers, or None to leave parity out.
-    say : callable
+    notify : callable
         Gets one line a check.
 
     Returns
@@ -307,7 +307,7 @@ def smoke(device: str, quick: bool, golden: Path | None = None, say: Callable[[s
         result["seconds"] = time.perf_counter() - start
         found["checks"][name] = result
         verdict = result.get("error") or result.get("skipped") or ("passed" if result["passed"] else "FAILED")
-        say(f"{name}: {verdict} ({result['seconds']:.1f} s)")
+        notify(f"{name}: {verdict} ({result['seconds']:.1f} s)")
     found["seconds"] = time.perf_counter() - began
     found["passed"] = all(result.get("passed", True) for result in found["checks"].values())
     return found

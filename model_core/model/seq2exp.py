@@ -27,7 +27,7 @@ from model_core.model.motif_encoder import MotifEncoder
 
 
 class Output(NamedTuple):
-    """What the model says of a batch of genes, as tensors."""
+    """Outputs of the model for a batch of genes, as tensors."""
 
     expression: Tensor  # (B,) predicted log10(CAGE + 1)
     mask: Tensor  # (B, L) as the predictor used it
@@ -35,7 +35,7 @@ class Output(NamedTuple):
 
 
 class Score(NamedTuple):
-    """What the model says of a batch of genes, as float32 numpy arrays."""
+    """Outputs of the model for a batch of genes, as float32 numpy arrays."""
 
     expression: np.ndarray  # (B,)
     mask: np.ndarray  # (B, L), 0-1, promoter and blacklist forced
@@ -121,9 +121,9 @@ class Seq2Exp(nn.Module):
             by_signal = self.signal_logit(torch.log1p(signals))[..., 0]  # (B, L)
             return masks.beta_with_mean(torch.sigmoid(logits[..., 1] - logits[..., 0] + by_signal))
         scale = None if self.log_prior_scale is None else self.log_prior_scale.exp()
-        says_sequence = masks.sequence_beta(logits, self.config)
-        says_signals = masks.signal_beta(signals, self.config, scale)
-        return masks.posterior(says_sequence, says_signals, self.config)
+        sequence_beta = masks.sequence_beta(logits, self.config)
+        signal_beta = masks.signal_beta(signals, self.config, scale)
+        return masks.posterior(sequence_beta, signal_beta, self.config)
 
     def read_sequence(self, sequence: Tensor, signals: Tensor) -> Tensor:
         """The generator's hidden states (B, L, d)."""

@@ -1,4 +1,4 @@
-"""How much each element of a gene matters, beside random stretches of the same window; the few that suffice."""
+"""Measure how much each element of a gene matters, compared with random control regions of the same window."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from model_core.perturbation.what_if import Edit, WhatIf
 from model_core.run_folder.effects import control_rank
 from model_core.run_folder.elements import PROMOTER_CLASS
 
-CONTROLS = 20  # random stretches for each class of lengths of a gene
+CONTROLS = 20  # random control regions for each class of lengths of a gene
 SHARE = 0.9  # of the difference between all elements and none, that the smallest set keeps
 NO_DIFFERENCE = 1e-6  # below it all elements together do nothing
 
@@ -33,33 +33,36 @@ class SmallestSet(NamedTuple):
 
     @property
     def difference(self) -> float:
-        """What all elements do together."""
+        """The effect of all elements together."""
         return self.all_kept - self.none_kept
 
 
 def length_class(length: int) -> int:
-    """bp of the random stretches an element of `length` bp is compared with: a power of the square root of 2, at most
-    19 % away."""
+    """Return the length in bp of the control regions for an element of `length` bp.
+
+    A power of the square root of 2, at most 19 % away.
+    """
     return round(2 ** (round(2 * np.log2(length)) / 2))
 
 
 def random_regions(
     allowed: np.ndarray, lengths: Sequence[int], count: int, seed: str
 ) -> list[tuple[tuple[int, int], ...]]:
-    """`count` sets of stretches of the given lengths, each stretch anywhere inside the allowed bases; the same for the
-    same seed.
+    """Draw `count` sets of control regions of the given lengths, each anywhere inside the allowed bases.
+
+    The same seed gives the same regions.
 
     Parameters
     ----------
     allowed : ndarray
         Bool (L,).
     lengths : Sequence[int]
-        bp of each stretch of a set.
+        bp of each region of a set.
 
     Returns
     -------
     list[tuple[tuple[int, int], ...]]
-        Sets of (start, end) within 0 ... L; none where some length fits nowhere. No two stretches of one length are the
+        Sets of (start, end) within 0 ... L; none where some length fits nowhere. No two regions of one length are the
         same while there are as many places.
     """
     before = np.concatenate(([0], np.cumsum(allowed)))
@@ -75,7 +78,7 @@ def random_regions(
 
 
 def free_bases(what_if: WhatIf, elements: pd.DataFrame, sizes: Mapping[str, int]) -> np.ndarray:
-    """bool (L,): where controls may lie: no element, promoter or blacklist, and on the chromosome."""
+    """Return where control regions may lie, bool (L,): no element, promoter or blacklist, and on the chromosome."""
     window = what_if.window
     places = np.arange(window.start, window.end)
     free = ~(what_if.promoter | what_if.hidden) & (places >= 0) & (places < sizes[window.chrom])
@@ -92,7 +95,7 @@ def knock_out(
     controls: int = CONTROLS,
     arrived: Callable[[list], None] = lambda row: None,
 ) -> list[list]:
-    """The effect of switching off each element, beside that of random stretches of its length class.
+    """Compute the effect of switching off each element, compared with random control regions of its length class.
 
     Parameters
     ----------
@@ -103,7 +106,7 @@ def knock_out(
     seed : str
         The gene's id.
     controls : int
-        Random stretches for each length class.
+        Control regions for each length class.
     arrived : callable
         Called with each row as soon as its effect is known, and again once it has its controls.
 
@@ -130,7 +133,7 @@ def knock_out(
 
 
 def count_knock_outs(elements: pd.DataFrame, controls: int = CONTROLS) -> int:
-    """Predictions that `knock_out` makes, where controls find room."""
+    """Return the number of predictions that `knock_out` makes where all control regions fit."""
     elements = elements[elements["class"] != PROMOTER_CLASS]
     classes = {length_class(length) for length in (elements["end"] - elements["start"]).tolist()}
     return 1 + len(elements) + controls * len(classes)
@@ -146,8 +149,10 @@ def _one_by_one(what_if: WhatIf, starts: Sequence[int], ends: Sequence[int]) -> 
 def control_effects(
     what_if: WhatIf, free: np.ndarray, off: Sequence[int], on: Sequence[int], count: int, seed: str
 ) -> np.ndarray:
-    """float32 (n,): effects of `count` random edits with stretches of the lengths `off` (bp) switched off and of the
-    lengths `on` kept; n = 0 where they fit nowhere."""
+    """Return the effects of `count` random edits, float32 (n,); n = 0 where the regions fit nowhere.
+
+    Each switches off regions of the lengths `off` (bp) and keeps regions of the lengths `on`.
+    """
     first, split = what_if.window.start, len(off)
     sets = [
         tuple((start + first, end + first) for start, end in regions)
@@ -157,13 +162,13 @@ def control_effects(
 
 
 def summary(controls: np.ndarray) -> tuple[int, float, float]:
-    """(number, mean, standard deviation) of control effects; NaN where there are none (sd: fewer than two)."""
+    """Return (number, mean, standard deviation) of control effects; NaN where there are none (sd: fewer than two)."""
     n = len(controls)
     return n, float(controls.mean()) if n else np.nan, float(controls.std(ddof=1)) if n > 1 else np.nan
 
 
 def smallest_set(what_if: WhatIf, elements: pd.DataFrame, share: float = SHARE) -> SmallestSet:
-    """Elements that together keep `share` of the effect of all, taken one by one.
+    """Return elements that together keep `share` of the effect of all, added one by one.
 
     With P(S) the prediction with only the elements S kept (the others switched off), the effect of all is
     P(all) - P(none). Beginning with none, the element that brings (P(S) - P(none)) / (P(all) - P(none)) highest is

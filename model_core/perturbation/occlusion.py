@@ -1,4 +1,4 @@
-"""Sliding occlusion of the unmasked predictor: a rival of the mask that needs no mask."""
+"""Sliding occlusion of the unmasked predictor: an attribution that needs no mask, to compare the mask with."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ BLOCK, STEP = 128, 64  # bp
 
 
 def occluded_blocks(length: int, block: int, step: int) -> Iterator[tuple[int, int]]:
-    """(start, end) within 0 ... length of the blocks, left to right, so that block / step of them lie over each bin."""
+    """Return (start, end) within 0 ... length of the blocks, left to right; block / step of them lie over each bin."""
     for start in range(step - block, length, step):
         yield max(start, 0), min(start + block, length)
 
@@ -27,12 +27,12 @@ def check_blocks(block: int, step: int) -> None:
 
 
 def count_blocks(length: int, block: int = BLOCK, step: int = STEP) -> int:
-    """Predictions that `occlude` makes of a window of `length` bp."""
+    """Return the number of predictions that `occlude` makes for a window of `length` bp."""
     return sum(1 for _ in occluded_blocks(length, block, step)) + 1
 
 
 def occlude(what_if: WhatIf, gene_id: str, checkpoint: str, block: int = BLOCK, step: int = STEP) -> Occlusion:
-    """The occlusion track of a gene: everything but the blacklist is kept, and one block after the other hidden.
+    """Compute the occlusion track of a gene: all but the blacklist is kept, and one block after the other hidden.
 
     Parameters
     ----------

@@ -19,7 +19,7 @@ from model_core.run_folder.run import Run
 
 
 def choose_scored(run: Run, names: Sequence[str] = (), everything: bool = False) -> pd.DataFrame:
-    """Rows of `Run.genes`: those named, all, or by default the test split (all, where nothing scored is in it).
+    """Return rows of `Run.genes`: those named, all, or by default the test split (all, where nothing scored is in it).
 
     Raises
     ------
@@ -44,7 +44,7 @@ def effects_record(
     controls: int = CONTROLS,
     arrived: Callable[[list], None] = lambda row: None,
 ) -> dict:
-    """The journal's record of a gene: the effect of each of its elements, and what they were computed with.
+    """Return the journal's record of a gene: the effect of each of its elements, and what they were computed with.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ def effects_record(
     elements : DataFrame
         Cut by the run's rule.
     controls : int
-        Random stretches for each length class.
+        Control regions for each length class.
     arrived : callable
         As in knock_out.
     """
@@ -71,7 +71,7 @@ def effects_record(
 
 
 def effects_of(model: RunModel, genes: pd.DataFrame, controls: int = CONTROLS) -> pd.DataFrame:
-    """Knock out every element of genes of the model's run; journal each gene, and write effects/effects.tsv.
+    """Knock out every element of the given genes, journal each gene, and write effects/effects.tsv.
 
     Genes that were done before with the same elements, weights and number of controls are left out; what a killed run
     did is kept.
@@ -120,7 +120,7 @@ def occlusion_of(model: RunModel, genes: pd.DataFrame, block: int = BLOCK, step:
 
 
 def smallest_sets(model: RunModel, genes: pd.DataFrame) -> Iterator[str]:
-    """A line for each gene: the few elements that keep most of the effect of all (`smallest_set`)."""
+    """Return a line per gene: the few elements that keep most of the effect of all (`smallest_set`)."""
     for gene in genes.to_dict("records"):
         elements = model.run.cut(gene["gene_id"])
         found = smallest_set(model.what_if(gene["gene_id"]), elements)
@@ -136,6 +136,6 @@ def _done(run: Run, gene_id: str, controls: int) -> bool:
 
 
 def strongest(effects: pd.DataFrame, most: int = 10) -> pd.DataFrame:
-    """The rows of `Run.effects` that matter most, with or without sign."""
+    """Return the rows of `Run.effects` with the largest effects, with or without sign."""
     order = effects["effect"].abs().sort_values(ascending=False).index[:most]
     return effects.loc[order]

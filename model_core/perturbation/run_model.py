@@ -1,4 +1,4 @@
-"""The model of a run with its study opened, ready to be asked about the run's genes."""
+"""The model of a run with its study opened, ready to predict for the run's genes."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from model_core.errors import InputError
+from model_core.gene_finder import GeneFinder
 from model_core.model.checkpoint import load_with_metadata
 from model_core.model.device import keep_freed_memory
 from model_core.perturbation.what_if import WhatIf
@@ -18,14 +19,14 @@ from model_core.run_folder.gene_scores import site_gene
 from model_core.run_folder.manifest import described_file
 from model_core.run_folder.run import Run
 from model_core.run_folder.source import study_of
-from model_core.scoring.score import check_signals, choose_genes
+from model_core.scoring.score import check_signals, choose_genes, feature_scale_for
 from model_core.study.gene_features import FEATURES, FeatureScale
 from model_core.study.study import Study
-from model_core.training.dataset import collate, gene_windows
+from model_core.training.dataset import GeneWindows, collate
 
 
 class RunModel:
-    """The weights a run was scored with, on a device, beside the study they read.
+    """The weights a run was scored with, on a device, and the study they read.
 
     Parameters
     ----------
@@ -65,12 +66,16 @@ class RunModel:
         return self.study.gene_settings.label_transform
 
     @cached_property
+    def _finder(self) -> GeneFinder:
+        sites = self.study.gene_sites()
+        return GeneFinder(sites["gene_id"], sites["symbol"])
+
+    @cached_property
     def _scale(self) -> FeatureScale:
-        # The authors' checkpoints do not hold the constants of their features; the study's own stand in.
-        return FeatureScale(**self._metadata["feature_scale"]) if self._metadata else self.study.feature_scale()
+        return feature_scale_for(self.study, self._metadata)
 
     def what_if(self, gene_id: str, on_progress: Callable[[int], None] = lambda done: None) -> WhatIf:
-        """A gene of the study, read and ready; `on_progress` as in WhatIf.
+        """Read a gene of the study for what-if predictions; `on_progress` as in WhatIf.
 
         Raises
         ------
@@ -78,7 +83,7 @@ class RunModel:
             The study has no such gene.
         """
         genes = self.gene(gene_id)
-        data = gene_windows(self.study, genes, self.model.config, self._scale)
+        data = GeneWindows(self.study, genes, self.model.config, self._scale)
         return WhatIf(self.model, collate([data[0]]), data.windows[0], data.reversed_strand(0), on_progress)
 
     def gene(self, name: str) -> pd.DataFrame:
@@ -91,10 +96,10 @@ class RunModel:
             No such gene, or several.
         """
         sites = self.study.gene_sites()
-        known = sites["gene_id"] == name
-        if not known.any() and not (sites["symbol"] == name).any():  # names before places
+        rows = self._finder.rows(name)
+        if not rows:  # names before places
             with suppress(InputError):
                 site = site_gene(parse_site(name, ContigNames(self.run.chrom_sizes)))
                 return pd.DataFrame([{**site, "split": "", "label": np.nan, **dict.fromkeys(FEATURES, np.nan)}])
-        found = sites[known] if known.sum() == 1 else choose_genes(sites, [name])
-        return self.study.with_features(found).reset_index(drop=True)
+        found = sites.iloc[rows] if len(rows) == 1 else choose_genes(sites, [name])
+        return self.study.genes(found).reset_index(drop=True)

@@ -1,4 +1,4 @@
-"""One more gene of a run, scored at once."""
+"""Score one more gene into a run, at once."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def score_now(model: RunModel, name: str) -> tuple[str, WhatIf]:
 
 
 def derive(run: Run) -> bool:
-    """Make the derived files of a run anew by the rule that it has; whether that was done.
+    """Derive the files of a run again by its own rule; return whether that was done.
 
     Of a run with many genes they stay as they are until it is next scored or assembled: the new gene's mask and its
     elements can be looked at all the same, for the page cuts them itself.

@@ -1,4 +1,4 @@
-"""One gene under masks that somebody has changed: the generator is run once, then the predictor alone."""
+"""One gene under edited masks: the generator runs once, then the predictor alone."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from model_core.beta import BLACKLISTED, forced_state, promoter_bases
 from model_core.model.seq2exp import Seq2Exp
 from model_core.training.dataset import Batch
 from model_core.window import Window
@@ -83,14 +84,12 @@ class WhatIf:
     @cached_property
     def promoter(self) -> np.ndarray:
         """bool (L,): always kept, whatever is switched off."""
-        inside = np.zeros(self.window.length, bool)
-        inside[self.model.config.promoter_in(self.window.length)] = True
-        return self._forward_strand(inside)
+        return self._forward_strand(promoter_bases(self.window.length, self.model.config.promoter))
 
     @cached_property
     def hidden(self) -> np.ndarray:
         """bool (L,): the blacklist outside the promoter, always hidden, whatever is to be kept."""
-        return self._forward_strand(self._blacklist[0].cpu().numpy()) & ~self.promoter
+        return forced_state(self.promoter, self._forward_strand(self._blacklist[0].cpu().numpy())) == BLACKLISTED
 
     @cached_property
     def everything(self) -> np.ndarray:
@@ -103,7 +102,7 @@ class WhatIf:
         return float(self.predicted(self.mask[None])[0])
 
     def edited(self, edit: Edit, base: np.ndarray | None = None) -> np.ndarray:
-        """float32 (L,): `base` (by default the mask as it is) with the edit's regions at 0 and 1.
+        """Return `base` (by default the mask as it is) with the edit's regions at 0 and 1, float32 (L,).
 
         Regions are cut at the window's ends. The promoter stays kept, the blacklist hidden.
         """
@@ -118,17 +117,21 @@ class WhatIf:
         return mask
 
     def predicted(self, masks: np.ndarray) -> np.ndarray:
-        """Expression, float32 (K,), under `masks`, float (K, L), 0 to 1, left to right on the forward strand, each used
-        exactly as it is."""
+        """Predict expression, float32 (K,), under `masks`.
+
+        Those are float (K, L), 0 to 1, left to right on the forward strand, each used exactly as it is.
+        """
         return np.array(list(self._each(masks)), np.float32)
 
     def under(self, edits: Iterable[Edit], base: np.ndarray | None = None) -> np.ndarray:
-        """Expression, float32 (K,), under each edit of `base` (by default the mask as it is); memory does not grow with
-        their number."""
+        """Predict expression, float32 (K,), under each edit of `base` (by default the mask as it is).
+
+        Memory does not grow with the number of edits.
+        """
         return np.array(list(self.arriving(edits, base)), np.float32)
 
     def arriving(self, edits: Iterable[Edit], base: np.ndarray | None = None) -> Iterator[float]:
-        """`under`, edit after edit as the predictions come."""
+        """Yield what `under` returns, edit after edit, as the predictions come."""
         return self._each(self.edited(edit, base) for edit in edits)
 
     def _each(self, masks: Iterable[np.ndarray]) -> Iterator[float]:
@@ -143,5 +146,5 @@ class WhatIf:
             yield from found.tolist()
 
     def _forward_strand(self, values: np.ndarray) -> np.ndarray:
-        """A vector of bases reversed_strand from the way the model reads to the forward strand, or back."""
+        """Turn a vector of bases from the direction in which the model reads to the forward strand, or back."""
         return values[::-1].copy() if self.reversed_strand else values

@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import getpass
 import json
-import os
 import threading
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,6 +12,7 @@ from typing import Any
 import pandas as pd
 
 from model_core.errors import InputError
+from model_core.files import append_json_line, cut_torn_line, whole_lines
 from model_core.gene_finder import GeneFinder
 from model_core.run_folder.journal import Lock
 
@@ -66,14 +63,11 @@ def append_decision(run: Path, decision: dict[str, Any]) -> dict[str, Any]:
             raise InputError(
                 "audit", found=f"{name} of {len(line[name])} letters", expected=f"at most {most}", fix="shorten it"
             )
-    text = (json.dumps(line, ensure_ascii=False) + "\n").encode()
     path = run / FILE
     try:
-        with _writing(run), path.open("ab") as file:
-            _end_line(path, file)
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
+        with _threads, Lock(run / f"{FILE}.lock").held(_WAIT_SECONDS):
+            cut_torn_line(path)
+            append_json_line(path, line)
     except OSError as problem:
         found = f"cannot be written ({problem.strerror})"
         raise InputError(path, found=found, expected="a run folder of your own", fix="serve a copy of it") from None
@@ -82,9 +76,8 @@ def append_decision(run: Path, decision: dict[str, Any]) -> dict[str, Any]:
 
 def read_decisions(run: Path) -> pd.DataFrame:
     """COLUMNS of all decisions, oldest first; torn lines and such as are none are passed over. No file: no rows."""
-    path = run / FILE
     rows = []
-    for text in path.read_bytes().split(b"\n")[:-1] if path.is_file() else ():
+    for text in whole_lines(run / FILE):
         try:
             line = json.loads(text)
             rows.append({name: int(line[name]) if name in _NUMBERS else str(line[name]) for name in COLUMNS})
@@ -116,34 +109,6 @@ def of_genes(decisions: pd.DataFrame, finder: GeneFinder) -> tuple[pd.DataFrame,
 def latest(decisions: pd.DataFrame) -> pd.DataFrame:
     """The last decision on each place of each gene."""
     return decisions.drop_duplicates(["gene_id", "kind", "chrom", "start", "end"], keep="last")
-
-
-@contextmanager
-def _writing(run: Path) -> Iterator[None]:
-    lock, end = Lock(run / f"{FILE}.lock"), time.monotonic() + _WAIT_SECONDS
-    with _threads:
-        while True:
-            try:
-                lock.acquire()
-                break
-            except InputError:
-                if time.monotonic() > end:
-                    raise
-                time.sleep(0.05)
-        try:
-            yield
-        finally:
-            lock.release()
-
-
-def _end_line(path: Path, file) -> None:
-    """A writer that was killed may have left half a line: close it, so that ours stands alone."""
-    size = path.stat().st_size
-    if size:
-        with path.open("rb") as seen:
-            seen.seek(size - 1)
-            if seen.read(1) != b"\n":
-                file.write(b"\n")
 
 
 def _user() -> str:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,9 +12,8 @@ import numpy as np
 import pandas as pd
 
 from model_core.config import Seq2ExpConfig, model_config
-from model_core.errors import InputError
-from model_core.files import write_text
-from model_core.run_folder.journal import Lock, append_journal
+from model_core.files import append_json_line, cut_torn_line, json_values, whole_lines, write_text
+from model_core.run_folder.journal import Lock
 from model_core.run_folder.manifest import SCHEMA
 from model_core.run_folder.schema1 import effects_of_2
 from model_core.tsv import table_text
@@ -159,15 +156,10 @@ def append_effects(run_folder: Path, record: Mapping) -> None:
     """
     folder = run_folder / FOLDER
     folder.mkdir(exist_ok=True)
-    path, lock = folder / "effects.jsonl", Lock(folder / "lock")
-    _acquire(lock)
-    try:
-        whole = _whole_length(path)
-        if path.exists() and path.stat().st_size != whole:
-            os.truncate(path, whole)  # a killed writer's last line
-        append_journal(path, json_values({**record, "schema": SCHEMA}))
-    finally:
-        lock.release()
+    path = folder / "effects.jsonl"
+    with Lock(folder / "lock").held(WAIT_SECONDS):
+        cut_torn_line(path)
+        append_json_line(path, json_values({**record, "schema": SCHEMA}))
 
 
 def read_effects(run_folder: Path) -> dict[str, dict]:
@@ -175,15 +167,8 @@ def read_effects(run_folder: Path) -> dict[str, dict]:
 
     A torn last line, and lines that are no records, are left out.
     """
-    path = run_folder / FOLDER / "effects.jsonl"
-    records: dict[str, dict] = {}
-    if path.exists():
-        with path.open(encoding="utf-8", errors="replace") as lines:
-            for line in lines:
-                record = _record(line)
-                if record is not None:
-                    records[record["gene_id"]] = record
-    return records
+    found = map(_record, whole_lines(run_folder / FOLDER / "effects.jsonl"))
+    return {record["gene_id"]: record for record in found if record is not None}
 
 
 def effect_table(records: Iterable[Mapping]) -> pd.DataFrame:
@@ -216,37 +201,7 @@ def write_effect_table(run_folder: Path, table: pd.DataFrame) -> Path:
     return path
 
 
-def _acquire(lock: Lock) -> None:
-    limit = time.monotonic() + WAIT_SECONDS
-    while True:
-        try:
-            return lock.acquire()
-        except (InputError, FileNotFoundError):  # the holder, or one that took a dead holder's lock over, was faster
-            if time.monotonic() > limit:
-                raise
-            time.sleep(0.05)
-
-
-def _whole_length(path: Path) -> int:
-    """Bytes up to the last line end."""
-    if not path.exists():
-        return 0
-    with path.open("rb") as file:
-        file.seek(0, os.SEEK_END)
-        position = file.tell()
-        while position > 0:
-            step = min(65_536, position)
-            file.seek(position - step)
-            found = file.read(step).rfind(b"\n")
-            if found >= 0:
-                return position - step + found + 1
-            position -= step
-    return 0
-
-
-def _record(line: str) -> dict | None:
-    if not line.endswith("\n"):
-        return None
+def _record(line: bytes) -> dict | None:
     try:
         record = json.loads(line)
         needed = ("gene_id", "symbol", "chrom", "predicted", "label_transform", "rule", "checkpoint", "controls")
@@ -256,14 +211,3 @@ def _record(line: str) -> dict | None:
         return effects_of_2(record) if record.get("schema", 1) == 1 else record
     except (ValueError, KeyError, TypeError):
         return None
-
-
-def json_values(value: Any) -> Any:
-    """JSON values: NumPy numbers become Python's, NaN becomes None."""
-    if isinstance(value, Mapping):
-        return {str(key): json_values(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [json_values(item) for item in value]
-    if isinstance(value, np.generic):
-        value = value.item()
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import os
 import socket
-from contextlib import suppress
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from model_core.errors import InputError
+from model_core.files import whole_lines
 
 FIELDS = ("gene_id", "symbol", "chrom", "tss", "strand", "split", "observed", "predicted", "row")
 
@@ -24,10 +27,9 @@ def read_journal(path: Path) -> tuple[list[dict], int]:
     InputError
         A line before the last is no JSON, lacks a field, is out of row order, or repeats a gene.
     """
-    content = path.read_bytes() if path.exists() else b""
-    lines = content.split(b"\n")
-    whole, torn = lines[:-1], lines[-1]
-    records, seen, length = [], set(), len(content) - len(torn)
+    whole = list(whole_lines(path))
+    records: list[dict] = []
+    seen, length = set(), sum(len(line) + 1 for line in whole)
     for number, line in enumerate(whole, 1):
         try:
             record = _record(line)
@@ -42,21 +44,6 @@ def read_journal(path: Path) -> tuple[list[dict], int]:
         seen.add(record["gene_id"])
         records.append(record)
     return records, length
-
-
-def append_journal(path: Path, record: dict) -> None:
-    """Append one line and wait until it is on the disk; where that fails, no part of it stays."""
-    line = json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n"
-    length = path.stat().st_size if path.exists() else 0
-    try:
-        with path.open("ab") as journal:
-            journal.write(line.encode())
-            journal.flush()
-            os.fsync(journal.fileno())
-    except BaseException:
-        if path.exists():
-            os.truncate(path, length)
-        raise
 
 
 def _record(line: bytes) -> dict:
@@ -113,6 +100,29 @@ class Lock:
     def release(self) -> None:
         """Give the lock back."""
         self.path.unlink(missing_ok=True)
+
+    @contextmanager
+    def held(self, seconds: float = 0.0) -> Iterator[None]:
+        """Hold the lock inside the block; wait up to `seconds` for another writer to give it back.
+
+        Raises
+        ------
+        InputError
+            Another writer holds it for longer.
+        """
+        limit = time.monotonic() + seconds
+        while True:
+            try:
+                self.acquire()
+                break
+            except (InputError, FileNotFoundError):  # the holder, or one that took a dead holder's lock over
+                if time.monotonic() > limit or not self.path.parent.is_dir():
+                    raise
+                time.sleep(0.05)
+        try:
+            yield
+        finally:
+            self.release()
 
     def _create(self) -> None:
         # Linked into place whole, so that nobody ever reads a lock without its holder.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import platform
@@ -11,6 +10,7 @@ from importlib import metadata
 from pathlib import Path
 
 from model_core.errors import InputError
+from model_core.fingerprint import sha256_of
 from model_core.listing import is_empty
 from model_core.run_folder.schema1 import manifest_of_2
 
@@ -143,9 +143,7 @@ def described_file(path: str | Path | None, folder: Path) -> dict | None:
     path = Path(path).resolve()
     if not path.is_file():
         raise InputError(path, found="no such file", expected="a file to record in the run", fix="check the path")
-    with path.open("rb") as content:
-        digest = hashlib.file_digest(content, "sha256").hexdigest()
-    return {"path": str(path), "relative": os.path.relpath(path, folder.resolve()), "sha256": digest}
+    return {"path": str(path), "relative": os.path.relpath(path, folder.resolve()), "sha256": sha256_of(path)}
 
 
 def _versions() -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Occlusion tracks on disk: what hiding each stretch of a gene's window does to an unmasked prediction. No torch."""
+"""Occlusion tracks on disk: what hiding each block of a gene's window does to an unmasked prediction. No torch."""
 
 from __future__ import annotations
 

@@ -15,13 +15,13 @@ import pandas as pd
 from model_core.beta import beta_mean
 from model_core.decision import DecisionRule
 from model_core.errors import InputError
-from model_core.files import remove_leftovers, write_json, write_text
+from model_core.files import append_json_line, remove_leftovers, write_json, write_text
 from model_core.gene_finder import GeneFinder
 from model_core.intervals import listed
 from model_core.run_folder.effects import FOLDER, effect_table, read_effects, valid
 from model_core.run_folder.elements import ELEMENT_COLUMNS, ElementRule, cut_elements, default_rule, read_elements
 from model_core.run_folder.gene_scores import gene_table, journal_record
-from model_core.run_folder.journal import Lock, append_journal, read_journal
+from model_core.run_folder.journal import Lock, read_journal
 from model_core.run_folder.manifest import check_lengths, is_free, new_manifest, read_manifest
 from model_core.run_folder.mask_store import GeneMask, MaskStore, binned
 from model_core.run_folder.occlusion import Occlusion, read_occlusion
@@ -372,7 +372,7 @@ class Run(RunFiles):
 
     def _note(self, records: Sequence[dict]) -> None:
         for record in records:
-            append_journal(self._journal, record)
+            append_json_line(self._journal, record)
             self._written[record["gene_id"]] = record
 
     def update(self, **changes: Any) -> None:

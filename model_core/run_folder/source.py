@@ -1,16 +1,53 @@
-"""The study that a run was made from, found again."""
+"""What ties a run to its study: a run made of a study, and the study of a run found again."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+from model_core.config import Seq2ExpConfig
 from model_core.errors import InputError
 from model_core.run_folder.run import Run
 from model_core.study.study import Study, load_study
 
 
+def new_run_of(study: Study, model: Seq2ExpConfig, out: Path, **entries: Any) -> Run:
+    """Make the run folder of a model that reads a study.
+
+    Parameters
+    ----------
+    study : Study
+        Its genome, blacklist and resolved settings go into the folder.
+    model : Seq2ExpConfig
+        The model's settings, which say what its masks mean.
+    out : Path
+        The folder, free to be made.
+    entries : Any
+        Other arguments of `Run.create`: `config` (the settings to record), kind, seed, checkpoint, resolution.
+
+    Raises
+    ------
+    InputError
+        As `Run.create`.
+    """
+    return Run.create(
+        out,
+        variant=model.variant,
+        decision=model.mask.decision,
+        band=model.band,
+        window=model.window,
+        promoter=model.promoter,
+        chrom_sizes=study.genome().sizes,
+        simulated=study.simulated,
+        study=study.path,
+        resolved=study.resolved(),
+        blacklist=study.blacklist(),
+        **entries,
+    )
+
+
 def study_of(run: Run) -> Study:
-    """The study a run was made from: where its manifest says, or at the same place relative to the run.
+    """Return the study a run was made from: where its manifest says, or at the same place relative to the run.
 
     Raises
     ------

@@ -28,7 +28,7 @@ MOST_VALUES = 2**26  # of a track by default, and the most whose zoom levels are
 
 
 class Block(NamedTuple):
-    """A stretch of a track: values[i] stands for the `span` bases from start + i * span on; NaN = no value."""
+    """A part of a track: values[i] stands for the `span` bases from start + i * span on; NaN = no value."""
 
     chrom: str
     start: int
@@ -77,7 +77,7 @@ def write_bigwig(
             )
 
 
-def _stretches(sizes: Mapping[str, int], blocks: Iterable[Block], decimals: int | None) -> Iterator[Block]:
+def _without_gaps(sizes: Mapping[str, int], blocks: Iterable[Block], decimals: int | None) -> Iterator[Block]:
     """The values of `blocks`, rounded, as Blocks without gaps; ValueError where one is out of place."""
     last = ("", 0)
     for block in blocks:
@@ -98,18 +98,18 @@ def _with_zooms_in_memory(path: Path, sizes: Mapping[str, int], blocks: Iterable
     bigwig, written = pyBigWig.open(str(path), "w"), False
     bigwig.addHeader(list(sizes.items()))
     try:
-        for stretch in _stretches(sizes, blocks, decimals):
-            _add(bigwig, stretch, sizes[stretch.chrom])
+        for part in _without_gaps(sizes, blocks, decimals):
+            _add(bigwig, part, sizes[part.chrom])
             written = True
     finally:
         bigwig.close()
     return written
 
 
-def _add(bigwig, stretch: Block, size: int) -> None:
+def _add(bigwig, part: Block, size: int) -> None:
     """Add values without gaps: as steps of one width, or as intervals where equal neighbours make that smaller."""
-    chrom, start, span, values = stretch
-    starts, ends, kept = _intervals(stretch, size)
+    chrom, start, span, values = part
+    starts, ends, kept = _intervals(part, size)
     if start + len(values) * span <= size and (len(starts) + 1) * 3 > len(values):  # an interval: 12 bytes, a step: 4
         bigwig.addEntries(chrom, start, values=values, span=span, step=span)
         return
@@ -117,11 +117,11 @@ def _add(bigwig, stretch: Block, size: int) -> None:
     bigwig.addEntries(names, starts.tolist(), ends=ends.tolist(), values=kept.tolist())
 
 
-def _intervals(stretch: Block, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(start, end, value) of the runs of equal values in a stretch; the last one ends with the chromosome."""
-    values = stretch.values
+def _intervals(part: Block, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(start, end, value) of the runs of equal values in a part; the last one ends with the chromosome."""
+    values = part.values
     edges = np.flatnonzero(np.concatenate(([True], values[1:] != values[:-1], [True])))
-    places = stretch.start + edges * stretch.span
+    places = part.start + edges * part.span
     return places[:-1], np.minimum(places[1:], size), values[edges[:-1]]
 
 
@@ -132,10 +132,10 @@ def _streamed(path: Path, sizes: Mapping[str, int], blocks: Iterable[Block], dec
     def entries() -> Iterator[tuple[str, int, int, float]]:
         nonlocal covered
         try:
-            for stretch in _stretches(sizes, blocks, decimals):
-                starts, ends, values = _intervals(stretch, sizes[stretch.chrom])
+            for part in _without_gaps(sizes, blocks, decimals):
+                starts, ends, values = _intervals(part, sizes[part.chrom])
                 covered += int(ends[-1] - starts[0])
-                yield from zip(repeat(stretch.chrom), starts.tolist(), ends.tolist(), values.tolist(), strict=False)
+                yield from zip(repeat(part.chrom), starts.tolist(), ends.tolist(), values.tolist(), strict=False)
         except BaseException as error:  # pybigtools would print it and go on
             failed.append(error)
 
@@ -151,7 +151,7 @@ def _streamed(path: Path, sizes: Mapping[str, int], blocks: Iterable[Block], dec
                 found = written.info()["summary"]["basesCovered"]
         except pybigtools.BBIReadError:
             found = 0
-        if found != covered:  # a full disk, which its writer tells on standard error alone
+        if found != covered:  # a full disk, which its writer reports on standard error alone
             raise OSError(f"{path}: {found:,} of {covered:,} bases came to the disk")
         os.replace(target, path)
     finally:
@@ -162,8 +162,8 @@ def _streamed(path: Path, sizes: Mapping[str, int], blocks: Iterable[Block], dec
 def summary(path: str | Path, chrom: str, start: int, end: int, bins: int) -> tuple[np.ndarray, np.ndarray]:
     """(mean, highest value) of a bigWig in `bins` equal bins of chrom:start-end: float32 (bins,) each; for drawing.
 
-    Out of the zoom levels, whose stretches are at most half a bin; a stretch on a bin's edge may count on either side.
-    Bins without values, off the chromosome or on a chromosome that the file lacks are NaN; bases without a value do not
+    From the zoom levels, whose intervals are at most half a bin; one on a bin's edge may count on either side. Bins
+    without values, off the chromosome or on a chromosome that the file lacks are NaN; bases without a value do not
     count in a mean.
 
     Raises

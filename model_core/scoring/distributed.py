@@ -1,4 +1,4 @@
-"""Several processes that score one run: each its share into a part, which the first one takes into the run."""
+"""Several processes that score one run: each scores its share into a part, and the first merges the parts."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class ProcessGroup:
             self._fabric.barrier()
 
     def part(self, run: Run) -> Run:
-        """Where this process writes: the run itself if it is alone, else a new part of it."""
+        """Return the run to write to: the run itself for a process that is alone, else a new part of it."""
         if self._fabric is None:
             return run
         meaning = {name: run.manifest[name] for name in MEANING if name != "decision"}
@@ -80,13 +80,13 @@ class ProcessGroup:
         return Run.create(folder, chrom_sizes=run.chrom_sizes, decision=run.decision, **meaning)
 
     def close(self) -> None:
-        """Let go of the others."""
+        """Leave the group."""
         if self._fabric is not None and torch.distributed.is_initialized():
             torch.distributed.destroy_process_group()
 
 
 def merge_parts(run: Run, order: Sequence[str] = ()) -> None:
-    """Take what parts hold into the run, which is being written, and remove the parts.
+    """Merge the parts into the run, which is being written, and remove them.
 
     Genes that the run has are left out, so that a killed merge is done again.
 

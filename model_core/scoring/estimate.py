@@ -1,10 +1,11 @@
-"""What a scoring would take: windows, disk and time, from a few windows that are scored to a place soon removed."""
+"""Estimate windows, disk and time of a scoring, from a few windows scored into a temporary folder."""
 
 from __future__ import annotations
 
 import shutil
 import tempfile
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -17,19 +18,19 @@ from model_core.model.checkpoint import load_with_metadata
 from model_core.model.seq2exp import Seq2Exp
 from model_core.run_folder.assemble import DECIMALS, covered_bases, default_track_resolution, merged_track
 from model_core.run_folder.run import Run
+from model_core.run_folder.source import new_run_of
 from model_core.run_folder.tracks import write_bigwig
 from model_core.scoring.predict import default_workers, scored
-from model_core.scoring.score import check_signals, scored_rows
+from model_core.scoring.score import check_signals, feature_scale_for, scored_rows
 from model_core.scoring.write_behind import WriteBehind
-from model_core.study.gene_features import FeatureScale
 from model_core.study.study import Study
-from model_core.training.dataset import GeneWindows, batches, gene_windows
+from model_core.training.dataset import GeneWindows, batches
 
 MEASURED_WINDOWS = 64
 MEASURED_SECONDS = 15.0  # no further batch is begun after these
 
 
-class Forecast(NamedTuple):
+class Estimate(NamedTuple):
     """What scoring genes would take; bytes and seconds are extrapolated from `measured` windows."""
 
     asked: int
@@ -49,7 +50,7 @@ class Forecast(NamedTuple):
 
     @property
     def seconds(self) -> float:
-        """Of the whole scoring, if the processes do not slow each other down."""
+        """Seconds of the whole scoring, if the processes do not slow each other down."""
         return self.seconds_a_window * -(-self.windows // self.processes)
 
     def text(self) -> str:
@@ -73,7 +74,7 @@ class Forecast(NamedTuple):
         )
 
 
-def forecast(
+def estimate(
     study: Study,
     genes: pd.DataFrame,
     checkpoint: str | Path,
@@ -84,8 +85,8 @@ def forecast(
     batch_size: int = 1,
     workers: int | None = None,
     processes: int = 1,
-) -> Forecast:
-    """Score a few windows to a temporary folder, as `score` would, and tell what all would take.
+) -> Estimate:
+    """Score a few windows to a temporary folder, as `score` would, and return what all would take.
 
     Parameters
     ----------
@@ -111,28 +112,13 @@ def forecast(
     sizes = study.genome().sizes
     bases = covered_bases(genes, config.window, sizes)
     coarse = default_track_resolution(bases, resolution)
-    scale = FeatureScale(**metadata["feature_scale"]) if metadata else study.feature_scale()
     chosen = left.iloc[np.unique(np.linspace(0, len(left) - 1, min(len(left), MEASURED_WINDOWS), dtype=int))]
-    measured, seconds, mask_bytes, track_bytes = 0, 0.0, 0, 0
-    if len(left):
-        lengths = {"window": config.window, "promoter": config.promoter, "resolution": resolution}
-        with tempfile.TemporaryDirectory(prefix="seq2exp-forecast-") as folder:
-            described = {"chrom_sizes": sizes, "variant": config.variant, "blacklist": study.blacklist()}
-            make = partial(Run.create, **described, **lengths)
-            windows = partial(gene_windows, study, config=config, scale=scale)
-            # Warms up: kernels are compiled, files are opened.
-            _score_for_a_while(make(f"{folder}/warm"), windows(chosen.head(batch_size)), model, batch_size, 0)
-            trial = make(f"{folder}/trial")
-            workers = default_workers(model.mask_head.weight.device, len(left)) if workers is None else workers
-            seconds = _score_for_a_while(trial, windows(chosen), model, batch_size, workers)
-            measured = len(trial.scored)
-            chunks = [path for path in files_below(trial.path / "masks.zarr") if path.name.startswith("c.")]
-            mask_bytes = sum(path.stat().st_size for path in chunks) * len(left) / measured
-            track = trial.path / "mask.bigWig"
-            write_bigwig(track, sizes, merged_track(trial, coarse), DECIMALS)
-            track_bytes = track.stat().st_size * bases / covered_bases(trial.genes, config.window, sizes)
+    workers = default_workers(model.mask_head.weight.device, len(left)) if workers is None else workers
+    windows = partial(GeneWindows, study, config=config, scale=feature_scale_for(study, metadata))
+    make = partial(new_run_of, study, config, resolution=resolution)
+    trial = _try(make, windows, chosen, model, batch_size, workers, coarse)
     place = next(folder for folder in (out.resolve(), *out.resolve().parents) if folder.is_dir())
-    return Forecast(
+    return Estimate(
         asked=len(genes),
         scored=len(genes) - len(left),
         windows=len(left),
@@ -140,18 +126,55 @@ def forecast(
         batches=-(-len(left) // batch_size),
         processes=processes,
         device=str(model.mask_head.weight.device),
-        measured=measured,
-        seconds_a_window=seconds,
-        mask_bytes=round(mask_bytes),
+        measured=trial.measured,
+        seconds_a_window=trial.seconds,
+        mask_bytes=round(trial.mask_bytes * len(left)),
         resolution=resolution,
-        track_bytes=round(track_bytes),
+        track_bytes=round(trial.track_bytes * bases),
         track_resolution=coarse,
         free_bytes=shutil.disk_usage(place).free,
     )
 
 
+class _Trial(NamedTuple):
+    """Measured windows, seconds and bytes of masks of one, and bytes of the merged track per base."""
+
+    measured: int
+    seconds: float
+    mask_bytes: float
+    track_bytes: float
+
+
+def _try(
+    make: Callable[[Path], Run],
+    windows: Callable[[pd.DataFrame], GeneWindows],
+    genes: pd.DataFrame,
+    model: Seq2Exp,
+    batch_size: int,
+    workers: int,
+    resolution: int,
+) -> _Trial:
+    """Score a few genes into temporary runs that `make` makes; all zeros where there are no genes.
+
+    `resolution` is that of the merged track, in bp.
+    """
+    if genes.empty:
+        return _Trial(0, 0.0, 0.0, 0.0)
+    with tempfile.TemporaryDirectory(prefix="seq2exp-estimate-") as folder:
+        # Warms up: kernels are compiled, files are opened.
+        _score_for_a_while(make(Path(folder, "warm")), windows(genes.head(batch_size)), model, batch_size, 0)
+        run = make(Path(folder, "trial"))
+        seconds = _score_for_a_while(run, windows(genes), model, batch_size, workers)
+        measured, track = len(run.scored), run.path / "mask.bigWig"
+        chunks = [path for path in files_below(run.path / "masks.zarr") if path.name.startswith("c.")]
+        mask_bytes = sum(path.stat().st_size for path in chunks) / measured
+        window, sizes = run.manifest["window"], run.chrom_sizes
+        write_bigwig(track, sizes, merged_track(run, resolution), DECIMALS)
+        return _Trial(measured, seconds, mask_bytes, track.stat().st_size / covered_bases(run.genes, window, sizes))
+
+
 def _score_for_a_while(run: Run, data: GeneWindows, model: Seq2Exp, batch_size: int, workers: int) -> float:
-    """Score a few genes of `data` into `run`; seconds a window, without the first batch if there are others."""
+    """Score a few genes of `data` into `run`; return seconds per window, of the first batch only if it is alone."""
     ready = batches(data, batch_size, workers, pin=model.mask_head.weight.device.type == "cuda")
     counts, began = [], time.perf_counter()
     end = began + MEASURED_SECONDS

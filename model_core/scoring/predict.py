@@ -1,4 +1,4 @@
-"""Windows through the model: read ahead of it by other processes, its results handed on before it is done.
+"""Run windows through the model: other processes read ahead, and results are handed on while it computes.
 
 On a GPU nothing here waits for the card: windows come out of pinned memory, results are on their way to pinned memory
 while the next batch is queued, and whoever takes them waits (`Scored.arrays`).
@@ -23,7 +23,7 @@ MOST_WORKERS = 8  # each reads some 50 windows of 200 kb a second: more than any
 
 
 class Scored(NamedTuple):
-    """What the model says of a batch of B genes, on its way to the CPU's memory."""
+    """Outputs of the model for a batch of B genes, on their way to the CPU's memory."""
 
     index: list[int]  # row of each gene in the table
     expression: Tensor  # (B,) float32
@@ -32,7 +32,7 @@ class Scored(NamedTuple):
     arrived: torch.cuda.Event | None
 
     def arrays(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """(expression, alpha, beta), float32 (B,), (B, L), (B, L); waits until they have arrived."""
+        """Return (expression, alpha, beta), float32 (B,), (B, L), (B, L); waits until they have arrived."""
         if self.arrived is not None:
             self.arrived.synchronize()
         return self.expression.numpy(), self.alpha.numpy(), self.beta.numpy()
@@ -45,7 +45,7 @@ class Stopwatch:
         self.seconds = 0.0
 
     def waits(self, items: Iterable) -> Iterator:
-        """The items, with the time until each is there added up."""
+        """Yield the items, and add up the time until each is there."""
         source = iter(items)
         while True:
             began = time.perf_counter()
@@ -59,7 +59,7 @@ class Stopwatch:
 
 
 def default_workers(device: torch.device, windows: int) -> int:
-    """How many processes should read ahead: none on a CPU, which the model keeps busy for much longer than reading.
+    """Return how many processes should read ahead: none on a CPU, which the model keeps busy much longer than reading.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ def default_workers(device: torch.device, windows: int) -> int:
 
 @torch.no_grad()
 def scored(model: Seq2Exp, batches: Iterable[Batch]) -> Iterator[Scored]:
-    """The model's answers to batches, in their order; the model is in eval mode and stays so.
+    """Yield the model's outputs for batches, in their order; the model is put into eval mode and stays so.
 
     Raises
     ------
@@ -86,7 +86,7 @@ def scored(model: Seq2Exp, batches: Iterable[Batch]) -> Iterator[Scored]:
             yield _score(model.eval(), batch, device)
         except (torch.cuda.OutOfMemoryError, MemoryError):
             pass
-        except RuntimeError as error:  # the CPU allocator says it in words
+        except RuntimeError as error:  # the CPU allocator has no class of its own for it
             if "can't allocate memory" not in str(error) and "not enough memory" not in str(error):
                 raise
         else:

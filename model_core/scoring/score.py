@@ -25,13 +25,14 @@ from model_core.run_folder.gene_scores import site_gene
 from model_core.run_folder.manifest import described_file
 from model_core.run_folder.metrics import prediction_metrics
 from model_core.run_folder.run import Run
+from model_core.run_folder.source import new_run_of
 from model_core.scoring.distributed import ProcessGroup, merge_parts
 from model_core.scoring.predict import Scored, Stopwatch, default_workers, scored
 from model_core.scoring.write_behind import AT_ONCE, WriteBehind
 from model_core.study.check_tracks import QUANTILE_WINDOWS, quantile_warnings, signal_quantiles
 from model_core.study.gene_features import FEATURES, FeatureScale
 from model_core.study.study import Study
-from model_core.training.dataset import GeneWindows, batches, gene_windows
+from model_core.training.dataset import GeneWindows, batches
 from model_core.training.ranks import wait_for_first
 from model_core.window import Site
 
@@ -43,7 +44,7 @@ def choose_genes(
     chrom: str | None = None,
     everything: bool = False,
 ) -> pd.DataFrame:
-    """The rows of a gene table that were asked for; by default the test split, or all genes where there is none.
+    """Return the rows of a gene table that were asked for; by default the test split, or all genes without one.
 
     Parameters
     ----------
@@ -99,7 +100,7 @@ def _named(genes: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
 def run_for(
     study: Study, checkpoint: str | Path, out: str | Path, resolution: int = 1, processes: int = 1, nodes: int = 1
 ) -> Run:
-    """A run folder for scoring a study with a checkpoint, ours or the authors': new, or the one begun with it.
+    """Return a run folder for scoring a study with a checkpoint, ours or the authors': new, or the one begun with it.
 
     Parameters
     ----------
@@ -125,22 +126,7 @@ def run_for(
             )
         run.require_genome(study.genome().sizes, study.genome().path)
         return run
-    return Run.create(
-        out,
-        variant=config.variant,
-        decision=config.mask.decision,
-        band=config.band,
-        window=config.window,
-        promoter=config.promoter,
-        resolution=resolution,
-        chrom_sizes=study.genome().sizes,
-        simulated=study.simulated,
-        study=study.path,
-        checkpoint=checkpoint,
-        resolved=study.resolved(),
-        blacklist=study.blacklist(),
-        config=described,
-    )
+    return new_run_of(study, config, out, checkpoint=checkpoint, resolution=resolution, config=described)
 
 
 def check_signals(study: Study, model: Seq2Exp, metadata: dict) -> None:
@@ -156,6 +142,14 @@ def check_signals(study: Study, model: Seq2Exp, metadata: dict) -> None:
         raise InputError(
             study.name, found=f"signals {here}", expected=expected, fix="correct the study, or train again"
         )
+
+
+def feature_scale_for(study: Study, metadata: dict) -> FeatureScale:
+    """Return the scale of the gene features for a checkpoint: its own, or the study's.
+
+    The authors' checkpoints, whose metadata are empty, do not hold the constants of their features.
+    """
+    return FeatureScale(**metadata["feature_scale"]) if metadata else study.feature_scale()
 
 
 def score(
@@ -193,81 +187,79 @@ def score(
     InputError
         No checkpoint, signals that do not fit it, or memory that runs out.
     """
-    team = ProcessGroup(processes, nodes, device)
+    group = ProcessGroup(processes, nodes, device)
     try:
-        if team.first:
+        if group.first:
             asked = len(run.scored | set(genes["gene_id"]))
             with run.writing(asked):
                 merge_parts(run, list(genes["gene_id"]))  # of a scoring that was killed
-                team.wait()
-                took = _score_share(run, study, genes, checkpoint, team, batch_size, workers)
-                team.wait()
+                group.wait()
+                took = _score_own_genes(run, study, genes, checkpoint, group, batch_size, workers)
+                group.wait()
                 merge_parts(run, list(genes["gene_id"]))
             assemble(run, study.peaks_path())
             run.write_json("metrics.json", {**run.metrics, "prediction": run_metrics(run), "scoring": took})
         else:
-            team.wait()
-            _score_share(run, study, genes, checkpoint, team, batch_size, workers)
-            team.wait()
-        team.wait()
+            group.wait()
+            _score_own_genes(run, study, genes, checkpoint, group, batch_size, workers)
+            group.wait()
+        group.wait()
     finally:
-        team.close()
-    return run if team.first else Run.open(run.path)
+        group.close()
+    return run if group.first else Run.open(run.path)
 
 
-def _score_share(
+def _score_own_genes(
     run: Run,
     study: Study,
     genes: pd.DataFrame,
     checkpoint: str | Path | None,
-    team: ProcessGroup,
+    group: ProcessGroup,
     batch_size: int,
     workers: int | None,
 ) -> dict:
-    """Score this process's share of the genes that the run lacks; what it took, for metrics.json."""
+    """Score this process's share of the genes that the run lacks; return its cost, for metrics.json."""
     keep_freed_memory()
-    model, metadata = load_with_metadata(checkpoint or run.path / "checkpoint.safetensors", str(team.device))
+    model, metadata = load_with_metadata(checkpoint or run.path / "checkpoint.safetensors", str(group.device))
     check_signals(study, model, metadata)
-    # The authors' checkpoints do not hold the constants of their features; the study's own stand in.
-    scale = FeatureScale(**metadata["feature_scale"]) if metadata else study.feature_scale()
     left = genes[~genes["gene_id"].isin(run.scored)]
-    for warning in study.warnings(left) if team.first else ():
+    for warning in study.warnings(left) if group.first else ():
         print(f"warning: {warning}", file=sys.stderr)
-    if team.first and len(left) and metadata:
+    if group.first and len(left) and metadata:
         here = signal_quantiles(study.signals(), study.windows(study.genes()), QUANTILE_WINDOWS)
         for warning in quantile_warnings(here, metadata["signal_quantiles"]):
             print(f"warning: {warning}", file=sys.stderr)
-    mine = left.iloc[team.rank :: team.size].reset_index(drop=True)
-    data = gene_windows(study, mine, model.config, scale)
-    workers = default_workers(team.device, len(mine)) if workers is None else workers
-    began, reading, on_gpu = time.perf_counter(), Stopwatch(), team.device.type == "cuda"
-    what = "scoring genes" if team.size == 1 else f"scoring genes, process {team.rank + 1} of {team.size}"
+    mine = left.iloc[group.rank :: group.size].reset_index(drop=True)
+    data = GeneWindows(study, mine, model.config, feature_scale_for(study, metadata))
+    workers = default_workers(group.device, len(mine)) if workers is None else workers
+    began, reading, on_gpu = time.perf_counter(), Stopwatch(), group.device.type == "cuda"
+    what = "scoring genes" if group.size == 1 else f"scoring genes, process {group.rank + 1} of {group.size}"
     windows = batches(data, batch_size, workers, pin=on_gpu)  # starts the workers before any thread does
-    part = team.part(run)
+    part = group.part(run)
     with part.writing(), Job(what, len(mine)) as job:
 
-        def written(group: Sequence[Mapping]) -> None:
-            job.advance(len(group), group[-1]["symbol"])
+        def written(genes: Sequence[Mapping]) -> None:
+            job.advance(len(genes), genes[-1]["symbol"])
 
         with WriteBehind(part, written, depth=max(1, AT_ONCE // batch_size)) as writer:
             for result in scored(model, reading.waits(windows)):
                 writer.put(partial(scored_rows, data, result))
     took = {
         "windows": len(mine),
-        "processes": team.size,
-        "device": str(team.device),
+        "processes": group.size,
+        "device": str(group.device),
         "seconds": time.perf_counter() - began,
         "waited_for_windows_seconds": reading.seconds,
         "waited_for_disk_seconds": writer.waited,
         "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
     }
     if on_gpu:
-        took["peak_gpu_memory_bytes"] = torch.cuda.max_memory_allocated(team.device)
+        took["peak_gpu_memory_bytes"] = torch.cuda.max_memory_allocated(group.device)
     return {name: round(value, 3) if isinstance(value, float) else value for name, value in took.items()}
 
 
 def scored_rows(data: GeneWindows, result: Scored) -> list[tuple[dict, np.ndarray, np.ndarray]]:
-    """What `Run.append` takes of each gene of a batch, its mask along the forward strand."""
+    """Return the arguments of `Run.append` for each gene of a batch, its mask along the forward strand."""
     expression, alpha, beta = result.arrays()
     rows = []
     for i, number in enumerate(result.index):
@@ -279,7 +271,7 @@ def scored_rows(data: GeneWindows, result: Scored) -> list[tuple[dict, np.ndarra
 
 
 def run_metrics(run: Run) -> dict:
-    """`prediction_metrics` of each split of a run's genes."""
+    """Return `prediction_metrics` of each split of a run's genes."""
     genes = run.genes
     return {
         split or "none": prediction_metrics(part["observed"].to_numpy(float), part["predicted"].to_numpy(float))

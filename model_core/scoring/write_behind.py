@@ -1,4 +1,4 @@
-"""Writing behind the model: a thread takes scored genes off a short queue and brings them to the disk."""
+"""Write results behind the model: a thread takes scored genes off a short queue and writes them to disk."""
 
 from __future__ import annotations
 

@@ -90,7 +90,7 @@ class CoolerRows:
         """
         header = self._header
         start = header.first_bin[chrom]
-        with _telling(self.path, "damaged data"):
+        with _as_input_error(self.path, "damaged data"):
             datasets = self._datasets.get()
             row = _counts(datasets, start + anchor, start + first, start + last)
             if header.divides is None:
@@ -110,7 +110,7 @@ class CoolerRows:
     def _header(self) -> _Header:
         if not self.path.is_file():
             raise InputError(self.path, found="no such file", expected=WHOLE, fix="check the path")
-        with _telling(self.path, "no readable Hi-C"), _opened(self.path) as file:
+        with _as_input_error(self.path, "no readable Hi-C"), _opened(self.path) as file:
             name = _group(file, self.path, self.resolution)
             group = file[name]
             mode = group.attrs.get("storage-mode", "symmetric-upper")
@@ -156,7 +156,7 @@ def _opened(path: Path) -> Any:
 
 
 @contextmanager
-def _telling(path: Path, trouble: str) -> Iterator[None]:
+def _as_input_error(path: Path, trouble: str) -> Iterator[None]:
     """What goes wrong while the file is read becomes an InputError."""
     try:
         yield

@@ -39,6 +39,11 @@ class PowerLaw(NamedTuple):
         return np.minimum(self.expected(distance), self.expected(self.reference))
 
 
+def log_contact(contact: np.ndarray) -> np.ndarray:
+    """Return contact x >= 0 as the model sees it: float32 log10(1 + x), of the input's shape."""
+    return np.log10(1 + contact).astype(np.float32)
+
+
 def _with_chr(chrom: str) -> str:
     return "chrM" if chrom == "MT" else f"chr{chrom}"
 
@@ -116,7 +121,7 @@ class HicSignal(Signal):
         inside = (max(window.start, 0), min(window.end, size))
         first = min(near[0], inside[0]) // self.resolution
         last = (max(near[1], inside[1]) - 1) // self.resolution + 1
-        rows = self._rows.within(max(window.length - window.length // 2, TSS_REACH))
+        rows = self._rows.within(max(window.end - window.tss, TSS_REACH))
         chrom = next(name for name in rows.sizes if window.chrom in (name, _with_chr(name)))
         contact = rows.row(chrom, window.tss // self.resolution, first, last)
         if self._per_base(contact, first, *near).sum() < TOO_LITTLE:
@@ -124,10 +129,10 @@ class HicSignal(Signal):
         pseudocount = self._constant_pseudocount(max(window.tss - inside[0], inside[1] - window.tss))
         if pseudocount is None:
             distance = np.abs(np.arange(*inside) - window.tss)
-            values = np.log10(1 + self._per_base(contact, first, *inside) + self.pseudocount(distance))
+            values = log_contact(self._per_base(contact, first, *inside) + self.pseudocount(distance))
         else:
             # Rounded before it is spread over the bases of its bin: the same numbers in half the memory.
-            values = self._per_base(np.log10(1 + contact + pseudocount).astype(np.float32), first, *inside)
+            values = self._per_base(log_contact(contact + pseudocount), first, *inside)
         vector[inside[0] - window.start : inside[1] - window.start] = values
         return vector
 

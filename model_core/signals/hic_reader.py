@@ -66,7 +66,7 @@ def write_band(file: Any, normalisation: str, reach: int, target: str) -> None:
                 found = np.bincount(rows)
                 per_bin[offsets[number] : offsets[number] + len(found)] += found
                 total += float(counts.sum())
-            _tell(share=float(offsets[number + 1] / offsets[-1]))
+            _report(share=float(offsets[number + 1] / offsets[-1]))
         out["indexes/bin1_offset"] = np.concatenate(([0], np.cumsum(per_bin)))
         out.attrs.update({"nnz": int(per_bin.sum()), "sum": total})
 
@@ -123,7 +123,7 @@ def _hictkpy() -> Any:
     return hictkpy
 
 
-def _tell(**line: Any) -> None:
+def _report(**line: Any) -> None:
     print(json.dumps(line), flush=True)
 
 
@@ -131,15 +131,15 @@ def main(task: str, path: str, resolution: str, *more: str) -> None:
     """Do one task and tell its outcome."""
     try:
         if task == "facts":
-            _tell(done=facts(path, int(resolution)))
+            _report(done=facts(path, int(resolution)))
         else:
             normalisation, reach, target = more
             convert(path, int(resolution), normalisation, int(reach), target)
-            _tell(done=None)
+            _report(done=None)
     except ImportError:
-        _tell(problem="no hictkpy, which reads .hic files, in this Python")
+        _report(problem="no hictkpy, which reads .hic files, in this Python")
     except (RuntimeError, OSError) as error:
-        _tell(problem=(str(error).splitlines() or [type(error).__name__])[0])
+        _report(problem=(str(error).splitlines() or [type(error).__name__])[0])
 
 
 if __name__ == "__main__":

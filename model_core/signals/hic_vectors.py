@@ -19,6 +19,7 @@ from model_core.errors import InputError
 from model_core.files import write_json
 from model_core.intervals import match_chromosomes
 from model_core.signals.file_handles import LazyHandle
+from model_core.signals.hic import log_contact
 from model_core.signals.signal import Signal
 from model_core.window import Window
 
@@ -118,7 +119,7 @@ class StoredContact(Signal):
         if contact.min(initial=0) < 0:
             found = f"values down to {contact.min():.4g} in {key}"
             raise InputError(file, found=found, expected="contact, 0 or more", fix="check where the file comes from")
-        return np.log10(1 + contact).astype(np.float32)
+        return log_contact(contact)
 
     def _placed(self, stored: Any, window: Window) -> np.ndarray:
         """float64 (window.length,): the stored values of the window's bases, NaN -> 0."""

@@ -7,6 +7,7 @@ import pandas as pd
 
 from model_core.simulation.transcripts import draw_transcript, encode, random_bases
 from model_core.simulation.world import Grammars, World
+from model_core.window import window_start
 
 UNKNOWN = 4  # the code of N
 TELOMERE = 2_000  # bases of N at both ends of a chromosome
@@ -146,7 +147,8 @@ def _kinds(world: World, rng: np.random.Generator) -> np.ndarray:
 
 
 def _free_place(tss: int, world: World, length: int, taken, rng: np.random.Generator) -> int | None:
-    low, high = tss - world.window // 2, tss + world.window // 2 - length
+    low = window_start(tss, world.window)
+    high = low + world.window - length
     for _ in range(200):
         start = int(rng.integers(low, high + 1))
         # Boundaries of exons need less room than neighbouring elements, but one distance keeps it simple.

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from model_core.errors import Problem
+from model_core.errors import InputError, Problem
 from model_core.intervals import listed
 from model_core.study import check_assembly
 from model_core.study.check_assembly import Verdict
@@ -21,7 +21,7 @@ from model_core.study.check_tracks import LEVELS, UNREAD, check_intervals, descr
 from model_core.study.gene_features import FEATURES
 from model_core.study.gene_table import WARNINGS, distance_to_others, lengths_of
 from model_core.study.genome import Genome
-from model_core.study.study import Study, parse_study
+from model_core.study.study import Study, StudyProblems, load_study
 from model_core.study.validate import noting
 from model_core.window import window_start
 
@@ -89,10 +89,11 @@ def check_study(path: str | Path) -> Report:
         The study.toml, or its folder.
     """
     report = Report(str(path))
-    study = None
-    with noting(report.problems):
-        study, problems = parse_study(path)
-        report.problems += problems
+    try:
+        study: Study | None = load_study(path)
+    except InputError as error:
+        report.problems += error.problems
+        study = error.study if isinstance(error, StudyProblems) else None
     if study is None:
         report.warnings.append("only what study.toml names correctly was looked at; check again when it is mended")
     else:
@@ -124,7 +125,7 @@ def _check_files(study: Study, report: Report) -> None:
             verdicts.append(check_assembly.judge_start_sites(genes, gtf))
     readable = _check_tracks(study, genes, verdicts, report)
     _check_interval_files(study, report)
-    _tell_verdicts(study, verdicts, report)
+    _report_verdicts(study, verdicts, report)
     if genes is not None and gtf is not None and {signal.name for signal in study.activity_signals()} <= readable:
         with noting(report.problems):
             _check_features(study, report)
@@ -265,7 +266,7 @@ def _check_interval_files(study: Study, report: Report) -> None:
         report.tables.append(Table("Intervals", ("", "file", "intervals", "bp", "chromosomes"), rows))
 
 
-def _tell_verdicts(study: Study, verdicts: list[Verdict], report: Report) -> None:
+def _report_verdicts(study: Study, verdicts: list[Verdict], report: Report) -> None:
     rows = [(verdict.what, verdict.measured, verdict.expected, verdict.word) for verdict in verdicts]
     report.tables.append(Table("Do the builds agree?", ("", "found", "expected", "verdict"), rows))
     for verdict in verdicts:

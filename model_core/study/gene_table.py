@@ -14,6 +14,7 @@ from model_core.errors import InputError, Problem, Problems
 from model_core.gene_finder import GeneFinder
 from model_core.intervals import listed, match_chromosomes
 from model_core.signals.signal import TAKE_NEGATIVE, TRANSFORMS
+from model_core.study.annotation import genes_from_gtf
 from model_core.study.gene_features import FEATURES
 from model_core.tsv import read_table
 
@@ -74,6 +75,41 @@ def read_gene_table(settings: Genes, sizes: Mapping[str, int] | None = None) -> 
     table = table.reset_index(drop=True)
     table.attrs[WARNINGS] = warnings
     return table
+
+
+def gene_table_from_gtf(gtf: pd.DataFrame, settings: Genes, sizes: Mapping[str, int], path: Path) -> pd.DataFrame:
+    """Make the gene table of a study without one: the genes of its annotation, without labels and features.
+
+    Parameters
+    ----------
+    gtf : DataFrame
+        From `annotation.read_gtf`.
+    settings : Genes
+        [genes] of study.toml, for the gene types and the split.
+    sizes : Mapping[str, int]
+        Length in bp of each chromosome.
+    path : Path
+        The GTF, for messages.
+
+    Returns
+    -------
+    DataFrame
+        As `read_gene_table`.
+
+    Raises
+    ------
+    Problems
+        No such gene, a start site off the genome, or a split that does not fit.
+    """
+    genes = genes_from_gtf(gtf, settings.gene_types)
+    genes["label"] = np.nan
+    genes["split"], problems, warnings = split_genes(genes, settings.split, path)
+    problems += position_problems(genes, sizes, path)
+    if problems:
+        raise Problems(problems)
+    genes = genes[list(TABLE_COLUMNS)].assign(**dict.fromkeys(FEATURES, np.nan))
+    genes.attrs[WARNINGS] = warnings
+    return genes
 
 
 def numbers(cells: pd.Series, whole: bool = False) -> tuple[np.ndarray, np.ndarray]:

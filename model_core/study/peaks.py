@@ -1,6 +1,5 @@
 """Peaks called by MACS3, with the command, the version and the inputs kept beside them."""
 
-import hashlib
 import json
 import shlex
 import shutil
@@ -16,6 +15,7 @@ import pandas as pd
 from model_core.bed import read_narrowpeak
 from model_core.errors import InputError
 from model_core.files import replacing, write_json
+from model_core.fingerprint import sha256_of
 from model_core.intervals import match_chromosomes
 from model_core.signals.bigwig import open_bigwig
 from model_core.study.macs3 import find_macs3, has_option, reads_format, refuse_inputs_and_outputs, run_macs3
@@ -147,7 +147,7 @@ def call_peaks(
             return known
         run_macs3([str(program), caller, *words], Path(folder), path.with_suffix(".log"))
         record["peaks"] = len(read_narrowpeak(made))
-        record["sha256"] = _sha256(made)
+        record["sha256"] = sha256_of(made)
         if rule:
             record["cutoff_rule"] = rule
         with replacing(path) as temporary:
@@ -231,13 +231,8 @@ def _inputs(**paths: Sequence[str | Path]) -> list[dict[str, Any]]:
             if not file.is_file():
                 raise InputError(file, found="no such file", expected=f"a file ({role})", fix="check the path")
             entry = {"role": role, "path": str(file.absolute()), "bytes": file.stat().st_size}
-            entries.append({**entry, "sha256": _sha256(file)})
+            entries.append({**entry, "sha256": sha256_of(file)})
     return entries
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _record(caller: str, name: str, command: str | None, version: str | None, inputs: list[dict]) -> dict[str, Any]:
@@ -251,6 +246,6 @@ def _known_record(path: Path, record: dict[str, Any]) -> dict[str, Any] | None:
     try:
         known = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
         same = all(known.get(key) == record[key] for key in ("schema", "command", "macs3", "inputs"))
-        return known if same and known.get("sha256") == _sha256(path) else None
+        return known if same and known.get("sha256") == sha256_of(path) else None
     except (OSError, ValueError, AttributeError):
         return None  # none, or not one of ours: call again

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 import tomllib
-from functools import cached_property
+from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import pandas as pd
 from pydantic import Field, PrivateAttr, ValidationError
 
@@ -18,10 +17,10 @@ from model_core.config import Seq2ExpConfig, TrainConfig, merged, recipe
 from model_core.errors import InputError, Problem, Problems
 from model_core.signals.open import open_signal
 from model_core.signals.signal import Signal
-from model_core.study.annotation import genes_from_gtf, read_gtf
+from model_core.study.annotation import read_gtf
 from model_core.study.check_tracks import absent_chromosomes
 from model_core.study.gene_features import FEATURES, LENGTHS, FeatureScale, feature_scale, raw_features
-from model_core.study.gene_table import TABLE_COLUMNS, WARNINGS, position_problems, read_gene_table, split_genes
+from model_core.study.gene_table import WARNINGS, gene_table_from_gtf, read_gene_table
 from model_core.study.genome import Genome
 from model_core.study.schema import CACHE, Genes, GenomeFiles, Name, Peaks, Section, SignalSpec, Truth, model_inputs
 from model_core.study.validate import Parts, schema_problems, sound_parts, sound_settings, study_problems
@@ -50,6 +49,12 @@ class Study(Section):
     model: dict[str, Any] = Field({})  # settings of Seq2ExpConfig, by flat name or in tables of groups
     training: dict[str, Any] = Field({})  # settings of TrainConfig
     _path: Path = PrivateAttr(Path("study.toml"))
+    # What was opened or read, kept from the first time it is asked for.
+    _genome: Genome | None = PrivateAttr(None)
+    _signals: dict[str, Signal] | None = PrivateAttr(None)  # by name
+    _annotation: pd.DataFrame | None = PrivateAttr(None)
+    _sites: pd.DataFrame | None = PrivateAttr(None)
+    _genes: pd.DataFrame | None = PrivateAttr(None)
 
     @property
     def path(self) -> Path:
@@ -96,25 +101,38 @@ class Study(Section):
         return study
 
     def genome(self) -> Genome:
-        """The sequence."""
+        """Return the sequence."""
+        if self._genome is None:
+            self._genome = Genome(self.genome_files.fasta)
         return self._genome
 
     def signals(self) -> list[Signal]:
-        """The signals in the study's order. Coverage of a BAM is computed into `cache` once, by `Signal.prepare`."""
+        """Return the signals in the study's order.
+
+        Coverage of a BAM is computed into `cache` once, by `Signal.prepare`.
+        """
+        if self._signals is None:
+            self._signals = {spec.name: open_signal(spec, self.folder / CACHE) for spec in self.signal_specs}
         return [self._signals[spec.name] for spec in self.signal_specs]
 
     def activity_signals(self) -> list[Signal]:
-        """The one or two signals of promoter activity: those [genes] names, else the first two that are no contact."""
+        """Return the one or two signals of promoter activity.
+
+        Those that [genes] names, else the first two that are no contact.
+        """
         names = self.gene_settings.promoter_activity
         names = names or [spec.name for spec in self.signal_specs if not spec.is_contact][:2]
-        return [self._signals[name] for name in names]
+        by_name = {signal.name: signal for signal in self.signals()}
+        return [by_name[name] for name in names]
 
     def annotation(self) -> pd.DataFrame:
-        """The rows of the GTF, as `annotation.read_gtf` gives them."""
+        """Return the rows of the GTF, as `annotation.read_gtf` gives them; shared, so copy before a change."""
+        if self._annotation is None:
+            self._annotation = read_gtf(self.genome_files.annotation)
         return self._annotation
 
     def gene_sites(self) -> pd.DataFrame:
-        """The gene table without computed features: quick, and enough to place windows.
+        """Return the gene table without computed features: quick, and enough to place windows.
 
         Returns
         -------
@@ -126,33 +144,45 @@ class Study(Section):
         ------
         InputError or Problems: as `load_study`, and an annotation without such genes.
         """
+        if self._sites is None:
+            settings, sizes = self.gene_settings, self.genome().sizes
+            if settings.table is not None:
+                self._sites = read_gene_table(settings, sizes)
+            else:
+                path = self.genome_files.annotation
+                self._sites = gene_table_from_gtf(self.annotation(), settings, sizes, path)
         return self._sites.copy()
 
-    def genes(self) -> pd.DataFrame:
-        """The gene table with all nine features on their own scales (`genes.raw_features`).
+    def genes(self, sites: pd.DataFrame | None = None) -> pd.DataFrame:
+        """Return the gene table with all nine features on their own scales (`genes.raw_features`).
 
         Features that [genes.features] names come from the table, all others are computed. NaN where a gene has none: an
         empty cell, or an mRNA feature of a gene without coding sequence; `genes.standardise` puts the mean there.
+
+        Parameters
+        ----------
+        sites : DataFrame or None
+            The rows of `gene_sites` that are wanted; by default all.
 
         Returns
         -------
         DataFrame
             N genes with the columns of `gene_sites`.
         """
-        return self._genes.copy()
-
-    def with_features(self, genes: pd.DataFrame) -> pd.DataFrame:
-        """Some rows of `gene_sites` with their nine features, as `genes` gives them for all."""
-        genes = genes.copy()
+        if sites is None and self._genes is not None:
+            return self._genes.copy()
+        genes = self.gene_sites() if sites is None else sites.copy()
         computed = [name for name in FEATURES if name not in self.gene_settings.features]
         if computed:
-            features = raw_features(genes, self._annotation, self._genome, self.activity_signals(), computed)
+            features = raw_features(genes, self.annotation(), self.genome(), self.activity_signals(), computed)
             genes[computed] = features[computed]
+        if sites is None:
+            self._genes = genes.copy()
         return genes
 
     def feature_scale(self) -> FeatureScale:
         """The features' scale, from the training genes (from all, where the study has none)."""
-        genes = self._genes
+        genes = self.genes()
         training = genes[genes.split == "train"]
         logged = (*LENGTHS, "PROMOTERACTIVITY") if self.gene_settings.zscore_promoter_activity else LENGTHS
         return feature_scale(genes if training.empty else training, self.zscored, logged)
@@ -171,7 +201,7 @@ class Study(Section):
         genes : DataFrame
             Rows of `gene_sites` that are to be trained on or scored.
         """
-        return [*self._sites.attrs.get(WARNINGS, ()), *absent_chromosomes(self.signals(), genes)]
+        return [*self.gene_sites().attrs.get(WARNINGS, ()), *absent_chromosomes(self.signals(), genes)]
 
     def windows(self, genes: pd.DataFrame) -> list[Window]:
         """One window for each row of a gene table."""
@@ -199,63 +229,37 @@ class Study(Section):
         """Reads sequence, signals and blacklist of windows; can be sent to other processes."""
         return WindowReader(self.genome(), self.signals(), self.blacklist())
 
-    @cached_property
-    def _genome(self) -> Genome:
-        return Genome(self.genome_files.fasta)
 
-    @cached_property
-    def _signals(self) -> dict[str, Signal]:
-        return {spec.name: open_signal(spec, self.folder / CACHE) for spec in self.signal_specs}
+class StudyProblems(Problems):
+    """Everything that is wrong with a study.toml and the files it names.
 
-    @cached_property
-    def _annotation(self) -> pd.DataFrame:
-        return read_gtf(self.genome_files.annotation)
+    Parameters
+    ----------
+    problems
+        In the order found; at least one.
+    study
+        The study, where the TOML itself is right and only its files are not; None otherwise.
+    """
 
-    @cached_property
-    def _sites(self) -> pd.DataFrame:
-        settings, sizes = self.gene_settings, self._genome.sizes
-        if settings.table is not None:
-            return read_gene_table(settings, sizes)
-        path = self.genome_files.annotation
-        genes = genes_from_gtf(self._annotation, settings.gene_types)
-        genes["label"] = np.nan
-        genes["split"], problems, warnings = split_genes(genes, settings.split, path)
-        problems += position_problems(genes, sizes, path)
-        if problems:
-            raise Problems(problems)
-        genes = genes[list(TABLE_COLUMNS)].assign(**dict.fromkeys(FEATURES, np.nan))
-        genes.attrs[WARNINGS] = warnings
-        return genes
+    study: Study | None = None
 
-    @cached_property
-    def _genes(self) -> pd.DataFrame:
-        return self.with_features(self._sites)
+    def __init__(self, problems: Sequence[Problem], study: Study | None):
+        super().__init__(problems)
+        self.study = study
 
 
 def load_study(path: str | Path) -> Study:
-    """The study of a study.toml (or of a folder with one), its files looked into.
+    """Return the study of a study.toml (or of a folder with one), its files looked into.
 
     Read are the FASTA's index, the gene table, the blacklist, the peaks and the headers of the signals; not the
     annotation beyond its first lines, nor the signals' values: those `check.check_study` reads.
 
     Raises
     ------
-    Problems
-        Everything that is wrong, at once.
-    """
-    study, problems = parse_study(path)
-    if problems:
-        raise Problems(problems)
-    return study
-
-
-def parse_study(path: str | Path) -> tuple[Study | None, list[str]]:
-    """(study, problems): as `load_study`; with problems in files alone there is a study nevertheless.
-
-    Raises
-    ------
     InputError
         No readable TOML.
+    StudyProblems
+        Everything that is wrong, at once.
     """
     path = Path(os.path.expanduser(path)).absolute()
     path = path / "study.toml" if path.is_dir() else path
@@ -265,10 +269,14 @@ def parse_study(path: str | Path) -> tuple[Study | None, list[str]]:
         study = Study.model_validate(raw, context=context)
     except ValidationError as error:
         parts = sound_parts(raw, Study, context)
-        return None, [*schema_problems(error, Study, path), *study_problems(parts, path)]
+        problems = [*schema_problems(error, Study, path), *study_problems(parts, path)]
+        raise StudyProblems(problems, None) from None
     study._path = path
     problems = study_problems(Parts.of(study), path)
-    return study.model_copy(update={"model": sound_settings(study.model)}), problems
+    if problems:
+        study = study.model_copy(update={"model": sound_settings(study.model)})
+        raise StudyProblems(problems, study)
+    return study
 
 
 def write_template(path: str | Path) -> Path:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 import torch
-from torch import Tensor
+from torch import Tensor, distributed
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from model_core.config import Seq2ExpConfig
@@ -16,7 +17,6 @@ from model_core.errors import InputError
 from model_core.intervals import rasterise
 from model_core.study.gene_features import FeatureScale, standardise
 from model_core.study.study import Study
-from model_core.study.windows import WindowReader
 from model_core.window import Window
 
 
@@ -33,31 +33,36 @@ class Batch(NamedTuple):
 
 
 class GeneWindows(Dataset):
-    """The window of each gene of a table.
+    """The windows of a study's genes as a model of this configuration reads them.
+
+    What is computed only once (coverage of a BAM, a map of a .hic) is computed here.
 
     Parameters
     ----------
-    reader : WindowReader
-        Of the study.
+    study : Study
+        Where sequence, signals, blacklist and peaks are read.
     genes : DataFrame
-        Gene table with chrom, tss, strand, label and the nine FEATURES.
+        N rows of `Study.genes`, or others with chrom, tss, strand, label and the nine FEATURES.
     config : Seq2ExpConfig
-        Of the model, for the window and the strand.
+        Of the model: the window's length, the strand, and whether its mask is made of peaks.
     scale : FeatureScale
         Of the training genes.
-    peaks : DataFrame or None
-        The study's peaks, for the control mask `macs3`.
+
+    Raises
+    ------
+    InputError
+        The model's mask is made of peaks and the study has none.
     """
 
-    def __init__(
-        self,
-        reader: WindowReader,
-        genes: pd.DataFrame,
-        config: Seq2ExpConfig,
-        scale: FeatureScale,
-        peaks: pd.DataFrame | None = None,
-    ):
-        self.reader, self.genes, self.peaks = reader, genes, peaks
+    def __init__(self, study: Study, genes: pd.DataFrame, config: Seq2ExpConfig, scale: FeatureScale):
+        for signal in study.signals():
+            signal.prepare()
+        self.reader, self.genes = study.reader(), genes
+        self.peaks = study.peaks() if config.mask.kind == "macs3" else None
+        if config.mask.kind == "macs3" and self.peaks is None:
+            raise InputError(
+                study.path, found="no peaks", expected="peaks for the mask macs3", fix="run `seq2exp-viz peaks` first"
+            )
         self.reverse_complement = config.reverse_complement
         self.windows = [Window(g.chrom, int(g.tss), g.strand, config.window) for g in genes.itertuples()]
         self.features = standardise(genes, scale)
@@ -80,28 +85,8 @@ class GeneWindows(Dataset):
         return index, sequence, signals, self.features[index], blacklist, peaks, self.labels[index]
 
     def reversed_strand(self, index: int) -> bool:
-        """Whether a window is read along the minus strand, so that what the model says of it must be turned back."""
+        """Whether a window is read along the minus strand, so that the outputs must be reversed."""
         return self.reverse_complement and self.windows[index].strand == "-"
-
-
-def gene_windows(study: Study, genes: pd.DataFrame, config: Seq2ExpConfig, scale: FeatureScale) -> GeneWindows:
-    """The windows of a study's genes as a model of this configuration reads them.
-
-    Computes what is computed only once (coverage of a BAM, a map of a .hic).
-
-    Raises
-    ------
-    InputError
-        The model's mask is made of peaks and the study has none.
-    """
-    for signal in study.signals():
-        signal.prepare()
-    peaks = study.peaks() if config.mask.kind == "macs3" else None
-    if config.mask.kind == "macs3" and peaks is None:
-        raise InputError(
-            study.path, found="no peaks", expected="peaks for the mask macs3", fix="run `seq2exp-viz peaks` first"
-        )
-    return GeneWindows(study.reader(), genes, config, scale, peaks)
 
 
 class EndlessBatches(Sampler):
@@ -118,35 +103,37 @@ class EndlessBatches(Sampler):
         Genes a batch, over all processes.
     first : int
         Number of the first batch.
-    rank, world : int
-        This process and how many share each batch.
+    rank, world : int or None
+        This process and how many share each batch; by default those of torch.distributed, where it is in use.
     """
 
-    def __init__(self, count: int, size: int, seed: int, first: int = 0, rank: int = 0, world: int = 1):
+    def __init__(
+        self, count: int, size: int, seed: int, first: int = 0, rank: int | None = None, world: int | None = None
+    ):
         self.count, self.size, self.seed, self.first, self.rank, self.world = count, size, seed, first, rank, world
 
     def __iter__(self) -> Iterator[list[int]]:
-        position = self.first * self.size
-        while True:
-            rows = [self._row(position + i) for i in range(self.size)]
-            yield rows[self.rank :: self.world]
-            position += self.size
-
-    def _row(self, position: int) -> int:
-        turn, place = divmod(position, self.count)
-        if getattr(self, "_turn", None) != turn:
-            self._turn = turn
-            self._order = np.random.default_rng([self.seed, turn]).permutation(self.count)
-        return int(self._order[place])
+        shared = distributed.is_available() and distributed.is_initialized()
+        rank = self.rank if self.rank is not None else distributed.get_rank() if shared else 0
+        world = self.world if self.world is not None else distributed.get_world_size() if shared else 1
+        current, order = -1, np.empty(0, np.int64)  # the pass over the genes, and its permutation
+        for position in itertools.count(self.first * self.size, self.size):
+            rows = []
+            for number in range(position, position + self.size):
+                turn, place = divmod(number, self.count)
+                if turn != current:
+                    current, order = turn, np.random.default_rng([self.seed, turn]).permutation(self.count)
+                rows.append(int(order[place]))
+            yield rows[rank::world]
 
 
 def collate(items: list[tuple]) -> Batch:
-    """Genes of `GeneWindows` as one batch."""
+    """Return genes of `GeneWindows` as one batch."""
     return Batch(*(torch.from_numpy(np.stack(column)) for column in zip(*items, strict=True)))
 
 
 def batches(data: GeneWindows, size: int, workers: int = 0, pin: bool = False) -> Iterator[Batch]:
-    """All genes of `data`, once and in order, `size` at a time.
+    """Yield all genes of `data`, once and in order, `size` at a time.
 
     Parameters
     ----------
@@ -158,16 +145,16 @@ def batches(data: GeneWindows, size: int, workers: int = 0, pin: bool = False) -
     Raises
     ------
     InputError
-        A window that cannot be read, in the words in which its reader tells it.
+        A window that cannot be read, as its reader raised it.
     """
     loader = DataLoader(
-        _Telling(data), batch_size=size, num_workers=workers, collate_fn=_collate_or_tell, pin_memory=pin
+        _ErrorsAsItems(data), batch_size=size, num_workers=workers, collate_fn=_collate_or_error, pin_memory=pin
     )
-    return _raising(iter(loader))
+    return _raise_errors(iter(loader))
 
 
-class _Telling(Dataset):
-    """A dataset that gives an InputError in place of an item: one raised in a worker arrives wrapped in a traceback."""
+class _ErrorsAsItems(Dataset):
+    """A dataset that returns an InputError as an item: one raised in a worker arrives wrapped in a traceback."""
 
     def __init__(self, data: Dataset):
         self.data = data
@@ -182,11 +169,11 @@ class _Telling(Dataset):
             return error
 
 
-def _collate_or_tell(items: list) -> Batch | InputError:
+def _collate_or_error(items: list) -> Batch | InputError:
     return next((item for item in items if isinstance(item, InputError)), None) or collate(items)
 
 
-def _raising(found: Iterator[Batch | InputError]) -> Iterator[Batch]:
+def _raise_errors(found: Iterator[Batch | InputError]) -> Iterator[Batch]:
     for batch in found:
         if isinstance(batch, InputError):
             raise batch

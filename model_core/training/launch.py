@@ -1,4 +1,4 @@
-"""What Lightning is told of the processes: as the command says, not as it guesses from the surroundings (`ranks`)."""
+"""The environment that Lightning gets: as the command states it, not as it guesses from the surroundings (`ranks`)."""
 
 from __future__ import annotations
 
@@ -35,17 +35,17 @@ class OwnProcesses(LightningEnvironment):
 
     @property
     def creates_processes_externally(self) -> bool:
-        """Whether somebody else has started this process as one of several."""
+        """Whether another program has started this process as one of several."""
         return self._started
 
     @property
     def main_address(self) -> str:
-        """Where the processes meet."""
+        """Address at which the processes meet."""
         return super().main_address if self._started or self._nodes > 1 else "127.0.0.1"
 
     @property
     def main_port(self) -> int:
-        """At which port."""
+        """Port at which the processes meet."""
         if not self._started and self._nodes == 1:
             os.environ.pop("MASTER_PORT", None)  # of something else, and perhaps taken
         return super().main_port
@@ -60,7 +60,7 @@ class OwnProcesses(LightningEnvironment):
 
 
 def environment(processes: int, nodes: int) -> ClusterEnvironment:
-    """What Lightning is told of the processes, on each of so many hosts.
+    """Return what Lightning is to know of the processes on each of so many hosts.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""One training lesson: the model with its loss, optimiser and schedule, as Lightning wants it.
+"""What Lightning trains: the model with its loss, optimiser and schedule.
 
 AdamW whose weight decay, as in the release, also reaches norm gains and the position embedding but not biases, A_log
 and D (docs/method.md, difference 13); linear warm-up, then a cosine. Each draw of z follows from the seed and the step
@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from model_core.config import TrainConfig
 from model_core.errors import InputError
 from model_core.model import mask as masks
-from model_core.model.seq2exp import Output, Seq2Exp, loss_terms
+from model_core.model.seq2exp import Seq2Exp, loss_terms
 from model_core.run_folder.metrics import prediction_metrics
 from model_core.training.dataset import Batch
 
@@ -24,7 +24,7 @@ NO_DECAY = ("bias", "A_log", ".D")
 
 
 def learning_rate(step: int, training: TrainConfig) -> float:
-    """The learning rate of a step: linear from lr_start to lr over `warmup`, then a cosine to lr_end at `steps`.
+    """Return the learning rate of a step: linear from lr_start to lr over `warmup`, then a cosine to lr_end at `steps`.
 
     The steps under random-block masks and those after them have a schedule each.
     """
@@ -37,7 +37,7 @@ def learning_rate(step: int, training: TrainConfig) -> float:
 
 
 def optimiser(model: torch.nn.Module, training: TrainConfig) -> torch.optim.AdamW:
-    """AdamW with the release's weight decay groups."""
+    """Return AdamW with the release's weight decay groups."""
     groups: dict[bool, list] = {True: [], False: []}
     for name, parameter in model.named_parameters():
         groups[not name.endswith(NO_DECAY)].append(parameter)
@@ -52,18 +52,13 @@ def optimiser(model: torch.nn.Module, training: TrainConfig) -> torch.optim.Adam
 
 
 class Seq2ExpModule(lightning.LightningModule):
-    """The model with its loss, optimiser and schedule, as Lightning wants it."""
+    """Model, loss, optimiser and schedule in the form that Lightning expects."""
 
     def __init__(self, model: Seq2Exp, training: TrainConfig):
         super().__init__()
         self.model, self.training_config = model, training
         self.best_mse = math.inf
         self._terms: list[dict] = []
-
-    def see(self, batch: Batch, sample: bool) -> Output:
-        """The model's output for a batch."""
-        inputs = batch.sequence.float(), batch.signals, batch.gene_features, batch.blacklist
-        return self.model(*inputs, sample, peaks=batch.peaks)
 
     def on_train_batch_start(self, batch, index) -> None:
         # The draws of a step follow from the step alone, so that a resumed training repeats them.
@@ -73,7 +68,8 @@ class Seq2ExpModule(lightning.LightningModule):
         if self.global_step < self.training_config.block_steps:
             terms = self._under_blocks(batch)
         else:
-            out = self.see(batch, not self.training_config.mean_z)
+            inputs = batch.sequence.float(), batch.signals, batch.gene_features, batch.blacklist
+            out = self.model(*inputs, sample=not self.training_config.mean_z, peaks=batch.peaks)
             terms = loss_terms(out, batch.label, self.model.config)
         if not torch.isfinite(terms["loss"]):
             found = f"a loss of {terms['loss'].item()} at step {self.global_step}"
@@ -84,7 +80,7 @@ class Seq2ExpModule(lightning.LightningModule):
         return terms["loss"]
 
     def _under_blocks(self, batch: Batch) -> dict[str, torch.Tensor]:
-        """The loss under random-block masks: the predictor learns to do without any part of the window."""
+        """Return the loss under random-block masks: the predictor learns to do without any part of the window."""
         blocks = masks.random_blocks(*batch.blacklist.shape).to(batch.signals)
         blocks = masks.force(blocks, batch.blacklist, self.model.config.promoter_in(blocks.shape[1]))
         predicted = self.model.predict(batch.sequence.float(), batch.signals, batch.gene_features, blocks)
@@ -92,7 +88,9 @@ class Seq2ExpModule(lightning.LightningModule):
         return {"prediction": loss, "kl": torch.zeros_like(loss), "loss": loss}
 
     def validation_step(self, batch: Batch, index: int) -> None:
-        self._seen.append((batch.label.cpu(), self.see(batch, sample=False).expression.float().cpu()))
+        inputs = batch.sequence.float(), batch.signals, batch.gene_features, batch.blacklist
+        out = self.model(*inputs, sample=False, peaks=batch.peaks)
+        self._seen.append((batch.label.cpu(), out.expression.float().cpu()))
 
     def on_validation_epoch_start(self) -> None:
         self._seen: list = []
@@ -103,7 +101,7 @@ class Seq2ExpModule(lightning.LightningModule):
         self.validation = prediction_metrics(observed, predicted)
 
     def average_terms(self) -> dict[str, float]:
-        """Mean of each loss term since this was last asked, over all processes."""
+        """Return the mean of each loss term since the last call, over all processes."""
         terms, self._terms = self._terms, []
         if not terms:
             return {}

@@ -111,7 +111,7 @@ def _learn(
 
 
 def _some(genes: GeneWindows, count: int, rng: np.random.Generator, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Sequences (count, L, 4) and signals (count, L, S) of random windows, each moved by up to half a window."""
+    """Return sequences (count, L, 4) and signals (count, L, S) of random windows, each moved by up to half a window."""
     data = []
     for index in rng.integers(len(genes.windows), size=count):
         window = genes.windows[index]

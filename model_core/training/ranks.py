@@ -1,4 +1,4 @@
-"""Who starts the processes of work on several, and which of them this one is.
+"""Which program starts the processes of distributed work, and which of them this one is.
 
 Lightning guesses both from whatever stands in the environment: inside a SLURM job, or with LOCAL_RANK left over from
 something else, one training would wait for peers that nobody starts. Here torchrun and srun count only where they have
@@ -17,7 +17,7 @@ STARTED_BY = "SEQ2EXP_STARTED_BY"  # in the processes that we start: "how many:p
 
 
 def process_number(processes: int = 1, nodes: int = 1) -> int:
-    """The number of this process among those of a work on so many, 0 for the first or the only one."""
+    """Return the number of this process among so many, 0 for the first or the only one."""
     environ, size = os.environ, processes * nodes
     names = {"torchrun": "RANK", "srun": "SLURM_PROCID"}
     starter = starter_of(size, environ)
@@ -30,7 +30,7 @@ def process_number(processes: int = 1, nodes: int = 1) -> int:
 
 
 def starter_of(size: int, environ: Mapping[str, str]) -> str | None:
-    """ "torchrun" or "srun" where it has started `size` processes, of which this is one."""
+    """Return "torchrun" or "srun" where it has started `size` processes, of which this is one."""
     if size == 1:
         return None
     numbers = {name: environ.get(name, "") for name in ("RANK", "LOCAL_RANK", "SLURM_PROCID")}

@@ -13,8 +13,8 @@ import statistics
 import sys
 import time
 import warnings
-from collections.abc import Sequence
-from contextlib import nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,16 +28,18 @@ from torch.utils.tensorboard import SummaryWriter
 
 from model_core.config import Seq2ExpConfig, TrainConfig
 from model_core.errors import InputError
-from model_core.files import replacing, write_json
+from model_core.files import json_values, replacing, write_json
 from model_core.model.checkpoint import choose_device, save_checkpoint
 from model_core.model.device import keep_freed_memory
 from model_core.model.seq2exp import Seq2Exp
 from model_core.progress import Job
 from model_core.run_folder.manifest import described_file
 from model_core.run_folder.run import Run
+from model_core.run_folder.source import new_run_of
 from model_core.study.check_tracks import QUANTILE_WINDOWS, signal_quantiles
+from model_core.study.gene_features import FeatureScale
 from model_core.study.study import Study
-from model_core.training.dataset import EndlessBatches, GeneWindows, collate, gene_windows
+from model_core.training.dataset import EndlessBatches, GeneWindows, collate
 from model_core.training.launch import environment
 from model_core.training.lightning_module import Seq2ExpModule
 from model_core.training.pretrain import pretrain
@@ -57,31 +59,31 @@ class Bookkeeping(Callback):
         self._step = None
         self._note = ""
 
-    def on_train_batch_end(self, trainer, lesson, *_) -> None:
+    def on_train_batch_end(self, trainer, module, *_) -> None:
         if self._step is not None and trainer.global_step > self._step:
             self.job.advance(trainer.global_step - self._step, self._note)
         self._step = trainer.global_step
 
-    def on_train_start(self, trainer, lesson) -> None:
+    def on_train_start(self, trainer, module) -> None:
         self._step = trainer.global_step
 
-    def on_validation_end(self, trainer, lesson) -> None:
+    def on_validation_end(self, trainer, module) -> None:
         if trainer.sanity_checking:
             return
         self.validated = trainer.global_step
-        found, terms = lesson.validation, lesson.average_terms()
-        training = lesson.training_config  # under random blocks the mask has not begun to learn
+        found, terms = module.validation, module.average_terms()
+        training = module.training_config  # under random blocks the mask has not begun to learn
         settled = trainer.global_step > min(training.block_steps, training.steps - 1)
-        best = settled and found["mse"] is not None and found["mse"] < lesson.best_mse
+        best = settled and found["mse"] is not None and found["mse"] < module.best_mse
         if best:
-            lesson.best_mse = found["mse"]
+            module.best_mse = found["mse"]
         with replacing(self.run.path / "training" / "last.ckpt") if trainer.is_global_zero else nullcontext() as path:
             trainer.save_checkpoint(path, weights_only=False)
         if not trainer.is_global_zero:
             return
         if best:
             metadata = {**self.metadata, "step": trainer.global_step, "validation": found}
-            save_checkpoint(self.run.path / "checkpoint.safetensors", lesson.model, metadata)
+            save_checkpoint(self.run.path / "checkpoint.safetensors", module.model, metadata)
         self._note = f"validation MSE {found['mse']:.3f}" + (f", r {found['pearson']:.2f}" if found["pearson"] else "")
         row = {"step": trainer.global_step, "seconds": round(time.monotonic() - self.started, 1), **terms}
         row |= {"validation_mse": found["mse"], "validation_pearson": found["pearson"]}
@@ -99,24 +101,6 @@ class Bookkeeping(Callback):
             if new:
                 writer.writeheader()
             writer.writerow({k: f"{v:.6g}" if isinstance(v, float) else v for k, v in row.items()})
-
-
-class DataModule(lightning.LightningDataModule):
-    """Training and validation batches; each process of a training on several takes its share of every batch."""
-
-    def __init__(self, train: GeneWindows, validation: GeneWindows, training: TrainConfig, done: int):
-        super().__init__()
-        self.genes, self.validation, self.training, self.done = train, validation, training, done
-
-    def train_dataloader(self) -> DataLoader:
-        training, trainer = self.training, self.trainer
-        share = {"rank": trainer.global_rank, "world": trainer.world_size}
-        sampler = EndlessBatches(len(self.genes), training.batch_size, training.seed, self.done, **share)
-        return DataLoader(self.genes, batch_sampler=sampler, num_workers=training.workers, collate_fn=collate)
-
-    def val_dataloader(self) -> DataLoader:
-        size, workers = self.training.batch_size, self.training.workers
-        return DataLoader(self.validation, batch_size=size, num_workers=workers, collate_fn=collate)
 
 
 def train(
@@ -149,13 +133,19 @@ def train(
     InputError
         No labelled training or validation genes, another run in `out`, or memory that runs out.
     """
-    _check_share(training, processes * nodes)
+    if training.batch_size % (processes * nodes):
+        found = f"a batch of {training.batch_size} for {processes * nodes} processes"
+        raise InputError("training", found=found, expected="the same share for each", fix="choose another --batch-size")
     genes = study.genes()
-    parts = {name: _labelled(study, genes, name) for name in ("train", "validation")}
+    labelled = genes[np.isfinite(genes["label"])]
+    parts = {name: labelled[labelled["split"] == name].reset_index(drop=True) for name in ("train", "validation")}
+    for name in (name for name, part in parts.items() if part.empty):
+        found = f"no gene with a label in the {name} split"
+        raise InputError(study.name, found=found, expected="some", fix="set label and [genes.split] in study.toml")
     scale = study.feature_scale()
     run = begin_run(study, config, training, out, processes, nodes)
     last = run.path / "training" / "last.ckpt"
-    first = _steps_done(last)
+    first = torch.load(last, map_location="cpu", weights_only=True)["global_step"] if last.exists() else 0
     if first >= training.steps:
         return run
     for warning in study.warnings(pd.concat(parts.values())) if process_number() == 0 else ():
@@ -163,26 +153,26 @@ def train(
     keep_freed_memory(LARGEST_KEPT)
     lightning.seed_everything(training.seed, verbose=False)
     model = Seq2Exp(config)
-    data = {name: gene_windows(study, part, config, scale) for name, part in parts.items()}
+    data = {name: GeneWindows(study, part, config, scale) for name, part in parts.items()}
     if training.pretrain_steps and not first:
         pretrain(model, study, data["train"], training, run.path / "training" / "pretrained.safetensors", device)
     if training.pretrain_steps and model.encoder is not None:
         model.encoder.requires_grad_(False)  # expression would only wear it down
-    metadata = {
-        "study": study.name,
-        "signals": [{"name": signal.name, "transform": signal.transform} for signal in study.signal_specs],
-        "signal_quantiles": signal_quantiles(study.signals(), study.windows(genes), QUANTILE_WINDOWS),
-        "feature_scale": scale.to_dict(),
-        "training": training.to_dict(),
-    }
-    lessons = DataModule(data["train"], data["validation"], training, first * training.accumulate)
-    with Job(f"training {config.variant}", training.steps, first) as job:
+    metadata = _checkpoint_metadata(study, genes, scale, training)
+    settings = {"num_workers": training.workers, "collate_fn": collate}
+    order = EndlessBatches(len(data["train"]), training.batch_size, training.seed, first * training.accumulate)
+    batches = DataLoader(data["train"], batch_sampler=order, **settings)
+    validation = DataLoader(data["validation"], batch_size=training.batch_size, **settings)
+    with Job(f"training {config.variant}", training.steps, first) as job, _as_user_errors():
         book = Bookkeeping(run, metadata, job)
         trainer = _trainer(run, config, training, choose_device(device), len(data["train"]), book, processes, nodes)
-        lesson = Seq2ExpModule(model, training)
-        _fit(trainer, lesson, lessons, book, last)
+        module = Seq2ExpModule(model, training)
+        resumed = str(last) if last.exists() else None
+        trainer.fit(module, batches, validation, ckpt_path=resumed, weights_only=True)
+        if book.validated < trainer.global_step:  # the last step counts, wherever the interval ends
+            trainer.validate(module, validation, verbose=False)
     if trainer.is_global_zero:
-        _record(run, trainer, lesson, time.monotonic() - book.started)
+        _record(run, trainer, module, time.monotonic() - book.started)
     return run
 
 
@@ -203,21 +193,27 @@ def train_seeds(
     return runs
 
 
-def _fit(trainer: lightning.Trainer, lesson: Seq2ExpModule, lessons: DataModule, book: Bookkeeping, last: Path) -> None:
+def _checkpoint_metadata(study: Study, genes: pd.DataFrame, scale: FeatureScale, training: TrainConfig) -> dict:
+    """Return what a checkpoint keeps of its training: what scoring compares a study with, and the settings."""
+    return {
+        "study": study.name,
+        "signals": [{"name": signal.name, "transform": signal.transform} for signal in study.signal_specs],
+        "signal_quantiles": signal_quantiles(study.signals(), study.windows(genes), QUANTILE_WINDOWS),
+        "feature_scale": scale.to_dict(),
+        "training": training.to_dict(),
+    }
+
+
+@contextmanager
+def _as_user_errors() -> Iterator[None]:
+    """Turn what ends a training into what the user can act on, and keep Lightning's advice out of the way."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module="lightning")  # its advice on workers and on its own deprecations
         try:
-            trainer.fit(lesson, datamodule=lessons, ckpt_path=str(last) if last.exists() else None, weights_only=True)
-            if book.validated < trainer.global_step:  # the last step counts, wherever the interval ends
-                trainer.validate(lesson, datamodule=lessons, verbose=False)
+            yield
         except (torch.cuda.OutOfMemoryError, MemoryError):
-            found = "no memory left"
-            raise InputError(
-                "training",
-                found=found,
-                expected="room for a batch",
-                fix="use a smaller --batch-size, --window or --width",
-            ) from None
+            do = "use a smaller --batch-size, --window or --width"
+            raise InputError("training", found="no memory left", expected="room for a batch", fix=do) from None
         except SystemExit:  # Lightning's way to end on Ctrl-C
             raise KeyboardInterrupt from None
 
@@ -260,30 +256,16 @@ def _trainer(
     )
 
 
-def _record(run: Run, trainer: lightning.Trainer, lesson: Seq2ExpModule, seconds: float) -> None:
-    """What the training took, into metrics.json; the checkpoint's hash, into the manifest."""
+def _record(run: Run, trainer: lightning.Trainer, module: Seq2ExpModule, seconds: float) -> None:
+    """Write the cost of the training into metrics.json, and the checkpoint's hash into the manifest."""
     device = trainer.strategy.root_device
     took = {"seconds": round(seconds, 1), "processes": trainer.world_size, "device": str(device)}
     took["peak_memory_bytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     if device.type == "cuda":
         took["peak_gpu_memory_bytes"] = torch.cuda.max_memory_allocated(device)
-    took |= {"steps": lesson.global_step, "best_validation_mse": lesson.best_mse}
+    took |= {"steps": module.global_step, "best_validation_mse": module.best_mse}
     run.write_json("metrics.json", {**run.metrics, "training": took})
     run.update(checkpoint=described_file(run.path / "checkpoint.safetensors", run.path))
-
-
-def _check_share(training: TrainConfig, processes: int) -> None:
-    if training.batch_size % processes:
-        found = f"a batch of {training.batch_size} for {processes} processes"
-        raise InputError("training", found=found, expected="the same share for each", fix="choose another --batch-size")
-
-
-def _labelled(study: Study, genes, split: str):
-    chosen = genes[(genes["split"] == split) & np.isfinite(genes["label"])].reset_index(drop=True)
-    if chosen.empty:
-        found = f"no gene with a label in the {split} split"
-        raise InputError(study.name, found=found, expected="some", fix="set label and [genes.split] in study.toml")
-    return chosen
 
 
 def begin_run(
@@ -294,7 +276,7 @@ def begin_run(
     processes: int = 1,
     nodes: int = 1,
 ) -> Run:
-    """The run folder of a training: made, or opened where the same training was begun before.
+    """Return the run folder of a training: new, or the one in which the same training was begun before.
 
     Parameters
     ----------
@@ -312,38 +294,14 @@ def begin_run(
     if (out / "manifest.json").exists():
         run = Run.open(out)
         before = {name: run.config.get(name) for name in described}
-        if run.model_config != config or _as_json(before) != _as_json(described):
+        if run.model_config != config or json_values(before) != json_values(described):
             found = "a run with other settings or another study"
             raise InputError(
                 out, found=found, expected="a new folder, or the same settings to resume", fix="choose another --out"
             )
         run.require_genome(study.genome().sizes, study.genome().path)
         return run
-    run = Run.create(
-        out,
-        kind="training",
-        variant=config.variant,
-        decision=config.mask.decision,
-        band=config.band,
-        window=config.window,
-        promoter=config.promoter,
-        chrom_sizes=study.genome().sizes,
-        simulated=study.simulated,
-        seed=training.seed,
-        study=study.path,
-        resolved=study.resolved(),
-        blacklist=study.blacklist(),
-        config={"model": config.to_dict(), **described},
-    )
+    described = {"model": config.to_dict(), **described}
+    run = new_run_of(study, config, out, kind="training", seed=training.seed, config=described)
     (run.path / "training").mkdir(exist_ok=True)
     return run
-
-
-def _as_json(value):
-    if isinstance(value, dict):
-        return {key: _as_json(v) for key, v in value.items()}
-    return [_as_json(v) for v in value] if isinstance(value, (list, tuple)) else value
-
-
-def _steps_done(last: Path) -> int:
-    return torch.load(last, map_location="cpu", weights_only=True)["global_step"] if last.exists() else 0

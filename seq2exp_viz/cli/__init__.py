@@ -247,7 +247,7 @@ def score(
     from model_core.places import ContigNames, parse_site
     from model_core.run_folder.run import Run
     from model_core.run_folder.source import study_of
-    from model_core.scoring.estimate import forecast
+    from model_core.scoring.estimate import estimate
     from model_core.scoring.score import choose_genes, run_for
     from model_core.scoring.score import score as score_genes
     from model_core.study.study import load_study
@@ -269,7 +269,7 @@ def score(
     if dry_run:
         settings = {"resolution": resolution, "batch_size": batch_size, "workers": workers}
         weights = checkpoint or run / "checkpoint.safetensors"
-        typer.echo(forecast(source, chosen, weights, run, device, processes=processes * nodes, **settings).text())
+        typer.echo(estimate(source, chosen, weights, run, device, processes=processes * nodes, **settings).text())
         return
     if checkpoint is not None:
         opened = run_for(source, checkpoint, run, resolution, processes, nodes)

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import IO
 
 from model_core.errors import InputError
-from model_core.run_folder.effects import json_values
+from model_core.files import json_values
 
 MODELS, GENES = 2, 8  # kept ready; a gene of 200 kb takes 10 MB
 TELL_SECONDS = 0.1  # between two words on progress

@@ -1,4 +1,4 @@
-"""A block of the backbone on the CPU without gradients: the same numbers, computed stretch by stretch.
+"""A block of the backbone on the CPU without gradients: the same numbers, computed chunk by chunk.
 
 A window of 200,000 bases fits into no cache, and each intermediate tensor of it costs 200 MB of memory traffic. Here a
 block walks along the window twice, from left to right for the forward scan and back for the reversed one, a few
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from model_core.model.kernels.scan_cpu import CarriedScan, convolve
 from model_core.model.kernels.simd import LANES
 
-STRETCH = 4096  # bases
+CHUNK = 4096  # bases
 
 
 def can_run(block: nn.Module, residual: Tensor, valid: Tensor | None) -> bool:
@@ -55,7 +55,7 @@ def _one(
     room: list[Tensor],
     out: Tensor,
 ) -> None:
-    """Add what the block says of the positions `wanted` of one gene to `out`."""
+    """Add the output of the block at the positions `wanted` of one gene to `out`."""
     mixer, (x, z, y) = block.mixer, room
     L = residual.shape[0]
     into_x, into_z = (weight.t() for weight in mixer.in_proj.weight.chunk(2))
@@ -88,8 +88,8 @@ def _scan(direction: nn.Module, x: Tensor, z: Tensor, y: Tensor, over: slice, wa
 
 
 def _parts(over: slice) -> list[slice]:
-    """The stretches of a range."""
-    return [slice(i, min(i + STRETCH, over.stop)) for i in range(over.start, over.stop, STRETCH)]
+    """Return the chunks of a range."""
+    return [slice(i, min(i + CHUNK, over.stop)) for i in range(over.start, over.stop, CHUNK)]
 
 
 def _pieces(over: slice, wanted: slice) -> list[slice]:

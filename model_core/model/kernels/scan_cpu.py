@@ -70,7 +70,7 @@ def _compiled(**options) -> Callable:
 
 @_compiled(parallel=True)
 def _scan_forward(u, delta, A, B, C, D, z, reverse, width, begin, write, add, h0, out, states):
-    """Scan a stretch: position t of u, delta, B and C is position begin + t of z and out.
+    """Scan a chunk: position t of u, delta, B and C is position begin + t of z and out.
 
     `h0` (batch, channels * states) is the state before it and becomes the state after it. out is left
     alone without `write`, and added to with `add`.
@@ -210,7 +210,7 @@ def _before_silu(x, weight, bias, g, t, step, c):
 
 @_compiled(parallel=True)
 def _convolution_forward(x, weight, bias, step, begin, out):
-    """Of a stretch: position t of out is position begin + t of x."""
+    """Convolve a chunk: position t of out is position begin + t of x."""
     batch, length, channels = out.shape
     parts = (length + ROWS - 1) // ROWS
     for task in prange(batch * parts):
@@ -246,7 +246,7 @@ def _convolution_backward(x, weight, bias, step, dout, dpre, dweight, dbias):
 
 @_compiled(parallel=True)
 def _convolution_input(dpre, weight, step, dx):
-    """Gradient of the input: the convolution turned round."""
+    """Gradient of the input: the convolution reversed."""
     batch, length, channels = dpre.shape
     parts, taps = (length + ROWS - 1) // ROWS, weight.shape[0]
     for task in prange(batch * parts):
@@ -337,14 +337,14 @@ def scan_cpu(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tenso
 
 
 class CarriedScan:
-    """A scan of one gene, stretch by stretch, that carries its state along; no gradients.
+    """A scan of one gene, chunk by chunk, that carries its state along; no gradients.
 
     Parameters
     ----------
     A_log : Tensor
         (channels, states), D: (channels,), float32; channels is a multiple of LANES.
     reverse : bool
-        Stretches come from right to left.
+        Chunks come from right to left.
     """
 
     def __init__(self, A_log: Tensor, D: Tensor, reverse: bool):
@@ -362,9 +362,9 @@ class CarriedScan:
         Parameters
         ----------
         z : Tensor
-            (window, channels); the stretch begins at its position `begin`.
+            (window, channels); the chunk begins at its position `begin`.
         out : Tensor or None
-            Like z; the stretch is written there, or with `add` added. None: only the state moves on.
+            Like z; the chunk is written there, or with `add` added. None: only the state moves on.
         """
         inputs = [t[None] for t in (u, delta)], [t[None] for t in (B, C)]
         (u, delta), (B, C) = inputs

@@ -1,4 +1,4 @@
-"""What a Beta says of a base, and which bases are forced."""
+"""Mean, width and range of the Beta of z, and which bases are forced."""
 
 import numpy as np
 import pytest

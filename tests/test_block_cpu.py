@@ -1,4 +1,4 @@
-"""The stretch-wise backbone against the whole one: same hidden states whatever is cut where."""
+"""The chunk-wise backbone against the whole one: same hidden states whatever is cut where."""
 
 import pytest
 import torch
@@ -26,11 +26,11 @@ def whole(backbone, h, **options):
 @settings(max_examples=25, deadline=None)
 @given(
     length=st.integers(1, 90),
-    stretch=st.integers(1, 40),
+    chunk=st.integers(1, 40),
     ends=st.tuples(st.integers(0, 89), st.integers(0, 89)),
     way=st.sampled_from(["plain", "gate", "absent"]),
 )
-def test_stretches_agree_with_the_whole(backbone, length, stretch, ends, way):
+def test_chunks_agree_with_the_whole(backbone, length, chunk, ends, way):
     torch.manual_seed(length)
     h = torch.randn(2, length, 16)
     options = {} if way == "plain" else {"gate": torch.rand(2, length)}
@@ -39,7 +39,7 @@ def test_stretches_agree_with_the_whole(backbone, length, stretch, ends, way):
     first, last = sorted(end % length for end in ends)
     options["wanted"] = slice(first, last + 1)
     with pytest.MonkeyPatch.context() as patch, torch.no_grad():
-        patch.setattr(block_cpu, "STRETCH", stretch)
+        patch.setattr(block_cpu, "CHUNK", chunk)
         cut = backbone(h, **options)
     assert cut.shape == (2, last + 1 - first, 16)
     assert torch.allclose(cut, whole(backbone, h, **options), rtol=1e-5, atol=1e-5)
