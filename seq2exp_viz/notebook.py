@@ -69,7 +69,7 @@ def browse(
         raise InputError("browse", found="no notebook around it", expected="a cell of a notebook", fix=do)
     view = _opened(run if isinstance(run, Run) else open_run(run))
     place = place_of(view, _gene_id(view.run, gene), None, threshold)
-    _wait_for_models(view)
+    view.wait_for_models(SECONDS)
     browser = LocusBrowser(view, place, locus_config(view, place, bins))
     browser.display()
     return browser
@@ -113,7 +113,7 @@ def figure(
     from IPython.display import SVG
 
     view = _opened(run if isinstance(run, Run) else open_run(run))
-    _wait_for_models(view)
+    view.wait_for_models(SECONDS)
     place = place_of(view, gene, locus, threshold)
     if output is not None:
         path = Path(output)
@@ -130,11 +130,11 @@ def locus_config(view: RunView, place: Place, bins: int = BINS) -> dict:
     chromosome = {"name": name, "shown": place.chrom, "size": view.run.chrom_sizes[place.chrom]}
     region = {"chrom": name, "start": place.start, "end": place.end}
     tracks = [*_genes(view, place), *_signals(view, place, region, bins), *_peaks(view, place)]
-    mask = binning.mask_summary(view.mask(place.gene), view.interval(place.gene), place.start, place.end, bins)
+    mask = view.run.mask(place.gene).summary(place.start, place.end, bins, view.interval(place.gene))
     answer = element_answer(view, place.gene, place.threshold)
     answer["elements"] = _on(name, answer["elements"])
     shared = {"region": region, "threshold": answer["threshold"]}
-    symbol = escape(str(view.gene(place.gene)["symbol"]))
+    symbol = escape(str(view.run.gene(place.gene)["symbol"]))
     tracks += [
         {"type": "mask", "name": f"Mask of {symbol}", "data": mask, "height": 120, "quantity": "Mean of z", **shared},
         {"type": "elements", "name": f"Elements of {symbol}", "data": answer, "height": 80, **shared},
@@ -154,8 +154,8 @@ def locus_config(view: RunView, place: Place, bins: int = BINS) -> dict:
 
 def _opened(run: Run) -> RunView:
     """The run, whose notes on what is missing appear under the cell."""
-    view = RunView("notebook", run)
-    view.listen(lambda words: print(f"note: {words}", file=sys.stderr, flush=True))
+    view = RunView.open("notebook", run)
+    view.missing.listen(lambda line: print(f"note: {line}", file=sys.stderr, flush=True))
     return view
 
 
@@ -163,12 +163,6 @@ def _gene_id(run: Run, gene: str | None) -> str:
     return (
         str(run.genes.iloc[0]["gene_id"]) if gene is None and len(run.genes) else str(run.gene(gene or "")["gene_id"])
     )
-
-
-def _wait_for_models(view: RunView) -> None:
-    """Until the gene models are read, or it is known why they cannot be."""
-    if view.models is not None and not view.models.wait(SECONDS) and view.models.problem is None:
-        view.note(f"The annotation was not read after {SECONDS} s: genes are not drawn.")
 
 
 def _genes(view: RunView, place: Place) -> list[dict]:
@@ -187,7 +181,7 @@ def _signals(view: RunView, place: Place, region: dict, bins: int) -> list[dict]
         colour, name = SIGNAL_COLOURS[number % len(SIGNAL_COLOURS)], escape(signal.name)
         row = {"type": "mask", "region": region, "color": colour, "area": True, "autoscale": True, "height": 50}
         if signal.file is None:
-            origin = view.window(place.gene).start
+            origin = view.run.window(place.gene).start
             data = binning.vector_summary(view.contact(place.gene, signal.name), chrom, origin, start, end, bins)
             tracks.append({**row, "name": f"{name} contact to this TSS", "quantity": "Contact", "data": data})
         else:

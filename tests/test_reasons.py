@@ -47,7 +47,7 @@ def test_the_signals_part_is_the_prior_and_the_difference_is_a_difference(client
 
 
 def test_certainty_is_what_the_beta_says_and_follows_the_threshold(client, registry):
-    mask = registry.first.mask(MYC)
+    mask = registry.first.run.mask(MYC)
     whole = f"start={mask.start}&end={mask.end}&bins=4000"
     at = {t: get(client, f"/api/why/genes/MYC/certainty?threshold={t}&{whole}") for t in (0.05, 0.4, 0.99)}
     draws = np.random.default_rng(0).beta(mask.alpha[::50, None], mask.beta[::50, None], (80, 20_000))
@@ -63,7 +63,7 @@ def test_certainty_is_what_the_beta_says_and_follows_the_threshold(client, regis
     assert {x for x in at[0.99]["hidden"] if x is not None} == {1.0}
     wide = get(client, f"/api/why/genes/MYC/certainty?start={mask.start}&end={mask.end}&bins=10")
     assert all(0 <= k + h <= 1 for k, h in zip(wide["kept"], wide["hidden"], strict=True))
-    assert wide["threshold"] == registry.first.rule.threshold
+    assert wide["threshold"] == registry.first.run.rule.threshold
 
 
 def test_a_part_that_does_not_exist_is_told(client):

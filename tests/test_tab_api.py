@@ -27,7 +27,7 @@ from seq2exp_viz.runs.genes_using_region import owners
 from seq2exp_viz.runs.peak_audit import audit
 from seq2exp_viz.runs.peak_overlap import overlap
 from seq2exp_viz.runs.registry import RunRegistry
-from seq2exp_viz.runs.run_files import catalogue
+from seq2exp_viz.runs.run_files import list_run_files
 from seq2exp_viz.runs.table_query import rows_of
 
 MYC, HBB = "ENSG00000000000.1", "ENSG00000000002.3"
@@ -317,7 +317,7 @@ def test_a_difference_has_its_sign(tmp_path, registry):
 
 
 def test_every_file_has_an_id_and_nothing_else_is_served(registry, client, tmp_path):
-    files = {file.place: file for file in catalogue(registry.first.run.path)}
+    files = {file.place: file for file in list_run_files(registry.first.run.path)}
     assert {"manifest.json", "genes.tsv", "elements/elements.bed", "scores.jsonl"} <= set(files)
     assert all(file.words for file in files.values())
     found = client.get(f"/data/all/{files['scores.jsonl'].id}?download=1")
@@ -336,7 +336,7 @@ def test_mask_inside_peaks_is_told_from_outside(registry):
     sets = found.sets.set_index("set")
     assert sets.loc["elements of the mask", "precision"] > sets.loc["random places", "precision"]
     assert sets["kept"].nunique() <= 2  # the same number of bases each
-    learned = sum(int(registry.first.mask(name).learned.sum()) for name in gene_table()["gene_id"][[1, 2, 4]])
+    learned = sum(int(registry.first.run.mask(name).learned.sum()) for name in gene_table()["gene_id"][[1, 2, 4]])
     assert found.inside.sum() + found.outside.sum() == learned
 
 
@@ -405,7 +405,7 @@ def test_a_gene_on_a_chromosome_that_a_signal_does_not_list_has_an_empty_signal(
         new.addHeader([("chr1", size)])
         new.addEntries("chr1", 0, values=values, span=1, step=1)
     view = RunRegistry([make_viewer_run(tmp_path / "run", study)]).first
-    gene = view.genes[view.genes["chrom"] == "chr2"].iloc[0]
+    gene = view.run.genes[view.run.genes["chrom"] == "chr2"].iloc[0]
     assert view.model_signals(gene["gene_id"])[:, 0].max() == 0
     assert view.model_signals(gene["gene_id"])[:, 1].max() > 0
     found = bigwig_summary(path, "chr2", int(gene["start"]), int(gene["end"]), 10)

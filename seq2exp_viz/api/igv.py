@@ -14,8 +14,9 @@ import numpy as np
 from model_core.run_folder.occlusion import Occlusion
 from seq2exp_viz.file_names import run_part
 from seq2exp_viz.runs import mask_components
-from seq2exp_viz.runs.run_view import RunView, SignalTrack
+from seq2exp_viz.runs.run_view import RunView
 from seq2exp_viz.runs.second_run import same_gene
+from seq2exp_viz.runs.study_inputs import SignalTrack
 from seq2exp_viz.runs.style import (
     CERTAINTY_COLOURS,
     DIFFERENCE_COLOUR,
@@ -147,7 +148,7 @@ def _contact(view: RunView, base: str, gene_id: str, signal: SignalTrack, colour
 
 
 def _own(view: RunView, base: str, gene_id: str, *parts: str) -> dict:
-    window = view.window(gene_id)
+    window = view.run.window(gene_id)
     size = view.run.chrom_sizes[window.chrom]
     region = region_for_igv(view, window.chrom, max(0, window.start), min(window.end, size))
     return {"type": "mask", "url": api_url(view, base, "genes", gene_id, *parts), "region": region}
@@ -160,8 +161,8 @@ def region_for_igv(view: RunView, chrom: str, start: int, end: int) -> dict:
 
 
 def _model(view: RunView, base: str, gene_id: str, threshold: float | None) -> list[dict]:
-    symbol = str(view.gene(gene_id)["symbol"])
-    threshold = view.rule.threshold if threshold is None else threshold
+    symbol = str(view.run.gene(gene_id)["symbol"])
+    threshold = view.run.rule.threshold if threshold is None else threshold
     own = _own(view, base, gene_id, "mask")
     elements = {"type": "elements", "url": api_url(view, base, "genes", gene_id, "elements"), "region": own["region"]}
     return [
@@ -171,7 +172,7 @@ def _model(view: RunView, base: str, gene_id: str, threshold: float | None) -> l
 
 
 def _why(view: RunView, base: str, gene_id: str, threshold: float | None) -> list[dict]:
-    threshold = view.rule.threshold if threshold is None else threshold
+    threshold = view.run.rule.threshold if threshold is None else threshold
     own = _own(view, base, gene_id, "certainty")
     sure = {**own, "type": "certainty", "height": 56, "threshold": threshold, "colors": CERTAINTY_COLOURS}
     label = "Where z lies: 95 % of it above the threshold, on both sides, 95 % below"
@@ -194,8 +195,8 @@ def _beside(view: RunView, base: str, gene_id: str, other: RunView) -> list[dict
     found = same_gene(other, gene_id)
     if found is None:
         return []
-    symbol, name = str(view.gene(gene_id)["symbol"]), other.run.name
-    mask = {**_own(other, base, found, "mask"), "threshold": other.rule.threshold, "quantity": f"Mean of z, {name}"}
+    symbol, name = str(view.run.gene(gene_id)["symbol"]), other.run.name
+    mask = {**_own(other, base, found, "mask"), "threshold": other.run.rule.threshold, "quantity": f"Mean of z, {name}"}
     url = api_url(view, base, "genes", gene_id, "difference", **{"from": other.key})
     change = {**_own(view, base, gene_id, "mask"), "url": url, "min": -1, "max": 1, "area": True}
     change |= {"color": DIFFERENCE_COLOUR, "quantity": f"{view.run.name} minus {name}"}
@@ -228,7 +229,7 @@ def _controls(view: RunView, base: str, gene_id: str | None) -> list[dict]:
             "quantity": "Mean of the prior",
         }
         rows.append(_row("prior", "Control: signals alone (the prior)", "Controls", on=False, **prior))
-    if gene_id is not None and (track := view.occlusion(gene_id)) is not None:
+    if gene_id is not None and (track := view.run.occlusion(gene_id)) is not None:
         rows.append(
             _row("occlusion", "Control: occlusion, no mask", "Controls", on=False, **_occlusion(view, base, track))
         )
@@ -268,7 +269,7 @@ def browser(
     """
     locus = None
     if gene_id is not None:
-        window = view.window(gene_id)
+        window = view.run.window(gene_id)
         size = view.run.chrom_sizes[window.chrom]
         locus = {"chrom": window.chrom, "start": max(0, window.start), "end": min(size, window.end)}
     elif view.run.chrom_sizes:
@@ -281,7 +282,7 @@ def browser(
         "tracks": tracks(view, base, gene_id, threshold, beside),
         "locus": locus,
         "contigs": api_url(view, base, "contigs.tsv") if view.igv_names.renamed else None,
-        "stem": view.file_stem(str(view.gene(gene_id)["gene_id"]))
+        "stem": view.file_stem(str(view.run.gene(gene_id)["gene_id"]))
         if gene_id is not None
         else f"{run_part(view.key)}.view",
     }

@@ -89,7 +89,7 @@ def igv_session(view: RunView, base: str, gene_id: str, threshold: float, igv_ve
     if "genome.fa" not in view.files and "genome.fa.gz" not in view.files:
         expected = "the study's genome on this machine"
         raise InputError("session", found="no genome file", expected=expected, fix="take the elements as BED instead")
-    symbol = escape(str(view.gene(gene_id)["symbol"]))
+    symbol = escape(str(view.run.gene(gene_id)["symbol"]))
     mask = igv.api_url(view, base, "genes", gene_id, "mask.bigWig")
     bed = igv.api_url(view, base, "genes", gene_id, "elements.bed", threshold=threshold)
     look = {"type": "wig", "format": "bigwig"}

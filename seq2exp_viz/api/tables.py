@@ -54,7 +54,7 @@ def add_routes(route: Callable, registry: RunRegistry) -> None:
         if other is None:
             raise Unavailable(f"There is no run {name[:80]!r} here.")
         start, values = second_run.difference(view, other, gene)
-        window = view.window(gene)
+        window = view.run.window(gene)
         first, last = integer("start", window.start), integer("end", window.end)
         return as_json(binning.vector_summary(values, window.chrom, start, first, last, integer("bins", 1000)))
 
@@ -65,7 +65,7 @@ def _add_tables(route: Callable) -> None:
         gene = request.args.get("gene") or None
         table = element_table(view, gene, threshold_of(request) if gene else None)
         found = rows_of(table, _json("filters"), _json("sorts"))
-        stem = view.file_stem(str(view.gene(gene)["gene_id"])) if gene else f"{run_part(view.key)}.all"
+        stem = view.file_stem(str(view.run.gene(gene)["gene_id"])) if gene else f"{run_part(view.key)}.all"
         return tsv(found.dropna(axis=1, how="all"), f"{stem}.elements.tsv")
 
 
@@ -105,7 +105,7 @@ def _add_audit(route: Callable) -> None:
     def queue(view: RunView) -> Response:
         gene = request.args.get("gene") or None
         if gene is not None:
-            gene = str(view.gene(gene)["gene_id"])
+            gene = str(view.run.gene(gene)["gene_id"])
         found, run = audit(view), view.run
         decisions, unknown = of_genes(read_decisions(run.path), run.finder)
         decisions = latest(decisions)

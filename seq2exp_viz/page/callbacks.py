@@ -112,9 +112,8 @@ def _server(app: Dash, registry: RunRegistry, base: str) -> None:
         asked = asked if asked and asked.get("run") == view.key else {}
         chosen_gene = {"run": view.key, **gene_of_link(view, asked.get("gene"))}
         chosen = asked.get("threshold")
-        threshold = chosen if isinstance(chosen, float | int) and 0 <= chosen <= 1 else view.rule.threshold
+        threshold = chosen if isinstance(chosen, float | int) and 0 <= chosen <= 1 else view.run.rule.threshold
         other = beside_of(registry, view, asked.get("beside"))
-        view.signals, view.genome, view.models  # noqa: B018  opened here, so that their notes are known
         return (
             rows(view, other),
             chosen_gene,
@@ -157,7 +156,7 @@ def _server(app: Dash, registry: RunRegistry, base: str) -> None:
         if seen and seen["mark"] == now["mark"]:
             return no_update, no_update, no_update, now, no_update, no_update, caveat
         gene = no_update
-        if shown is not None and shown.get("gene") is None and len(view.genes):
+        if shown is not None and shown.get("gene") is None and len(view.run.genes):
             asked = (shown.get("unscored") or {}).get("gene_id")
             if asked is None or asked in view.run.scored:  # the gene that was waited for has come
                 gene = {"run": view.key, "gene": first_gene(view, asked)}
@@ -229,7 +228,7 @@ def chosen(registry: RunRegistry, shown: dict | None) -> tuple[RunView | None, s
     if view is None:
         return None, None
     try:
-        return view, str(view.gene(shown["gene"])["gene_id"]) if shown.get("gene") else None
+        return view, str(view.run.gene(shown["gene"])["gene_id"]) if shown.get("gene") else None
     except InputError:
         return view, None
 
@@ -245,10 +244,10 @@ def gene_of_link(view: RunView, asked: object) -> dict:
 
 def missing_gene(view: RunView, asked: object) -> str | None:
     """The gene that a link asks for, where the run does not hold it scored."""
-    if not asked or not len(view.genes):
+    if not asked or not len(view.run.genes):
         return None
     try:
-        view.gene(str(asked))
+        view.run.gene(str(asked))
     except InputError:
         return str(asked)[:80]
     return None
@@ -256,11 +255,11 @@ def missing_gene(view: RunView, asked: object) -> str | None:
 
 def first_gene(view: RunView, asked: object) -> str | None:
     """The gene asked for (id or symbol) if it is scored, else a held-out one with elements, else the first."""
-    genes = view.genes
+    genes = view.run.genes
     if not len(genes):
         return None
     if asked and missing_gene(view, asked) is None:
-        return str(view.gene(str(asked))["gene_id"])
+        return str(view.run.gene(str(asked))["gene_id"])
     held_out = genes[(genes["split"] == "test") & (genes["elements"].fillna(0) > 0)]
     return str((held_out if len(held_out) else genes).iloc[0]["gene_id"])
 
@@ -283,5 +282,5 @@ def beside_of(registry: RunRegistry, view: RunView, name: object) -> RunView | N
 def revision(view: RunView, beside: RunView | None = None) -> dict:
     """What the browser keeps to see whether something changed, and to reset the threshold."""
     annotated = view.models is not None and view.models.table("gene") is not None
-    known = {"mark": view.revision, "threshold": view.rule.threshold, "run": view.key, "annotated": annotated}
+    known = {"mark": view.revision, "threshold": view.run.rule.threshold, "run": view.key, "annotated": annotated}
     return {**known, "beside": beside.key if beside else None, "notes": view.notes}

@@ -21,7 +21,7 @@ from seq2exp_viz.runs.style import (
 
 def facts(view: RunView) -> list:
     """Badges that say what the run is; simulated data are called so."""
-    manifest = view.manifest
+    manifest = view.run.manifest
     window = manifest["window"]
     length = length_words(window)
     badges = [
@@ -68,7 +68,7 @@ def run_files(view: RunView, base: str) -> list:
 
 def caveat(view: RunView) -> list:
     """What must be said under this run's masks, and what could not be shown."""
-    line = PRIOR_LINE.get(view.manifest["variant"], "")
+    line = PRIOR_LINE.get(view.run.manifest["variant"], "")
     return [line, *(html.Span(f" {note}", className="note") for note in view.notes)]
 
 
@@ -97,7 +97,7 @@ def _mark(kind: str, text: str, colour: str | None = None, track: str | None = N
 
 def progress(view: RunView) -> list:
     """How many genes are scored, and a bar while more are to come."""
-    scored, asked = len(view.genes), view.manifest["progress"].get("asked")
+    scored, asked = len(view.run.genes), view.run.manifest["progress"].get("asked")
     if asked and scored < asked:
         bar = dmc.Progress(value=100 * scored / asked, size="xs", w="100%", **{"aria-label": "Scored genes"})
         return [html.Span(f"{scored:,} of {asked:,} genes scored"), bar]
@@ -107,7 +107,7 @@ def progress(view: RunView) -> list:
 
 def gene_head(view: RunView, gene_id: str) -> list:
     """Name, place, observed and predicted of a gene, and where it lies among all genes."""
-    gene = view.gene(gene_id)
+    gene = view.run.gene(gene_id)
     label = label_words(view)
     split = gene["split"] if isinstance(gene["split"], str) else None
     place = f"{gene['chrom']}:{int(gene['tss']) + 1:,} ({gene['strand']})"
@@ -122,9 +122,9 @@ def gene_head(view: RunView, gene_id: str) -> list:
         ),
         html.Div(label, className="quiet unit"),
     ]
-    svg = figures.observed_against_predicted(view.genes, gene_id)
+    svg = figures.observed_against_predicted(view.run.genes, gene_id)
     if svg is not None:
-        correlation = figures.pearson(view.genes)
+        correlation = figures.pearson(view.run.genes)
         note = f"Pearson {correlation[0]:.2f} over {correlation[1]:,} test genes" if correlation else ""
         alt = "Observed against predicted expression of all scored genes, this gene ringed"
         scatter = html.Img(src=figures.data_address(svg), alt=alt, className="scatter")

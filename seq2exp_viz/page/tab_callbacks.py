@@ -10,7 +10,7 @@ from seq2exp_viz.page.callbacks import chosen
 from seq2exp_viz.runs.element_tables import element_table
 from seq2exp_viz.runs.peak_overlap import overlap
 from seq2exp_viz.runs.registry import RunRegistry
-from seq2exp_viz.runs.run_files import catalogue, masks_size
+from seq2exp_viz.runs.run_files import list_run_files, masks_size
 from seq2exp_viz.runs.run_view import RunView
 from seq2exp_viz.runs.style import label_words, peak_name
 from seq2exp_viz.runs.table_query import rows_of
@@ -62,7 +62,7 @@ def register(app: Dash, registry: RunRegistry, base: str) -> None:
         if tab != "quality" or view is None:
             return no_update
         figure = Patch()
-        figure["data"][-1] = quality.ring(view.genes, gene)
+        figure["data"][-1] = quality.ring(view.run.genes, gene)
         return figure
 
     @app.callback(
@@ -122,7 +122,7 @@ def stores() -> list[dcc.Store]:
 
 def quality_panel(view: RunView, gene: str | None) -> list:
     """Figures of the model's quality, and the run's own metrics."""
-    genes = view.genes
+    genes = view.run.genes
     if not len(genes):
         return [_empty("No gene has been scored yet.")]
     known = genes["observed"].notna().any()
@@ -152,7 +152,7 @@ def compare_panel(view: RunView, base: str, threshold: float | None) -> list:
     found = overlap(view)
     if found is None:
         return [_empty("No gene has been scored yet.")]
-    cut = view.rule.threshold if threshold is None else threshold
+    cut = view.run.rule.threshold if threshold is None else threshold
     parts = []
     if found.inside.sum():
         figure = comparison.inside_outside(found, peak_name(view))
@@ -169,7 +169,7 @@ def compare_panel(view: RunView, base: str, threshold: float | None) -> list:
 
 def _evidence(view: RunView, base: str, genes: int) -> list:
     folder = view.run.path / "compare"
-    report = next((file for file in catalogue(view.run.path) if file.place == "compare/report.html"), None)
+    report = next((file for file in list_run_files(view.run.path) if file.place == "compare/report.html"), None)
     parts: list = [html.P(f"The figures count the learned bases of {genes} genes.", className="quiet")]
     if report is not None:
         parts.append(html.A("Open the full report", href=f"{base}data/{view.key}/{report.id}", target="_blank"))
@@ -193,7 +193,7 @@ def files_panel(view: RunView, base: str) -> list:
                 html.Td(size_words(file.size), className="right"),
             ]
         )
-        for file in catalogue(view.run.path)
+        for file in list_run_files(view.run.path)
     ]
     masks = html.Tr(
         [

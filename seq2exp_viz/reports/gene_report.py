@@ -54,11 +54,11 @@ def report(
     InputError
         No gene, too many, or one that is not scored.
     """
-    chosen = list(dict.fromkeys(str(view.gene(name)["gene_id"]) for name in genes))
+    chosen = list(dict.fromkeys(str(view.run.gene(name)["gene_id"]) for name in genes))
     if not 0 < len(chosen) <= MOST_GENES:
         found, expected = f"{len(chosen)} genes", f"1 to {MOST_GENES}"
         raise InputError("report", found=found, expected=expected, fix="name the genes that matter")
-    symbols = [str(view.gene(gene)["symbol"]) for gene in chosen]
+    symbols = [str(view.run.gene(gene)["symbol"]) for gene in chosen]
     title = f"{', '.join(symbols[:5])}{' ...' if len(symbols) > 5 else ''} in {view.run.name}"
     sections = []
     for number, gene in enumerate(chosen):
@@ -82,14 +82,14 @@ def report(
 
 
 def _caveats(view: RunView) -> str:
-    lines = ["All data of this run are simulated."] if view.manifest["simulated"] else []
-    lines += [PRIOR_LINE[view.manifest["variant"]]] if view.manifest["variant"] in PRIOR_LINE else []
+    lines = ["All data of this run are simulated."] if view.run.manifest["simulated"] else []
+    lines += [PRIOR_LINE[view.run.manifest["variant"]]] if view.run.manifest["variant"] in PRIOR_LINE else []
     lines += view.notes
     return "".join(f'<p class="warn">{escape(line)}</p>' for line in lines)
 
 
 def _facts(view: RunView) -> str:
-    manifest, rule = view.manifest, view.rule
+    manifest, rule = view.run.manifest, view.run.rule
     study = manifest.get("study") or {}
     checkpoint = manifest.get("checkpoint") or {}
     facts = {
@@ -111,7 +111,7 @@ def _facts(view: RunView) -> str:
 
 
 def _overview(view: RunView, genes: list[str]) -> str:
-    rows = view.genes.set_index("gene_id").loc[genes].reset_index()
+    rows = view.run.genes.set_index("gene_id").loc[genes].reset_index()
     columns = {
         "symbol": "Gene",
         "gene_id": "Id",
@@ -128,7 +128,7 @@ def _overview(view: RunView, genes: list[str]) -> str:
 
 
 def _gene(view: RunView, gene: str, threshold: float | None, number: int) -> str:
-    row, place = view.gene(gene), place_of(view, gene, None, threshold)
+    row, place = view.run.gene(gene), place_of(view, gene, None, threshold)
     table = view.cut(gene, place.threshold)
     elements = table[table["class"] != PROMOTER_CLASS].assign(
         length=lambda t: t["end"] - t["start"],

@@ -111,8 +111,8 @@ def place_of(
     InputError
         No such gene, a locus that does not touch the gene's window, or a threshold outside 0 to 1.
     """
-    gene_id = str(view.gene(gene)["gene_id"])
-    window = view.window(gene_id)
+    gene_id = str(view.run.gene(gene)["gene_id"])
+    window = view.run.window(gene_id)
     size = view.run.chrom_sizes[window.chrom]
     start, end = max(0, window.start), min(window.end, size)
     if locus is not None:
@@ -122,7 +122,7 @@ def place_of(
             expected = f"a place that touches its window, {shown(window.chrom, start, end)}"
             raise InputError("locus", found=found, expected=expected, fix="choose another place or gene")
         start, end = max(0, first), min(last, size)
-    chosen = view.rule.threshold if threshold is None else float(threshold)
+    chosen = view.run.rule.threshold if threshold is None else float(threshold)
     if not 0 <= chosen <= 1:
         raise InputError("threshold", found=f"{chosen}", expected="0 to 1", fix="correct it")
     return Place(gene_id, window.chrom, start, end, chosen)
@@ -176,7 +176,7 @@ def locus_figure(view: RunView, place: Place, caption: bool = True) -> Figure:
 
 def caption_words(view: RunView, place: Place) -> list[str]:
     """What one must know to read the figure, in sentences."""
-    gene, manifest = view.gene(place.gene), view.manifest
+    gene, manifest = view.run.gene(place.gene), view.run.manifest
     peaks = f"; elements that share bases with a {peak_name(view)} peak are blue, the others orange"
     numbers = f"predicted {_number(gene['predicted'])}, observed {_number(gene['observed'])} {label_words(view)}"
     window = length_words(manifest["window"])
@@ -204,7 +204,7 @@ def _bands(view: RunView, place: Place) -> list[Band]:
         bands.append(_signal(view, place, signal, colour))
     if view.peaks is not None:
         bands.append(Band(0.16, f"{peak_name(view)} peaks", lambda axes: _blocks(axes, _peaks(view, place))))
-    symbol = str(view.gene(place.gene)["symbol"])
+    symbol = str(view.run.gene(place.gene)["symbol"])
     bands.append(Band(1.15, f"Mask of\n{symbol}", lambda axes: _mask(axes, view, place)))
     bands.append(Band(0.62, "Elements", lambda axes: _elements(axes, view, place)))
     return bands
@@ -212,7 +212,7 @@ def _bands(view: RunView, place: Place) -> list[Band]:
 
 def _signal(view: RunView, place: Place, signal, colour: tuple) -> Band:
     if signal.file is None:
-        values, origin = view.contact(place.gene, signal.name), view.window(place.gene).start
+        values, origin = view.contact(place.gene, signal.name), view.run.window(place.gene).start
         got = binning.vector_summary(values, place.chrom, origin, place.start, place.end, BINS)
         name = f"{signal.name}\ncontact to TSS"
     else:
@@ -248,7 +248,7 @@ def _blocks(axes: Axes, blocks: list[tuple[int, int, tuple]], low: float = 0, he
 
 
 def _mask(axes: Axes, view: RunView, place: Place) -> None:
-    got = binning.mask_summary(view.mask(place.gene), view.interval(place.gene), place.start, place.end, BINS)
+    got = view.run.mask(place.gene).summary(place.start, place.end, BINS, view.interval(place.gene))
     axes.set_ylim(-0.02, 1.02)
     axes.set_yticks([0, 0.5, 1], ["0", "0.5", "1"])
     edges = np.minimum(got["start"] + got["bin"] * np.arange(len(got["mean"]) + 1), got["end"])
@@ -266,7 +266,7 @@ def _mask(axes: Axes, view: RunView, place: Place) -> None:
 
 
 def _elements(axes: Axes, view: RunView, place: Place) -> None:
-    table, tss = view.cut(place.gene, place.threshold), int(view.gene(place.gene)["tss"])
+    table, tss = view.cut(place.gene, place.threshold), int(view.run.gene(place.gene)["tss"])
     here = table[(table["start"] < place.end) & (table["end"] > place.start)]
     blocks = [
         (int(row.start), int(row.end), _rgb(colour_of(row.kind)))

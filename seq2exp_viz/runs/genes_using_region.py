@@ -42,7 +42,7 @@ def owners(view: RunView, chrom: str, start: int, end: int) -> tuple[pd.DataFram
     if not 0 <= start < end or end - start > LONGEST:
         found = f"{chrom}:{start + 1:,}-{end:,}"
         raise InputError("region", found=found, expected=f"1 to {LONGEST:,} bp", fix="choose a shorter one")
-    genes = view.genes
+    genes = view.run.genes
     near = genes[(genes["chrom"] == chrom) & (genes["start"] < end) & (genes["end"] > start)]
     middle = (start + end) // 2
     count = len(near)

@@ -40,10 +40,10 @@ class Overlap(NamedTuple):
 
 def overlap(view: RunView) -> Overlap | None:
     """The counts, remembered; None before a gene is scored. Without peaks `inside` is empty and `sets` has no rows."""
-    genes = view.genes
+    genes = view.run.genes
     if not len(genes):
         return None
-    version = (len(genes), [stamp(path) for path in view.run.peak_files], repr(view.rule))
+    version = (len(genes), [stamp(path) for path in view.run.peak_files], repr(view.run.rule))
     return view.keep("overlap", version, lambda: _overlap(view, _sample(genes)))
 
 
@@ -60,7 +60,7 @@ def _overlap(view: RunView, names: list[str]) -> Overlap:
     reached, bases, sums = np.zeros(BINS + 1), 0, np.zeros(4)
     counts: dict[str, np.ndarray] = {}
     rng = np.random.default_rng(SEED)
-    rule, peaks = view.rule, view.peaks
+    rule, peaks = view.run.rule, view.peaks
     for number, name in enumerate(names):
         mask = view.run.mask(name)
         learned, smooth = mask.learned, smoothed(mask, rule.smooth)

@@ -47,8 +47,8 @@ class RunFile(NamedTuple):
     words: str
 
 
-def catalogue(folder: Path) -> list[RunFile]:
-    """The files of a run folder by place, whole ones only; the masks, one small file a gene, are left out.
+def list_run_files(folder: Path) -> list[RunFile]:
+    """Return the files of a run folder by place, whole ones only; the masks, one small file per gene, are left out.
 
     Links are passed over, so that nothing outside the folder is ever named; so are strays and files without a byte.
     """
