@@ -7,6 +7,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from model_core import palette
 from model_core.errors import InputError
 from model_core.run_folder.run import Run
 from seq2exp_viz.api.genes import element_answer, interval_features
@@ -14,7 +15,7 @@ from seq2exp_viz.locus_frame import LocusBrowser
 from seq2exp_viz.reports.locus_figure import Place, locus_bytes, place_of
 from seq2exp_viz.runs import binning
 from seq2exp_viz.runs.run_view import RunView
-from seq2exp_viz.runs.style import GENE_COLOUR, PEAK_COLOUR, SIGNAL_COLOURS, peak_name
+from seq2exp_viz.runs.style import peak_name
 
 BINS = 4_000  # of each drawn line; the numbers travel inside the notebook
 SECONDS = 120  # at most, for gene models that are not in the cache yet
@@ -170,7 +171,7 @@ def _genes(view: RunView, place: Place) -> list[dict]:
     if table is None:
         return []
     features = table.features(place.chrom, place.start, place.end)
-    drawn = {"displayMode": "EXPANDED", "color": GENE_COLOUR, "height": 80}
+    drawn = {"displayMode": "EXPANDED", "color": palette.GENE.css, "height": 80}
     return [_annotation("Genes", view, place, features, **drawn)]
 
 
@@ -178,7 +179,7 @@ def _signals(view: RunView, place: Place, region: dict, bins: int) -> list[dict]
     chrom, start, end = place.chrom, place.start, place.end
     tracks = []
     for number, signal in enumerate(view.signals):
-        colour, name = SIGNAL_COLOURS[number % len(SIGNAL_COLOURS)], escape(signal.name)
+        colour, name = palette.SIGNALS[number % len(palette.SIGNALS)].css, escape(signal.name)
         row = {"type": "mask", "region": region, "color": colour, "area": True, "autoscale": True, "height": 50}
         if signal.file is None:
             origin = view.run.window(place.gene).start
@@ -195,7 +196,7 @@ def _peaks(view: RunView, place: Place) -> list[dict]:
         return []
     features = interval_features(view.peaks, place.chrom, place.start, place.end)
     name = f"{escape(peak_name(view))} peaks"
-    return [_annotation(name, view, place, features, displayMode="SQUISHED", color=PEAK_COLOUR, height=30)]
+    return [_annotation(name, view, place, features, displayMode="SQUISHED", color=palette.PEAK.css, height=30)]
 
 
 def _annotation(name: str, view: RunView, place: Place, features: list[dict], **look: object) -> dict:

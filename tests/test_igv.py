@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from viewer_run import EVIL, make_study, make_viewer_run
 
+from model_core import palette
 from model_core.errors import InputError
 from model_core.run_folder.run import Run
 from seq2exp_viz.api import igv
@@ -96,7 +97,7 @@ def test_an_unknown_gene_is_an_error(view):
 
 def test_every_element_class_has_a_colour_and_words():
     assert style.colour_of("with_peak") == "rgb(0, 114, 178)"
-    assert set(style.CLASS_WORDS) == set(style.CLASS_COLOURS)
+    assert set(style.CLASS_WORDS) == set(palette.ELEMENT_CLASSES)
 
 
 # ---------------------------------------------------------------------------------------------- gene models

@@ -17,15 +17,15 @@ from model_core.run_folder.audit_log import append_decision, latest, of_genes, r
 from model_core.run_folder.run import Run
 from model_core.study.study import load_study
 from seq2exp_viz.app import Settings, create_app
-from seq2exp_viz.page.comparison import tables
-from seq2exp_viz.page.quality import history
 from seq2exp_viz.runs.binning import bigwig_summary
 from seq2exp_viz.runs.check import check_runs
+from seq2exp_viz.runs.comparison_tables import comparison_tables
 from seq2exp_viz.runs.element_tables import element_table
 from seq2exp_viz.runs.gene_list import gene_list, suggestions, unscored_gene
 from seq2exp_viz.runs.genes_using_region import owners
 from seq2exp_viz.runs.peak_audit import audit
 from seq2exp_viz.runs.peak_overlap import overlap
+from seq2exp_viz.runs.prediction_quality import history
 from seq2exp_viz.runs.registry import RunRegistry
 from seq2exp_viz.runs.run_files import list_run_files
 from seq2exp_viz.runs.table_query import rows_of
@@ -72,7 +72,7 @@ def test_the_strongest_effect_is_the_largest_by_size(registry, monkeypatch):
     effects = pd.DataFrame(
         {"gene_id": [MYC, MYC, HBB], "element": ["E1", "E2", "E1"], "effect": [0.2, -0.5, 0.1], "unusual": [0.1] * 3}
     ).assign(control_n=9)
-    monkeypatch.setattr(type(registry.first), "effects", effects)
+    monkeypatch.setattr(Run, "effects", effects)
     rows = gene_list(registry.first).set_index("gene_id")
     assert rows.loc[MYC, ["effect", "effect_element"]].tolist() == [-0.5, "E2"]
     assert np.isnan(rows["effect"].astype(float)).sum() == 4
@@ -355,7 +355,7 @@ def test_a_run_without_genes_has_no_tables_yet(tmp_path):
 def test_tables_of_a_comparison_keep_a_row_for_each_line(tmp_path):
     rows = [f"peaks{number}\t{cell}\t0.123456" for number, cell in enumerate(['"5 prime', "plain", '"', '"a ""b"""'])]
     (tmp_path / "peaks.tsv").write_text("\n".join(["##by hand", "peak_set\tgroup\tjaccard", *rows]) + "\n")
-    ((name, cells, cut),) = tables(tmp_path)
+    ((name, cells, cut),) = comparison_tables(tmp_path)
     assert (name, cut) == ("peaks", False)
     assert [row[1] for row in cells] == ["group", '"5 prime', "plain", '"', 'a "b"']
     assert cells[1][2] == "0.1235"

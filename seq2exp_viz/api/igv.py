@@ -11,23 +11,14 @@ from urllib.parse import quote, urlencode
 
 import numpy as np
 
+from model_core import palette
 from model_core.run_folder.occlusion import Occlusion
 from seq2exp_viz.file_names import run_part
 from seq2exp_viz.runs import mask_components
 from seq2exp_viz.runs.run_view import RunView
 from seq2exp_viz.runs.second_run import same_gene
 from seq2exp_viz.runs.study_inputs import SignalTrack
-from seq2exp_viz.runs.style import (
-    CERTAINTY_COLOURS,
-    DIFFERENCE_COLOUR,
-    GENE_COLOUR,
-    MASK_COLOUR,
-    OCCLUSION_COLOUR,
-    PEAK_COLOUR,
-    PRIOR_COLOUR,
-    SIGNAL_COLOURS,
-    peak_name,
-)
+from seq2exp_viz.runs.style import peak_name
 from seq2exp_viz.serving.byte_ranges import version_of
 
 
@@ -104,7 +95,7 @@ def _features(url: str, **config: object) -> dict:
 def _annotation(view: RunView, base: str) -> list[dict]:
     if view.models is None:
         return []
-    look = {"displayMode": "EXPANDED", "color": GENE_COLOUR, "autoHeight": False}
+    look = {"displayMode": "EXPANDED", "color": palette.GENE.css, "autoHeight": False}
     genes = _features(api_url(view, base, "models", "gene"), height=72, **look)
     transcripts = _features(api_url(view, base, "models", "transcript"), height=120, **look)
     return [
@@ -116,7 +107,7 @@ def _annotation(view: RunView, base: str) -> list[dict]:
 def _measured(view: RunView, base: str, gene_id: str | None) -> list[dict]:
     rows = []
     for number, signal in enumerate(view.signals):
-        colour = SIGNAL_COLOURS[number % len(SIGNAL_COLOURS)]
+        colour = palette.SIGNALS[number % len(palette.SIGNALS)].css
         if signal.file is not None:
             url = data_url(view, base, signal.file)
             config = {"type": "wig", "format": "bigwig", "url": url, "color": colour, "height": 46, "autoscale": True}
@@ -131,7 +122,9 @@ def _measured(view: RunView, base: str, gene_id: str | None) -> list[dict]:
                 )
             )
     if view.peaks is not None:
-        peaks = _features(api_url(view, base, "peaks"), height=42, margin=20, displayMode="SQUISHED", color=PEAK_COLOUR)
+        peaks = _features(
+            api_url(view, base, "peaks"), height=42, margin=20, displayMode="SQUISHED", color=palette.PEAK.css
+        )
         rows.append(_row("peaks", f"{peak_name(view)} peaks", "Measured", **peaks))
     return rows
 
@@ -174,18 +167,19 @@ def _model(view: RunView, base: str, gene_id: str, threshold: float | None) -> l
 def _why(view: RunView, base: str, gene_id: str, threshold: float | None) -> list[dict]:
     threshold = view.run.rule.threshold if threshold is None else threshold
     own = _own(view, base, gene_id, "certainty")
-    sure = {**own, "type": "certainty", "height": 56, "threshold": threshold, "colors": CERTAINTY_COLOURS}
+    colours = {kind: colour.css for kind, colour in palette.CERTAINTY.items()}
+    sure = {**own, "type": "certainty", "height": 56, "threshold": threshold, "colors": colours}
     label = "Where z lies: 95 % of it above the threshold, on both sides, 95 % below"
     rows = [_row("certainty", label, "Why", on=False, **sure)] if view.run.has_spread else []
     if mask_components.why_not(view) is not None:
         return rows
     reads = "sequence and signals say" if view.prior_config.generator_signals else "sequence says"
     for part, label, colour, least in (
-        ("network", f"What the {reads}", "rgb(0, 130, 96)", 0),
-        ("signals", "What the signals say", "rgb(150, 96, 0)", 0),
-        ("disagreement", f"Disagreement: what the {reads}, less the signals", "rgb(160, 70, 120)", -1),
+        ("network", f"What the {reads}", palette.SEQUENCE_COMPONENT, 0),
+        ("signals", "What the signals say", palette.SIGNAL_COMPONENT, 0),
+        ("disagreement", f"Disagreement: what the {reads}, less the signals", palette.COMPONENT_DIFFERENCE, -1),
     ):
-        look = {"height": 64, "color": colour, "quantity": "Mean" if least == 0 else "Difference of means"}
+        look = {"height": 64, "color": colour.css, "quantity": "Mean" if least == 0 else "Difference of means"}
         config = {**_own(view, base, gene_id, "why", part), **look, "area": True, "min": least, "max": 1}
         rows.append(_row(f"why-{part}", label, "Why", on=False, **config))
     return rows
@@ -199,7 +193,7 @@ def _beside(view: RunView, base: str, gene_id: str, other: RunView) -> list[dict
     mask = {**_own(other, base, found, "mask"), "threshold": other.run.rule.threshold, "quantity": f"Mean of z, {name}"}
     url = api_url(view, base, "genes", gene_id, "difference", **{"from": other.key})
     change = {**_own(view, base, gene_id, "mask"), "url": url, "min": -1, "max": 1, "area": True}
-    change |= {"color": DIFFERENCE_COLOUR, "quantity": f"{view.run.name} minus {name}"}
+    change |= {"color": palette.RUN_DIFFERENCE.css, "quantity": f"{view.run.name} minus {name}"}
     return [
         _row("beside", f"Mask of {symbol} in {name}", "Model", **mask, height=104),
         _row("difference", f"Difference: {view.run.name} minus {name}", "Model", **change, height=84),
@@ -211,7 +205,7 @@ def _occlusion(view: RunView, base: str, track: Occlusion) -> dict:
     return {
         **_own(view, base, track.gene_id, "occlusion"),
         "height": 70,
-        "color": OCCLUSION_COLOUR,
+        "color": palette.OCCLUSION.css,
         "quantity": f"Effect of hiding {track.block} bp, everything else kept",
         "area": True,
         "min": lowest,
@@ -225,7 +219,7 @@ def _controls(view: RunView, base: str, gene_id: str | None) -> list[dict]:
         prior = {
             **_own(view, base, gene_id, "prior"),
             "height": 70,
-            "color": PRIOR_COLOUR,
+            "color": palette.PRIOR.css,
             "quantity": "Mean of the prior",
         }
         rows.append(_row("prior", "Control: signals alone (the prior)", "Controls", on=False, **prior))
@@ -239,22 +233,22 @@ def _controls(view: RunView, base: str, gene_id: str | None) -> list[dict]:
             "type": "wig",
             "format": "bigwig",
             "url": url,
-            "color": MASK_COLOUR,
+            "color": palette.MASK.css,
             "height": 46,
             "min": 0,
             "max": 1,
         }
         rows.append(_row("merged", "All genes' masks, highest", "Controls", on=False, **config))
     for kind, label, colour in (
-        ("causal", "Planted: causal", "rgb(0, 130, 80)"),
-        ("decoys", "Planted: decoys", "rgb(150, 150, 150)"),
+        ("causal", "Planted: causal", palette.CAUSAL),
+        ("decoys", "Planted: decoys", palette.DECOY),
     ):
         if view.truth(kind) is not None:
-            config = _features(api_url(view, base, "truth", kind), height=28, displayMode="SQUISHED", color=colour)
+            config = _features(api_url(view, base, "truth", kind), height=28, displayMode="SQUISHED", color=colour.css)
             rows.append(_row(kind, label, "Controls", on=False, **config))
     if view.run.blacklist is not None and len(view.run.blacklist):
         config = _features(
-            api_url(view, base, "blacklist"), height=24, displayMode="SQUISHED", color="rgb(180, 90, 90)"
+            api_url(view, base, "blacklist"), height=24, displayMode="SQUISHED", color=palette.BLACKLIST.css
         )
         rows.append(_row("blacklist", "Blacklist", "Controls", on=False, **config))
     return rows

@@ -9,11 +9,13 @@ from html import escape
 
 from flask import Response, request
 
+from model_core import palette
 from model_core.errors import InputError, Problem
 from seq2exp_viz.api import igv
 from seq2exp_viz.api.answers import RequestError, attachment, place, threshold_of
 from seq2exp_viz.file_names import run_part
 from seq2exp_viz.runs.run_view import RunView
+from seq2exp_viz.runs.style import peak_name
 
 MOST_GENES = 50  # of a report that a request may ask for; the command line writes longer ones
 KINDS = {"pdf": "application/pdf", "svg": "image/svg+xml", "png": "image/png"}
@@ -100,9 +102,9 @@ def igv_session(view: RunView, base: str, gene_id: str, threshold: float, igv_ve
     ]
     if "peaks.narrowPeak" in view.files:
         url = igv.data_url(view, base, "peaks.narrowPeak")
-        name = f"{escape(igv.peak_name(view))} peaks"
+        name = f"{escape(peak_name(view))} peaks"
         tracks.append({"name": name, "url": url, "type": "annotation", "format": "narrowpeak"})
-    tracks.append({"name": f"Mask of {symbol}", "url": mask, "min": 0, "max": 1, "color": igv.MASK_COLOUR, **look})
+    tracks.append({"name": f"Mask of {symbol}", "url": mask, "min": 0, "max": 1, "color": palette.MASK.css, **look})
     tracks.append({"name": f"Elements of {symbol}", "url": bed, "type": "annotation", "format": "bed"})
     return {"version": igv_version, "reference": reference, "tracks": tracks}
 

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 from flask import Response, request
 
+from model_core import palette
 from model_core.errors import InputError, Unavailable
 from model_core.run_folder.audit_log import append_decision, latest, of_genes, read_decisions
 from model_core.tsv import table_text
@@ -34,7 +35,6 @@ from seq2exp_viz.runs.table_query import rows_of
 
 MOST_ITEMS = 200  # of the audit's queue in one answer
 TSV = "text/tab-separated-values"
-ARC_COLOUR = "rgb(0, 114, 178)"
 
 
 def add_routes(route: Callable, registry: RunRegistry) -> None:
@@ -94,7 +94,7 @@ def _arc(row: dict[str, Any]) -> dict[str, Any]:
         "name": row["symbol"],
         "class": "start_site",
         "words": words,
-        "color": style.colour_of(row["class"]) if row["class"] else "rgb(130, 140, 153)",
+        "color": style.colour_of(row["class"]) if row["class"] else palette.GREY.css,
         "mean": round(row["mean_mask"], 4),
         "distance": row["distance"],
     }

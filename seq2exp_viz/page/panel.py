@@ -5,11 +5,12 @@ from __future__ import annotations
 import dash_mantine_components as dmc
 from dash import html
 
-from seq2exp_viz.page import figures
+from model_core import palette
+from seq2exp_viz.page import plots
 from seq2exp_viz.runs.gene_list import unscored
+from seq2exp_viz.runs.prediction_quality import pearson
 from seq2exp_viz.runs.run_view import RunView
 from seq2exp_viz.runs.style import (
-    CERTAINTY_COLOURS,
     CERTAINTY_WORDS,
     PRIOR_LINE,
     class_words,
@@ -82,7 +83,7 @@ def legend(view: RunView) -> list:
         *marks,
         *(_mark("block", class_words(view, kind), colour_of(kind)) for kind in kinds),
         _mark("arc", "element to start site"),
-        *(_mark("block", words, CERTAINTY_COLOURS[kind], "certainty") for kind, words in certain.items()),
+        *(_mark("block", words, palette.CERTAINTY[kind].css, "certainty") for kind, words in certain.items()),
     ]
 
 
@@ -122,12 +123,12 @@ def gene_head(view: RunView, gene_id: str) -> list:
         ),
         html.Div(label, className="quiet unit"),
     ]
-    svg = figures.observed_against_predicted(view.run.genes, gene_id)
+    svg = plots.observed_against_predicted(view.run.genes, gene_id)
     if svg is not None:
-        correlation = figures.pearson(view.run.genes)
+        correlation = pearson(view.run.genes)
         note = f"Pearson {correlation[0]:.2f} over {correlation[1]:,} test genes" if correlation else ""
         alt = "Observed against predicted expression of all scored genes, this gene ringed"
-        scatter = html.Img(src=figures.data_address(svg), alt=alt, className="scatter")
+        scatter = html.Img(src=plots.data_address(svg), alt=alt, className="scatter")
         # Last in the panel (style.css): the elements and the what-if come first.
         return [html.Div(parts), html.Div(className="among", children=[scatter, html.Div(note, className="quiet")])]
     return [html.Div(parts)]

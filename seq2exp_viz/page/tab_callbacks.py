@@ -5,8 +5,10 @@ from __future__ import annotations
 from dash import ClientsideFunction, Dash, Input, Output, Patch, State, dcc, html, no_update
 
 from seq2exp_viz.api import answers
-from seq2exp_viz.page import comparison, quality, tabs
+from seq2exp_viz.page import plots, tabs
 from seq2exp_viz.page.callbacks import chosen
+from seq2exp_viz.runs import prediction_quality
+from seq2exp_viz.runs.comparison_tables import comparison_tables
 from seq2exp_viz.runs.element_tables import element_table
 from seq2exp_viz.runs.peak_overlap import overlap
 from seq2exp_viz.runs.registry import RunRegistry
@@ -62,7 +64,7 @@ def register(app: Dash, registry: RunRegistry, base: str) -> None:
         if tab != "quality" or view is None:
             return no_update
         figure = Patch()
-        figure["data"][-1] = quality.ring(view.run.genes, gene)
+        figure["data"][-1] = plots.chosen_gene(view.run.genes, gene)
         return figure
 
     @app.callback(
@@ -86,7 +88,7 @@ def register(app: Dash, registry: RunRegistry, base: str) -> None:
     def kept(threshold: float | None, tab: str | None, key: str | None):
         view = registry.get(key) if tab == "compare" and key else None
         found = overlap(view) if view is not None else None
-        return no_update if found is None or threshold is None else comparison.kept_curve(found, threshold)
+        return no_update if found is None or threshold is None else plots.kept_curve(found, threshold)
 
     @app.callback(
         Output("files-content", "children"), Input("tab", "data"), Input("run", "value"), Input("revision", "data")
@@ -128,20 +130,22 @@ def quality_panel(view: RunView, gene: str | None) -> list:
     known = genes["observed"].notna().any()
     parts = []
     if known:
-        figure = quality.scatter(genes, gene, label_words(view))
+        figure = plots.scatter(genes, gene, label_words(view))
         parts.append(
-            tabs.graph("quality-scatter", quality.scatter_title(genes), figure, f"{view.key}.observed-predicted")
+            tabs.graph(
+                "quality-scatter", prediction_quality.scatter_title(genes), figure, f"{view.key}.observed-predicted"
+            )
         )
-        table, split = quality.by_chromosome(genes)
+        table, split = prediction_quality.by_chromosome(genes)
         if len(table):
             title = f"Pearson by chromosome{f', {split} genes' if split else ''}, with 95 % interval"
-            parts.append(tabs.graph("quality-chromosomes", title, quality.bars(table), f"{view.key}.pearson"))
+            parts.append(tabs.graph("quality-chromosomes", title, plots.pearson_bars(table), f"{view.key}.pearson"))
     else:
         parts.append(_empty("The study has no observed values, so nothing can be compared with the predictions."))
-    history = quality.history(view.run.path / "training" / "history.csv")
+    history = prediction_quality.history(view.run.path / "training" / "history.csv")
     if history is not None:
-        parts.append(tabs.graph("quality-training", "Training", quality.training(history), f"{view.key}.training"))
-    rows = quality.metric_rows(view.run.metrics)
+        parts.append(tabs.graph("quality-training", "Training", plots.training(history), f"{view.key}.training"))
+    rows = prediction_quality.metric_rows(view.run.metrics)
     if rows:
         parts.append(html.Div(_table([["measure", "value"], *rows]), className="scroll metrics", tabIndex=0))
     return parts
@@ -155,12 +159,12 @@ def compare_panel(view: RunView, base: str, threshold: float | None) -> list:
     cut = view.run.rule.threshold if threshold is None else threshold
     parts = []
     if found.inside.sum():
-        figure = comparison.inside_outside(found, peak_name(view))
+        figure = plots.mask_inside_outside(found, peak_name(view))
         parts.append(tabs.graph("compare-inside", "Mask inside and outside peaks", figure, f"{view.key}.mask-in-peaks"))
-    curve = comparison.kept_curve(found, cut)
+    curve = plots.kept_curve(found, cut)
     parts.append(tabs.graph("compare-kept", "Share of bases kept at each threshold", curve, f"{view.key}.kept"))
     if len(found.sets):
-        bars = comparison.overlap_bars(found)
+        bars = plots.overlap_bars(found)
         parts.append(tabs.graph("compare-overlap", "Overlap with peaks, beside controls", bars, f"{view.key}.overlap"))
     else:
         parts.append(_empty("This run has no peaks to compare with: `seq2exp-viz peaks` calls them."))
@@ -173,7 +177,7 @@ def _evidence(view: RunView, base: str, genes: int) -> list:
     parts: list = [html.P(f"The figures count the learned bases of {genes} genes.", className="quiet")]
     if report is not None:
         parts.append(html.A("Open the full report", href=f"{base}data/{view.key}/{report.id}", target="_blank"))
-    tables = comparison.tables(folder)
+    tables = comparison_tables(folder)
     for name, cells, cut in tables:
         parts += [html.H3(name), _table(cells)]
         parts += [html.P("More rows in the file: see Files.", className="quiet")] if cut else []
