@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from viewer_run import EVIL, PROMOTER, WINDOW, add_genes, gene_table, make_study, make_viewer_run, mask_of
 
 from model_core.errors import InputError
+from model_core.evaluation.compare import compare
+from model_core.evaluation.peak_overlap import COUNTS
 from model_core.run_folder.assemble import assemble
 from model_core.run_folder.audit_log import append_decision, latest, of_genes, read_decisions
 from model_core.run_folder.run import Run
@@ -24,7 +26,7 @@ from seq2exp_viz.runs.element_tables import element_table
 from seq2exp_viz.runs.gene_list import gene_list, suggestions, unscored_gene
 from seq2exp_viz.runs.genes_using_region import owners
 from seq2exp_viz.runs.peak_audit import audit
-from seq2exp_viz.runs.peak_overlap import overlap
+from seq2exp_viz.runs.peak_overlap import ELEMENTS, PRIOR, RANDOM, overlap
 from seq2exp_viz.runs.prediction_quality import history
 from seq2exp_viz.runs.registry import RunRegistry
 from seq2exp_viz.runs.run_files import list_run_files
@@ -334,10 +336,24 @@ def test_mask_inside_peaks_is_told_from_outside(registry):
     assert found.means[0] > found.means[1]
     assert found.kept[0] == 1
     sets = found.sets.set_index("set")
-    assert sets.loc["elements of the mask", "precision"] > sets.loc["random places", "precision"]
-    assert sets["kept"].nunique() <= 2  # the same number of bases each
+    assert sets.loc[ELEMENTS, "elements_in_peaks"] > sets.loc[RANDOM, "elements_in_peaks"]
+    assert sets["kept_share"].nunique() <= 2  # the same number of bases each
     learned = sum(int(registry.first.run.mask(name).learned.sum()) for name in gene_table()["gene_id"][[1, 2, 4]])
     assert found.inside.sum() + found.outside.sum() == learned
+
+
+def test_the_page_counts_overlap_as_compare_does(registry):
+    """The same elements, peaks and prior on the same genes: the same counts."""
+    run = registry.first.run
+    sets = overlap(registry.first).sets.set_index("set")
+    sampled = gene_table()["gene_id"][[1, 2, 4]]
+    tables = compare(run).tables
+    rows = tables["peaks_by_gene"].set_index("gene_id").loc[sampled]
+    assert sets.loc[ELEMENTS, list(COUNTS)].astype(int).to_dict() == rows[list(COUNTS)].sum().to_dict()
+    assert sets.loc[RANDOM, "element_bases"] == sets.loc[ELEMENTS, "element_bases"]
+    scores = tables["scores"].set_index("score")  # of the test split: the sampled genes
+    for name, there in ((ELEMENTS, "mask elements"), (PRIOR, "signal prior")):
+        assert sets.loc[name, "elements_in_peaks"] == pytest.approx(scores.loc[there, "in_peaks"], rel=1e-9)
 
 
 def test_a_run_without_genes_has_no_tables_yet(tmp_path):

@@ -226,7 +226,7 @@ def kept_curve(found: Overlap, threshold: float) -> dict:
 
 
 def overlap_bars(found: Overlap) -> dict:
-    """Precision and recall of sets of bases against peaks, the expectation of chance as a line."""
+    """Return how far each set of bases and the peaks are the same bases; a line marks the peaks' share of all."""
     sets = found.sets
     names = [str(name).replace(" ", "<br>", 1) for name in sets["set"]]
     traces = [
@@ -240,11 +240,11 @@ def overlap_bars(found: Overlap) -> dict:
             "hovertemplate": "%{x:.1f} %<extra>" + words + "</extra>",
         }
         for column, words, colour in (
-            ("precision", "of its bases in peaks", palette.BLUE.hex),
-            ("recall", "of the peaks’ bases in it", palette.ORANGE.hex),
+            ("elements_in_peaks", "of its bases in peaks", palette.BLUE.hex),
+            ("peaks_in_elements", "of the peaks’ bases in it", palette.ORANGE.hex),
         )
     ]
-    chance = 100 * found.in_peaks
+    chance = 100 * float(sets["peak_share"].iloc[0])
     line = {"type": "line", "yref": "paper", "y0": 0, "y1": 1, "x0": chance, "x1": chance}
     shapes = [{**line, "line": {"dash": "dot", "width": 1.2, "color": palette.GREY.hex}}]
     axis = {"autorange": "reversed", "tickfont": {"size": 10}}

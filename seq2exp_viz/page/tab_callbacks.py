@@ -165,7 +165,9 @@ def compare_panel(view: RunView, base: str, threshold: float | None) -> list:
     parts.append(tabs.graph("compare-kept", "Share of bases kept at each threshold", curve, f"{view.key}.kept"))
     if len(found.sets):
         bars = plots.overlap_bars(found)
-        parts.append(tabs.graph("compare-overlap", "Overlap with peaks, beside controls", bars, f"{view.key}.overlap"))
+        parts.append(
+            tabs.graph("compare-overlap", "Overlap with peaks, compared with controls", bars, f"{view.key}.overlap")
+        )
     else:
         parts.append(_empty("This run has no peaks to compare with: `seq2exp-viz peaks` calls them."))
     return [*parts, html.Div(_evidence(view, base, found.genes), className="scroll evidence", tabIndex=0)]
