@@ -9,8 +9,8 @@ from viewer_run import EVIL, make_study, make_viewer_run
 
 from model_core.run_folder.mask_store import GeneMask
 from model_core.run_folder.run import Run
-from seq2exp_viz.api.answers import records
 from seq2exp_viz.api.genes import interval_features
+from seq2exp_viz.api.http import records
 from seq2exp_viz.app import Settings, create_app
 from seq2exp_viz.runs import binning
 from seq2exp_viz.runs.gene_search import find

@@ -10,7 +10,7 @@ from viewer_run import EVIL, add_genes, gene_table, make_study, make_viewer_run
 
 from model_core.run_folder.run import Run
 from seq2exp_viz.app import Settings, create_app
-from seq2exp_viz.page import callbacks, panel, plots
+from seq2exp_viz.page import panel, plots, selection
 from seq2exp_viz.runs.prediction_quality import pearson
 from seq2exp_viz.runs.registry import RunRegistry
 from seq2exp_viz.serving.security import Access
@@ -141,7 +141,7 @@ def test_the_faithful_mask_is_never_called_discovery(registry):
     ("asked", "gene"), [(MYC, MYC), ("myc", MYC), ("NOPE", "ENSG00000000002.3"), (None, "ENSG00000000002.3")]
 )
 def test_a_link_to_a_gene_opens_it_and_else_a_held_out_one(registry, asked, gene):
-    assert callbacks.first_gene(registry["demo"], asked) == gene
+    assert selection.first_gene(registry["demo"], asked) == gene
 
 
 def test_a_threshold_changes_the_list_of_elements(app):
@@ -210,7 +210,7 @@ def test_nothing_is_sent_where_nothing_changed(app, registry):
     assert registry["demo"].models.wait(60)
     state = [
         prop("run", "demo", "value"),
-        prop("revision", callbacks.revision(registry["demo"])),
+        prop("revision", selection.revision(registry["demo"])),
         prop("gene", {"run": "demo", "gene": MYC}),
         prop("threshold", 0.5, "value"),
     ]

@@ -20,7 +20,7 @@ from model_core.run_folder.run import Run
 from model_core.scoring.write_behind import WriteBehind
 from model_core.signals.bam_coverage import cached_coverage
 from seq2exp_viz.app import Settings, create_app
-from seq2exp_viz.page.callbacks import revision
+from seq2exp_viz.page.selection import revision
 from seq2exp_viz.runs import registry as shelf_runs
 from seq2exp_viz.runs.check import check_runs
 from seq2exp_viz.runs.gene_models import GeneModels

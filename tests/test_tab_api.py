@@ -24,7 +24,7 @@ from seq2exp_viz.runs.check import check_runs
 from seq2exp_viz.runs.comparison_tables import comparison_tables
 from seq2exp_viz.runs.element_tables import element_table
 from seq2exp_viz.runs.gene_list import gene_list, suggestions, unscored_gene
-from seq2exp_viz.runs.genes_using_region import owners
+from seq2exp_viz.runs.genes_using_region import genes_using_region
 from seq2exp_viz.runs.peak_audit import audit
 from seq2exp_viz.runs.peak_overlap import ELEMENTS, PRIOR, RANDOM, overlap
 from seq2exp_viz.runs.prediction_quality import history
@@ -181,7 +181,7 @@ def crowded(tmp_path_factory):
 
 def test_each_gene_that_covers_a_region_says_how_far_it_keeps_it(crowded):
     view = crowded.first
-    table, count = owners(view, "chr1", 11_050, 11_150)
+    table, count = genes_using_region(view, "chr1", 11_050, 11_150)
     assert count == 3
     assert list(table["symbol"]) == ["S0", "S1", "S2"]  # every mask has its hill 1,100 bp right of its start site
     for row in table[:2].itertuples():

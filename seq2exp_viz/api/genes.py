@@ -15,7 +15,7 @@ from model_core.places import parse_place, read_place
 from model_core.run_folder.assemble import provenance
 from model_core.run_folder.elements import PROMOTER_CLASS
 from seq2exp_viz.api import downloads, igv, tables
-from seq2exp_viz.api.answers import as_json, attachment, guarded, integer, place, records, threshold_of
+from seq2exp_viz.api.http import as_json, attachment, guarded, integer, place, records, threshold_of
 from seq2exp_viz.api.model import add_model_routes
 from seq2exp_viz.api.sharing import add_sharing_routes
 from seq2exp_viz.api.user_tracks import add_own_track_routes

@@ -1,4 +1,4 @@
-"""What igv.js is told: the reference, and one dict a track in igv.js's own field names (its documentation is ours).
+"""The configuration of igv.js: the reference, and one dict per track in igv.js's own field names.
 
 Pure functions of an open run. Everything in these dicts survives an igv.js session: strings and numbers, no functions.
 igv.js puts track names into the page as HTML, so every name that comes from a file is escaped here.
@@ -52,9 +52,9 @@ def reference(view: RunView, base: str) -> dict:
 
 
 def tracks(
-    view: RunView, base: str, gene_id: str | None, threshold: float | None, beside: RunView | None = None
+    view: RunView, base: str, gene_id: str | None, threshold: float | None, second: RunView | None = None
 ) -> list[dict]:
-    """All tracks of a run, top to bottom; of a second run `beside` it the same gene's mask, and the difference.
+    """All tracks of a run, top to bottom; of a `second` run the same gene's mask, and the difference.
 
     Returns
     -------
@@ -65,7 +65,7 @@ def tracks(
     rows = [*_annotation(view, base), *_measured(view, base, gene_id)]
     if gene_id is not None:
         rows += _model(view, base, gene_id, threshold)
-        rows += _beside(view, base, gene_id, beside) if beside is not None else []
+        rows += _second_run(view, base, gene_id, second) if second is not None else []
         rows += _why(view, base, gene_id, threshold)
     rows += _controls(view, base, gene_id)
     for order, row in enumerate(rows, 1):
@@ -185,7 +185,7 @@ def _why(view: RunView, base: str, gene_id: str, threshold: float | None) -> lis
     return rows
 
 
-def _beside(view: RunView, base: str, gene_id: str, other: RunView) -> list[dict]:
+def _second_run(view: RunView, base: str, gene_id: str, other: RunView) -> list[dict]:
     found = same_gene(other, gene_id)
     if found is None:
         return []
@@ -255,7 +255,7 @@ def _controls(view: RunView, base: str, gene_id: str | None) -> list[dict]:
 
 
 def browser(
-    view: RunView, base: str, gene_id: str | None, threshold: float | None, beside: RunView | None = None
+    view: RunView, base: str, gene_id: str | None, threshold: float | None, second: RunView | None = None
 ) -> dict:
     """All that the page needs to put a gene on the screen: reference, tracks, first locus, colours.
 
@@ -273,7 +273,7 @@ def browser(
         "run": view.key,
         "gene": gene_id,
         "reference": reference(view, base),
-        "tracks": tracks(view, base, gene_id, threshold, beside),
+        "tracks": tracks(view, base, gene_id, threshold, second),
         "locus": locus,
         "contigs": api_url(view, base, "contigs.tsv") if view.igv_names.renamed else None,
         "stem": view.file_stem(str(view.run.gene(gene_id)["gene_id"]))

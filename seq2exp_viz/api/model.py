@@ -11,7 +11,7 @@ from flask import Blueprint, Response
 from model_core.errors import Unavailable
 from model_core.run_folder.effects import caveat, caveat_line, row_values
 from model_core.run_folder.run import Run
-from seq2exp_viz.api.answers import RequestError, as_json, integer, json_body
+from seq2exp_viz.api.http import RequestError, as_json, integer, json_body
 from seq2exp_viz.runs.binning import vector_summary
 from seq2exp_viz.runs.registry import RunRegistry
 from seq2exp_viz.runs.run_view import RunView
@@ -22,7 +22,7 @@ from seq2exp_viz.worker.jobs import KINDS, Jobs, Task, TooMany
 if TYPE_CHECKING:
     from seq2exp_viz.worker.shared_jobs import SharedJobs
 
-WAIT_SECONDS = 2.0  # for an answer, before the browser is told to ask again: threads that answer are few
+WAIT_SECONDS = 2.0  # for an answer, before the browser is asked to come back: threads that answer are few
 LONGEST_QUESTION = 32_768  # bytes
 MOST_REGIONS, MOST_CONTROLS, CONTROLS = 500, 100, 20
 LAST_BASE = 2**32
@@ -31,7 +31,7 @@ STATUS = {"done": 200, "cancelled": 409, "failed": 503}  # of a question that ha
 
 
 def add_model_routes(routes: Blueprint, route: Callable, registry: RunRegistry, jobs: Jobs | SharedJobs) -> None:
-    """Add all routes of this module; `route` is `answers.guarded`."""
+    """Add all routes of this module; `route` is `http.guarded`."""
     _add_questions(route, jobs)
 
     @route("/api/<run>/jobs", methods=("POST",))
@@ -48,7 +48,7 @@ def add_model_routes(routes: Blueprint, route: Callable, registry: RunRegistry, 
             job = jobs.start(view.key, view.run.path, names[0], kind, names[1], threshold_in(body))
         except TooMany as problem:
             return as_json({"message": str(problem)}, 429)
-        return as_json(told(job), 201)
+        return as_json(job_answer(job), 201)
 
     @routes.route("/api/jobs")
     def listed() -> Response:
@@ -67,13 +67,13 @@ def add_model_routes(routes: Blueprint, route: Callable, registry: RunRegistry, 
     @routes.route("/api/jobs/<int:number>")
     @of_one
     def one(job: Task) -> Response:
-        return as_json(told(job))
+        return as_json(job_answer(job))
 
     @routes.route("/api/jobs/<int:number>/cancel", methods=["POST"])
     @of_one
     def cancel(job: Task) -> Response:
         jobs.cancel(job.id)
-        return as_json(told(jobs.get(job.id) or job))
+        return as_json(job_answer(jobs.get(job.id) or job))
 
 
 def _add_questions(route: Callable, jobs: Jobs | SharedJobs) -> None:
@@ -147,7 +147,7 @@ def answer_of(view: RunView, task: Task) -> Response:
     return as_json({name: shown[name] for name in ("id", "state", "done", "total", "seconds_left", "message")}, 202)
 
 
-def told(job: Task) -> dict:
+def job_answer(job: Task) -> dict:
     """A job with all that came out of it so far."""
     return {**job.shown(), "rows": list(dict(job.rows).values()), "result": job.result}
 

@@ -12,7 +12,7 @@ from flask import Response, request
 from model_core import palette
 from model_core.errors import InputError, Problem
 from seq2exp_viz.api import igv
-from seq2exp_viz.api.answers import RequestError, attachment, place, threshold_of
+from seq2exp_viz.api.http import RequestError, attachment, place, threshold_of
 from seq2exp_viz.file_names import run_part
 from seq2exp_viz.runs.run_view import RunView
 from seq2exp_viz.runs.style import peak_name
@@ -57,11 +57,11 @@ def add_sharing_routes(route: Callable, base: str, igv_version: str) -> None:
         from seq2exp_viz.reports.locus_figure import place_of
 
         seen = place_of(view, gene, locus_of_request(view), threshold_of(request))
-        told = igv_session(view, origin + base, seen.gene, seen.threshold, igv_version)
+        found = igv_session(view, origin + base, seen.gene, seen.threshold, igv_version)
         # The IGV desktop program reads the genome's own names, igv.js those that it is given with the genome.
         chrom = view.igv_names.given(seen.chrom) if kind == "json" else seen.chrom
-        told["locus"] = f"{chrom}:{seen.start + 1}-{seen.end}"
-        text = json.dumps(told, indent=1) if kind == "json" else session_xml(told)
+        found["locus"] = f"{chrom}:{seen.start + 1}-{seen.end}"
+        text = json.dumps(found, indent=1) if kind == "json" else session_xml(found)
         return attachment(text.encode(), f"{view.file_stem(seen.gene)}.igv-session.{kind}", f"application/{kind}")
 
 
@@ -109,13 +109,13 @@ def igv_session(view: RunView, base: str, gene_id: str, threshold: float, igv_ve
     return {"version": igv_version, "reference": reference, "tracks": tracks}
 
 
-def session_xml(told: dict) -> str:
+def session_xml(found: dict) -> str:
     """The same session in the XML of the IGV desktop program."""
     lines = ['<?xml version="1.0" encoding="UTF-8" standalone="no"?>']
-    genome = escape(told["reference"]["fastaURL"], quote=True)
-    lines.append(f'<Session genome="{genome}" locus="{escape(told["locus"], quote=True)}" version="8">')
+    genome = escape(found["reference"]["fastaURL"], quote=True)
+    lines.append(f'<Session genome="{genome}" locus="{escape(found["locus"], quote=True)}" version="8">')
     lines.append("  <Resources>")
-    for track in told["tracks"]:
+    for track in found["tracks"]:
         kind, url = {"wig": "bigwig"}.get(track["type"], track["format"]), escape(track["url"], quote=True)
         lines.append(f'    <Resource name="{track["name"]}" path="{url}" type="{kind}"/>')
     return "\n".join([*lines, "  </Resources>", "</Session>", ""])

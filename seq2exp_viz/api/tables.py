@@ -1,4 +1,4 @@
-"""The interface behind the tabs: elements, whose element a region is, the peak audit, a second run beside."""
+"""The interface behind the tabs: elements, genes that use a region, the peak audit, a second run."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from model_core import palette
 from model_core.errors import InputError, Unavailable
 from model_core.run_folder.audit_log import append_decision, latest, of_genes, read_decisions
 from model_core.tsv import table_text
-from seq2exp_viz.api.answers import (
+from seq2exp_viz.api.http import (
     RequestError,
     as_json,
     attachment,
@@ -27,7 +27,7 @@ from seq2exp_viz.file_names import run_part
 from seq2exp_viz.runs import binning, second_run, style
 from seq2exp_viz.runs.element_tables import element_table
 from seq2exp_viz.runs.gene_list import suggestions
-from seq2exp_viz.runs.genes_using_region import owners
+from seq2exp_viz.runs.genes_using_region import genes_using_region
 from seq2exp_viz.runs.peak_audit import ELEMENT, PEAK, audit
 from seq2exp_viz.runs.registry import RunRegistry
 from seq2exp_viz.runs.run_view import RunView
@@ -40,7 +40,7 @@ TSV = "text/tab-separated-values"
 def add_routes(route: Callable, registry: RunRegistry) -> None:
     """Add all routes of this module; `registry` is where a second run is looked up."""
     _add_tables(route)
-    _add_owners(route)
+    _add_genes_using_region(route)
     _add_audit(route)
 
     @route("/api/<run>/suggest")
@@ -69,18 +69,18 @@ def _add_tables(route: Callable) -> None:
         return tsv(found.dropna(axis=1, how="all"), f"{stem}.elements.tsv")
 
 
-def _add_owners(route: Callable) -> None:
+def _add_genes_using_region(route: Callable) -> None:
     @route("/api/<run>/owners")
     def whose(view: RunView) -> Response:
         chrom, start, end = place(view)
-        table, count = owners(view, chrom, start, end)
+        table, count = genes_using_region(view, chrom, start, end)
         return as_json({"chrom": chrom, "start": start, "end": end, "genes": count, "rows": records(table)})
 
     @route("/api/<run>/owners/arcs")
     def arcs(view: RunView) -> Response:
         """The same for the track class of elements: one block a start site, tied to the region's middle."""
         chrom, start, end = place(view)
-        table, _ = owners(view, chrom, start, end)
+        table, _ = genes_using_region(view, chrom, start, end)
         kept = table[table["mean_mask"].notna()]
         return as_json({"tss": (start + end) // 2, "elements": [_arc(row) for row in kept.to_dict("records")]})
 

@@ -21,7 +21,7 @@ from seq2exp_viz.runs.style import (
 
 
 def facts(view: RunView) -> list:
-    """Badges that say what the run is; simulated data are called so."""
+    """Badges that say what the run is; simulated data are marked as such."""
     manifest = view.run.manifest
     window = manifest["window"]
     length = length_words(window)

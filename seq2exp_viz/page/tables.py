@@ -1,4 +1,4 @@
-"""The page's tables: the list of genes and the table of elements, as AG Grid is told."""
+"""The page's tables: the list of genes and the table of elements, for AG Grid."""
 
 from __future__ import annotations
 

@@ -12,12 +12,12 @@ SCORED, UNSCORED = "scored", "not scored"
 SITE_COLUMNS = ("gene_id", "symbol", "chrom", "tss", "strand", "split")
 
 
-def gene_list(view: RunView, beside: RunView | None = None) -> pd.DataFrame:
+def gene_list(view: RunView, second: RunView | None = None) -> pd.DataFrame:
     """Every gene of the study's table that lies on the run's chromosomes, scored ones first.
 
     Parameters
     ----------
-    beside : RunView or None
+    second : RunView or None
         A second run, whose prediction for the same gene_id stands in `predicted_beside`.
 
     Returns
@@ -34,8 +34,8 @@ def gene_list(view: RunView, beside: RunView | None = None) -> pd.DataFrame:
     if len(strongest):
         found = strongest.reindex(table["gene_id"])
         table["effect"], table["effect_element"] = found["effect"].to_numpy(), found["element"].to_numpy()
-    if beside is not None:
-        other = beside.run.genes.set_index("gene_id")["predicted"]
+    if second is not None:
+        other = second.run.genes.set_index("gene_id")["predicted"]
         table["predicted_beside"] = other.reindex(table["gene_id"]).to_numpy()
     return table
 

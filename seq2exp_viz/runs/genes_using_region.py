@@ -1,4 +1,4 @@
-"""Whose element is this? The genes whose masks cover a region, and how strongly each keeps it."""
+"""The genes whose windows hold a region, and how strongly the mask of each keeps it."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ COLUMNS = (
 )
 
 
-def owners(view: RunView, chrom: str, start: int, end: int) -> tuple[pd.DataFrame, int]:
-    """The scored genes whose window holds bases of chrom:start-end, those that keep it most first.
+def genes_using_region(view: RunView, chrom: str, start: int, end: int) -> tuple[pd.DataFrame, int]:
+    """Return the scored genes whose window holds bases of chrom:start-end, those that keep it most first.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""A second run beside the first: the same gene's mask, and the difference of the two."""
+"""A second run alongside the first: the same gene's mask, and the difference of the two."""
 
 from __future__ import annotations
 
