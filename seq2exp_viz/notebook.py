@@ -186,7 +186,7 @@ def _signals(view: RunView, place: Place, region: dict, bins: int) -> list[dict]
             data = binning.vector_summary(view.contact(place.gene, signal.name), chrom, origin, start, end, bins)
             tracks.append({**row, "name": f"{name} contact to this TSS", "quantity": "Contact", "data": data})
         else:
-            data = binning.bigwig_summary(view.files[signal.file], chrom, start, end, bins)
+            data = binning.bigwig_summary(view.bigwig(signal), chrom, start, end, bins)
             tracks.append({**row, "name": name, "quantity": signal.name, "data": data})
     return tracks
 
@@ -199,9 +199,9 @@ def _peaks(view: RunView, place: Place) -> list[dict]:
     return [_annotation(name, view, place, features, displayMode="SQUISHED", color=palette.PEAK.css, height=30)]
 
 
-def _annotation(name: str, view: RunView, place: Place, features: list[dict], **look: object) -> dict:
+def _annotation(name: str, view: RunView, place: Place, features: list[dict], **options: object) -> dict:
     drawn = _on(view.igv_names.given(place.chrom), features)
-    return {"type": "annotation", "name": name, "features": drawn, "visibilityWindow": -1, **look}
+    return {"type": "annotation", "name": name, "features": drawn, "visibilityWindow": -1, **options}
 
 
 def _on(name: str, features: list[dict]) -> list[dict]:

@@ -75,8 +75,9 @@ def test_why_tracks_are_off_at_first_and_missing_where_signals_are(registry, tmp
     assert [row["id"] for row in rows] == ["certainty", "why-network", "why-signals", "why-disagreement"]
     assert not any(row["on"] for row in rows)
     study = make_study(tmp_path / "study")
-    poor = RunRegistry([make_viewer_run(tmp_path / "run", study, genes=1)], cache=tmp_path / "cache")
+    path = make_viewer_run(tmp_path / "run", study, genes=1)
     (tmp_path / "study" / "DNase.bw").unlink()
+    poor = RunRegistry([path], cache=tmp_path / "cache")
     assert [row["id"] for row in tracks(poor.first, "/", MYC, None) if row["group"] == "Why"] == ["certainty"]
     answer = create_app(poor, Settings(igv="notebook")).server.test_client().get("/api/tiny/genes/MYC/why/network")
     assert answer.status_code == 404

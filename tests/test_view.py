@@ -7,7 +7,9 @@ from run_builder import gene_row, make_run, random_masks
 from viewer_run import make_study, make_viewer_run
 
 from model_core.run_folder.run import Run
+from seq2exp_viz.app import Settings, create_app
 from seq2exp_viz.runs.missing import Missing
+from seq2exp_viz.runs.registry import RunRegistry
 from seq2exp_viz.runs.run_view import RunView
 
 
@@ -61,3 +63,18 @@ def test_the_view_gives_the_run_as_its_manifest_now_says(tmp_path):
     Run.open(view.path).update(name="renamed")
     assert view.run is not before
     assert view.run.name == "renamed"
+
+
+def test_a_signal_that_goes_away_later_takes_nothing_else_along(tmp_path):
+    study = make_study(tmp_path / "study")
+    registry = RunRegistry([make_viewer_run(tmp_path / "run", study, genes=1)], cache=tmp_path / "cache")
+    client = create_app(registry, Settings(igv="notebook")).server.test_client()
+    (study.parent / "DNase.bw").unlink()
+    gene = str(registry.first.run.genes["gene_id"].iloc[0])
+    tracks = client.get(f"/api/tiny/view?gene={gene}").get_json()["tracks"]
+    assert "signal-0" in {row["id"] for row in tracks}
+    assert "signal-1" not in {row["id"] for row in tracks}
+    answer = client.get("/api/tiny/signals/DNase?chrom=chr1&start=0&end=1000")
+    assert answer.status_code == 404
+    assert answer.get_json()["message"] == "The file of DNase is not there any more."
+    registry.close()

@@ -162,7 +162,7 @@ def add_gene_routes(route: Callable) -> None:
         if track is None or track.file is None:
             raise Unavailable(f"{name[:80]!r} is no coverage signal of this run.")
         where = view.igv_names.own(request.args.get("chrom", ""))
-        path = view.files[track.file]
+        path = view.bigwig(track)
         return as_json(
             binning.bigwig_summary(path, where, max(0, integer("start")), integer("end"), integer("bins", 1000))
         )

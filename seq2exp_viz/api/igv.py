@@ -95,9 +95,9 @@ def _features(url: str, **config: object) -> dict:
 def _annotation(view: RunView, base: str) -> list[dict]:
     if view.models is None:
         return []
-    look = {"displayMode": "EXPANDED", "color": palette.GENE.css, "autoHeight": False}
-    genes = _features(api_url(view, base, "models", "gene"), height=72, **look)
-    transcripts = _features(api_url(view, base, "models", "transcript"), height=120, **look)
+    style = {"displayMode": "EXPANDED", "color": palette.GENE.css, "autoHeight": False}
+    genes = _features(api_url(view, base, "models", "gene"), height=72, **style)
+    transcripts = _features(api_url(view, base, "models", "transcript"), height=120, **style)
     return [
         _row("genes", "Genes", "Genes", **genes),
         _row("transcripts", "Transcripts", "Genes", on=False, **transcripts),
@@ -109,6 +109,8 @@ def _measured(view: RunView, base: str, gene_id: str | None) -> list[dict]:
     for number, signal in enumerate(view.signals):
         colour = palette.SIGNALS[number % len(palette.SIGNALS)].css
         if signal.file is not None:
+            if view.file(signal.file) is None:
+                continue  # gone since the run was opened
             url = data_url(view, base, signal.file)
             config = {"type": "wig", "format": "bigwig", "url": url, "color": colour, "height": 46, "autoscale": True}
             rows.append(_row(signal.id, signal.name, "Measured", **config, min=0))
@@ -171,7 +173,7 @@ def _why(view: RunView, base: str, gene_id: str, threshold: float | None) -> lis
     sure = {**own, "type": "certainty", "height": 56, "threshold": threshold, "colors": colours}
     label = "Where z lies: 95 % of it above the threshold, on both sides, 95 % below"
     rows = [_row("certainty", label, "Why", on=False, **sure)] if view.run.has_spread else []
-    if mask_components.why_not(view) is not None:
+    if mask_components.unavailable_reason(view) is not None:
         return rows
     reads = "sequence and signals say" if view.prior_config.generator_signals else "sequence says"
     for part, label, colour, least in (
@@ -179,8 +181,8 @@ def _why(view: RunView, base: str, gene_id: str, threshold: float | None) -> lis
         ("signals", "What the signals say", palette.SIGNAL_COMPONENT, 0),
         ("disagreement", f"Disagreement: what the {reads}, less the signals", palette.COMPONENT_DIFFERENCE, -1),
     ):
-        look = {"height": 64, "color": colour.css, "quantity": "Mean" if least == 0 else "Difference of means"}
-        config = {**_own(view, base, gene_id, "why", part), **look, "area": True, "min": least, "max": 1}
+        style = {"height": 64, "color": colour.css, "quantity": "Mean" if least == 0 else "Difference of means"}
+        config = {**_own(view, base, gene_id, "why", part), **style, "area": True, "min": least, "max": 1}
         rows.append(_row(f"why-{part}", label, "Why", on=False, **config))
     return rows
 

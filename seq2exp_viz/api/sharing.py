@@ -94,9 +94,9 @@ def igv_session(view: RunView, base: str, gene_id: str, threshold: float, igv_ve
     symbol = escape(str(view.run.gene(gene_id)["symbol"]))
     mask = igv.api_url(view, base, "genes", gene_id, "mask.bigWig")
     bed = igv.api_url(view, base, "genes", gene_id, "elements.bed", threshold=threshold)
-    look = {"type": "wig", "format": "bigwig"}
+    bigwig = {"type": "wig", "format": "bigwig"}
     tracks = [
-        {"name": row["config"]["name"], "url": row["config"]["url"], "color": row["config"]["color"], **look}
+        {"name": row["config"]["name"], "url": row["config"]["url"], "color": row["config"]["color"], **bigwig}
         for row in igv.tracks(view, base, gene_id, threshold)
         if row["group"] == "Measured" and row["config"].get("format") == "bigwig"
     ]
@@ -104,7 +104,7 @@ def igv_session(view: RunView, base: str, gene_id: str, threshold: float, igv_ve
         url = igv.data_url(view, base, "peaks.narrowPeak")
         name = f"{escape(peak_name(view))} peaks"
         tracks.append({"name": name, "url": url, "type": "annotation", "format": "narrowpeak"})
-    tracks.append({"name": f"Mask of {symbol}", "url": mask, "min": 0, "max": 1, "color": palette.MASK.css, **look})
+    tracks.append({"name": f"Mask of {symbol}", "url": mask, "min": 0, "max": 1, "color": palette.MASK.css, **bigwig})
     tracks.append({"name": f"Elements of {symbol}", "url": bed, "type": "annotation", "format": "bed"})
     return {"version": igv_version, "reference": reference, "tracks": tracks}
 

@@ -205,7 +205,7 @@ def _signal(view: RunView, place: Place, signal, colour: tuple) -> Band:
         got = binning.vector_summary(values, place.chrom, origin, place.start, place.end, BINS)
         name = f"{signal.name}\ncontact to TSS"
     else:
-        got = binning.bigwig_summary(view.files[signal.file], place.chrom, place.start, place.end, BINS)
+        got = binning.bigwig_summary(view.bigwig(signal), place.chrom, place.start, place.end, BINS)
         name = signal.name
 
     def draw(axes: Axes) -> None:

@@ -46,5 +46,6 @@ def bigwig_summary(path: Path, chrom: str, start: int, end: int, bins: int) -> d
     if start >= end:
         return {"chrom": chrom, "start": start, "end": start, "bin": 1, "mean": [], "max": []}
     found = summary(path, chrom, start, end, bins)
-    lists = {name: rounded(np.float64(values), DIGITS) for name, values in zip(("mean", "max"), found, strict=True)}
+    named = zip(("mean", "max"), found, strict=True)
+    lists = {name: rounded(values.astype(np.float64), DIGITS) for name, values in named}
     return {"chrom": chrom, "start": start, "end": end, "bin": (end - start) / bins, **lists}

@@ -58,8 +58,8 @@ def describe(view: RunView) -> list[str]:
     signals = ", ".join(track.name for track in view.signals) or "none"
     peaks = f"{len(view.peaks):,} {style.peak_name(view)} peaks" if view.peaks is not None else "no peaks"
     lines += [f"signals: {signals}", peaks, f"genome: {'there' if view.genome is not None else 'drawn as N'}"]
-    why_not = mask_components.why_not(view)
-    lines += [f"what sequence and signals say: {'can be told' if why_not is None else why_not}"]
+    why_not = mask_components.unavailable_reason(view)
+    lines += [f"components of the mask: {'available' if why_not is None else why_not}"]
     decisions = read_decisions(view.run.path)
     if len(decisions):
         known, unknown = of_genes(decisions, view.run.finder)

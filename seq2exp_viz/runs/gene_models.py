@@ -203,7 +203,7 @@ def packed(gtf_path: Path) -> bytes:
 
 
 def _maker() -> str:
-    """What tells one version of the code that makes models from another."""
+    """Return a digest of the code that makes the models: another version makes them anew."""
     digest = hashlib.sha256()
     for source in (__file__, annotation.__file__, bed.__file__):
         digest.update(Path(source).read_bytes())
@@ -280,7 +280,7 @@ class GeneModels:
         """The work of the thread: whatever goes wrong ends as `problem` and is reported."""
         try:
             self.problem = self._ask()
-        except Exception as problem:  # nobody waits for this thread: it must say what happened to it
+        except Exception as problem:  # no caller waits for this thread, so it reports its own failure
             self.problem = f"{type(problem).__name__}: {problem}"
         if self.problem is not None:
             self.report(Missing("Genes are not drawn, only start sites", self.problem))

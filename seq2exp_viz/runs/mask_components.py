@@ -14,7 +14,7 @@ from seq2exp_viz.runs.run_view import RunView
 LEVEL = 0.95  # share of z that has to lie on one side of the threshold
 
 
-def why_not(view: RunView) -> str | None:
+def unavailable_reason(view: RunView) -> str | None:
     """Why this run's masks cannot be split, in words for the page; None where they can."""
     if view.prior_config is None:
         return "Its signals are not on this machine, so their part of the mask cannot be computed."
@@ -38,12 +38,12 @@ def _checkpoint(view: RunView) -> Path:
 def parts(view: RunView, gene: str) -> MaskParts:
     """The two parts of a gene's mask, remembered.
 
-    Raises InputError, in the words of `why_not`, where they cannot be had.
+    Raises InputError, in the words of `unavailable_reason`, where they cannot be had.
     """
-    reason = why_not(view)
+    reason = unavailable_reason(view)
     if reason is not None:
         raise Unavailable(reason)
-    mask, config = view.run.mask(gene), view.prior_config
+    mask, config = view.run.mask(gene), view.settings
 
     def make() -> MaskParts:
         learned = learned_numbers(_checkpoint(view), config) if needs_checkpoint(config) else None

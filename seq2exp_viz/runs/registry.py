@@ -7,6 +7,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 
 from model_core.errors import InputError
@@ -58,7 +59,7 @@ class RunRegistry:
             Called with a line for all that is missing, now and later; from any thread.
         """
         for view in self:
-            view.missing.listen(lambda line, key=view.key: notify(f"note on {key}: {line}"))
+            view.missing.listen(partial(_notify_of_run, notify, view.key))
         threading.Thread(target=_read_ahead, args=(self.first,), daemon=True).start()
         for view in self:
             if view.models is not None:
@@ -71,6 +72,10 @@ class RunRegistry:
         for view in self:
             if view.models is not None:
                 view.models.close()
+
+
+def _notify_of_run(notify: Callable[[str], None], key: str, line: str) -> None:
+    notify(f"note on {key}: {line}")
 
 
 def _read_ahead(view: RunView) -> None:

@@ -30,7 +30,7 @@ from seq2exp_viz.file_names import gene_parts, run_part
 from seq2exp_viz.runs.igv_names import IgvNames
 from seq2exp_viz.runs.missing import Missing, MissingList
 from seq2exp_viz.runs.run_files import list_run_files
-from seq2exp_viz.runs.study_inputs import StudyInputs, first_line, open_inputs
+from seq2exp_viz.runs.study_inputs import SignalTrack, StudyInputs, first_line, open_inputs
 
 PEAKS = "peaks.narrowPeak"
 
@@ -142,6 +142,13 @@ class RunView:
             path = next((file.path for file in list_run_files(self.path) if file.id == name), None)
         return path if path is not None and path.is_file() else None
 
+    def bigwig(self, signal: SignalTrack) -> Path:
+        """Return the path of a signal's bigWig; raises Unavailable where it has gone since the run was opened."""
+        path = self.file(signal.file) if signal.file is not None else None
+        if path is None:
+            raise Unavailable(f"The file of {signal.name} is not there any more.")
+        return path
+
     @cached_property
     def sites(self) -> pd.DataFrame | None:
         """The genes of the study's table, scored or not, as `Study.gene_sites`; None where there is no table here."""
@@ -210,13 +217,13 @@ class RunView:
 
     def model_signals(self, gene_id: str) -> np.ndarray:
         """The signals of a gene's window as the model sees them: float32 (window, signals), remembered."""
-        names = list(self._settings.signals)
+        names = list(self.settings.signals)
         return self._vectors.get(("signals", gene_id), lambda: self._read(names, self.run.window(gene_id)))
 
     def prior(self, gene_id: str) -> np.ndarray:
         """What the signals alone would keep: float32 (window,), 0 to 1, remembered."""
         key = ("prior", gene_id)
-        return self._vectors.get(key, lambda: signal_prior(self.model_signals(gene_id), self._settings))
+        return self._vectors.get(key, lambda: signal_prior(self.model_signals(gene_id), self.settings))
 
     def remember(self, key: tuple, make: Callable[[], Any]) -> Any:
         """What `make` gives, kept among the last few answers of this run."""
@@ -239,7 +246,8 @@ class RunView:
             return np.stack([by_name[name].read(window) for name in names], axis=1)
 
     @property
-    def _settings(self) -> Seq2ExpConfig:
+    def settings(self) -> Seq2ExpConfig:
+        """The model's settings, for what needs its signals; raises Unavailable where `prior_config` is None."""
         if self.prior_config is None:
             raise Unavailable("The signals of this run are not on this machine, so their prior cannot be computed.")
         return self.prior_config
