@@ -81,7 +81,7 @@ def main() -> None:
             wait(page, QUIET)
         tracks = page.evaluate("document.querySelectorAll('[data-track]:checked').length")
         page.on("response", count)
-        genes = list(shelf.first.genes["gene_id"])
+        genes = list(shelf.first.run.genes["gene_id"])
         current = page.evaluate("seq2expBridge.state.gene")
         route = [gene for gene in genes if gene != current][: options.jumps]
         times = [page.evaluate(JUMP, gene) / 1000 for gene in route]

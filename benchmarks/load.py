@@ -35,9 +35,9 @@ def serve(run: str, ports) -> None:
     view = shelf.first
     server.add_url_rule("/plain/<name>", view_func=lambda name: send_file(view.file(name), conditional=True))
     files = {name: path.stat().st_size for name, path in view.files.items() if name.endswith(".bigWig")}
-    view.cut(view.genes["gene_id"].iloc[0])  # what is imported at the first mask is not what is measured
+    view.cut(view.run.genes["gene_id"].iloc[0])  # what is imported at the first mask is not what is measured
     sock = bind("127.0.0.1", 0)
-    ports.put((sock.getsockname()[1], view.key, files, list(view.genes["gene_id"][:200])))
+    ports.put((sock.getsockname()[1], view.key, files, list(view.run.genes["gene_id"][:200])))
     listen(server, sock)
 
 

@@ -12,6 +12,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from model_core.bins import half_covered
 from model_core.window import promoter_slice
 
 Numbers = TypeVar("Numbers")  # a NumPy array or a tensor: these functions use operators alone
@@ -143,8 +144,7 @@ def forced_state(promoter: np.ndarray, blacklist: np.ndarray, resolution: int = 
     promoter, blacklist : ndarray
         Bool arrays (n,); n is a multiple of `resolution`.
     """
-    half = resolution / 2
-    of_promoter, of_blacklist = (x.reshape(-1, resolution).sum(axis=1) >= half for x in (promoter, blacklist))
+    of_promoter, of_blacklist = (half_covered(x, resolution) for x in (promoter, blacklist))
     return force(np.full(len(of_promoter), LEARNED, np.int8), of_promoter, of_blacklist)
 
 

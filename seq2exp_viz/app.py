@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from dash import Dash
 
 from seq2exp_viz.api import genes
-from seq2exp_viz.page import callbacks, layout, tab_callbacks
+from seq2exp_viz.page import callbacks, layout
 from seq2exp_viz.runs.registry import RunRegistry
 from seq2exp_viz.serving import static_files
 from seq2exp_viz.serving.allowed_files import AllowedFiles
@@ -83,7 +83,6 @@ def create_app(registry: RunRegistry, settings: Settings = Settings(), jobs: Job
     )
     app.layout = layout.page(registry, settings.prefix, script)
     callbacks.register(app, registry, settings.prefix)
-    tab_callbacks.register(app, registry, settings.prefix)
     jobs = Jobs() if jobs is None else jobs  # their process is started by the first question
     registry.at_close(jobs.close)
     app.server.register_blueprint(genes.api(registry, settings.prefix, jobs, settings.igv, settings.allowed))

@@ -49,7 +49,7 @@ class LocusBrowser:
 
     def __init__(self, view: RunView, place: Place, config: dict):
         self._view, self._place, self._config = view, place, config
-        self._symbol = str(view.gene(place.gene)["symbol"])
+        self._symbol = str(view.run.gene(place.gene)["symbol"])
         self._name = f"seq2exp-{uuid4().hex}"
         self._numbers = itertools.count(1)
 

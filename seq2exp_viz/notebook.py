@@ -7,6 +7,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from model_core import palette
 from model_core.errors import InputError
 from model_core.run_folder.run import Run
 from seq2exp_viz.api.genes import element_answer, interval_features
@@ -14,7 +15,7 @@ from seq2exp_viz.locus_frame import LocusBrowser
 from seq2exp_viz.reports.locus_figure import Place, locus_bytes, place_of
 from seq2exp_viz.runs import binning
 from seq2exp_viz.runs.run_view import RunView
-from seq2exp_viz.runs.style import GENE_COLOUR, PEAK_COLOUR, SIGNAL_COLOURS, peak_name
+from seq2exp_viz.runs.style import peak_name
 
 BINS = 4_000  # of each drawn line; the numbers travel inside the notebook
 SECONDS = 120  # at most, for gene models that are not in the cache yet
@@ -69,7 +70,7 @@ def browse(
         raise InputError("browse", found="no notebook around it", expected="a cell of a notebook", fix=do)
     view = _opened(run if isinstance(run, Run) else open_run(run))
     place = place_of(view, _gene_id(view.run, gene), None, threshold)
-    _wait_for_models(view)
+    view.wait_for_models(SECONDS)
     browser = LocusBrowser(view, place, locus_config(view, place, bins))
     browser.display()
     return browser
@@ -113,7 +114,7 @@ def figure(
     from IPython.display import SVG
 
     view = _opened(run if isinstance(run, Run) else open_run(run))
-    _wait_for_models(view)
+    view.wait_for_models(SECONDS)
     place = place_of(view, gene, locus, threshold)
     if output is not None:
         path = Path(output)
@@ -130,11 +131,11 @@ def locus_config(view: RunView, place: Place, bins: int = BINS) -> dict:
     chromosome = {"name": name, "shown": place.chrom, "size": view.run.chrom_sizes[place.chrom]}
     region = {"chrom": name, "start": place.start, "end": place.end}
     tracks = [*_genes(view, place), *_signals(view, place, region, bins), *_peaks(view, place)]
-    mask = binning.mask_summary(view.mask(place.gene), view.interval(place.gene), place.start, place.end, bins)
+    mask = view.run.mask(place.gene).summary(place.start, place.end, bins, view.interval(place.gene))
     answer = element_answer(view, place.gene, place.threshold)
     answer["elements"] = _on(name, answer["elements"])
     shared = {"region": region, "threshold": answer["threshold"]}
-    symbol = escape(str(view.gene(place.gene)["symbol"]))
+    symbol = escape(str(view.run.gene(place.gene)["symbol"]))
     tracks += [
         {"type": "mask", "name": f"Mask of {symbol}", "data": mask, "height": 120, "quantity": "Mean of z", **shared},
         {"type": "elements", "name": f"Elements of {symbol}", "data": answer, "height": 80, **shared},
@@ -154,8 +155,8 @@ def locus_config(view: RunView, place: Place, bins: int = BINS) -> dict:
 
 def _opened(run: Run) -> RunView:
     """The run, whose notes on what is missing appear under the cell."""
-    view = RunView("notebook", run)
-    view.listen(lambda words: print(f"note: {words}", file=sys.stderr, flush=True))
+    view = RunView.open("notebook", run)
+    view.missing.listen(lambda line: print(f"note: {line}", file=sys.stderr, flush=True))
     return view
 
 
@@ -165,18 +166,12 @@ def _gene_id(run: Run, gene: str | None) -> str:
     )
 
 
-def _wait_for_models(view: RunView) -> None:
-    """Until the gene models are read, or it is known why they cannot be."""
-    if view.models is not None and not view.models.wait(SECONDS) and view.models.problem is None:
-        view.note(f"The annotation was not read after {SECONDS} s: genes are not drawn.")
-
-
 def _genes(view: RunView, place: Place) -> list[dict]:
     table = view.models.table("gene") if view.models is not None else None
     if table is None:
         return []
     features = table.features(place.chrom, place.start, place.end)
-    drawn = {"displayMode": "EXPANDED", "color": GENE_COLOUR, "height": 80}
+    drawn = {"displayMode": "EXPANDED", "color": palette.GENE.css, "height": 80}
     return [_annotation("Genes", view, place, features, **drawn)]
 
 
@@ -184,14 +179,14 @@ def _signals(view: RunView, place: Place, region: dict, bins: int) -> list[dict]
     chrom, start, end = place.chrom, place.start, place.end
     tracks = []
     for number, signal in enumerate(view.signals):
-        colour, name = SIGNAL_COLOURS[number % len(SIGNAL_COLOURS)], escape(signal.name)
+        colour, name = palette.SIGNALS[number % len(palette.SIGNALS)].css, escape(signal.name)
         row = {"type": "mask", "region": region, "color": colour, "area": True, "autoscale": True, "height": 50}
         if signal.file is None:
-            origin = view.window(place.gene).start
+            origin = view.run.window(place.gene).start
             data = binning.vector_summary(view.contact(place.gene, signal.name), chrom, origin, start, end, bins)
             tracks.append({**row, "name": f"{name} contact to this TSS", "quantity": "Contact", "data": data})
         else:
-            data = binning.bigwig_summary(view.files[signal.file], chrom, start, end, bins)
+            data = binning.bigwig_summary(view.bigwig(signal), chrom, start, end, bins)
             tracks.append({**row, "name": name, "quantity": signal.name, "data": data})
     return tracks
 
@@ -201,12 +196,12 @@ def _peaks(view: RunView, place: Place) -> list[dict]:
         return []
     features = interval_features(view.peaks, place.chrom, place.start, place.end)
     name = f"{escape(peak_name(view))} peaks"
-    return [_annotation(name, view, place, features, displayMode="SQUISHED", color=PEAK_COLOUR, height=30)]
+    return [_annotation(name, view, place, features, displayMode="SQUISHED", color=palette.PEAK.css, height=30)]
 
 
-def _annotation(name: str, view: RunView, place: Place, features: list[dict], **look: object) -> dict:
+def _annotation(name: str, view: RunView, place: Place, features: list[dict], **options: object) -> dict:
     drawn = _on(view.igv_names.given(place.chrom), features)
-    return {"type": "annotation", "name": name, "features": drawn, "visibilityWindow": -1, **look}
+    return {"type": "annotation", "name": name, "features": drawn, "visibilityWindow": -1, **options}
 
 
 def _on(name: str, features: list[dict]) -> list[dict]:

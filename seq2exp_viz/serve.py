@@ -33,7 +33,7 @@ def serve(
     token: str | None = None,
     igv: str = "vendored",
     allow: Sequence[str | Path] = (),
-    say: Callable[[str], None] = print,
+    notify: Callable[[str], None] = print,
 ) -> None:
     """Serve run folders until Ctrl-C.
 
@@ -55,7 +55,7 @@ def serve(
         "vendored" or "notebook" (igv.js 3.1.4 in any case).
     allow : Sequence[str or Path]
         Folders whose tracks (BED, peaks, bedGraph, bigWig, GTF, VCF ...) may be opened.
-    say : callable
+    notify : callable
         Called with each line for the person.
 
     Raises
@@ -70,9 +70,9 @@ def serve(
     access = access_for(host, token, prefix)
     app = create_app(registry, Settings(prefix=prefix, access=access, igv=igv, allowed=allowed))
     address = url(host, chosen, prefix, access.token)
-    registry.prepare(say)
+    registry.prepare(notify)
     try:
-        listen(app.server, sock, ready=lambda: _announce(address, host, chosen, open_browser, say))
+        listen(app.server, sock, ready=lambda: _announce(address, host, chosen, open_browser, notify))
     finally:
         registry.close()
 
@@ -139,12 +139,12 @@ def hub_prefix(port: int) -> str:
     return f"{service.rstrip('/')}/proxy/{port}/" if service else "/"
 
 
-def _announce(address: str, host: str, port: int, open_browser: bool, say: Callable[[str], None]) -> None:
-    say(f"seq2exp-viz is ready at {address}  (Ctrl-C stops it)")
+def _announce(address: str, host: str, port: int, open_browser: bool, notify: Callable[[str], None]) -> None:
+    notify(f"seq2exp-viz is ready at {address}  (Ctrl-C stops it)")
     remote = bool(os.environ.get("SSH_CONNECTION"))
     if remote and is_loopback(host):
         person = os.environ.get("USER", "you")
-        say(f"From your own computer: ssh -L {port}:127.0.0.1:{port} {person}@{socket.gethostname()}")
+        notify(f"From your own computer: ssh -L {port}:127.0.0.1:{port} {person}@{socket.gethostname()}")
     seen = sys.platform in ("darwin", "win32") or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
     if open_browser and seen and not remote:
         webbrowser.open(address)

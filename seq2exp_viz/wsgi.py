@@ -72,8 +72,8 @@ def jobs_of(environ: Mapping[str, str]) -> Jobs | SharedJobs:
         return Jobs()
     from seq2exp_viz.worker.shared_jobs import SharedJobs
 
-    told = sorted(item for item in environ.items() if item[0].startswith("SEQ2EXP_"))
-    return SharedJobs(repr((version("seq2exp-viz"), os.getcwd(), told)))
+    settings = sorted(item for item in environ.items() if item[0].startswith("SEQ2EXP_"))
+    return SharedJobs(repr((version("seq2exp-viz"), os.getcwd(), settings)))
 
 
 class OnceInEachProcess:

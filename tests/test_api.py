@@ -9,8 +9,8 @@ from viewer_run import EVIL, make_study, make_viewer_run
 
 from model_core.run_folder.mask_store import GeneMask
 from model_core.run_folder.run import Run
-from seq2exp_viz.api.answers import records
 from seq2exp_viz.api.genes import interval_features
+from seq2exp_viz.api.http import records
 from seq2exp_viz.app import Settings, create_app
 from seq2exp_viz.runs import binning
 from seq2exp_viz.runs.gene_search import find
@@ -121,14 +121,14 @@ def hand_made(resolution: int = 1) -> GeneMask:
 
 
 def test_bases_are_sent_as_they_are_where_there_is_a_pixel_for_each():
-    found = binning.mask_summary(hand_made(), hand_made().interval(), 100, 108, 100)
+    found = hand_made().summary(100, 108, 100, hand_made().interval())
     assert (found["start"], found["end"], found["bin"]) == (100, 108, 1)
     assert found["mean"] == [0.5, 0.5, 0.75, 1.0, 1.0, 0.75, 0.5, 0.0]
     assert found["forced"] == [-1, -1, -1, 1, 1, -1, -1, 0]
 
 
 def test_a_bin_is_the_mean_of_what_the_model_decided():
-    found = binning.mask_summary(hand_made(), hand_made().interval(), 100, 108, 4)
+    found = hand_made().summary(100, 108, 4, hand_made().interval())
     assert found["bin"] == 2
     assert found["mean"] == [0.5, 0.75, 0.75, 0.5]
     assert found["forced"] == [-1, -1, -1, -1]
@@ -136,19 +136,19 @@ def test_a_bin_is_the_mean_of_what_the_model_decided():
 
 def test_a_bin_of_forced_bases_keeps_their_value():
     mask = hand_made(resolution=10)
-    found = binning.mask_summary(mask, mask.interval(), 130, 150, 2)
+    found = mask.summary(130, 150, 2, mask.interval())
     assert (found["start"], found["end"], found["mean"], found["forced"]) == (130, 150, [1.0, 1.0], [1, 1])
 
 
 @pytest.mark.parametrize(("start", "end"), [(0, 50), (200, 300), (108, 109), (99, 100)])
 def test_outside_the_window_there_is_nothing(start, end):
-    assert binning.mask_summary(hand_made(), hand_made().interval(), start, end, 10)["mean"] == []
+    assert hand_made().summary(start, end, 10, hand_made().interval())["mean"] == []
 
 
 def test_bins_stay_where_they_are_when_the_view_moves():
     mask = hand_made()
-    first = binning.mask_summary(mask, mask.interval(), 100, 106, 3)
-    moved = binning.mask_summary(mask, mask.interval(), 101, 107, 3)
+    first = mask.summary(100, 106, 3, mask.interval())
+    moved = mask.summary(101, 107, 3, mask.interval())
     assert first["start"] == moved["start"] == 100
 
 
@@ -182,7 +182,7 @@ def test_the_prior_is_the_models_own_formula(registry):
     from model_core.model.mask import signal_beta
 
     view = registry.first
-    signals = view._read(["H3K27ac", "DNase", "Hi-C"], view.window(MYC))
+    signals = view._read(["H3K27ac", "DNase", "Hi-C"], view.run.window(MYC))
     expected = signal_beta(torch.from_numpy(signals)[None], view.prior_config).mean[0].numpy()
     assert np.allclose(view.prior(MYC), expected, atol=1e-6)
 
@@ -379,8 +379,8 @@ def test_the_run_is_read_again_when_it_grows(tmp_path):
     path = make_viewer_run(tmp_path / "run", make_study(tmp_path / "study"), genes=2)
     view = RunRegistry([path], cache=tmp_path / "cache").first
     before = view.revision
-    assert len(view.genes) == 2
+    assert len(view.run.genes) == 2
     add_genes(Run.open(path), range(2, 4))
     assert view.revision != before
-    assert len(view.genes) == 4
-    assert view.mask("GATA1").mean.shape == (4_000,)
+    assert len(view.run.genes) == 4
+    assert view.run.mask("GATA1").mean.shape == (4_000,)

@@ -10,7 +10,8 @@ from viewer_run import EVIL, add_genes, gene_table, make_study, make_viewer_run
 
 from model_core.run_folder.run import Run
 from seq2exp_viz.app import Settings, create_app
-from seq2exp_viz.page import callbacks, figures, panel
+from seq2exp_viz.page import panel, plots, selection
+from seq2exp_viz.runs.prediction_quality import pearson
 from seq2exp_viz.runs.registry import RunRegistry
 from seq2exp_viz.serving.security import Access
 
@@ -140,7 +141,7 @@ def test_the_faithful_mask_is_never_called_discovery(registry):
     ("asked", "gene"), [(MYC, MYC), ("myc", MYC), ("NOPE", "ENSG00000000002.3"), (None, "ENSG00000000002.3")]
 )
 def test_a_link_to_a_gene_opens_it_and_else_a_held_out_one(registry, asked, gene):
-    assert callbacks.first_gene(registry["demo"], asked) == gene
+    assert selection.first_gene(registry["demo"], asked) == gene
 
 
 def test_a_threshold_changes_the_list_of_elements(app):
@@ -209,7 +210,7 @@ def test_nothing_is_sent_where_nothing_changed(app, registry):
     assert registry["demo"].models.wait(60)
     state = [
         prop("run", "demo", "value"),
-        prop("revision", callbacks.revision(registry["demo"])),
+        prop("revision", selection.revision(registry["demo"])),
         prop("gene", {"run": "demo", "gene": MYC}),
         prop("threshold", 0.5, "value"),
     ]
@@ -230,17 +231,17 @@ def test_nothing_is_sent_where_nothing_changed(app, registry):
 
 def test_the_scatter_rings_the_chosen_gene():
     table = gene_table().assign(observed=lambda t: t.level, predicted=lambda t: t.level)
-    svg = figures.observed_against_predicted(table, MYC)
+    svg = plots.observed_against_predicted(table, MYC)
     assert svg.count("<circle") == 7
-    assert figures.observed_against_predicted(table.head(1), MYC) is None
+    assert plots.observed_against_predicted(table.head(1), MYC) is None
 
 
 def test_a_correlation_is_that_of_the_test_genes():
     table = gene_table().assign(observed=lambda t: t.level, predicted=lambda t: -t.level)
-    assert figures.pearson(table) == (pytest.approx(-1), 3)
-    assert figures.pearson(table, "nothing") is None
+    assert pearson(table) == (pytest.approx(-1), 3)
+    assert pearson(table, "nothing") is None
 
 
 def test_names_out_of_files_reach_the_page_as_text(registry):
     assert text_of(panel.gene_head(registry["demo"], EVIL)).count("img src=x") == 1
-    assert "<img" not in figures.observed_against_predicted(registry["demo"].genes, EVIL)
+    assert "<img" not in plots.observed_against_predicted(registry["demo"].run.genes, EVIL)

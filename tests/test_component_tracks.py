@@ -47,7 +47,7 @@ def test_the_signals_part_is_the_prior_and_the_difference_is_a_difference(client
 
 
 def test_certainty_is_what_the_beta_says_and_follows_the_threshold(client, registry):
-    mask = registry.first.mask(MYC)
+    mask = registry.first.run.mask(MYC)
     whole = f"start={mask.start}&end={mask.end}&bins=4000"
     at = {t: get(client, f"/api/v1/why/genes/MYC/certainty?threshold={t}&{whole}") for t in (0.05, 0.4, 0.99)}
     draws = np.random.default_rng(0).beta(mask.alpha[::50, None], mask.beta[::50, None], (80, 20_000))
@@ -63,7 +63,7 @@ def test_certainty_is_what_the_beta_says_and_follows_the_threshold(client, regis
     assert {x for x in at[0.99]["hidden"] if x is not None} == {1.0}
     wide = get(client, f"/api/v1/why/genes/MYC/certainty?start={mask.start}&end={mask.end}&bins=10")
     assert all(0 <= k + h <= 1 for k, h in zip(wide["kept"], wide["hidden"], strict=True))
-    assert wide["threshold"] == registry.first.rule.threshold
+    assert wide["threshold"] == registry.first.run.rule.threshold
 
 
 def test_a_part_that_does_not_exist_is_told(client):
@@ -75,8 +75,9 @@ def test_why_tracks_are_off_at_first_and_missing_where_signals_are(registry, tmp
     assert [row["id"] for row in rows] == ["certainty", "why-network", "why-signals", "why-disagreement"]
     assert not any(row["on"] for row in rows)
     study = make_study(tmp_path / "study")
-    poor = RunRegistry([make_viewer_run(tmp_path / "run", study, genes=1)], cache=tmp_path / "cache")
+    path = make_viewer_run(tmp_path / "run", study, genes=1)
     (tmp_path / "study" / "DNase.bw").unlink()
+    poor = RunRegistry([path], cache=tmp_path / "cache")
     assert [row["id"] for row in tracks(poor.first, "/", MYC, None) if row["group"] == "Why"] == ["certainty"]
     answer = create_app(poor, Settings(igv="notebook")).server.test_client().get("/api/v1/tiny/genes/MYC/why/network")
     assert answer.status_code == 404

@@ -71,7 +71,7 @@ def test_a_cache_of_models_that_stays_damaged_is_told_and_not_made_for_ever(tmp_
     ask = GeneModels._ask
     monkeypatch.setattr(GeneModels, "_ask", lambda models: asked.append(1) or ask(models))
     said: list[str] = []
-    models = GeneModels(path, tmp_path / "cache", said.append)
+    models = GeneModels(path, tmp_path / "cache", lambda found: said.append(str(found)))
     assert models.wait(60)
     assert models.table("transcript").id.tolist() == ["A.1"]
     assert len(asked) == 1
@@ -84,12 +84,12 @@ def test_bases_of_another_genome_than_the_runs_are_not_shown(tmp_path):
     fasta = tmp_path / "study" / "genome.fa"
     fasta.write_text(fasta.read_text().replace(">chr2\n", ">chr2\nACGTACGTACGT\n", 1))
     fasta.with_name("genome.fa.fai").unlink()
-    view = RunView("tiny", Run.open(run), tmp_path / "cache")
+    view = RunView.open("tiny", Run.open(run), tmp_path / "cache")
     with pytest.raises(InputError, match="malformed FASTA"):
         _ = Genome(fasta).sizes
     assert view.genome is None
     fasta.write_text(fasta.read_text().replace("ACGTACGTACGT\n", "A" * 60 + "\n", 1))
-    view = RunView("tiny", Run.open(run), tmp_path / "cache")
+    view = RunView.open("tiny", Run.open(run), tmp_path / "cache")
     assert view.genome is None
     assert "genome.fa" not in view.files
     assert "found 'chr2' with 40,060 bp; expected 40,000 bp" in " ".join(view.notes)
@@ -117,14 +117,14 @@ def test_the_page_shows_a_bams_own_coverage_or_none(tmp_path):
     run = Run.open(make_viewer_run(tmp_path / "run", study))
     others = [cached_coverage(folder / name, folder / "cache", 50) for name in ("reads2.bam", "reads.more.bam")]
     others.append(cached_coverage(folder / "reads.bam", folder / "cache"))  # with other settings
-    view = RunView("tiny", run, tmp_path / "cache")
+    view = RunView.open("tiny", run, tmp_path / "cache")
     assert "signal-0.bigWig" not in view.files
     assert f"H3K27ac is not shown: the coverage of {folder / 'reads.bam'} was not computed." in view.notes
     own = cached_coverage(folder / "reads.bam", folder / "cache", 50)
     for other in others:
         os.utime(other, (4_000_000_000, 4_000_000_000))  # later than its own
-    assert RunView("tiny", run, tmp_path / "cache").files["signal-0.bigWig"] == own
+    assert RunView.open("tiny", run, tmp_path / "cache").files["signal-0.bigWig"] == own
     (folder / "reads.bam").write_bytes((folder / "reads2.bam").read_bytes())
-    assert "signal-0.bigWig" not in RunView("tiny", run, tmp_path / "cache").files
+    assert "signal-0.bigWig" not in RunView.open("tiny", run, tmp_path / "cache").files
     (folder / "reads.bam").unlink()
-    assert RunView("tiny", run, tmp_path / "cache").files["signal-0.bigWig"] == own
+    assert RunView.open("tiny", run, tmp_path / "cache").files["signal-0.bigWig"] == own

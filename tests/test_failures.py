@@ -20,7 +20,7 @@ from model_core.run_folder.run import Run
 from model_core.scoring.write_behind import WriteBehind
 from model_core.signals.bam_coverage import cached_coverage
 from seq2exp_viz.app import Settings, create_app
-from seq2exp_viz.page.callbacks import revision
+from seq2exp_viz.page.selection import revision
 from seq2exp_viz.runs import registry as shelf_runs
 from seq2exp_viz.runs.check import check_runs
 from seq2exp_viz.runs.gene_models import GeneModels
@@ -127,7 +127,7 @@ def test_a_damaged_cache_is_made_anew(run_folder, tmp_path):
     for content in (b"", b"not an archive", view.models.cache.read_bytes()[:-300]):
         view.models.cache.write_bytes(content)
         told: list[str] = []
-        again = GeneModels(view.models.path, tmp_path, told.append)
+        again = GeneModels(view.models.path, tmp_path, lambda found, told=told: told.append(str(found)))
         assert again.wait(60)
         assert len(told) == 1
         assert "damaged" in told[0]
@@ -147,7 +147,8 @@ def test_a_parser_that_fails_is_told_however_it_fails(run_folder, tmp_path, monk
     started = subprocess.Popen
     monkeypatch.setattr(subprocess, "Popen", lambda _words, **options: started(command, **options))
     told: list[str] = []
-    models = GeneModels(RunRegistry([run_folder]).first.study.genome_files.annotation, tmp_path, told.append)
+    annotation = RunRegistry([run_folder]).first.study.genome_files.annotation
+    models = GeneModels(annotation, tmp_path, lambda found: told.append(str(found)))
     models.start()
     end = time.monotonic() + 30
     while not told and time.monotonic() < end:
@@ -198,7 +199,7 @@ def test_peaks_that_cannot_be_read_do_not_take_the_page_away(run_folder, tmp_pat
     (tmp_path / "run" / "peaks" / "peaks.narrowPeak").write_text("chr1\tx\ty\n")
     registry = RunRegistry([tmp_path / "run"], cache=tmp_path / "cache")
     client = create_app(registry, Settings(igv="notebook")).server.test_client()
-    gene = str(registry.first.genes["gene_id"].iloc[0])
+    gene = str(registry.first.run.genes["gene_id"].iloc[0])
     for path in (f"view?gene={gene}", f"genes/{gene}/elements", "peaks?chrom=chr1&start=0&end=9", "audit"):
         assert client.get(f"/api/v1/here/{path}").status_code == 200, path
     assert any(note.startswith("Peaks are not shown:") for note in registry.first.notes)
@@ -213,7 +214,7 @@ def test_an_unexpected_failure_of_an_answer_is_json_that_the_page_can_show(run_f
         def fails(*_, problem=problem):
             raise problem
 
-        monkeypatch.setattr(type(registry.first), "mask", fails)
+        monkeypatch.setattr(Run, "mask", fails)
         answer = client.get("/api/v1/here/genes/MYC/mask")
         assert answer.status_code == 500
         assert str(problem.args[-1]) in answer.get_json()["message"]

@@ -169,7 +169,7 @@ def test_the_report_is_one_file_that_needs_nothing(registry):
     words = " ".join(page.words)
     for word in ("simulated", "follows its signal prior", "H3K27ac", EVIL, "Predicted", "threshold"):
         assert word in words, word
-    row = registry.first.gene("HBB")
+    row = registry.first.run.gene("HBB")
     assert f"{row['predicted']:.3g}" in words
     assert text == report(registry.first, genes)
 

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from viewer_run import EVIL, make_study, make_viewer_run
 
+from model_core import palette
 from model_core.errors import InputError
 from model_core.run_folder.run import Run
 from seq2exp_viz.api import igv
@@ -22,7 +23,7 @@ from seq2exp_viz.serving import static_files, vendor
 def view(tmp_path_factory):
     folder = tmp_path_factory.mktemp("igv")
     run = Run.open(make_viewer_run(folder / "run", make_study(folder / "study")))
-    opened = RunView("tiny", run, folder / "cache")
+    opened = RunView.open("tiny", run, folder / "cache")
     assert opened.models.wait(60)
     yield opened
     opened.models.close()
@@ -82,7 +83,7 @@ def test_files_are_named_by_id_and_version_never_by_path(view):
 def test_a_run_without_its_study_gets_a_genome_of_n(tmp_path):
     from run_builder import make_run
 
-    opened = RunView("bare", make_run(tmp_path / "run"))
+    opened = RunView.open("bare", make_run(tmp_path / "run"))
     told = igv.browser(opened, "/", "G0", None)
     assert told["reference"]["fastaURL"] == "/api/v1/bare/blank.fa"
     assert {row["id"] for row in told["tracks"]} == {"mask", "elements", "certainty"}
@@ -96,7 +97,7 @@ def test_an_unknown_gene_is_an_error(view):
 
 def test_every_element_class_has_a_colour_and_words():
     assert style.colour_of("with_peak") == "rgb(0, 114, 178)"
-    assert set(style.CLASS_WORDS) == set(style.CLASS_COLOURS)
+    assert set(style.CLASS_WORDS) == set(palette.ELEMENT_CLASSES)
 
 
 # ---------------------------------------------------------------------------------------------- gene models
@@ -151,7 +152,7 @@ def test_a_chromosome_without_models_is_empty():
 
 
 def test_models_are_made_once_and_then_come_from_the_cache(view):
-    again = GeneModels(view.models.path, view.cache)
+    again = GeneModels(view.models.path, view.models.cache.parent)
     assert again.table("gene") is not None
     assert again._process is None
     assert np.array_equal(again.table("gene").start, view.models.table("gene").start)

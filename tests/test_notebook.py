@@ -51,7 +51,7 @@ def test_outside_a_notebook_one_message_says_so(run_folder):
 
 
 def config_of(run_folder: Path, gene: str) -> dict:
-    view = RunView("test", seq2exp_viz.open_run(run_folder))
+    view = RunView.open("test", seq2exp_viz.open_run(run_folder))
     assert view.models.wait(60)
     return locus_config(view, place_of(view, gene))
 
@@ -137,7 +137,7 @@ def test_what_browse_gave_goes_where_it_is_told(run_folder, monkeypatch):
 
 @pytest.mark.parametrize("locus", ["chr2:9,001-9,500", "chr1:30,001-31,000", "HBB"])
 def test_a_search_beyond_what_was_brought_along_is_refused(run_folder, locus):
-    view = RunView("test", seq2exp_viz.open_run(run_folder))
+    view = RunView.open("test", seq2exp_viz.open_run(run_folder))
     with pytest.raises(InputError, match=r"locus|place"):
         LocusBrowser(view, place_of(view, "MYC"), {}).search(locus)
 

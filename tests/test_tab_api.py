@@ -12,22 +12,24 @@ from hypothesis import strategies as st
 from viewer_run import EVIL, PROMOTER, WINDOW, add_genes, gene_table, make_study, make_viewer_run, mask_of
 
 from model_core.errors import InputError
+from model_core.evaluation.compare import compare
+from model_core.evaluation.peak_overlap import COUNTS
 from model_core.run_folder.assemble import assemble
 from model_core.run_folder.audit_log import append_decision, latest, of_genes, read_decisions
 from model_core.run_folder.run import Run
 from model_core.study.study import load_study
 from seq2exp_viz.app import Settings, create_app
-from seq2exp_viz.page.comparison import tables
-from seq2exp_viz.page.quality import history
 from seq2exp_viz.runs.binning import bigwig_summary
 from seq2exp_viz.runs.check import check_runs
+from seq2exp_viz.runs.comparison_tables import comparison_tables
 from seq2exp_viz.runs.element_tables import element_table
 from seq2exp_viz.runs.gene_list import gene_list, suggestions, unscored_gene
-from seq2exp_viz.runs.genes_using_region import owners
+from seq2exp_viz.runs.genes_using_region import genes_using_region
 from seq2exp_viz.runs.peak_audit import audit
-from seq2exp_viz.runs.peak_overlap import overlap
+from seq2exp_viz.runs.peak_overlap import ELEMENTS, PRIOR, RANDOM, overlap
+from seq2exp_viz.runs.prediction_quality import history
 from seq2exp_viz.runs.registry import RunRegistry
-from seq2exp_viz.runs.run_files import catalogue
+from seq2exp_viz.runs.run_files import list_run_files
 from seq2exp_viz.runs.table_query import rows_of
 
 MYC, HBB = "ENSG00000000000.1", "ENSG00000000002.3"
@@ -72,7 +74,7 @@ def test_the_strongest_effect_is_the_largest_by_size(registry, monkeypatch):
     effects = pd.DataFrame(
         {"gene_id": [MYC, MYC, HBB], "element": ["E1", "E2", "E1"], "effect": [0.2, -0.5, 0.1], "control_rank": [0] * 3}
     ).assign(control_n=9)
-    monkeypatch.setattr(type(registry.first), "effects", effects)
+    monkeypatch.setattr(Run, "effects", effects)
     rows = gene_list(registry.first).set_index("gene_id")
     assert rows.loc[MYC, ["effect", "effect_element"]].tolist() == [-0.5, "E2"]
     assert np.isnan(rows["effect"].astype(float)).sum() == 4
@@ -179,7 +181,7 @@ def crowded(tmp_path_factory):
 
 def test_each_gene_that_covers_a_region_says_how_far_it_keeps_it(crowded):
     view = crowded.first
-    table, count = owners(view, "chr1", 11_050, 11_150)
+    table, count = genes_using_region(view, "chr1", 11_050, 11_150)
     assert count == 3
     assert list(table["symbol"]) == ["S0", "S1", "S2"]  # every mask has its hill 1,100 bp right of its start site
     for row in table[:2].itertuples():
@@ -317,7 +319,7 @@ def test_a_difference_has_its_sign(tmp_path, registry):
 
 
 def test_every_file_has_an_id_and_nothing_else_is_served(registry, client, tmp_path):
-    files = {file.place: file for file in catalogue(registry.first.run.path)}
+    files = {file.place: file for file in list_run_files(registry.first.run.path)}
     assert {"manifest.json", "genes.tsv", "elements/elements.bed", "scores.jsonl"} <= set(files)
     assert all(file.words for file in files.values())
     found = client.get(f"/data/all/{files['scores.jsonl'].id}?download=1")
@@ -334,10 +336,24 @@ def test_mask_inside_peaks_is_told_from_outside(registry):
     assert found.means[0] > found.means[1]
     assert found.kept[0] == 1
     sets = found.sets.set_index("set")
-    assert sets.loc["elements of the mask", "precision"] > sets.loc["random places", "precision"]
-    assert sets["kept"].nunique() <= 2  # the same number of bases each
-    learned = sum(int(registry.first.mask(name).learned.sum()) for name in gene_table()["gene_id"][[1, 2, 4]])
+    assert sets.loc[ELEMENTS, "elements_in_peaks"] > sets.loc[RANDOM, "elements_in_peaks"]
+    assert sets["kept_share"].nunique() <= 2  # the same number of bases each
+    learned = sum(int(registry.first.run.mask(name).learned.sum()) for name in gene_table()["gene_id"][[1, 2, 4]])
     assert found.inside.sum() + found.outside.sum() == learned
+
+
+def test_the_page_counts_overlap_as_compare_does(registry):
+    """The same elements, peaks and prior on the same genes: the same counts."""
+    run = registry.first.run
+    sets = overlap(registry.first).sets.set_index("set")
+    sampled = gene_table()["gene_id"][[1, 2, 4]]
+    tables = compare(run).tables
+    rows = tables["peaks_by_gene"].set_index("gene_id").loc[sampled]
+    assert sets.loc[ELEMENTS, list(COUNTS)].astype(int).to_dict() == rows[list(COUNTS)].sum().to_dict()
+    assert sets.loc[RANDOM, "element_bases"] == sets.loc[ELEMENTS, "element_bases"]
+    scores = tables["scores"].set_index("score")  # of the test split: the sampled genes
+    for name, there in ((ELEMENTS, "mask elements"), (PRIOR, "signal prior")):
+        assert sets.loc[name, "elements_in_peaks"] == pytest.approx(scores.loc[there, "in_peaks"], rel=1e-9)
 
 
 def test_a_run_without_genes_has_no_tables_yet(tmp_path):
@@ -355,7 +371,7 @@ def test_a_run_without_genes_has_no_tables_yet(tmp_path):
 def test_tables_of_a_comparison_keep_a_row_for_each_line(tmp_path):
     rows = [f"peaks{number}\t{cell}\t0.123456" for number, cell in enumerate(['"5 prime', "plain", '"', '"a ""b"""'])]
     (tmp_path / "peaks.tsv").write_text("\n".join(["##by hand", "peak_set\tgroup\tjaccard", *rows]) + "\n")
-    ((name, cells, cut),) = tables(tmp_path)
+    ((name, cells, cut),) = comparison_tables(tmp_path)
     assert (name, cut) == ("peaks", False)
     assert [row[1] for row in cells] == ["group", '"5 prime', "plain", '"', 'a "b"']
     assert cells[1][2] == "0.1235"
@@ -405,7 +421,7 @@ def test_a_gene_on_a_chromosome_that_a_signal_does_not_list_has_an_empty_signal(
         new.addHeader([("chr1", size)])
         new.addEntries("chr1", 0, values=values, span=1, step=1)
     view = RunRegistry([make_viewer_run(tmp_path / "run", study)]).first
-    gene = view.genes[view.genes["chrom"] == "chr2"].iloc[0]
+    gene = view.run.genes[view.run.genes["chrom"] == "chr2"].iloc[0]
     assert view.model_signals(gene["gene_id"])[:, 0].max() == 0
     assert view.model_signals(gene["gene_id"])[:, 1].max() > 0
     found = bigwig_summary(path, "chr2", int(gene["start"]), int(gene["end"]), 10)

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from model_core.bins import equal_means
 from model_core.errors import InputError
 from model_core.evaluation import controls
 from model_core.evaluation.mask_components import LearnedNumbers, learned_numbers, mask_parts
@@ -192,7 +193,7 @@ class ScoreReader:
     @staticmethod
     def _binned(values: np.ndarray, mask: GeneMask) -> np.ndarray:
         bins = len(mask.alpha)
-        return values if len(values) == bins else values.reshape(bins, -1).mean(axis=1).astype(np.float32)
+        return values if len(values) == bins else equal_means(values, bins)
 
 
 def named_runs(runs: Sequence[Run]) -> dict[str, Run]:

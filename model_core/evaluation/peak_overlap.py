@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from model_core.bins import half_covered
 from model_core.intervals import distance_to_nearest, merge, overlaps, runs
 from model_core.run_folder.elements import ElementRule, kept_runs
 from model_core.run_folder.mask_store import GeneMask
@@ -71,10 +72,7 @@ def covered_bins(starts: np.ndarray, ends: np.ndarray, mask: GeneMask) -> np.nda
     depth = np.zeros(mask.end - mask.start + 1, np.int32)
     np.add.at(depth, starts, 1)
     np.add.at(depth, ends, -1)
-    bases = np.cumsum(depth[:-1]) > 0
-    if mask.resolution == 1:
-        return bases
-    return bases.reshape(-1, mask.resolution).sum(axis=1) * 2 >= mask.resolution
+    return half_covered(np.cumsum(depth[:-1]) > 0, mask.resolution)
 
 
 def overlap_counts(learned: int, starts: np.ndarray, ends: np.ndarray, cover: Cover, resolution: int) -> list[int]:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from model_core import palette
 from model_core.beta import PROMOTER
 from model_core.errors import InputError
 from model_core.intervals import runs
@@ -19,13 +20,7 @@ from model_core.run_folder.schema1 import element_header_of_2
 KEPT_TARGET = 0.05  # share of all learned bases of a run that lies at or above the default threshold
 WITH_PEAK, WITHOUT_PEAK, NO_PEAK_FILE = "with_peak", "without_peak", "no_peak_file"
 PROMOTER_CLASS = "promoter"
-# Okabe and Ito's colours, told apart with any colour vision; the page's legend shows the same.
-CLASS_COLOURS = {
-    PROMOTER_CLASS: "0,0,0",
-    WITH_PEAK: "0,114,178",
-    WITHOUT_PEAK: "213,94,0",
-    NO_PEAK_FILE: "0,158,115",
-}
+CLASS_COLOURS = {kind: colour.item_rgb for kind, colour in palette.ELEMENT_CLASSES.items()}
 ELEMENT_COLUMNS = (
     *("chrom", "start", "end", "name", "score", "strand", "thickStart", "thickEnd", "itemRgb"),
     *("gene_id", "symbol", "class", "mean_mask", "max_mask", "beta_sd", "distance_to_tss", "peak"),

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from model_core import beta as beta_distribution
+from model_core.bins import bin_means, equal_means, rounded, view_grid
 from model_core.errors import InputError
 from model_core.files import fsync
 from model_core.listing import temporary_files
@@ -70,6 +71,53 @@ class GeneMask:
         ends = beta_distribution.beta_interval if exact else beta_distribution.beta_interval_for_drawing
         return tuple(self._with_forced(x) for x in ends(self.alpha, self.beta, level))
 
+    @cached_property
+    def drawn_interval(self) -> tuple[np.ndarray, np.ndarray]:
+        """`interval(0.95)`, computed once: what a page or a figure draws around the mean."""
+        return self.interval(0.95)
+
+    def per_base(self, start: int, end: int) -> np.ndarray:
+        """Return the mask of each base of start-end, which lies in the window: float32 (end - start,)."""
+        return np.repeat(self.mask, self.resolution)[start - self.start : end - self.start]
+
+    def summary(
+        self, start: int, end: int, bins: int, interval: tuple[np.ndarray, np.ndarray] | None = None, digits: int = 4
+    ) -> dict:
+        """Return the mask in chrom:start-end, averaged into at most about `bins` bins, as JSON values.
+
+        A bin is the mean over the bins of the mask that the model decided; one without any has the forced value.
+
+        Parameters
+        ----------
+        start, end : int
+            0-based half-open.
+        interval : tuple[ndarray, ndarray] or None
+            (low, high), float32 (bins of the mask,), of the central 95 % of z; None where it is not to be drawn.
+        digits : int
+            Decimals.
+
+        Returns
+        -------
+        dict
+            Chrom, start, end, bin (bp) and equally long lists mean, low and high (unless there is no interval) and
+            forced (-1 learned, 0 blacklist or beyond the chromosome, 1 promoter); empty outside the window.
+        """
+        grid = view_grid(self.start, len(self.mask), start, end, bins, self.resolution)
+        learned, forced = self.learned[grid.part], self.forced[grid.part]
+        middle = np.minimum(np.arange(0, len(forced), grid.size) + grid.size // 2, max(0, len(forced) - 1))
+        state = np.maximum(forced[middle], 0)
+        drawn = {"mean": self.mask} | ({} if interval is None else dict(zip(("low", "high"), interval, strict=True)))
+        means = {name: bin_means(values[grid.part], grid.size, learned) for name, values in drawn.items()}
+        undecided = np.isnan(means["mean"])
+        return {
+            "chrom": self.chrom,
+            "start": grid.start,
+            "end": grid.end,
+            "bin": grid.width,
+            **{name: rounded(np.where(undecided, state, values), digits) for name, values in means.items()},
+            "forced": np.where(undecided, state, beta_distribution.LEARNED).tolist(),
+        }
+
     @property
     def kept_fraction(self) -> float:
         """Share of the learned bins that is kept, 0 to 1: mean of a soft mask, share of ones in a hard."""
@@ -96,7 +144,7 @@ def binned(values: np.ndarray, bins: int) -> np.ndarray:
         raise ValueError(f"alpha and beta of shape {values.shape}: expected ({bins},) or a multiple of {bins} values")
     if not np.isfinite(values).all() or values.min() < 0:
         raise ValueError("alpha and beta: found NaN, infinite or negative values; expected positive numbers")
-    return values.reshape(bins, -1).mean(axis=1, dtype=np.float64).astype(np.float32)
+    return equal_means(values, bins)
 
 
 def packed(alpha: np.ndarray, beta: np.ndarray, cutoff: np.ndarray | float = 0.5) -> tuple[np.ndarray, np.ndarray]:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
+from model_core.bins import bin_means
 from model_core.run_folder.mask_store import GeneMask
 from model_core.run_folder.tracks import Block
 
@@ -37,19 +38,12 @@ def merged_by_max(masks: Iterable[GeneMask], size: int, resolution: int) -> Iter
         held, origin = held[final:], origin + final
         if end - origin > len(held):
             held = np.concatenate([held, np.full(end - origin - len(held), np.nan, np.float32)])
-        values = np.repeat(mask.mask, mask.resolution)[start - mask.start : end - mask.start]
         part = held[start - origin : end - origin]
-        np.fmax(part, values, out=part)
+        np.fmax(part, mask.per_base(start, end), out=part)
     if len(held):
         yield Block(chrom, origin, resolution, _averaged(held, resolution))
 
 
 def _averaged(values: np.ndarray, resolution: int) -> np.ndarray:
-    """Means over runs of `resolution` values, the last run perhaps shorter; NaN does not count: float32."""
-    if resolution == 1:
-        return values
-    known = ~np.isnan(values)
-    edges = np.arange(0, len(values), resolution)
-    sums = np.add.reduceat(np.where(known, values, 0).astype(np.float64), edges)
-    counts = np.add.reduceat(known.astype(np.int64), edges)
-    return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan).astype(np.float32)
+    """Return means over each `resolution` values, the last run perhaps shorter; NaN does not count: float32."""
+    return values if resolution == 1 else bin_means(values, resolution, ~np.isnan(values)).astype(np.float32)

@@ -18,6 +18,7 @@ from model_core.errors import InputError
 from model_core.files import append_json_line, remove_leftovers, write_json, write_text
 from model_core.gene_finder import GeneFinder
 from model_core.intervals import listed
+from model_core.recent import Recent
 from model_core.run_folder.effects import FOLDER, effect_table, read_effects, valid
 from model_core.run_folder.elements import ELEMENT_COLUMNS, ElementRule, cut_elements, default_rule, read_elements
 from model_core.run_folder.gene_scores import gene_table, journal_record
@@ -26,7 +27,7 @@ from model_core.run_folder.manifest import check_lengths, is_free, new_manifest,
 from model_core.run_folder.mask_store import GeneMask, MaskStore, binned
 from model_core.run_folder.occlusion import Occlusion, read_occlusion
 from model_core.run_folder.run_files import RunFiles, stamp
-from model_core.window import window_start
+from model_core.window import Window, window_start
 
 MEANING = ("window", "promoter", "resolution", "variant", "decision", "band")  # what masks of one run have in common
 _JSON_FILES = ("config.json", "metrics.json", "study.json")
@@ -43,6 +44,7 @@ class Run(RunFiles):
     def __init__(self, path: Path, manifest: dict):
         super().__init__(path, manifest)
         self._masks = MaskStore(path / "masks.zarr", manifest["window"] // manifest["resolution"])
+        self._recent = Recent()
         self._lock = Lock(path / "lock")
         self._written: dict[str, dict] | None = None  # gene_id -> journal line, while this object is the writer
 
@@ -206,9 +208,15 @@ class Run(RunFiles):
         return self._cached("finder", len(genes), lambda: GeneFinder(genes["gene_id"], genes["symbol"]))
 
     def mask(self, name: str) -> GeneMask:
-        """The mask of a gene, by gene_id or symbol; promoter, blacklist and all off the chromosome forced."""
+        """Return the mask of a gene, by gene_id or symbol; promoter, blacklist and all off the chromosome forced.
+
+        The masks read last stay in memory (5 MB for 200 kb), for stored masks never change.
+        """
         records = self._records()
-        record = records[name if name in records else self.gene(name)["gene_id"]]
+        gene_id = name if name in records else str(self.gene(name)["gene_id"])
+        return self._recent.get(gene_id, lambda: self._read_mask(records[gene_id]))
+
+    def _read_mask(self, record: Mapping) -> GeneMask:
         alpha, beta = self._masks.read(record["row"])
         start = window_start(record["tss"], self.manifest["window"])
         forced = self.forced(record["chrom"], start)
@@ -217,6 +225,11 @@ class Run(RunFiles):
         if cutoff is None and self.decision.binary:  # "top" in a run of an older version: from the stored E[z]
             cutoff = self.decision.cutoff(beta_mean(alpha, beta))
         return GeneMask(record["chrom"], start, end, self.manifest["resolution"], alpha, beta, forced, cutoff)
+
+    def window(self, name: str) -> Window:
+        """Return the window around a gene's TSS, by gene_id or symbol."""
+        gene = self.gene(name)
+        return Window(str(gene["chrom"]), int(gene["tss"]), str(gene["strand"]), int(self.manifest["window"]))
 
     @property
     def rule(self) -> ElementRule:
@@ -392,6 +405,7 @@ class Run(RunFiles):
         check_lengths(self.path, manifest)
         write_json(self.path / "manifest.json", manifest)
         self.manifest = manifest
+        self._recent = Recent()
         self._masks = MaskStore(self._masks.path, manifest["window"] // manifest["resolution"])
 
     def write_json(self, name: str, value: dict) -> None:
@@ -408,8 +422,10 @@ class Run(RunFiles):
         return journal, repr(self.manifest["element_rule"]), self.checkpoint_sha256
 
     def _effect_records(self) -> dict[str, dict]:
-        rule, sha256 = self.rule.to_dict(), self.checkpoint_sha256
         found = read_effects(self.path)
+        if not found:
+            return {}
+        rule, sha256 = self.rule.to_dict(), self.checkpoint_sha256
         return {gene_id: record for gene_id, record in found.items() if valid(record, rule, sha256)}
 
     def _effects(self) -> pd.DataFrame:

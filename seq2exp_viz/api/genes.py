@@ -15,7 +15,7 @@ from model_core.places import parse_place, read_place
 from model_core.run_folder.assemble import provenance
 from model_core.run_folder.elements import PROMOTER_CLASS
 from seq2exp_viz.api import PREFIX, downloads, igv, tables
-from seq2exp_viz.api.answers import as_json, attachment, guarded, integer, place, records, threshold_of
+from seq2exp_viz.api.http import as_json, attachment, guarded, integer, place, records, threshold_of
 from seq2exp_viz.api.model import add_model_routes
 from seq2exp_viz.api.old_addresses import add_old_addresses
 from seq2exp_viz.api.sharing import add_sharing_routes
@@ -51,7 +51,7 @@ def api(
 
     @routes.route("/runs")
     def runs() -> Response:
-        return as_json([{"key": view.key, "name": view.run.name, **view.manifest["progress"]} for view in registry])
+        return as_json([{"key": view.key, "name": view.run.name, **view.run.manifest["progress"]} for view in registry])
 
     @route("/<run>/view")
     def view_of(view: RunView) -> Response:
@@ -72,7 +72,7 @@ def api(
 
     @route("/<run>/genes")
     def genes(view: RunView) -> Response:
-        return as_json(records(view.genes))
+        return as_json(records(view.run.genes))
 
     add_gene_routes(route)
     add_interval_routes(route)
@@ -115,9 +115,9 @@ def add_gene_routes(route: Callable) -> None:
 
     @route("/<run>/genes/<path:gene>/mask")
     def mask(view: RunView, gene: str) -> Response:
-        found = view.mask(gene)
+        found = view.run.mask(gene)
         start, end = integer("start", found.start), integer("end", found.end)
-        return as_json(binning.mask_summary(found, view.interval(gene), start, end, integer("bins", 1000)))
+        return as_json(found.summary(start, end, integer("bins", 1000), view.interval(gene)))
 
     @route("/<run>/genes/<path:gene>/contact/<name>")
     def contact(view: RunView, gene: str, name: str) -> Response:
@@ -127,8 +127,6 @@ def add_gene_routes(route: Callable) -> None:
 
     @route("/<run>/genes/<path:gene>/prior")
     def prior(view: RunView, gene: str) -> Response:
-        if view.prior_config is None:
-            raise Unavailable("The signals of this run are not on this machine, so their prior cannot be computed.")
         return vector(view, gene, view.prior(gene))
 
     @route("/<run>/genes/<path:gene>/why/<part>")
@@ -141,8 +139,8 @@ def add_gene_routes(route: Callable) -> None:
 
     @route("/<run>/genes/<path:gene>/certainty")
     def certainty(view: RunView, gene: str) -> Response:
-        threshold, window = threshold_of(request), view.window(gene)
-        threshold = view.rule.threshold if threshold is None else threshold
+        threshold, window = threshold_of(request), view.run.window(gene)
+        threshold = view.run.rule.threshold if threshold is None else threshold
         start, end = integer("start", window.start), integer("end", window.end)
         return as_json(mask_components.certainty_summary(view, gene, threshold, start, end, integer("bins", 1000)))
 
@@ -152,16 +150,16 @@ def add_gene_routes(route: Callable) -> None:
 
     @route("/<run>/genes/<path:gene>/elements.bed")
     def bed(view: RunView, gene: str) -> Response:
-        row = view.gene(gene)
+        row = view.run.gene(gene)
         threshold = threshold_of(request)
-        rule = view.rule if threshold is None else view.rule.at(threshold)
+        rule = view.run.rule if threshold is None else view.run.rule.at(threshold)
         content = downloads.elements_bed(view.cut(gene, threshold), provenance(view.run, rule))
         return attachment(content, f"{view.file_stem(str(row['gene_id']))}.elements.bed", "text/plain")
 
     @route("/<run>/genes/<path:gene>/mask.bigWig")
     def bigwig(view: RunView, gene: str) -> Response:
-        row = view.gene(gene)
-        content = downloads.mask_bigwig(view.mask(gene), view.run.chrom_sizes)
+        row = view.run.gene(gene)
+        content = downloads.mask_bigwig(view.run.mask(gene), view.run.chrom_sizes)
         return attachment(content, f"{view.file_stem(str(row['gene_id']))}.mask.bigWig", "application/octet-stream")
 
     @route("/<run>/signals/<name>")
@@ -170,7 +168,7 @@ def add_gene_routes(route: Callable) -> None:
         if track is None or track.file is None:
             raise Unavailable(f"{name[:80]!r} is no coverage signal of this run.")
         where = view.igv_names.own(request.args.get("chrom", ""))
-        path = view.files[track.file]
+        path = view.bigwig(track)
         return as_json(
             binning.bigwig_summary(path, where, max(0, integer("start")), integer("end"), integer("bins", 1000))
         )
@@ -186,7 +184,7 @@ def add_interval_routes(route: Callable) -> None:
         table = view.models.table(level)
         chrom, start, end = place(view)
         if table is None:  # the annotation is still being read: the scored genes' start sites stand in
-            return for_igv(view, start_sites(view.genes, chrom, start, end))
+            return for_igv(view, start_sites(view.run.genes, chrom, start, end))
         return for_igv(view, table.features(chrom, start, end))
 
     @route("/<run>/peaks")
@@ -246,7 +244,7 @@ def for_igv(view: RunView, features: list[dict]) -> Response:
 
 def vector(view: RunView, gene: str, values: np.ndarray, **more: object) -> Response:
     """Means of a per-base vector over a gene's window, as the query asks, with `more` beside them."""
-    window = view.window(gene)
+    window = view.run.window(gene)
     start, end = integer("start", window.start), integer("end", window.end)
     bins = integer("bins", 1000)
     return as_json({**binning.vector_summary(values, window.chrom, window.start, start, end, bins), **more})
@@ -254,14 +252,14 @@ def vector(view: RunView, gene: str, values: np.ndarray, **more: object) -> Resp
 
 def element_answer(view: RunView, gene: str, threshold: float | None) -> dict:
     """The gene's elements at a threshold, and how much of the window they cover."""
-    row, table = view.gene(gene), view.cut(gene, threshold)
-    learned = int(view.mask(gene).learned.sum()) * view.run.manifest["resolution"]
+    row, table = view.run.gene(gene), view.cut(gene, threshold)
+    learned = int(view.run.mask(gene).learned.sum()) * view.run.manifest["resolution"]
     mine = table[table["class"] != PROMOTER_CLASS]
     covered = int((mine["end"] - mine["start"]).sum())
     return {
         "gene": str(row["gene_id"]),
         "tss": int(row["tss"]),
-        "threshold": view.rule.threshold if threshold is None else threshold,
+        "threshold": view.run.rule.threshold if threshold is None else threshold,
         "count": len(mine),
         "covered_percent": round(100 * covered / learned, 2) if learned else None,
         "elements": [_element(item, view.run.band == "beta") for item in table.to_dict("records")],

@@ -1,4 +1,4 @@
-"""What igv.js is told: the reference, and one dict a track in igv.js's own field names (its documentation is ours).
+"""The configuration of igv.js: the reference, and one dict per track in igv.js's own field names.
 
 Pure functions of an open run. Everything in these dicts survives an igv.js session: strings and numbers, no functions.
 igv.js puts track names into the page as HTML, so every name that comes from a file is escaped here.
@@ -11,23 +11,15 @@ from urllib.parse import quote, urlencode
 
 import numpy as np
 
+from model_core import palette
 from model_core.run_folder.occlusion import Occlusion
 from seq2exp_viz.api import PREFIX
 from seq2exp_viz.file_names import run_part
 from seq2exp_viz.runs import mask_components
-from seq2exp_viz.runs.run_view import RunView, SignalTrack
+from seq2exp_viz.runs.run_view import RunView
 from seq2exp_viz.runs.second_run import same_gene
-from seq2exp_viz.runs.style import (
-    CERTAINTY_COLOURS,
-    DIFFERENCE_COLOUR,
-    GENE_COLOUR,
-    MASK_COLOUR,
-    OCCLUSION_COLOUR,
-    PEAK_COLOUR,
-    PRIOR_COLOUR,
-    SIGNAL_COLOURS,
-    peak_name,
-)
+from seq2exp_viz.runs.study_inputs import SignalTrack
+from seq2exp_viz.runs.style import peak_name
 from seq2exp_viz.serving.byte_ranges import version_of
 
 
@@ -61,9 +53,9 @@ def reference(view: RunView, base: str) -> dict:
 
 
 def tracks(
-    view: RunView, base: str, gene_id: str | None, threshold: float | None, beside: RunView | None = None
+    view: RunView, base: str, gene_id: str | None, threshold: float | None, second: RunView | None = None
 ) -> list[dict]:
-    """All tracks of a run, top to bottom; of a second run `beside` it the same gene's mask, and the difference.
+    """All tracks of a run, top to bottom; of a `second` run the same gene's mask, and the difference.
 
     Returns
     -------
@@ -74,7 +66,7 @@ def tracks(
     rows = [*_annotation(view, base), *_measured(view, base, gene_id)]
     if gene_id is not None:
         rows += _model(view, base, gene_id, threshold)
-        rows += _beside(view, base, gene_id, beside) if beside is not None else []
+        rows += _second_run(view, base, gene_id, second) if second is not None else []
         rows += _why(view, base, gene_id, threshold)
     rows += _controls(view, base, gene_id)
     for order, row in enumerate(rows, 1):
@@ -104,9 +96,9 @@ def _features(url: str, **config: object) -> dict:
 def _annotation(view: RunView, base: str) -> list[dict]:
     if view.models is None:
         return []
-    look = {"displayMode": "EXPANDED", "color": GENE_COLOUR, "autoHeight": False}
-    genes = _features(api_url(view, base, "models", "gene"), height=72, **look)
-    transcripts = _features(api_url(view, base, "models", "transcript"), height=120, **look)
+    style = {"displayMode": "EXPANDED", "color": palette.GENE.css, "autoHeight": False}
+    genes = _features(api_url(view, base, "models", "gene"), height=72, **style)
+    transcripts = _features(api_url(view, base, "models", "transcript"), height=120, **style)
     return [
         _row("genes", "Genes", "Genes", **genes),
         _row("transcripts", "Transcripts", "Genes", on=False, **transcripts),
@@ -116,8 +108,10 @@ def _annotation(view: RunView, base: str) -> list[dict]:
 def _measured(view: RunView, base: str, gene_id: str | None) -> list[dict]:
     rows = []
     for number, signal in enumerate(view.signals):
-        colour = SIGNAL_COLOURS[number % len(SIGNAL_COLOURS)]
+        colour = palette.SIGNALS[number % len(palette.SIGNALS)].css
         if signal.file is not None:
+            if view.file(signal.file) is None:
+                continue  # gone since the run was opened
             url = data_url(view, base, signal.file)
             config = {"type": "wig", "format": "bigwig", "url": url, "color": colour, "height": 46, "autoscale": True}
             rows.append(_row(signal.id, signal.name, "Measured", **config, min=0))
@@ -131,7 +125,9 @@ def _measured(view: RunView, base: str, gene_id: str | None) -> list[dict]:
                 )
             )
     if view.peaks is not None:
-        peaks = _features(api_url(view, base, "peaks"), height=42, margin=20, displayMode="SQUISHED", color=PEAK_COLOUR)
+        peaks = _features(
+            api_url(view, base, "peaks"), height=42, margin=20, displayMode="SQUISHED", color=palette.PEAK.css
+        )
         rows.append(_row("peaks", f"{peak_name(view)} peaks", "Measured", **peaks))
     return rows
 
@@ -148,7 +144,7 @@ def _contact(view: RunView, base: str, gene_id: str, signal: SignalTrack, colour
 
 
 def _own(view: RunView, base: str, gene_id: str, *parts: str) -> dict:
-    window = view.window(gene_id)
+    window = view.run.window(gene_id)
     size = view.run.chrom_sizes[window.chrom]
     region = region_for_igv(view, window.chrom, max(0, window.start), min(window.end, size))
     return {"type": "mask", "url": api_url(view, base, "genes", gene_id, *parts), "region": region}
@@ -161,8 +157,8 @@ def region_for_igv(view: RunView, chrom: str, start: int, end: int) -> dict:
 
 
 def _model(view: RunView, base: str, gene_id: str, threshold: float | None) -> list[dict]:
-    symbol = str(view.gene(gene_id)["symbol"])
-    threshold = view.rule.threshold if threshold is None else threshold
+    symbol = str(view.run.gene(gene_id)["symbol"])
+    threshold = view.run.rule.threshold if threshold is None else threshold
     own = _own(view, base, gene_id, "mask")
     elements = {"type": "elements", "url": api_url(view, base, "genes", gene_id, "elements"), "region": own["region"]}
     return [
@@ -172,34 +168,35 @@ def _model(view: RunView, base: str, gene_id: str, threshold: float | None) -> l
 
 
 def _why(view: RunView, base: str, gene_id: str, threshold: float | None) -> list[dict]:
-    threshold = view.rule.threshold if threshold is None else threshold
+    threshold = view.run.rule.threshold if threshold is None else threshold
     own = _own(view, base, gene_id, "certainty")
-    sure = {**own, "type": "certainty", "height": 56, "threshold": threshold, "colors": CERTAINTY_COLOURS}
+    colours = {kind: colour.css for kind, colour in palette.CERTAINTY.items()}
+    sure = {**own, "type": "certainty", "height": 56, "threshold": threshold, "colors": colours}
     label = "Where z lies: 95 % of it above the threshold, on both sides, 95 % below"
     rows = [_row("certainty", label, "Why", on=False, **sure)] if view.run.band == "beta" else []
-    if mask_components.why_not(view) is not None:
+    if mask_components.unavailable_reason(view) is not None:
         return rows
     reads = "sequence and signals say" if view.prior_config.backbone.generator_signals else "sequence says"
     for part, label, colour, least in (
-        ("network", f"What the {reads}", "rgb(0, 130, 96)", 0),
-        ("signals", "What the signals say", "rgb(150, 96, 0)", 0),
-        ("disagreement", f"Disagreement: what the {reads}, less the signals", "rgb(160, 70, 120)", -1),
+        ("network", f"What the {reads}", palette.SEQUENCE_COMPONENT, 0),
+        ("signals", "What the signals say", palette.SIGNAL_COMPONENT, 0),
+        ("disagreement", f"Disagreement: what the {reads}, less the signals", palette.COMPONENT_DIFFERENCE, -1),
     ):
-        look = {"height": 64, "color": colour, "quantity": "Mean" if least == 0 else "Difference of means"}
-        config = {**_own(view, base, gene_id, "why", part), **look, "area": True, "min": least, "max": 1}
+        style = {"height": 64, "color": colour.css, "quantity": "Mean" if least == 0 else "Difference of means"}
+        config = {**_own(view, base, gene_id, "why", part), **style, "area": True, "min": least, "max": 1}
         rows.append(_row(f"why-{part}", label, "Why", on=False, **config))
     return rows
 
 
-def _beside(view: RunView, base: str, gene_id: str, other: RunView) -> list[dict]:
+def _second_run(view: RunView, base: str, gene_id: str, other: RunView) -> list[dict]:
     found = same_gene(other, gene_id)
     if found is None:
         return []
-    symbol, name = str(view.gene(gene_id)["symbol"]), other.run.name
-    mask = {**_own(other, base, found, "mask"), "threshold": other.rule.threshold, "quantity": f"Mean of z, {name}"}
+    symbol, name = str(view.run.gene(gene_id)["symbol"]), other.run.name
+    mask = {**_own(other, base, found, "mask"), "threshold": other.run.rule.threshold, "quantity": f"Mean of z, {name}"}
     url = api_url(view, base, "genes", gene_id, "difference", **{"from": other.key})
     change = {**_own(view, base, gene_id, "mask"), "url": url, "min": -1, "max": 1, "area": True}
-    change |= {"color": DIFFERENCE_COLOUR, "quantity": f"{view.run.name} minus {name}"}
+    change |= {"color": palette.RUN_DIFFERENCE.css, "quantity": f"{view.run.name} minus {name}"}
     return [
         _row("beside", f"Mask of {symbol} in {name}", "Model", **mask, height=104),
         _row("difference", f"Difference: {view.run.name} minus {name}", "Model", **change, height=84),
@@ -211,7 +208,7 @@ def _occlusion(view: RunView, base: str, track: Occlusion) -> dict:
     return {
         **_own(view, base, track.gene_id, "occlusion"),
         "height": 70,
-        "color": OCCLUSION_COLOUR,
+        "color": palette.OCCLUSION.css,
         "quantity": f"Effect of hiding {track.block} bp, everything else kept",
         "area": True,
         "min": lowest,
@@ -225,11 +222,11 @@ def _controls(view: RunView, base: str, gene_id: str | None) -> list[dict]:
         prior = {
             **_own(view, base, gene_id, "prior"),
             "height": 70,
-            "color": PRIOR_COLOUR,
+            "color": palette.PRIOR.css,
             "quantity": "Mean of the prior",
         }
         rows.append(_row("prior", "Control: signals alone (the prior)", "Controls", on=False, **prior))
-    if gene_id is not None and (track := view.occlusion(gene_id)) is not None:
+    if gene_id is not None and (track := view.run.occlusion(gene_id)) is not None:
         rows.append(
             _row("occlusion", "Control: occlusion, no mask", "Controls", on=False, **_occlusion(view, base, track))
         )
@@ -239,29 +236,29 @@ def _controls(view: RunView, base: str, gene_id: str | None) -> list[dict]:
             "type": "wig",
             "format": "bigwig",
             "url": url,
-            "color": MASK_COLOUR,
+            "color": palette.MASK.css,
             "height": 46,
             "min": 0,
             "max": 1,
         }
         rows.append(_row("merged", "All genes' masks, highest", "Controls", on=False, **config))
     for kind, label, colour in (
-        ("causal", "Planted: causal", "rgb(0, 130, 80)"),
-        ("decoys", "Planted: decoys", "rgb(150, 150, 150)"),
+        ("causal", "Planted: causal", palette.CAUSAL),
+        ("decoys", "Planted: decoys", palette.DECOY),
     ):
         if view.truth(kind) is not None:
-            config = _features(api_url(view, base, "truth", kind), height=28, displayMode="SQUISHED", color=colour)
+            config = _features(api_url(view, base, "truth", kind), height=28, displayMode="SQUISHED", color=colour.css)
             rows.append(_row(kind, label, "Controls", on=False, **config))
     if view.run.blacklist is not None and len(view.run.blacklist):
         config = _features(
-            api_url(view, base, "blacklist"), height=24, displayMode="SQUISHED", color="rgb(180, 90, 90)"
+            api_url(view, base, "blacklist"), height=24, displayMode="SQUISHED", color=palette.BLACKLIST.css
         )
         rows.append(_row("blacklist", "Blacklist", "Controls", on=False, **config))
     return rows
 
 
 def browser(
-    view: RunView, base: str, gene_id: str | None, threshold: float | None, beside: RunView | None = None
+    view: RunView, base: str, gene_id: str | None, threshold: float | None, second: RunView | None = None
 ) -> dict:
     """All that the page needs to put a gene on the screen: reference, tracks, first locus, colours.
 
@@ -269,7 +266,7 @@ def browser(
     """
     locus = None
     if gene_id is not None:
-        window = view.window(gene_id)
+        window = view.run.window(gene_id)
         size = view.run.chrom_sizes[window.chrom]
         locus = {"chrom": window.chrom, "start": max(0, window.start), "end": min(size, window.end)}
     elif view.run.chrom_sizes:
@@ -279,10 +276,10 @@ def browser(
         "run": view.key,
         "gene": gene_id,
         "reference": reference(view, base),
-        "tracks": tracks(view, base, gene_id, threshold, beside),
+        "tracks": tracks(view, base, gene_id, threshold, second),
         "locus": locus,
         "contigs": api_url(view, base, "contigs.tsv") if view.igv_names.renamed else None,
-        "stem": view.file_stem(str(view.gene(gene_id)["gene_id"]))
+        "stem": view.file_stem(str(view.run.gene(gene_id)["gene_id"]))
         if gene_id is not None
         else f"{run_part(view.key)}.view",
     }

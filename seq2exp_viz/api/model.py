@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 from flask import Blueprint, Response
 
 from model_core.errors import Unavailable
-from model_core.run_folder.effects import caveat, caveat_line
-from seq2exp_viz.api.answers import RequestError, as_json, integer, json_body
+from model_core.run_folder.effects import caveat, caveat_line, row_values
+from model_core.run_folder.run import Run
+from seq2exp_viz.api.http import RequestError, as_json, integer, json_body
 from seq2exp_viz.runs.binning import vector_summary
 from seq2exp_viz.runs.registry import RunRegistry
 from seq2exp_viz.runs.run_view import RunView
@@ -21,7 +22,7 @@ from seq2exp_viz.worker.jobs import KINDS, Jobs, Task, TooMany
 if TYPE_CHECKING:
     from seq2exp_viz.worker.shared_jobs import SharedJobs
 
-WAIT_SECONDS = 2.0  # for an answer, before the browser is told to ask again: threads that answer are few
+WAIT_SECONDS = 2.0  # for an answer, before the browser is asked to come back: threads that answer are few
 LONGEST_QUESTION = 32_768  # bytes
 MOST_REGIONS, MOST_CONTROLS, CONTROLS = 500, 100, 20
 LAST_BASE = 2**32
@@ -30,7 +31,7 @@ STATUS = {"done": 200, "cancelled": 409, "failed": 503}  # of a question that ha
 
 
 def add_model_routes(routes: Blueprint, route: Callable, registry: RunRegistry, jobs: Jobs | SharedJobs) -> None:
-    """Add all routes of this module; `route` is `answers.guarded`."""
+    """Add all routes of this module; `route` is `http.guarded`."""
     _add_questions(route, jobs)
 
     @route("/<run>/jobs", methods=("POST",))
@@ -41,13 +42,13 @@ def add_model_routes(routes: Blueprint, route: Callable, registry: RunRegistry, 
             raise RequestError(f"kind: expected one of {', '.join(KINDS)}")
         if off := unavailable_reason(view.run):
             return as_json({"message": off}, 503)
-        known = None if kind == "score" else view.gene(gene)
+        known = None if kind == "score" else view.run.gene(gene)
         names = (gene, gene) if known is None else (str(known["gene_id"]), str(known["symbol"]))
         try:
             job = jobs.start(view.key, view.run.path, names[0], kind, names[1], threshold_in(body))
         except TooMany as problem:
             return as_json({"message": str(problem)}, 429)
-        return as_json(told(job), 201)
+        return as_json(job_answer(job), 201)
 
     @routes.route("/jobs")
     def listed() -> Response:
@@ -66,13 +67,13 @@ def add_model_routes(routes: Blueprint, route: Callable, registry: RunRegistry, 
     @routes.route("/jobs/<int:number>")
     @of_one
     def one(job: Task) -> Response:
-        return as_json(told(job))
+        return as_json(job_answer(job))
 
     @routes.route("/jobs/<int:number>/cancel", methods=["POST"])
     @of_one
     def cancel(job: Task) -> Response:
         jobs.cancel(job.id)
-        return as_json(told(jobs.get(job.id) or job))
+        return as_json(job_answer(jobs.get(job.id) or job))
 
 
 def _add_questions(route: Callable, jobs: Jobs | SharedJobs) -> None:
@@ -87,14 +88,14 @@ def _add_questions(route: Callable, jobs: Jobs | SharedJobs) -> None:
     @route("/<run>/whatif", methods=("POST",))
     def ask(view: RunView) -> Response:
         body = json_body(LONGEST_QUESTION)
-        gene = str(view.gene(name_of(body.get("gene")))["gene_id"])
+        gene = str(view.run.gene(name_of(body.get("gene")))["gene_id"])
         question = question_of(body)
         page = body.get("page") or ""
         if not isinstance(page, str) or len(page) > 64:
             raise RequestError("page: expected a text of at most 64 letters")
         if off := unavailable_reason(view.run):
             return as_json({"message": off}, 503)
-        task = jobs.ask(view.key, view.run.path, view.model_version, gene, question, page)
+        task = jobs.ask(view.key, view.run.path, _model_version(view.run), gene, question, page)
         return answer_of(view, jobs.wait(task, WAIT_SECONDS))
 
     @route("/<run>/whatif/<int:number>")
@@ -107,7 +108,7 @@ def _add_questions(route: Callable, jobs: Jobs | SharedJobs) -> None:
     @route("/<run>/genes/<path:gene>/occlusion")
     def occlusion(view: RunView, gene: str) -> Response:
         """The occlusion track over a view, as the query asks; 404 where it was not computed."""
-        track = view.occlusion(str(view.gene(gene)["gene_id"]))
+        track = view.run.occlusion(str(view.run.gene(gene)["gene_id"]))
         if track is None:
             raise Unavailable("The occlusion of this gene was not computed yet.")
         first, last = integer("start", track.start), integer("end", track.start + track.length)
@@ -117,10 +118,23 @@ def _add_questions(route: Callable, jobs: Jobs | SharedJobs) -> None:
     @route("/<run>/genes/<path:gene>/effects")
     def effects(view: RunView, gene: str) -> Response:
         """What is known of the gene's elements, and the job that is finding out."""
-        gene_id = str(view.gene(gene)["gene_id"])
+        gene_id = str(view.run.gene(gene)["gene_id"])
         job = jobs.running(view.key, gene_id, "effects")
-        rows = {row["element"]: row for row in view.effect_rows(gene_id)} | (dict(job.rows) if job is not None else {})
+        rows = {row["element"]: row for row in _effect_rows(view.run, gene_id)} | (
+            dict(job.rows) if job is not None else {}
+        )
         return as_json({"gene": gene_id, "rows": list(rows.values()), "job": None if job is None else job.shown()})
+
+
+def _model_version(run: Run) -> str:
+    """Changes with what answers to a what-if depend on: the weights, the rule of the elements, the run itself."""
+    return f"{run.manifest['created']} {run.checkpoint_sha256} {run.manifest['element_rule']}"
+
+
+def _effect_rows(run: Run, gene_id: str) -> list[dict]:
+    """Return the known effects of a gene's elements (model_core.run_folder.effects.ROW and the fold change)."""
+    record = run.effect_records.get(gene_id)
+    return [] if record is None else [row_values(row, record["label_transform"]) for row in record["rows"]]
 
 
 def answer_of(view: RunView, task: Task) -> Response:
@@ -133,7 +147,7 @@ def answer_of(view: RunView, task: Task) -> Response:
     return as_json({name: shown[name] for name in ("id", "state", "done", "total", "seconds_left", "message")}, 202)
 
 
-def told(job: Task) -> dict:
+def job_answer(job: Task) -> dict:
     """A job with all that came out of it so far."""
     return {**job.shown(), "rows": list(dict(job.rows).values()), "result": job.result}
 

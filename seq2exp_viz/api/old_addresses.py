@@ -9,7 +9,7 @@ from werkzeug.exceptions import MethodNotAllowed
 from werkzeug.wrappers import Response
 
 from seq2exp_viz.api import PREFIX
-from seq2exp_viz.api.answers import as_json
+from seq2exp_viz.api.http import as_json
 
 
 def add_old_addresses(routes: Blueprint, base: str) -> None:

@@ -9,11 +9,13 @@ from html import escape
 
 from flask import Response, request
 
+from model_core import palette
 from model_core.errors import InputError, Problem
 from seq2exp_viz.api import igv
-from seq2exp_viz.api.answers import RequestError, attachment, place, threshold_of
+from seq2exp_viz.api.http import RequestError, attachment, place, threshold_of
 from seq2exp_viz.file_names import run_part
 from seq2exp_viz.runs.run_view import RunView
+from seq2exp_viz.runs.style import peak_name
 
 MOST_GENES = 50  # of a report that a request may ask for; the command line writes longer ones
 KINDS = {"pdf": "application/pdf", "svg": "image/svg+xml", "png": "image/png"}
@@ -55,11 +57,11 @@ def add_sharing_routes(route: Callable, base: str, igv_version: str) -> None:
         from seq2exp_viz.reports.locus_figure import place_of
 
         seen = place_of(view, gene, locus_of_request(view), threshold_of(request))
-        told = igv_session(view, origin + base, seen.gene, seen.threshold, igv_version)
+        found = igv_session(view, origin + base, seen.gene, seen.threshold, igv_version)
         # The IGV desktop program reads the genome's own names, igv.js those that it is given with the genome.
         chrom = view.igv_names.given(seen.chrom) if kind == "json" else seen.chrom
-        told["locus"] = f"{chrom}:{seen.start + 1}-{seen.end}"
-        text = json.dumps(told, indent=1) if kind == "json" else session_xml(told)
+        found["locus"] = f"{chrom}:{seen.start + 1}-{seen.end}"
+        text = json.dumps(found, indent=1) if kind == "json" else session_xml(found)
         return attachment(text.encode(), f"{view.file_stem(seen.gene)}.igv-session.{kind}", f"application/{kind}")
 
 
@@ -89,31 +91,31 @@ def igv_session(view: RunView, base: str, gene_id: str, threshold: float, igv_ve
     if "genome.fa" not in view.files and "genome.fa.gz" not in view.files:
         expected = "the study's genome on this machine"
         raise InputError("session", found="no genome file", expected=expected, fix="take the elements as BED instead")
-    symbol = escape(str(view.gene(gene_id)["symbol"]))
+    symbol = escape(str(view.run.gene(gene_id)["symbol"]))
     mask = igv.api_url(view, base, "genes", gene_id, "mask.bigWig")
     bed = igv.api_url(view, base, "genes", gene_id, "elements.bed", threshold=threshold)
-    look = {"type": "wig", "format": "bigwig"}
+    bigwig = {"type": "wig", "format": "bigwig"}
     tracks = [
-        {"name": row["config"]["name"], "url": row["config"]["url"], "color": row["config"]["color"], **look}
+        {"name": row["config"]["name"], "url": row["config"]["url"], "color": row["config"]["color"], **bigwig}
         for row in igv.tracks(view, base, gene_id, threshold)
         if row["group"] == "Measured" and row["config"].get("format") == "bigwig"
     ]
     if "peaks.narrowPeak" in view.files:
         url = igv.data_url(view, base, "peaks.narrowPeak")
-        name = f"{escape(igv.peak_name(view))} peaks"
+        name = f"{escape(peak_name(view))} peaks"
         tracks.append({"name": name, "url": url, "type": "annotation", "format": "narrowpeak"})
-    tracks.append({"name": f"Mask of {symbol}", "url": mask, "min": 0, "max": 1, "color": igv.MASK_COLOUR, **look})
+    tracks.append({"name": f"Mask of {symbol}", "url": mask, "min": 0, "max": 1, "color": palette.MASK.css, **bigwig})
     tracks.append({"name": f"Elements of {symbol}", "url": bed, "type": "annotation", "format": "bed"})
     return {"version": igv_version, "reference": reference, "tracks": tracks}
 
 
-def session_xml(told: dict) -> str:
+def session_xml(found: dict) -> str:
     """The same session in the XML of the IGV desktop program."""
     lines = ['<?xml version="1.0" encoding="UTF-8" standalone="no"?>']
-    genome = escape(told["reference"]["fastaURL"], quote=True)
-    lines.append(f'<Session genome="{genome}" locus="{escape(told["locus"], quote=True)}" version="8">')
+    genome = escape(found["reference"]["fastaURL"], quote=True)
+    lines.append(f'<Session genome="{genome}" locus="{escape(found["locus"], quote=True)}" version="8">')
     lines.append("  <Resources>")
-    for track in told["tracks"]:
+    for track in found["tracks"]:
         kind, url = {"wig": "bigwig"}.get(track["type"], track["format"]), escape(track["url"], quote=True)
         lines.append(f'    <Resource name="{track["name"]}" path="{url}" type="{kind}"/>')
     return "\n".join([*lines, "  </Resources>", "</Session>", ""])

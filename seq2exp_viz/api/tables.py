@@ -1,4 +1,4 @@
-"""The interface behind the tabs: elements, whose element a region is, the peak audit, a second run beside."""
+"""The interface behind the tabs: elements, genes that use a region, the peak audit, a second run."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from typing import Any
 import pandas as pd
 from flask import Response, request
 
+from model_core import palette
 from model_core.errors import InputError, Unavailable
 from model_core.run_folder.audit_log import append_decision, latest, of_genes, read_decisions
 from model_core.tsv import table_text
-from seq2exp_viz.api.answers import (
+from seq2exp_viz.api.http import (
     RequestError,
     as_json,
     attachment,
@@ -26,7 +27,7 @@ from seq2exp_viz.file_names import run_part
 from seq2exp_viz.runs import binning, second_run, style
 from seq2exp_viz.runs.element_tables import element_table
 from seq2exp_viz.runs.gene_list import suggestions
-from seq2exp_viz.runs.genes_using_region import owners
+from seq2exp_viz.runs.genes_using_region import genes_using_region
 from seq2exp_viz.runs.peak_audit import ELEMENT, PEAK, audit
 from seq2exp_viz.runs.registry import RunRegistry
 from seq2exp_viz.runs.run_view import RunView
@@ -34,13 +35,12 @@ from seq2exp_viz.runs.table_query import rows_of
 
 MOST_ITEMS = 200  # of the audit's queue in one answer
 TSV = "text/tab-separated-values"
-ARC_COLOUR = "rgb(0, 114, 178)"
 
 
 def add_routes(route: Callable, registry: RunRegistry) -> None:
     """Add all routes of this module; `registry` is where a second run is looked up."""
     _add_tables(route)
-    _add_owners(route)
+    _add_genes_using_region(route)
     _add_audit(route)
 
     @route("/<run>/suggest")
@@ -54,7 +54,7 @@ def add_routes(route: Callable, registry: RunRegistry) -> None:
         if other is None:
             raise Unavailable(f"There is no run {name[:80]!r} here.")
         start, values = second_run.difference(view, other, gene)
-        window = view.window(gene)
+        window = view.run.window(gene)
         first, last = integer("start", window.start), integer("end", window.end)
         return as_json(binning.vector_summary(values, window.chrom, start, first, last, integer("bins", 1000)))
 
@@ -65,22 +65,22 @@ def _add_tables(route: Callable) -> None:
         gene = request.args.get("gene") or None
         table = element_table(view, gene, threshold_of(request) if gene else None)
         found = rows_of(table, _json("filters"), _json("sorts"))
-        stem = view.file_stem(str(view.gene(gene)["gene_id"])) if gene else f"{run_part(view.key)}.all"
+        stem = view.file_stem(str(view.run.gene(gene)["gene_id"])) if gene else f"{run_part(view.key)}.all"
         return tsv(found.dropna(axis=1, how="all"), f"{stem}.elements.tsv")
 
 
-def _add_owners(route: Callable) -> None:
+def _add_genes_using_region(route: Callable) -> None:
     @route("/<run>/owners")
     def whose(view: RunView) -> Response:
         chrom, start, end = place(view)
-        table, count = owners(view, chrom, start, end)
+        table, count = genes_using_region(view, chrom, start, end)
         return as_json({"chrom": chrom, "start": start, "end": end, "genes": count, "rows": records(table)})
 
     @route("/<run>/owners/arcs")
     def arcs(view: RunView) -> Response:
         """The same for the track class of elements: one block a start site, tied to the region's middle."""
         chrom, start, end = place(view)
-        table, _ = owners(view, chrom, start, end)
+        table, _ = genes_using_region(view, chrom, start, end)
         kept = table[table["mean_mask"].notna()]
         return as_json({"tss": (start + end) // 2, "elements": [_arc(row) for row in kept.to_dict("records")]})
 
@@ -94,7 +94,7 @@ def _arc(row: dict[str, Any]) -> dict[str, Any]:
         "name": row["symbol"],
         "class": "start_site",
         "words": words,
-        "color": style.colour_of(row["class"]) if row["class"] else "rgb(130, 140, 153)",
+        "color": style.colour_of(row["class"]) if row["class"] else palette.GREY.css,
         "mean": round(row["mean_mask"], 4),
         "distance": row["distance"],
     }
@@ -105,7 +105,7 @@ def _add_audit(route: Callable) -> None:
     def queue(view: RunView) -> Response:
         gene = request.args.get("gene") or None
         if gene is not None:
-            gene = str(view.gene(gene)["gene_id"])
+            gene = str(view.run.gene(gene)["gene_id"])
         found, run = audit(view), view.run
         decisions, unknown = of_genes(read_decisions(run.path), run.finder)
         decisions = latest(decisions)

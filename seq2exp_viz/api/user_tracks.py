@@ -12,7 +12,7 @@ from collections.abc import Callable
 from flask import Blueprint, Response, request
 
 from model_core.errors import InputError, Problem, Unavailable
-from seq2exp_viz.api.answers import RequestError, as_json, integer
+from seq2exp_viz.api.http import RequestError, as_json, integer
 from seq2exp_viz.runs.run_view import RunView
 from seq2exp_viz.runs.user_tracks import HEAD, MOST_BYTES, check_bigwig, is_binary_index, read_track
 from seq2exp_viz.serving.allowed_files import AllowedFiles

@@ -59,10 +59,8 @@ def _opened(run: Path):
     from seq2exp_viz.runs.registry import RunRegistry
 
     view = RunRegistry([run]).first
-    view.listen(lambda words: typer.echo(f"note: {words}", err=True))
-    view.signals, view.genome  # noqa: B018  opened here, so that their notes are known
-    if view.models is not None and not view.models.wait(ANNOTATION_SECONDS) and view.models.problem is None:
-        view.note("The annotation is still being read, so genes are not drawn.")
+    view.missing.listen(lambda line: typer.echo(f"note: {line}", err=True))
+    view.wait_for_models(ANNOTATION_SECONDS)
     return view
 
 

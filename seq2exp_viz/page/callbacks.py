@@ -1,43 +1,55 @@
-"""What the page does: the browser-side functions are in assets/5-dash.js, the rest asks the open runs."""
+"""What the page does: clientside functions of the namespace seq2exp run in the browser, the rest asks the open runs."""
 
 from __future__ import annotations
 
-from dash import ClientsideFunction, Dash, Input, Output, State, html, no_update
+from dash import ClientsideFunction, Dash, Input, Output, Patch, State, html, no_update
 
-from model_core.errors import InputError
-from seq2exp_viz.api import answers
+from seq2exp_viz.api import http
 from seq2exp_viz.api.genes import element_answer
-from seq2exp_viz.page import panel
-from seq2exp_viz.runs.gene_list import gene_list
-from seq2exp_viz.runs.gene_search import find
+from seq2exp_viz.api.igv import api_url
+from seq2exp_viz.page import panel, plots, tabs
+from seq2exp_viz.page.selection import (
+    chosen,
+    comparable_runs,
+    first_gene,
+    gene_of_link,
+    grid_rows,
+    revision,
+    second_run_of,
+)
+from seq2exp_viz.runs.element_tables import element_table
+from seq2exp_viz.runs.peak_overlap import overlap
 from seq2exp_viz.runs.registry import RunRegistry
-from seq2exp_viz.runs.run_view import RunView
+from seq2exp_viz.runs.table_query import rows_of
 
 NO_GENE = (
     "No gene has been scored yet. This page fills by itself as results come in; where nothing is being scored: "
     "seq2exp-viz score RUN"
 )
+MOST_ROWS = 500  # of one request of the elements' table
 
 
 def register(app: Dash, registry: RunRegistry, base: str) -> None:
     """Bind all callbacks to `app`."""
     _client(app)
-    _server(app, registry, base)
+    _run_callbacks(app, registry, base)
+    _gene_callbacks(app, registry, base)
+    _tab_callbacks(app, registry, base)
 
 
 def _client(app: Dash) -> None:
-    """Callbacks that run in the browser (assets/5-dash.js, namespace seq2exp)."""
+    """Bind the functions that run in the browser (clientside functions of the namespace seq2exp)."""
 
-    def bind(name: str, *signature, **options) -> None:
-        app.clientside_callback(ClientsideFunction("seq2exp", name), *signature, **options)
+    def bind(name: str, *signature, at_start: bool = False) -> None:
+        function = ClientsideFunction("seq2exp", name)
+        app.clientside_callback(function, *signature, prevent_initial_call=not at_start)
 
-    bind("start", Output("asked", "data"), Output("run", "value"), Input("config", "data"))
+    bind("start", Output("asked", "data"), Output("run", "value"), Input("config", "data"), at_start=True)
     bind(
         "pick",
         Output("gene", "data", allow_duplicate=True),
         Input("genes", "selectedRows"),
         State("gene", "data"),
-        prevent_initial_call=True,
     )
     bind(
         "find",
@@ -45,7 +57,6 @@ def _client(app: Dash) -> None:
         Input("query", "data"),
         State("run", "value"),
         State("gene", "data"),
-        prevent_initial_call=True,
     )
     bind(
         "draw",
@@ -56,20 +67,16 @@ def _client(app: Dash) -> None:
         State("asked", "data"),
         State("config", "data"),
         State("revision", "data"),
+        at_start=True,
     )
-    bind(
-        "annotated", Output("drawn", "data", allow_duplicate=True), Input("revision", "data"), prevent_initial_call=True
-    )
-    bind(
-        "suggest", Output("search", "data"), Input("search", "value"), State("run", "value"), prevent_initial_call=True
-    )
-    bind("columns", Output("columns-shown", "data"), Input("revision", "data"), prevent_initial_call=True)
+    bind("annotated", Output("drawn", "data", allow_duplicate=True), Input("revision", "data"))
+    bind("suggest", Output("search", "data"), Input("search", "value"), State("run", "value"))
+    bind("columns", Output("columns-shown", "data"), Input("revision", "data"))
     bind(
         "filter",
         Output("genes", "dashGridOptions"),
         Input("filter", "value"),
         State("genes", "dashGridOptions"),
-        prevent_initial_call=True,
     )
     bind(
         "select",
@@ -78,18 +85,32 @@ def _client(app: Dash) -> None:
         Input("gene", "data"),
         Input("genes", "rowData"),
         State("genes", "selectedRows"),
+        at_start=True,
     )
     bind(
         "reset",
         Output("threshold", "value", allow_duplicate=True),
         Input("reset", "n_clicks"),
         State("revision", "data"),
-        prevent_initial_call=True,
+    )
+    bind("element", Output("chosen-element", "data"), Input("elements-table", "selectedRows"))
+    bind(
+        "point",
+        Output("gene", "data", allow_duplicate=True),
+        Input("quality-scatter", "clickData"),
+        State("gene", "data"),
+    )
+    bind(
+        "stale",
+        Output("stale", "data"),
+        Input("gene", "data"),
+        Input("threshold", "value"),
+        Input("scope", "data"),
     )
 
 
-def _server(app: Dash, registry: RunRegistry, base: str) -> None:
-    """Callbacks that need the runs."""
+def _run_callbacks(app: Dash, registry: RunRegistry, base: str) -> None:
+    """Bind what shows a run, follows it while it grows, and adds a second one."""
 
     @app.callback(
         Output("genes", "rowData"),
@@ -112,11 +133,10 @@ def _server(app: Dash, registry: RunRegistry, base: str) -> None:
         asked = asked if asked and asked.get("run") == view.key else {}
         chosen_gene = {"run": view.key, **gene_of_link(view, asked.get("gene"))}
         chosen = asked.get("threshold")
-        threshold = chosen if isinstance(chosen, float | int) and 0 <= chosen <= 1 else view.rule.threshold
-        other = beside_of(registry, view, asked.get("beside"))
-        view.signals, view.genome, view.models  # noqa: B018  opened here, so that their notes are known
+        threshold = chosen if isinstance(chosen, float | int) and 0 <= chosen <= 1 else view.run.rule.threshold
+        second = second_run_of(registry, view, asked.get("beside"))
         return (
-            rows(view, other),
+            grid_rows(view, second),
             chosen_gene,
             threshold,
             panel.facts(view),
@@ -124,12 +144,12 @@ def _server(app: Dash, registry: RunRegistry, base: str) -> None:
             panel.caveat(view),
             panel.run_files(view, base),
             panel.progress(view),
-            revision(view, other),
+            revision(view, second),
             [
                 {"value": "", "label": "+ second run"},
-                *({"value": key, "label": f"+ {key}"} for key in others(registry, view)),
+                *({"value": key, "label": f"+ {key}"} for key in comparable_runs(registry, view)),
             ],
-            other.key if other else "",
+            second.key if second else "",
         )
 
     @app.callback(
@@ -149,21 +169,21 @@ def _server(app: Dash, registry: RunRegistry, base: str) -> None:
     )
     def poll(_count: int, key: str, seen: dict | None, shown: dict | None, threshold: float | None):
         view = registry.get(key) if key else None
-        other = beside_of(registry, view, (seen or {}).get("beside")) if view is not None else None
-        now = revision(view, other) if view is not None else None
+        second = second_run_of(registry, view, (seen or {}).get("beside")) if view is not None else None
+        now = revision(view, second) if view is not None else None
         if now is None or now == seen:
             return (no_update,) * 7
         caveat = panel.caveat(view)  # what goes on in the background may have failed meanwhile
         if seen and seen["mark"] == now["mark"]:
             return no_update, no_update, no_update, now, no_update, no_update, caveat
         gene = no_update
-        if shown is not None and shown.get("gene") is None and len(view.genes):
+        if shown is not None and shown.get("gene") is None and len(view.run.genes):
             asked = (shown.get("unscored") or {}).get("gene_id")
             if asked is None or asked in view.run.scored:  # the gene that was waited for has come
                 gene = {"run": view.key, "gene": first_gene(view, asked)}
         untouched = seen is not None and threshold == seen["threshold"] != now["threshold"]
         cut = now["threshold"] if untouched else no_update  # the run's rule has changed, the person chose nothing else
-        return rows(view, other), panel.progress(view), gene, now, cut, panel.legend(view), caveat
+        return grid_rows(view, second), panel.progress(view), gene, now, cut, panel.legend(view), caveat
 
     @app.callback(
         Output("genes", "rowData", allow_duplicate=True),
@@ -173,12 +193,16 @@ def _server(app: Dash, registry: RunRegistry, base: str) -> None:
         State("revision", "data"),
         prevent_initial_call=True,
     )
-    def lay_beside(name: str, key: str | None, seen: dict | None):
+    def add_second_run(name: str, key: str | None, seen: dict | None):
         view = registry.get(key) if key else None
         if view is None or seen is None or seen["run"] != key or (seen["beside"] or "") == (name or ""):
             return no_update, no_update
-        other = beside_of(registry, view, name)
-        return rows(view, other), revision(view, other)
+        second = second_run_of(registry, view, name)
+        return grid_rows(view, second), revision(view, second)
+
+
+def _gene_callbacks(app: Dash, registry: RunRegistry, base: str) -> None:
+    """Bind what shows a gene and its elements."""
 
     @app.callback(
         Output("gene-head", "children"),
@@ -210,8 +234,6 @@ def _server(app: Dash, registry: RunRegistry, base: str) -> None:
         if view is None or gene is None:
             return [], "", "#", "#"
         answer = element_answer(view, gene, threshold)
-        from seq2exp_viz.api.igv import api_url
-
         bed = api_url(
             view, base, "genes", gene, "elements.bed", **({} if threshold is None else {"threshold": threshold})
         )
@@ -223,65 +245,78 @@ def _server(app: Dash, registry: RunRegistry, base: str) -> None:
         )
 
 
-def chosen(registry: RunRegistry, shown: dict | None) -> tuple[RunView | None, str | None]:
-    """The run and the gene's id that the page shows; the id None where the run does not hold it."""
-    view = registry.get(shown["run"]) if shown else None
-    if view is None:
-        return None, None
-    try:
-        return view, str(view.gene(shown["gene"])["gene_id"]) if shown.get("gene") else None
-    except InputError:
-        return view, None
+def _tab_callbacks(app: Dash, registry: RunRegistry, base: str) -> None:
+    """Bind what fills the tabs: each panel when it is open and what it shows has changed."""
 
+    @app.callback(
+        Output("elements-table", "getRowsResponse"),
+        Input("elements-table", "getRowsRequest"),
+        State("gene", "data"),
+        State("threshold", "value"),
+        State("scope", "data"),
+        prevent_initial_call=True,
+    )
+    def elements(asked: dict | None, shown: dict | None, threshold: float | None, scope: str | None):
+        view, gene = chosen(registry, shown)
+        if asked is None or view is None or (gene is None and scope != "all"):
+            return {"rowData": [], "rowCount": 0}
+        table = element_table(view) if scope == "all" else element_table(view, gene, threshold)
+        found = rows_of(table, asked.get("filterModel"), asked.get("sortModel"))
+        start = max(0, int(asked.get("startRow", 0)))
+        stop = min(int(asked.get("endRow", start + 100)), start + MOST_ROWS)
+        return {"rowData": http.records(found.iloc[start:stop]), "rowCount": len(found)}
 
-def gene_of_link(view: RunView, asked: object) -> dict:
-    """What is shown for the gene of a link: a scored one, the place of one that is not scored, or another gene."""
-    missing = missing_gene(view, asked)
-    found = find(view, missing) if missing else {}
-    if found.get("kind") == "unscored":
-        return {"gene": None, "unscored": found}
-    return {"gene": first_gene(view, asked), "missing": missing}
+    @app.callback(
+        Output("quality-content", "children"),
+        Input("tab", "data"),
+        Input("run", "value"),
+        Input("revision", "data"),
+        State("gene", "data"),
+    )
+    def show_quality(tab: str | None, key: str | None, _revision: dict | None, shown: dict | None):
+        view = registry.get(key) if tab == "quality" and key else None
+        return no_update if view is None else tabs.quality_panel(view, (shown or {}).get("gene"))
 
+    @app.callback(
+        Output("quality-scatter", "figure"),
+        Input("gene", "data"),
+        State("tab", "data"),
+        prevent_initial_call=True,
+    )
+    def ring(shown: dict | None, tab: str | None):
+        view, gene = chosen(registry, shown)
+        if tab != "quality" or view is None:
+            return no_update
+        figure = Patch()
+        figure["data"][-1] = plots.chosen_gene(view.run.genes, gene)
+        return figure
 
-def missing_gene(view: RunView, asked: object) -> str | None:
-    """The gene that a link asks for, where the run does not hold it scored."""
-    if not asked or not len(view.genes):
-        return None
-    try:
-        view.gene(str(asked))
-    except InputError:
-        return str(asked)[:80]
-    return None
+    @app.callback(
+        Output("compare-content", "children"),
+        Input("tab", "data"),
+        Input("run", "value"),
+        Input("revision", "data"),
+        State("threshold", "value"),
+    )
+    def show_compare(tab: str | None, key: str | None, _revision: dict | None, threshold: float | None):
+        view = registry.get(key) if tab == "compare" and key else None
+        return no_update if view is None else tabs.compare_panel(view, base, threshold)
 
+    @app.callback(
+        Output("compare-kept", "figure"),
+        Input("threshold", "value"),
+        State("tab", "data"),
+        State("run", "value"),
+        prevent_initial_call=True,
+    )
+    def kept(threshold: float | None, tab: str | None, key: str | None):
+        view = registry.get(key) if tab == "compare" and key else None
+        found = overlap(view) if view is not None else None
+        return no_update if found is None or threshold is None else plots.kept_curve(found, threshold)
 
-def first_gene(view: RunView, asked: object) -> str | None:
-    """The gene asked for (id or symbol) if it is scored, else a held-out one with elements, else the first."""
-    genes = view.genes
-    if not len(genes):
-        return None
-    if asked and missing_gene(view, asked) is None:
-        return str(view.gene(str(asked))["gene_id"])
-    held_out = genes[(genes["split"] == "test") & (genes["elements"].fillna(0) > 0)]
-    return str((held_out if len(held_out) else genes).iloc[0]["gene_id"])
-
-
-def rows(view: RunView, beside: RunView | None = None) -> list[dict]:
-    """All genes of the study for the grid, with the prediction of a second run."""
-    return answers.records(gene_list(view, beside))
-
-
-def others(registry: RunRegistry, view: RunView) -> list[str]:
-    """Keys of the runs that can be laid beside `view`: those of the same chromosomes."""
-    return [run.key for run in registry if run is not view and run.run.chrom_sizes == view.run.chrom_sizes]
-
-
-def beside_of(registry: RunRegistry, view: RunView, name: object) -> RunView | None:
-    """The run that is to lie beside `view`, None where there is none of this name."""
-    return registry.get(str(name)) if name and str(name) in others(registry, view) else None
-
-
-def revision(view: RunView, beside: RunView | None = None) -> dict:
-    """What the browser keeps to see whether something changed, and to reset the threshold."""
-    annotated = view.models is not None and view.models.table("gene") is not None
-    known = {"mark": view.revision, "threshold": view.rule.threshold, "run": view.key, "annotated": annotated}
-    return {**known, "beside": beside.key if beside else None, "notes": view.notes}
+    @app.callback(
+        Output("files-content", "children"), Input("tab", "data"), Input("run", "value"), Input("revision", "data")
+    )
+    def show_files(tab: str | None, key: str | None, _revision: dict | None):
+        view = registry.get(key) if tab == "files" and key else None
+        return no_update if view is None else tabs.files_panel(view, base)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dash import html
 
-from seq2exp_viz.runs.style import CERTAINTY_COLOURS, CERTAINTY_WORDS, CLASS_WORDS, colour_of
+from model_core import palette
+from seq2exp_viz.runs.style import CERTAINTY_WORDS, CLASS_WORDS, colour_of
 
 WORDS = {
     "study": "the inputs: genome, annotation, gene table, signals and peaks",
@@ -63,7 +64,7 @@ def help_overlay() -> html.Dialog:
                             html.H3("Colours"),
                             html.Ul(_colours(), className="help-colours"),
                             html.P(
-                                "Okabe and Ito's colours, told apart with any colour vision; each also has a place, a "
+                                "Okabe and Ito's colours, distinct with any colour vision; each also has a place, a "
                                 "shape or a label of its own. Raw signals carry their names.",
                                 className="quiet",
                             ),
@@ -95,7 +96,7 @@ def _colours() -> list[html.Li]:
         ("band", "95 % range of z", None),
         ("dashes", "threshold", None),
         *(("block", CLASS_WORDS[kind], colour_of(kind)) for kind in CLASS_WORDS),
-        *(("block", f"{words} (Why tracks)", CERTAINTY_COLOURS[kind]) for kind, words in CERTAINTY_WORDS.items()),
+        *(("block", f"{words} (Why tracks)", palette.CERTAINTY[kind].css) for kind, words in CERTAINTY_WORDS.items()),
     ]
     return [
         html.Li([html.Span(className=f"swatch {kind}", style={"background": colour} if colour else {}), text])

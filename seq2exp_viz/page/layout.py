@@ -5,10 +5,9 @@ from __future__ import annotations
 import dash_mantine_components as dmc
 from dash import dcc, html
 
-from seq2exp_viz.page import tab_callbacks, tables, tabs
+from seq2exp_viz.page import tables, tabs
 from seq2exp_viz.page.help import help_overlay
-from seq2exp_viz.page.menus import drop_down as _menu
-from seq2exp_viz.page.menus import export_menu, help_button, share_menu
+from seq2exp_viz.page.menus import drop_down, export_menu, help_button, share_menu
 from seq2exp_viz.runs.registry import RunRegistry
 from seq2exp_viz.serving.static_files import IgvScript
 
@@ -41,7 +40,7 @@ def page(registry: RunRegistry, base: str, script: IgvScript) -> dmc.MantineProv
             dcc.Store(id="columns-shown"),
             dcc.Interval(id="poll", interval=POLL_MS),
             help_overlay(),
-            *tab_callbacks.stores(),
+            *tabs.stores(),
             html.Div(
                 className="page",
                 children=[_header(registry), _genes(), _browser(), tabs.area(), _gene_panel(), _footer(script)],
@@ -61,7 +60,7 @@ def _header(registry: RunRegistry) -> html.Header:
         w=150,
         display=None if several else "none",
         comboboxProps={"shadow": "md"},
-        **{"aria-label": "A second run, laid beside this one"},
+        **{"aria-label": "A second run, alongside this one"},
     )
     runs = [{"value": view.key, "label": view.run.name} for view in registry]
     search = dmc.Autocomplete(
@@ -117,7 +116,7 @@ def _genes() -> html.Section:
                 className="genes-head",
                 children=[
                     html.Div(id="progress", className="progress-line"),
-                    _menu("Columns", [], "column-list"),
+                    drop_down("Columns", [], "column-list"),
                     html.Button(
                         "Wide",
                         className="tool",
@@ -144,7 +143,7 @@ def _browser() -> html.Main:
         html.Button("Window", className="tool", title="The whole window of this gene", **{"data-action": "window"}),
         html.Button("Promoter", className="tool", title="The promoter of this gene", **{"data-action": "promoter"}),
         html.Span("", id="locus", className="locus"),
-        _menu("Tracks", [html.Div(id=name, className="menu-part") for name in ("own-list", "track-list")]),
+        drop_down("Tracks", [html.Div(id=name, className="menu-part") for name in ("own-list", "track-list")]),
     ]
     message = html.Div("", id="message", className="message", role="status", **{"aria-live": "polite"})
     return html.Main(

@@ -5,11 +5,12 @@ from __future__ import annotations
 import dash_mantine_components as dmc
 from dash import html
 
-from seq2exp_viz.page import figures
+from model_core import palette
+from seq2exp_viz.page import plots
 from seq2exp_viz.runs.gene_list import unscored
+from seq2exp_viz.runs.prediction_quality import pearson
 from seq2exp_viz.runs.run_view import RunView
 from seq2exp_viz.runs.style import (
-    CERTAINTY_COLOURS,
     CERTAINTY_WORDS,
     PRIOR_LINE,
     class_words,
@@ -20,8 +21,8 @@ from seq2exp_viz.runs.style import (
 
 
 def facts(view: RunView) -> list:
-    """Badges that say what the run is; simulated data are called so."""
-    manifest = view.manifest
+    """Badges that say what the run is; simulated data are marked as such."""
+    manifest = view.run.manifest
     window = manifest["window"]
     length = length_words(window)
     badges = [
@@ -68,7 +69,7 @@ def run_files(view: RunView, base: str) -> list:
 
 def caveat(view: RunView) -> list:
     """What must be said under this run's masks, and what could not be shown."""
-    line = PRIOR_LINE.get(view.manifest["variant"], "")
+    line = PRIOR_LINE.get(view.run.manifest["variant"], "")
     return [line, *(html.Span(f" {note}", className="note") for note in view.notes)]
 
 
@@ -82,7 +83,7 @@ def legend(view: RunView) -> list:
         *marks,
         *(_mark("block", class_words(view, kind), colour_of(kind)) for kind in kinds),
         _mark("arc", "element to start site"),
-        *(_mark("block", words, CERTAINTY_COLOURS[kind], "certainty") for kind, words in certain.items()),
+        *(_mark("block", words, palette.CERTAINTY[kind].css, "certainty") for kind, words in certain.items()),
     ]
 
 
@@ -97,7 +98,7 @@ def _mark(kind: str, text: str, colour: str | None = None, track: str | None = N
 
 def progress(view: RunView) -> list:
     """How many genes are scored, and a bar while more are to come."""
-    scored, asked = len(view.genes), view.manifest["progress"].get("asked")
+    scored, asked = len(view.run.genes), view.run.manifest["progress"].get("asked")
     if asked and scored < asked:
         bar = dmc.Progress(value=100 * scored / asked, size="xs", w="100%", **{"aria-label": "Scored genes"})
         return [html.Span(f"{scored:,} of {asked:,} genes scored"), bar]
@@ -107,7 +108,7 @@ def progress(view: RunView) -> list:
 
 def gene_head(view: RunView, gene_id: str) -> list:
     """Name, place, observed and predicted of a gene, and where it lies among all genes."""
-    gene = view.gene(gene_id)
+    gene = view.run.gene(gene_id)
     label = label_words(view)
     split = gene["split"] if isinstance(gene["split"], str) else None
     place = f"{gene['chrom']}:{int(gene['tss']) + 1:,} ({gene['strand']})"
@@ -122,12 +123,12 @@ def gene_head(view: RunView, gene_id: str) -> list:
         ),
         html.Div(label, className="quiet unit"),
     ]
-    svg = figures.observed_against_predicted(view.genes, gene_id)
+    svg = plots.observed_against_predicted(view.run.genes, gene_id)
     if svg is not None:
-        correlation = figures.pearson(view.genes)
+        correlation = pearson(view.run.genes)
         note = f"Pearson {correlation[0]:.2f} over {correlation[1]:,} test genes" if correlation else ""
         alt = "Observed against predicted expression of all scored genes, this gene ringed"
-        scatter = html.Img(src=figures.data_address(svg), alt=alt, className="scatter")
+        scatter = html.Img(src=plots.data_address(svg), alt=alt, className="scatter")
         # Last in the panel (style.css): the elements and the what-if come first.
         return [html.Div(parts), html.Div(className="among", children=[scatter, html.Div(note, className="quiet")])]
     return [html.Div(parts)]

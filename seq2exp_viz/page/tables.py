@@ -1,9 +1,10 @@
-"""The page's tables: the list of genes and the table of elements, as AG Grid is told."""
+"""The page's tables: the list of genes and the table of elements, for AG Grid."""
 
 from __future__ import annotations
 
 import dash_ag_grid as dag
 
+from model_core import palette
 from model_core.run_folder.effects import BACKGROUND
 
 TWO, ONE, THREE, COUNT = ".2f", ".1f", ".3f", ",d"
@@ -11,13 +12,14 @@ KEPT_WORDS = (
     "Mean of the mask over the bases the model decides (promoter and blacklist left out). Elements cover fewer "
     "bases: only those at or above the threshold."
 )
+_DARK = palette.DARK
 THEME = {
     "function": "themeQuartz.withParams({fontSize: 12, headerFontSize: 11, spacing: 4, cellHorizontalPadding: 6,"
     " wrapperBorderRadius: 6, fontFamily: 'inherit'}, 'light')"
-    ".withParams({backgroundColor: '#17191d', foregroundColor: '#d5d9df', borderColor: '#32363d',"
-    " headerBackgroundColor: '#1f2227', browserColorScheme: 'dark', fontFamily: 'inherit', fontSize: 12,"
-    " headerFontSize: 11,"
-    " spacing: 4, cellHorizontalPadding: 6, selectedRowBackgroundColor: '#20456b'}, 'dark')"
+    f".withParams({{backgroundColor: '{_DARK['paper'].hex}', foregroundColor: '{_DARK['ink'].hex}',"
+    f" borderColor: '{_DARK['line'].hex}', headerBackgroundColor: '{_DARK['soft'].hex}',"
+    " browserColorScheme: 'dark', fontFamily: 'inherit', fontSize: 12, headerFontSize: 11, spacing: 4,"
+    f" cellHorizontalPadding: 6, selectedRowBackgroundColor: '{palette.SELECTED_ROW.hex}'}}, 'dark')"
 }
 PLACE = {"function": "params.data ? params.data.chrom + ':' + d3.format(',')(params.data.tss + 1) : ''"}
 RESIDUAL = {

@@ -1,10 +1,16 @@
-"""The area below the genome browser: a strip of tabs, and for each a panel that is filled when it is opened."""
+"""The area below the genome browser: a strip of tabs, and for each a panel with its contents."""
 
 from __future__ import annotations
 
 from dash import dcc, html
 
 from seq2exp_viz.page import plots, tables
+from seq2exp_viz.runs import prediction_quality
+from seq2exp_viz.runs.comparison_tables import comparison_tables
+from seq2exp_viz.runs.peak_overlap import overlap
+from seq2exp_viz.runs.run_files import list_run_files, masks_size
+from seq2exp_viz.runs.run_view import RunView
+from seq2exp_viz.runs.style import label_words, peak_name
 
 TABS = {
     "elements": "Elements",
@@ -101,3 +107,128 @@ def graph(name: str, title: str, figure: dict, file: str) -> html.Figure:
         for trace in (named if len(named) > 1 else [])
     ]
     return html.Figure([html.Figcaption([title, html.Div(marks, className="marks")]), plot])
+
+
+def stores() -> list[dcc.Store]:
+    """Return the stores of the tabs: which is open, whose elements are listed, the chosen element."""
+    return [
+        dcc.Store(id="tab"),
+        dcc.Store(id="scope", data="gene"),
+        dcc.Store(id="chosen-element"),
+        dcc.Store(id="stale"),
+    ]
+
+
+def quality_panel(view: RunView, gene: str | None) -> list:
+    """Return figures of the model's quality, and the run's own metrics."""
+    genes = view.run.genes
+    if not len(genes):
+        return [_empty("No gene has been scored yet.")]
+    known = genes["observed"].notna().any()
+    parts = []
+    if known:
+        figure = plots.scatter(genes, gene, label_words(view))
+        parts.append(
+            graph("quality-scatter", prediction_quality.scatter_title(genes), figure, f"{view.key}.observed-predicted")
+        )
+        table, split = prediction_quality.by_chromosome(genes)
+        if len(table):
+            title = f"Pearson by chromosome{f', {split} genes' if split else ''}, with 95 % interval"
+            parts.append(graph("quality-chromosomes", title, plots.pearson_bars(table), f"{view.key}.pearson"))
+    else:
+        parts.append(_empty("The study has no observed values, so nothing can be compared with the predictions."))
+    history = prediction_quality.history(view.run.path / "training" / "history.csv")
+    if history is not None:
+        parts.append(graph("quality-training", "Training", plots.training(history), f"{view.key}.training"))
+    rows = prediction_quality.metric_rows(view.run.metrics)
+    if rows:
+        parts.append(html.Div(_table([["measure", "value"], *rows]), className="scroll metrics", tabIndex=0))
+    return parts
+
+
+def compare_panel(view: RunView, base: str, threshold: float | None) -> list:
+    """Return the mask compared with peaks and controls, and the tables of `seq2exp-viz compare` where it was run."""
+    found = overlap(view)
+    if found is None:
+        return [_empty("No gene has been scored yet.")]
+    cut = view.run.rule.threshold if threshold is None else threshold
+    parts = []
+    if found.inside.sum():
+        figure = plots.mask_inside_outside(found, peak_name(view))
+        parts.append(graph("compare-inside", "Mask inside and outside peaks", figure, f"{view.key}.mask-in-peaks"))
+    curve = plots.kept_curve(found, cut)
+    parts.append(graph("compare-kept", "Share of bases kept at each threshold", curve, f"{view.key}.kept"))
+    if len(found.sets):
+        bars = plots.overlap_bars(found)
+        parts.append(
+            graph("compare-overlap", "Overlap with peaks, compared with controls", bars, f"{view.key}.overlap")
+        )
+    else:
+        parts.append(_empty("This run has no peaks to compare with: `seq2exp-viz peaks` calls them."))
+    return [*parts, html.Div(_comparison_files(view, base, found.genes), className="scroll evidence", tabIndex=0)]
+
+
+def _comparison_files(view: RunView, base: str, genes: int) -> list:
+    folder = view.run.path / "compare"
+    report = next((file for file in list_run_files(view.run.path) if file.place == "compare/report.html"), None)
+    parts: list = [html.P(f"The figures count the learned bases of {genes} genes.", className="quiet")]
+    if report is not None:
+        parts.append(html.A("Open the full report", href=f"{base}data/{view.key}/{report.id}", target="_blank"))
+    tables = comparison_tables(folder)
+    for name, cells, cut in tables:
+        parts += [html.H3(name), _table(cells)]
+        parts += [html.P("More rows in the file: see Files.", className="quiet")] if cut else []
+    if not tables:
+        words = ["All measures against peaks, controls and CRISPR pairs: ", html.Code("seq2exp-viz compare RUN")]
+        parts.append(html.P([*words, " writes them into the run; they are shown here then."]))
+    return parts
+
+
+def files_panel(view: RunView, base: str) -> list:
+    """Return every file of the run: what it is, its size, a link."""
+    rows = [
+        html.Tr(
+            [
+                html.Td(html.A(file.place, href=f"{base}data/{view.key}/{file.id}?download=1")),
+                html.Td(file.words),
+                html.Td(size_words(file.size), className="right"),
+            ]
+        )
+        for file in list_run_files(view.run.path)
+    ]
+    masks = html.Tr(
+        [
+            html.Td("masks.zarr"),
+            html.Td("masks of all genes, a folder (Zarr): one gene's mask is in the menu Download"),
+            html.Td(size_words(masks_size(view.run.path)), className="right"),
+        ]
+    )
+    head = html.Thead(html.Tr([html.Th("File"), html.Th("What it is"), html.Th("Size", className="right")]))
+    return [
+        html.Div(html.Table([head, html.Tbody([*rows, masks])], className="plain"), className="scroll wide", tabIndex=0)
+    ]
+
+
+def size_words(size: int) -> str:
+    """Return bytes as people read them: 812 B, 3.4 kB, 1.2 GB."""
+    value, unit = float(size), "B"
+    for unit in ("B", "kB", "MB", "GB"):
+        if value < 1000 or unit == "GB":
+            break
+        value /= 1000
+    return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+
+
+def _table(cells: list) -> html.Table:
+    head, *rows = cells
+    return html.Table(
+        [
+            html.Thead(html.Tr([html.Th(str(cell)) for cell in head])),
+            html.Tbody([html.Tr([html.Td(str(cell)) for cell in row]) for row in rows]),
+        ],
+        className="plain",
+    )
+
+
+def _empty(words: str) -> html.Div:
+    return html.Div(words, className="empty")

@@ -14,18 +14,13 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-INK, LINE = "#010203", "#040506"  # stand-ins, replaced by the page's colours
+from model_core import palette
+from seq2exp_viz.reports.canvas import inline_svg, plain_settings
+
+INK, LINE = palette.Colour(1, 2, 3).hex, palette.Colour(4, 5, 6).hex  # stand-ins, replaced by the page's colours
 WIDTH = 7.6  # inches
-COLOURS = {  # Okabe and Ito's, told apart with any colour vision, readable on white and on black
-    "mask": "#d55e00",
-    "part": "#e69f00",
-    "signal": "#0085c7",
-    "peaks": "#009e73",
-    "effect": "#cc79a7",
-    "control": "#828c99",
-    "set": "#d55e00",
-}
-SERIES = ("#d55e00", "#0085c7", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#828c99", "#b59b00")
+COLOURS = {kind: colour.hex for kind, colour in palette.SCORE_KINDS.items()}
+SERIES = tuple(colour.hex for colour in palette.SERIES)
 STYLE = {
     **{name: INK for name in ("text.color", "axes.labelcolor", "xtick.labelcolor", "ytick.labelcolor")},
     **{name: LINE for name in ("axes.edgecolor", "xtick.color", "ytick.color", "grid.color")},
@@ -72,23 +67,15 @@ def with_genes(scores: pd.DataFrame) -> pd.Series:
 
 
 def _svg(name: str, draw) -> str:
-    plain = {
-        name: value for name, value in mpl.rcParamsDefault.items() if not name.startswith(("backend", "interactive"))
-    }
-    with mpl.rc_context({**plain, **STYLE, "svg.hashsalt": name}):
+    with mpl.rc_context(plain_settings({**STYLE, "svg.hashsalt": name})):
         figure = draw()
         FigureCanvasSVG(figure)
         text = io.StringIO()
         figure.savefig(
             text, format="svg", bbox_inches="tight", pad_inches=0.05, metadata={"Date": None, "Creator": None}
         )
-    svg = text.getvalue()
-    svg = svg[svg.index("<svg") :].replace(INK, "currentColor").replace(LINE, "#8e97a3")
-    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.S)
+    svg = inline_svg(text.getvalue(), f"{name}-").replace(INK, "currentColor").replace(LINE, palette.GREY.hex)
     svg = re.sub(r"(<svg[^>]*?) width=\"([0-9.]+)pt\" height=\"[0-9.]+pt\"", r'\1 style="max-width:\2pt"', svg, count=1)
-    # Ids of several figures on one page must differ; matplotlib numbers them alike.
-    svg = re.sub(r'id="([^"]+)"', rf'id="{name}-\1"', svg)
-    svg = re.sub(r'(xlink:href="#|url\(#)', rf"\1{name}-", svg)
     return re.sub(r'font: ([0-9.]+)px [^;"]*', r"font: \1px system-ui, 'DejaVu Sans', sans-serif", svg)
 
 
@@ -125,9 +112,9 @@ def _kept(scores: pd.DataFrame, share: float) -> Figure:
     for place in places:
         axes.axhline(place, color=LINE, linewidth=0.5, alpha=0.4)
     for name, label, marker, colour in (
-        ("recall", "causal", "o", "#0085c7"),
-        ("weak_recall", "causal, weak signal", "D", "#009e73"),
-        ("decoys_kept", "decoys", "X", "#d55e00"),
+        ("recall", "causal", "o", COLOURS["signal"]),
+        ("weak_recall", "causal, weak signal", "D", COLOURS["peaks"]),
+        ("decoys_kept", "decoys", "X", COLOURS["mask"]),
     ):
         axes.plot(rows[name], places, marker, color=colour, label=label, markersize=6, alpha=0.9)
     axes.axvline(share, color=INK, linestyle=(0, (3, 3)), linewidth=1)

@@ -14,21 +14,20 @@ from model_core.evaluation.compare import Comparison
 from model_core.files import write_text
 from model_core.listing import files_in
 from seq2exp_viz.reports.comparison_figures import figures, with_genes
+from seq2exp_viz.reports.html_page import html_page
 
 MOST_ROWS = 25  # of a long table; the rest is in its file
 STYLE = """
-:root { color-scheme: light dark; --ink: #1d2530; --quiet: #56606d; --ground: #fff; --line: #dfe3e8; --warn: #fff4e3; --edge: #b35c00; --good: #eef3f8; }
-@media (prefers-color-scheme: dark) { :root { --ink: #e3e6ea; --quiet: #a3adb9; --ground: #17191d; --line: #333840; --warn: #2d2417; --edge: #f0b266; --good: #20262d; } }
-body { font: 15px/1.55 system-ui, "DejaVu Sans", sans-serif; color: var(--ink); background: var(--ground); max-width: 64rem; margin: 2rem auto 4rem; padding: 0 1.5rem; }
+body { font: 15px/1.55 system-ui, "DejaVu Sans", sans-serif; color: var(--ink); background: var(--paper); max-width: 64rem; margin: 2rem auto 4rem; padding: 0 1.5rem; }
 h1 { font-size: 1.7rem; line-height: 1.25; margin: 0 0 .2rem; } h2 { font-size: 1.25rem; margin: 2.6rem 0 .3rem; padding-top: 1.1rem; border-top: 1px solid var(--line); }
 h3 { font-size: 1rem; margin: 1.4rem 0 .2rem; } code { font-size: .92em; } p { margin: .5rem 0; max-width: 48rem; }
 .quiet, figcaption, .file { color: var(--quiet); font-size: 13px; }
-.box { background: var(--warn); border-left: 4px solid var(--edge); padding: .5rem 1rem; margin: 1rem 0; }
+.box { background: var(--box); border-left: 4px solid var(--warn); padding: .5rem 1rem; margin: 1rem 0; }
 .box ul { margin: .3rem 0; padding-left: 1.1rem; } .box li { margin: .25rem 0; }
 .scroll { overflow-x: auto; margin: .7rem 0; } table { border-collapse: collapse; font-size: 13px; font-variant-numeric: tabular-nums; }
 th, td { text-align: right; padding: .22rem .7rem .22rem 0; border-bottom: 1px solid var(--line); vertical-align: bottom; } td { white-space: nowrap; }
 th { font-weight: 600; color: var(--quiet); line-height: 1.25; } th:first-child, td:first-child, td.t, th.t { text-align: left; }
-tr.own td { background: var(--good); font-weight: 600; }
+tr.own td { background: var(--soft); font-weight: 600; }
 figure { margin: .8rem 0 .4rem; } svg { width: 100%; height: auto; display: block; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .15rem 1.2rem; margin: .6rem 0; } dt { color: var(--quiet); } dd { margin: 0; }
 @media print { body { max-width: none; margin: 0; } h2 { break-after: avoid; } figure, table { break-inside: avoid; } }
@@ -66,17 +65,9 @@ def report(summary: dict, tables: dict[str, pd.DataFrame]) -> tuple[str, dict[st
         _seeds(summary, tables),
         _missing(summary),
     ]
-    page = [
-        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">',
-        '<meta name="viewport" content="width=device-width, initial-scale=1">',
-        "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">",
-        f"<title>{escape(title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<main>",
-        *(section for section in sections if section),
-        f'<p class="quiet">Made by seq2exp-viz {version("seq2exp-viz")}, {escape(summary["created"])}. '
-        "Tables lie beside this file, tab-separated.</p>",
-        "</main>\n</body>\n</html>\n",
-    ]
-    return "\n".join(page), drawn
+    made = f"Made by seq2exp-viz {version('seq2exp-viz')}, {escape(summary['created'])}."
+    foot = f'<p class="quiet">{made} Tables lie in the same folder, tab-separated.</p>'
+    return html_page(title, STYLE, [*filter(None, sections), foot], dark=True), drawn
 
 
 def write_report(folder: Path, found: Comparison) -> Path:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from html import escape
 from importlib.metadata import version
@@ -13,20 +12,21 @@ from model_core.errors import InputError
 from model_core.run_folder.effects import BACKGROUND, control_words
 from model_core.run_folder.effects import caveat as effects_caveat
 from model_core.run_folder.elements import PROMOTER_CLASS
+from seq2exp_viz.reports.canvas import inline_svg
+from seq2exp_viz.reports.html_page import html_page
 from seq2exp_viz.reports.locus_figure import caption_words, locus_bytes, place_of
 from seq2exp_viz.runs.run_view import RunView
 from seq2exp_viz.runs.style import PRIOR_LINE, class_words, label_words, length_words
 
 MOST_GENES = 200
 STYLE = """
-:root { color-scheme: light; }
-body { font: 14px/1.5 system-ui, "DejaVu Sans", sans-serif; color: #1d2530; background: #fff; max-width: 62rem; margin: 2rem auto; padding: 0 1.5rem; }
-h1 { font-size: 1.6rem; margin: 0 0 .3rem; } h2 { font-size: 1.25rem; margin: 2.4rem 0 .2rem; border-top: 1px solid #cfd6de; padding-top: 1.2rem; }
+body { font: 14px/1.5 system-ui, "DejaVu Sans", sans-serif; color: var(--ink); background: var(--paper); max-width: 62rem; margin: 2rem auto; padding: 0 1.5rem; }
+h1 { font-size: 1.6rem; margin: 0 0 .3rem; } h2 { font-size: 1.25rem; margin: 2.4rem 0 .2rem; border-top: 1px solid var(--line); padding-top: 1.2rem; }
 table { border-collapse: collapse; margin: .8rem 0; font-variant-numeric: tabular-nums; }
-th, td { text-align: left; padding: .2rem .9rem .2rem 0; border-bottom: 1px solid #e3e7ec; vertical-align: top; overflow-wrap: anywhere; }
-td.n, th.n { text-align: right; } th { font-weight: 600; color: #4a5462; }
-svg { width: 100%; height: auto; margin: .6rem 0; } figure { margin: 0; } figcaption, .quiet { color: #4a5462; font-size: 12.5px; }
-.warn { background: #fff4e3; border-left: 4px solid #b35c00; padding: .5rem .9rem; margin: .8rem 0; }
+th, td { text-align: left; padding: .2rem .9rem .2rem 0; border-bottom: 1px solid var(--line); vertical-align: top; overflow-wrap: anywhere; }
+td.n, th.n { text-align: right; } th { font-weight: 600; color: var(--quiet); }
+svg { width: 100%; height: auto; margin: .6rem 0; } figure { margin: 0; } figcaption, .quiet { color: var(--quiet); font-size: 12.5px; }
+.warn { background: var(--box); border-left: 4px solid var(--warn); padding: .5rem .9rem; margin: .8rem 0; }
 .key { display: inline-block; width: .8em; height: .8em; margin-right: .4em; }
 @media print { body { margin: 0; max-width: none; } section { break-inside: avoid; } }
 """  # noqa: E501  a rule of the style sheet a line
@@ -36,7 +36,7 @@ def report(
     view: RunView,
     genes: Sequence[str],
     threshold: float | None = None,
-    tell: Callable[[str], None] | None = None,
+    on_progress: Callable[[str], None] | None = None,
 ) -> str:
     """The report as HTML text; the same run, genes and threshold give the same text.
 
@@ -46,7 +46,7 @@ def report(
         gene_id or symbol of each, at most MOST_GENES; one named twice is shown once.
     threshold : float or None
         0 to 1, at which elements are cut; None takes the run's rule.
-    tell : callable or None
+    on_progress : callable or None
         Called with each gene's symbol when it is done.
 
     Raises
@@ -54,42 +54,30 @@ def report(
     InputError
         No gene, too many, or one that is not scored.
     """
-    chosen = list(dict.fromkeys(str(view.gene(name)["gene_id"]) for name in genes))
+    chosen = list(dict.fromkeys(str(view.run.gene(name)["gene_id"]) for name in genes))
     if not 0 < len(chosen) <= MOST_GENES:
         found, expected = f"{len(chosen)} genes", f"1 to {MOST_GENES}"
         raise InputError("report", found=found, expected=expected, fix="name the genes that matter")
-    symbols = [str(view.gene(gene)["symbol"]) for gene in chosen]
+    symbols = [str(view.run.gene(gene)["symbol"]) for gene in chosen]
     title = f"{', '.join(symbols[:5])}{' ...' if len(symbols) > 5 else ''} in {view.run.name}"
     sections = []
     for number, gene in enumerate(chosen):
         sections.append(_gene(view, gene, threshold, number))
-        if tell is not None:
-            tell(symbols[number])
-    return "\n".join(
-        [
-            '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">',
-            # Even the file's own policy asks nothing of anybody.
-            "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">",
-            f"<title>{escape(title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<main>",
-            f"<h1>{escape(title)}</h1>",
-            _caveats(view),
-            _facts(view),
-            _overview(view, chosen),
-            *sections,
-            "</main>\n</body>\n</html>\n",
-        ]
-    )
+        if on_progress is not None:
+            on_progress(symbols[number])
+    head = [f"<h1>{escape(title)}</h1>", _caveats(view), _facts(view), _overview(view, chosen)]
+    return html_page(title, STYLE, [*head, *sections])
 
 
 def _caveats(view: RunView) -> str:
-    lines = ["All data of this run are simulated."] if view.manifest["simulated"] else []
-    lines += [PRIOR_LINE[view.manifest["variant"]]] if view.manifest["variant"] in PRIOR_LINE else []
+    lines = ["All data of this run are simulated."] if view.run.manifest["simulated"] else []
+    lines += [PRIOR_LINE[view.run.manifest["variant"]]] if view.run.manifest["variant"] in PRIOR_LINE else []
     lines += view.notes
     return "".join(f'<p class="warn">{escape(line)}</p>' for line in lines)
 
 
 def _facts(view: RunView) -> str:
-    manifest, rule = view.manifest, view.rule
+    manifest, rule = view.run.manifest, view.run.rule
     study = manifest.get("study") or {}
     checkpoint = manifest.get("checkpoint") or {}
     facts = {
@@ -111,7 +99,7 @@ def _facts(view: RunView) -> str:
 
 
 def _overview(view: RunView, genes: list[str]) -> str:
-    rows = view.genes.set_index("gene_id").loc[genes].reset_index()
+    rows = view.run.genes.set_index("gene_id").loc[genes].reset_index()
     columns = {
         "symbol": "Gene",
         "gene_id": "Id",
@@ -128,7 +116,7 @@ def _overview(view: RunView, genes: list[str]) -> str:
 
 
 def _gene(view: RunView, gene: str, threshold: float | None, number: int) -> str:
-    row, place = view.gene(gene), place_of(view, gene, None, threshold)
+    row, place = view.run.gene(gene), place_of(view, gene, None, threshold)
     table = view.cut(gene, place.threshold)
     elements = table[table["class"] != PROMOTER_CLASS].assign(
         length=lambda t: t["end"] - t["start"],
@@ -188,9 +176,6 @@ def _shown(value: object) -> str:
 
 
 def _inlined(svg: str, prefix: str, title: str) -> str:
-    """The drawing without its XML head, its ids made its own, so that several can stand in one page."""
-    svg = svg[svg.index("<svg") :]
-    svg = re.sub(r'(\bid=")', rf"\1{prefix}", svg)
-    svg = re.sub(r'((?:xlink:)?href="#|url\(#)', rf"\1{prefix}", svg)
-    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.S)
-    return svg.replace("<svg", f'<svg role="img" aria-label="Locus of {escape(title, quote=True)}"', 1)
+    """Return the drawing so that several can stand in one page, with a label for screen readers."""
+    label = f'<svg role="img" aria-label="Locus of {escape(title, quote=True)}"'
+    return inline_svg(svg, prefix).replace("<svg", label, 1)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from matplotlib.axes import Axes
 
+from model_core import palette
 from seq2exp_viz.runs.run_view import RunView
 
 MOST_ROWS = 6
 LETTER = 0.0085  # width of a letter of a name, as a share of the figure's
-COLOUR = (40 / 255, 50 / 255, 80 / 255)
+COLOUR = palette.GENE.unit
 
 
 def gene_rows(view: RunView, chrom: str, start: int, end: int) -> list[list[dict]]:

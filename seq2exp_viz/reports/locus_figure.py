@@ -7,7 +7,6 @@ in PDF and SVG. The same run, gene, place and threshold give the same bytes.
 from __future__ import annotations
 
 import io
-import re
 import textwrap
 import threading
 import warnings
@@ -25,20 +24,16 @@ from matplotlib.figure import Figure
 from matplotlib.patches import PathPatch
 from matplotlib.path import Path as Outline
 
+from model_core import palette
 from model_core.errors import InputError
 from model_core.places import parse_place, shown
 from model_core.run_folder.elements import PROMOTER_CLASS
+from seq2exp_viz.reports.canvas import plain_settings
 from seq2exp_viz.reports.gene_rows import draw_genes, gene_rows
 from seq2exp_viz.runs import binning
 from seq2exp_viz.runs.run_view import RunView
 from seq2exp_viz.runs.style import (
-    BAND_COLOUR,
-    MASK_COLOUR,
-    PEAK_COLOUR,
     PRIOR_LINE,
-    SIGNAL_COLOURS,
-    THRESHOLD_COLOUR,
-    colour_of,
     label_words,
     length_words,
     peak_name,
@@ -62,7 +57,6 @@ STYLE = {
     "svg.hashsalt": "seq2exp-viz",
     "path.simplify": False,
 }
-_NO_STYLE = ("backend", "backend_fallback", "interactive", "toolbar", "timezone", "datapath")
 _DRAWING = threading.Lock()  # matplotlib's settings and font caches belong to the whole process
 
 
@@ -86,11 +80,6 @@ class Band:
     draw: Callable[[Axes], None]
 
 
-def plain_settings(style: dict) -> dict:
-    """matplotlib's settings as it comes, with `style`: what a matplotlibrc of the user's says changes no figure."""
-    return {name: value for name, value in mpl.rcParamsDefault.items() if name not in _NO_STYLE} | style
-
-
 def place_of(
     view: RunView, gene: str, locus: str | tuple[str, int, int] | None = None, threshold: float | None = None
 ) -> Place:
@@ -111,8 +100,8 @@ def place_of(
     InputError
         No such gene, a locus that does not touch the gene's window, or a threshold outside 0 to 1.
     """
-    gene_id = str(view.gene(gene)["gene_id"])
-    window = view.window(gene_id)
+    gene_id = str(view.run.gene(gene)["gene_id"])
+    window = view.run.window(gene_id)
     size = view.run.chrom_sizes[window.chrom]
     start, end = max(0, window.start), min(window.end, size)
     if locus is not None:
@@ -122,7 +111,7 @@ def place_of(
             expected = f"a place that touches its window, {shown(window.chrom, start, end)}"
             raise InputError("locus", found=found, expected=expected, fix="choose another place or gene")
         start, end = max(0, first), min(last, size)
-    chosen = view.rule.threshold if threshold is None else float(threshold)
+    chosen = view.run.rule.threshold if threshold is None else float(threshold)
     if not 0 <= chosen <= 1:
         raise InputError("threshold", found=f"{chosen}", expected="0 to 1", fix="correct it")
     return Place(gene_id, window.chrom, start, end, chosen)
@@ -176,7 +165,7 @@ def locus_figure(view: RunView, place: Place, caption: bool = True) -> Figure:
 
 def caption_words(view: RunView, place: Place) -> list[str]:
     """What one must know to read the figure, in sentences."""
-    gene, manifest = view.gene(place.gene), view.manifest
+    gene, manifest = view.run.gene(place.gene), view.run.manifest
     peaks = f"; elements that share bases with a {peak_name(view)} peak are blue, the others orange"
     numbers = f"predicted {_number(gene['predicted'])}, observed {_number(gene['observed'])} {label_words(view)}"
     window = length_words(manifest["window"])
@@ -202,11 +191,11 @@ def _bands(view: RunView, place: Place) -> list[Band]:
     rows = gene_rows(view, place.chrom, place.start, place.end)
     bands = [Band(0.14 + 0.24 * max(1, len(rows)), "Genes", lambda axes: draw_genes(axes, rows))] if rows else []
     for number, signal in enumerate(view.signals):
-        colour = _rgb(SIGNAL_COLOURS[number % len(SIGNAL_COLOURS)])
+        colour = palette.SIGNALS[number % len(palette.SIGNALS)].unit
         bands.append(_signal(view, place, signal, colour))
     if view.peaks is not None:
         bands.append(Band(0.16, f"{peak_name(view)} peaks", lambda axes: _blocks(axes, _peaks(view, place))))
-    symbol = str(view.gene(place.gene)["symbol"])
+    symbol = str(view.run.gene(place.gene)["symbol"])
     bands.append(Band(1.15, f"Mask of\n{symbol}", lambda axes: _mask(axes, view, place)))
     bands.append(Band(0.62, "Elements", lambda axes: _elements(axes, view, place)))
     return bands
@@ -214,11 +203,11 @@ def _bands(view: RunView, place: Place) -> list[Band]:
 
 def _signal(view: RunView, place: Place, signal, colour: tuple) -> Band:
     if signal.file is None:
-        values, origin = view.contact(place.gene, signal.name), view.window(place.gene).start
+        values, origin = view.contact(place.gene, signal.name), view.run.window(place.gene).start
         got = binning.vector_summary(values, place.chrom, origin, place.start, place.end, BINS)
         name = f"{signal.name}\ncontact to TSS"
     else:
-        got = binning.bigwig_summary(view.files[signal.file], place.chrom, place.start, place.end, BINS)
+        got = binning.bigwig_summary(view.bigwig(signal), place.chrom, place.start, place.end, BINS)
         name = signal.name
 
     def draw(axes: Axes) -> None:
@@ -236,7 +225,7 @@ def _signal(view: RunView, place: Place, signal, colour: tuple) -> Band:
 def _peaks(view: RunView, place: Place) -> list[tuple[int, int, tuple]]:
     peaks = view.peaks
     here = peaks[(peaks["chrom"] == place.chrom) & (peaks["start"] < place.end) & (peaks["end"] > place.start)]
-    colour = _rgb(PEAK_COLOUR)
+    colour = palette.PEAK.unit
     return [(int(start), int(end), colour) for start, end in zip(here["start"], here["end"], strict=True)]
 
 
@@ -250,28 +239,28 @@ def _blocks(axes: Axes, blocks: list[tuple[int, int, tuple]], low: float = 0, he
 
 
 def _mask(axes: Axes, view: RunView, place: Place) -> None:
-    got = binning.mask_summary(view.mask(place.gene), view.interval(place.gene), place.start, place.end, BINS)
+    got = view.run.mask(place.gene).summary(place.start, place.end, BINS, view.interval(place.gene))
     axes.set_ylim(-0.02, 1.02)
     axes.set_yticks([0, 0.5, 1], ["0", "0.5", "1"])
     edges = np.minimum(got["start"] + got["bin"] * np.arange(len(got["mean"]) + 1), got["end"])
     x = np.repeat(edges, 2)[1:-1]
     mean, low, high = (np.repeat(np.asarray(got.get(name, got["mean"]), float), 2) for name in ("mean", "low", "high"))
     forced = np.repeat(np.asarray(got["forced"], int), 2)
-    for state, colour in ((1, "0.91"), (0, (0.96, 0.88, 0.88))):
+    for state, colour in ((1, palette.FORCED["promoter"].unit), (0, palette.FORCED["blacklist"].unit)):
         axes.fill_between(x, -0.02, 1.02, where=forced == state, color=colour, linewidth=0)
     if "low" in got:
-        axes.fill_between(x, low, high, where=forced == -1, color=_rgb(BAND_COLOUR), alpha=0.25, linewidth=0)
-    axes.plot(x, mean, color=_rgb(MASK_COLOUR), linewidth=0.8)
+        axes.fill_between(x, low, high, where=forced == -1, color=palette.INTERVAL.unit, alpha=0.25, linewidth=0)
+    axes.plot(x, mean, color=palette.MASK.unit, linewidth=0.8)
     if len(x):
         ends = (edges[0], edges[-1])
-        axes.plot(ends, [place.threshold] * 2, color=_rgb(THRESHOLD_COLOUR), linewidth=0.7, dashes=(4, 3))
+        axes.plot(ends, [place.threshold] * 2, color=palette.THRESHOLD.unit, linewidth=0.7, dashes=(4, 3))
 
 
 def _elements(axes: Axes, view: RunView, place: Place) -> None:
-    table, tss = view.cut(place.gene, place.threshold), int(view.gene(place.gene)["tss"])
+    table, tss = view.cut(place.gene, place.threshold), int(view.run.gene(place.gene)["tss"])
     here = table[(table["start"] < place.end) & (table["end"] > place.start)]
     blocks = [
-        (int(row.start), int(row.end), _rgb(colour_of(row.kind)))
+        (int(row.start), int(row.end), palette.ELEMENT_CLASSES[row.kind].unit)
         for row in here.rename(columns={"class": "kind"}).itertuples()
     ]
     _blocks(axes, blocks, 0.0, 0.22)
@@ -282,7 +271,7 @@ def _elements(axes: Axes, view: RunView, place: Place) -> None:
         top = 0.27 + 0.9 * (0.25 + 0.75 * np.sqrt(abs(middle - tss) / longest))
         points = [(middle, 0.27), (middle, top), (tss, top), (tss, 0.27)]
         arc = Outline(points, [Outline.MOVETO, Outline.CURVE4, Outline.CURVE4, Outline.CURVE4])
-        colour, width = _rgb(colour_of(kind)), 0.4 + 0.9 * float(mean)
+        colour, width = palette.ELEMENT_CLASSES[kind].unit, 0.4 + 0.9 * float(mean)
         axes.add_patch(PathPatch(arc, fill=False, edgecolor=colour, linewidth=width))
 
 
@@ -304,11 +293,6 @@ def _scale(axes: Axes, place: Place, ground: float) -> None:
     level = ground - 0.33 / height
     figure.add_artist(mpl.lines.Line2D([left, right], [level] * 2, color="black", linewidth=1.2))
     figure.text(left - 0.06 / WIDTH, level, length_words(length), ha="right", va="center")
-
-
-def _rgb(css: str) -> tuple[float, float, float]:
-    """(r, g, b), 0 to 1, of "rgb(0, 84, 147)"."""
-    return tuple(int(part) / 255 for part in re.findall(r"\d+", css)[:3])
 
 
 def _number(value: float) -> str:

@@ -1,4 +1,4 @@
-"""What `serve --check` says of each run: what would be on the screen, and what could not be found."""
+"""`serve --check`: what of each run would be on the screen, and what is missing."""
 
 from __future__ import annotations
 
@@ -15,38 +15,38 @@ from seq2exp_viz.worker.availability import unavailable_reason
 ANNOTATION_SECONDS = 600  # a whole genome's GTF takes half a minute
 
 
-def check_runs(runs: Sequence[str | Path], say: Callable[[str], None]) -> bool:
-    """Open every run, say what would be served, and return whether all could be opened.
+def check_runs(runs: Sequence[str | Path], notify: Callable[[str], None]) -> bool:
+    """Open every run, describe what would be served, and return whether all could be opened.
 
-    Nothing is listened to, and nothing is written but gene models into the cache, as a server would. What is merely
-    missing (signals on another machine) is told, and is no failure: the page tells it, too.
+    No port is opened, and nothing is written but gene models into the cache, as a server would. What is merely
+    missing (signals on another machine) is reported as on the page, and is no failure.
     """
     good = True
     for path in runs:
         try:
             registry = RunRegistry([path])
             view = registry.first
-            lines = inventory(view)
+            lines = describe(view)
             registry.close()
         except InputError as problem:
-            say(f"error: {problem}")
+            notify(f"error: {problem}")
             good = False
             continue
-        say(f"{path}: would be served as {view.key}")
+        notify(f"{path}: would be served as {view.key}")
         for line in lines:
-            say(f"  {line}")
+            notify(f"  {line}")
     return good
 
 
-def inventory(view: RunView) -> list[str]:
-    """The lines that describe one run.
+def describe(view: RunView) -> list[str]:
+    """Return the lines that describe one run.
 
     Raises
     ------
     InputError
         A mask that the run names cannot be read, or decisions that belong to another run.
     """
-    manifest, genes = view.manifest, view.genes
+    manifest, genes = view.run.manifest, view.run.genes
     asked = manifest["progress"].get("asked")
     lines = [
         f"{manifest['variant']} model, window {style.length_words(manifest['window'])}"
@@ -54,12 +54,12 @@ def inventory(view: RunView) -> list[str]:
         f"{len(genes):,} genes scored" + (f" of {asked:,}" if asked and asked > len(genes) else ""),
     ]
     for gene in {0, len(genes) - 1} if len(genes) else ():
-        view.mask(str(genes.iloc[gene]["gene_id"])).mean  # noqa: B018  the first and the last mask can be read
+        view.run.mask(str(genes.iloc[gene]["gene_id"]))  # raises where the first or the last mask cannot be read
     signals = ", ".join(track.name for track in view.signals) or "none"
     peaks = f"{len(view.peaks):,} {style.peak_name(view)} peaks" if view.peaks is not None else "no peaks"
     lines += [f"signals: {signals}", peaks, f"genome: {'there' if view.genome is not None else 'drawn as N'}"]
-    why_not = mask_components.why_not(view)
-    lines += [f"what sequence and signals say: {'can be told' if why_not is None else why_not}"]
+    why_not = mask_components.unavailable_reason(view)
+    lines += [f"components of the mask: {'available' if why_not is None else why_not}"]
     decisions = read_decisions(view.run.path)
     if len(decisions):
         known, unknown = of_genes(decisions, view.run.finder)
@@ -72,6 +72,5 @@ def inventory(view: RunView) -> list[str]:
         lines += [f"{len(decisions):,} audit decisions{missed}"]
     off = unavailable_reason(view.run)
     lines += [f"what-if: {off or 'can be asked'}"]
-    if view.models is not None and not view.models.wait(ANNOTATION_SECONDS) and view.models.problem is None:
-        view.note(f"The annotation is still being read after {ANNOTATION_SECONDS} s: genes are drawn once it is.")
+    view.wait_for_models(ANNOTATION_SECONDS)
     return lines + [f"note: {note}" for note in view.notes]

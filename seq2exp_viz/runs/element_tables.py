@@ -27,8 +27,8 @@ def element_table(view: RunView, gene_id: str | None = None, threshold: float | 
     """
     if gene_id is None:
         return _all(view)
-    own = threshold is None or threshold == view.rule.threshold
-    return _shaped(view, view.cut(gene_id, threshold), view.effects if own else None)
+    own = threshold is None or threshold == view.run.rule.threshold
+    return _shaped(view, view.cut(gene_id, threshold), view.run.effects if own else None)
 
 
 def _all(view: RunView) -> pd.DataFrame:
@@ -36,8 +36,8 @@ def _all(view: RunView) -> pd.DataFrame:
     path = view.run.path / "elements" / "elements.bed"
     if not path.is_file():
         return _shaped(view, pd.DataFrame(columns=list(ELEMENT_COLUMNS)), None)
-    effects = view.effects
-    version = (stamp(path), 0 if effects is None else len(effects))
+    effects = view.run.effects
+    version = (stamp(path), len(effects))
     return view.keep("elements", version, lambda: _shaped(view, _read(path), effects))
 
 

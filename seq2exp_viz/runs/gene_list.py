@@ -12,12 +12,12 @@ SCORED, UNSCORED = "scored", "not scored"
 SITE_COLUMNS = ("gene_id", "symbol", "chrom", "tss", "strand", "split")
 
 
-def gene_list(view: RunView, beside: RunView | None = None) -> pd.DataFrame:
+def gene_list(view: RunView, second: RunView | None = None) -> pd.DataFrame:
     """Every gene of the study's table that lies on the run's chromosomes, scored ones first.
 
     Parameters
     ----------
-    beside : RunView or None
+    second : RunView or None
         A second run, whose prediction for the same gene_id stands in `predicted_beside`.
 
     Returns
@@ -27,15 +27,15 @@ def gene_list(view: RunView, beside: RunView | None = None) -> pd.DataFrame:
         elements_without_peak, state ("scored" or "not scored"); effect (the strongest, by size) and effect_element
         where effects were computed; predicted_beside with a second run.
     """
-    scored = view.genes.drop(columns=["start", "end", "residual"]).assign(state=SCORED)
+    scored = view.run.genes.drop(columns=["start", "end", "residual"]).assign(state=SCORED)
     sites = unscored(view)
     table = pd.concat([scored, sites], ignore_index=True) if len(sites) else scored
     strongest = strongest_effects(view)
     if len(strongest):
         found = strongest.reindex(table["gene_id"])
         table["effect"], table["effect_element"] = found["effect"].to_numpy(), found["element"].to_numpy()
-    if beside is not None:
-        other = beside.genes.set_index("gene_id")["predicted"]
+    if second is not None:
+        other = second.run.genes.set_index("gene_id")["predicted"]
         table["predicted_beside"] = other.reindex(table["gene_id"]).to_numpy()
     return table
 
@@ -70,7 +70,7 @@ def suggestions(view: RunView, text: str, most: int = 8) -> list[str]:
     typed = text.strip().upper()[:40]
     if not typed:
         return []
-    symbols = pd.concat([view.genes["symbol"], unscored(view)["symbol"]]).drop_duplicates().astype(str)
+    symbols = pd.concat([view.run.genes["symbol"], unscored(view)["symbol"]]).drop_duplicates().astype(str)
     upper = symbols.str.upper()
     where = np.where(upper.str.startswith(typed), 0, np.where(upper.str.contains(typed, regex=False), 1, 2))
     found = pd.DataFrame({"symbol": symbols, "where": where, "length": symbols.str.len()})
@@ -80,8 +80,8 @@ def suggestions(view: RunView, text: str, most: int = 8) -> list[str]:
 
 def strongest_effects(view: RunView) -> pd.DataFrame:
     """By gene_id: element and effect of the strongest element, by size; no rows before effects are computed."""
-    table = view.effects
-    if table is None or not len(table):
+    table = view.run.effects
+    if not len(table):
         return pd.DataFrame(columns=["element", "effect"])
     size = table["effect"].abs()
     rows = table.loc[size.groupby(table["gene_id"]).idxmax().dropna()]

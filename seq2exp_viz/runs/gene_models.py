@@ -33,6 +33,7 @@ from model_core.errors import InputError
 from model_core.files import replacing
 from model_core.fingerprint import fingerprint
 from model_core.study import annotation
+from seq2exp_viz.runs.missing import Missing
 
 LEVELS = ("gene", "transcript")
 DETAIL_SPAN = 5_000_000  # bp; a wider view gets genes without their exons
@@ -174,7 +175,7 @@ def _union(group: np.ndarray, start: np.ndarray, end: np.ndarray) -> tuple[np.nd
     """(group, start, end) of merged intervals; the input is sorted by group, then start."""
     if not len(group):
         return group, start, end
-    far = np.int64(max(end.max(), 1) + 1)  # puts every group on its own stretch of one long line
+    far = np.int64(max(end.max(), 1) + 1)  # puts every group on its own part of one long line
     line_start, line_end = start + group * far, end + group * far
     reach = np.maximum.accumulate(line_end)
     fresh = np.concatenate([[True], line_start[1:] > reach[:-1]])
@@ -202,7 +203,7 @@ def packed(gtf_path: Path) -> bytes:
 
 
 def _maker() -> str:
-    """What tells one version of the code that makes models from another."""
+    """Return a digest of the code that makes the models: another version makes them anew."""
     digest = hashlib.sha256()
     for source in (__file__, annotation.__file__, bed.__file__):
         digest.update(Path(source).read_bytes())
@@ -218,12 +219,12 @@ class GeneModels:
         GTF, plain or gzipped.
     folder : Path or None
         Where the cache lies.
-    tell : callable
-        Called with words for the user, from a thread, where the models cannot be made or kept.
+    report : callable
+        Called, from a thread, where the models cannot be made or kept.
     """
 
-    def __init__(self, path: Path, folder: Path | None = None, tell: Callable[[str], None] = lambda words: None):
-        self.path, self.tell = Path(path), tell
+    def __init__(self, path: Path, folder: Path | None = None, report: Callable[[Missing], None] = lambda found: None):
+        self.path, self.report = Path(path), report
         key = f"{self.path.resolve()}|{fingerprint(self.path)}|{_maker()}"
         name = hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()[:20]
         self.cache = (folder or user_cache()) / f"genes-{name}.npz"
@@ -266,7 +267,8 @@ class GeneModels:
                 if self._content is not None:
                     raise
                 self._damaged = True  # made anew
-                self.tell(f"The kept gene models in {self.cache} are damaged ({problem}): they are made anew.")
+                why = f"those kept in {self.cache} are damaged ({problem})."
+                self.report(Missing("Gene models are parsed again", why))
         return self._tables.get(level) or self.table(level)
 
     def _load(self, level: str) -> ModelTable:
@@ -275,13 +277,13 @@ class GeneModels:
             return ModelTable(**{field: stored[f"{level}.{field}"] for field in ModelTable.__dataclass_fields__})
 
     def _parse(self) -> None:
-        """The work of the thread: whatever goes wrong ends as `problem` or as words for the user."""
+        """The work of the thread: whatever goes wrong ends as `problem` and is reported."""
         try:
             self.problem = self._ask()
-        except Exception as problem:  # nobody waits for this thread: it must say what happened to it
+        except Exception as problem:  # no caller waits for this thread, so it reports its own failure
             self.problem = f"{type(problem).__name__}: {problem}"
         if self.problem is not None:
-            self.tell(f"Genes are not drawn, only start sites: {self.problem}")
+            self.report(Missing("Genes are not drawn, only start sites", self.problem))
         with self._lock:
             self._thread = None
 
@@ -304,10 +306,8 @@ class GeneModels:
                 temporary.write_bytes(content)
         except OSError as problem:
             why = (problem.strerror or str(problem)).lower()
-            self.tell(
-                f"Gene models cannot be kept in {self.cache.parent} ({why}), so each start reads the annotation again; "
-                "SEQ2EXP_CACHE names another folder."
-            )
+            why = f"{why}. Each start parses the annotation again; SEQ2EXP_CACHE names another folder."
+            self.report(Missing(f"Gene models cannot be kept in {self.cache.parent}", why))
         else:  # what was damaged once stays in memory, too, lest it be made over and over
             self._content, self._damaged = content if self._damaged else None, False
         return None
@@ -315,7 +315,7 @@ class GeneModels:
     def close(self) -> None:
         """Stop parsing, if it is still going on."""
         with self._lock:
-            thread, process, self.tell = self._thread, self._process, lambda words: None
+            thread, process, self.report = self._thread, self._process, lambda found: None
         if thread is not None:
             if process is not None:
                 process.terminate()

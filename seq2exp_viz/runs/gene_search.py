@@ -48,7 +48,7 @@ def find(view: RunView, text: str, here: str | None = None) -> dict:
 
 
 def _scored(view: RunView, text: str) -> dict | None:
-    genes = view.genes
+    genes = view.run.genes
     found = view.run.finder.rows(text)
     if not found:
         return None
@@ -63,7 +63,7 @@ def _unscored(view: RunView, text: str) -> dict | None:
     gene = unscored_gene(view, text)
     if gene is None:
         return None
-    length = int(view.manifest["window"])
+    length = int(view.run.manifest["window"])
     start, size = window_start(gene["tss"], length), view.run.chrom_sizes[gene["chrom"]]
     place = {"start": max(0, start), "end": min(size, start + length)}
     return {"kind": "unscored", **gene, **place, "message": f"{gene['symbol']} is not scored in this run."}
@@ -102,7 +102,7 @@ def _annotated(view: RunView, text: str) -> dict | None:
 
 
 def _nothing(view: RunView, text: str) -> dict:
-    genes = view.genes
+    genes = view.run.genes
     by_upper = {name.upper(): name for name in [*genes["gene_id"].astype(str), *genes["symbol"].astype(str)]}
     by_upper |= {name.upper(): name for name in list(view.run.chrom_sizes)[:MOST_NAMES]}
     near = difflib.get_close_matches(text.upper()[:SHOWN], list(by_upper), n=3, cutoff=0.7)
@@ -114,9 +114,9 @@ def _nothing(view: RunView, text: str) -> dict:
 
 def _examples(view: RunView) -> list[str]:
     """A gene of this run and a place in its window, both of which lead somewhere."""
-    if not len(view.genes):
+    if not len(view.run.genes):
         return [example(view.run.chrom_sizes)]
-    row = view.genes.iloc[0]
+    row = view.run.genes.iloc[0]
     return [str(row["symbol"]), shown(str(row["chrom"]), int(row["start"]), int(row["end"]))]
 
 

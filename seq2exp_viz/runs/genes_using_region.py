@@ -1,4 +1,4 @@
-"""Whose element is this? The genes whose masks cover a region, and how strongly each keeps it."""
+"""The genes whose windows hold a region, and how strongly the mask of each keeps it."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ COLUMNS = (
 )
 
 
-def owners(view: RunView, chrom: str, start: int, end: int) -> tuple[pd.DataFrame, int]:
-    """The scored genes whose window holds bases of chrom:start-end, those that keep it most first.
+def genes_using_region(view: RunView, chrom: str, start: int, end: int) -> tuple[pd.DataFrame, int]:
+    """Return the scored genes whose window holds bases of chrom:start-end, those that keep it most first.
 
     Parameters
     ----------
@@ -42,7 +42,7 @@ def owners(view: RunView, chrom: str, start: int, end: int) -> tuple[pd.DataFram
     if not 0 <= start < end or end - start > LONGEST:
         found = f"{chrom}:{start + 1:,}-{end:,}"
         raise InputError("region", found=found, expected=f"1 to {LONGEST:,} bp", fix="choose a shorter one")
-    genes = view.genes
+    genes = view.run.genes
     near = genes[(genes["chrom"] == chrom) & (genes["start"] < end) & (genes["end"] > start)]
     middle = (start + end) // 2
     count = len(near)

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-
 from model_core.beta import beta_certainty
+from model_core.bins import bin_means, rounded, view_grid
 from model_core.errors import InputError, Unavailable
 from model_core.evaluation.mask_components import MaskParts, learned_numbers, mask_parts, needs_checkpoint
-from seq2exp_viz.runs.binning import bin_width
+from seq2exp_viz.runs.binning import DIGITS
 from seq2exp_viz.runs.run_view import RunView
 
 LEVEL = 0.95  # share of z that has to lie on one side of the threshold
 
 
-def why_not(view: RunView) -> str | None:
+def unavailable_reason(view: RunView) -> str | None:
     """Why this run's masks cannot be split, in words for the page; None where they can."""
     if view.prior_config is None:
         return "Its signals are not on this machine, so their part of the mask cannot be computed."
@@ -40,12 +39,12 @@ def _checkpoint(view: RunView) -> Path:
 def parts(view: RunView, gene: str) -> MaskParts:
     """The two parts of a gene's mask, remembered.
 
-    Raises InputError, in the words of `why_not`, where they cannot be had.
+    Raises InputError, in the words of `unavailable_reason`, where they cannot be had.
     """
-    reason = why_not(view)
+    reason = unavailable_reason(view)
     if reason is not None:
         raise Unavailable(reason)
-    mask, config = view.mask(gene), view.prior_config
+    mask, config = view.run.mask(gene), view.settings
 
     def make() -> MaskParts:
         learned = learned_numbers(_checkpoint(view), config) if needs_checkpoint(config) else None
@@ -70,24 +69,15 @@ def certainty_summary(view: RunView, gene: str, threshold: float, start: int, en
     """
     if view.run.band != "beta":
         raise Unavailable("This model fixes alpha + beta of each base: how z is spread follows from its mean alone.")
-    mask = view.mask(gene)
+    mask = view.run.mask(gene)
     kept, hidden = view.remember(
         ("certainty", gene, threshold), lambda: beta_certainty(mask.alpha, mask.beta, threshold, LEVEL)
     )
-    start, end = max(start, mask.start), min(end, mask.end)
-    answer = {"chrom": mask.chrom, "start": start, "end": max(start, end), "bin": 1, "level": LEVEL}
-    answer["threshold"] = threshold
-    if start >= end:
-        return {**answer, "kept": [], "hidden": []}
-    width = bin_width(end - start, bins, mask.resolution)
-    size = width // mask.resolution
-    first, stop = (start - mask.start) // width, -(-(end - mask.start) // width)
-    take = slice(first * size, min(stop * size, len(mask.alpha)))
-    learned = mask.learned[take]
-    edges = np.arange(0, len(learned), size)
-    counts = np.add.reduceat(learned.astype(np.int64), edges)
-    answer |= {"start": mask.start + first * width, "end": mask.start + take.stop * mask.resolution, "bin": width}
-    for name, state in (("kept", kept), ("hidden", hidden)):
-        sums = np.add.reduceat((state[take] & learned).astype(np.int64), edges)
-        answer[name] = [round(x / n, 4) if n else None for x, n in zip(sums.tolist(), counts.tolist(), strict=True)]
-    return answer
+    grid = view_grid(mask.start, len(mask.alpha), start, end, bins, mask.resolution)
+    learned = mask.learned[grid.part]
+    shares = {
+        name: rounded(bin_means(state[grid.part], grid.size, learned), DIGITS)
+        for name, state in (("kept", kept), ("hidden", hidden))
+    }
+    place = {"chrom": mask.chrom, "start": grid.start, "end": grid.end, "bin": grid.width}
+    return {**place, "level": LEVEL, "threshold": threshold, **shares}

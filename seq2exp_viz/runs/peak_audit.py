@@ -33,12 +33,12 @@ class Audit(NamedTuple):
 def audit(view: RunView) -> Audit:
     """The audit of a run by its own elements and peaks, remembered; empty where it has no peaks or no elements yet."""
     files = [stamp(path) for path in view.run.peak_files]
-    version = (stamp(view.run.path / "elements" / "elements.bed"), files, len(view.genes))
+    version = (stamp(view.run.path / "elements" / "elements.bed"), files, len(view.run.genes))
     return view.keep("audit", version, lambda: _audit(view))
 
 
 def _audit(view: RunView) -> Audit:
-    genes, elements, peaks = view.genes, element_table(view), view.peaks
+    genes, elements, peaks = view.run.genes, element_table(view), view.peaks
     if peaks is None:
         empty = pd.DataFrame(columns=["with_peak", "without_peak", "used", "unused"], dtype=int)
         return Audit(pd.DataFrame(columns=list(COLUMNS)), empty)
@@ -46,7 +46,7 @@ def _audit(view: RunView) -> Audit:
     groups = elements.groupby("gene_id", observed=True).indices
     nothing = np.zeros(0, np.int64)
     by_chrom = {chrom: _sorted(peaks, rows) for chrom, rows in peaks.groupby("chrom", observed=True).indices.items()}
-    half = view.manifest["promoter"] // 2
+    half = view.run.manifest["promoter"] // 2
     gene_of, peak_of, used, unused = [], [], [], []
     for number, gene in enumerate(genes[["gene_id", "chrom", "tss", "start", "end"]].itertuples(index=False)):
         gene_id, chrom, tss, start, end = gene

@@ -7,11 +7,13 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 
 from model_core.errors import InputError
 from model_core.run_folder.run import Run
 from seq2exp_viz.runs.gene_list import gene_list
+from seq2exp_viz.runs.missing import Missing
 from seq2exp_viz.runs.run_view import RunView
 
 
@@ -24,7 +26,7 @@ class RunRegistry:
         for item in runs:
             run = item if isinstance(item, Run) else Run.open(item)
             key = _free_key(run.name, self.runs)
-            self.runs[key] = RunView(key, run, cache)
+            self.runs[key] = RunView.open(key, run, cache)
         if not self.runs:
             expected, fix = "at least one run folder", "give the folder that train or score wrote"
             raise InputError("serve", found="no run", expected=expected, fix=fix)
@@ -48,16 +50,16 @@ class RunRegistry:
         """Have `stop` called when the registry is closed."""
         self._stops.append(stop)
 
-    def prepare(self, tell: Callable[[str], None] = lambda words: print(words, file=sys.stderr, flush=True)) -> None:
+    def prepare(self, notify: Callable[[str], None] = lambda line: print(line, file=sys.stderr, flush=True)) -> None:
         """Begin in the background what the first page would wait for, and gene models that no earlier server left.
 
         Parameters
         ----------
-        tell : callable
-            Called with words on what goes wrong, now and later; from any thread.
+        notify : callable
+            Called with a line for all that is missing, now and later; from any thread.
         """
         for view in self:
-            view.listen(lambda words, key=view.key: tell(f"note on {key}: {words}"))
+            view.missing.listen(partial(_notify_of_run, notify, view.key))
         threading.Thread(target=_read_ahead, args=(self.first,), daemon=True).start()
         for view in self:
             if view.models is not None:
@@ -68,22 +70,26 @@ class RunRegistry:
         while self._stops:
             self._stops.pop()()
         for view in self:
-            if "models" in view.__dict__ and view.models is not None:
+            if view.models is not None:
                 view.models.close()
 
 
+def _notify_of_run(notify: Callable[[str], None], key: str, line: str) -> None:
+    notify(f"note on {key}: {line}")
+
+
 def _read_ahead(view: RunView) -> None:
-    """A run's list of genes, and what its first gene takes; what cannot be read is noted."""
+    """Read a run's list of genes and its first gene; what cannot be read is reported as missing."""
     try:
         genes = gene_list(view)
         if view.run.scored:
             view.interval(genes["gene_id"].iloc[0])
             view.cut(genes["gene_id"].iloc[0])
     except (InputError, OSError) as problem:
-        view.note(f"The first gene could not be read: {problem}")
-    except Exception as problem:  # nobody waits for this thread: it must say what happened to it
+        view.missing.add(Missing("The first gene could not be read", str(problem)))
+    except Exception as problem:  # no caller waits for this thread, so it reports its own failure
         traceback.print_exc()
-        view.note(f"The first gene could not be read ({type(problem).__name__}: {problem}).")
+        view.missing.add(Missing("The first gene could not be read", f"{type(problem).__name__}: {problem}"))
 
 
 def _free_key(name: str, taken: dict) -> str:

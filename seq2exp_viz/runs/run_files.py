@@ -19,8 +19,8 @@ WORDS = (
     (r"blacklist\.bed", "bases that are never kept"),
     (r"checkpoint\.safetensors", "weights of the model"),
     (r"metrics\.json", "numbers about the run"),
-    (r"scores\.jsonl", "journal: one line a scored gene"),
-    (r"genes\.tsv", "one line a gene"),
+    (r"scores\.jsonl", "journal: one line per scored gene"),
+    (r"genes\.tsv", "one line per gene"),
     (r"elements/elements\.bed", "elements and promoters of all genes"),
     (r"tracks/.*\.bigWig", "masks of all genes, merged"),
     (r"peaks/.*\.narrowPeak", "peaks, as they were called"),
@@ -28,8 +28,8 @@ WORDS = (
     (r"training/history\.csv", "training: loss and validation, step by step"),
     (r"training/.*\.ckpt", "training: state to go on from"),
     (r"training/tensorboard/.*", "training: log for TensorBoard"),
-    (r"effects/.*\.tsv", "effect of each element, beside its control"),
-    (r"effects/.*\.jsonl", "journal of the effects: one line a gene"),
+    (r"effects/.*\.tsv", "effect of each element, compared with control regions"),
+    (r"effects/.*\.jsonl", "journal of the effects: one line per gene"),
     (r"effects/.*", "computed with the model: occlusion and the like"),
     (r"audit\.jsonl", "decisions of the peak audit"),
     (r"compare/.*\.html", "report of the comparison"),
@@ -47,8 +47,8 @@ class RunFile(NamedTuple):
     words: str
 
 
-def catalogue(folder: Path) -> list[RunFile]:
-    """The files of a run folder by place, whole ones only; the masks, one small file a gene, are left out.
+def list_run_files(folder: Path) -> list[RunFile]:
+    """Return the files of a run folder by place, whole ones only; the masks, one small file per gene, are left out.
 
     Links are passed over, so that nothing outside the folder is ever named; so are strays and files without a byte.
     """

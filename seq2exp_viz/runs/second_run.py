@@ -1,4 +1,4 @@
-"""A second run beside the first: the same gene's mask, and the difference of the two."""
+"""A second run alongside the first: the same gene's mask, and the difference of the two."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from seq2exp_viz.runs.run_view import RunView
 
 def same_gene(other: RunView, gene_id: str) -> str | None:
     """The gene_id in `other` of the gene with this id, whatever its version; None where it is not scored there."""
-    ids = other.genes["gene_id"].astype(str)
+    ids = other.run.genes["gene_id"].astype(str)
     if (ids == gene_id).any():
         return gene_id
     match = ids.str.split(".").str[0] == gene_id.split(".")[0]
@@ -34,12 +34,11 @@ def difference(view: RunView, other: RunView, gene_id: str) -> tuple[int, np.nda
     found = same_gene(other, gene_id)
     if found is None:
         raise InputError(other.key, found=f"no gene {gene_id!r}", expected="a scored gene", fix="score it there first")
-    mine, theirs = view.mask(gene_id), other.mask(found)
+    mine, theirs = view.run.mask(gene_id), other.run.mask(found)
     start, end = max(mine.start, theirs.start), min(mine.end, theirs.end)
     if mine.chrom != theirs.chrom or start >= end:
         where = f"{theirs.chrom}:{theirs.start + 1:,}-{theirs.end:,}"
         raise InputError(
             other.key, found=f"{gene_id} at {where}", expected="the same place", fix="compare runs of one assembly"
         )
-    bases = [np.repeat(m.mask, m.resolution)[start - m.start : end - m.start] for m in (mine, theirs)]
-    return start, bases[0] - bases[1]
+    return start, mine.per_base(start, end) - theirs.per_base(start, end)

@@ -1,24 +1,10 @@
-"""Colours and words that the page, the figure and the report share, so that a thing looks and is called the same.
-
-Okabe and Ito's colours, told apart with any colour vision, carry meaning (elements, certainty, parts of a mask); dull
-ones of different lightness stand for the raw signals, which carry their names.
-"""
+"""Words that the page, the figure and the report share, so that a thing is called the same; colours: `palette`."""
 
 from __future__ import annotations
 
-from model_core.run_folder.elements import CLASS_COLOURS
+from model_core import palette
 from seq2exp_viz.runs.run_view import RunView
 
-SIGNAL_COLOURS = ("rgb(42, 122, 100)", "rgb(95, 95, 130)", "rgb(140, 105, 60)", "rgb(120, 90, 120)")
-PEAK_COLOUR = "rgb(70, 78, 90)"
-GENE_COLOUR = "rgb(40, 50, 80)"
-PRIOR_COLOUR = "rgb(120, 120, 120)"
-OCCLUSION_COLOUR = "rgb(150, 80, 30)"
-MASK_COLOUR = "rgb(0, 84, 147)"
-BAND_COLOUR = "rgb(0, 114, 178)"
-DIFFERENCE_COLOUR = "rgb(140, 60, 110)"
-THRESHOLD_COLOUR = "rgb(170, 60, 0)"
-CERTAINTY_COLOURS = {"kept": "rgb(0, 114, 178)", "undecided": "rgb(204, 121, 167)", "hidden": "rgb(222, 226, 231)"}
 CERTAINTY_WORDS = {
     "kept": "95 % of z above the threshold",
     "undecided": "z on both sides of it",
@@ -38,8 +24,8 @@ PRIOR_LINE = {
 
 
 def colour_of(kind: str) -> str:
-    """The CSS colour of an element class; the same in the tracks, in the BED file and in the legend."""
-    return f"rgb({CLASS_COLOURS[kind].replace(',', ', ')})"
+    """Return the CSS colour of an element class; the same in the tracks, in the BED file and in the legend."""
+    return palette.ELEMENT_CLASSES[kind].css
 
 
 def class_words(view: RunView, kind: str) -> str:

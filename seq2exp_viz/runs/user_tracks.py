@@ -1,4 +1,4 @@
-"""A track that a person brings along: its format told by its content, its rows held against the genome shown."""
+"""A track that a person brings along: its format found by its content, its rows held against the genome shown."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from seq2exp_viz.runs.text_tracks import (
 MOST_BYTES = 16_000_000  # of a text file, packed or not
 MOST_ROWS = 50_000
 MOST_VALUES = 200_000  # rows of a bedGraph, blocks of equal value of a wig
-HEAD = 1_000_000  # bytes of a bigWig from which its chromosomes are read, of a large file from which its format is told
+HEAD = 1_000_000  # bytes of a bigWig from which its chromosomes are read, of a large file from which its format is read
 SHOWN = ("name", "score", "strand", "signal_value", "minus_log10_p", "minus_log10_q")
 EXPECTED = (
     "BED, narrowPeak, broadPeak, gappedPeak, bedGraph, wig, BEDPE, interact, GTF, GFF, genePred, VCF, bigWig or bigBed"
@@ -99,14 +99,14 @@ def check_bigwig(head: bytes, tail: bytes, name: str, sizes: Mapping[str, int]) 
     if not known:
         raise _other_genome(name, list(chroms), sizes)
     longer = [chrom for chrom, own in known.items() if chroms[own] != sizes[chrom]]
-    told = kind == "bigWig" and longer  # a bigBed may state its chromosomes' lengths only as far as it has rows
-    notes = [f"Of another length than here: {listed(longer)}. Is it the same assembly?"] if told else []
+    differs = kind == "bigWig" and longer  # a bigBed may state its chromosomes' lengths only as far as it has rows
+    notes = [f"Of another length than here: {listed(longer)}. Is it the same assembly?"] if differs else []
     shown = "biginteract" if "interact" in table.split("(")[0].lower() else kind.lower()
     return {"kind": shown, "aliases": {chrom: own for chrom, own in known.items() if own != chrom}, "notes": notes}
 
 
 def read_track(content: bytes, name: str, sizes: Mapping[str, int], size: int | None = None) -> dict:
-    """A text file as features for igv.js, its format told by its content.
+    """A text file as features for igv.js, its format found by its content.
 
     Parameters
     ----------
@@ -233,7 +233,7 @@ def _span(row: dict) -> dict:
 def _checked(content: bytes, name: str, read: Callable):
     """What `read` makes of the bytes as a file; its complaints name the person's file, not ours."""
     with tempfile.TemporaryDirectory() as scratch:
-        # Of the name only the ending counts, and only where it is one of ours: what it may tell is told alike.
+        # Of the name only the ending counts, and only where it is one of ours: a message names it alike.
         path = Path(scratch) / f"track{_ending(name)}"
         path.write_bytes(content)
         try:
@@ -256,8 +256,8 @@ def _unpacked(content: bytes, name: str, kind: str, size: int | None) -> bytes:
             found, do = "a damaged or cut-off gzip", "copy or download it again"
             raise InputError(name, found=found, expected="a whole file", fix=do) from None
     if max(len(content), size or 0) > MOST_BYTES:
-        told = f"{FORMATS[kind]} of " if kind not in UNTOLD else ""
-        found = f"{told}more than {MOST_BYTES // 1_000_000} MB of text"
+        prefix = f"{FORMATS[kind]} of " if kind not in UNTOLD else ""
+        found = f"{prefix}more than {MOST_BYTES // 1_000_000} MB of text"
         do = "make a bigWig or bigBed of it, or keep some chromosomes"
         raise InputError(name, found=found, expected="a smaller file", fix=do)
     return content

@@ -109,7 +109,7 @@ class Worker:
             with process.stdout:
                 for line in process.stdout:
                     self.heard(json.loads(line))
-        except Exception as problem:  # nobody waits for this thread: those who wait for an answer are told
+        except Exception as problem:  # no caller waits for this thread; those who wait for an answer get the problem
             traceback.print_exc()
             process.kill()
             why = f"What the model process said could not be read ({type(problem).__name__})."

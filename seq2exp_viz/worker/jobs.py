@@ -45,7 +45,7 @@ class Task:
     message: str = ""
     rows: dict[str, dict] = field(default_factory=dict)
     result: dict | None = None
-    began: float | None = None  # when the first prediction was told
+    began: float | None = None  # when the first prediction was reported
     first: int = 0
     key: tuple | None = None  # under which an answer is remembered
     process: int | None = None  # the number of the process that has it

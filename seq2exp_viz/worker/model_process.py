@@ -25,7 +25,7 @@ from model_core.errors import InputError
 from model_core.files import json_values
 
 MODELS, GENES = 2, 8  # kept ready; a gene of 200 kb takes 10 MB
-TELL_SECONDS = 0.1  # between two words on progress
+PROGRESS_SECONDS = 0.1  # between two words on progress
 
 
 class Cancelled(Exception):
@@ -78,31 +78,31 @@ class TaskQueue:
 class TaskRunner:
     """Does tasks, with the models and windows of the last ones kept at hand."""
 
-    def __init__(self, inbox: TaskQueue, tell: Callable[[dict], None], device: str | None = None):
-        self.inbox, self.tell, self.device = inbox, tell, device
+    def __init__(self, inbox: TaskQueue, send: Callable[[dict], None], device: str | None = None):
+        self.inbox, self.send, self.device = inbox, send, device
         self._models: OrderedDict[str, tuple[int, object]] = OrderedDict()
         self._genes: OrderedDict[tuple[str, str], object] = OrderedDict()
         self._controls: OrderedDict[tuple, object] = OrderedDict()
         self._stack: list[dict] = []  # the task in hand is the last; those before wait for it
 
     def do(self, task: dict) -> None:
-        """Do one task and tell its end, whatever happens."""
-        told = {"id": task["id"]}
+        """Do one task and send its end, whatever happens."""
+        task_id = {"id": task["id"]}
         try:
             with self._in_hand(task):
                 self._check()
                 result = getattr(self, f"_{task['kind']}")(task)
-            self.tell({**told, "state": "done", "result": json_values(result)})
+            self.send({**task_id, "state": "done", "result": json_values(result)})
         except Cancelled:
-            self.tell({**told, "state": "cancelled"})
+            self.send({**task_id, "state": "cancelled"})
         except InputError as problem:
-            self.tell({**told, "state": "failed", "message": str(problem)})
+            self.send({**task_id, "state": "failed", "message": str(problem)})
         except OSError as problem:
             words = f"{problem.filename or ''}: {problem.strerror}".strip(": ")
-            self.tell({**told, "state": "failed", "message": words})
+            self.send({**task_id, "state": "failed", "message": words})
         except Exception as problem:  # one bad task must not end the process that serves all others
             traceback.print_exc()
-            self.tell({**told, "state": "failed", "message": f"{type(problem).__name__}: {problem}"})
+            self.send({**task_id, "state": "failed", "message": f"{type(problem).__name__}: {problem}"})
 
     # ---- the kinds of tasks
 
@@ -156,7 +156,7 @@ class TaskRunner:
         self._expect(count_knock_outs(elements), "switching elements off")
 
         def arrived(row: list) -> None:
-            self.tell({"id": task["id"], "row": row_values(row, model.label_transform)})
+            self.send({"id": task["id"], "row": row_values(row, model.label_transform)})
 
         record = effects_record(model, what_if, run.gene(task["gene"]), elements, CONTROLS, arrived)
         if task["threshold"] is None:  # the run keeps what is true of the elements by its own rule
@@ -179,7 +179,7 @@ class TaskRunner:
 
         model = self._model(task["run"])
         what_if = self._gene(model, task["gene"])
-        self._expect(count_blocks(what_if.window.length), "hiding stretch after stretch")
+        self._expect(count_blocks(what_if.window.length), "hiding region after region")
         write_occlusion(model.run.path, occlude(what_if, task["gene"], model.checkpoint))
         return {}
 
@@ -190,7 +190,7 @@ class TaskRunner:
         self._expect(3, "reading the window")
         gene_id, what_if = score_now(model, task["gene"])
         _keep(self._genes, (task["run"], gene_id), what_if, GENES)
-        self._tell("cutting elements, merging tracks", 2)
+        self._progress("cutting elements, merging tracks", 2)
         derived = derive(model.run)
         note = "" if derived else "The merged track and the BED file get this gene when the run is scored again."
         return {"gene": gene_id, "message": note}
@@ -204,7 +204,7 @@ class TaskRunner:
         stamp = (Path(path) / "manifest.json").stat().st_mtime_ns
         held = self._models.get(path)
         if held is None or held[0] != stamp:
-            self._tell("reading the model's weights and the study")
+            self._progress("reading the model's weights and the study")
             run = Run.open(path)
             if held is not None and held[1].checkpoint == run.checkpoint_sha256:
                 model = held[1]
@@ -222,7 +222,7 @@ class TaskRunner:
         """A gene's window and mask."""
         key = (str(model.run.path), gene_id)
         if key not in self._genes:
-            self._tell("reading the window and computing its mask")
+            self._progress("reading the window and computing its mask")
             what_if = model.what_if(gene_id, self._predicted)
             what_if.mask  # noqa: B018  the generator is run here, once
             _keep(self._genes, key, what_if, GENES)
@@ -232,7 +232,7 @@ class TaskRunner:
 
     @contextmanager
     def _in_hand(self, task: dict) -> Iterator[None]:
-        self._stack.append({**task, "done": 0, "total": 0, "message": "", "told": 0.0})
+        self._stack.append({**task, "done": 0, "total": 0, "message": "", "sent": 0.0})
         try:
             yield
         finally:
@@ -240,22 +240,22 @@ class TaskRunner:
 
     def _expect(self, total: int, message: str) -> None:
         self._stack[-1]["total"] = total
-        self._tell(message)
+        self._progress(message)
 
-    def _tell(self, message: str, done: int | None = None) -> None:
+    def _progress(self, message: str, done: int | None = None) -> None:
         task = self._stack[-1]
-        task["message"], task["told"] = message, time.monotonic()
+        task["message"], task["sent"] = message, time.monotonic()
         task["done"] = task["done"] if done is None else done
         self._check()
-        self.tell({"id": task["id"], "state": "running", **{name: task[name] for name in ("done", "total", "message")}})
+        self.send({"id": task["id"], "state": "running", **{name: task[name] for name in ("done", "total", "message")}})
 
     def _predicted(self, count: int) -> None:
-        """After each batch of predictions: tell, end where unwanted, and let questions go first."""
+        """After each batch of predictions: send progress, end where unwanted, and let questions go first."""
         task = self._stack[-1]
         task["done"] = min(task["done"] + count, task["total"])
         self._check()
-        if time.monotonic() - task["told"] >= TELL_SECONDS:
-            self._tell(task["message"])
+        if time.monotonic() - task["sent"] >= PROGRESS_SECONDS:
+            self._progress(task["message"])
         if task["kind"] != "whatif":
             while (question := self.inbox.question()) is not None:
                 self.do(question)

@@ -103,25 +103,25 @@ class SharedJobs:
 
     def cancel(self, number: int) -> bool:
         """Cancel a task; whether there was one to cancel."""
-        return bool(self._told("cancel", number=number))
+        return bool(self._request("cancel", number=number))
 
     def get(self, number: int) -> Task | None:
         """A task by its id, None where it is unknown or forgotten."""
-        return _task(self._told("get", number=number))
+        return _task(self._request("get", number=number))
 
     def all(self) -> list[dict]:
         """Every job that is remembered, the newest first; questions are not among them."""
-        return self._told("all") or []
+        return self._request("all") or []
 
     def running(self, run: str, gene: str, kind: str) -> Task | None:
         """The job of this kind about a gene, its elements by the run's rule, that waits or runs."""
-        return _task(self._told("running", run=run, gene=gene, kind=kind))
+        return _task(self._request("running", run=run, gene=gene, kind=kind))
 
     def wait(self, task: Task, seconds: float) -> Task:
         """The task as it is once it has ended or the time is over."""
         if task.ended:
             return task
-        now = _task(self._told("wait", number=task.id, seconds=seconds))
+        now = _task(self._request("wait", number=task.id, seconds=seconds))
         return now if now is not None else _failed(task)
 
     def close(self) -> None:
@@ -137,12 +137,12 @@ class SharedJobs:
         if self._present is None:
             return Task(0, run, gene, kind, "", state="failed", message="The server is stopping.")
         try:
-            return _task(self._told(do, **given) or self._told(do, begin=True, **given))
+            return _task(self._request(do, **given) or self._request(do, begin=True, **given))
         except OSError as problem:
             words = f"The process that asks the model could not be started ({problem})."
             return Task(0, run, gene, kind, "", state="failed", message=words)
 
-    def _told(self, do: str, begin: bool = False, **given: object) -> object:
+    def _request(self, do: str, begin: bool = False, **given: object) -> object:
         """The answer to a request, None where no process keeps tasks; with `begin` one is started."""
         if begin:
             self._begin()
@@ -200,8 +200,8 @@ class SharedJobs:
         return True
 
 
-def _task(told: object) -> Task | None:
-    return Task(**told) if isinstance(told, dict) else None
+def _task(values: object) -> Task | None:
+    return Task(**values) if isinstance(values, dict) else None
 
 
 def _failed(task: Task) -> Task:

@@ -355,7 +355,7 @@ def run_on(folder: Path, chrom: str) -> Path:
 def test_each_igv_draws_whatever_the_chromosome_is_called(new_page, tmp_path, igv, chrom):
     if igv == "vendored" and not (static_files.folder() / "vendor" / "igv.min.js").is_file():
         missing("needs igv.js 3.8: `python -m seq2exp_viz.serving.vendor` (npm)")
-    view = RunView("test", Run.open(run_on(tmp_path / "run", chrom)))
+    view = RunView.open("test", Run.open(run_on(tmp_path / "run", chrom)))
     place = place_of(view, "GENE0")
     config = locus_config(view, place)
     document = frame_document(config, "seq2exp-test", static_files.igv_script(igv).path)

@@ -1,4 +1,4 @@
-"""What all routes share: their guard, parameters of a query, JSON that is sent, answers as JSON, files to be saved."""
+"""What all routes share: the guard, reading of queries and JSON bodies, JSON answers, files to be saved."""
 
 from __future__ import annotations
 

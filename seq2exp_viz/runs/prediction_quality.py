@@ -1,0 +1,98 @@
+"""How good the model's numbers are: correlation of predicted with observed, the training's history, all metrics."""
+
+from __future__ import annotations
+
+import math
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+FEWEST_GENES = 4  # of a chromosome, for a correlation with an interval
+EVALUATED = ("test", "validation", "train")
+
+
+def pearson(genes: pd.DataFrame, split: str = "test") -> tuple[float, int] | None:
+    """(correlation of observed with predicted, number of genes) over one split; None for fewer than three genes."""
+    rows = genes[(genes["split"] == split) & genes["observed"].notna() & genes["predicted"].notna()]
+    if len(rows) < 3:
+        return None
+    x, y = rows["observed"].to_numpy(float), rows["predicted"].to_numpy(float)
+    if x.std() == 0 or y.std() == 0:
+        return None
+    return float(np.corrcoef(x, y)[0, 1]), len(rows)
+
+
+def scatter_title(genes: pd.DataFrame) -> str:
+    """The scatter's title, with the correlation over the test genes, or over all where there are too few."""
+    found = pearson(genes)
+    which = "test genes" if found else "genes"
+    found = found or pearson(genes.assign(split="test"))
+    return "Predicted against observed" + (f": Pearson {found[0]:.2f} over {found[1]:,} {which}" if found else "")
+
+
+def by_chromosome(genes: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+    """(chrom, genes, pearson, low, high: its 95 % interval by Fisher's z; which split these genes are).
+
+    The test genes where there are any, else validation, else all; chromosomes with fewer than FEWEST_GENES are left
+    out.
+    """
+    known = genes[genes["observed"].notna() & genes["predicted"].notna()]
+    split = next((name for name in EVALUATED if (known["split"] == name).any()), "")
+    if split:
+        known = known[known["split"] == split]
+    rows = []
+    for chrom, part in known.groupby("chrom", sort=False):
+        x, y = part["observed"].to_numpy(float), part["predicted"].to_numpy(float)
+        if len(part) < FEWEST_GENES or x.std() == 0 or y.std() == 0:
+            continue
+        r = float(np.clip(np.corrcoef(x, y)[0, 1], -0.999999, 0.999999))
+        reach = 1.959964 / math.sqrt(len(part) - 3)
+        rows.append((str(chrom), len(part), r, math.tanh(math.atanh(r) - reach), math.tanh(math.atanh(r) + reach)))
+    rows.sort(key=lambda row: _natural(row[0]))
+    return pd.DataFrame(rows, columns=["chrom", "genes", "pearson", "low", "high"]), split
+
+
+def history(path: Path) -> pd.DataFrame | None:
+    """training/history.csv: step and numbers a row; None where the run was not trained here or the file is damaged."""
+    try:
+        table = pd.read_csv(path, quoting=3).apply(pd.to_numeric, errors="coerce")
+    except (OSError, ValueError):
+        return None
+    return table if "step" in table and len(table) else None
+
+
+def metric_rows(metrics: dict[str, Any]) -> list[tuple[str, str]]:
+    """(name, value) of the plain numbers in metrics.json, groups before the names and predictions first; tables inside
+    it are left out."""
+    rows: list[tuple[str, str]] = []
+
+    def walk(value: Any, names: tuple[str, ...]) -> None:
+        if isinstance(value, dict):
+            for name, inner in value.items():
+                walk(inner, (*names, str(name).replace("_", " ")))
+        elif isinstance(value, bool) or value is None:
+            return
+        elif isinstance(value, int | float | str):
+            group, name = names[:-1], names[-1]
+            if isinstance(value, int) and name.endswith(" bytes"):
+                rows.append((" · ".join([*group, name.removesuffix(" bytes")]), f"{value / 1e6:,.0f} MB"))
+            else:
+                rows.append((" · ".join(names), _shown(value)))
+        elif isinstance(value, list) and len(value) == 2 and all(isinstance(x, int | float) for x in value):
+            rows.append((" · ".join(names), " to ".join(_shown(x) for x in value)))
+
+    walk(dict(sorted(metrics.items(), key=lambda item: item[0] != "prediction")), ())
+    return rows
+
+
+def _shown(value: float | str) -> str:
+    if isinstance(value, str):
+        return value
+    return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
+
+
+def _natural(name: str) -> list:
+    return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in re.split(r"(\d+)", name) if part]
