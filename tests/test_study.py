@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from small_study import SIZES, edit, open_chromatin, write_bigwig, write_small_study
 
 from benchmarks.real_study import real_study_toml
+from model_core.config import Seq2ExpConfig
 from model_core.errors import InputError, Problems
 from model_core.signals.signal import TRANSFORMS
 from model_core.study.gene_features import FEATURES, standardise
@@ -672,8 +673,10 @@ def test_every_setting_stands_in_the_reference():
 def test_the_examples_of_the_reference_are_right(tmp_path):
     text = (Path(__file__).parents[1] / "docs" / "study.md").read_text()
     examples = re.findall(r"```toml\n(.*?)```", text, re.DOTALL)
-    assert len(examples) == 4
+    assert len(examples) == 7
     rest = '[genome]\nfasta = "a.fa"\nannotation = "a.gtf"\n[genes]\ntable = "a.tsv"\n'
-    head, split, features, signal = examples
+    head, split, features, signal, *forms = examples
+    tables, dots, flat = (Seq2ExpConfig.from_dict(tomllib.loads(form)["model"]) for form in forms)
+    assert tables == dots == flat != Seq2ExpConfig()
     (tmp_path / "study.toml").write_text("\n".join([head, rest, split, features, signal]))
     assert all("no such file" in problem for problem in problems_of(tmp_path))

@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from model_core.config import TrainConfig, recipe
+from model_core.config import SETTINGS, TrainConfig, given_settings, recipe
 from model_core.errors import InputError
 from model_core.model.checkpoint import load_with_metadata, save_checkpoint
 from model_core.model.seq2exp import Seq2Exp
@@ -28,7 +28,7 @@ from model_core.study.study import load_study
 from model_core.training.dataset import EndlessBatches, GeneWindows
 from model_core.training.lightning_module import learning_rate, optimiser
 from model_core.training.pretrain import pretrain
-from model_core.training.train import train, train_seeds
+from model_core.training.train import begin_run, train, train_seeds
 
 SMALL = {"window": 1024, "promoter": 128, "d_model": 16, "n_layers": 1}
 SHORT = {"steps": 4, "warmup": 2, "batch_size": 4, "lr": 1e-3, "validations_per_epoch": 1000}
@@ -117,6 +117,17 @@ def test_the_last_step_is_validated_and_a_finished_training_is_not_done_again(st
 def test_a_run_with_other_settings_is_not_overwritten(study, trained):
     with pytest.raises(InputError, match="other settings"):
         train(study, study.config(**{**SMALL, "d_model": 8}), study.train_config(**SHORT), trained.path, "cpu")
+
+
+def test_a_training_whose_settings_were_written_flat_goes_on(study, trained, tmp_path):
+    config, training = study.config(**SMALL), study.train_config(**SHORT)
+    run = begin_run(study, config, training, tmp_path / "run")
+    flat = {SETTINGS[path].flat_name: value for path, (_, value) in given_settings(run.config["model"]).items()}
+    assert "d_model" in flat
+    run.write_json("config.json", {**run.config, "model": flat})
+    assert begin_run(study, config, training, run.path).model_config == config
+    with pytest.raises(InputError, match="other settings"):
+        begin_run(study, config.replace(d_model=8), training, run.path)
 
 
 def test_scoring_leaves_masks_elements_tracks_and_predictions(study, trained):
