@@ -315,7 +315,7 @@ def begin_run(
         if _as_json(before) != _as_json(described):
             found = "a run with other settings or another study"
             raise InputError(
-                out, found=found, expected="a new folder, or the same settings to resume", fix="choose another --out"
+                out, found=found, expected="a new folder, or the same settings to resume", fix="choose another --output"
             )
         run.require_genome(study.genome().sizes, study.genome().path)
         return run
