@@ -14,6 +14,16 @@ from seq2exp_viz.cli.options import AllGenes, Device, Genes, Nodes, Processes, R
 from seq2exp_viz.worker.availability import require_packages
 
 
+def _warn_of_untested_gpu(device: str | None, processes: int, nodes: int) -> None:
+    """Print a line where the model will run on a GPU that has not passed its self-test."""
+    from model_core.model.checkpoint import choose_device
+    from model_core.model.device import untested_words
+    from model_core.training.ranks import process_number
+
+    if process_number(processes, nodes) == 0 and (words := untested_words(choose_device(device))):
+        typer.echo(f"note: {words}", err=True)
+
+
 def train(
     study: StudyPath,
     output: Annotated[Path, options.output("run folder, in which an interrupted training is resumed")],
@@ -86,6 +96,7 @@ def train(
     recipe = opened.train_config(**given)
     if config.variant == "causal":
         recipe = opened.train_config(**{**causal_stages(recipe.steps), **opened.training, **given})
+    _warn_of_untested_gpu(device, processes, nodes)
     if seeds is not None:
         runs = train_seeds(opened, config, recipe, output, options.parse_seeds(seeds), device)
         typer.echo(f"trained {len(runs)} models; {(output / 'seeds.json').read_text(encoding='utf-8')}")
@@ -146,6 +157,7 @@ def score(
         weights = checkpoint or run / "checkpoint.safetensors"
         typer.echo(forecast(source, chosen, weights, run, device, processes=processes * nodes, **settings).text())
         return
+    _warn_of_untested_gpu(device, processes, nodes)
     if checkpoint is not None:
         opened = run_for(source, checkpoint, run, resolution, processes, nodes)
         model = opened.config["model"]
