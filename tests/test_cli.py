@@ -1,16 +1,23 @@
 """The command line as a user meets it: help, examples, one message and exit code 2."""
 
+import re
+import shlex
 import subprocess
 import sys
+from collections import defaultdict
 from importlib import metadata
+from pathlib import Path
 
 import pytest
+import typer
 from typer.testing import CliRunner
 
 from model_core.errors import InputError
 from seq2exp_viz import cli
 from seq2exp_viz.cli import options
+from seq2exp_viz.worker.availability import require_packages
 
+ROOT = Path(__file__).parents[1]
 COMMANDS = [command.name or command.callback.__name__ for command in cli.app.registered_commands]
 
 
@@ -18,6 +25,17 @@ def run(*words, **settings):
     return subprocess.run(
         [sys.executable, "-m", "seq2exp_viz.cli", *map(str, words)], capture_output=True, text=True, **settings
     )
+
+
+def options_of(command: str) -> list:
+    """The options and arguments of a command, as click has them."""
+    return [item for item in typer.main.get_command(cli.app).commands[command].params if item.name != "help"]
+
+
+def parsed(line: str) -> dict:
+    """The values of a command line, without `seq2exp-viz`; raises where it cannot be understood."""
+    name, *words = shlex.split(line)
+    return typer.main.get_command(cli.app).commands[name].make_context(name, words).params
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -29,12 +47,91 @@ def test_help_ends_with_an_example_of_the_command(command):
 
 
 def test_commands_are_listed_in_the_order_of_use():
-    prepare, model = ["init", "fetch", "check", "peaks"], ["train", "score", "effects", "compare", "convert"]
-    assert [*prepare, *model, "export", "figure", "report", "serve", "demo"] == COMMANDS
+    study, model = ["init", "fetch", "check", "peaks"], ["train", "score", "convert"]
+    assert [*study, *model, "effects", "compare", "export", "figure", "report", "serve", "demo"] == COMMANDS
+    shown = CliRunner().invoke(cli.app, ["--help"], terminal_width=100).output
+    listed = re.findall(r"^\W+([a-z]+)  ", shown, re.M)
+    assert [name for name in listed if name in COMMANDS] == COMMANDS
+
+
+def test_an_option_means_the_same_in_every_command():
+    """What stands before a semicolon is the meaning; a command may add a detail behind it."""
+    spellings, meanings = defaultdict(set), defaultdict(set)
+    for command in COMMANDS:
+        for item in options_of(command):
+            argument = item.param_type_name == "argument"
+            for name in [item.metavar] if argument else item.opts:
+                spellings[name].add((name,) if argument else tuple(item.opts))
+                meanings[name].add(item.help.split("; ")[0])
+    shared = {"--genes", "--gene", "--output", "-o", "--out", "--all", "--device", "--seed", "--processes", "--nodes"}
+    shared |= {"--workers", "--batch-size", "--resolution", "--threshold", "--port", "--cell-type", "RUN", "STUDY"}
+    assert shared <= set(meanings)
+    del meanings["FOLDER"]  # each command's own
+    assert {name: found for name, found in meanings.items() if len(found) > 1} == {}
+    assert {name: found for name, found in spellings.items() if len(found) > 1} == {}
+
+
+def test_names_of_options_differ_by_more_than_a_plural():
+    """`--block` and `--blocks` are old spellings of options whose names say what they are."""
+    first = {item.opts[0] for command in COMMANDS for item in options_of(command) if item.param_type_name == "option"}
+    assert {name for name in first if f"{name}s" in first} == {"--seed"}  # of one training, of several
+    old, new = "train s --out r --blocks 3 --pretrain 2", "train s --output r --block-steps 3 --pretrain-steps 2"
+    assert parsed(old) == parsed(new)
+    assert parsed("effects r --block 64 --step 32") == parsed("effects r --block-size 64 --stride 32")
+    assert parsed("compare r --beside a --beside b") == parsed("compare r --compared-with a --compared-with b")
+
+
+@pytest.mark.parametrize("command", ["", *COMMANDS])
+def test_help_fits_a_hundred_columns_and_loses_no_word(command):
+    shown = CliRunner().invoke(cli.app, [*command.split(), "--help"], terminal_width=100, env={"COLUMNS": "100"})
+    assert max(map(len, shown.output.splitlines())) <= 100
+    assert "…" not in shown.output
+    letters = re.sub(r"[\s│]+", "", shown.output)
+    for item in options_of(command) if command else ():
+        assert item.help, item.name
+        assert "[" not in item.help, item.name  # would be taken for a mark of style, and left out
+        assert re.sub(r"\s+", "", item.help) in letters, item.name
+        assert item.help[0].islower() or item.help[:3].isupper(), item.help
+
+
+@pytest.mark.parametrize("command", cli.COMMANDS, ids=COMMANDS)
+def test_the_example_of_every_command_is_understood(command):
+    assert command.example.startswith(command.function.__name__)
+    parsed(command.example)
+
+
+@pytest.mark.parametrize(
+    "path", [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))], ids=lambda path: path.name
+)
+def test_every_command_line_of_the_documentation_is_understood(path):
+    for line in re.findall(r"^ {4}seq2exp-viz (\w.*?)(?:  +#.*| *\[.*)?$", path.read_text(), re.M):
+        parsed(line)
+
+
+@pytest.mark.parametrize("command", ["score r", "effects r", "export r bed", "figure r", "report r"])
+def test_genes_are_named_in_one_way_everywhere(command):
+    for words in ("--genes A,B", "--gene A,B", "--genes 'A, B'", "--gene A --gene B", "--genes A --gene B,"):
+        assert options.gene_names(parsed(f"{command} {words}")["genes"]) == ["A", "B"]
+    assert options.gene_names(None) == []
+
+
+@pytest.mark.parametrize("genes", ["A,B", ","])
+def test_a_figure_is_of_one_gene(tmp_path, genes):
+    done = run("figure", tmp_path, "--genes", genes)
+    assert done.returncode == 2
+    assert re.search(r"error: --genes: found [02] genes; expected exactly one gene; name one", done.stderr)
+
+
+def test_an_interruption_is_one_line(monkeypatch, capsys):
+    monkeypatch.setattr(cli, "app", lambda: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 130
+    assert capsys.readouterr().err == "Interrupted. Run the same command again to resume.\n"
 
 
 def test_every_command_is_in_the_readme():
-    readme = (cli.Path(__file__).parents[1] / "README.md").read_text()
+    readme = (ROOT / "README.md").read_text()
     assert all(f"seq2exp-viz {command}" in readme for command in COMMANDS)
 
 
@@ -66,7 +163,7 @@ def test_init_writes_a_study_and_never_over_one(tmp_path):
 def test_without_torch_training_says_what_to_install(monkeypatch):
     monkeypatch.setattr("seq2exp_viz.worker.availability.find_spec", lambda name: None)
     with pytest.raises(InputError, match=r"pip install 'seq2exp-viz\[model\]'"):
-        cli.needs_model()
+        require_packages()
 
 
 def test_masks_and_seeds_are_read_from_words():

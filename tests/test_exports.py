@@ -114,6 +114,23 @@ def test_the_export_of_a_gene_holds_that_gene_alone(run, tmp_path):
     assert set(table["gene_id"]) == {"G3"}
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_export_of_several_genes_is_that_of_each_together(run, tmp_path, kind):
+    both = export(run, kind, ["G3", "GENE1", "G1"], tmp_path / "both")
+    each = [export(run, kind, name, tmp_path / name) for name in ("G1", "G3")]
+    if kind == "bigwig":
+        masks, found = [run.mask(name) for name in ("G1", "G3")], {}
+        for mask in masks:
+            for base, value in zip(range(mask.start, mask.end), np.round(mask.mask, 3), strict=True):
+                found[mask.chrom, base] = max(value, found.get((mask.chrom, base), 0))
+        with pyBigWig.open(str(both)) as bigwig:
+            shown = {(c, b): v for c in bigwig.chroms() for s, e, v in bigwig.intervals(c) or () for b in range(s, e)}
+        assert shown == pytest.approx(found, abs=1e-6)
+    else:
+        rows = [row for path in each for row in rows_of(path.read_text())]
+        assert rows_of(both.read_text()) == sorted(rows, key=lambda row: (row[0], int(row[1]), int(row[2])))
+
+
 def test_names_are_made_from_the_run_and_the_gene(run, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert export(run, "bed", "G3").name == "tiny.GENE3.elements.bed"
@@ -136,7 +153,8 @@ def test_a_run_or_gene_named_like_a_path_does_not_leave_the_folder(tmp_path):
         ({"kind": "bigwig", "bgzip": True}, "bgzip for a bigWig"),
         ({"kind": "bed", "resolution": 10}, "a resolution for bed"),
         ({"kind": "bigwig", "resolution": 0}, "at least the run's 1 bp"),
-        ({"kind": "bed", "gene": "GENE9"}, "no gene 'GENE9'"),
+        ({"kind": "bed", "genes": "GENE9"}, "no gene 'GENE9'"),
+        ({"kind": "bed", "genes": ["GENE1", "GENE2"]}, "2 genes; expected a name for the file; name it with --output"),
         ({"kind": "bed", "output": "/nowhere/a.bed"}, "no folder /nowhere"),
     ],
 )

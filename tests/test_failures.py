@@ -248,7 +248,7 @@ def test_a_model_process_that_is_told_nonsense_ends_and_says_so():
 
 
 def test_a_full_disk_is_heard_of_also_after_ctrl_c(tmp_path):
-    """Ctrl-C says `the same command goes on from here`; where writing failed meanwhile, that is what counts."""
+    """Ctrl-C says to run the same command again; where writing failed meanwhile, that is what counts."""
     run = make_run(tmp_path / "run", genes=0)
     failed = threading.Event()
 

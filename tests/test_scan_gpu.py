@@ -97,6 +97,47 @@ for low in (False, True):
     assert exact < low < 3e-2
 
 
+@needs_triton
+def test_the_self_test_passes_on_the_kernels_and_sees_a_wrong_one():
+    """Where there is no card, "the machine" is the CPU with the kernels, and "the CPU" the CPU without them."""
+    code = """
+import json
+from model_core.model import selftest
+from model_core.model.device import Machine
+from model_core.model.kernels import scan
+
+card, kernels = Machine("cpu"), []
+tiny = {"promoter": 8, "d_model": 8, "n_layers": 1, "d_state": 3, "expand": 1}
+sizes = selftest.QUICK._replace(model=tiny, definition=(16, 5, 4), scan=(24, 5, 4), compared=(24, 16))
+
+def choose(on):
+    scan._on_gpu, scan._on_cpu = lambda x: on and x.dtype != scan.torch.float64, lambda x: False
+
+def on_its_machine(function):
+    def called(machine, *rest):
+        choose(machine is card)
+        kernels.append(machine is card)
+        return function(machine, *rest)
+    return called
+
+choose(True)
+found = [selftest.scan_against_definition(card, sizes), selftest.convolution_against_definition(card, sizes)]
+selftest._scored, selftest._trained = on_its_machine(selftest._scored), on_its_machine(selftest._trained)
+found.append(selftest.against_cpu(card, sizes))
+right, scan._gpu_kernels = scan._gpu_kernels, lambda: [lambda *a, run=run: 1.01 * run(*a) for run in right()]
+choose(True)
+wrong = [selftest.scan_against_definition(card, sizes), selftest.convolution_against_definition(card, sizes)]
+wrong.append(selftest.against_cpu(card, sizes))
+print(json.dumps({"right": found, "wrong": wrong, "kernels": kernels}))
+"""
+    found = json.loads(child(["-c", code], interpret=True))
+    for check in found["right"]:
+        assert check["passed"], check
+    assert 0 < found["right"][2]["difference"]["gradient"] < 1e-4
+    assert [check["passed"] for check in found["wrong"]] == [False] * 3
+    assert found["kernels"][:5] == [False, True, True, False, True]
+
+
 def test_without_triton_a_gpu_still_scans_and_says_why_it_is_slow():
     code = """
 import sys, warnings

@@ -42,6 +42,10 @@ runpy.run_module("model_core.model.selftest", run_name="__main__")
     assert set(checks["throughput"]["models"]) == {"soft float32", "soft bfloat16", "hard float32", "hard bfloat16"}
     assert 0.05 < checks["throughput"]["models"]["hard float32"]["kept_share"] < 0.2
     assert checks["scan_speed"]["scan"]["float32"]["forward_over_floor"] > 1
+    assert checks["convolution_against_definition"]["relative_deviation"]["bfloat16 reversed"]["x"] < 1e-2
+    assert set(checks["against_cpu"]["difference"]) == set(selftest.CPU_BOUNDS)
+    assert set(checks) == set(selftest.LIMITS)
+    assert done.stderr.count("s left in all") == len(checks) - 1  # parity is left out
     assert "skipped" in checks["parity"]
 
 
@@ -77,6 +81,78 @@ def test_a_check_that_breaks_leaves_the_others_running_and_fails_the_whole(monke
     assert found["checks"]["training_step"]["error"] == "ZeroDivisionError: division by zero"
     assert found["checks"]["throughput"]["passed"]
     assert found["checks"]["scan_speed"]["passed"]
+
+
+def test_a_convolution_that_is_wrong_fails(monkeypatch):
+    assert selftest.convolution_against_definition(Machine("cpu"), selftest.QUICK)["passed"]
+    right = selftest.causal_convolution
+    for factor in (1 + 1e-4, torch.nan):
+        monkeypatch.setattr(selftest, "causal_convolution", lambda *a, f=factor, **k: right(*a, **k) * f)
+        assert selftest.convolution_against_definition(Machine("cpu"), selftest.QUICK)["passed"] is False
+
+
+@pytest.mark.parametrize("what", ["expression", "mask", "loss", "gradients"])
+@pytest.mark.parametrize("wrong", [0.01, torch.nan])
+def test_a_card_that_differs_from_the_cpu_fails(monkeypatch, what, wrong):
+    small = selftest.QUICK._replace(compared=(256, 256))
+    machine, function = Machine("cpu"), "_trained" if what in ("loss", "gradients") else "_scored"
+    right = getattr(selftest, function)
+
+    def changed(place, *rest):
+        found = right(place, *rest)
+        if place is machine and what == "gradients":
+            name = sorted(found[what])[0]
+            found[what] = {**found[what], name: found[what][name] * (1 + wrong)}
+        elif place is machine:
+            found[what] = found[what] + wrong * abs(found[what]).mean() if what == "mask" else found[what] + wrong
+        return found
+
+    assert selftest.against_cpu(machine, small)["passed"]
+    monkeypatch.setattr(selftest, function, changed)
+    assert selftest.against_cpu(machine, small)["passed"] is False
+
+
+def test_limits_of_the_checks_make_eight_minutes():
+    assert sum(selftest.LIMITS.values()) == selftest.TIME_LIMIT == 480
+
+
+def test_a_check_that_hangs_ends_the_test_in_time_and_fails_it():
+    """A process of its own, whose end must not wait for the thread that hangs."""
+    code = """
+import sys, time
+from model_core.model import selftest
+selftest.LIMITS["convolution_against_definition"] = 0.5
+selftest.convolution_against_definition = lambda *_: time.sleep(600)
+selftest.scan_against_definition = lambda *_: {"passed": True}
+sys.argv = ["selftest", "--quick"]
+selftest.leave(selftest.main())
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 1
+    assert "convolution_against_definition: at most 0 s; 480 s left in all" in done.stderr
+    checks = json.loads(done.stdout)["checks"]
+    assert checks["scan_against_definition"]["passed"]
+    assert checks["convolution_against_definition"]["error"] == "not finished within 0.5 s"
+    for name in ("training_step", "against_cpu", "throughput", "scan_speed"):
+        assert checks[name]["skipped"] == "0.5 s for convolution_against_definition had passed"
+        assert checks[name]["passed"] is False
+
+
+def test_no_check_begins_after_eight_minutes(monkeypatch):
+    monkeypatch.setattr(selftest, "TIME_LIMIT", 0)
+    said = []
+    found = selftest.smoke("cpu", True, None, said.append)
+    assert found["passed"] is False
+    assert {check.get("passed") for check in found["checks"].values()} == {False, None}
+    assert "scan_speed: 0 s for all checks had passed (0.0 s)" in said
+
+
+def test_a_gpu_without_kernels_fails_at_once(monkeypatch):
+    monkeypatch.setattr(selftest.scan, "_gpu_kernels", lambda: None)
+    machine = Machine("cpu")
+    machine.is_gpu = True
+    found = selftest.scan_against_definition(machine, selftest.QUICK)
+    assert found == {"passed": False, "error": "the GPU kernels cannot be used: Triton or a C compiler is missing"}
 
 
 @pytest.mark.parametrize(("option", "path"), [("--golden", "empty"), ("--out", "missing/selftest.json")])

@@ -1,18 +1,28 @@
-"""The machine that a model runs on: what it is, and how long and in how much memory it does a thing."""
+"""The machine that a model runs on: what it is, and how long and in how much memory it does a thing.
+
+`python -m model_core.model.device` prints the card that a model would run on, as JSON; null without a GPU.
+"""
 
 from __future__ import annotations
 
 import ctypes
+import json
 import platform
+import re
 import statistics
+import subprocess
 import sys
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from pathlib import Path
 
 import numpy as np
 import torch
 
+from model_core.verdict import Card, kernel_hash, read_verdict, verdict_words
+
+DRIVER_FILE = Path("/proc/driver/nvidia/version")
 GIB = 2**30
 
 
@@ -95,9 +105,42 @@ class Machine:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=dtype == torch.bfloat16)
 
 
+def card_of(device: torch.device) -> Card | None:
+    """Return the GPU of a device with the versions that its self-test holds for; None for the CPU."""
+    if device.type != "cuda":
+        return None
+    name = torch.cuda.get_device_properties(device).name
+    return Card(name, driver_version(), torch.__version__, kernel_hash())
+
+
+def driver_version() -> str:
+    """Return the version of the NVIDIA driver, such as 550.54.15; "unknown" where nothing says it."""
+    try:
+        text = DRIVER_FILE.read_text(encoding="utf-8")
+    except OSError:
+        query = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+        try:
+            text = subprocess.run(query, capture_output=True, text=True, timeout=20).stdout
+        except (OSError, subprocess.TimeoutExpired):
+            text = ""
+    found = re.search(r"(?<![\w.])\d{3,}\.\d+(\.\d+)?(?![\w.])", text)
+    return found[0] if found else "unknown"
+
+
+def untested_words(device: torch.device) -> str:
+    """Return a sentence where the GPU of a device has not passed its self-test; "" where it has, and for the CPU."""
+    card = card_of(device)
+    return "" if card is None or read_verdict(card).state == "passed" else verdict_words(card)
+
+
 def _version_of_triton() -> str | None:
     try:
         import triton
     except ImportError:
         return None
     return triton.__version__
+
+
+if __name__ == "__main__":
+    card = card_of(torch.device("cuda")) if torch.cuda.is_available() else None
+    print(json.dumps(card and card._asdict()))

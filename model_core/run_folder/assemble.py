@@ -90,10 +90,16 @@ def assemble(
     return counts
 
 
-def merged_track(run: Run, resolution: int) -> Iterator[Block]:
-    """The masks of all scored genes merged by max, in bins of `resolution` bp, chromosome by chromosome."""
-    for chrom, genes in run.genes.groupby("chrom", sort=True):
-        yield from merged_by_max(map(run.mask, genes["gene_id"]), run.chrom_sizes[chrom], resolution)
+def merged_track(run: Run, resolution: int, genes: pd.DataFrame | None = None) -> Iterator[Block]:
+    """Merge masks by max, in bins of `resolution` bp, chromosome by chromosome.
+
+    Parameters
+    ----------
+    genes : DataFrame or None
+        Rows of `Run.genes`, in its order; None = all.
+    """
+    for chrom, here in (run.genes if genes is None else genes).groupby("chrom", sort=True):
+        yield from merged_by_max(map(run.mask, here["gene_id"]), run.chrom_sizes[chrom], resolution)
 
 
 def provenance(run: Run, rule: ElementRule) -> list[str]:

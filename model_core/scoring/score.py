@@ -121,9 +121,7 @@ def run_for(
         run = Run.open(out)
         if (run.manifest["checkpoint"] or {}).get("sha256") != described_file(checkpoint, out)["sha256"]:
             found = "a run of another checkpoint"
-            raise InputError(
-                out, found=found, expected="a new folder or the same checkpoint", fix="choose another --out"
-            )
+            raise InputError(out, found=found, expected="a new folder or the same checkpoint", fix="choose another RUN")
         run.require_genome(study.genome().sizes, study.genome().path)
         return run
     return new_run_of(study, config, out, checkpoint=checkpoint, resolution=resolution, config=described)

@@ -297,7 +297,7 @@ def begin_run(
         if run.model_config != config or json_values(before) != json_values(described):
             found = "a run with other settings or another study"
             raise InputError(
-                out, found=found, expected="a new folder, or the same settings to resume", fix="choose another --out"
+                out, found=found, expected="a new folder, or the same settings to resume", fix="choose another --output"
             )
         run.require_genome(study.genome().sizes, study.genome().path)
         return run

@@ -17,6 +17,7 @@ from seq2exp_viz.runs.registry import RunRegistry
 from seq2exp_viz.runs.run_view import RunView
 from seq2exp_viz.runs.style import label_words
 from seq2exp_viz.worker.availability import unavailable_reason
+from seq2exp_viz.worker.gpu import gpu_words
 from seq2exp_viz.worker.jobs import KINDS, Jobs, Task, TooMany
 
 if TYPE_CHECKING:
@@ -79,11 +80,10 @@ def add_model_routes(routes: Blueprint, route: Callable, registry: RunRegistry, 
 def _add_questions(route: Callable, jobs: Jobs | SharedJobs) -> None:
     @route("/<run>/whatif")
     def offer(view: RunView) -> Response:
-        """Whether one can ask, how far the answers can be trusted, and their unit."""
-        config, unit = view.run.config, label_words(view)
-        return as_json(
-            {"off": unavailable_reason(view.run), "note": caveat(config), "line": caveat_line(config), "unit": unit}
-        )
+        """Answer whether one can ask, how far the answers can be trusted, on which GPU if any, and in which unit."""
+        config, unit, off = view.run.config, label_words(view), unavailable_reason(view.run)
+        line = " ".join(filter(None, [caveat_line(config), "" if off else gpu_words()]))
+        return as_json({"off": off, "note": caveat(config), "line": line, "unit": unit})
 
     @route("/<run>/whatif", methods=("POST",))
     def ask(view: RunView) -> Response:

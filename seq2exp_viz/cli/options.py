@@ -1,12 +1,105 @@
-"""What people type for an option, as settings."""
+"""Options that several commands share, each declared once, and how their values are read."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
 from model_core.errors import InputError
+
+# ---- arguments
+
+StudyPath = Annotated[Path, typer.Argument(metavar="STUDY", help="study.toml, or the folder that holds it")]
+RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="run folder, as train or score writes it")]
+
+# ---- which genes
+
+_GENES = typer.Option("--genes", "--gene", metavar="A,B", help="comma-separated gene symbols or IDs")
+Genes = Annotated[list[str] | None, _GENES]
+RequiredGenes = Annotated[list[str], _GENES]
+AllGenes = Annotated[bool, typer.Option("--all", help="all genes, not only those of the test split")]
+
+# ---- how to run
+
+Seed = Annotated[int, typer.Option("--seed", help="random seed")]
+OptionalSeed = Annotated[int | None, typer.Option("--seed", help="random seed")]
+Processes = Annotated[
+    int, typer.Option("--processes", min=1, help="number of processes per host: one per GPU, or on the CPU")
+]
+Nodes = Annotated[int, typer.Option("--nodes", min=1, help="number of hosts")]
+Device = Annotated[
+    str | None, typer.Option("--device", help="device: cpu, cuda or cuda:1 (default: a GPU if there is one)")
+]
+Port = Annotated[
+    int | None,
+    typer.Option("--port", min=0, max=65535, help="port of the page (default: the first free one from 8050)"),
+]
+
+# ---- options whose meaning is shared while a detail depends on the command: "meaning; detail"
+
+
+def output(detail: str) -> Any:
+    """Return the option for what a command writes."""
+    return typer.Option("--output", "-o", "--out", show_default=False, help=f"path to write; {detail}")
+
+
+def batch_size(detail: str) -> Any:
+    """Return the option for the number of genes in a batch."""
+    return typer.Option("--batch-size", min=1, help=f"number of genes per batch; {detail}")
+
+
+def workers(detail: str) -> Any:
+    """Return the option for the processes that read windows."""
+    return typer.Option("--workers", min=0, help=f"number of processes that read windows ahead; {detail}")
+
+
+def dry_run(detail: str) -> Any:
+    """Return the option that reports instead of doing."""
+    return typer.Option("--dry-run", help=f"report what would be done and do nothing; {detail}")
+
+
+def resolution(detail: str) -> Any:
+    """Return the option for the width of bins."""
+    return typer.Option("--resolution", min=1, help=f"bin size in bp; {detail}")
+
+
+def cell_type(detail: str) -> Any:
+    """Return the option for a cell type."""
+    return typer.Option("--cell-type", help=f"cell type; {detail}")
+
+
+Threshold = Annotated[
+    float | None, typer.Option("--threshold", help="mask value, 0 to 1, at which elements are cut (default: the run's)")
+]
+
+# ---- values
+
+
+def gene_names(values: Sequence[str] | None) -> list[str]:
+    """Return the names of "A,B", in their order; of several such texts where the option was given more than once."""
+    return [name.strip() for text in values or () for name in text.split(",") if name.strip()]
+
+
+def one_gene(values: Sequence[str]) -> str:
+    """Return the only name of "A".
+
+    Raises
+    ------
+    InputError
+        No name, or several.
+    """
+    names = gene_names(values)
+    if len(names) != 1:
+        found, fix = f"{len(names)} genes", "name one gene; for several, run the command once per gene"
+        raise InputError("--genes", found=found, expected="exactly one gene", fix=fix)
+    return names[0]
 
 
 def mask_settings(text: str) -> dict:
-    """Model settings of --mask; "top:10%" is the learned mask cut to its highest tenth."""
+    """Return the model settings of --mask; "top:10%" is the learned mask cut to its highest tenth."""
     if not text.startswith("top:"):
         return {"mask": text}
     share = text.removeprefix("top:").removesuffix("%")
@@ -20,10 +113,9 @@ def mask_settings(text: str) -> dict:
 
 
 def parse_seeds(text: str) -> list[int]:
-    """The numbers of "2,22,222"."""
+    """Return the numbers of "2,22,222"."""
     words = [word.strip() for word in text.split(",")]
     if not all(word.isdigit() for word in words) or len(set(words)) != len(words):
-        raise InputError(
-            "--seeds", found=repr(text), expected="different whole numbers, comma between", fix="correct it"
-        )
+        expected = "different whole numbers, separated by commas"
+        raise InputError("--seeds", found=repr(text), expected=expected, fix="correct it")
     return [int(word) for word in words]

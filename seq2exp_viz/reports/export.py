@@ -1,8 +1,8 @@
-"""`seq2exp-viz export`: elements as BED or narrowPeak, masks as bigWig, of a whole run or of one gene."""
+"""`seq2exp-viz export`: elements as BED or narrowPeak, masks as bigWig, of a whole run or of chosen genes."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -10,7 +10,6 @@ import pandas as pd
 from model_core.errors import InputError
 from model_core.run_folder.assemble import DECIMALS, covered_bases, merged_track, provenance
 from model_core.run_folder.elements import PROMOTER_CLASS
-from model_core.run_folder.merge import merged_by_max
 from model_core.run_folder.run import Run
 from model_core.run_folder.tracks import Block, write_bed, write_bigwig, write_narrowpeak
 from seq2exp_viz.file_names import gene_parts, run_part
@@ -21,7 +20,7 @@ SUFFIXES = {"bed": ".elements.bed", "bigwig": ".mask.bigWig", "narrowpeak": ".el
 def export(
     run: Run,
     kind: str,
-    gene: str | None = None,
+    genes: str | Sequence[str] | None = None,
     output: str | Path | None = None,
     *,
     resolution: int | None = None,
@@ -33,13 +32,13 @@ def export(
     Parameters
     ----------
     run : Run
-        assembled, unless one gene is asked for.
+        Assembled, unless genes are named.
     kind : str
         "bed", "bigwig" or "narrowpeak".
-    gene : str or None
-        gene_id or symbol; None = all genes (their masks merged by max).
+    genes : str or Sequence[str] or None
+        gene_id or symbol of one or several genes; None = all genes. Masks of several are merged by max.
     output : str or Path or None
-        The file; by default RUN[.GENE] with the kind's suffix, in the current folder.
+        The file; by default RUN[.GENE] with the kind's suffix, in the current folder. Several genes need a name.
     resolution : int or None
         bp of a bin of a bigWig.
     decimals : int or None
@@ -63,20 +62,24 @@ def export(
         )
     if kind != "bigwig" and resolution is not None:
         raise InputError("export", found=f"a resolution for {kind}", expected="bigwig", fix="leave it out")
-    output = Path(output) if output else Path(default_name(run, kind, gene, bgzip))
+    names = [genes] if isinstance(genes, str) else genes or None
+    if output is None and names is not None and len(names) > 1:
+        found, expected = f"{len(names)} genes", "a name for the file"
+        raise InputError("export", found=found, expected=expected, fix="name it with --output")
+    output = Path(output) if output else Path(default_name(run, kind, names[0] if names else None, bgzip))
     if bgzip and output.suffix != ".gz":
         output = output.with_name(f"{output.name}.gz")  # programs go by the ending
     if not output.parent.is_dir():
         raise InputError(output, found=f"no folder {output.parent}", expected="an existing folder", fix="make it first")
     if kind == "bigwig":
-        blocks = mask_blocks(run, gene, resolution)
-        write_bigwig(output, run.chrom_sizes, blocks, decimals, None if gene else _merged_bins(run, resolution))
+        blocks = mask_blocks(run, names, resolution)
+        write_bigwig(output, run.chrom_sizes, blocks, decimals, None if names else _merged_bins(run, resolution))
     elif kind == "bed":
         rule = run.rule
         comments = [*provenance(run, rule), "coordinates=0-based,half-open name=symbol:element"]
-        write_bed(output, [named_elements(run, gene)], comments, bgzip)
+        write_bed(output, [named_elements(run, names)], comments, bgzip)
     else:
-        write_narrowpeak(output, as_narrowpeak(named_elements(run, gene)), bgzip)
+        write_narrowpeak(output, as_narrowpeak(named_elements(run, names)), bgzip)
     return output
 
 
@@ -92,10 +95,20 @@ def file_stem(run: Run, gene: str | None = None) -> str:
     return f"{run_part(run.name)}.{gene_parts(run.genes)[str(run.gene(gene)['gene_id'])]}"
 
 
-def named_elements(run: Run, gene: str | None = None) -> pd.DataFrame:
-    """ELEMENT_COLUMNS of a run or a gene, sorted; names say the gene, too: GENE1:E1."""
-    table = _assembled(run).elements if gene is None else run.cut(gene)
+def named_elements(run: Run, names: Sequence[str] | None = None) -> pd.DataFrame:
+    """Return ELEMENT_COLUMNS of a run or of the genes that are named, sorted; `name` is GENE1:E1."""
+    if names is None:
+        table = _assembled(run).elements
+    else:
+        found = pd.concat([run.cut(gene_id) for gene_id in _chosen(run, names)["gene_id"]])
+        table = found.sort_values(["chrom", "start", "end", "gene_id"], ignore_index=True)
     return table.assign(name=table["symbol"] + ":" + table["name"])
+
+
+def _chosen(run: Run, names: Sequence[str]) -> pd.DataFrame:
+    """Return the rows of `Run.genes` that are named, each once, in the order of that table."""
+    wanted = {run.gene(name)["gene_id"] for name in names}
+    return run.genes[run.genes["gene_id"].isin(wanted)]
 
 
 def as_narrowpeak(elements: pd.DataFrame) -> pd.DataFrame:
@@ -106,17 +119,24 @@ def as_narrowpeak(elements: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def mask_blocks(run: Run, gene: str | None, resolution: int | None) -> Iterator[Block]:
-    """The mask of a gene, or of all merged by max, in bins of `resolution` bp (default: the run's, the track's)."""
+def mask_blocks(run: Run, names: Sequence[str] | None, resolution: int | None) -> Iterator[Block]:
+    """Return the masks of the genes that are named, or of all, merged by max.
+
+    Parameters
+    ----------
+    names : Sequence[str] or None
+        gene_id or symbol of each; None = all genes.
+    resolution : int or None
+        bp of a bin; by default the run's, for all genes that of the run's track.
+    """
     least = run.manifest["resolution"]
     if resolution is not None and resolution < least:
         found, expected = f"resolution {resolution} bp", f"at least the run's {least} bp"
         raise InputError("export", found=found, expected=expected, fix="ask for a coarser one")
-    if gene is None:
+    if names is None:
         stated = _assembled(run).manifest["assembled"]["track_resolution"]
         return merged_track(run, resolution or stated)
-    mask = run.mask(gene)
-    return merged_by_max([mask], run.chrom_sizes[mask.chrom], resolution or least)
+    return merged_track(run, resolution or least, _chosen(run, names))
 
 
 def _merged_bins(run: Run, resolution: int | None) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib.util import find_spec
 from pathlib import Path
 
+from model_core.errors import InputError
 from model_core.run_folder.run import Run
 
 MODEL_PACKAGES = ("torch", "lightning", "numba", "safetensors")  # of the extra `model`
@@ -13,6 +14,13 @@ MODEL_PACKAGES = ("torch", "lightning", "numba", "safetensors")  # of the extra 
 def missing_packages() -> list[str]:
     """Packages of the extra `model` that are not installed."""
     return [name for name in MODEL_PACKAGES if find_spec(name) is None]
+
+
+def require_packages() -> None:
+    """Raise InputError where packages of the extra `model` are missing."""
+    if missing := missing_packages():
+        found, fix = f"no {', '.join(missing)}", "pip install 'seq2exp-viz[model]'"
+        raise InputError("this installation", found=found, expected="the extra `model`", fix=fix)
 
 
 def unavailable_reason(run: Run) -> str:

@@ -1,0 +1,192 @@
+"""Commands that run the model: train, score, convert."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from model_core.config import causal_stages
+from model_core.errors import InputError
+from seq2exp_viz.cli import options
+from seq2exp_viz.cli.options import AllGenes, Device, Genes, Nodes, Processes, RunPath, StudyPath
+from seq2exp_viz.worker.availability import require_packages
+
+
+def _warn_of_untested_gpu(device: str | None, processes: int, nodes: int) -> None:
+    """Print a line where the model will run on a GPU that has not passed its self-test."""
+    from model_core.model.checkpoint import choose_device
+    from model_core.model.device import untested_words
+    from model_core.training.ranks import process_number
+
+    if process_number(processes, nodes) == 0 and (words := untested_words(choose_device(device))):
+        typer.echo(f"note: {words}", err=True)
+
+
+def train(
+    study: StudyPath,
+    output: Annotated[Path, options.output("run folder, in which an interrupted training is resumed")],
+    variant: Annotated[
+        Literal["soft", "hard", "causal"], typer.Option(help="kind of mask: the paper's soft or hard one, or causal")
+    ] = "soft",
+    mask: Annotated[
+        str,
+        typer.Option(
+            help="mask that the predictor sees: learned, its highest share (top:10%), "
+            "or a control: promoter, random, signal, macs3"
+        ),
+    ] = "learned",
+    steps: Annotated[int | None, typer.Option(min=1, help="number of optimiser steps (paper: 50,000)")] = None,
+    batch_size: Annotated[int | None, options.batch_size("one batch per optimiser step (paper: 8)")] = None,
+    lr: Annotated[float | None, typer.Option(help="highest learning rate (paper: 5e-4)")] = None,
+    warmup: Annotated[int | None, typer.Option(min=0, help="number of warm-up steps (paper: 5,000)")] = None,
+    window: Annotated[int | None, typer.Option(min=1, help="window around the TSS, in bp (paper: 200,000)")] = None,
+    promoter: Annotated[
+        int | None, typer.Option(min=1, help="central region that is always kept, in bp (paper: 2,000)")
+    ] = None,
+    width: Annotated[int | None, typer.Option(min=1, help="number of channels of the model (paper: 128)")] = None,
+    depth: Annotated[int | None, typer.Option(min=1, help="number of blocks per stack (paper: 4)")] = None,
+    seed: options.OptionalSeed = None,
+    seeds: Annotated[
+        str | None,
+        typer.Option(metavar="2,22,222", help="comma-separated random seeds; one training for each, with mean and sd"),
+    ] = None,
+    accumulate: Annotated[
+        int | None, typer.Option(min=1, help="number of batches whose gradients are summed per optimiser step")
+    ] = None,
+    precision: Annotated[str | None, typer.Option(help="numeric precision: 32-true or bf16-mixed")] = None,
+    pretrain: Annotated[
+        int | None,
+        typer.Option(
+            "--pretrain-steps",
+            "--pretrain",
+            min=0,
+            help="number of steps that learn the signals from sequence first (causal: 3 x --steps, at most 10,000)",
+        ),
+    ] = None,
+    blocks: Annotated[
+        int | None,
+        typer.Option(
+            "--block-steps",
+            "--blocks",
+            min=0,
+            help="number of first steps under random-block masks (causal: half of --steps)",
+        ),
+    ] = None,
+    processes: Processes = 1,
+    nodes: Nodes = 1,
+    workers: Annotated[int | None, options.workers("by default 0")] = None,
+    device: Device = None,
+) -> None:
+    """Train a model on a study. Settings that are not given come from study.toml, then from the paper."""
+    require_packages()
+    from model_core.study.study import load_study
+    from model_core.training.train import train as train_model
+    from model_core.training.train import train_seeds
+
+    opened = load_study(study)
+    model = {"variant": variant, "window": window, "promoter": promoter, "d_model": width, "n_layers": depth}
+    model |= options.mask_settings(mask)
+    training: dict[str, float | str | None]
+    training = {"steps": steps, "batch_size": batch_size, "lr": lr, "warmup": warmup, "seed": seed, "workers": workers}
+    training |= {"accumulate": accumulate, "precision": precision, "pretrain_steps": pretrain, "block_steps": blocks}
+    config = opened.config(**{k: v for k, v in model.items() if v is not None})
+    given = {k: v for k, v in training.items() if v is not None}
+    recipe = opened.train_config(**given)
+    if config.variant == "causal":
+        recipe = opened.train_config(**{**causal_stages(recipe.steps), **opened.training, **given})
+    _warn_of_untested_gpu(device, processes, nodes)
+    if seeds is not None:
+        runs = train_seeds(opened, config, recipe, output, options.parse_seeds(seeds), device)
+        typer.echo(f"trained {len(runs)} models; {(output / 'seeds.json').read_text(encoding='utf-8')}")
+        return
+    run = train_model(opened, config, recipe, output, device, processes, nodes)
+    typer.echo(f"trained {run.path}; next: seq2exp-viz score {run.path}")
+
+
+def score(
+    run: RunPath,
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option(help="weights to score with into a new RUN: .safetensors, or the authors' .ckpt; with --study"),
+    ] = None,
+    study: Annotated[Path | None, typer.Option(help="study to score; with --checkpoint")] = None,
+    resolution: Annotated[int, options.resolution("for stored masks, with --checkpoint")] = 1,
+    genes: Genes = None,
+    at: Annotated[
+        list[str] | None,
+        typer.Option(metavar="CHROM:POS:STRAND", help="position, 1-based (strand defaults to +); repeatable"),
+    ] = None,
+    chrom: Annotated[str | None, typer.Option(help="chromosome, of which all genes are scored")] = None,
+    all_genes: AllGenes = False,
+    batch_size: Annotated[int, options.batch_size("predicted at once")] = 1,
+    workers: Annotated[int | None, options.workers("by default 0 on a CPU, up to 8 on a GPU")] = None,
+    processes: Processes = 1,
+    nodes: Nodes = 1,
+    dry_run: Annotated[bool, options.dry_run("estimates windows, disk space and time")] = False,
+    device: Device = None,
+) -> None:
+    """Score genes into a run: masks, predictions, elements, tracks. By default: the genes of the test split."""
+    require_packages()
+    from model_core.places import ContigNames, parse_site
+    from model_core.run_folder.run import Run
+    from model_core.run_folder.source import study_of
+    from model_core.scoring.estimate import estimate
+    from model_core.scoring.score import choose_genes, run_for
+    from model_core.scoring.score import score as score_genes
+    from model_core.study.study import load_study
+    from model_core.training.ranks import process_number
+
+    if checkpoint is None:
+        opened = Run.open(run)
+        source = study_of(opened)
+    elif study is None:
+        raise InputError(
+            "score", found="--checkpoint without --study", expected="a study to score", fix="add --study study.toml"
+        )
+    else:
+        source = load_study(study)
+    contigs = ContigNames(source.genome().sizes)
+    sites = [parse_site(text, contigs) for text in at or []]
+    if chrom is not None:
+        chrom = contigs.find(chrom) or chrom
+    chosen = choose_genes(source.genes(), options.gene_names(genes), sites, chrom, all_genes)
+    if dry_run:
+        settings: dict[str, Any] = {"resolution": resolution, "batch_size": batch_size, "workers": workers}
+        weights = checkpoint or run / "checkpoint.safetensors"
+        typer.echo(estimate(source, chosen, weights, run, device, processes=processes * nodes, **settings).text())
+        return
+    _warn_of_untested_gpu(device, processes, nodes)
+    if checkpoint is not None:
+        opened = run_for(source, checkpoint, run, resolution, processes, nodes)
+        model = opened.model_config
+        if model is not None and process_number(processes, nodes) == 0:
+            width = model.backbone.d_model
+            typer.echo(f"{checkpoint}: a {model.variant} model, {model.window:,} bp, width {width}")
+    before = opened.manifest["element_rule"]
+    score_genes(opened, source, chosen, checkpoint, device, batch_size, workers, processes, nodes)
+    if process_number(processes, nodes) > 0:
+        return  # the first process of several reports
+    counts = opened.metrics["counts"]
+    typer.echo(f"{len(opened.scored):,} genes scored, {counts['elements']:,} elements in {opened.path}")
+    rule = opened.manifest["element_rule"]
+    if rule["kept_target"]:
+        typer.echo(f"threshold {rule['threshold']:.4f}, which keeps {rule['kept_target']:.0%} of the scored bases")
+    if before and before["threshold"] != rule["threshold"]:
+        typer.echo(f"with fewer genes it was {before['threshold']:.4f}; the elements of all genes were cut again")
+    typer.echo(f"next: seq2exp-viz serve {opened.path}")
+
+
+def convert(
+    source: Annotated[
+        Path, typer.Argument(metavar="SOURCE", help="checkpoint to read: .safetensors, or the authors' .ckpt")
+    ],
+    target: Annotated[Path, typer.Argument(metavar="TARGET", help="file to write; format is chosen by the extension")],
+) -> None:
+    """Convert a checkpoint of the authors (.ckpt) to .safetensors or back; the weights stay exactly as they are."""
+    require_packages()
+    from model_core.model.checkpoint import convert as convert_checkpoint
+
+    config = convert_checkpoint(source, target).config
+    typer.echo(f"wrote {target}: a {config.variant} model, {config.window:,} bp, width {config.backbone.d_model}")

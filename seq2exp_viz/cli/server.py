@@ -1,0 +1,62 @@
+"""Commands that show the page: serve, demo."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from seq2exp_viz.cli.options import Port, Seed
+from seq2exp_viz.worker.availability import require_packages
+
+
+def serve(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="run folders; the first is shown first")],
+    port: Port = None,
+    host: Annotated[
+        str, typer.Option(help="address to listen on; other addresses than this machine's own require a token")
+    ] = "127.0.0.1",
+    open_browser: Annotated[bool, typer.Option("--open/--no-open", help="open a browser window")] = True,
+    url_prefix: Annotated[str | None, typer.Option(help="path under which a proxy shows the page")] = None,
+    token: Annotated[
+        str | None,
+        typer.Option(
+            envvar="SEQ2EXP_TOKEN", help="secret that the page requires (default: a random one where --host needs it)"
+        ),
+    ] = None,
+    allow: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FOLDER", help="folder with tracks (BED, bigWig ...) that the page may open; repeatable"),
+    ] = None,
+    check_only: Annotated[
+        bool, typer.Option("--check", help="open all runs, report what would be served, and exit")
+    ] = False,
+) -> None:
+    """Show runs in the genome browser: masks, peaks and signals."""
+    if check_only:
+        from seq2exp_viz.runs.check import check_runs
+        from seq2exp_viz.serving.allowed_files import AllowedFiles
+
+        good = check_runs(runs, typer.echo)
+        if allow:
+            typer.echo(f"{len(AllowedFiles(allow).files()):,} tracks in the allowed folders")
+        raise typer.Exit(0 if good else 2)
+    from seq2exp_viz.serve import serve as serve_runs
+
+    serve_runs(runs, host, port, open_browser, url_prefix, token, allow=allow or ())
+
+
+def demo(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="folder for study and runs (created if missing)")],
+    serve_page: Annotated[
+        bool, typer.Option("--serve/--no-serve", help="show the page during the demo and afterwards")
+    ] = True,
+    seed: Seed = 0,
+    port: Port = None,
+) -> None:
+    """Simulate a study with planted elements, train, score, call peaks with MACS3, and evaluate the mask."""
+    require_packages()
+    from seq2exp_viz.demo import run_demo
+
+    run_demo(folder, seed, serve_page, port)

@@ -1,0 +1,84 @@
+"""Commands that make and check a study: init, fetch, check, peaks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from model_core.errors import InputError
+from seq2exp_viz.cli import options
+from seq2exp_viz.cli.options import StudyPath
+
+
+def init(
+    folder: Annotated[
+        Path, typer.Argument(metavar="FOLDER", help="folder of the study (created if missing), or path of a .toml file")
+    ],
+    preset: Annotated[str | None, typer.Option(help="public data set: k562-hg38, gm12878-hg38 or h1-hg38")] = None,
+    from_airs: Annotated[
+        Path | None, typer.Option(metavar="DATA_ROOT", help="folder with the authors' released data")
+    ] = None,
+    cell_type: Annotated[str | None, options.cell_type("with --from-airs: K562, GM12878 or H1")] = None,
+    fold: Annotated[int, typer.Option(help="fold of the released split; with --from-airs")] = 11,
+    annotation: Annotated[
+        Path | None, typer.Option(help="GTF file, which the release does not include; with --from-airs")
+    ] = None,
+    blacklist: Annotated[
+        Path | None, typer.Option(help="BED file to use instead of the released pickle; with --from-airs")
+    ] = None,
+    shifted_contact: Annotated[
+        bool,
+        typer.Option("--shifted-contact", help="place Hi-C near chromosome ends as the release does; with --from-airs"),
+    ] = False,
+) -> None:
+    """Write a study.toml: a commented template, one of public files, or one of the authors' released data."""
+    if preset is not None and from_airs is not None:
+        raise InputError("init", found="--preset and --from-airs", expected="one of them", fix="leave one out")
+    if from_airs is not None:
+        from model_core.datasets.airs_study import study_from_airs
+
+        if cell_type is None:
+            raise InputError(
+                "init", found="--from-airs without --cell-type", expected="both", fix="add K562, GM12878 or H1"
+            )
+        path = study_from_airs(from_airs, cell_type, folder, fold, annotation, blacklist, shifted_contact)
+        typer.echo(f"wrote {path}; next: seq2exp-viz check {path}")
+    elif preset is not None:
+        from model_core.datasets.presets import study_from_preset
+
+        path = study_from_preset(preset, folder)
+        typer.echo(f"wrote {path}; next: seq2exp-viz fetch {path}")
+    else:
+        from model_core.study.study import write_template
+
+        path = write_template(folder)
+        typer.echo(f"wrote {path}; fill it in, then: seq2exp-viz check {path}")
+
+
+def fetch(study: StudyPath, dry_run: Annotated[bool, options.dry_run("lists files and their sizes")] = False) -> None:
+    """Download the public files of a study that `init --preset` wrote; resumes downloads and verifies checksums."""
+    from model_core.datasets.fetch import fetch_study
+
+    fetch_study(study, dry_run, typer.echo)
+
+
+def check(study: StudyPath) -> None:
+    """Read every file that a study names, report all problems at once, and say whether the genome builds agree."""
+    from model_core.study.check import check_study
+
+    report = check_study(study)
+    typer.echo(report.text())
+    if not report.ok:
+        raise typer.Exit(2)
+
+
+def peaks(study: StudyPath) -> None:
+    """Call the study's peaks with MACS3, or read its narrowPeak file, and say what they can and cannot show."""
+    from model_core.study.peaks import peaks_of_study
+    from model_core.study.study import load_study
+
+    table, record = peaks_of_study(load_study(study))
+    typer.echo(f"{len(table):,} peaks  {record.get('command') or ''}".rstrip())
+    typer.echo(record["limits"])

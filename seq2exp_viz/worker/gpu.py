@@ -1,0 +1,41 @@
+"""What the self-test says of the GPU that the model process uses, found out without torch in the server's process."""
+
+from __future__ import annotations
+
+import functools
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from model_core.child import child_environment
+from model_core.verdict import Card, verdict_words
+from seq2exp_viz.worker.availability import missing_packages
+
+COMMAND = (sys.executable, "-m", "model_core.model.device")
+DRIVERS = (Path("/dev/nvidiactl"), Path("/dev/kfd"), Path("/dev/dxg"))  # NVIDIA, AMD, Windows' subsystem for Linux
+SECONDS = 30.0  # to import torch and open the GPU, on a busy machine
+
+
+@functools.cache
+def card_here() -> Card | None:
+    """Return the card that a model would run on, asked of a process of its own; None where there is none.
+
+    Without a GPU driver on this machine no process is started. The answer is kept until this process ends.
+    """
+    if missing_packages() or not any(path.exists() for path in DRIVERS):
+        return None
+    try:
+        asked = subprocess.run(
+            COMMAND, capture_output=True, text=True, encoding="utf-8", timeout=SECONDS, env=child_environment()
+        )
+        found = json.loads(asked.stdout)
+        return None if found is None else Card(**found)
+    except (OSError, ValueError, TypeError, subprocess.TimeoutExpired):  # the model process will say what is wrong
+        return None
+
+
+def gpu_words() -> str:
+    """Return the verdict of the self-test on the GPU of the model, in a sentence; "" where the model uses none."""
+    card = card_here()
+    return "" if card is None else verdict_words(card)
