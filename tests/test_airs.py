@@ -257,7 +257,7 @@ def test_the_release_s_shift_can_be_had(root, tmp_path, chrom, tss, length):
 
 def test_a_site_of_no_released_gene_and_a_longer_window_are_refused(study):
     contact = study.signals()[2]
-    with pytest.raises(InputError, match="no contact vector for chr1:30,002"):
+    with pytest.raises(InputError, match="no contact vector for the TSS chr1:30,002"):
         contact.read(Window("chr1", 30_001, "+", 100))
     with pytest.raises(InputError, match="at least the window's 20,002 bp"):
         contact.read(Window("chr1", 30_000, "+", VECTOR + 2))

@@ -279,7 +279,7 @@ def test_a_signal_damaged_in_the_middle_is_caught(small):
 def test_a_truncated_signal_is_caught(small):
     path = small.parent / "H3K27ac.bw"
     path.write_bytes(path.read_bytes()[:-100])
-    only(check_study(small).problems, "H3K27ac.bw", "cut off")
+    only(check_study(small).problems, "H3K27ac.bw", "truncated")
 
 
 def test_a_signal_shorter_than_the_genome_is_caught(small):

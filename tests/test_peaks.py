@@ -244,7 +244,7 @@ def test_default_cutoff_is_the_stated_quantile_of_all_bases(tmp_path):
 
 def test_signal_that_cannot_be_used_is_refused(tmp_path):
     (tmp_path / "text.bigWig").write_text("no bigWig")
-    with pytest.raises(InputError, match="found no bigWig; expected a bigWig"):
+    with pytest.raises(InputError, match="found another format; expected a bigWig"):
         call_peaks(tmp_path / "p.narrowPeak", signal=tmp_path / "text.bigWig")
     flat = write_bigwig(tmp_path / "flat.bigWig", [(0, 20_000, 0)])
     with pytest.raises(InputError, match="no value above 0"):

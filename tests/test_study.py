@@ -418,7 +418,7 @@ def test_another_spelling_is_the_cause_whatever_else_the_file_lists(small, chrom
 def test_a_truncated_signal_is_refused(small):
     path = small.parent / "ATAC.bw"
     path.write_bytes(path.read_bytes()[:-5_000])
-    one_problem(small, "ATAC.bw", "cut off")
+    one_problem(small, "ATAC.bw", "truncated")
 
 
 def test_a_hic_file_takes_no_transform(small):

@@ -316,7 +316,7 @@ def test_as_a_signal_under_its_own_name_and_under_a_signals(bench, name):
         return study.signals()[1].sizes
 
     own = bench.told(signal, bench.put(name))
-    no_contacts = "expected a whole .hic, .mcool or .cool file; copy or convert it again"
+    no_contacts = "expected a complete .hic, .mcool or .cool file; copy or convert it again"
     if name in ("signal.bw", "reads.bam"):  # of one chromosome alone
         assert list(own) == ["chr1"]
     elif name in ("contacts.hic", "contacts.mcool"):  # only begin as such
@@ -330,7 +330,7 @@ def test_as_a_signal_under_its_own_name_and_under_a_signals(bench, name):
     for ending, expected, right in (
         (".bw", "a bigWig", ("signal.bw",)),
         (".bam", "a BAM", ("reads.bam",)),
-        (".mcool", "a whole .hic, .mcool or .cool file", ("contacts.hic", "contacts.mcool")),
+        (".mcool", "a complete .hic, .mcool or .cool file", ("contacts.hic", "contacts.mcool")),
     ):
         if name in right:
             continue
