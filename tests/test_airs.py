@@ -190,7 +190,7 @@ def test_a_start_site_without_hic_vector_is_named(root, tmp_path):
     [
         ("leave_chrom_out_crossvalidation_split_18377genes.csv", "fold_11", "fold_12", "no column 'fold_11'"),
         ("GM12878_K562_18377_gene_expr_fromXpresso.csv", "K562_CAGE_128*3_sum", "x", "no column 'K562_CAGE_128*3_sum'"),
-        ("leave_chrom_out_crossvalidation_split_18377genes.csv", "ENSG03", "ENSG04", "1 genes more than once"),
+        ("leave_chrom_out_crossvalidation_split_18377genes.csv", "ENSG03", "ENSG04", "1 repeated genes"),
         ("GM12878_K562_18377_gene_expr_fromXpresso.csv", "ENSG03", "ENSG33", "no row for 1 of 4 genes ('ENSG03')"),
     ],
 )

@@ -320,7 +320,7 @@ def test_all_problems_are_told_at_once(small):
         ('label_transform = "log10p1"', 'label_transform = "ln"', ["label_transform", "ln", "log10p1"]),
         ('table = "genes.tsv"', "", ["[genes]", "a table beside label"]),
         ('test = ["chr2"]', 'test = ["chr3"]', ["no gene with chrom 'chr3'", "'chr1', 'chr2'", "test"]),
-        ('validation = []\ntest = ["chr2"]', 'validation = ["chr2"]\ntest = ["chr2"]', ["'chr2' in both validation and test"]),
+        ('validation = []\ntest = ["chr2"]', 'validation = ["chr2"]\ntest = ["chr2"]', ["'chr2' in both validation"]),
         ("validation = []", 'validation = []\ncolumn = "fold"', ["no column 'fold'", "split"]),
         ('label = "cage"', 'label = "cage"\npromoter_activity = ["DNase"]', ["promoter_activity", "'DNase'", "'ATAC'"]),
         ('narrowpeak = "ATAC.narrowPeak"', "", ["[peaks]", "exactly one of narrowpeak, reads, signal"]),
