@@ -59,7 +59,7 @@ FORMATS = {  # format -> its name in messages
     "gzipped": "a gzipped binary file (such as bigWig, bigBed or .hic)",
     "picture": "a picture or PDF",
     "binary": "bytes that are not text",
-    "empty": "an empty file",
+    "empty": "no row",
     "text": "text of an unknown format",
 }
 BINARY = (  # and "binary", which is none of these

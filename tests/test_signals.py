@@ -187,7 +187,7 @@ def test_bigwig_cut_off_anywhere_is_refused(tmp_path, share):
         (b"", "another format"),
         (
             b"chr1\t0\t1\t5\n" * 20,
-            "found a bedGraph file .values.; expected a bigWig; make a bigWig of it with bedGraphToBigWig",
+            "found a bedGraph file .values.; expected a bigWig; convert it with bedGraphToBigWig",
         ),
         (struct.pack("<I", 0x8789F2EB) + bytes(100), "found a bigBed file; expected a bigWig"),
         (struct.pack("<I", 0x888FFC26) + bytes(10), "truncated"),

@@ -355,7 +355,7 @@ def test_one_mistake_gives_one_message(small, old, new, words):
         ("chr1\t45000\t-\t0", "chr1\t45000\t-\tinf", ["'inf' in line 9", "numbers"]),
         ("chr1\t45000\t-\t0", "chr1\t45000\t-\t-3", ["'-3' in line 9", "log10p1"]),
         ("chr1\t45000\t-\t0", "chr1\t45000\t-", ["line 9", "5 cells", "6"]),
-        ("gene_id\tsymbol", "gene_id\tgene_id", ["columns of one name: 'gene_id'"]),
+        ("gene_id\tsymbol", "gene_id\tgene_id", ["repeated column names: 'gene_id'"]),
         ("gene_id\tsymbol", "gen_id\tsymbol", ["no column 'gene_id'", "did you mean 'gen_id'"]),
     ],
 )

@@ -172,7 +172,7 @@ def _callpeak_words(name: str, inputs: list[dict], genome_size: int | None, opti
         kind = reads_format([*paths["reads"], *paths["control"]])
         for file in (*paths["reads"], *paths["control"]):
             if require_format(file, *_READS[kind], {**TO_BED, **_TO_READS}) == "empty":
-                raise InputError(file, found="an empty file", expected=_READS[kind][1], fix="check how it was made")
+                raise InputError(file, found="no row", expected=_READS[kind][1], fix="check how it was made")
         words += ["-f", kind]
     if not has_option(options, "-g", "--gsize"):
         if genome_size is None:
