@@ -107,7 +107,7 @@ SIGNAL_ADVICE = {
     **TEXT_ADVICE,
     **dict.fromkeys(VALUES[:3], "convert it with bedGraphToBigWig"),
     **dict.fromkeys(VALUES[3:], "convert it with wigToBigWig"),
-    **dict.fromkeys((*BEDS, *CALLED, "rows.bigBed"), "give the track that it came from"),
+    **dict.fromkeys((*BEDS, *CALLED, "rows.bigBed"), "give the signal track that it was made from"),
     **dict.fromkeys(("reads.sam", "reads.cram"), "convert it to BAM with `samtools view -b`"),
     "reads.bam": "rename it to end in .bam",
     "signal.bw": "rename it to end in .bw",
@@ -255,7 +255,7 @@ def test_as_a_blacklist_and_as_planted_truth(bench, name):
             ends = {"bed3.bed": [200, 400], "bed12.bed": [500], "gapped.gappedPeak": [500]}.get(name, [200])
             assert bench.told(use, path) == [("chr1", end - 100 if len(ends) == 2 else 100, end) for end in ends]
         elif name in EMPTY:
-            none = f"{name}: found no element; expected at least one; give the file of planted elements"
+            none = f"{name}: found no element; expected at least one element; give the file of planted elements"
             assert bench.told(use, path) == ([] if use is blacklist else none)
         elif name == "words.bed":
             words = "words.bed line 1: found 'are' as a position; expected a whole number from 0; correct the line"
