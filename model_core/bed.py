@@ -1,10 +1,10 @@
-"""Reading BED files, called peaks and bedGraph, plain or gzipped; every complaint names the file and the line."""
+"""Reading of BED files, called peaks and bedGraph, plain or gzipped; every error names the file and the line."""
 
 import gzip
 import math
 import re
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,26 +45,26 @@ _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?|[+-]?inf|n
 
 
 def read_bed(path: str | Path, names: Sequence[str] | None = None, sort: bool = True) -> pd.DataFrame:
-    """The intervals of a BED file (3 or more columns; tabs or spaces; plain or gzipped).
+    """Read the intervals of a BED file (3 or more columns; tabs or spaces; plain or gzipped).
 
-    Other formats are told by their content (`track_formats`) and refused; a narrowPeak, broadPeak or gappedPeak is
-    BED with further columns.
+    Other formats are recognised by their content (`track_formats`) and rejected; a narrowPeak, broadPeak or gappedPeak
+    is BED with further columns.
 
     Parameters
     ----------
     path : str or Path
-        The file. Comment, track and browser lines and empty lines are passed over.
+        The file. Comment, track, browser and empty lines are skipped.
     names : Sequence[str] or None
         Names of the first columns, at least chrom, start, end; further columns are left out. By default the names in a
         header line ("#chrom start end ..."), else BED_COLUMNS, then column13, ...
     sort : bool
-        Give the rows by chrom, start, end; False keeps the file's order (for `intervals.is_sorted`).
+        Whether to sort the rows by chrom, start, end; False keeps the file's order (for `intervals.is_sorted`).
 
     Returns
     -------
     DataFrame
-        Chrom str; start, end int64, 0-based half-open, start <= end; score float64 of any size, NaN for "."; other
-        columns str.
+        chrom (str); start, end (int64, 0-based half-open, start <= end); score (float64 of any size, NaN for ".");
+        other columns str.
 
     Raises
     ------
@@ -77,14 +77,21 @@ def read_bed(path: str | Path, names: Sequence[str] | None = None, sort: bool = 
 
 
 def read_narrowpeak(path: str | Path, sort: bool = True) -> pd.DataFrame:
-    """The peaks of a narrowPeak, broadPeak or gappedPeak file (10, 9 or 15 columns, told by content; plain or gzipped).
+    """Read the peaks of a narrowPeak, broadPeak or gappedPeak file (10, 9 or 15 columns; plain or gzipped).
+
+    The format is recognised by its content.
+
+    Parameters
+    ----------
+    path, sort
+        As `read_bed`.
 
     Returns
     -------
     DataFrame
-        NARROWPEAK_COLUMNS: as `read_bed`, and signal_value, minus_log10_p, minus_log10_q float64 (-1: not given),
-        summit int64 (0-based offset from start, -1: not given, as in a broadPeak or gappedPeak). Several rows may share
-        one interval (--call-summits of MACS3).
+        NARROWPEAK_COLUMNS: as `read_bed`, and signal_value, minus_log10_p, minus_log10_q (float64, -1: not given),
+        summit (int64, 0-based offset from start, -1: not given, as in a broadPeak or gappedPeak). Several rows may
+        share one interval (--call-summits of MACS3).
 
     Raises
     ------
@@ -109,7 +116,12 @@ def read_narrowpeak(path: str | Path, sort: bool = True) -> pd.DataFrame:
 
 
 def read_bedgraph(path: str | Path) -> pd.DataFrame:
-    """The values of a bedGraph file: chrom str; start, end int64, 0-based half-open; value float64; sorted.
+    """Read the values of a bedGraph file.
+
+    Returns
+    -------
+    DataFrame
+        chrom (str); start, end (int64, 0-based half-open); value (float64); sorted.
 
     Raises
     ------
@@ -121,18 +133,18 @@ def read_bedgraph(path: str | Path) -> pd.DataFrame:
 
 
 def is_gzipped(path: Path) -> bool:
-    """Whether a file begins as a gzip does."""
+    """Return whether a file begins as a gzip file does."""
     with path.open("rb") as raw:
         return raw.read(2) == GZIP
 
 
 def read_lines(path: str | Path) -> Iterator[tuple[int, str]]:
-    """(line number from 1, line without its end) of a UTF-8 text file, plain or gzipped by its first bytes.
+    """Yield (line number from 1, line without its end) of a UTF-8 text file, plain or gzipped by its first bytes.
 
     Raises
     ------
     InputError
-        Missing, a folder, a cut-off gzip, or not text.
+        Missing, a folder, a truncated gzip, or not text.
     """
     path = Path(path)
     number = 0
@@ -155,14 +167,14 @@ def read_lines(path: str | Path) -> Iterator[tuple[int, str]]:
         found = FORMATS[kind] if kind in BINARY else f"bytes that are not text after line {number}"
         raise InputError(path, found=found, expected="a text file, plain or gzipped", fix="check the format") from None
     except (EOFError, gzip.BadGzipFile, zlib.error):
-        found = f"a damaged or cut-off gzip after line {number}"
-        raise InputError(path, found=found, expected="a whole file", fix="copy or download it again") from None
+        found = f"a damaged or truncated gzip file after line {number}"
+        raise InputError(path, found=found, expected="a complete file", fix="copy or download it again") from None
 
 
 def _read_table(
     path: Path,
     choose_names: Callable[[Sequence[str] | None, int | None], Sequence[str]],
-    converters: dict[str, Callable[[str], Any]],
+    converters: Mapping[str, Callable[[str], Any]],
     sort: bool,
     check: Callable[[dict[str, Any]], None] | None = None,
 ) -> pd.DataFrame:
@@ -191,18 +203,19 @@ def _row(
     fields: Sequence[str],
     width: int,
     names: Sequence[str],
-    converters: dict[str, Callable[[str], Any]],
+    converters: Mapping[str, Callable[[str], Any]],
     check: Callable[[dict[str, Any]], None] | None,
 ) -> tuple:
     if len(fields) < len(names) or (len(fields) != width and len(names) == width):
-        expected = f"{width}, as in the first row" if len(names) == width else f"at least {len(names)}"
-        raise InputError("line", found=f"{len(fields)} columns", expected=f"{expected}", fix="separate columns by tabs")
+        expected = f"{width} columns, as in the first row" if len(names) == width else f"at least {len(names)} columns"
+        raise InputError("line", found=f"{len(fields)} columns", expected=expected, fix="separate columns by tabs")
     row = {name: converters.get(name, str)(field) for name, field in zip(names, fields, strict=False)}
     if not row["chrom"]:
-        raise InputError("line", found="no chromosome name", expected="one in the first column", fix="mend the line")
+        expected = "a chromosome name in the first column"
+        raise InputError("line", found="no chromosome name", expected=expected, fix="correct the line")
     if row["end"] < row["start"]:
         found = f"start {row['start']} after end {row['end']}"
-        raise InputError("line", found=found, expected="0-based half-open start <= end", fix="mend the line")
+        raise InputError("line", found=found, expected="0-based half-open start <= end", fix="correct the line")
     if check:
         check(row)
     return tuple(row.values())
@@ -241,7 +254,7 @@ def _bed_names(
 def _position(text: str) -> int:
     if not _POSITION.fullmatch(text):
         raise InputError(
-            "line", found=f"{text[:40]!r} as a position", expected="a whole number from 0", fix="mend the line"
+            "line", found=f"{text[:40]!r} as a position", expected="a whole number from 0", fix="correct the line"
         )
     return int(text)
 
@@ -250,7 +263,7 @@ def _number(text: str) -> float:
     if text in (".", ""):
         return math.nan
     if not _NUMBER.fullmatch(text):
-        advice = "mend the line, or name the columns in a header line '#chrom start end ...'"
+        advice = "correct the line, or name the columns in a header line '#chrom start end ...'"
         raise InputError("line", found=f"{text[:40]!r} as a number", expected="a number or '.'", fix=advice)
     return float(text)
 
@@ -261,7 +274,7 @@ def _summit(text: str) -> int:
 
 def _strand(text: str) -> str:
     if text not in ("+", "-", ".", ""):
-        advice = "mend the line, or name the columns in a header line '#chrom start end ...'"
+        advice = "correct the line, or name the columns in a header line '#chrom start end ...'"
         raise InputError("line", found=f"{text[:40]!r} as a strand", expected="+, - or .", fix=advice)
     return text or "."
 
@@ -270,5 +283,5 @@ def _check_summit(row: dict[str, Any]) -> None:
     if row["summit"] >= max(row["end"] - row["start"], 1):
         found = f"summit {row['summit']} in a peak of {row['end'] - row['start']} bp"
         raise InputError(
-            "line", found=found, expected="an offset from start inside the peak, or -1", fix="mend the line"
+            "line", found=found, expected="an offset from start inside the peak, or -1", fix="correct the line"
         )

@@ -1,23 +1,23 @@
-"""The Beta of z for each base: its parameters, mean, width and range; and the bases that are forced.
+"""Beta distribution of z for each base: parameters, mean, standard deviation and range; and forced bases.
 
-The formulas take arrays and tensors alike, and no torch is imported. `spread` is the width of that Beta. The model's
-priors set it; it is no calibrated confidence. Under the logit head, where alpha + beta is fixed, it follows from the
-mean.
+The formulas take arrays and tensors alike, and torch is not imported. The standard deviation is that of z under the
+model's Beta, which the model's priors set; it is not a calibrated confidence. Under the logit head, where alpha + beta
+is fixed, it follows from the mean.
 """
 
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
 from model_core.bins import half_covered
 from model_core.window import promoter_slice
 
-Numbers = TypeVar("Numbers")  # a NumPy array or a tensor: these functions use operators alone
+Numbers = TypeVar("Numbers", np.ndarray, Any)  # a NumPy array or a tensor: these functions use operators only
 
-EPSILON = 1e-8  # the release's, added to alpha
+EPSILON = 1e-8  # added to alpha, as in the release
 LEARNED, BLACKLISTED, PROMOTER = -1, 0, 1  # the values of a `forced` array
 _LOWEST, _HIGHEST, _STEPS = 5e-5, 7e4, 384  # range of the drawing table; holds all that float16 stores
 
@@ -25,22 +25,27 @@ _LOWEST, _HIGHEST, _STEPS = 5e-5, 7e4, 384  # range of the drawing table; holds 
 def signal_parameters(
     signals: Numbers, w: Numbers, b: Numbers, beta_min: float, scale: float | Numbers
 ) -> tuple[Numbers, Numbers]:
-    """Return (alpha2, beta2) of the signals' Beta, which has no learned part (Su et al., section 3; the release).
+    """Return (alpha2, beta2) of the signals' Beta, without any learned part (Su et al., section 3; the release).
 
     alpha2 = sum_i w_i ((s_i + beta_min) scale + epsilon),  beta2 = sum_i w_i (b_i + beta_min) scale
 
     Parameters
     ----------
-    signals
-        (..., S), as the model sees them.
-    w, b
+    signals : array or tensor
+        (..., S), transformed, as the model reads them.
+    w, b : array or tensor
         (S,), the prior of each signal.
-    beta_min, scale
-        Settings of the model; scale may be a learned scalar.
+    beta_min : float
+        Setting of the model.
+    scale : float, array or tensor
+        Setting of the model, or a learned scalar.
 
     Returns
     -------
-    alpha2 (...,) and beta2, a scalar: arrays or tensors like `signals`.
+    alpha2 : array or tensor
+        (...,).
+    beta2 : array or tensor
+        Scalar.
     """
     alpha = (((signals + beta_min) * scale + EPSILON) * w).sum(-1)
     return alpha, ((b + beta_min) * scale * w).sum()
@@ -59,7 +64,7 @@ def beta_sd(alpha: np.ndarray, beta: np.ndarray) -> np.ndarray:
 
 
 def beta_interval(alpha: np.ndarray, beta: np.ndarray, level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
-    """Return the central `level` range of z, exact: (low, high), float64 arrays of the inputs' shape.
+    """Return the exact central `level` range of z: (low, high), float64 arrays of the inputs' shape.
 
     The inverse of the regularised incomplete beta function (Boost, through SciPy); about 0.5 s for 200,000
     bases.
@@ -74,9 +79,10 @@ def beta_interval(alpha: np.ndarray, beta: np.ndarray, level: float = 0.95) -> t
 def beta_certainty(
     alpha: np.ndarray, beta: np.ndarray, threshold: float, level: float = 0.95
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(above, below), bool arrays of the inputs' shape: P(z >= threshold) > `level`, and P(z < threshold) > `level`.
+    """Return where z is certain to be above or below a threshold: (above, below), bool arrays of the inputs' shape.
 
-    What is neither has z on both sides of the threshold (0 to 1; at 0 all is above it).
+    above: P(z >= threshold) > `level`; below: P(z < threshold) > `level`. Bases in neither have z on both sides of the
+    threshold (0 to 1; at 0 all are above it).
     """
     from scipy.special import betainc, betaincc
 
@@ -91,8 +97,7 @@ def beta_interval_for_drawing(
     """Return the central `level` range of z from a table: (low, high), float32 arrays of the inputs' shape.
 
     Bilinear in (log alpha, log beta); within 0.001 of `beta_interval` wherever alpha or beta is at least 0.5,
-    and some twenty times faster. Where both are far below that, z is 0 or 1 and the edge of its range is a
-    step.
+    and about twenty times faster. Where both are far below that, z is 0 or 1 and the edge of its range is a step.
     """
     from scipy.ndimage import map_coordinates
 
@@ -135,23 +140,25 @@ def force(values: Numbers, promoter: Numbers, blacklist: Numbers) -> Numbers:
 
 
 def forced_state(promoter: np.ndarray, blacklist: np.ndarray, resolution: int = 1) -> np.ndarray:
-    """Return which bins the model did not decide: int8 array (n / resolution,) of LEARNED, BLACKLISTED or PROMOTER.
+    """Return which bins the model did not decide: int8 (n / resolution,) of LEARNED, BLACKLISTED or PROMOTER.
 
     A bin of `resolution` bases is forced where at least half of its bases are (`force`).
 
     Parameters
     ----------
     promoter, blacklist : ndarray
-        Bool arrays (n,); n is a multiple of `resolution`.
+        bool (n,); n is a multiple of `resolution`.
+    resolution : int
+        Bases per bin.
     """
     of_promoter, of_blacklist = (half_covered(x, resolution) for x in (promoter, blacklist))
     return force(np.full(len(of_promoter), LEARNED, np.int8), of_promoter, of_blacklist)
 
 
 def kept_fraction(mask: np.ndarray, state: np.ndarray) -> float:
-    """Return the share of the window the model keeps, 0 to 1: mean of `mask` where `state` is LEARNED; NaN if nowhere.
+    """Return the share of the window that the model keeps, 0 to 1: mean of `mask` where `state` is LEARNED.
 
-    Of a soft mask this is its mean, of a hard mask (0 and 1) the share of ones.
+    NaN where no bin is learned. For a soft mask this is its mean, for a hard mask (0 and 1) the share of ones.
     """
     learned = mask[state == LEARNED]
     return float(learned.mean(dtype=np.float64)) if learned.size else float("nan")

@@ -1,8 +1,8 @@
-"""Folders for what can be made again: the wanted one, or another where nothing can be written there.
+"""Folders for derived files: the requested one, or a temporary one where it cannot be written to.
 
-A home on a read-only disk, one that is full, none at all, or a file where the folder should be must not keep anybody
-from an answer. What would be kept there then goes to a temporary folder of this user, and that is said once.
-Plain Python: the model imports this on a bare machine, too.
+A home on a read-only or full disk, a missing home, or a file in the folder's place must not stop the program. The
+derived files then go to a temporary folder of this user, and the user is notified once.
+Plain Python: the model imports this module without further libraries, too.
 """
 
 from __future__ import annotations
@@ -16,11 +16,14 @@ from pathlib import Path
 
 from model_core.errors import InputError
 
-_notices: dict[str, str] = {}  # what stands in for which folder, in words for the user
+_notices: dict[str, str] = {}  # folder that is replaced -> notice for the user
 
 
 def user_cache() -> Path:
-    """Where derived files of this user may lie: $SEQ2EXP_CACHE, else the user's cache folder, else a temporary one."""
+    """Return the folder for this user's derived files.
+
+    $SEQ2EXP_CACHE, else the user's cache folder, else a temporary one.
+    """
     named = os.environ.get("SEQ2EXP_CACHE")
     if named:
         return Path(named)
@@ -29,7 +32,7 @@ def user_cache() -> Path:
 
 
 def why_not_writable(folder: str | Path) -> str | None:
-    """Why nothing can be kept in a folder (made where missing), in a few words; None where it can."""
+    """Return in a few words why a folder (created where missing) cannot be written to; None where it can."""
     folder = Path(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -42,17 +45,19 @@ def why_not_writable(folder: str | Path) -> str | None:
 
 
 def writable_folder(wanted: str | Path, what: str) -> Path:
-    """A folder that can be written: the wanted one, or the user's temporary one, which is then said (`notices`).
+    """Return a folder that can be written to: the requested one, or the user's temporary one with a notice.
 
     Parameters
     ----------
+    wanted : str or Path
+        The requested folder.
     what : str
-        Is kept there, such as "the coverage of reads.bam".
+        The content, such as "the coverage of reads.bam", for the message.
 
     Raises
     ------
     InputError
-        Neither can be written.
+        Neither can be written to.
     """
     wanted = Path(wanted)
     problem = why_not_writable(wanted)
@@ -60,20 +65,20 @@ def writable_folder(wanted: str | Path, what: str) -> Path:
         return wanted
     other = stand_in()
     if why_not_writable(other) is not None:
-        found, do = f"no place to write to ({problem})", "make it writable, or name another folder in TMPDIR"
+        found, do = f"no writable folder ({problem})", "make it writable, or set TMPDIR to another folder"
         raise InputError(wanted, found=found, expected=f"a folder for {what}", fix=do)
     notice(str(wanted), f"{wanted} cannot be written ({problem}): {what} is kept in {other} for now.")
     return other
 
 
 def held_file(wanted: str | Path, name: str) -> Path:
-    """Where a kept file lies, in the wanted folder or what stood in for it; if nowhere, its place in the wanted one."""
+    """Return the path of a kept file, in the requested folder or its stand-in; in the requested one if in neither."""
     places = [Path(wanted) / name, stand_in() / name]
     return next((path for path in places if path.is_file()), places[0])
 
 
 def stand_in() -> Path:
-    """The folder of this user among the temporary files, closed to others; made where missing, if that is possible."""
+    """Return this user's folder among the temporary files, closed to others; created where missing, if possible."""
     try:
         return _stand_in(tempfile.gettempdir())
     except FileNotFoundError:  # not even a temporary file can be made
@@ -91,18 +96,25 @@ def _stand_in(temporary: str) -> Path:
             return folder
     except OSError:
         return folder
-    return Path(
-        tempfile.mkdtemp(prefix="seq2exp-viz-", dir=temporary)
-    )  # somebody else was there before: nothing of theirs is trusted
+    # Another user made the folder: its content is not trusted.
+    return Path(tempfile.mkdtemp(prefix="seq2exp-viz-", dir=temporary))
 
 
 def notice(of: str, words: str) -> None:
-    """Say once, on standard error, that something stands in for something else."""
+    """Print a warning once, on standard error, about a folder that is replaced.
+
+    Parameters
+    ----------
+    of : str
+        Key of the notice; a second one with the same key is dropped.
+    words : str
+        The text.
+    """
     if of not in _notices:
         _notices[of] = words
         print(f"warning: {words}", file=sys.stderr, flush=True)
 
 
 def notices() -> list[str]:
-    """What was said so far, for a page that shows it, too."""
+    """Return the notices so far, for display in the page."""
     return list(_notices.values())

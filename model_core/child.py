@@ -1,4 +1,4 @@
-"""What a child process of ours needs to find this very package, wherever it was imported from."""
+"""Environment of child processes, in which they find this package wherever it was imported from."""
 
 from __future__ import annotations
 
@@ -7,6 +7,6 @@ from pathlib import Path
 
 
 def child_environment() -> dict[str, str]:
-    """The environment for `python -m model_core...` or `seq2exp_viz...`: this one, with the packages on its path."""
+    """Return the environment for `python -m model_core...` or `seq2exp_viz...`, with the packages on its path."""
     paths = [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
     return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}

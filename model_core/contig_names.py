@@ -1,4 +1,4 @@
-"""One chromosome, several spellings: with or without "chr", in any case, MT for M."""
+"""Spellings of chromosome names: with or without "chr", in any case, MT for M."""
 
 from __future__ import annotations
 
@@ -10,29 +10,31 @@ _CHROMOSOME = re.compile(r"^(?:chromosome|chrom|chr)[ _]?")
 
 
 class ContigNames:
-    """The contigs of a genome, found by their own names or another spelling of them.
+    """Contigs of a genome, found by their own names or another spelling of them.
 
     Parameters
     ----------
     sizes : Mapping[str, int]
-        The contigs in the genome's order, with their bp; where only names matter, of any values.
+        Length in bp of each contig, in the genome's order; any values where only names matter.
     """
 
     def __init__(self, sizes: Mapping[str, int]):
         self.sizes = sizes
 
     def exact(self, name: str) -> str | None:
-        """The name itself where the genome has it."""
+        """Return the name itself if the genome has it, else None."""
         return name if name in self.sizes else None
 
     def find(self, name: str) -> str | None:
-        """The genome's own spelling of a contig, None where there is none or several fit equally well."""
+        """Return the genome's spelling of a contig, None where there is none or several fit equally well."""
         found = self.spelled(name)
         return found[0] if len(found) == 1 else None
 
     def spelled(self, name: str) -> list[str]:
-        """Contigs that a name can mean: itself, else in another case, with or without "chr", MT for M; the first
-        of these that fits any."""
+        """Return the contigs that a name can mean.
+
+        Tried in this order, until one fits: the name itself; in another case; with or without "chr"; MT for M.
+        """
         if name in self.sizes:
             return [name]
         for fold, known in zip(_FOLDS, self._folded, strict=True):
@@ -41,7 +43,7 @@ class ContigNames:
         return []
 
     def alias(self, name: str) -> str | None:
-        """The first of `spelled`, None where there is none."""
+        """Return the first of `spelled`, None where there is none."""
         return next(iter(self.spelled(name)), None)
 
     @cached_property

@@ -1,4 +1,4 @@
-"""Errors about what the user gave; the command line shows the message and exits with code 2."""
+"""Errors in the user's input; the command line shows the message and exits with code 2."""
 
 from __future__ import annotations
 
@@ -8,7 +8,18 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong with an input.
+    """Problem with an input.
+
+    Attributes
+    ----------
+    where : object
+        File, setting or option, with the line or key where there is one.
+    found : str
+        What was found.
+    expected : str
+        What was expected instead.
+    fix : str
+        What the user can do.
 
     Attributes
     ----------
@@ -32,7 +43,7 @@ class Problem:
 
 
 class InputError(ValueError):
-    """An input that cannot be used.
+    """Input that cannot be used.
 
     Parameters
     ----------
@@ -41,8 +52,8 @@ class InputError(ValueError):
 
     Attributes
     ----------
-    problems
-        What is wrong; one `Problem`, or several of a `Problems`.
+    problems : tuple[Problem, ...]
+        One `Problem`, or all of a `Problems`.
     """
 
     def __init__(self, where: object, *, found: str, expected: str, fix: str):
@@ -56,14 +67,14 @@ class InputError(ValueError):
 
     @classmethod
     def of(cls, problem: Problem) -> InputError:
-        """The error of a problem that was found before."""
+        """Return the error of a problem that was found earlier."""
         return InputError(problem.where, found=problem.found, expected=problem.expected, fix=problem.fix)
 
     def at(self, where: object) -> InputError:
-        """The same error, found elsewhere: for instance in a file that goes by another name for the user."""
+        """Return the same error at another place, for instance in a file that the user knows by another name."""
         return InputError(where, found=self.found, expected=self.expected, fix=self.fix)
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple:
         return _rebuilt, (type(self), self.problems, self.args)
 
 
@@ -72,7 +83,7 @@ class Problems(InputError):
 
     Parameters
     ----------
-    problems
+    problems : Sequence[Problem]
         In the order found; at least one.
     """
 
@@ -83,12 +94,12 @@ class Problems(InputError):
 
 
 class Unavailable(InputError):
-    """Something that was asked for and is not there, in one sentence.
+    """Something requested that is not available, in one sentence.
 
     Parameters
     ----------
-    sentence
-        What is not there and, where there is something to do, what.
+    sentence : str
+        What is not available and, if possible, what to do.
     """
 
     def __init__(self, sentence: str):
@@ -97,7 +108,7 @@ class Unavailable(InputError):
 
 
 def _rebuilt(kind: type[InputError], problems: tuple[Problem, ...], args: tuple) -> InputError:
-    """An error that comes out of another process."""
+    """Rebuild an error from another process."""
     error = kind.__new__(kind)
     error.problems, error.args = problems, args
     return error

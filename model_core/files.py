@@ -1,4 +1,4 @@
-"""Files that a killed writer leaves whole: written under another name and moved, or grown by whole lines of JSON."""
+"""Atomic writing of files: moved into place when whole, or grown by whole lines of JSON."""
 
 from __future__ import annotations
 
@@ -18,11 +18,10 @@ from model_core.listing import temporary_files
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
-    """A temporary path beside `path`, which takes the place of `path` when the block ends well.
+    """Yield a temporary path that replaces `path` when the block ends without an error.
 
-    The temporary file is on the disk (fsync) before it is moved. It keeps the file's suffixes, so that
-    writers which look at them (bgzip, bigWig) work. When the block fails it is removed and `path` stays as it
-    was.
+    The temporary file is on the disk (fsync) before it is moved. It keeps the file's suffixes, so that writers that
+    depend on them (bgzip, bigWig) work. When the block fails it is removed and `path` stays unchanged.
     """
     path = Path(path)
     temporary = path.with_name(f".{os.getpid()}.{path.name}")
@@ -36,13 +35,13 @@ def replacing(path: str | Path) -> Iterator[Path]:
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Write a UTF-8 text file atomically, with line ends as they stand in `text`."""
+    """Write a UTF-8 text file atomically, with line ends as in `text`."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="")
 
 
 def write_json(path: str | Path, value: dict) -> None:
-    """Write indented JSON atomically; NaN and infinity, which not all readers know, are a ValueError."""
+    """Write indented JSON atomically; NaN and infinity, which are not JSON, raise ValueError."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
@@ -111,7 +110,7 @@ def json_values(value: Any) -> Any:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove what killed writers left of `replacing` in a folder: temporary files untouched for an hour or more."""
+    """Remove temporary files of killed writers in a folder, those unchanged for an hour or more."""
     for path in temporary_files(folder, r"\.[0-9]+\..*"):
         if time.time() - path.stat().st_mtime > 3600:
             path.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""What tells one state of a file from another, for what is computed from it once and kept."""
+"""Fingerprints of files, to detect that a file has changed since something was computed from it."""
 
 import hashlib
 import os
@@ -9,10 +9,11 @@ PIECES, PIECE = 64, 1 << 16  # read of a file, evenly from its first byte to its
 
 
 def fingerprint(path: str | Path) -> str:
-    """40 hexadecimal digits out of a file's length, its time of change and its content, of which PIECES are read.
+    """Return 40 hexadecimal digits that depend on a file's length, modification time and content.
 
-    A copy over a file that keeps length and time of the old one has other content; so has a BAM or .hic that was made
-    again, from the first difference on. The path does not count, nor does what only a disk knows of a file.
+    PIECES of the content are read. A file that is replaced with the same length and time has other content; so has a
+    BAM or .hic that was made again, from the first difference on. The path does not count, nor do properties of the
+    disk.
 
     Raises
     ------
@@ -38,7 +39,7 @@ def sha256_of(path: str | Path) -> str:
 
 @lru_cache(maxsize=256)
 def _fingerprint(path: Path, size: int, changed: int, *_: int) -> str:
-    """Remembered while nothing of the file changes, for it is asked for with every window."""
+    """Compute the fingerprint, cached while the file's state is unchanged, as it is requested for every window."""
     digest = hashlib.sha256(f"{size} {changed}".encode())
     with path.open("rb") as file:
         if size <= PIECES * PIECE:

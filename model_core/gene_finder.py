@@ -1,4 +1,4 @@
-"""Find genes by id, version or symbol, by one rule."""
+"""Look-up of genes by id or symbol: the one rule for ids, versions and symbols."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ import numpy as np
 from model_core.intervals import listed
 
 _VERSION = re.compile(r"\.\d+(?=$|_PAR_Y$)")
-# Names of genes after the clone they were found on, whose number belongs to the name: AC012345.1, RP11-34P13.7.
+# Names of genes after clones, whose number is part of the name: AC012345.1, RP11-34P13.7.
 _CLONE = re.compile(r"[A-Z]{1,2}\d{5,6}\.|[A-Z0-9]+-\w+\.", re.IGNORECASE)
 
 
 class GeneFinder:
-    """Finds rows of a gene table by id or symbol.
+    """Finder of a gene table's rows by id or symbol.
 
     Tried in this order, until something is found: the same id; the same symbol; the same id without its version
     (ENSG00000102145 or ENSG00000102145.9 for ENSG00000102145.12); the same symbol in any case; the same id, with or
-    without version, in any case. Two ids with different versions are the same gene, but for names after clones, to
-    which the number belongs (AC012345.1 and AC012345.2 are two genes).
+    without version, in any case. Two ids with different versions are the same gene, except for names after clones,
+    whose number is part of the name (AC012345.1 and AC012345.2 are two genes).
 
     Parameters
     ----------
     ids : Iterable[str]
         N ids.
     symbols : Iterable[str] or None
-        N symbols; by default there are none but the ids.
+        N symbols; by default the ids.
     """
 
     def __init__(self, ids: Iterable[str], symbols: Iterable[str] | None = None):
@@ -41,7 +41,7 @@ class GeneFinder:
         self._by_upper_symbol = _rows(name.upper() for name in self.symbols)
 
     def rows(self, name: str) -> list[int]:
-        """The rows of the genes called so, in their order: none, one, or several where the name is ambiguous."""
+        """Return the rows of the genes with this name, in their order: none, one, or several where it is ambiguous."""
         return (
             self._by_id.get(name)
             or self._by_symbol.get(name)
@@ -51,27 +51,27 @@ class GeneFinder:
         )
 
     def by_symbol(self, name: str) -> list[int]:
-        """As `rows`, by symbols alone."""
+        """Return the rows with this symbol, as `rows` without ids."""
         return self._by_symbol.get(name) or self._by_upper_symbol.get(name.upper()) or []
 
     def by_id(self, name: str) -> list[int]:
-        """As `rows`, by ids alone, in the case that they are written in."""
+        """Return the rows with this id, as `rows` without symbols and in the same case."""
         return self._by_id.get(name) or self._same_gene(name, self._by_bare_id.get(_bare(name), []))
 
     def _same_gene(self, name: str, rows: list[int]) -> list[int]:
-        """Those of the rows whose id, alike but for case and version, is of the same gene."""
+        """Return those of the rows whose id, equal but for case and version, is of the same gene."""
         own = _VERSION.search(name)
         return [row for row in rows if not own or not _CLONE.match(name) or _one_version(name, self.ids[row])]
 
     def row(self, name: str, gene_id: str = "") -> int | None:
-        """The row of the only gene called so; None where there is none or several.
+        """Return the row of the only gene with this name; None where there is none or several.
 
         Parameters
         ----------
         name : str
             Id or symbol.
         gene_id : str
-            An id that is tried first, where there is one.
+            An id that is tried first; "" for none.
         """
         for rows in (self.by_id(gene_id) if gene_id else [], self.rows(name)):
             if len(rows) == 1:
@@ -79,13 +79,13 @@ class GeneFinder:
         return None
 
     def near(self, name: str, most: int = 3) -> list[str]:
-        """Up to `most` symbols or ids that are spelled nearly so."""
+        """Return up to `most` symbols or ids with a similar spelling."""
         by_upper = {known.upper(): known for known in [*self.ids, *self.symbols]}
         found = difflib.get_close_matches(name.upper(), list(by_upper), most, 0.7)
         return [by_upper[upper] for upper in found]
 
     def problem(self, name: str) -> str | None:
-        """What is wrong with a name, in words for a message: unknown or ambiguous; None where one gene is meant."""
+        """Describe what is wrong with a name: unknown or ambiguous; None where it means one gene."""
         rows = self.rows(name)
         if len(rows) == 1:
             return None
@@ -96,7 +96,7 @@ class GeneFinder:
 
 
 def matched(names: Sequence[str], finder: GeneFinder) -> np.ndarray:
-    """int64 (n,): the row of each name in the finder's table; -1 where there is none or several."""
+    """Return the row of each name in the finder's table, int64 (n,); -1 where there is none or several."""
     known = {name: finder.row(name) for name in dict.fromkeys(names)}
     return np.array([-1 if known[name] is None else known[name] for name in names], np.int64)
 
@@ -113,5 +113,5 @@ def _bare(gene_id: str) -> str:
 
 
 def _one_version(one: str, two: str) -> bool:
-    """Whether only one of two ids has a version, or both the same."""
+    """Return whether only one of two ids has a version, or both have the same."""
     return not _VERSION.search(two) or one.upper() == two.upper()

@@ -1,8 +1,8 @@
 """Interval tables: pandas DataFrames with the columns chrom, start, end, 0-based and half-open.
 
-Everything here is a function from tables or arrays to tables or arrays. What a person types (1-based)
-becomes 0-based in `model_core.places` and nowhere else. The operations use bioframe's array
-functions: its table functions warn under pandas 3 and fail on empty tables.
+All functions map tables or arrays to tables or arrays. Input by users (1-based) becomes 0-based only in
+`model_core.places`. The operations use bioframe's array functions: its table functions warn under pandas 3 and fail
+on empty tables.
 """
 
 from collections.abc import Iterable, Sequence
@@ -15,11 +15,10 @@ from model_core.contig_names import ContigNames
 from model_core.errors import InputError
 
 COORDINATES = ("chrom", "start", "end")
-_OTHER_ASSEMBLY = "check that it is of the study's genome assembly, or leave that chromosome out"
 
 
 def rasterise(table: pd.DataFrame, chrom: str, start: int, end: int) -> np.ndarray:
-    """bool (end - start,): which bases of chrom:start-end lie in an interval of the table.
+    """Return which bases of chrom:start-end lie in an interval of the table; bool (end - start,).
 
     Parameters
     ----------
@@ -38,18 +37,18 @@ def rasterise(table: pd.DataFrame, chrom: str, start: int, end: int) -> np.ndarr
 
 
 def runs(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(starts, ends), int64, of the runs of True in a bool array (L,), half-open, left to right."""
+    """Return (starts, ends), int64, of the runs of True in a bool array (L,), half-open, in ascending order."""
     edges = np.diff(np.concatenate(([False], np.asarray(mask, bool), [False])).astype(np.int8))
     return np.flatnonzero(edges == 1), np.flatnonzero(edges == -1)
 
 
 def sort(table: pd.DataFrame) -> pd.DataFrame:
-    """The same rows by chrom (as text), start, end, with a fresh index; rows that tie keep their order."""
+    """Sort rows by chrom (as text), start, end, with a new index; ties keep their order."""
     return table.sort_values(list(COORDINATES), kind="stable", ignore_index=True)
 
 
 def is_sorted(table: pd.DataFrame) -> bool:
-    """Whether each chromosome stands in one block, in any order, and starts never decrease within it."""
+    """Return whether each chromosome is one block, in any order, in which starts never decrease."""
     chrom, start = table["chrom"].to_numpy(object), table["start"].to_numpy(np.int64)
     new_block = chrom[1:] != chrom[:-1]
     blocks = int(new_block.sum()) + (len(chrom) > 0)
@@ -57,7 +56,7 @@ def is_sorted(table: pd.DataFrame) -> bool:
 
 
 def merge(table: pd.DataFrame, gap: int = 0) -> pd.DataFrame:
-    """chrom, start, end of unions of intervals that overlap, touch or lie at most `gap` bp apart; sorted."""
+    """Merge intervals that overlap, touch or are at most `gap` bp apart; columns chrom, start, end, sorted."""
     from bioframe import arrops
 
     merged = []
@@ -69,16 +68,16 @@ def merge(table: pd.DataFrame, gap: int = 0) -> pd.DataFrame:
 
 
 def overlap_pairs(table: pd.DataFrame, others: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-    """(rows of table, rows of others), int64 positions of the pairs that share a base, in order of both."""
+    """Return (rows of table, rows of others), int64 positions of the pairs that share a base, in order of both."""
     from bioframe import arrops
 
-    left, right = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
+    lefts, rights = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
     for rows, other_rows in _rows_by_chromosome(table, others):
         mine, theirs = table.iloc[rows], others.iloc[other_rows]
         i, j = arrops.overlap_intervals(*_bounds(mine), *_bounds(theirs))
-        left.append(rows[i])
-        right.append(other_rows[j])
-    left, right = np.concatenate(left), np.concatenate(right)
+        lefts.append(rows[i])
+        rights.append(other_rows[j])
+    left, right = np.concatenate(lefts), np.concatenate(rights)
     shared = _shared(table, others, left, right) > 0  # bioframe counts empty intervals in; they share no base
     left, right = left[shared], right[shared]
     order = np.lexsort((right, left))
@@ -86,14 +85,14 @@ def overlap_pairs(table: pd.DataFrame, others: pd.DataFrame) -> tuple[np.ndarray
 
 
 def overlaps(table: pd.DataFrame, others: pd.DataFrame) -> np.ndarray:
-    """bool (rows of table,): whether the row shares at least one base with any row of others."""
+    """Return whether each row of table shares at least one base with any row of others; bool (rows of table,)."""
     found = np.zeros(len(table), bool)
     found[overlap_pairs(table, others)[0]] = True
     return found
 
 
 def shared_bases(table: pd.DataFrame, others: pd.DataFrame) -> np.ndarray:
-    """int64 (rows of table,): how many bases of the row lie in any row of others, each base counted once."""
+    """Count the bases of each row of table that lie in any row of others, each base once; int64 (rows of table,)."""
     others = merge(others)
     left, right = overlap_pairs(table, others)
     total = np.zeros(len(table), np.int64)
@@ -102,7 +101,7 @@ def shared_bases(table: pd.DataFrame, others: pd.DataFrame) -> np.ndarray:
 
 
 def distance_to_nearest(table: pd.DataFrame, others: pd.DataFrame) -> np.ndarray:
-    """float64 (rows of table,): bp between the row and the nearest of others on its chromosome.
+    """Return bp between each row of table and the nearest of others on its chromosome; float64 (rows of table,).
 
     0 where they overlap or touch, NaN where the chromosome has none.
     """
@@ -122,7 +121,7 @@ def distance_to_nearest(table: pd.DataFrame, others: pd.DataFrame) -> np.ndarray
 
 
 def empty_table() -> pd.DataFrame:
-    """A table with the columns chrom, start, end and no rows."""
+    """Return a table with the columns chrom, start, end and no rows."""
     return pd.DataFrame({"chrom": pd.Series(dtype=str), "start": np.empty(0, np.int64), "end": np.empty(0, np.int64)})
 
 
@@ -141,7 +140,7 @@ def _rows_by_chromosome(table: pd.DataFrame, others: pd.DataFrame) -> Iterable[t
 
 
 def match_chromosomes(found: Iterable[str], expected: Iterable[str] | str, path: object) -> None:
-    """Check that a file has the chromosomes that are asked of it.
+    """Check that a file has the required chromosomes.
 
     Parameters
     ----------
@@ -155,25 +154,25 @@ def match_chromosomes(found: Iterable[str], expected: Iterable[str] | str, path:
     Raises
     ------
     InputError
-        A name is missing; the message names the file's own spelling of it where there is one.
+        A name is missing; the message contains the file's own spelling of it where there is one.
     """
     found = list(found)
     missing = _missing(found, expected)
     if not missing:
         return
-    # The cause is the same whichever name comes first: a name that the file spells in another way tells it.
+    # Any missing name has the same cause; prefer one that the file spells differently, as it shows the cause.
     alias_of = _spellings(found).alias
     name, alias = next(((name, alias) for name in missing if (alias := alias_of(name))), (missing[0], None))
-    more = f" (and {len(missing) - 1} more that are asked for)" if len(missing) > 1 else ""
+    more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
     has = f"'{alias}'" if alias else listed(found)
     advice = f"rename {_renaming(path, alias, name)}" if alias else "check that it belongs to this genome assembly"
     raise InputError(path, found=f"chromosome {has}", expected=f"'{name}'{more}", fix=advice)
 
 
 def unlisted(found: Iterable[str], expected: Iterable[str] | str, path: object) -> list[str]:
-    """Those of the chromosomes asked for that a file of measurements does not list: it has no data there.
+    """Return the requested chromosomes that a file of measurements does not list: it has no data there.
 
-    Many writers list only the chromosomes that have data.
+    Many programs list only the chromosomes that have data.
 
     Parameters
     ----------
@@ -193,14 +192,14 @@ def unlisted(found: Iterable[str], expected: Iterable[str] | str, path: object) 
 
 
 def require_shared(found: Iterable[str], sizes: Iterable[str] | None, path: object) -> None:
-    """InputError where none of a file's chromosomes is one of the genome's; a file may cover a part of it.
+    """Raise InputError if a file has none of the genome's chromosomes; it may cover only a part of the genome.
 
     Parameters
     ----------
     found : Iterable[str]
         Chromosome names in the file.
     sizes : Iterable[str] or None
-        Those of the genome; None or none of them: unknown.
+        Chromosome names of the genome; None or empty: unknown, nothing is checked.
     path : object
         The file, for the message.
     """
@@ -220,7 +219,15 @@ def _missing(found: list[str], expected: Iterable[str] | str) -> list[str]:
 
 
 def listed(names: Sequence[str], shown: int = 5) -> str:
-    """The first few names in quotes and how many there are in all, for a message."""
+    """Format the first few names in quotes and their total number, for a message.
+
+    Parameters
+    ----------
+    names : Sequence[str]
+        The names.
+    shown : int
+        How many to show.
+    """
     if not names:
         return "none"
     more = f", ... ({len(names)} in all)" if len(names) > shown else ""

@@ -1,10 +1,10 @@
-"""What lies in a folder, without the strays that file systems, editors and copies leave in any folder.
+"""Contents of folders, without the stray files that file systems, editors and copies leave in any folder.
 
-All code that looks through a folder of a run, a study or a user goes through here, so that one rule holds everywhere.
-A stray is told by its name: hidden files (``._MACS3.narrowPeak``, ``.DS_Store``, ``.nfs0001``, ``.x.swp``), what
-editors and downloads leave (``x~``, ``#x#``, ``x.tmp``), what Windows and file servers keep (``Thumbs.db``), and names
-that are not UTF-8 or hold control characters. Apart from the name, only readable regular files count as files: no
-folder that is named like one, no dangling link, no pipe, nothing that this user may not read.
+All code that lists a folder of a run, a study or a user uses this module, so that one rule holds everywhere. A stray
+is recognised by its name: hidden files (``._MACS3.narrowPeak``, ``.DS_Store``, ``.nfs0001``, ``.x.swp``), files of
+editors and downloads (``x~``, ``#x#``, ``x.tmp``), files of Windows and file servers (``Thumbs.db``), and names that
+are not UTF-8 or hold control characters. Apart from the name, only readable regular files count as files: no folder
+with a file's name, no dangling link, no pipe, nothing that this user may not read.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _NAMES = frozenset(
 
 
 def is_stray(name: str) -> bool:
-    """Whether a file or folder of this name is nobody's data (see the module)."""
+    """Return whether a file or folder of this name is a stray, not data (see the module)."""
     lower = name.lower()
     return (
         name.startswith((".", "~$"))
@@ -36,42 +36,44 @@ def is_stray(name: str) -> bool:
 
 
 def files_in(folder: str | Path, pattern: str = "*") -> list[Path]:
-    """The files of a folder whose names match a pattern ("*.tsv", in this case), by name; none without the folder."""
+    """Return the files of a folder whose names match a pattern (case-sensitive), sorted; none without it."""
     return sorted(
         Path(entry.path) for entry in _entries(folder) if fnmatchcase(entry.name, pattern) and _is_file(entry)
     )
 
 
 def folders_in(folder: str | Path, pattern: str = "*") -> list[Path]:
-    """The folders in a folder whose names match a pattern, by name; none without the folder."""
+    """Return the folders in a folder whose names match a pattern, sorted; none without the folder."""
     return sorted(
         Path(entry.path) for entry in _entries(folder) if fnmatchcase(entry.name, pattern) and _is_folder(entry)
     )
 
 
 def is_empty(folder: str | Path, apart: Container[str] = ()) -> bool:
-    """Whether a folder holds nothing but strays, and what is named in `apart`."""
+    """Return whether a folder holds only strays, and the names in `apart`."""
     return all(entry.name in apart for entry in _entries(folder))
 
 
 def all_in(folder: str | Path) -> list[Path]:
-    """Whatever lies in a folder, strays among it, by name; none without the folder."""
+    """Return everything in a folder, strays included, sorted; none without the folder."""
     return sorted(Path(entry.path) for entry in _entries(folder, strays=True))
 
 
 def files_below(
     folder: str | Path, deepest: int | None = None, links: bool = False, apart: Container[str] = ()
 ) -> Iterator[Path]:
-    """The files of a folder and of those in it, by name within each; links to folders are never followed.
+    """Yield the files of a folder and of its subfolders, sorted within each; links to folders are never followed.
 
     Parameters
     ----------
+    folder : str or Path
+        The folder.
     deepest : int or None
-        Levels of folders below `folder` that are looked into; None = all.
+        Levels of subfolders that are searched; None means all.
     links : bool
         Whether links to files count.
     apart : Container[str]
-        Names of files and folders that are left out, wherever they lie.
+        Names of files and folders that are left out on every level.
     """
     entries = sorted((entry for entry in _entries(folder) if entry.name not in apart), key=lambda entry: entry.name)
     for entry in entries:
@@ -83,7 +85,7 @@ def files_below(
 
 
 def unreadable(folder: str | Path, pattern: str = "*") -> list[Path]:
-    """The files that `files_in` leaves out only because this user may not read them."""
+    """Return the files that `files_in` leaves out only because this user may not read them."""
     return sorted(
         Path(entry.path)
         for entry in _entries(folder)
@@ -92,14 +94,21 @@ def unreadable(folder: str | Path, pattern: str = "*") -> list[Path]:
 
 
 def temporary_files(folder: str | Path, pattern: str) -> list[Path]:
-    """The program's own temporary files in a folder: all names, hidden ones among them, that match a regular
-    expression; for their removal."""
+    """Return the program's own temporary files in a folder, for their removal.
+
+    Parameters
+    ----------
+    folder : str or Path
+        The folder.
+    pattern : str
+        Regular expression for the whole name; hidden names are matched, too.
+    """
     found = _entries(folder, strays=True)
     return sorted(Path(entry.path) for entry in found if re.fullmatch(pattern, entry.name) and _is_regular(entry))
 
 
 def _entries(folder: str | Path, strays: bool = False) -> list[os.DirEntry]:
-    """What the folder holds now; nothing where there is no such folder, or it cannot be looked into."""
+    """Return the entries of a folder; none where there is no such folder, or it cannot be read."""
     try:
         with os.scandir(folder) as found:
             return [entry for entry in found if strays or not is_stray(entry.name)]
@@ -112,7 +121,7 @@ def _is_file(entry: os.DirEntry) -> bool:
 
 
 def _is_regular(entry: os.DirEntry) -> bool:
-    with suppress(OSError):  # a link that leads back to itself, or into a folder that is closed to this user
+    with suppress(OSError):  # a link to itself, or into a folder that this user may not read
         return entry.is_file()
     return False
 

@@ -1,12 +1,13 @@
-"""Places that a person types. Names of contigs are tried before positions, and here alone positions become 0-based.
+"""Positions and regions typed by users, converted from 1-based to 0-based only here.
 
-What is understood, where a contig is written as the genome has it or with another "chr" or case (MT for chrM):
+Names of contigs are tried before positions. Accepted forms, with a contig written as in the genome or with another
+"chr" or case (MT for chrM):
 
-- `chr1:1,000-2,000`, `chr1:1000..2000`, `chr1 1000 2000`, `chr1:1000 to 2000`, with any dash: both bases belong to it,
-  counted from 1; ends that are swapped are put in order
+- `chr1:1,000-2,000`, `chr1:1000..2000`, `chr1 1000 2000`, `chr1:1000 to 2000`, with any dash: 1-based, both bases
+  included; swapped ends are put in order
 - `chr1:1000`: one base; `chr1`: the whole contig; `1000-2000`: on the contig that is shown
-- `1k`, `1.5mb`, `1.5-2mb`; thousands set off by commas, apostrophes, thin spaces or dots (`1.000.000`)
-- columns with TABs between them, as copied out of a BED file, are what BED says: 0-based and half-open
+- `1k`, `1.5mb`, `1.5-2mb`; thousands separated by commas, apostrophes, thin spaces or dots (`1.000.000`)
+- columns separated by TABs, as copied from a BED file: 0-based and half-open
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from model_core.errors import InputError, Unavailable
 from model_core.intervals import listed
 from model_core.window import Site
 
-FORM = "chrom:start-end counted from 1"
+FORM = "chrom:start-end, 1-based"
 _UNITS = {None: 1, "b": 1, "bp": 1, "k": 10**3, "kb": 10**3, "kbp": 10**3, "m": 10**6, "mb": 10**6, "mbp": 10**6}
 _NUMBER = re.compile(
     r"([0-9]{1,3}(?:[,.][0-9]{3})+|[0-9]{1,12}(?:[.,][0-9]{1,9})?)(?:\s*([kmb]b?p?))?(?![0-9A-Za-z])", re.ASCII | re.I
@@ -32,29 +33,29 @@ _SPACED = re.compile(r"([0-9]{1,3}(?: [0-9]{3})*)\s*-\s*([0-9]{1,3}(?: [0-9]{3})
 _ONE_SEPARATOR = ":\uff1a,;"  # besides white space: a name, one of these, a position
 _TWO_ENDS = "-_"  # after these two positions must follow: a name may hold a dash
 _UNSEEN = dict.fromkeys(map(ord, "\u200b\u200c\u200d\u2060\ufeff\u00ad\u200e\u200f"))
-_DASHES = "\u2212\u2043\u02d7\u2796\u30fc"  # beside the category of dashes
+_DASHES = "\u2212\u2043\u02d7\u2796\u30fc"  # in addition to the category of dashes
 
 
 class NotAPlace(InputError):
-    """The text does not have the form of a place."""
+    """Text that does not have the form of a region."""
 
 
 class NoSuchPlace(Unavailable):
-    """The text has the form of a place, but this genome has none like it."""
+    """Text with the form of a region that this genome does not have."""
 
 
 def chromosome(sizes: Mapping[str, int], name: str) -> str | None:
-    """`ContigNames.find` for a single question."""
+    """Return the genome's spelling of a contig (`ContigNames.find`), for a single look-up."""
     return name if name in sizes else ContigNames(sizes).find(name)
 
 
 def shown(chrom: str, start: int, end: int) -> str:
-    """A place (0-based half-open) as `parse_place` reads it back: counted from 1, thousands with commas."""
+    """Format a region (0-based half-open) as `parse_place` reads it: 1-based, thousands with commas."""
     return f"{chrom}:{start + 1:,}-{end:,}"
 
 
 def example(sizes: Mapping[str, int]) -> str:
-    """A place that works in this genome."""
+    """Return an example of a region in this genome."""
     if not sizes:
         return "chr1:1,000-2,000"
     chrom = max(list(sizes)[:200], key=lambda name: sizes[name])
@@ -63,19 +64,28 @@ def example(sizes: Mapping[str, int]) -> str:
 
 
 def parse_place(text: str, names: ContigNames, here: str | None = None) -> tuple[str, int, int]:
-    """(chrom, start, end), 0-based half-open and inside the contig, of what a person typed or pasted.
+    """Parse a typed or pasted region to (chrom, start, end), 0-based half-open and inside the contig.
 
     Parameters
     ----------
+    text : str
+        The text, in a form of the module's docstring.
     names : ContigNames
         The contigs of the genome; a text that is a contig's name is that contig, whatever else it looks like.
     here : str or None
-        The contig on which two positions alone lie.
+        The contig of two positions without a name.
+
+    Returns
+    -------
+    tuple[str, int, int]
+        Contig, start and end.
 
     Raises
     ------
     NotAPlace
-        No form of the module's docstring. NoSuchPlace: an unknown contig, or beyond its end.
+        The text has another form.
+    NoSuchPlace
+        An unknown contig, or a region beyond its end.
     """
     text = text.strip().strip("\ufeff")
     if (place := _pasted(text, names)) is not None:
@@ -87,15 +97,15 @@ def parse_place(text: str, names: ContigNames, here: str | None = None) -> tuple
     if found is not None:
         return _inside(names, found[0], *found[1])
     ends = _range(text, "-")
-    if ends is not None and here in names.sizes:
+    if ends is not None and here is not None and here in names.sizes:
         return _inside(names, here, *ends)
     raise _unknown(text, names, ends is not None)
 
 
 def read_place(text: str, names: ContigNames, here: str | None = None) -> tuple[str, int, int]:
-    """`parse_place` of a text that the program itself wrote as CHROM:START-END, whatever the name holds.
+    """Parse a region that the program wrote as CHROM:START-END, whatever characters the name holds.
 
-    A text that was changed by hand is read as a typed one.
+    A text that was edited by hand is parsed by `parse_place`.
     """
     chrom, _, span = text.rpartition(":")
     ends = re.fullmatch(r"([0-9]{1,12})-([0-9]{1,12})", span, re.ASCII)
@@ -105,12 +115,12 @@ def read_place(text: str, names: ContigNames, here: str | None = None) -> tuple[
 
 
 def parse_site(text: str, names: ContigNames | None = None) -> Site:
-    """The site a person typed as chrom:position[:strand], 1-based, e.g. "chr22:1,000:+"; no strand means "+".
+    """Parse a site typed as chrom:position[:strand], 1-based, e.g. "chr22:1,000:+"; no strand means "+".
 
     Parameters
     ----------
     names : ContigNames or None
-        The contigs of the genome; None takes what stands before the last colon as it is.
+        The contigs of the genome; None takes the text before the last colon as the contig.
 
     Raises
     ------
@@ -118,8 +128,8 @@ def parse_site(text: str, names: ContigNames | None = None) -> Site:
         The text does not have that form, or the genome has no such contig or position.
     """
     body, strand = text.strip(), "+"
-    if found := _STRAND.search(body):
-        body, strand = body[: found.start()].rstrip(), found[1] or found[2]
+    if match := _STRAND.search(body):
+        body, strand = body[: match.start()].rstrip(), match[1] or match[2]
     if names is None:
         chrom, _, typed = body.rpartition(":")
         place = None if not chrom or re.search(r"\s", chrom) else (chrom, _position(typed))
@@ -128,9 +138,9 @@ def parse_site(text: str, names: ContigNames | None = None) -> Site:
     if place is None or place[1] is None:
         if names is not None and (tried := _first_split(body, _position)) is not None:
             raise _no_contig(tried[0], names)
-        form = "chrom:position:strand counted from 1, such as chr22:23,180,365:+"
+        form = "chrom:position:strand, 1-based, such as chr22:23,180,365:+"
         raise InputError("site", found=repr(text), expected=form, fix="type it in that form")
-    chrom, position = place
+    chrom, position = place[0], place[1]
     if names is not None and position > names.sizes[chrom]:
         found, expected = f"position {position:,}", f"1 to {names.sizes[chrom]:,} on {chrom}"
         raise InputError("site", found=found, expected=expected, fix="correct it")
@@ -141,7 +151,7 @@ def parse_site(text: str, names: ContigNames | None = None) -> Site:
 
 
 def _splits(text: str) -> Iterator[tuple[str, str, str]]:
-    """(name, separator, rest) at every place where a name could end, the longest name first."""
+    """Yield (name, separator, rest) for every position where a name could end, the longest name first."""
     for at in range(len(text) - 1, 0, -1):
         letter = text[at]
         letter = "-" if _is_dash(letter) else letter
@@ -150,7 +160,7 @@ def _splits(text: str) -> Iterator[tuple[str, str, str]]:
 
 
 def _named(text: str, find: Callable[[str], str | None], read: Callable) -> tuple | None:
-    """(contig, what `read` makes of the rest): of the longest name that leaves something readable, else None."""
+    """Return (contig, value of `read`) for the longest name that leaves something readable, else None."""
     for name, separator, rest in _splits(text):
         chrom = find(name)
         if chrom is not None and (value := read(rest, separator)) is not None:
@@ -159,7 +169,7 @@ def _named(text: str, find: Callable[[str], str | None], read: Callable) -> tupl
 
 
 def _first_split(text: str, read: Callable) -> tuple | None:
-    """(name, value) of the shortest name that is set off by a colon or white space and leaves something readable."""
+    """Return (name, value) for the shortest name, ended by a colon or white space, that leaves something readable."""
     for name, separator, rest in reversed(list(_splits(text))):
         if separator not in _TWO_ENDS and separator not in ",;" and (value := read(rest, separator)) is not None:
             return name, value
@@ -167,11 +177,10 @@ def _first_split(text: str, read: Callable) -> tuple | None:
 
 
 def _range(text: str, separator: str = ":") -> tuple[int, int] | None:
-    """(start, end), 0-based half-open, of one or two positions counted from 1; None where it is neither."""
+    """Parse one or two 1-based positions to (start, end), 0-based half-open; None for any other text."""
     plain = _STRAND.sub("", _plain(text)) if separator not in _TWO_ENDS else _plain(text)
     if spaced := _SPACED.fullmatch(plain):
-        first, last = (int(part.replace(" ", "")) for part in spaced.groups())
-        return _ordered(first, last)
+        return _ordered(*(int(part.replace(" ", "")) for part in spaced.groups()))
     first = _NUMBER.match(plain)
     if first is None:
         return None
@@ -186,7 +195,7 @@ def _range(text: str, separator: str = ":") -> tuple[int, int] | None:
 
 
 def _position(text: str, separator: str = ":") -> int | None:
-    """One position, counted from 1; None where it is none."""
+    """Parse one 1-based position; None for any other text."""
     number = _NUMBER.fullmatch(_plain(text)) if separator not in _TWO_ENDS else None
     return (_bases(number) or None) if number else None
 
@@ -196,16 +205,16 @@ def _ordered(first: int | None, last: int | None) -> tuple[int, int] | None:
 
 
 def _bases(number: re.Match, unit: str | None = None) -> int | None:
-    """The whole number that a match of _NUMBER means; None where it is a fraction of a base.
+    """Return the whole number of a match of _NUMBER; None for a fraction of a base.
 
-    `unit` stands in where the number has none of its own.
+    `unit` is used where the number has none.
     """
     digits, unit = number[1], (number[2] or unit or None)
     factor = _UNITS.get(unit and unit.lower())
     if factor is None:
         return None
     grouped = re.fullmatch(r"[0-9]{1,3}(,[0-9]{3})+|[0-9]{1,3}(\.[0-9]{3})+", digits)
-    # "1.500 kb" is one and a half; without a unit a fraction has no sense, so the dot sets off thousands.
+    # "1.500 kb" is one and a half; without a unit a fraction makes no sense, so the dot separates thousands.
     if grouped and not (factor > 1 and digits.count(".") == 1):
         digits = re.sub("[,.]", "", digits)
     elif factor == 1 and not digits.isdigit():
@@ -215,7 +224,7 @@ def _bases(number: re.Match, unit: str | None = None) -> int | None:
 
 
 def _plain(text: str) -> str:
-    """One dash for all dashes, one blank for all white space, commas for what sets off thousands."""
+    """Normalise dashes, white space and thousands separators to "-", " " and ","."""
     text = re.sub(r"(?<=[0-9])[\u2009\u202f\u2007\u2008\u200a'\u2019\u02bc`](?=[0-9]{3}(?![0-9]))", ",", text)
     text = unicodedata.normalize("NFKC", text.translate(_UNSEEN))
     text = "".join("-" if _is_dash(letter) else letter for letter in text)
@@ -227,7 +236,7 @@ def _is_dash(letter: str) -> bool:
 
 
 def _pasted(text: str, names: ContigNames) -> tuple[str, int, int] | None:
-    """A row of a BED file, columns with TABs between them: 0-based half-open; None where it is none."""
+    """Parse a row of a BED file with TABs: 0-based half-open; None for any other text."""
     columns = [column.strip() for column in text.split("\t")]
     if len(columns) < 3 or not all(re.fullmatch("[0-9]{1,12}", column, re.ASCII) for column in columns[1:3]):
         return None
@@ -248,7 +257,7 @@ def _inside(names: ContigNames, chrom: str, start: int, end: int) -> tuple[str, 
 def _unknown(text: str, names: ContigNames, positions: bool) -> InputError:
     works = example(names.sizes)
     if positions:
-        return NoSuchPlace(f"On which chromosome does {text[:60]} lie? Write it in front, such as {works}.")
+        return NoSuchPlace(f"On which chromosome is {text[:60]}? Write its name first, such as {works}.")
     if len(names.spelled(text)) > 1:
         return _no_contig(text, names)
     if (tried := _first_split(text, _range)) is not None:
@@ -259,6 +268,6 @@ def _unknown(text: str, names: ContigNames, positions: bool) -> InputError:
 def _no_contig(name: str, names: ContigNames) -> NoSuchPlace:
     several = names.spelled(name)
     if len(several) > 1:
-        return NoSuchPlace(f"{name[:60]} can mean {listed(several)}: write it as the genome does.")
+        return NoSuchPlace(f"{name[:60]} can mean {listed(several)}: use the genome's spelling.")
     has = f"it has {listed(list(names.sizes))}" if names.sizes else "it has none"
     return NoSuchPlace(f"There is no chromosome {name[:60]} in this genome ({has}). Try {example(names.sizes)}.")

@@ -1,4 +1,4 @@
-"""How far a long job has come: a live bar on a terminal, a line now and then elsewhere."""
+"""Progress of long jobs: a live bar on a terminal, an occasional line elsewhere."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ _QUIET_SECONDS = 10.0  # between lines where there is no terminal
 
 
 class Job:
-    """A count towards `total` that reports what, how many and how long left, on standard error.
+    """Progress of a job towards `total`, with the count and the time left, on standard error.
 
     Use as a context manager: ``with Job("scoring genes", 120) as job: job.advance(note="GATA1")``.
 
     Parameters
     ----------
     what : str
-        Shown in front.
+        Name of the job, shown first.
     total : int
         Units of work.
     done : int
-        Units already done before (a resumed job).
+        Units already done (a resumed job).
     """
 
     def __init__(self, what: str, total: int, done: int = 0):
@@ -41,7 +41,7 @@ class Job:
             self._task = self._bar.add_task(self.what, total=self.total, completed=self.done, note="")
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._bar is not None:
             self._bar.stop()
         elif self.done > self._first:
@@ -49,7 +49,7 @@ class Job:
             print(f"{self.what}: {self.done}/{self.total} in {_clock(spent)}", file=sys.stderr, flush=True)
 
     def advance(self, count: int = 1, note: str = "") -> None:
-        """Count `count` more units as done; `note` is the latest result."""
+        """Report `count` more units as done; `note` is the latest result."""
         self.done += count
         if self._bar is not None:
             self._bar.update(self._task, advance=count, note=note)

@@ -1,6 +1,6 @@
-"""Which format a file of tracks or intervals has, told by its content: the first bytes, or the shape of the first rows.
+"""Formats of files of tracks or intervals, recognised by content: the first bytes, or the form of the first rows.
 
-A name settles only what the content leaves open: whether a fourth column of whole numbers holds values or names.
+The file name decides only what the content leaves open: whether a fourth column of whole numbers holds values or names.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from pathlib import Path
 
 from model_core.errors import InputError
 
-HEAD = 65_536  # bytes of a file (unpacked, where it is gzipped) that are looked at
-_ROWS = 200  # of them, the first rows
-FORMATS = {  # format -> what a message calls it
+HEAD = 65_536  # bytes of a file (unpacked, where it is gzipped) that are examined
+_ROWS = 200  # rows in them that are examined
+FORMATS = {  # format -> its name in messages
     "BED": "a BED file",
     "BED12": "a BED12 file (blocks)",
     "narrowPeak": "a narrowPeak file",
@@ -62,11 +62,13 @@ FORMATS = {  # format -> what a message calls it
     "empty": "no row",
     "text": "text of an unknown format",
 }
-BINARY = ("UTF-16", "bigWig", "bigBed", "BAM", "CRAM", "BCF", "index", "hic", "HDF5", "2bit", "TDF")
-BINARY += ("xlsx", "zip", "tar", "packed", "gzip", "gzipped", "picture")  # and "binary", which is none of these
+BINARY = (  # and "binary", which is none of these
+    *("UTF-16", "bigWig", "bigBed", "BAM", "CRAM", "BCF", "index", "hic", "HDF5", "2bit", "TDF"),
+    *("xlsx", "zip", "tar", "packed", "gzip", "gzipped", "picture"),
+)
 INTERVALS = ("BED", "BED12", "narrowPeak", "broadPeak", "gappedPeak")
 PEAKS = ("narrowPeak", "broadPeak", "gappedPeak")
-UNTOLD = ("text", "empty")  # no other format is recognised, so that a reader's own words on a line say more
+UNTOLD = ("text", "empty")  # no format is recognised, so that a reader's own message on a line is more precise
 TO_TEXT = {  # what to do with a file of that format where text is expected
     **dict.fromkeys(("CSV", "xlsx"), "save it as tab-separated text"),
     "UTF-16": "save it as UTF-8",
@@ -88,20 +90,20 @@ TO_BED = {  # where intervals are expected
 }
 TO_PEAKS = {  # where called peaks are expected
     **TO_TEXT,
-    **dict.fromkeys(("SAM", "BAM", "CRAM"), "name a BAM under [peaks] reads to call peaks on it"),
-    "bigWig": "name it under [[signals]] and [peaks] signal to call peaks on it",
+    **dict.fromkeys(("SAM", "BAM", "CRAM"), "give a BAM under [peaks] reads to call peaks on it"),
+    "bigWig": "give it under [[signals]], and its name as [peaks] signal, to call peaks on it",
 }
 TO_SIGNAL = {  # where a signal is expected
     **TO_TEXT,
-    "bedGraph": "make a bigWig of it with bedGraphToBigWig",
-    "wig": "make a bigWig of it with wigToBigWig",
-    **dict.fromkeys((*INTERVALS, "bigBed"), "give the track that it came from"),
-    **dict.fromkeys(("SAM", "CRAM"), "make a BAM of it with samtools view -b"),
-    "BAM": "let its name end in .bam",
-    "bigWig": "let its name end in .bw",
-    "hic": "let its name end in .hic",
-    "HDF5": "let its name end in .mcool or .cool",
-    "TDF": "make a bigWig of it",
+    "bedGraph": "convert it with bedGraphToBigWig",
+    "wig": "convert it with wigToBigWig",
+    **dict.fromkeys((*INTERVALS, "bigBed"), "give the signal track that it was made from"),
+    **dict.fromkeys(("SAM", "CRAM"), "convert it to BAM with `samtools view -b`"),
+    "BAM": "rename it to end in .bam",
+    "bigWig": "rename it to end in .bw",
+    "hic": "rename it to end in .hic",
+    "HDF5": "rename it to end in .mcool or .cool",
+    "TDF": "convert it to bigWig",
 }
 _MAGIC = (
     (b"BAM\1", "BAM"),
@@ -141,7 +143,7 @@ _ALLELES = re.compile(r"[ACGTNacgtn*.]+(,([ACGTNacgtn*.]+|<[^<>]+>))*|<[^<>]+>|.
 
 
 def format_of(path: str | Path) -> str:
-    """The format of a file, a key of FORMATS; "empty" where it cannot be opened (its reader says why)."""
+    """Return the format of a file, a key of FORMATS; "empty" where it cannot be opened (its reader reports why)."""
     try:
         with Path(path).open("rb") as file:
             return format_of_head(file.read(HEAD), str(path))
@@ -150,14 +152,14 @@ def format_of(path: str | Path) -> str:
 
 
 def format_of_head(head: bytes, name: str = "") -> str:
-    """The format of a file that begins so.
+    """Return the format of a file from its first bytes.
 
     Parameters
     ----------
     head : bytes
-        Its first bytes, all or at least HEAD of them; plain or gzipped.
+        The first bytes of the file, all or at least HEAD of them; plain or gzipped.
     name : str
-        The file's name, for what the content leaves open.
+        The file's name, used where the content leaves the format open.
 
     Returns
     -------
@@ -187,7 +189,7 @@ def format_of_head(head: bytes, name: str = "") -> str:
 
 
 def named(path: str | Path, otherwise: str) -> str:
-    """What a message calls the file: its format's name, or `otherwise` where none is recognised."""
+    """Return the name of a file's format for messages, or `otherwise` where none is recognised."""
     found = format_of(path)
     return otherwise if found in UNTOLD else FORMATS[found]
 
@@ -199,23 +201,30 @@ def require_format(
     advice: Mapping[str, str],
     otherwise: str = "check the path",
 ) -> str:
-    """The format of a file that is one of the accepted ones, or of none that is known.
+    """Check that a file has one of the accepted formats, or none that is known, and return its format.
 
     Parameters
     ----------
     path : str or Path
         The file.
     accepted : Collection[str]
-        formats; UNTOLD ones are let through, too.
+        Formats; UNTOLD ones are accepted, too.
     expected : str
-        What is wanted, for the message.
+        The expected content, for the message.
     advice : Mapping[str, str]
-        What to do with a file of another format; `otherwise`: with one that is not in it.
+        Format -> what to do with a file of that format.
+    otherwise : str
+        What to do with a file of a format that is not in `advice`.
+
+    Returns
+    -------
+    str
+        A key of FORMATS.
 
     Raises
     ------
     InputError
-        Another format, by its name.
+        Another format.
     """
     found = format_of(path)
     if found in accepted or found in UNTOLD:
@@ -224,7 +233,7 @@ def require_format(
 
 
 def _unpacked(head: bytes) -> tuple[bytes, bool]:
-    """The first HEAD bytes of what is gzipped, over several members (bgzip), and whether that is all of it."""
+    """Return the first HEAD bytes of gzipped data, over several members (bgzip), and whether that is all of it."""
     found, rest = b"", head
     while rest.startswith(GZIP) and len(found) < HEAD:
         member = zlib.decompressobj(31)
@@ -254,12 +263,14 @@ def _text_format(lines: Sequence[str], name: str) -> str:
     plain = [line.rstrip() for line in lines if line.strip()]
     if len(plain) > 2 and plain[0].startswith("@") and plain[2].startswith("+"):
         return "FASTQ"
-    declared, rows, header = "", [], None
+    declared = ""
+    rows: list[list[str]] = []
+    header: list[str] | None = None
     for line in plain:
         fields = fields_of(line)
         if fields[0] == "track" and not rows:
-            told = re.search(r"\btype\s*=\s*[\"']?(\w+)", line)
-            declared = told[1].lower() if told else declared
+            kind = re.search(r"\btype\s*=\s*[\"']?(\w+)", line)
+            declared = kind[1].lower() if kind else declared
         elif fields[0] in ("track", "browser") or fields[0].startswith("#"):
             if fields[0].startswith("#") and not rows and not (header and is_header(header)):
                 header = fields
@@ -277,14 +288,14 @@ def _text_format(lines: Sequence[str], name: str) -> str:
 
 
 def fields_of(line: str) -> list[str]:
-    """The columns of a line: between tabs, or between spaces where there is no tab."""
+    """Split a line into columns: by tabs, or by spaces where there is no tab."""
     if not line.strip():
         return []
     return [field.strip() for field in line.split("\t")] if "\t" in line else line.split()
 
 
 def is_header(fields: Sequence[str]) -> bool:
-    """Whether a line names BED's columns: chrom, start, end (or chromStart, chromEnd) and any others."""
+    """Return whether a line names BED's columns: chrom, start, end (or chromStart, chromEnd) and any others."""
     return [field.lower() for field in fields[1:3]] in (["start", "end"], ["chromstart", "chromend"])
 
 
@@ -310,7 +321,7 @@ def _row_format(rows: Sequence[list[str]], header: Sequence[str] | None, declare
 
 
 def _most(rows: Sequence[list[str]], test: Callable[[list[str]], bool]) -> bool:
-    """Whether nine rows in ten have this shape: one damaged line must not hide what a file is."""
+    """Return whether nine rows in ten have this form: one damaged line must not hide a file's format."""
     return sum(map(test, rows)) >= 0.9 * len(rows)
 
 
@@ -355,7 +366,10 @@ def _is_bedpe(row: list[str]) -> bool:
 
 
 def is_genepred(row: Sequence[str]) -> int | None:
-    """Where the column of the chromosome stands in a row of genePred, genePredExt (with or without bin) or refFlat."""
+    """Return the column of the chromosome in a row of genePred, genePredExt (with or without bin) or refFlat.
+
+    None for any other row.
+    """
     for at in (1, 2):
         if len(row) < at + 9 or row[at + 1] not in ("+", "-") or not _whole(*row[at + 2 : at + 7]):
             continue
@@ -404,7 +418,7 @@ def _is_bedgraph(rows: Sequence[list[str]], named: Sequence[str] | None, declare
         return named[3:4] != [] and named[3].lower() in ("value", "datavalue", "signal", "coverage", "depth")
     if not all(_WHOLE.fullmatch(row[3]) for row in rows):
         return True
-    # Whole numbers may be names: the ending tells, else what only values do: repeat, or cover without gaps.
+    # Whole numbers may be names: decided by the file extension, else by what only values do: repeat, or leave no gaps.
     bare = name.lower().removesuffix(".gz").removesuffix(".bgz")
     if bare.endswith(_VALUE_ENDINGS):
         return True

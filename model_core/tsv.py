@@ -1,9 +1,9 @@
-"""Tab-separated tables: one rule for what a line holds, for all that is read and all that is written.
+"""Tab-separated tables: one rule for reading and writing the cells of a line.
 
-A line is a row, and a tab ends a cell: nothing else does, so a quote never joins lines or cells. A cell that is a quote
-at both ends, with every quote between them doubled, is what spreadsheets write: it is read without its outer quotes,
-the doubled ones made single. Any other quote is a character like others (`5" end`, `"5 prime`). `cell_text` writes what
-would be read as something else in just that form, so that every cell without a tab or a line end comes back as it was.
+A line is a row, and only a tab ends a cell, so a quote never joins lines or cells. A cell with a quote at both ends and
+every quote between them doubled is what spreadsheets write: it is read without its outer quotes, the doubled ones made
+single. Any other quote is an ordinary character (`5" end`, `"5 prime`). `cell_text` quotes in this form what would be
+read differently otherwise, so that every cell without a tab or a line end is read back unchanged.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ _NAMES = {"\t": "tabs", ",": "commas", ";": "semicolons"}
 
 
 def cells_of(line: str, separator: str = "\t") -> list[str]:
-    """The cells of a line, without the blanks around each.
+    """Split a line into cells, without the blanks around each.
 
     Parameters
     ----------
     line : str
-        Without its line end.
+        The line without its line end.
     separator : str
         A tab; or another character, which a cell may then hold between quotes (CSV).
 
     Raises
     ------
     ValueError
-        Quotes that do not pair, where the separator is no tab.
+        Unpaired quotes, where the separator is not a tab.
     """
     if '"' not in line:
         return [cell.strip() for cell in line.split(separator)]
@@ -48,43 +48,43 @@ def cells_of(line: str, separator: str = "\t") -> list[str]:
     try:
         (cells,) = csv.reader([line], delimiter=separator, strict=True, skipinitialspace=True)
     except csv.Error as error:
-        raise ValueError(f"a quote that is never closed, or text behind a closing one ({error})") from None
+        raise ValueError(f"a quote that is never closed, or text after a closing quote ({error})") from None
     return [cell.strip() for cell in cells]
 
 
 def cell_text(value: object) -> str:
-    """A value as the text of a cell, which `cells_of` reads back; tabs and line ends become a blank."""
+    """Format a value as the text of a cell, which `cells_of` reads back; tabs and line ends become a blank."""
     text = _BREAKS.sub(" ", str(value))
     changed = text != text.strip() or _unquoted(text) != text
     return '"' + text.replace('"', '""') + '"' if changed else text
 
 
 def read_table(path: str | Path, what: str | None = "a line for each row", separator: str = "\t") -> pd.DataFrame:
-    """All cells of a table with a header; the index is the line number in the file, from 1.
+    """Read all cells of a table with a header; the index is the line number in the file, from 1.
 
     A table is UTF-8 text, plain or gzipped, with or without a byte-order mark; lines end in LF, CRLF or CR, the last
-    one with or without. Lines without any text are passed over. The header may begin with "#", and lines that begin
-    with "#" and are as wide as no other line may stand before it, such as comments.
+    one with or without. Empty lines are skipped. The header may begin with "#"; before it, lines that begin with "#"
+    and are as wide as no other line are skipped as comments.
 
     Parameters
     ----------
     path : str or Path
         The file.
     what : str or None
-        What the rows are, for messages; None where a header alone will do.
+        Description of the rows, for messages; None where a table with a header only is accepted.
     separator : str
         As in `cells_of`.
 
     Returns
     -------
     DataFrame
-        Str columns, named as in the header, in its order; "" where a cell is empty. As many rows as there are lines
-        with text behind the header.
+        str columns, named as in the header, in its order; "" where a cell is empty. One row per line with text after
+        the header.
 
     Raises
     ------
     InputError
-        Unreadable, no row, two columns of one name, or a line with too few or too many cells.
+        Unreadable, no row, two columns with the same name, or a line with too few or too many cells.
     """
     lines: list[tuple[int, list[str]]] = []
     for number, line in read_lines(path):
@@ -94,43 +94,41 @@ def read_table(path: str | Path, what: str | None = "a line for each row", separ
             except ValueError as error:
                 expected = f"cells between {_NAMES.get(separator, separator)}"
                 raise InputError(
-                    f"{path} line {number}", found=str(error), expected=expected, fix="mend the line"
+                    f"{path} line {number}", found=str(error), expected=expected, fix="correct the line"
                 ) from None
     lines = _without_comments(lines)
     if not lines:
-        raise InputError(
-            path, found="no line with text", expected=f"a header and {what or 'rows'}", fix="check the path"
-        )
+        raise InputError(path, found="an empty file", expected=f"a header and {what or 'rows'}", fix="check the path")
     header = lines[0][1]
     header = [header[0].lstrip("#").strip(), *header[1:]]
     _check_separator(path, header, separator)
     if len(lines) == 1 and what is not None:
-        raise InputError(path, found="1 line with text", expected=f"a header and {what}", fix="check the path")
+        raise InputError(path, found="a header only", expected=f"a header and {what}", fix="check the path")
     for number, cells in lines[1:]:
         if len(cells) != len(header):
             raise _odd_line(path, number, cells, header, separator)
     twice = sorted({name for name in header if header.count(name) > 1})
     if twice:
         raise InputError(
-            path, found=f"columns of one name: {listed(twice)}", expected="distinct names", fix="rename one"
+            path, found=f"repeated column names: {listed(twice)}", expected="distinct names", fix="rename one"
         )
     numbers, rows = [number for number, _ in lines[1:]], [cells for _, cells in lines[1:]]
     return pd.DataFrame(rows, columns=header, index=numbers, dtype=str)
 
 
 def table_text(table: pd.DataFrame, floats: str | None = None) -> str:
-    """A table as tab-separated text with a header line, read back by `read_table`; numbers that are missing are "".
+    """Format a table as tab-separated text with a header line, read back by `read_table`; missing numbers are "".
 
     Parameters
     ----------
     table : DataFrame
-        Of any types; its index is left out.
+        The table, with columns of any type; its index is left out.
     floats : str or None
         Format of float columns, such as "%.6g"; None writes every digit.
     """
     columns = [_texts(table.iloc[:, place], floats) for place in range(table.shape[1])]
     lines = map("\t".join, chain([map(cell_text, table.columns)], zip(*columns, strict=True)))
-    # A line without text would be passed over.
+    # `read_table` skips a line without text.
     return "".join((line if line.strip() else '""' + line) + "\n" for line in lines)
 
 
@@ -150,8 +148,10 @@ def _unquoted(cell: str) -> str:
 
 
 def _without_comments(lines: list[tuple[int, list[str]]]) -> list[tuple[int, list[str]]]:
-    """The lines from the header on: without those before the first row that begin with "#" and are not as wide as most
-    rows."""
+    """Return the lines from the header on, without comments.
+
+    Comments are lines before the first row that begin with "#" and are not as wide as most rows.
+    """
     begin = next((at for at, (_, cells) in enumerate(lines) if not cells[0].startswith("#")), len(lines))
     widths = Counter(len(cells) for _, cells in lines[begin:]).most_common(1)
     kept = [line for line in lines[:begin] if not widths or len(line[1]) == widths[0][0]]
@@ -161,18 +161,19 @@ def _without_comments(lines: list[tuple[int, list[str]]]) -> list[tuple[int, lis
 
 
 def _check_separator(path: str | Path, header: list[str], separator: str) -> None:
-    """InputError where the cells are plainly separated by another character."""
+    """Raise InputError if the cells are plainly separated by another character."""
     if len(header) > 1:
         return
     for other, name in _NAMES.items():
         if other != separator and other in header[0]:
-            expected = f"{_NAMES.get(separator, separator)} between them"
-            raise InputError(path, found=f"cells separated by {name}", expected=expected, fix="save it so")
+            wanted = _NAMES.get(separator, separator)
+            found, expected = f"cells separated by {name}", f"cells separated by {wanted}"
+            raise InputError(path, found=found, expected=expected, fix=f"save it with {wanted}")
 
 
 def _odd_line(path: str | Path, number: int, cells: list[str], header: list[str], separator: str) -> InputError:
-    expected = f"{len(header)}, as in the header, separated by {_NAMES.get(separator, separator)}"
-    do = "mend the line"
+    expected = f"{len(header)} cells, as in the header, separated by {_NAMES.get(separator, separator)}"
+    do = "correct the line"
     if any(cell.count('"') % 2 for cell in cells):
-        do += "; a quote never joins cells or lines, so take tabs and line ends out of the cell in quotes"
+        do += "; a quote never joins cells or lines, so remove tabs and line ends from the cell in quotes"
     return InputError(f"{path} line {number}", found=f"{len(cells)} cells", expected=expected, fix=do)

@@ -1,14 +1,14 @@
-"""The window around a start site, and the promoter inside it: where each begins is stated here alone."""
+"""Window around a start site and the promoter inside it: the only place where their bounds are computed."""
 
 from __future__ import annotations
 
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
-Position = TypeVar("Position")  # int, or an array or column of int64
+Position = TypeVar("Position", int, Any)  # int, or an array or column of int64
 
 
 def window_start(tss: Position, length: int) -> Position:
-    """Return the first base (0-based) of the window of `length` bp around `tss`; negative before the chromosome."""
+    """Return the first base (0-based) of the window of `length` bp around `tss`; may be negative."""
     return tss - length // 2
 
 
@@ -19,7 +19,7 @@ def promoter_slice(length: int, promoter: int) -> slice:
 
 
 class Site(NamedTuple):
-    """One stranded base: chromosome, 0-based position, strand ("+" or "-")."""
+    """Stranded base: chromosome, 0-based position, strand ("+" or "-")."""
 
     chrom: str
     position: int
@@ -27,9 +27,9 @@ class Site(NamedTuple):
 
 
 class Window(NamedTuple):
-    """`length` bp on the forward strand around the base `tss` (0-based), from `window_start`.
+    """Window of `length` bp on the forward strand around the base `tss` (0-based), from `window_start`.
 
-    The strand is carried along for display and features; it never turns the sequence round (method: point 4).
+    The strand is kept for display and features; the sequence is never reverse-complemented (method: point 4).
     """
 
     chrom: str
@@ -49,5 +49,5 @@ class Window(NamedTuple):
 
     @property
     def end(self) -> int:
-        """One past the last base; may lie beyond the chromosome."""
+        """End of the window, one past the last base; may lie beyond the chromosome."""
         return self.start + self.length

@@ -190,7 +190,7 @@ def test_a_start_site_without_hic_vector_is_named(root, tmp_path):
     [
         ("leave_chrom_out_crossvalidation_split_18377genes.csv", "fold_11", "fold_12", "no column 'fold_11'"),
         ("GM12878_K562_18377_gene_expr_fromXpresso.csv", "K562_CAGE_128*3_sum", "x", "no column 'K562_CAGE_128*3_sum'"),
-        ("leave_chrom_out_crossvalidation_split_18377genes.csv", "ENSG03", "ENSG04", "1 genes more than once"),
+        ("leave_chrom_out_crossvalidation_split_18377genes.csv", "ENSG03", "ENSG04", "1 repeated genes"),
         ("GM12878_K562_18377_gene_expr_fromXpresso.csv", "ENSG03", "ENSG33", "no row for 1 of 4 genes ('ENSG03')"),
     ],
 )
@@ -257,7 +257,7 @@ def test_the_release_s_shift_can_be_had(root, tmp_path, chrom, tss, length):
 
 def test_a_site_of_no_released_gene_and_a_longer_window_are_refused(study):
     contact = study.signals()[2]
-    with pytest.raises(InputError, match="no contact vector for chr1:30,002"):
+    with pytest.raises(InputError, match="no contact vector for the TSS chr1:30,002"):
         contact.read(Window("chr1", 30_001, "+", 100))
     with pytest.raises(InputError, match="at least the window's 20,002 bp"):
         contact.read(Window("chr1", 30_000, "+", VECTOR + 2))

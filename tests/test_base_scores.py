@@ -119,5 +119,5 @@ def test_signals_of_another_study_are_no_scores_of_this_run(study, tmp_path):
     model = run.config["model"] | {"signals": ["A", "B", "C"]}
     run.write_json("config.json", {"model": model})
     reader = ScoreReader(Run.open(run.path), load_study(study), {})
-    assert reader.missing["single signals"] == "the study's signals are others than the model's"
+    assert reader.missing["single signals"] == "the study's signals differ from the model's"
     assert "DNase" not in reader.kinds

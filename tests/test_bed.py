@@ -87,7 +87,7 @@ def test_empty_bed_gives_an_empty_table(tmp_path):
         ("chr1\t1\t2\ta\t0\tforward\n", "line 1: found 'forward' as a strand"),
         ("\t1\t2\n", "line 1: found no chromosome name"),
         (b"chr1\t1\t2\n\xff\xfe\x00", "bytes that are not text"),
-        (gzip.compress(b"chr1\t1\t2\n" * 9999)[:-20], "cut-off gzip"),
+        (gzip.compress(b"chr1\t1\t2\n" * 9999)[:-20], "truncated gzip"),
     ],
 )
 def test_malformed_bed_is_refused_with_file_and_line(tmp_path, text, message):

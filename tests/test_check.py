@@ -82,7 +82,7 @@ def test_signals_are_described_as_the_model_sees_them(small):
 
 
 def test_unlabelled_genes_are_counted_and_named(small):
-    only(check_study(small).warnings, "1 of 50 genes without a label (gene0)", "scored only")
+    only(check_study(small).warnings, "1 of 50 genes without a label (gene0)", "only scored")
 
 
 def test_a_study_without_validation_genes_is_told_so(small):
@@ -103,9 +103,13 @@ def test_training_windows_that_overlap_held_out_ones_are_counted_until_a_gap_set
 
 def test_windows_at_chromosome_ends_are_counted(small):
     edit(small, "window = 4_000", "window = 6_002")
-    only(check_study(small).warnings, "4 windows of 6,002 bp that reach off", "(gene0, gene39, gene40, ...)")
+    only(
+        check_study(small).warnings,
+        "4 windows of 6,002 bp beyond their chromosome's ends",
+        "(gene0, gene39, gene40, ...)",
+    )
     edit(small, "window = 6_002", "window = 6_000")
-    assert not any("reach off" in str(warning) for warning in check_study(small).warnings)
+    assert not any("beyond their chromosome" in str(warning) for warning in check_study(small).warnings)
 
 
 def test_unknown_bases_in_windows_are_reported(small):
@@ -114,7 +118,7 @@ def test_unknown_bases_in_windows_are_reported(small):
     lines[1] = lines[1][:1_000] + "N" * 1_000 + lines[1][2_000:]
     fasta.write_text("\n".join(lines))
     report = check_study(small)
-    only(report.warnings, "1 of 50 windows", "gene0 25%")
+    only(report.warnings, "1 of 50 checked windows", "gene0 25%")
     assert rows_of(report, "Sequence")["N in the worst of them"] == ("25.0%",)
 
 
@@ -279,7 +283,7 @@ def test_a_signal_damaged_in_the_middle_is_caught(small):
 def test_a_truncated_signal_is_caught(small):
     path = small.parent / "H3K27ac.bw"
     path.write_bytes(path.read_bytes()[:-100])
-    only(check_study(small).problems, "H3K27ac.bw", "cut off")
+    only(check_study(small).problems, "H3K27ac.bw", "truncated")
 
 
 def test_a_signal_shorter_than_the_genome_is_caught(small):
@@ -458,7 +462,7 @@ def test_an_annotation_that_begins_with_a_chromosome_which_the_genome_lacks_is_u
     gtf.write_text(row + gtf.read_text())
     report = check_study(small)
     assert report.ok
-    only(report.warnings, "genes.gtf", "1 of", "'chrUn_1'", "passed over")
+    only(report.warnings, "genes.gtf", "1 of", "'chrUn_1'", "skipped")
 
 
 def test_a_gff3_file_is_called_so_on_loading(small):

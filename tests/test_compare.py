@@ -215,7 +215,7 @@ def test_without_its_study_a_run_is_compared_as_far_as_it_goes(run, tmp_path):
 def test_a_run_that_is_all_promoter_is_refused(tmp_path):
     control = make_run(tmp_path / "control", window=200, promoter=200)
     assemble(control)
-    with pytest.raises(InputError, match="a window that is all promoter"):
+    with pytest.raises(InputError, match="a promoter as long as the window"):
         compare(control)
 
 

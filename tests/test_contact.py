@@ -173,7 +173,10 @@ def test_a_weight_of_zero_that_divides_leaves_its_bin_out(tmp_path):
 
 
 def test_a_map_of_both_triangles_or_of_no_bin_size_is_refused(tmp_path):
-    for name, value, found in (("storage-mode", "square", "stored as 'square'"), ("bin-size", "null", "various sizes")):
+    for name, value, found in (
+        ("storage-mode", "square", "storage-mode 'square'"),
+        ("bin-size", "null", "various sizes"),
+    ):
         path = write(tmp_path / "x.cool")
         with h5py.File(path, "r+") as file:
             file.attrs[name] = value

@@ -55,12 +55,12 @@ def test_each_pair_is_judged_or_left_out_with_a_reason(run, tmp_path):
     assert set(kept["gene_id"]) == {gene["gene_id"]}
     assert list(left_out.columns) == list(LEFT_OUT)
     assert list(left_out["reason"]) == [
-        "the same element and gene stand in the table before",
+        "the same element and gene are in the table before",
         "element outside the gene's window",
         "element inside the promoter, which is always kept",
         "gene not in the study",
         "no outcome (neither true nor false)",
-        "not a valid connection, says the table",
+        "not a valid connection according to the table",
         "element on another chromosome than the gene",
     ]
     _, others = match_pairs(read_pairs(path).assign(cell_type="HCT116"), run, cell_type="HCT116")
@@ -92,7 +92,7 @@ def test_pairs_of_no_known_gene_or_chromosome_are_an_error_and_versions_are_not(
         match_pairs(pairs(symbol="NOBODY"), run, ["other"])
     with pytest.raises(InputError, match=r"found chromosome .*; expected 'chr.*rename"):
         match_pairs(pairs(chrom=gene["chrom"].removeprefix("chr")), run)
-    with pytest.raises(InputError, match="a header alone"):
+    with pytest.raises(InputError, match="a header only"):
         read_pairs(write(tmp_path / "pairs.tsv"))
 
 
@@ -184,7 +184,7 @@ def test_no_file_and_a_damaged_gzip_are_told(tmp_path):
     with pytest.raises(InputError, match="no such file"):
         read_pairs(tmp_path / "none.tsv")
     (tmp_path / "cut.tsv.gz").write_bytes(gzip.compress(b"chrom\tstart\n" * 1000)[:30])
-    with pytest.raises(InputError, match="damaged or cut-off gzip"):
+    with pytest.raises(InputError, match="damaged or truncated gzip"):
         read_pairs(tmp_path / "cut.tsv.gz")
 
 

@@ -311,7 +311,7 @@ def test_a_stand_in_of_somebody_else_is_not_trusted(tmp_path):
 
 def test_where_nothing_at_all_can_be_written_there_is_one_clear_message(monkeypatch):
     monkeypatch.setattr(cache, "stand_in", lambda: Path("/proc/none"))
-    with pytest.raises(InputError, match=r"no place to write to .* TMPDIR"):
+    with pytest.raises(InputError, match=r"no writable folder .* TMPDIR"):
         writable_folder("/proc/nohome", "the coverage of x.bam")
 
 

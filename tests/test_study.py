@@ -334,12 +334,12 @@ def test_all_problems_are_told_at_once(small):
         ('path = "ATAC.bw"', 'path = "ATAC.bed"', ["ATAC.bed", ".bigwig"]),
         ('path = "ATAC.bw"', 'path = "ATAC.bw"\nresolution = 5000', ["resolution", "Hi-C"]),
         ('path = "ATAC.bw"', 'path = "ATAC.bw"\nextend = 150', ["extend", "BAM"]),
-        ('name = "ATAC"', 'name = "H3K27ac"', ["[[signals]]", "one name", "rename"]),
+        ('name = "ATAC"', 'name = "H3K27ac"', ["[[signals]]", "the same name", "rename"]),
         ('label_transform = "log10p1"', "", ["label_transform", "log10p1"]),
         ('label_transform = "log10p1"', 'label_transform = "ln"', ["label_transform", "ln", "log10p1"]),
         ('table = "genes.tsv"', "", ["[genes]", "a table beside label"]),
         ('test = ["chr2"]', 'test = ["chr3"]', ["no gene with chrom 'chr3'", "'chr1', 'chr2'", "test"]),
-        ('validation = []\ntest = ["chr2"]', 'validation = ["chr2"]\ntest = ["chr2"]', ["'chr2' in validation and"]),
+        ('validation = []\ntest = ["chr2"]', 'validation = ["chr2"]\ntest = ["chr2"]', ["'chr2' in both validation"]),
         ("validation = []", 'validation = []\ncolumn = "fold"', ["no column 'fold'", "split"]),
         ('label = "cage"', 'label = "cage"\npromoter_activity = ["DNase"]', ["promoter_activity", "'DNase'", "'ATAC'"]),
         ('narrowpeak = "ATAC.narrowPeak"', "", ["[peaks]", "exactly one of narrowpeak, reads, signal"]),
@@ -369,7 +369,7 @@ def test_one_mistake_gives_one_message(small, old, new, words):
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [
-        ("G7\tgene7", "G6\tgene7", ["1 gene ids more than once", "'G6'"]),
+        ("G7\tgene7", "G6\tgene7", ["1 repeated gene ids", "'G6'"]),
         ("G7\tgene7", "\tgene7", ["'' in line 9", "an id"]),
         ("chr1\t45000\t-", "chr1\t45000\tminus", ["strand", "'minus' in line 9", "+ or -"]),
         ("chr1\t45000\t-", "chr1\t45000.5\t-", ["tss", "'45000.5' in line 9", "whole"]),
@@ -381,7 +381,7 @@ def test_one_mistake_gives_one_message(small, old, new, words):
         ("chr1\t45000\t-\t0", "chr1\t45000\t-\tinf", ["'inf' in line 9", "numbers"]),
         ("chr1\t45000\t-\t0", "chr1\t45000\t-\t-3", ["'-3' in line 9", "log10p1"]),
         ("chr1\t45000\t-\t0", "chr1\t45000\t-", ["line 9", "5 cells", "6"]),
-        ("gene_id\tsymbol", "gene_id\tgene_id", ["columns of one name: 'gene_id'"]),
+        ("gene_id\tsymbol", "gene_id\tgene_id", ["repeated column names: 'gene_id'"]),
         ("gene_id\tsymbol", "gen_id\tsymbol", ["no column 'gene_id'", "did you mean 'gen_id'"]),
     ],
 )
@@ -394,7 +394,7 @@ def test_other_spellings_of_chromosomes_are_named(small):
     table = small.parent / "genes.tsv"
     table.write_text(table.read_text().replace("\tchr1", "\t1").replace("\tchr2", "\t2"))
     problems = problems_of(small)
-    assert "50 genes are on chromosomes that the FASTA does not have" in problems[0]
+    assert "50 genes on chromosomes that the FASTA does not have" in problems[0]
     assert "'chr1' to '1'" in problems[0]
 
 
@@ -444,7 +444,7 @@ def test_another_spelling_is_the_cause_whatever_else_the_file_lists(small, chrom
 def test_a_truncated_signal_is_refused(small):
     path = small.parent / "ATAC.bw"
     path.write_bytes(path.read_bytes()[:-5_000])
-    one_problem(small, "ATAC.bw", "cut off")
+    one_problem(small, "ATAC.bw", "truncated")
 
 
 def test_a_hic_file_takes_no_transform(small):

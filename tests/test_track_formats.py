@@ -100,19 +100,19 @@ BED_ADVICE = {
 PEAKS = "called peaks: narrowPeak (10 columns), broadPeak (9) or gappedPeak (15)"
 PEAK_ADVICE = {
     **TEXT_ADVICE,
-    **dict.fromkeys(ALIGNED, "name a BAM under [peaks] reads to call peaks on it"),
-    "signal.bw": "name it under [[signals]] and [peaks] signal to call peaks on it",
+    **dict.fromkeys(ALIGNED, "give a BAM under [peaks] reads to call peaks on it"),
+    "signal.bw": "give it under [[signals]], and its name as [peaks] signal, to call peaks on it",
 }
 SIGNAL_ADVICE = {
     **TEXT_ADVICE,
-    **dict.fromkeys(VALUES[:3], "make a bigWig of it with bedGraphToBigWig"),
-    **dict.fromkeys(VALUES[3:], "make a bigWig of it with wigToBigWig"),
-    **dict.fromkeys((*BEDS, *CALLED, "rows.bigBed"), "give the track that it came from"),
-    **dict.fromkeys(("reads.sam", "reads.cram"), "make a BAM of it with samtools view -b"),
-    "reads.bam": "let its name end in .bam",
-    "signal.bw": "let its name end in .bw",
-    "contacts.hic": "let its name end in .hic",
-    "contacts.mcool": "let its name end in .mcool or .cool",
+    **dict.fromkeys(VALUES[:3], "convert it with bedGraphToBigWig"),
+    **dict.fromkeys(VALUES[3:], "convert it with wigToBigWig"),
+    **dict.fromkeys((*BEDS, *CALLED, "rows.bigBed"), "give the signal track that it was made from"),
+    **dict.fromkeys(("reads.sam", "reads.cram"), "convert it to BAM with `samtools view -b`"),
+    "reads.bam": "rename it to end in .bam",
+    "signal.bw": "rename it to end in .bw",
+    "contacts.hic": "rename it to end in .hic",
+    "contacts.mcool": "rename it to end in .mcool or .cool",
 }
 OWN = (
     "BED, narrowPeak, broadPeak, gappedPeak, bedGraph, wig, BEDPE, interact, GTF, GFF, genePred, VCF, bigWig or bigBed"
@@ -255,10 +255,10 @@ def test_as_a_blacklist_and_as_planted_truth(bench, name):
             ends = {"bed3.bed": [200, 400], "bed12.bed": [500], "gapped.gappedPeak": [500]}.get(name, [200])
             assert bench.told(use, path) == [("chr1", end - 100 if len(ends) == 2 else 100, end) for end in ends]
         elif name in EMPTY:
-            none = f"{name}: found no element; expected at least one; give the file of planted elements"
+            none = f"{name}: found no element; expected at least one element; give the file of planted elements"
             assert bench.told(use, path) == ([] if use is blacklist else none)
         elif name == "words.bed":
-            words = "words.bed line 1: found 'are' as a position; expected a whole number from 0; mend the line"
+            words = "words.bed line 1: found 'are' as a position; expected a whole number from 0; correct the line"
             assert bench.told(use, path) == words
         else:
             assert bench.told(use, path) == refused(name, BED, BED_ADVICE)
@@ -316,7 +316,7 @@ def test_as_a_signal_under_its_own_name_and_under_a_signals(bench, name):
         return study.signals()[1].sizes
 
     own = bench.told(signal, bench.put(name))
-    no_contacts = "expected a whole .hic, .mcool or .cool file; copy or convert it again"
+    no_contacts = "expected a complete .hic, .mcool or .cool file; copy or convert it again"
     if name in ("signal.bw", "reads.bam"):  # of one chromosome alone
         assert list(own) == ["chr1"]
     elif name in ("contacts.hic", "contacts.mcool"):  # only begin as such
@@ -330,7 +330,7 @@ def test_as_a_signal_under_its_own_name_and_under_a_signals(bench, name):
     for ending, expected, right in (
         (".bw", "a bigWig", ("signal.bw",)),
         (".bam", "a BAM", ("reads.bam",)),
-        (".mcool", "a whole .hic, .mcool or .cool file", ("contacts.hic", "contacts.mcool")),
+        (".mcool", "a complete .hic, .mcool or .cool file", ("contacts.hic", "contacts.mcool")),
     ):
         if name in right:
             continue
@@ -342,7 +342,7 @@ def test_as_a_signal_under_its_own_name_and_under_a_signals(bench, name):
         assert told == f"named{ending}: found {FOUND[name]}; expected {expected}; {advice}"
 
 
-NO_BIGWIG = "make a bigWig of its values, for instance with bedGraphToBigWig"
+NO_BIGWIG = "convert its values to bigWig, for instance with bedGraphToBigWig"
 
 
 @pytest.mark.parametrize("name", [name for name in FILES if name not in (*BEDS, "words.bed")])
@@ -364,8 +364,8 @@ def test_as_reads_to_call_peaks_from(bench, name):
         **BED_ADVICE,
         **dict.fromkeys(CALLED, "give it as [peaks] narrowpeak"),
         **dict.fromkeys(EMPTY, "check how it was made"),
-        "reads.bam": "let its name end in .bam",
-        "signal.bw": "name it under [[signals]], and [peaks] signal",
+        "reads.bam": "rename it to end in .bam",
+        "signal.bw": "give it under [[signals]], and its name as [peaks] signal",
     }
     expected = "reads as BED: chrom, start, end, name, score, strand"
     assert told == f"named.bed: found {FOUND[name]}; expected {expected}; {advice[name]}"
@@ -395,7 +395,7 @@ def test_as_a_track_dropped_on_the_page_and_in_an_allowed_folder(bench, name):
             assert (told["show"], told["features"]) == DRAWN[name]
         else:
             assert answer.status_code == 400
-            line = "words.bed line 1: found 'are' as a position; expected a whole number from 0; mend the line"
+            line = "words.bed line 1: found 'are' as a position; expected a whole number from 0; correct the line"
             words = line if name == "words.bed" else refused(name, OWN, OWN_ADVICE, "check the file")
             assert told["message"] == words
 

@@ -98,7 +98,7 @@ def test_a_bigwig_is_known_by_its_head_and_tail(bigwig):
     assert check_bigwig(bigwig, bigwig[-4:], "x", SIZES) == {"kind": "bigwig", "aliases": {}, "notes": []}
     assert "same assembly" in check_bigwig(bigwig, bigwig[-4:], "x", {"chr1": 50_000})["notes"][0]
     for head, tail, sizes, words in (
-        (bigwig, b"\0\0\0\0", SIZES, "cut off"),
+        (bigwig, b"\0\0\0\0", SIZES, "truncated"),
         (bigwig[:100], bigwig[-4:], SIZES, "damaged header"),
         (bigwig, bigwig[-4:], {"chrQ": 40_000}, "only chromosomes 'chr1'"),
         (b"\xeb\xf2\x89\x87" + bigwig[4:], bigwig[-4:], SIZES, "a whole bigBed"),

@@ -92,7 +92,7 @@ def test_any_site_and_length_give_a_piece_of_the_padded_chromosome(reader, tss, 
 
 def test_site_off_the_chromosome_is_refused(reader):
     for tss in (-1, 40):
-        with pytest.raises(InputError, match=r"found position .*; expected 1 to 40 on chr1"):
+        with pytest.raises(InputError, match=r"found TSS .*; expected 1 to 40 on chr1"):
             reader.read(Window("chr1", tss, "+", 10))
 
 

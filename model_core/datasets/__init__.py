@@ -1,1 +1,1 @@
-"""Data of others: presets of public files, downloads, the authors' data folder."""
+"""Data of others: presets of public files, downloads, and the authors' data folder."""

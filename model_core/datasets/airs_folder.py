@@ -1,11 +1,11 @@
-"""A study out of the authors' released data folder (GeneExp), whose big files stay where they are.
+"""A study from the authors' released data folder (GeneExp), whose large files stay in place.
 
-What the release's own loader reads, and from where (docs/from-the-authors.md has the table):
-- the genes are those of the cell type's encoding file (`ensid`) that the split file puts into a part;
+What the release's own loader reads, and from which file (docs/from-the-authors.md has the table):
+- the genes are those of the cell type's encoding file (`ensid`) that the split file assigns to a part;
 - chromosome, TSS, strand and promoter activity come from the ABC run's GeneList.txt, whose column `symbol` holds
   Ensembl ids for K562 and GM12878 and gene names for H1; the TSS is a 0-based index into the chromosome;
 - labels and eight features come from the Xpresso table; for H1 the label is the CAGE bigWig summed over TSS +/- 192 bp;
-- the Hi-C vectors are contact x, read as log10(1 + x) (`stored_contact.StoredContact`).
+- the Hi-C vectors are contact x, read as log10(1 + x) (`hic_vectors.StoredContact`).
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -38,19 +39,19 @@ FASTA, LENGTHS_FILE, BLACKLIST = "hg38/hg38.ml.fa", "chr_length.json", "hg38_bla
 CHROMOSOMES = tuple(f"chr{name}" for name in (*range(1, 23), "X"))  # of the release's Hi-C
 FEATURE_COLUMNS = {name: f"{name}_log10zscore" if name in LENGTHS else name for name in FEATURES}
 _ACTIVITY = ("H3K27ac.RPM.TSS1Kb", "DHS.RPM.TSS1Kb")
-_WHOLE = "the whole released folder GeneExp"
+_WHOLE = "the complete released folder GeneExp"
 
 
 @dataclass(frozen=True)
 class CellType:
-    """Where a cell type's files stand below promo_enhan_inter/ of the released folder."""
+    """Paths of a cell type's files below promo_enhan_inter/ of the released folder."""
 
     abc: str  # folder of GeneList.txt
     encoding: str
     h3k27ac: str
     dnase: str
     cage: str | None = None  # the label's bigWig; None: a column of the Xpresso table
-    genes_by: str = "ENSID"  # what GeneList.txt calls `symbol`: ENSID or Gene name
+    genes_by: str = "ENSID"  # contents of GeneList.txt's column `symbol`: ENSID or Gene name
 
 
 _K562 = "K562_DNase_ENCFF257HEE_hic_4DNFITUOMFUQ_1MB_ABC_nominated"
@@ -80,7 +81,7 @@ CELL_TYPES = {
 
 
 class ReleasedFolder:
-    """The released folder of one cell type: paths, and its tables on demand.
+    """Released folder of one cell type: paths, and its tables, read when needed.
 
     Parameters
     ----------
@@ -109,52 +110,58 @@ class ReleasedFolder:
         self.blacklist = self.root / BLACKLIST
 
     def contact(self, chrom: str) -> Path:
-        """The file of a chromosome's Hi-C vectors."""
+        """Return the path of a chromosome's Hi-C vectors."""
         return self.root / "promo_enhan_inter" / "HiC" / self.cell_type / f"hic_feat_{chrom}.h5"
 
     def missing(self, blacklist: Path | None) -> list[Problem]:
-        """A complaint for each file that is not there, the Hi-C vectors apart."""
+        """Return a problem for each missing file, except the Hi-C vectors.
+
+        Parameters
+        ----------
+        blacklist : Path or None
+            BED to use instead of the released pickle.
+        """
         needed = [self.fasta, self.lengths, self.expression, self.split, self.gene_list, self.encoding]
         needed += [self.h3k27ac, self.dnase, blacklist or self.blacklist, *([self.cage] if self.cage else [])]
         return [
-            Problem(path, found="no such file", expected=_WHOLE, fix="complete it")
+            Problem(path, found="no such file", expected=_WHOLE, fix="copy the missing file")
             for path in needed
             if not path.is_file()
         ]
 
     def missing_contact(self, chroms: list[str]) -> list[Problem]:
-        """A complaint for each missing file of Hi-C vectors."""
+        """Return a problem for each missing file of Hi-C vectors."""
         paths = [path for path in map(self.contact, chroms) if not path.is_file()]
-        return [Problem(path, found="no such file", expected=_WHOLE, fix="complete it") for path in paths]
+        return [Problem(path, found="no such file", expected=_WHOLE, fix="copy the missing file") for path in paths]
 
     def sizes(self) -> dict[str, int]:
-        """Length in bp of each chromosome of hg38, from chr_length.json."""
+        """Read the length in bp of each chromosome of hg38 from chr_length.json."""
         expected = '{"hg38": {chromosome: length}}'
         try:
             sizes = json.loads(self.lengths.read_text(encoding="utf-8"))["hg38"]
             return {str(chrom): int(length) for chrom, length in sizes.items()}
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            found = f"other content ({type(error).__name__}: {error})"
+            found = f"content of another form ({type(error).__name__}: {error})"
             raise InputError(self.lengths, found=found, expected=expected, fix="copy it again") from None
 
     def genes(self, fold: int = 11) -> tuple[pd.DataFrame, int]:
-        """(table, left out): the genes as the release uses them, and how many are in no part of the split.
+        """Read the genes as the release uses them, and count those in no part of the split.
 
         Parameters
         ----------
         fold : int
-            Of the split file.
+            Fold of the split file; the paper: 11.
 
         Returns
         -------
         tuple[DataFrame, int]
-            Gene_id, symbol, chrom, tss (0-based), strand, CAGE (not transformed), the FEATURE_COLUMNS, split (train,
-            valid or test), in the order of the encoding file.
+            The table, in the order of the encoding file: gene_id, symbol, chrom, tss (0-based), strand, CAGE (not
+            transformed), the FEATURE_COLUMNS, split (train, valid or test); and the number of genes left out.
 
         Raises
         ------
         Problems
-            Columns or genes that are missing or stand twice.
+            Columns or genes that are missing or repeated.
         """
         column, label = f"fold_{fold}", f"{self.cell_type}_CAGE_128*3_sum"
         mrna = [FEATURE_COLUMNS[name] for name in FEATURES[:-1]]
@@ -173,6 +180,8 @@ class ReleasedFolder:
         used = [gene for gene in ids if gene in split.index and split.at[gene, column] in PARTS]
         names = split["Gene name"].reindex(used).fillna("").to_numpy(str)
         keys = np.array(used) if self.cell.genes_by == "ENSID" else names
+        assert expression is not None
+        assert listing is not None
         _require(self.expression, expression, used)
         _require(self.gene_list, listing, keys)
         listing, expression = listing.loc[keys], expression.loc[used]
@@ -186,13 +195,13 @@ class ReleasedFolder:
         return table, len(ids) - len(used)
 
     def gene_bounds(self, genes: pd.DataFrame) -> pd.DataFrame:
-        """start, end int64 of each gene in GeneList.txt, half-open, in the order of `genes`."""
+        """Return start and end of each gene in GeneList.txt, int64, half-open, in the order of `genes`."""
         listing = _indexed(self.gene_list, "symbol", ["start", "end"], "\t", repeats=True)
         rows = listing.loc[(genes.gene_id if self.cell.genes_by == "ENSID" else genes.symbol).to_numpy()]
         return pd.DataFrame({name: _whole(self.gene_list, rows[name]) for name in ("start", "end")})
 
     def window(self, genes: pd.DataFrame) -> int:
-        """bp of the stored Hi-C vectors (released: 200,000), the longest window they serve."""
+        """Return the length in bp of the stored Hi-C vectors (released: 200,000), the longest window they serve."""
         first = genes.iloc[0]
         path, key = self.contact(first.chrom), site_key(first.chrom, first.tss)
         file = open_hdf5(path, "contact vectors")
@@ -203,7 +212,7 @@ class ReleasedFolder:
         return shape[0]
 
     def contact_problems(self, genes: pd.DataFrame) -> list[Problem]:
-        """Files of Hi-C vectors that are missing or do not have a vector for every gene."""
+        """Return the problems with files of Hi-C vectors: missing, or without a vector for some genes."""
         chroms = sorted(set(genes.chrom))
         problems = self.missing_contact(chroms)
         for chrom in chroms:
@@ -217,13 +226,12 @@ class ReleasedFolder:
                 file.close()
                 if without:
                     found = f"no vector for {len(without)} of {len(sites)} start sites ({listed(without, 3)})"
-                    problems.append(
-                        Problem(path, found=found, expected="one for each gene of the split", fix="copy it again")
-                    )
+                    expected = "a vector for each gene of the split"
+                    problems.append(Problem(path, found=found, expected=expected, fix="copy it again"))
         return problems
 
     def blacklist_intervals(self, blacklist: Path | None) -> pd.DataFrame:
-        """chrom, start, end of the blacklist: of the BED given, else of the pickle."""
+        """Return chrom, start, end of the blacklist, from the BED if given, else from the released pickle."""
         if blacklist is not None:
             return read_bed(blacklist)[["chrom", "start", "end"]]
         masks, sizes = read_masks(self.blacklist), self.sizes()
@@ -234,12 +242,13 @@ class ReleasedFolder:
         return mask_intervals(masks)
 
     def peak_intervals(self) -> pd.DataFrame | None:
-        """chrom, start, end where the released MACS3 track is above 0; None where the cell type has none."""
+        """Return chrom, start, end where the released MACS3 track is above 0; None where there is no track."""
         if not self.peaks.is_file():
             return None
         from model_core.signals.bigwig import open_bigwig
 
-        file, rows = open_bigwig(self.peaks), []
+        file = open_bigwig(self.peaks)
+        rows: list[list[Any]] = []
         for chrom in sorted(file.chroms()):
             for start, end, value in file.intervals(chrom) or ():
                 if value > 0 and rows and rows[-1][0] == chrom and start <= rows[-1][2]:
@@ -259,21 +268,22 @@ class ReleasedFolder:
         return ids
 
     def _cage(self, genes: pd.DataFrame) -> np.ndarray:
-        """float64 (n,): CAGE summed over TSS +/- CAGE_FLANK, unknown bases and those beyond the ends as 0."""
+        """Sum CAGE over TSS +/- CAGE_FLANK, float64 (n,); unknown bases and those beyond the ends count as 0."""
+        assert self.cage is not None
         signal = BigWigSignal("CAGE", self.cage)
-        match_chromosomes(signal.sizes, sorted(set(genes.chrom)), self.cage)  # a label that is not known is not 0
+        match_chromosomes(signal.sizes, sorted(set(genes.chrom)), self.cage)  # an unknown label is not 0
         places = zip(genes.chrom, genes.tss.tolist(), strict=True)
         return np.array([signal.values(c, t - CAGE_FLANK, t + CAGE_FLANK).sum(dtype=float) for c, t in places])
 
 
 def _indexed(path: Path, key: str, columns: list[str], separator: str = ",", repeats: bool = False) -> pd.DataFrame:
-    """These columns of a table of the release, indexed by another."""
+    """Read these columns of a table of the release, indexed by another column."""
     wanted = [key, *columns]
     cells = read_table(path, "a line for each gene", separator)
     without = [name for name in wanted if name not in cells]
     if without:
         found = f"no column {listed(without)} (its columns are {listed(list(cells), 30)})"
-        raise InputError(path, found=found, expected=f"the columns {listed(wanted, 30)}", fix="take the released file")
+        raise InputError(path, found=found, expected=f"the columns {listed(wanted, 30)}", fix="use the released file")
     table = cells[columns].apply(_typed).set_index(cells[key])
     if not repeats:
         _require_unique(path, table.index)
@@ -281,7 +291,7 @@ def _indexed(path: Path, key: str, columns: list[str], separator: str = ",", rep
 
 
 def _typed(cells: pd.Series) -> pd.Series:
-    """Cells as numbers where all that are not empty are numbers; empty ones NaN."""
+    """Convert cells to numbers if all that are not empty are numbers; empty ones become NaN."""
     missing = cells.isin(MISSING)
     values = pd.to_numeric(cells.where(~missing), errors="coerce")
     return values if (values.notna() | missing).all() else cells.where(~missing)
@@ -290,27 +300,27 @@ def _typed(cells: pd.Series) -> pd.Series:
 def _require_unique(path: Path, ids: pd.Index) -> None:
     twice = ids[ids.duplicated()].unique()
     if len(twice):
-        found = f"{len(twice)} genes more than once ({listed(list(twice), 3)})"
-        raise InputError(path, found=found, expected="one row for each gene", fix="take the released file")
+        found = f"{len(twice)} repeated genes ({listed(list(twice), 3)})"
+        raise InputError(path, found=found, expected="one row for each gene", fix="use the released file")
 
 
 def _require(path: Path, table: pd.DataFrame, keys: Iterable[str]) -> None:
-    """InputError unless each key stands in the table's index exactly once."""
+    """Raise InputError unless each key is in the table's index exactly once."""
     rows = table.index.value_counts().reindex(list(keys), fill_value=0)
     for wrong, what in ((rows == 0, "no row for"), (rows > 1, "several rows for")):
         if wrong.any():
             names = list(rows.index[wrong])
             found = f"{what} {len(names)} of {len(rows)} genes ({listed(names, 3)})"
             raise InputError(
-                path, found=found, expected="one row for each gene of the split", fix="take the released file"
+                path, found=found, expected="one row for each gene of the split", fix="use the released file"
             )
 
 
 def _whole(path: Path, column: pd.Series) -> np.ndarray:
-    """int64 (n,): positions of a gene list."""
+    """Return the positions of a gene list as int64 (n,)."""
     values = pd.to_numeric(column, errors="coerce").to_numpy(np.float64)
     if not (np.isfinite(values) & (values == np.floor(values))).all():
         raise InputError(
-            path, found="start sites that are no whole numbers", expected="0-based positions", fix="copy it again"
+            path, found="positions that are not whole numbers", expected="whole 0-based positions", fix="copy it again"
         )
     return values.astype(np.int64)

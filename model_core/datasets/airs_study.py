@@ -1,4 +1,4 @@
-"""Writing a study of the authors' released data folder: small files beside study.toml, big ones by their paths."""
+"""Writing of a study of the authors' released folder: small files next to study.toml, large ones by path."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ def study_from_airs(
     blacklist: str | Path | None = None,
     shifted_contact: bool = False,
 ) -> Path:
-    """Make a study of the released folder GeneExp without copying its big files.
+    """Make a study of the released folder GeneExp without copying its large files.
 
     Written into `folder`: study.toml, the gene table, the blacklist as BED, an index of the Hi-C vectors, the MACS3
     peaks as narrowPeak where the release has them, and, without an annotation, a GTF of the genes' bounds. Reading the
-    released blacklist, 3 GB of it, takes a minute.
+    released blacklist (3 GB) takes a minute.
 
     Parameters
     ----------
@@ -47,31 +47,33 @@ def study_from_airs(
     cell_type : str
         "K562", "GM12878" or "H1".
     folder : str or Path
-        For the study (made where missing), or the path of its .toml.
+        The study's folder (created where missing), or the path of its .toml.
     fold : int
         Column fold_<fold> of the split; the paper: 11.
     annotation : str or Path or None
         GTF of hg38 (GENCODE); the release has none.
     blacklist : str or Path or None
-        BED in place of the released pickle.
+        BED to use instead of the released pickle.
     shifted_contact : bool
-        Place Hi-C near chromosome ends as the release does (method: point 14), not where it belongs.
+        Place Hi-C near chromosome ends as the release does (method: point 14), instead of where it belongs.
 
     Returns
     -------
     Path
-        Path of the study.toml, which `load_study` has found right.
+        Path of the study.toml, which `load_study` has checked.
 
     Raises
     ------
     Problems
-        Everything that is missing or wrong, at once.
+        All missing files and all faults of the tables.
     InputError
-        No such folder or cell type; files of a study in `folder` already.
+        No such folder or cell type, or a study in `folder` already.
     """
     release = ReleasedFolder(root, cell_type)
-    given = {"annotation": annotation, "blacklist": blacklist}
-    given = {name: file if file is None else Path(os.path.expanduser(file)).resolve() for name, file in given.items()}
+    given = {
+        name: None if file is None else Path(os.path.expanduser(file)).resolve()
+        for name, file in (("annotation", annotation), ("blacklist", blacklist))
+    }
     path = new_study_path(folder, (TABLE, BLACKLIST, ANNOTATION, PEAKS, CONTACT))
     genes, left_out = _look_into(release, fold, given)
     blacklisted, peaks = release.blacklist_intervals(given["blacklist"]), release.peak_intervals()
@@ -99,25 +101,38 @@ def study_from_airs(
 
 
 def new_study_path(folder: str | Path, others: tuple[str, ...] = ()) -> Path:
-    """The path of a study.toml to write; InputError where it, or one of the `others` beside it, is there already."""
+    """Return the path of a study.toml to write.
+
+    Parameters
+    ----------
+    folder : str or Path
+        The study's folder, or the path of its .toml.
+    others : tuple[str, ...]
+        Names of other files that will be written next to it.
+
+    Raises
+    ------
+    InputError
+        The study.toml or one of `others` exists already, or the folder is a file.
+    """
     path = Path(os.path.expanduser(folder))
     path = (path if path.suffix == ".toml" else path / "study.toml").absolute()
     there = [name for name in (path.name, *others) if (path.parent / name).exists()]
     if path.parent.exists() and not path.parent.is_dir():
-        raise InputError(path.parent, found="a file", expected="a folder", fix="choose another")
+        raise InputError(path.parent, found="a file", expected="a folder", fix="choose another path")
     if there:
-        found = f"{listed(there)} there already"
-        raise InputError(path.parent, found=found, expected="a new folder", fix="choose another, or remove these")
+        found = f"{listed(there)} in it already"
+        fix = "choose another folder, or remove these files"
+        raise InputError(path.parent, found=found, expected="a new folder", fix=fix)
     return path
 
 
 def _look_into(release: ReleasedFolder, fold: int, given: dict[str, Path | None]) -> tuple[pd.DataFrame, int]:
-    """(genes, left out), or Problems with every file that is missing and all that is wrong with the tables."""
+    """Return (genes, number left out); raise Problems with all missing files and all faults of the tables."""
     problems = release.missing(given["blacklist"])
-    if given["annotation"] is not None and not given["annotation"].is_file():
-        problems.append(
-            Problem(given["annotation"], found="no such file", expected="a GTF of hg38", fix="check the path")
-        )
+    annotation = given["annotation"]
+    if annotation is not None and not annotation.is_file():
+        problems.append(Problem(annotation, found="no such file", expected="a GTF of hg38", fix="check the path"))
     genes, left_out = None, 0
     if all(path.is_file() for path in (release.expression, release.split, release.gene_list, release.encoding)):
         with noting(problems):
@@ -129,7 +144,7 @@ def _look_into(release: ReleasedFolder, fold: int, given: dict[str, Path | None]
     if other:
         found = f"genes on {listed(other)}"
         problems.append(
-            Problem(release.gene_list, found=found, expected="chr1 to chr22 and chrX", fix="take the released file")
+            Problem(release.gene_list, found=found, expected="chr1 to chr22 and chrX", fix="use the released file")
         )
     problems += release.contact_problems(genes[genes.chrom.isin(CHROMOSOMES)])
     sizes: dict[str, int] = {}
@@ -138,10 +153,8 @@ def _look_into(release: ReleasedFolder, fold: int, given: dict[str, Path | None]
             sizes = release.sizes()
     unknown = sorted(set(genes.chrom) - set(sizes))
     if sizes and unknown:
-        found = f"no {listed(unknown)}"
-        problems.append(
-            Problem(release.lengths, found=found, expected="all chromosomes with genes", fix="copy it again")
-        )
+        found, expected = f"no length of {listed(unknown)}", "all chromosomes with genes"
+        problems.append(Problem(release.lengths, found=found, expected=expected, fix="copy it again"))
     if not len(genes):
         problems.append(
             Problem(release.encoding, found="no gene of the split", expected="genes", fix="check the files' versions")
@@ -157,7 +170,7 @@ def _lines(table: pd.DataFrame, ending: str = "") -> str:
 
 
 def _gene_bounds(release: ReleasedFolder, genes: pd.DataFrame) -> str:
-    """A GTF with a row for each gene: its bounds in GeneList.txt, without exons."""
+    """Return a GTF with one row per gene: its bounds in GeneList.txt, without exons."""
     bounds = release.gene_bounds(genes)
     lines = ["#description: bounds of the genes in GeneList.txt of the released folder; no exons\n"]
     rows = zip(genes.gene_id, genes.symbol, genes.chrom, bounds.start, bounds.end, genes.strand, strict=True)

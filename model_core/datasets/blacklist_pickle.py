@@ -1,8 +1,8 @@
-"""Masks of whole chromosomes out of a pickle, read by an unpickler that cannot run code.
+"""Masks of whole chromosomes from a pickle, read by an unpickler that cannot run code.
 
-The authors' release keeps its blacklist as a pickled dict of chromosome -> bool array, one value a base. Each class or
-function that such a pickle may name is mapped to a plain container or to a stand-in that keeps runs of bases; every
-other name is refused, so that a file can only describe data.
+The authors' release keeps its blacklist as a pickled dict of chromosome -> bool array, one value per base. Each class
+or function that such a pickle may name is mapped to a plain container or to a substitute that keeps runs of bases;
+every other name is refused, so that a file can only describe data.
 """
 
 from __future__ import annotations
@@ -18,12 +18,20 @@ import pandas as pd
 from model_core.errors import InputError
 from model_core.intervals import runs
 
-_EXPECTED = "a pickled dict of chromosome -> bool array, one value a base, and nothing else"
+_EXPECTED = "a pickled dict of chromosome -> bool array, one value per base, and nothing else"
 _TYPES = {"b1": np.bool_, "?": np.bool_, "i1": np.int8, "u1": np.uint8}
 
 
 class ChromosomeRuns(NamedTuple):
-    """Where a chromosome's mask is set: length in bp; starts and ends int64, half-open."""
+    """Runs of bases where a chromosome's mask is set.
+
+    Attributes
+    ----------
+    length : int
+        Length of the chromosome in bp.
+    starts, ends : ndarray
+        int64, 0-based half-open.
+    """
 
     length: int
     starts: np.ndarray
@@ -31,7 +39,17 @@ class ChromosomeRuns(NamedTuple):
 
 
 def read_masks(path: str | Path) -> dict[str, ChromosomeRuns]:
-    """The masks of a pickle, by chromosome; hg38 takes 1.6 GB of memory and half a minute.
+    """Read the masks of a pickle, by chromosome; hg38 takes 1.6 GB of memory and half a minute.
+
+    Parameters
+    ----------
+    path : str or Path
+        The pickle.
+
+    Returns
+    -------
+    dict[str, ChromosomeRuns]
+        By chromosome.
 
     Raises
     ------
@@ -45,20 +63,20 @@ def read_masks(path: str | Path) -> dict[str, ChromosomeRuns]:
     except FileNotFoundError:
         raise InputError(path, found="no such file", expected=_EXPECTED, fix="check the path") from None
     except MemoryError:
-        do = "give the blacklist as a BED, or take a machine with more memory"
-        raise InputError(path, found="more than fits into memory", expected=_EXPECTED, fix=do) from None
+        do = "give the blacklist as a BED, or use a machine with more memory"
+        raise InputError(path, found="more data than fits into memory", expected=_EXPECTED, fix=do) from None
     except Exception as error:  # a damaged or hostile pickle can raise anything
         do = "do not trust this file; give the blacklist as a BED"
         raise InputError(path, found=str(error) or type(error).__name__, expected=_EXPECTED, fix=do) from None
     if not isinstance(found, dict) or not all(
         isinstance(chrom, str) and isinstance(mask, _Array) and mask.runs is not None for chrom, mask in found.items()
     ):
-        raise InputError(path, found="other content", expected=_EXPECTED, fix="give the blacklist as a BED")
+        raise InputError(path, found="a pickle of other data", expected=_EXPECTED, fix="give the blacklist as a BED")
     return {chrom: mask.runs for chrom, mask in found.items()}
 
 
 def mask_intervals(masks: dict[str, ChromosomeRuns]) -> pd.DataFrame:
-    """chrom str, start, end int64 of all runs, sorted by chromosome (as text) and start."""
+    """Return chrom (str), start, end (int64) of all runs, sorted by chromosome (as text) and start."""
     order = [chrom for chrom in sorted(masks) if len(masks[chrom].starts)]
     counts = [len(masks[chrom].starts) for chrom in order]
     none = [np.zeros(0, np.int64)]
@@ -72,24 +90,24 @@ def mask_intervals(masks: dict[str, ChromosomeRuns]) -> pd.DataFrame:
 
 
 class _Type:
-    """Stands in for a numpy dtype of one byte."""
+    """Substitute for a numpy dtype of one byte."""
 
-    def __init__(self, code: str, *_):
+    def __init__(self, code: str, *_: Any) -> None:
         if code not in _TYPES:
-            raise pickle.UnpicklingError(f"an array of type {code!r}, which is no mask")
+            raise pickle.UnpicklingError(f"an array of type {code!r}, which is not a mask")
         self.type = _TYPES[code]
 
-    def __setstate__(self, _):
+    def __setstate__(self, _: Any) -> None:
         pass
 
 
 class _Array:
-    """Stands in for a numpy array: turned into runs at once, as eight bytes a run are less than one a base."""
+    """Substitute for a numpy array that keeps runs only: eight bytes per run instead of one per base."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.runs: ChromosomeRuns | None = None
 
-    def __setstate__(self, state):
+    def __setstate__(self, state: Any) -> None:
         _, shape, kind, _, data = state
         self.fill(data, kind, shape)
 
@@ -103,21 +121,21 @@ class _Array:
         self.runs = ChromosomeRuns(len(data), starts, ends)
 
 
-def _reconstruct(*_):
+def _reconstruct(*_: Any) -> _Array:
     return _Array()
 
 
-def _from_buffer(data, kind, shape, *_):
+def _from_buffer(data: Any, kind: Any, shape: Any, *_: Any) -> _Array:
     array = _Array()
     array.fill(data, kind, shape)
     return array
 
 
-def _bytes(data=b"", encoding="latin1"):
+def _bytes(data: Any = b"", encoding: str = "latin1") -> bytes | bytearray:
     return data if isinstance(data, (bytes, bytearray)) else _latin1(data, encoding.replace("-", ""))
 
 
-def _latin1(text, encoding):
+def _latin1(text: Any, encoding: str) -> bytes:
     if encoding != "latin1" or not isinstance(text, str):
         raise pickle.UnpicklingError(f"text encoded as {encoding!r}")
     return text.encode("latin1")
@@ -139,20 +157,21 @@ _CALLABLES = {  # all that a pickle may name and call
 
 
 class _Memo(dict):
-    """What a pickle may refer to again: all but the bytes of chromosomes, which are let go once they are runs."""
+    """Memo of the unpickler without the bytes of chromosomes, which are freed once converted to runs."""
 
-    def __setitem__(self, key, value):
+    def __setitem__(self, key: Any, value: Any) -> None:
         super().__setitem__(key, None if isinstance(value, (bytes, bytearray)) and len(value) > 10_000 else value)
 
 
 class _MaskUnpickler(pickle._Unpickler):
-    """The unpickler in Python, not in C, whose memo is an array that a damaged file can ask 60 GB for."""
+    """Unpickler in Python instead of C: the memo in C is an array, for which a damaged file can request 60 GB."""
 
-    def __init__(self, file):
+    def __init__(self, file: Any) -> None:
         super().__init__(file)
         self.memo = _Memo()
 
     def find_class(self, module: str, name: str) -> Any:
+        """Return the substitute of a class or function; refuse any other name."""
         known = _CALLABLES.get(f"{module} {name}")
         if known is None:
             raise pickle.UnpicklingError(f"it names {module}.{name}, which is neither an array nor a plain container")

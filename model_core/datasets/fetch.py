@@ -1,7 +1,7 @@
-"""Downloading the files that a study's downloads.toml names: resumable, checked, one after the other.
+"""Downloads of the files that a study's downloads.toml names: resumable, checked, one after the other.
 
-pooch compares checksums and puts whole files in their place; `download.Resuming` does the transfer. Nothing that is
-downloaded is run; names are taken from downloads.toml alone, never from a server.
+pooch compares checksums and moves complete files into place; `http.Resuming` does the transfer. Nothing that is
+downloaded is run; names are taken from downloads.toml only, never from a server.
 """
 
 from __future__ import annotations
@@ -31,11 +31,24 @@ _MD5 = re.compile(r"[0-9a-fA-F]{32}")
 
 @dataclass(frozen=True)
 class Item:
-    """One file to fetch.
+    """File to download.
 
-    source: its entry of downloads.toml; target: where it goes; state: "here", "partial" or "missing"; done: bytes
-    already downloaded; size: bytes of the download, None where unknown; checksum: "md5:...", None where none is
-    public; note: what could not be found out.
+    Attributes
+    ----------
+    source : Source
+        Its entry of downloads.toml.
+    target : Path
+        Path of the file in the study.
+    state : str
+        "here", "partial" or "missing".
+    done : int
+        Bytes already downloaded.
+    size : int or None
+        Bytes of the download, None where unknown.
+    checksum : str or None
+        "md5:..." or "sha256:...", None where none is public.
+    note : str
+        What could not be found out.
     """
 
     source: Source
@@ -48,11 +61,11 @@ class Item:
 
     @property
     def download(self) -> Path:
-        """What is downloaded: the target, or its gzipped form."""
+        """Path of the download: the target, or its gzipped form."""
         return self.target.with_name(f"{self.target.name}.gz") if self.source.unpack else self.target
 
     def line(self) -> str:
-        """The item in one line: state, size, path, what, address."""
+        """Return the item as one line of text: state, size, path, description, address."""
         size = "size unknown" if self.size is None else f"{self.size / 1e6:,.1f} MB"
         state = f"{self.done / 1e6:,.1f} MB of it here" if self.state == "partial" else self.state
         what = f"{self.source.path}  {self.source.about}  {self.source.url}"
@@ -61,44 +74,66 @@ class Item:
 
 
 def read_sources(study_path: str | Path) -> tuple[Path, list[Source]]:
-    """(folder, sources) of the downloads.toml beside a study.toml.
+    """Read the downloads.toml next to a study.toml.
+
+    Parameters
+    ----------
+    study_path : str or Path
+        The study.toml, or its folder.
+
+    Returns
+    -------
+    folder : Path
+        The study's folder.
+    sources : list[Source]
+        The files.
 
     Raises
     ------
     Problems
-        Everything that is wrong in it: unknown keys, paths that leave the folder, addresses that are not http or https,
-        checksums that are none.
+        All faults of it: unknown keys, paths that leave the folder, addresses that are not http or https, malformed
+        checksums.
     InputError
-        None there, or no TOML.
+        No downloads.toml, or no readable TOML.
     """
     study_path = Path(os.path.expanduser(study_path)).absolute()
     folder = study_path if study_path.is_dir() else study_path.parent
     path = folder / DOWNLOADS
-    expected = f"a {DOWNLOADS} that says where the study's files come from"
+    expected = f"a {DOWNLOADS} with the addresses of the study's files"
     try:
         entries = tomllib.loads(path.read_text(encoding="utf-8")).get("file")
     except FileNotFoundError:
-        do = "make a study with `seq2exp-viz init --preset`, or get the files by hand"
+        do = "make a study with `seq2exp-viz init --preset`, or download the files by hand"
         raise InputError(path, found="no such file", expected=expected, fix=do) from None
     except (OSError, ValueError) as error:
-        raise InputError(path, found=f"no readable TOML ({error})", expected=expected, fix="mend it") from None
+        raise InputError(path, found=f"no readable TOML ({error})", expected=expected, fix="correct it") from None
     if not isinstance(entries, list) or not entries or not all(isinstance(entry, dict) for entry in entries):
-        raise InputError(path, found="no [[file]]", expected=expected, fix="mend it")
+        raise InputError(path, found="no [[file]]", expected=expected, fix="add a [[file]] for each file")
     problems = [
         problem for number, entry in enumerate(entries, 1) for problem in _wrong(entry, f"{path} file {number}")
     ]
     paths = [str(entry.get("path")).lower() for entry in entries]
     for twice in sorted({name for name in paths if paths.count(name) > 1}):
-        problems.append(Problem(path, found=f"'{twice}' twice", expected="distinct paths", fix="take one away"))
+        problems.append(Problem(path, found=f"'{twice}' twice", expected="distinct paths", fix="remove one"))
     if problems:
         raise Problems(problems)
     return folder, [Source(**{"about": "", **entry}) for entry in entries]
 
 
 def plan(study_path: str | Path) -> tuple[list[Item], dict[str, str]]:
-    """(files, servers that cannot be reached with the reason): what is here, what is not, and how large it is.
+    """Look up which files are here, which are missing, and how large they are; downloads nothing.
 
-    Asks the portals, downloads nothing.
+    Parameters
+    ----------
+    study_path : str or Path
+        The study.toml, or its folder.
+
+    Returns
+    -------
+    items : list[Item]
+        The files, in the order of downloads.toml.
+    unreachable : dict[str, str]
+        Servers that cannot be reached, with the reason.
     """
     folder, sources = read_sources(study_path)
     _pooch()
@@ -109,7 +144,7 @@ def plan(study_path: str | Path) -> tuple[list[Item], dict[str, str]]:
 def fetch_study(
     study_path: str | Path, dry_run: bool = False, tell: Callable[[str], None] | None = None, attempts: int = 5
 ) -> list[Item]:
-    """Download the missing files of a study; what an interrupted call left is gone on with.
+    """Download the missing files of a study; interrupted downloads are resumed.
 
     Parameters
     ----------
@@ -118,9 +153,9 @@ def fetch_study(
     dry_run : bool
         Look up sizes, download nothing.
     tell : callable or None
-        Is told one line for each file.
+        Called with one line of text for each file.
     attempts : int
-        How often a transfer that breaks off is taken up again.
+        How often an interrupted transfer is resumed without progress.
 
     Returns
     -------
@@ -130,9 +165,9 @@ def fetch_study(
     Raises
     ------
     Problems
-        Every file that could not be had; the others are there.
+        All files that could not be downloaded; the others are in place.
     InputError
-        No connection at all, or too little space on the disk.
+        As Problems if there is one problem only, or too little space on the disk.
     """
     (items, unreachable), tell = plan(study_path), tell or (lambda line: None)
     for item in items:
@@ -141,18 +176,18 @@ def fetch_study(
         return items
     missing = [item for item in items if item.state != "here"]
     _check_space(missing)
-    problems = []
+    problems: list[Problem] = []
     for item in missing:
-        host = urlsplit(item.source.url).hostname
+        host = _host(item.source.url)
         try:
             if host not in unreachable:
                 _fetch(item, attempts)
-                tell(f"fetched {item.target}" + ("" if item.checksum else "; no checksum is public to compare it with"))
+                tell(f"fetched {item.target}" + ("" if item.checksum else "; no public checksum to compare it with"))
         except UnreachableError as error:
             unreachable[host] = str(error)
         except InputError as error:
             problems += error.problems
-    cut_off = [item for item in missing if urlsplit(item.source.url).hostname in unreachable]
+    cut_off = [item for item in missing if _host(item.source.url) in unreachable]
     if cut_off:
         problems.insert(0, _no_connection(unreachable, len(cut_off), len(missing)))
     if problems:
@@ -161,22 +196,34 @@ def fetch_study(
 
 
 def published(listing: str, text: str, name: str) -> tuple[int | None, str | None]:
-    """(size in bytes, "md5:..."), each None where the listing does not tell.
+    """Find a file's size and checksum in a portal's listing.
 
     Parameters
     ----------
     listing : str
-        Its address, for messages.
+        Address of the listing, for messages.
     text : str
         A JSON record with md5sum and file_size, or lines of an MD5 sum and a file name.
     name : str
         The file's name.
+
+    Returns
+    -------
+    size : int or None
+        Bytes, None where the listing does not give it.
+    checksum : str or None
+        "md5:...", None where the listing does not give it.
+
+    Raises
+    ------
+    RefusedError
+        Malformed JSON.
     """
     if text.lstrip().startswith("{"):
         try:
             record = json.loads(text)
         except ValueError:
-            raise RefusedError(f"{listing} is no readable JSON") from None
+            raise RefusedError(f"{listing} is not readable JSON") from None
         size, md5 = record.get("file_size"), str(record.get("md5sum"))
         size = size if isinstance(size, int) and not isinstance(size, bool) and size > 0 else None
         return size, f"md5:{md5.lower()}" if _MD5.fullmatch(md5) else None
@@ -189,13 +236,11 @@ def published(listing: str, text: str, name: str) -> tuple[int | None, str | Non
 
 def _wrong(entry: dict[str, Any], where: str) -> list[Problem]:
     known = {field.name: field.type for field in fields(Source)}
-    problems = []
+    problems: list[Problem] = []
     for key, value in entry.items():
         if key not in known:
             problems.append(
-                Problem(
-                    where, found=f"an unknown key '{key}'", expected=f"one of {', '.join(known)}", fix="take it away"
-                )
+                Problem(where, found=f"an unknown key '{key}'", expected=f"one of {', '.join(known)}", fix="remove it")
             )
         elif not isinstance(value, bool if key == "unpack" else str):
             expected = "true or false" if key == "unpack" else "text"
@@ -213,7 +258,7 @@ def _wrong(entry: dict[str, Any], where: str) -> list[Problem]:
                 Problem(f"{where} {key}", found=repr(entry.get(key, "")), expected=expected, fix="correct it")
             )
     if "checksum" in entry and not _CHECKSUM.fullmatch(entry["checksum"]):
-        expected = "md5: or sha256: and small hexadecimal digits"
+        expected = "md5: or sha256: and lower-case hexadecimal digits"
         problems.append(
             Problem(f"{where} checksum", found=repr(entry["checksum"]), expected=expected, fix="correct it")
         )
@@ -228,6 +273,10 @@ def _is_web_address(text: str) -> bool:
         return False
 
 
+def _host(address: str) -> str:
+    return urlsplit(address).hostname or ""
+
+
 def _item(folder: Path, source: Source) -> Item:
     target = folder / source.path
     item = Item(source, target, "missing", checksum=source.checksum)
@@ -240,11 +289,11 @@ def _item(folder: Path, source: Source) -> Item:
 
 
 def _look_up(item: Item, unreachable: dict[str, str]) -> Item:
-    """The item with size and checksum as the portal tells them; servers without a connection go to `unreachable`."""
+    """Return the item with the portal's size and checksum; add servers without a connection to `unreachable`."""
     source = item.source
     if item.state == "here":
         return item
-    host, size, checksum, notes = urlsplit(source.listing or source.url).hostname, None, None, []
+    host, size, checksum, notes = _host(source.listing or source.url), None, None, []
     if host in unreachable:
         return replace(item, note=f"{host} cannot be reached")
     try:
@@ -268,21 +317,21 @@ def _check_space(items: list[Item]) -> None:
         free = shutil.disk_usage(folder).free
         if needed > free:
             found, expected = f"{free / 1e9:,.1f} GB free", f"about {needed / 1e9:,.1f} GB"
-            raise InputError(folder, found=found, expected=expected, fix="make room, or put the study on another disk")
+            raise InputError(folder, found=found, expected=expected, fix="free space, or put the study on another disk")
 
 
 def _fetch(item: Item, attempts: int) -> None:
     pooch = _pooch()
     if item.download.exists() and item.checksum and not pooch.hashes.hash_matches(item.download, item.checksum):
-        found, expected = "another file of that name", f"the one with {item.checksum}"
-        raise InputError(item.download, found=found, expected=expected, fix="move it away")
+        found, expected = "another file of that name", f"the file with the checksum {item.checksum}"
+        raise InputError(item.download, found=found, expected=expected, fix="move or rename it")
     try:
         transfer = Resuming(item.download, item.size, attempts)
         if not item.download.exists():
             transfer.download(item.source.url)
         pooch.retrieve(item.source.url, item.checksum, item.download.name, item.download.parent, downloader=transfer)
     except RefusedError as error:
-        found = f"no file to be had from {item.source.url} ({error})"
+        found = f"no file at {item.source.url} ({error})"
         by_hand = f"download it in a browser and put it at {item.download}"
         do = f"{item.source.login}; or {by_hand}" if item.source.login and error.login else f"try again, or {by_hand}"
         raise InputError(item.source.path, found=found, expected=item.source.about or "a download", fix=do) from None
@@ -290,22 +339,23 @@ def _fetch(item: Item, attempts: int) -> None:
         raise
     except OSError as error:
         raise InputError(
-            item.download, found=str(error), expected="a file to write", fix="make room and try again"
+            item.download, found=str(error), expected="a writable file", fix="free space and try again"
         ) from None
     except ValueError:
-        found, do = "a download with another checksum, thrown away", "try again; ask the portal if it comes again"
-        raise InputError(item.download, found=found, expected=item.checksum, fix=do) from None
+        found = "a download with another checksum (deleted)"
+        do = "try again; contact the portal if the error persists"
+        raise InputError(item.download, found=found, expected=item.checksum or "its checksum", fix=do) from None
     if item.source.unpack:
         remove_leftovers(item.target.parent)
         _unpack(item)
 
 
 def _pooch() -> Any:
-    """pooch, imported where files are fetched and nowhere else, with its log silent."""
+    """Import pooch, which is needed only here, and silence its log."""
     try:
         import pooch
     except ImportError:
-        do = "pip install 'seq2exp-viz[model]'"
+        do = "run `pip install 'seq2exp-viz[model]'`"
         raise InputError("this installation", found="no pooch", expected="the extra `model`", fix=do) from None
     pooch.get_logger().setLevel("WARNING")
     return pooch
@@ -321,13 +371,13 @@ def _unpack(item: Item) -> None:
             shutil.copyfileobj(packed, unpacked, 1 << 20)
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         item.download.unlink()
-        found = f"a damaged gzip ({error}), thrown away"
-        raise InputError(item.download, found=found, expected="a whole one", fix="try again") from None
+        found = f"a damaged gzip file ({error}; deleted)"
+        raise InputError(item.download, found=found, expected="a complete gzip file", fix="try again") from None
     item.download.unlink()
 
 
-def _no_connection(unreachable: dict[str, str], count: int, missing: int) -> str:
+def _no_connection(unreachable: dict[str, str], count: int, missing: int) -> Problem:
     hosts, reason = ", ".join(sorted(unreachable)), next(iter(unreachable.values()))
     found = f"no connection to {hosts} for {count} of {missing} files ({reason})"
-    do = f"fetch where there is internet, or download the addresses in {DOWNLOADS} by hand to the paths beside them"
-    return Problem("fetch", found=found, expected="the internet", fix=do)
+    do = f"run fetch with an internet connection, or download each url in {DOWNLOADS} by hand to its path"
+    return Problem("fetch", found=found, expected="an internet connection", fix=do)

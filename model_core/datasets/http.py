@@ -1,4 +1,4 @@
-"""One HTTP transfer that goes on where it broke off, and small questions to the same servers."""
+"""HTTP transfers that resume where they were interrupted, and small requests to the same servers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from model_core.progress import Job
 TIMEOUT = (10, 60)  # seconds to connect, and between bytes
 LARGEST_LISTING = 5_000_000  # bytes
 _BLOCK = 1 << 18
-_HEADERS = {"Accept-Encoding": "identity", "User-Agent": "seq2exp-viz"}  # identity: bytes as they lie on the server
+_HEADERS = {"Accept-Encoding": "identity", "User-Agent": "seq2exp-viz"}  # identity: bytes as stored on the server
 
 
 class UnreachableError(OSError):
@@ -28,12 +28,14 @@ class UnreachableError(OSError):
 
 
 class RefusedError(Exception):
-    """A server that answers, but not with the file.
+    """Reply of a server without the requested file.
 
     Parameters
     ----------
+    message : str
+        The reason.
     login : bool
-        It asks who one is.
+        Whether the server requires a login.
     """
 
     def __init__(self, message: str, login: bool = False):
@@ -42,19 +44,19 @@ class RefusedError(Exception):
 
 
 class Resuming:
-    """A downloader for pooch: transfers into a .part file beside the target, and goes on with one that is there.
+    """Downloader for pooch that writes a .part file next to the target, and resumes one that exists.
 
-    It goes on only with the very same file: the server's ETag or date of the first part is sent along (If-Range), and
-    where neither is known the whole size must be the same. Otherwise it begins anew.
+    It resumes only with the same file: the server's ETag or date of the first part is sent along (If-Range), and
+    where neither is known the total size must be the same. Otherwise it starts again.
 
     Parameters
     ----------
     target : Path
-        The file that is wanted; its name with .part appended is what is written.
+        The requested file; a file of its name with .part appended is written.
     size : int or None
-        Bytes of it, where known.
+        Its size in bytes, where known.
     attempts : int
-        How often a transfer may break off without a byte more before it is given up.
+        How often a transfer may end without progress before it fails.
     """
 
     def __init__(self, target: Path, size: int | None = None, attempts: int = 5):
@@ -62,16 +64,21 @@ class Resuming:
         self.part, self.notes = partial_path(target), target.with_name(f"{target.name}.part.json")
 
     def __call__(self, url: str, output_file: str, pooch: Any, check_only: bool = False) -> None:
-        """Put the whole file that `download` has left at `output_file`, which is what pooch asks of a downloader."""
+        """Move the complete file of `download` to `output_file`, as pooch requires of a downloader."""
         os.replace(self.part, output_file)
         self.notes.unlink(missing_ok=True)
 
     def download(self, url: str) -> None:
-        """Transfer `url` into the .part file until it is whole.
+        """Transfer `url` into the .part file until it is complete.
 
         Raises
         ------
-        UnreachableError, RefusedError; InputError: another process is at the same file.
+        UnreachableError
+            No connection, also after `attempts`.
+        RefusedError
+            The server does not send the file.
+        InputError
+            Another process downloads the same file.
         """
         with self._alone():
             failures, begun = 0, False
@@ -80,12 +87,12 @@ class Resuming:
                 try:
                     if self._transfer(url):
                         break
-                    reason: Exception = RefusedError("it ends too early")
+                    reason: Exception = RefusedError("the transfer ends too early")
                 except UnreachableError as error:
                     reason = error
                 begun = begun or self._have() > before
                 failures = 0 if self._have() > before else failures + 1
-                # A server that is not there from the beginning is told of at once.
+                # A server that cannot be reached from the start is reported at once.
                 if failures >= (self.attempts if begun else min(self.attempts, 2)) or (
                     not begun and isinstance(reason, UnreachableError)
                 ):
@@ -97,7 +104,7 @@ class Resuming:
         return self.part.stat().st_size if self.part.exists() else 0
 
     def _transfer(self, url: str) -> bool:
-        """One request; whether the file is whole after it."""
+        """Make one request, and return whether the file is complete after it."""
         have, notes = self._have(), self._read_notes(url)
         headers = {}
         if have and notes is not None:
@@ -112,12 +119,12 @@ class Resuming:
                 return False
             going_on = response.status_code == 206 and _starts_at(response) == have
             total = _total(response)
-            if going_on and not notes.get("validator") and total != notes.get("size"):
+            if going_on and notes is not None and not notes.get("validator") and total != notes.get("size"):
                 self.part.unlink()
                 return False
             if not going_on and response.status_code == 206:
                 self.part.unlink(missing_ok=True)
-                raise RefusedError("it answers with another part than the one asked for")
+                raise RefusedError("the server sends another part than requested")
             self._write_notes(url, response, total)
             with self.part.open("ab" if going_on else "wb") as file:
                 self._copy(response, file, have if going_on else 0, total)
@@ -142,7 +149,7 @@ class Resuming:
                 file.flush()
 
     def _read_notes(self, url: str) -> dict[str, Any] | None:
-        """What was noted of the server's file; None where the part is not of this address."""
+        """Read the notes on the server's file; None where the part is not of this address."""
         try:
             notes = json.loads(self.notes.read_text(encoding="utf-8"))
         except (OSError, ValueError):
@@ -164,23 +171,26 @@ class Resuming:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                do = "wait until it is done"
-                raise InputError(self.part, found="another download at work on it", expected="one", fix=do) from None
+                found, expected = "another process that downloads it", "one download at a time"
+                raise InputError(self.part, found=found, expected=expected, fix="wait until it ends") from None
             yield
             lock.unlink(missing_ok=True)
 
 
 def partial_path(target: Path) -> Path:
-    """Where a file is downloaded to before it is whole."""
+    """Return the path that a file is downloaded to before it is complete."""
     return target.with_name(f"{target.name}.part")
 
 
 def read_small(url: str) -> str:
-    """The text at an address, of up to LARGEST_LISTING bytes.
+    """Read the text at an address, of up to LARGEST_LISTING bytes.
 
     Raises
     ------
-    UnreachableError, RefusedError.
+    UnreachableError
+        No connection.
+    RefusedError
+        The server does not send the text, or it is longer.
     """
     import urllib3
 
@@ -190,16 +200,17 @@ def read_small(url: str) -> str:
         except urllib3.exceptions.HTTPError as error:
             raise UnreachableError(_short(error)) from None
     if len(content) > LARGEST_LISTING:
-        raise RefusedError(f"{url} is longer than a listing")
+        raise RefusedError(f"{url} is longer than {LARGEST_LISTING:,} bytes")
     return content.decode("utf-8", "replace")
 
 
 def head_size(url: str) -> int | None:
-    """Bytes of a file as the server tells; None where it does not tell, or not without a login.
+    """Return the size of a file in bytes; None where the server does not report it, or requires a login.
 
     Raises
     ------
-    UnreachableError.
+    UnreachableError
+        No connection.
     """
     try:
         with _answer("HEAD", url, {}) as response:
@@ -210,14 +221,21 @@ def head_size(url: str) -> int | None:
 
 @contextmanager
 def _answer(method: str, url: str, headers: dict[str, str], refuse: tuple[int, ...] = ()) -> Iterator[Any]:
-    """The server's answer, its body not read yet; `refuse` are refusals that the caller looks at itself."""
+    """Yield the server's response before its body is read; the caller handles the statuses in `refuse`."""
     import requests
 
     try:
-        settings = {"headers": {**_HEADERS, **headers}, "stream": True, "timeout": TIMEOUT, "allow_redirects": True}
-        # No proxy of the surroundings can reach this machine for us; a .netrc counts here, too.
-        proxies = dict.fromkeys(("http", "https", "all")) if _is_here(url) else None
-        response = requests.request(method, url, proxies=proxies, **settings)
+        # No proxy of the environment reaches this machine; a .netrc is used here, too.
+        proxies: Any = dict.fromkeys(("http", "https", "all")) if _is_here(url) else None
+        response = requests.request(
+            method,
+            url,
+            proxies=proxies,
+            headers={**_HEADERS, **headers},
+            stream=True,
+            timeout=TIMEOUT,
+            allow_redirects=True,
+        )
     except (requests.ConnectionError, requests.Timeout) as error:
         raise UnreachableError(_short(error)) from None
     except requests.RequestException as error:
@@ -230,13 +248,13 @@ def _answer(method: str, url: str, headers: dict[str, str], refuse: tuple[int, .
 
 
 def _is_here(url: str) -> bool:
-    """Whether an address is this very machine's."""
+    """Return whether an address is on this machine."""
     host = urlsplit(url).hostname or ""
     return host == "localhost" or host == "::1" or host.startswith("127.")
 
 
 def _total(response: Any) -> int | None:
-    """Bytes of the whole file that an answer is, or is a part of."""
+    """Return the size in bytes of the whole file that a response holds, or holds a part of."""
     text = response.headers.get("Content-Range", "").rpartition("/")[2]
     if response.status_code not in (206, 416):
         text = response.headers.get("Content-Length", "")
@@ -249,7 +267,7 @@ def _starts_at(response: Any) -> int | None:
 
 
 def _short(error: object) -> str:
-    """The innermost reason of a nested connection error."""
+    """Return the innermost reason of a nested connection error."""
     inner = error
     while isinstance(inner, Exception):
         error, args = inner, getattr(inner, "args", ())

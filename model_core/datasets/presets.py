@@ -1,7 +1,7 @@
 """Studies of public files, ready to download: the paper's three cell types on hg38.
 
-A preset writes a study.toml and beside it a downloads.toml, which says where each file comes from; `fetch.fetch_study`
-reads that. Checksums and sizes are not written down here: they are asked of the same portal, when fetching.
+A preset writes a study.toml and a downloads.toml, which holds the address of each file; `fetch.fetch_study` reads it.
+Checksums and sizes are not stored here: they are requested from the same portal when downloading.
 """
 
 from __future__ import annotations
@@ -24,12 +24,24 @@ FOUR_DN = "https://data.4dnucleome.org/files-processed"
 
 @dataclass(frozen=True)
 class Source:
-    """Where a file of a study comes from: one [[file]] of downloads.toml.
+    """Source of a study's file: one [[file]] of downloads.toml.
 
-    path: below the study's folder; url: http or https; listing: address of what tells size or MD5 (an ENCODE or 4DN
-    record as JSON, or a list of MD5 sums as text); checksum: "md5:..." or "sha256:..." where it is known beforehand;
-    unpack: what is downloaded is gzipped, the file of the study is not; login: what to do where the portal asks who
-    one is; about: what it is.
+    Attributes
+    ----------
+    path : str
+        Path below the study's folder.
+    url : str
+        http or https address.
+    about : str
+        Description of the file.
+    listing : str or None
+        Address of the size or MD5: an ENCODE or 4DN record as JSON, or a list of MD5 sums as text.
+    checksum : str or None
+        "md5:..." or "sha256:..." where it is known in advance.
+    unpack : bool
+        Whether the download is gzipped and the study's file is not.
+    login : str or None
+        Instructions where the portal requires a login.
     """
 
     path: str
@@ -43,7 +55,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Preset:
-    """A cell type's public files: ENCODE accessions of H3K27ac and DNase (bigWig), 4DN accession of Hi-C (.hic)."""
+    """Public files of a cell type: ENCODE accessions of H3K27ac and DNase (bigWig), 4DN accession of Hi-C (.hic)."""
 
     cell_type: str
     h3k27ac: str
@@ -57,14 +69,14 @@ PRESETS = {
     "h1-hg38": Preset("H1", "ENCFF771GNB", "ENCFF232GUZ", "4DNFIFI6NIKJ"),
 }
 _LOGIN = (
-    "4DN gives files to registered users alone, and anyone may register: log in at data.4dnucleome.org, make an access "
-    "key in your profile, put the line `machine data.4dnucleome.org login KEY password SECRET` into ~/.netrc, and "
-    "chmod 600 ~/.netrc"
+    "4DN requires a login, and anyone may register: log in at data.4dnucleome.org, create an access key in your "
+    "profile, add the line `machine data.4dnucleome.org login KEY password SECRET` to ~/.netrc, and run "
+    "`chmod 600 ~/.netrc`"
 )
 
 
 def sources(preset: Preset) -> list[Source]:
-    """The public files of a preset, in the order of its study.toml."""
+    """Return the public files of a preset, in the order of its study.toml."""
     gtf = "gencode.v47.basic.annotation.gtf.gz"
     return [
         Source("data/hg38.fa", f"{UCSC}/hg38.fa.gz", "hg38 of UCSC", f"{UCSC}/md5sum.txt", unpack=True),
@@ -90,17 +102,17 @@ def study_from_preset(name: str, folder: str | Path) -> Path:
     name : str
         A key of PRESETS.
     folder : str or Path
-        For the study (made where missing), or the path of its .toml.
+        The study's folder (created where missing), or the path of its .toml.
 
     Returns
     -------
     Path
-        Path of the study.toml; `load_study` takes it once `fetch_study` has brought the files.
+        Path of the study.toml; `load_study` accepts it once `fetch_study` has downloaded the files.
 
     Raises
     ------
     InputError
-        No such preset; a study in `folder` already.
+        No such preset, or a study in `folder` already.
     """
     if name not in PRESETS:
         expected = f"one of {', '.join(PRESETS)}"
@@ -116,10 +128,10 @@ def study_from_preset(name: str, folder: str | Path) -> Path:
 
 
 def downloads_text(files: Iterable[Source]) -> str:
-    """A downloads.toml."""
+    """Return the text of a downloads.toml."""
     parts = [
-        "# Where the files of the study beside this come from; `seq2exp-viz fetch STUDY` reads it.\n"
-        "# listing: where size or MD5 can be asked for; checksum: one known beforehand (md5:... or sha256:...).\n"
+        "# Sources of the files of this study; `seq2exp-viz fetch STUDY` reads it.\n"
+        "# listing: address of the size or MD5; checksum: one known in advance (md5:... or sha256:...).\n"
     ]
     for file in files:
         lines = ["[[file]]"]
@@ -144,7 +156,7 @@ def _study_text(name: str, preset: Preset, files: list[Source]) -> str:
         else f"# column {column} of the Xpresso table GM12878_K562_18377_gene_expr_fromXpresso.csv"
     )
     return f"""\
-# {preset.cell_type} on hg38 from public files. `seq2exp-viz fetch` brings them; where from is in {DOWNLOADS}.
+# {preset.cell_type} on hg38 from public files. `seq2exp-viz fetch` downloads them; {DOWNLOADS} has their addresses.
 schema = 1
 name = "{name}"
 assembly = "hg38"
@@ -155,10 +167,10 @@ annotation = "{annotation}"
 blacklist = "{blacklist}"
 
 # EXPRESSION LABELS HAVE NO SINGLE PUBLIC FILE. Scoring needs none: genes come from the annotation, their features are
-# computed. For training put a table at data/genes.tsv, tab-separated, one line a gene: gene_id, symbol, chrom, tss
-# (0-based), strand, CAGE; then take away the "# " of the three lines below. The paper's labels are
+# computed. For training put a table at data/genes.tsv, tab-separated, one line per gene: gene_id, symbol, chrom, tss
+# (0-based), strand, CAGE; then remove the "# " of the three lines below. The paper's labels are
 {label};
-# who has the authors' release gets all of it with `seq2exp-viz init --from-airs`.
+# with the authors' release, `seq2exp-viz init --from-airs` makes a study with all of it.
 [genes]
 # table = "data/genes.tsv"
 # label = "CAGE"
@@ -179,7 +191,7 @@ path = "{dnase}"
 prior = {{ b = 0.2, w = 0.4 }}
 
 [[signals]]
-name = "Hi-C"                          # 4DN asks for a login: {DOWNLOADS}
+name = "Hi-C"                          # 4DN requires a login: {DOWNLOADS}
 path = "{hic}"
 prior = {{ b = 1.0, w = 0.2 }}
 resolution = 5000

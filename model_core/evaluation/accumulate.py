@@ -1,4 +1,4 @@
-"""One walk over a run's genes that counts what the tables of `compare` need; memory does not grow with the genes."""
+"""Counts over a run's genes for the tables of `compare`; memory does not grow with the number of genes."""
 
 from __future__ import annotations
 
@@ -15,24 +15,36 @@ from model_core.run_folder.elements import PROMOTER_CLASS, KeptHistogram, smooth
 from model_core.run_folder.mask_store import GeneMask
 from model_core.run_folder.run import Run
 
-SAMPLED = 2_000_000  # bases, evenly spaced, whose ranks are compared
-_FIRST_GENES = 100  # from which the thresholds of the curve are chosen
-_IN_ELEMENT, _IN_PEAK, _KIND = 1, 2, 4  # a stratum is their sum, the kind of planted base counting fourfold
+SAMPLED = 2_000_000  # evenly spaced bases whose ranks are compared
+_FIRST_GENES = 100  # genes from which the thresholds of the curve are chosen
+_IN_ELEMENT, _IN_PEAK, _KIND = 1, 2, 4  # bits of a stratum; the kind of planted base is multiplied by 4
 _STRATA = 16
 
 
 class Accumulator:
     """Counts over genes.
 
-    histograms: score -> ScoreHistogram of the judged genes' learned bases; genes: score -> how many have it.
-    by_gene: rows (peak_set, gene_id, symbol, chrom, COUNTS); by_distance, by_threshold: peaks -> int64 (n, COUNTS).
+    Attributes
+    ----------
+    histograms : dict[str, ScoreHistogram]
+        By score: the judged genes' learned bases.
+    genes : dict[str, int]
+        By score: number of judged genes that have it.
+    by_gene : list[dict]
+        Rows of peak_set, gene_id, symbol, chrom, COUNTS.
+    by_distance, by_threshold : dict[str, ndarray]
+        By peak set: int64 (n, COUNTS).
 
     Parameters
     ----------
+    run : Run
+        Scored and assembled.
+    reader : ScoreReader
+        Its scores.
     peaks : Mapping[str, peak_overlap.Peaks]
-        Name -> Peaks; the first is the one that strata tell apart.
+        Peak sets by name; the strata distinguish only the first.
     truth : Truth or None
-        What was planted, or None.
+        Planted elements, where known.
     """
 
     def __init__(self, run: Run, reader: ScoreReader, peaks: Mapping[str, peak_overlap.Peaks], truth: Truth | None):
@@ -58,7 +70,7 @@ class Accumulator:
         gene : Mapping
             A row of `Run.genes`.
         judged : bool
-            Whether its bases enter the histograms; peaks are compared anyhow.
+            Whether its bases enter the histograms; peaks are compared in any case.
         """
         mask = self.run.mask(gene["gene_id"])
         starts, ends = self.elements(gene["gene_id"], mask)
@@ -72,11 +84,12 @@ class Accumulator:
             self._count_scores(gene["gene_id"], mask, values, stratum)
 
     def elements(self, gene_id: str, mask: GeneMask) -> tuple[np.ndarray, np.ndarray]:
-        """(starts, ends) of a gene's elements in bins of its window, int64; the promoter is none."""
+        """Return (starts, ends) of a gene's elements without the promoter, in bins of its window; int64."""
         table = self._elements.get(gene_id)
         if table is None:
             return np.empty(0, np.int64), np.empty(0, np.int64)
-        return tuple((table[name].to_numpy(np.int64) - mask.start) // mask.resolution for name in ("start", "end"))
+        starts, ends = (table[name].to_numpy(np.int64) for name in ("start", "end"))
+        return (starts - mask.start) // mask.resolution, (ends - mask.start) // mask.resolution
 
     def _count_overlap(self, gene: Mapping, mask: GeneMask, values: np.ndarray, starts, ends, covers: Sequence) -> None:
         rule, learned = self.run.rule, int(mask.learned.sum())
@@ -100,16 +113,19 @@ class Accumulator:
             self.genes[name] += 1
             sample[name] = level[:: self._every].copy()
 
-    # ---- what was counted
+    # ---- results
 
     @property
     def element_share(self) -> float:
-        """Share of the judged learned bases that lie in the mask's elements."""
+        """Share of the judged learned bases that lie in the mask's elements, 0 to 1."""
         counts = self.histograms[MASK].counts.sum(axis=1)
         return float(counts[_with(_IN_ELEMENT)].sum() / max(counts.sum(), 1))
 
     def classes(self, name: str) -> dict[str, np.ndarray]:
-        """Counts (LEVELS,) of a score's bases: "all", "causal", "weak", "decoy", "in_peak", "in_element"."""
+        """Return the counts (LEVELS,) of a score's bases by class.
+
+        The classes are "all", "causal", "weak", "decoy", "in_peak" and "in_element".
+        """
         counts = self.histograms[name].counts
         kinds = {kind: counts[_KIND * kind : _KIND * (kind + 1)].sum(axis=0) for kind in (NONE, STRONG, WEAK, DECOY)}
         return {
@@ -122,7 +138,13 @@ class Accumulator:
         }
 
     def set_classes(self, bit: str) -> dict[str, float]:
-        """The same as numbers of bases, of a set: bases "in_element" or "in_peak"."""
+        """Return the number of bases of a set by class (see `classes`).
+
+        Parameters
+        ----------
+        bit : str
+            The set: bases "in_element" or "in_peak".
+        """
         chosen = np.zeros(_STRATA, bool)
         chosen[_with({"in_element": _IN_ELEMENT, "in_peak": _IN_PEAK}[bit])] = True
         counts = np.where(chosen, self.histograms[MASK].counts.sum(axis=1), 0)
@@ -137,7 +159,7 @@ class Accumulator:
         }
 
     def rank_correlation(self, name: str) -> float:
-        """Spearman's correlation of a score with the mask over a sample of evenly spaced judged bases."""
+        """Return Spearman's correlation of a score with the mask over evenly spaced judged bases."""
         genes = [sample for sample in self._samples.values() if name in sample]
         if not genes:
             return float("nan")
@@ -145,10 +167,12 @@ class Accumulator:
         return rank_correlation(one, two)
 
     def found(self, genes: Iterable[Mapping]) -> dict[str, Found]:
-        """Planted elements found at the share of bases that the mask's elements keep, by score; a second walk.
+        """Count the planted elements that each score finds when it keeps as many bases as the mask's elements.
 
-        "mask elements" are the run's own, and each peak set's name with ", as called" all of its peaks.
+        This reads the genes a second time. "mask elements" are the run's own, and each peak set's name with ", as
+        called" is all of its peaks.
         """
+        assert self.truth is not None
         cuts = {}
         for name, histogram in self.histograms.items():
             counts = histogram.counts.sum(axis=0)
@@ -174,7 +198,7 @@ def _with(bit: int) -> np.ndarray:
 
 
 def _kept(level: np.ndarray, cut: int, share: float, learned: np.ndarray) -> np.ndarray:
-    """bool (bins,): learned bins above the cut and a random `share` of those at it, the same on every call."""
+    """Return the learned bins above the cut and a fixed random `share` of those at it; bool (bins,)."""
     tied = np.flatnonzero((level == cut) & learned)
     kept = (level > cut) & learned
     kept[np.random.default_rng(len(level)).permutation(tied)[: round(share * len(tied))]] = True
@@ -187,7 +211,7 @@ def _elements_by_gene(run: Run) -> dict[str, pd.DataFrame]:
 
 
 def _thresholds(run: Run) -> list[float]:
-    """The run's threshold and others that keep about SHARES of the smoothed mask, rising."""
+    """Return the run's threshold and others that keep about SHARES of the smoothed mask, ascending."""
     histogram, names = KeptHistogram(), list(run.genes["gene_id"])
     for name in names[:: max(1, len(names) // _FIRST_GENES)]:
         mask = run.mask(name)

@@ -1,4 +1,4 @@
-"""Everything that ranks the bases of one gene's window: the mask, its parts, its rivals; each by the same bins."""
+"""Scores that rank the bases of a gene's window: the mask, its parts, and other rankings, in the same bins."""
 
 from __future__ import annotations
 
@@ -28,19 +28,27 @@ GET_OCCLUSION = "run `seq2exp-viz effects RUN --occlusion` first"
 
 
 class ScoreReader:
-    """Reads the scores of a run's genes; `kinds` says which there are, `missing` why others are not.
+    """Reader of the scores of a run's genes.
 
-    kinds: name -> "mask", "part" (of the mask), "signal", "peaks", "effect" or "control".
-    missing: name -> one sentence.
+    Attributes
+    ----------
+    kinds : dict[str, str]
+        Available scores: name -> "mask", "part" (of the mask), "signal", "peaks", "effect" or "control".
+    missing : dict[str, str]
+        Scores that are not available: name -> reason, one sentence.
 
     Parameters
     ----------
+    run : Run
+        Scored and assembled.
     study : Study or None
-        What the run was made from, or None where it is not to be had; `without` says why.
+        Study of the run, None where it is not available.
     peaks : dict[str, DataFrame]
-        Name -> narrowPeak table.
+        narrowPeak tables by name.
     beside : dict[str, Run] or None
-        Other runs by name; their masks (of the same windows and bins), occlusion and knock-outs count too.
+        Other runs by name; their masks (of the same windows and bins), occlusion and knock-outs are scores, too.
+    without : str
+        Reason why the study is not available, for messages.
     """
 
     def __init__(
@@ -57,24 +65,26 @@ class ScoreReader:
         self._peaks = {name: dict(iter(table.groupby("chrom"))) for name, table in peaks.items()}
         self._config = run.model_config
         self._learned: LearnedNumbers | None = None
-        self.unknown, self.asked = 0, 0  # learned bins whose sequence part was rounded away, of how many
-        self._sds: list[float] = []  # of the sequence's part within a window
+        self.unknown, self.asked = 0, 0  # learned bins whose sequence component is lost by rounding, and all
+        self._sds: list[float] = []  # standard deviation of the sequence component in each window
         self._smooth = run.rule.smooth_bp or ElementRule(0).smooth_bp
         self._signals = self._open_signals(study, without)
         self._effects = {name: _effects_by_gene(other) for name, other in {"": run, **self.beside}.items()}
         self._name_scores()
 
     def read(self, gene_id: str, mask: GeneMask, smooth: np.ndarray | None = None) -> dict[str, np.ndarray]:
-        """name -> float32 (bins,), 0 or above, for each name of `kinds` that this gene has, in their order.
+        """Return the scores of a gene by name, float32 (bins,), 0 or more, in the order of `kinds`.
 
         Effects that were not computed for this gene, and masks of runs that did not score it, are left out.
 
         Parameters
         ----------
+        gene_id : str
+            The gene.
         mask : GeneMask
             `Run.mask` of the gene.
         smooth : ndarray or None
-            float32 (bins,), the mask as the run's rule smooths it, where at hand.
+            float32 (bins,), the mask as the run's rule smooths it; computed where None.
         """
         if smooth is None or not self.run.rule.smooth_bp:  # elements of hard masks are cut unsmoothed
             smooth = smoothed(mask, self._smooth)
@@ -91,20 +101,21 @@ class ScoreReader:
             if f"mask of {name}" in self.kinds and gene_id in other.scored:
                 scores[f"mask of {name}"] = other.mask(gene_id).mean
         scores[NEAREST] = controls.nearness(len(mask.alpha), mask.resolution)
-        rng = np.random.default_rng(zlib.crc32(gene_id.encode()))  # the same for the same gene, whatever is compared
+        rng = np.random.default_rng(zlib.crc32(gene_id.encode()))  # the same for a gene in every comparison
         scores[RANDOM] = controls.shifted(mask.mean, mask.learned, rng)
         return {name: scores[name] for name in self.kinds if name in scores}
 
     @property
     def sequence_sd(self) -> float | None:
-        """Mean over windows of the standard deviation of the sequence's part; None where there is none."""
+        """Mean over windows of the standard deviation of the sequence component; None where there is none."""
         return float(np.mean(self._sds)) if self._sds else None
 
     def _name_scores(self) -> None:
         if self._signals is not None:
             self.kinds |= {PRIOR: "part"}
             if self._has_sequence_part():
-                learned = {SIGNAL_LOGIT: "part"} if self._config.mask.head == "logit" else {}
+                has_logit = self._config is not None and self._config.mask.head == "logit"
+                learned = {SIGNAL_LOGIT: "part"} if has_logit else {}
                 self.kinds |= {SEQUENCE: "part", **learned}
             self.kinds |= {signal.name: "signal" for signal in self._signals}
         self.kinds |= dict.fromkeys(self._peaks, "peaks")
@@ -113,24 +124,26 @@ class ScoreReader:
             if self._effects[name] is not None:
                 self.kinds[KNOCK_OUT + of] = "effect"
             elif not name:
-                self.missing[KNOCK_OUT] = f"no element of this run was switched off yet; {GET_EFFECTS}"
+                self.missing[KNOCK_OUT] = f"no element of this run was knocked out yet; {GET_EFFECTS}"
             if _first_occlusion(other) is not None:
                 self.kinds[OCCLUSION + of] = "effect"
             elif not name:
-                self.missing[OCCLUSION] = f"nothing was hidden base by base yet; {GET_OCCLUSION}"
+                self.missing[OCCLUSION] = f"no occlusion was computed yet; {GET_OCCLUSION}"
         for name, other in self.beside.items():
             if _same_grid(self.run, other):
                 self.kinds[f"mask of {name}"] = "mask"
             else:
-                self.missing[f"mask of {name}"] = "its windows or bins are others than this run's"
+                self.missing[f"mask of {name}"] = "its windows or bins differ from this run's"
         self.kinds |= {NEAREST: "control", RANDOM: "control"}
 
     def _has_sequence_part(self) -> bool:
         config, checkpoint = self._config, self.run.checkpoint
-        if config.mask.kind != "learned":
-            self.missing[SEQUENCE] = f"the mask of this run is a control ({config.mask.kind}), it has no such part"
+        assert config is not None  # else the signals are not open, and nothing asks for their parts
+        kind = config.mask.kind
+        if kind != "learned":
+            self.missing[SEQUENCE] = f"the mask of this run is a control ({kind}) without a sequence component"
         elif config.mask.head == "logit" and self.run.manifest["resolution"] > 1:
-            self.missing[SEQUENCE] = "the run's bins are wider than a base, and logits do not average"
+            self.missing[SEQUENCE] = "the run's bins are wider than a base, and logits cannot be averaged"
         else:
             try:
                 self._learned = learned_numbers(checkpoint or self.run.path / "checkpoint.safetensors", config)
@@ -143,19 +156,20 @@ class ScoreReader:
         if self._config is None:
             reason = "the run's config.json does not hold a model's settings"
         elif study is not None and tuple(spec.name for spec in study.signal_specs) != self._config.signals:
-            reason = "the study's signals are others than the model's"
-        if reason is None:
+            reason = "the study's signals differ from the model's"
+        if study is not None and reason is None:
             try:
                 for signal in study.signals():
                     signal.prepare()
                 return study.signals()
             except (InputError, ImportError) as error:
                 reason = f"the study's signals cannot be read ({error})"
+        assert reason is not None
         self.missing |= {PRIOR: reason, SEQUENCE: reason, "single signals": reason}
         return None
 
     def _from_signals(self, gene_id: str, mask: GeneMask) -> dict[str, np.ndarray]:
-        if self._signals is None:
+        if self._signals is None or self._config is None:
             return {}
         window = Window.between(mask.chrom, mask.start, mask.end)
         signals = np.stack([signal.read(window) for signal in self._signals], axis=1)  # (L, S)
@@ -174,7 +188,7 @@ class ScoreReader:
         for name, other in {"": self.run, **self.beside}.items():
             of = f" of {name}" if name else ""
             if KNOCK_OUT + of in self.kinds and gene_id in other.effect_records:
-                values = _painted(self._effects[name].get(gene_id), mask)
+                values = _painted((self._effects[name] or {}).get(gene_id), mask)
                 found[KNOCK_OUT + of] = self._binned(values, mask)
             hidden = _occlusion(other, gene_id, mask) if OCCLUSION + of in self.kinds else None
             if hidden is not None:
@@ -182,7 +196,7 @@ class ScoreReader:
         return found
 
     def _filled(self, network: np.ndarray, mask: GeneMask) -> np.ndarray:
-        """The sequence's part with its middle value where the stored mask's rounding hides it."""
+        """Return the sequence component with its median where the stored mask's rounding hides it."""
         hidden = np.isnan(network) & mask.learned
         self.unknown, self.asked = self.unknown + int(hidden.sum()), self.asked + int(mask.learned.sum())
         known = network[mask.learned & ~hidden]
@@ -197,7 +211,7 @@ class ScoreReader:
 
 
 def named_runs(runs: Sequence[Run]) -> dict[str, Run]:
-    """The runs by name; where names repeat, by their folder's."""
+    """Return the runs by name, or by folder where names repeat."""
     names = [run.name for run in runs]
     if len(set(names)) < len(names):
         names = [str(run.path) for run in runs]
@@ -209,18 +223,18 @@ def _same_grid(run: Run, other: Run) -> bool:
 
 
 def _effects_by_gene(run: Run) -> dict[str, pd.DataFrame] | None:
-    """gene_id -> rows of `Run.effects`; None where nothing was switched off."""
+    """Return the rows of `Run.effects` by gene_id; None where no element was knocked out."""
     table = run.effects
     return dict(iter(table.groupby("gene_id"))) if len(table) else None
 
 
-def _first_occlusion(run: Run):
+def _first_occlusion(run: Run) -> Path | None:
     found = files_in(Path(run.path) / "effects" / "occlusion", "*.npz")
     return next((path for path in found if path.stat().st_size), None)
 
 
 def _painted(table: pd.DataFrame | None, mask: GeneMask) -> np.ndarray:
-    """float32 (window,): the effect, without sign, of the element over each base; 0 elsewhere."""
+    """Return the absolute effect of the element over each base, float32 (window,); 0 elsewhere."""
     values = np.zeros(mask.end - mask.start, np.float32)
     if table is not None:
         for start, end, effect in table[["start", "end", "effect"]].itertuples(index=False):
@@ -230,7 +244,7 @@ def _painted(table: pd.DataFrame | None, mask: GeneMask) -> np.ndarray:
 
 
 def _occlusion(run: Run, gene_id: str, mask: GeneMask) -> np.ndarray | None:
-    """float32 (window,): how much hiding a base's stretch changes the prediction, without sign; None if not known."""
+    """Return the absolute change of the prediction by hiding each base's region, float32 (window,); None if unknown."""
     track = run.occlusion(gene_id) if gene_id in run.scored else None
     if track is None or track.chrom != mask.chrom:
         return None

@@ -1,4 +1,4 @@
-"""What numbers cannot tell, in sentences that stand above them."""
+"""Sentences on the limits of a comparison's numbers, shown above them."""
 
 from __future__ import annotations
 
@@ -11,17 +11,16 @@ from model_core.evaluation.mask_components import TOLERANCE
 from model_core.run_folder.run import Run
 from model_core.study.study import Study
 
-SAME = 0.99  # rank correlation from which the mask is called its prior
-SAME_ELEMENTS = (
-    0.95  # and how near the prior's highest bases come to the elements, as a share of how near the mask's do
-)
-_SAMPLED_GENES = 50  # whose sequence is looked at for unknown bases
+SAME = 0.99  # rank correlation above which the mask is called its prior
+# Ratio of the prior's to the mask's Jaccard index with the elements, above which the elements are called the prior's.
+SAME_ELEMENTS = 0.95
+_SAMPLED_GENES = 50  # genes whose sequence is checked for unknown bases
 _MANY_UNKNOWN = 0.02
 _FEW_GENES = 30
 
 
 def of_study(run: Run, study: Study | None) -> list[str]:
-    """What the data behind a run cannot tell: what the study says of itself, and what can be seen in it."""
+    """Return the limits of a run's data: those that the study states, and those that can be measured."""
     found = []
     if run.manifest["simulated"]:
         found.append("All data are simulated: a method that does well here may do less well on cells.")
@@ -31,26 +30,26 @@ def of_study(run: Run, study: Study | None) -> list[str]:
     found += study.limits
     unknown = _unknown_bases(run, study)
     if unknown is not None and unknown >= _MANY_UNKNOWN:
-        share = f"{100 * unknown:.0f} % of the bases in the windows looked at"
-        found.append(f"{share} are N in the genome file: the model sees nothing there.")
+        share = f"{100 * unknown:.0f} % of the bases in the checked windows"
+        found.append(f"{share} are N in the genome file: the model has no sequence there.")
     return found
 
 
 def of_numbers(run: Run, tables: dict[str, pd.DataFrame], reader: ScoreReader) -> list[str]:
-    """What the numbers of this comparison say against themselves."""
+    """Return the limits that a comparison's own numbers show."""
     found = []
     scores = tables["scores"].set_index("score")
     correlation = scores["rank_correlation"].get(PRIOR, np.nan)
     if correlation >= SAME:
         found.append(
-            f"The mask is its signal prior: their rank correlation is {correlation:.4f}. It shows where signal is; no "
-            "base of it was found from sequence."
+            f"The mask is its signal prior: their rank correlation is {correlation:.4f}. It shows where signal is; "
+            "no base of it was found from sequence."
         )
     prior, own = (scores["jaccard_with_elements"].get(name, np.nan) for name in (PRIOR, MASK))
     if correlation < SAME and prior >= SAME_ELEMENTS * own:
         found.append(
-            f"The mask's elements are those of its signal prior: at the same share, the prior's bases meet them with a "
-            f"Jaccard index of {prior:.3f}, the mask's own bases with {own:.3f}."
+            f"The mask's elements are those of its signal prior: at the same share, the prior's bases overlap them "
+            f"with a Jaccard index of {prior:.3f}, the mask's own bases with {own:.3f}."
         )
     signals = scores[scores["kind"].isin(("signal", "part")) & (scores.index != SEQUENCE)]["auprc"]
     if signals.notna().any() and scores.loc[MASK, "auprc"] <= signals.max():
@@ -63,17 +62,17 @@ def of_numbers(run: Run, tables: dict[str, pd.DataFrame], reader: ScoreReader) -
     count = prediction.loc[prediction["run"] == run.name, "genes"].iloc[:1].sum()
     if count < _FEW_GENES:
         genes = f"{count} gene{'' if count == 1 else 's'}"
-        found.append(f"Prediction is judged on {genes}: too few to put models in an order.")
+        found.append(f"Prediction is judged on {genes}: too few to rank models.")
     if SEQUENCE in scores.index and reader.unknown > 0.01 * max(reader.asked, 1):
         share = reader.unknown / reader.asked
         found.append(
-            f"At {100 * share:.0f} % of the bases the stored mask is too coarse to tell the sequence's part; there "
-            "'sequence only' takes the window's middle value."
+            f"At {100 * share:.0f} % of the bases the stored mask is too coarse for the sequence component; there "
+            "'sequence only' is the window's median."
         )
     if SEQUENCE in scores.index and reader.sequence_sd is not None and reader.sequence_sd < TOLERANCE:
         found.append(
-            f"The sequence's part of the mask moves by {reader.sequence_sd:.3f} (standard deviation) within a window, "
-            f"less than the {TOLERANCE} that rounding of the stored masks can hide: read 'sequence only' as noise."
+            f"The sequence component of the mask varies by {reader.sequence_sd:.3f} (standard deviation) in a window, "
+            f"less than the {TOLERANCE} that rounding of the stored masks can hide: 'sequence only' is noise."
         )
     fewer = scores[(scores["kind"] != "set") & (scores["genes"] < scores.loc[MASK, "genes"])]
     for name, row in fewer.iterrows():
@@ -83,7 +82,7 @@ def of_numbers(run: Run, tables: dict[str, pd.DataFrame], reader: ScoreReader) -
 
 
 def _unknown_bases(run: Run, study: Study) -> float | None:
-    """Share of N among the bases of up to 50 windows, 0-1; None where the genome cannot be read."""
+    """Return the share of N among the bases of up to 50 windows, 0 to 1; None where the genome cannot be read."""
     genes = run.genes
     unknown = total = 0
     try:

@@ -1,6 +1,6 @@
-"""`compare`: a run's masks against MACS3 peaks, planted truth, CRISPR pairs and control runs, written into the run.
+"""`compare`: a run's masks against MACS3 peaks, planted truth, CRISPR pairs and control runs.
 
-Every table is tab-separated with a header line; docs/evidence.md has their columns. Bases are counted once for each
+Every table is tab-separated with a header line; docs/evidence.md describes the columns. Bases are counted once for each
 gene whose window holds them, because a mask says "kept for this gene".
 """
 
@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -45,7 +45,15 @@ CLASSES = ("causal", "weak", "decoy")
 
 
 class Comparison(NamedTuple):
-    """What `compare` wrote: summary.json, and the tables by name (peaks for peaks.tsv)."""
+    """Result of `compare`.
+
+    Attributes
+    ----------
+    summary : dict
+        Content of summary.json.
+    tables : dict[str, DataFrame]
+        By name ("peaks" for peaks.tsv).
+    """
 
     summary: dict
     tables: dict[str, pd.DataFrame]
@@ -67,34 +75,35 @@ def compare(
     run : Run
         Scored and assembled.
     against : Sequence[str or Path]
-        narrowPeak files beside the run's own.
+        Further narrowPeak files, in addition to the run's own.
     truth : str or Path or None
-        BED of planted elements; by default that of the study, where it is simulated.
+        BED of planted elements; by default that of a simulated study.
     crispr : str or Path or None
         Table of tested element-gene pairs.
     beside : Sequence[str or Path]
-        Other runs, such as those under control masks.
+        Other runs to compare with, such as those with control masks.
     seed_runs : Sequence[str or Path]
-        Runs that differ in their seed alone; by default those that `train --seeds` made beside this one.
+        Runs that differ only in their seed; by default those that `train --seeds` made with this one.
     cell_type : str or None
-        Of the tested pairs that count, by the table's own name; by default all.
+        Cell type of the tested pairs to use, as the table names it; by default all.
 
     Returns
     -------
     Comparison
-        What was written.
+        The summary and the tables written.
 
     Raises
     ------
     InputError
-        Nothing is scored, or a file or run that is named cannot be used.
+        The run has no elements, or a given file or run cannot be used.
     """
     if not run.manifest.get("assembled"):
         found, do = "no elements", f"run `seq2exp-viz score {run.path}`"
         raise InputError(run.path, found=found, expected="a scored run", fix=do)
     if run.manifest["promoter"] >= run.manifest["window"]:
-        found, expected = "a window that is all promoter", "a run whose mask decides something"
-        raise InputError(run.path, found=found, expected=expected, fix="compare that one, with this one --beside it")
+        found, expected = "a promoter as long as the window", "a run with bases that its mask decides"
+        fix = "compare such a run, and give this one as --beside"
+        raise InputError(run.path, found=found, expected=expected, fix=fix)
     study, without = _study(run)
     others = named_runs([Run.open(path) for path in beside])
     if run.name in others:
@@ -119,20 +128,28 @@ def compare(
     tables["scores"] = score_table(sums, [gene for gene, yes in zip(genes, chosen, strict=True) if yes])
     tables["curves"] = curve_table(sums)
     tables["prediction"] = prediction_table({run.name: run, **others})
-    about = {"missing": dict(reader.missing), "limits": caveats.of_study(run, study)}
-    about["limits"] += [] if planted is None else planted.limits
+    limits = caveats.of_study(run, study)
+    limits += [] if planted is None else planted.limits
+    about: dict[str, Any] = {"missing": dict(reader.missing), "limits": limits}
     if tested is not None:
         about |= _pairs(run, study, reader, tested, tables, cell_type)
     if seeds_here:
         tables["seeds"], about["seeds"] = seed_stability.seed_table(named_runs([run, *seeds_here]))
-    about["limits"] += caveats.of_numbers(run, tables, reader)
+    limits += caveats.of_numbers(run, tables, reader)
     return _write(run, tables, _summary(run, sums, study, others, about, planted is not None))
 
 
 def score_table(sums: Accumulator, genes: Sequence[Mapping]) -> pd.DataFrame:
-    """SCORE_COLUMNS: the mask's elements, peaks as called, then every score at the share that the elements keep.
+    """Return the table SCORE_COLUMNS: the mask's elements, peaks as called, then each score at the elements' share.
 
     Measures that need planted truth are NaN without it.
+
+    Parameters
+    ----------
+    sums : Accumulator
+        Counts over all genes.
+    genes : Sequence[Mapping]
+        The judged genes, rows of `Run.genes`.
     """
     share = sums.element_share
     found = sums.found(genes) if sums.truth is not None else {}
@@ -164,7 +181,10 @@ def score_table(sums: Accumulator, genes: Sequence[Mapping]) -> pd.DataFrame:
 
 
 def curve_table(sums: Accumulator) -> pd.DataFrame:
-    """score, kept_share, precision, recall, weak_recall, decoys_kept, in_peaks at each of CURVE_SHARES."""
+    """Return the measures of each score at each of CURVE_SHARES.
+
+    Columns: score, kept_share, precision, recall, weak_recall, decoys_kept, in_peaks.
+    """
     rows = []
     for name in sums.reader.kinds:
         classes = sums.classes(name)
@@ -178,7 +198,7 @@ def curve_table(sums: Accumulator) -> pd.DataFrame:
 
 
 def _kept(stacked: np.ndarray, share: float, names: list[str]) -> dict[str, float]:
-    """Numbers of bases of each class among the highest `share` of all; the first class is "all"."""
+    """Return the number of bases of each class among the highest `share` of all; the first class is "all"."""
     everything = stacked[0]
     parts = np.concatenate([stacked[1:], (everything - stacked[1:])])  # each class and its rest add up to all
     half = len(names) - 1
@@ -208,7 +228,7 @@ def _share(part: float, whole: float) -> float:
 
 
 def _overlap_tables(sums: Accumulator) -> dict[str, pd.DataFrame]:
-    """peaks, peaks_by_gene, peaks_by_threshold, unmatched."""
+    """Return the tables peaks, peaks_by_gene, peaks_by_threshold and unmatched."""
     if not sums.peaks:
         return {}
     counts = list(peak_overlap.COUNTS)
@@ -245,7 +265,7 @@ def _overlap_tables(sums: Accumulator) -> dict[str, pd.DataFrame]:
 
 
 def _unmatched(name: str, distance: np.ndarray) -> pd.DataFrame:
-    """peak_set, from, to (bp; the last has no `to`), elements; a row without `from` for chromosomes without peaks."""
+    """Return peak_set, from, to (bp; no `to` in the last), elements; no `from` for chromosomes without peaks."""
     known = distance[np.isfinite(distance)]
     counts, _ = np.histogram(known, bins=np.array(UNMATCHED))
     rows = [
@@ -313,7 +333,7 @@ def _study_genes(study: Study | None) -> pd.DataFrame | None:
     try:
         return None if study is None else study.gene_sites()
     except InputError:
-        return None  # the run's own genes must do
+        return None  # the run's own genes are used
 
 
 def _summary(
@@ -353,7 +373,7 @@ def _write(run: Run, tables: dict[str, pd.DataFrame], summary: dict) -> Comparis
     folder.mkdir(exist_ok=True)
     for path in files_in(folder, "*.tsv"):
         if path.stem not in tables:
-            path.unlink()  # of an earlier call with other files
+            path.unlink()  # left by an earlier call with other files
     for name, table in tables.items():
         write_text(folder / f"{name}.tsv", table_text(table, "%.6g"))
     summary["tables"] = {f"{name}.tsv": len(table) for name, table in tables.items()}

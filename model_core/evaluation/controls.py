@@ -1,4 +1,4 @@
-"""The mask's rivals: what else ranks the bases of a window, judged by the same yardstick."""
+"""Rankings of a window's bases other than the mask, for comparison."""
 
 from __future__ import annotations
 
@@ -12,17 +12,19 @@ from model_core.config import Seq2ExpConfig
 
 
 def signal_prior(signals: np.ndarray, config: Seq2ExpConfig) -> np.ndarray:
-    """The mask of a model whose sequence part says nothing: alpha2 / (alpha2 + beta2).
+    """Compute the mask of a model without a sequence component: alpha2 / (alpha2 + beta2).
 
     Parameters
     ----------
     signals : ndarray
-        float32 (L, S), as the model sees them; S as in `config`.
+        float32 (L, S), transformed, as the model reads them.
+    config : Seq2ExpConfig
+        The model's settings, with the priors of the S signals.
 
     Returns
     -------
     ndarray
-        Float32 (L,), 0 to 1.
+        float32 (L,), 0 to 1.
     """
     w, b = np.asarray(config.prior.w, np.float64), np.asarray(config.prior.b, np.float64)
     alpha, beta = signal_parameters(signals.astype(np.float64), w, b, config.prior.beta_min, config.prior.scale)
@@ -30,12 +32,16 @@ def signal_prior(signals: np.ndarray, config: Seq2ExpConfig) -> np.ndarray:
 
 
 def peak_scores(peaks: pd.DataFrame, chrom: str, start: int, end: int) -> np.ndarray:
-    """The signal value of the strongest peak over each base, 0 where there is none: float32 (end - start,).
+    """Return the signal value of the strongest peak over each base, float32 (end - start,); 0 where there is none.
 
     Parameters
     ----------
     peaks : DataFrame
-        Table of `model_core.bed.read_narrowpeak`; where no peak of it has a signal value, the score stands in.
+        Table of `model_core.bed.read_narrowpeak`; the score is used where no peak has a signal value.
+    chrom : str
+        The chromosome.
+    start, end : int
+        0-based half-open.
     """
     values = np.zeros(end - start, np.float32)
     strength = peaks["signal_value"] if (peaks["signal_value"] > 0).any() else peaks["score"]
@@ -48,19 +54,21 @@ def peak_scores(peaks: pd.DataFrame, chrom: str, start: int, end: int) -> np.nda
 
 
 def shifted(values: np.ndarray, learned: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """The learned bins' values turned round in a circle by a random distance: the mask's texture at random places.
+    """Rotate the learned bins' values by a random distance, as a control with the mask's values at random places.
 
     Parameters
     ----------
     values : ndarray
-        Float (bins,).
+        float (bins,).
     learned : ndarray
-        Bool (bins,).
+        bool (bins,).
+    rng : Generator
+        Source of the distance.
 
     Returns
     -------
     ndarray
-        Array of the type of `values` (bins,); bins that are not learned as they were.
+        (bins,), dtype of `values`; bins that are not learned are unchanged.
     """
     out = values.copy()
     inside = values[learned]
@@ -70,6 +78,6 @@ def shifted(values: np.ndarray, learned: np.ndarray, rng: np.random.Generator) -
 
 @lru_cache(maxsize=2)
 def nearness(bins: int, resolution: int) -> np.ndarray:
-    """1 / distance in bp to the window's centre, the start site: float32 (bins,)."""
+    """Return 1 / distance in bp to the window's centre (the start site), float32 (bins,)."""
     centre = np.arange(bins) * resolution + (resolution - 1) / 2
     return (1 / np.maximum(np.abs(centre - bins * resolution // 2), 1)).astype(np.float32)

@@ -1,9 +1,10 @@
-"""Element-gene pairs that CRISPR tested (tables as of EngreitzLab/CRISPR_comparison) against a run's scores."""
+"""Element-gene pairs tested by CRISPR (tables as of EngreitzLab/CRISPR_comparison) against a run's scores."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,7 +21,7 @@ from model_core.track_formats import TO_TEXT, require_format
 from model_core.tsv import read_table
 from model_core.window import window_start
 
-COLUMNS = {  # ours -> theirs, the first that is there
+COLUMNS = {  # name here -> accepted names in the table, the first found
     "chrom": ("chrom", "chr", "chromosome"),
     "start": ("chromStart", "start", "elementStart"),
     "end": ("chromEnd", "end", "elementEnd"),
@@ -39,22 +40,27 @@ BINS = (("0-10 kb", 0, 10_000), ("10-100 kb", 10_000, 100_000), ("all in the win
 LEFT_OUT = ("chrom", "start", "end", "gene", "positive", "reason")
 _TRUE, _FALSE = ("TRUE", "T", "1", "YES"), ("FALSE", "F", "0", "NO")
 UNKNOWN_GENE = "gene not in the study"
-_FEW = 20  # positives below which an AUPRC says little
+_FEW = 20  # fewest positives for a meaningful AUPRC
 
 
 def read_pairs(path: str | Path) -> pd.DataFrame:
-    """The pairs of a table, one row each.
+    """Read the pairs of a table, one per row.
+
+    Parameters
+    ----------
+    path : str or Path
+        Tab-separated table with a header, plain or gzipped.
 
     Returns
     -------
     DataFrame
-        Chrom, gene str; start, end int64, 0-based half-open; positive bool or NA where the table has no outcome; and
-        where the table has them: gene_id, cell_type, valid str, h3k27ac, dnase, abc float64.
+        chrom, gene (str); start, end (int64, 0-based half-open); positive (bool, NA where the table has no outcome);
+        and where the table has them: gene_id, cell_type, valid (str), h3k27ac, dnase, abc (float64).
 
     Raises
     ------
     InputError
-        Not readable, a column that is missing, or a position that is no number.
+        Not readable, a missing column, or a malformed position.
     """
     path = Path(path)
     require_format(path, ("BED",), "a table of element-gene pairs with a line of column names", TO_TEXT)
@@ -63,7 +69,7 @@ def read_pairs(path: str | Path) -> pd.DataFrame:
     for ours, names in {**COLUMNS, **FURTHER}.items():
         name = next((name for name in names if name in table.columns), None)
         if name is None and ours in COLUMNS:
-            has, do = f"columns {listed(list(table.columns), 8)}", "name the column so"
+            has, do = f"columns {listed(list(table.columns), 8)}", f"rename the column to {names[0]}"
             raise InputError(path, found=has, expected=f"a column {' or '.join(names)}", fix=do)
         if name is not None:
             found[ours] = table[name].str.strip()
@@ -72,13 +78,14 @@ def read_pairs(path: str | Path) -> pd.DataFrame:
         bad = ~pairs[name].str.fullmatch(r"[0-9]{1,12}")
         if bad.any():
             line = pairs.index[bad][0]
-            raise InputError(f"{path} line {line}", found=repr(pairs[name][line]), expected="a position", fix="mend it")
+            found_there, fix = repr(pairs[name][line]), "correct the line"
+            raise InputError(f"{path} line {line}", found=found_there, expected="a whole number of bp", fix=fix)
         pairs[name] = pairs[name].astype(np.int64)
     empty = pairs["end"] <= pairs["start"]
     if empty.any():
         line = pairs.index[empty][0]
         raise InputError(
-            f"{path} line {line}", found="an end at or before the start", expected="start < end", fix="mend it"
+            f"{path} line {line}", found="an end at or before the start", expected="start < end", fix="correct the line"
         )
     words = pairs["positive"].str.upper()
     pairs["positive"] = pd.Series(pd.NA, index=pairs.index, dtype="boolean")
@@ -87,14 +94,13 @@ def read_pairs(path: str | Path) -> pd.DataFrame:
     for name in {"h3k27ac", "dnase", "abc"} & set(pairs.columns):
         pairs[name] = pd.to_numeric(pairs[name], errors="coerce")
     if pairs.empty:
-        raise InputError(
-            path, found="a header alone", expected="a line for each element-gene pair", fix="check the path"
-        )
+        expected = "a line for each element-gene pair"
+        raise InputError(path, found="a header only", expected=expected, fix="check the path")
     return pairs.reset_index(drop=True)
 
 
 def check_cell_type(pairs: pd.DataFrame, cell_type: str | None) -> None:
-    """Raise InputError where a cell type is asked for and no pair is of it."""
+    """Raise InputError if a cell type is given and no pair is of it."""
     known = sorted(set(pairs.get("cell_type", pd.Series(dtype=str))))
     if cell_type is not None and cell_type not in known:
         found = f"no pair of cell type {cell_type!r}"
@@ -104,17 +110,26 @@ def check_cell_type(pairs: pd.DataFrame, cell_type: str | None) -> None:
 def match_pairs(
     pairs: pd.DataFrame, run: Run, study_genes: Sequence[str] = (), cell_type: str | None = None
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """(pairs that can be judged, pairs that cannot).
-
-    The first has gene_id, symbol, split and distance (bp from the element's middle to the start site) added; the second
-    LEFT_OUT.
+    """Split pairs into those that can be judged with a run and those that cannot.
 
     Parameters
     ----------
+    pairs : DataFrame
+        From `read_pairs`.
+    run : Run
+        The run.
     study_genes : Sequence[str]
-        Symbols and ids of the study's genes, to tell a gene that is not scored from one that is unknown.
+        Symbols and ids of the study's genes, to distinguish genes that are not scored from unknown ones.
     cell_type : str or None
         Pairs of other cell types are left out.
+
+    Returns
+    -------
+    kept : DataFrame
+        Pairs that can be judged, with the columns gene_id, symbol, split and distance (bp from the element's middle to
+        the start site) added.
+    left_out : DataFrame
+        The other pairs, with the columns LEFT_OUT.
 
     Raises
     ------
@@ -125,32 +140,31 @@ def match_pairs(
     require_shared(pairs["chrom"].unique(), run.chrom_sizes, "tested pairs")
     genes = run.genes.reset_index(drop=True)
     finder, known = run.finder, GeneFinder(study_genes)
-    rows, reasons = [], []
+    row_of: list[int] = []
+    why: list[str] = []
     for pair in pairs.itertuples():
         gene_id = getattr(pair, "gene_id", "")
         row = finder.row(pair.gene, gene_id)
-        rows.append(-1 if row is None else row)
+        row_of.append(-1 if row is None else row)
         if row is not None:
-            reasons.append(_reason(pair, genes.loc[row], run))
+            why.append(_reason(pair, genes.loc[row], run))
         elif finder.rows(pair.gene):
-            reasons.append("several genes of the run have this symbol")
+            why.append("several genes of the run have this symbol")
         else:
             of_study = known.rows(pair.gene) or (gene_id and known.rows(gene_id))
-            reasons.append("gene of the study, but not scored in this run" if of_study else UNKNOWN_GENE)
+            why.append("gene of the study, but not scored in this run" if of_study else UNKNOWN_GENE)
         if cell_type is not None and pair.cell_type != cell_type:
-            reasons[-1] = "of another cell type"
-    reasons, rows = np.array(reasons, object), np.array(rows, np.int64)
-    if (reasons == UNKNOWN_GENE).sum() == len(pairs):
-        found = (
-            f"no gene of the study or the run in {len(pairs):,} pairs (named {listed(list(pairs['gene'].unique()), 3)})"
-        )
+            why[-1] = "of another cell type"
+    reasons, rows = np.array(why, object), np.array(row_of, np.int64)
+    if why.count(UNKNOWN_GENE) == len(pairs):
+        named = listed(list(pairs["gene"].unique()), 3)
+        found = f"no gene of the study or the run in {len(pairs):,} pairs (named {named})"
         expected = f"genes such as {listed([*genes['symbol'][:2], *genes['gene_id'][:1]])}"
-        raise InputError(
-            "tested pairs", found=found, expected=expected, fix="check the column of genes, and the species"
-        )
+        fix = "check the gene column and the species"
+        raise InputError("tested pairs", found=found, expected=expected, fix=fix)
     fit = np.flatnonzero(reasons == "")
     again = pairs.assign(row=rows).iloc[fit].duplicated(["chrom", "start", "end", "row"]).to_numpy()
-    reasons[fit[again]] = "the same element and gene stand in the table before"
+    reasons[fit[again]] = "the same element and gene are in the table before"
     left_out = pairs.assign(reason=reasons)[reasons != ""][list(LEFT_OUT)].reset_index(drop=True)
     kept = pairs[reasons == ""].reset_index(drop=True)
     chosen = genes.loc[rows[reasons == ""]]
@@ -161,12 +175,28 @@ def match_pairs(
 
 
 def score_pairs(pairs: pd.DataFrame, run: Run, reader: ScoreReader) -> tuple[pd.DataFrame, dict[str, str]]:
-    """(the pairs with one column a score, column -> why it is missing).
+    """Add one column per score to the pairs.
 
     "mean mask" and "max mask" over the element's learned bases; the mean of every other score of `reader` but nearness;
     "element effect" (the largest knock-out effect of an element of the run that shares a base with it, 0 where none
     does), "effect x mask"; "1/distance", "activity" (the root of H3K27ac x DNase, of the table), "activity/distance",
     "ABC" where the table has them.
+
+    Parameters
+    ----------
+    pairs : DataFrame
+        The pairs to judge, from `match_pairs`.
+    run : Run
+        The run.
+    reader : ScoreReader
+        Its scores.
+
+    Returns
+    -------
+    scored : DataFrame
+        The pairs with one column per score.
+    missing : dict[str, str]
+        Column -> reason why it is missing.
     """
     columns: dict[str, np.ndarray] = {}
     effects = run.effects
@@ -183,7 +213,7 @@ def score_pairs(pairs: pd.DataFrame, run: Run, reader: ScoreReader) -> tuple[pd.
                 columns.setdefault(name, np.full(len(pairs), np.nan))[pairs.index.get_loc(row)] = value
     missing = dict(reader.missing)
     if "element effect" not in columns:
-        missing["element effect, effect x mask"] = f"no element of these genes was switched off yet; {GET_EFFECTS}"
+        missing["element effect, effect x mask"] = f"no element of these genes was knocked out yet; {GET_EFFECTS}"
     nearness = 1 / np.maximum(pairs["distance"].to_numpy(float), 1)
     columns["1/distance"] = nearness
     if {"h3k27ac", "dnase"} <= set(pairs.columns):
@@ -199,10 +229,11 @@ def score_pairs(pairs: pd.DataFrame, run: Run, reader: ScoreReader) -> tuple[pd.
 
 
 def pair_table(scored: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
-    """distance, score, pairs, positives, positive_share, auprc, auprc_low, auprc_high: a row a distance bin and score.
+    """Return the AUPRC of each score, with one row per distance bin and score.
 
-    positive_share is the AUPRC of a guess. In each bin only pairs count that have all scores, so that all stand on the
-    same pairs; a score that fewer than nine in ten of the pairs have stands on its own pairs, as its numbers say.
+    Columns: distance, score, pairs, positives, positive_share, auprc, auprc_low, auprc_high. positive_share is the
+    AUPRC of a guess. In each bin only pairs with all scores count, so that all scores are judged on the same pairs; a
+    score that fewer than nine in ten of the pairs have is judged on its own pairs, as its numbers show.
     """
     rows = []
     for name, first, last in BINS:
@@ -222,7 +253,7 @@ def pair_table(scored: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
 
 
 def pair_limits(scored: pd.DataFrame, left_out: pd.DataFrame) -> list[str]:
-    """Sentences on what these pairs cannot tell."""
+    """Return sentences on the limits of these pairs."""
     positives, found = int(scored["positive"].sum()), []
     total = len(scored) + len(left_out)
     if len(left_out):
@@ -230,7 +261,7 @@ def pair_limits(scored: pd.DataFrame, left_out: pd.DataFrame) -> list[str]:
     if positives < _FEW:
         found.append(
             f"Of the {len(scored):,} tested pairs that can be judged, {positives} {'are' if positives != 1 else 'is'} "
-            f"positive: with fewer than {_FEW} an AUPRC says next to nothing, whatever its size."
+            f"positive: with fewer than {_FEW} an AUPRC is not informative."
         )
     cells = sorted(set(scored.get("cell_type", pd.Series(dtype=str))) - {""})
     if len(cells) > 1:
@@ -241,11 +272,12 @@ def pair_limits(scored: pd.DataFrame, left_out: pd.DataFrame) -> list[str]:
     return found
 
 
-def _reason(pair, gene: pd.Series, run: Run) -> str:
+def _reason(pair: Any, gene: pd.Series, run: Run) -> str:
+    """Return why a pair cannot be judged; "" where it can."""
     if pair.positive is pd.NA or pd.isna(pair.positive):
         return "no outcome (neither true nor false)"
     if getattr(pair, "valid", "TRUE").upper() in _FALSE:
-        return "not a valid connection, says the table"
+        return "not a valid connection according to the table"
     if pair.chrom != gene["chrom"]:
         return "element on another chromosome than the gene"
     first = window_start(gene["tss"], run.manifest["window"])
@@ -271,7 +303,7 @@ def _of_element(pair: pd.Series, mask: GeneMask, values: dict[str, np.ndarray]) 
 
 
 def _bins(start: int, end: int, window_start: int, resolution: int) -> slice:
-    """The bins of a window that an interval touches."""
+    """Return the bins of a window that an interval touches."""
     return slice(max(start - window_start, 0) // resolution, -(-(end - window_start) // resolution))
 
 

@@ -1,8 +1,8 @@
-"""Why a base is kept: a stored mask split into what the network says and what the signals say, without torch.
+"""Components of a stored mask: the sequence component and the signal component of each base, without torch.
 
-The store holds the sum alpha = (alpha1 + alpha2) z_scale alone (`model_core.model.mask`). The signals' part follows
-from the study's signals and the settings, so the network's part is what is left. What the store's float16 has rounded
-away cannot be had back: where it could move the network's mean by more than `TOLERANCE` that mean is NaN.
+The store holds only the sum alpha = (alpha1 + alpha2) z_scale (`model_core.model.mask`). The signal component follows
+from the study's signals and the settings; the sequence component is the remainder. Rounding of the store's float16 is
+lost: where it could move the sequence component's mean by more than `TOLERANCE` that mean is NaN.
 """
 
 from __future__ import annotations
@@ -24,9 +24,16 @@ _FLOOR, _CEILING = 6.2e-5, 65_000  # at or beyond these the store has clipped
 
 
 class LearnedNumbers(NamedTuple):
-    """The few trained numbers that the signals' part of a mask needs; None where the model has no such parameter.
+    """Trained numbers of the signal component; None where the model has no such parameter.
 
-    prior_scale: of a learned prior. weight: float64 (S,) and bias: of the logit head's signal logit.
+    Attributes
+    ----------
+    prior_scale : float or None
+        Scale of a learned prior.
+    weight : ndarray or None
+        float64 (S,), weights of the logit head's signal logit.
+    bias : float or None
+        Bias of the logit head's signal logit.
     """
 
     prior_scale: float | None = None
@@ -35,12 +42,17 @@ class LearnedNumbers(NamedTuple):
 
 
 class MaskParts(NamedTuple):
-    """Two opinions on each bin of a window, 0 to 1, float32 (bins,); NaN where forced or not to be told.
+    """Components of the mask in each bin of a window; float32 (bins,), 0 to 1, NaN where forced or unknown.
 
-    network: what the generator reads from the sequence (a hard model's generator reads the signals, too).
-    signals: what the signals say without it.
-    signal_weight: share of the Beta's concentration that comes from the signals, mean over the learned bins; None
-        for the logit head, which adds logits.
+    Attributes
+    ----------
+    network : ndarray
+        Sequence component, from the generator (a hard model's generator reads the signals, too).
+    signals : ndarray
+        Signal component.
+    signal_weight : float or None
+        Share of the Beta's concentration that comes from the signals, mean over the learned bins; None for the logit
+        head, which adds logits.
     """
 
     network: np.ndarray
@@ -49,17 +61,24 @@ class MaskParts(NamedTuple):
 
     @property
     def difference(self) -> np.ndarray:
-        """network - signals, -1 to 1: above 0 the sequence asks for more than the signals do."""
+        """Difference network - signals, -1 to 1: above 0 the sequence component is larger than the signal component."""
         return self.network - self.signals
 
 
 def needs_checkpoint(config: Seq2ExpConfig) -> bool:
-    """Whether the signals' part holds trained numbers."""
+    """Return whether the signal component has trained numbers."""
     return config.mask.head == "logit" or config.prior.learned
 
 
 def learned_numbers(path: str | Path, config: Seq2ExpConfig) -> LearnedNumbers:
-    """The trained numbers of the signals' part out of a checkpoint.safetensors; nothing else of it is read.
+    """Read the trained numbers of the signal component from a checkpoint.safetensors; nothing else of it is read.
+
+    Parameters
+    ----------
+    path : str or Path
+        The checkpoint.
+    config : Seq2ExpConfig
+        The model's settings.
 
     Raises
     ------
@@ -71,7 +90,7 @@ def learned_numbers(path: str | Path, config: Seq2ExpConfig) -> LearnedNumbers:
     try:
         from safetensors import SafetensorError, safe_open
     except ImportError:
-        found, do = "no safetensors", "pip install 'seq2exp-viz[model]'"
+        found, do = "no safetensors", "run `pip install 'seq2exp-viz[model]'`"
         raise InputError("this installation", found=found, expected="the extra `model`", fix=do) from None
     names = ["signal_logit.weight", "signal_logit.bias"] if config.mask.head == "logit" else ["log_prior_scale"]
     try:
@@ -82,7 +101,7 @@ def learned_numbers(path: str | Path, config: Seq2ExpConfig) -> LearnedNumbers:
         raise InputError(path, found=str(error), expected=expected, fix="copy it into the run folder") from None
     if config.mask.head == "logit":
         if values[0].shape != (len(config.signals),):
-            found, expected = f"{len(values[0])} signal weights", f"{len(config.signals)}"
+            found, expected = f"{len(values[0])} signal weights", f"{len(config.signals)} signal weights"
             raise InputError(path, found=found, expected=expected, fix="give the checkpoint of this run")
         return LearnedNumbers(weight=values[0], bias=float(values[1][0]))
     return LearnedNumbers(prior_scale=float(np.exp(values[0][0])))
@@ -91,18 +110,23 @@ def learned_numbers(path: str | Path, config: Seq2ExpConfig) -> LearnedNumbers:
 def mask_parts(
     mask: GeneMask, signals: np.ndarray, config: Seq2ExpConfig, learned: LearnedNumbers | None = None
 ) -> MaskParts:
-    """Split a stored mask.
+    """Split a stored mask into its sequence and signal components.
 
     Parameters
     ----------
     mask : GeneMask
-        Of a window of L bases.
+        Mask of a window of L bases.
     signals : ndarray
-        float32 (L, S), as the model saw them, S as in `config`.
+        float32 (L, S), transformed, as the model read them; S as in `config`.
     config : Seq2ExpConfig
         The model's settings.
     learned : LearnedNumbers or None
-        Of its checkpoint, where `needs_checkpoint`.
+        Numbers of its checkpoint, required where `needs_checkpoint`.
+
+    Returns
+    -------
+    MaskParts
+        The components.
 
     Raises
     ------
@@ -110,16 +134,16 @@ def mask_parts(
         The mask is a control, its bins are too coarse for the logit head, or a trained number is missing.
     """
     if config.mask.kind != "learned":
-        found, do = f"the control {config.mask.kind!r} in place of a learned mask", "look at a trained run"
-        raise InputError("why", found=found, expected="a mask with two parts", fix=do)
+        found, do = f"the control {config.mask.kind!r} instead of a learned mask", "use a run of a trained model"
+        raise InputError("why", found=found, expected="a mask with two components", fix=do)
     if needs_checkpoint(config) and learned is None:
         raise InputError(
-            "why", found="no trained numbers", expected="those of the checkpoint", fix="read the checkpoint"
+            "why", found="no trained numbers", expected="those of the checkpoint", fix="give the checkpoint"
         )
     split = _split_logit if config.mask.head == "logit" else _split_beta
     network, by_signals, weight = split(mask, signals.astype(np.float64), config, learned)
     hidden = [np.where(mask.learned, part, np.nan).astype(np.float32) for part in (network, by_signals)]
-    return MaskParts(*hidden, weight)
+    return MaskParts(hidden[0], hidden[1], weight)
 
 
 def _split_beta(mask: GeneMask, signals: np.ndarray, config: Seq2ExpConfig, learned: LearnedNumbers | None) -> tuple:
@@ -144,13 +168,13 @@ def _split_beta(mask: GeneMask, signals: np.ndarray, config: Seq2ExpConfig, lear
     return np.where(known, network, np.nan), alpha2 / (alpha2 + beta2), min(1.0, share)
 
 
-def _split_logit(mask: GeneMask, signals: np.ndarray, config: Seq2ExpConfig, learned: LearnedNumbers) -> tuple:
+def _split_logit(mask: GeneMask, signals: np.ndarray, config: Seq2ExpConfig, learned: LearnedNumbers | None) -> tuple:
     if mask.resolution > 1:
-        found = f"bins of {mask.resolution} bp"
-        do = "score the gene at a resolution of 1 bp"
-        raise InputError(
-            "why", found=found, expected="single bases, because logits of means are no means of logits", fix=do
-        )
+        found, do = f"bins of {mask.resolution} bp", "score the gene at a resolution of 1 bp"
+        expected = "bins of 1 bp, because a logit of means is not a mean of logits"
+        raise InputError("why", found=found, expected=expected, fix=do)
+    assert learned is not None
+    assert learned.weight is not None
     by_signals = np.log1p(signals) @ learned.weight + learned.bias
     whole = logit(
         np.clip(mask.alpha.astype(np.float64) / (mask.alpha.astype(np.float64) + mask.beta), 1e-12, 1 - 1e-12)

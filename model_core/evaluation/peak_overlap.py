@@ -1,4 +1,4 @@
-"""A run's elements against peaks: shared bases, elements only here, peaks only there; by gene, distance, threshold."""
+"""Overlap of a run's elements with peaks: shared bases, unmatched elements and peaks; by gene, distance, threshold."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ MEASURES = (
     *("kept_share", "peak_share", "elements_in_peaks", "peaks_in_elements", "jaccard"),
     *("elements_only_here", "peaks_only_there"),
 )
-# bp from the TSS; a bin holds its far edge, so that a window of 200 kb ends with 50-100 kb
+# bp from the TSS; a bin includes its far edge, so that a window of 200 kb ends with 50-100 kb
 DISTANCES = (0, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000, 200_000, 500_000, 1_000_000)
-SHARES = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5)  # kept, of the threshold curve
+SHARES = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5)  # kept shares of the threshold curve
 
 
 class Peaks:
-    """The stretches that some peak covers, by chromosome; summits of one peak and peaks that touch are one stretch."""
+    """Regions covered by peaks, by chromosome; summits of one peak and peaks that touch form one region."""
 
     def __init__(self, table: pd.DataFrame):
         self.table = merge(table[["chrom", "start", "end"]])
@@ -38,21 +38,27 @@ class Peaks:
         }
 
     def in_window(self, chrom: str, start: int, end: int) -> tuple[np.ndarray, np.ndarray]:
-        """(starts, ends), int64, of the stretches that share a base with start-end, cut to it, counted from `start`."""
+        """Return (starts, ends), int64, of the regions inside start-end, cut to it, relative to `start`."""
         starts, ends = self._bounds.get(chrom, (np.empty(0, np.int64),) * 2)
         first, last = np.searchsorted(ends, start, "right"), np.searchsorted(starts, end, "left")
         return np.maximum(starts[first:last] - start, 0), np.minimum(ends[first:last], end) - start
 
     def cover(self, mask: GeneMask) -> Cover:
-        """What the stretches cover of a gene's window; a bin counts with half of its bases."""
+        """Return the bins of a gene's window that the regions cover by at least half."""
         return Cover.of(covered_bins(*self.in_window(mask.chrom, mask.start, mask.end), mask), mask.learned)
 
 
 class Cover(NamedTuple):
-    """The learned bins of one window under peaks.
+    """Learned bins of one window under peaks.
 
-    covered: bool (bins,), forced ones included. starts, ends: int64, runs of learned covered bins. before: int64
-    (bins + 1,), learned covered bins up to each.
+    Attributes
+    ----------
+    covered : ndarray
+        bool (bins,), forced ones included.
+    starts, ends : ndarray
+        int64, runs of learned covered bins.
+    before : ndarray
+        int64 (bins + 1,), number of learned covered bins before each.
     """
 
     covered: np.ndarray
@@ -62,13 +68,13 @@ class Cover(NamedTuple):
 
     @classmethod
     def of(cls, covered: np.ndarray, learned: np.ndarray) -> Cover:
-        """From bool arrays (bins,)."""
+        """Make the cover from bool arrays (bins,)."""
         inside = covered & learned
         return cls(covered, *runs(inside), np.concatenate(([0], np.cumsum(inside))))
 
 
 def covered_bins(starts: np.ndarray, ends: np.ndarray, mask: GeneMask) -> np.ndarray:
-    """bool (bins,): bins of a window of which intervals (bases from the window's start) cover at least half."""
+    """Return the bins of which intervals (bases from the window's start) cover at least half; bool (bins,)."""
     depth = np.zeros(mask.end - mask.start + 1, np.int32)
     np.add.at(depth, starts, 1)
     np.add.at(depth, ends, -1)
@@ -76,14 +82,18 @@ def covered_bins(starts: np.ndarray, ends: np.ndarray, mask: GeneMask) -> np.nda
 
 
 def overlap_counts(learned: int, starts: np.ndarray, ends: np.ndarray, cover: Cover, resolution: int) -> list[int]:
-    """COUNTS of one gene: learned bases alone count.
+    """Return the COUNTS of one gene; only learned bases count.
 
     Parameters
     ----------
     learned : int
-        Learned bins of the window.
+        Number of learned bins of the window.
     starts, ends : ndarray
-        elements, in bins, sorted and apart from each other; they hold learned bins only.
+        int64, elements in bins, sorted and disjoint, of learned bins only.
+    cover : Cover
+        The peaks.
+    resolution : int
+        bp per bin.
     """
     shared = cover.before[ends] - cover.before[starts]
     met = _met(cover.starts, cover.ends, starts, ends)
@@ -93,9 +103,9 @@ def overlap_counts(learned: int, starts: np.ndarray, ends: np.ndarray, cover: Co
 
 
 def overlap_by_distance(mask: GeneMask, starts: np.ndarray, ends: np.ndarray, cover: Cover) -> np.ndarray:
-    """COUNTS of one gene in each distance bin of DISTANCES, int64 (bins of distance, COUNTS).
+    """Return the COUNTS of one gene in each distance bin of DISTANCES, int64 (distance bins, COUNTS).
 
-    Bases by their own distance to the TSS, elements and peaks by that of their middle.
+    Bases are assigned by their own distance to the TSS, elements and peaks by that of their middle.
     """
     n, where = len(DISTANCES) - 1, _distance_bins(len(mask.alpha), mask.resolution)
     in_element = marked(starts, ends, len(mask.alpha))
@@ -117,12 +127,20 @@ def overlap_by_distance(mask: GeneMask, starts: np.ndarray, ends: np.ndarray, co
 def threshold_counts(
     mask: GeneMask, values: np.ndarray, rule: ElementRule, thresholds: Sequence[float], covers: Sequence[Cover]
 ) -> np.ndarray:
-    """COUNTS of one gene's elements cut at each threshold, against each cover: int64 (covers, thresholds, COUNTS).
+    """Return the COUNTS of one gene's elements cut at each threshold, int64 (covers, thresholds, COUNTS).
 
     Parameters
     ----------
+    mask : GeneMask
+        The gene's mask.
     values : ndarray
-        Float (bins,), the mask as the rule smooths it.
+        float (bins,), the mask as the rule smooths it.
+    rule : ElementRule
+        The rule that cuts elements.
+    thresholds : Sequence[float]
+        Thresholds, 0 to 1.
+    covers : Sequence[Cover]
+        Peak sets.
     """
     table = np.zeros((len(covers), len(thresholds), len(COUNTS)), np.int64)
     learned = int(mask.learned.sum())
@@ -134,7 +152,7 @@ def threshold_counts(
 
 
 def marked(starts: np.ndarray, ends: np.ndarray, bins: int) -> np.ndarray:
-    """bool (bins,): the bins of these runs."""
+    """Return the bins of these runs; bool (bins,)."""
     inside = np.zeros(bins, bool)
     for first, last in zip(starts, ends, strict=True):
         inside[first:last] = True
@@ -142,28 +160,37 @@ def marked(starts: np.ndarray, ends: np.ndarray, bins: int) -> np.ndarray:
 
 
 def touched(starts: np.ndarray, ends: np.ndarray, chosen: np.ndarray) -> np.ndarray:
-    """bool (runs,): whether a run of bins holds one that is chosen. chosen: bool (bins,)."""
+    """Return whether each run of bins holds a chosen bin; bool (runs,).
+
+    Parameters
+    ----------
+    starts, ends : ndarray
+        int64 (runs,), half-open, in bins.
+    chosen : ndarray
+        bool (bins,).
+    """
     before = np.concatenate(([0], np.cumsum(chosen)))
     return before[ends] > before[starts]
 
 
 def _met(starts: np.ndarray, ends: np.ndarray, other_starts: np.ndarray, other_ends: np.ndarray) -> np.ndarray:
-    """bool (runs,): whether a run shares a bin with one of the others, which are sorted and apart from each other."""
+    """Return whether each run shares a bin with one of the others, which are sorted and disjoint; bool (runs,)."""
     return np.searchsorted(other_starts, ends, "left") > np.searchsorted(other_ends, starts, "right")
 
 
 @lru_cache(maxsize=2)
 def _distance_bins(bins: int, resolution: int) -> np.ndarray:
-    """int64 (bins,): in which bin of DISTANCES each bin of a window lies."""
+    """Return the bin of DISTANCES of each bin of a window; int64 (bins,)."""
     away = np.abs(np.arange(bins) - bins // 2) * resolution
     return np.clip(np.searchsorted(DISTANCES, away, "left") - 1, 0, len(DISTANCES) - 2)
 
 
 def measured(counts: pd.DataFrame) -> pd.DataFrame:
-    """A table of COUNTS with MEASURES behind them.
+    """Add MEASURES to a table of COUNTS.
 
     kept_share, peak_share: of the learned bases. elements_in_peaks: share of the elements' bases in peaks;
-    peaks_in_elements the other way. jaccard: shared bases over those in either. All 0-1, NaN where nothing is there.
+    peaks_in_elements the reverse. jaccard: shared bases over those in either. All 0 to 1, NaN where the denominator is
+    0.
     """
     table = counts.copy()
     learned, here, there, both = (table[name].astype(float) for name in COUNTS[:4])
@@ -176,12 +203,12 @@ def measured(counts: pd.DataFrame) -> pd.DataFrame:
 
 
 def distance_name(first: int, last: int) -> str:
-    """A bin of distance in words, such as "2-5 kb"."""
+    """Return the name of a distance bin, such as "2-5 kb"."""
     return f"{first // 1000}-{last // 1000} kb"
 
 
 def distances_of_unmatched(elements: pd.DataFrame, peaks: Peaks) -> np.ndarray:
-    """float64 (n,): bp from each element that shares no base with a peak to the nearest one on its chromosome.
+    """Return bp from each element that shares no base with a peak to the nearest peak on its chromosome; float64 (n,).
 
     NaN where the chromosome has none. Elements that only touch a peak are at 0.
     """

@@ -1,4 +1,4 @@
-"""Planted truth: which bases of a gene's window a simulation made causal, and how many of the elements are found."""
+"""Planted truth: the bases that a simulation made causal in a gene's window, and the elements that are found."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from model_core.intervals import listed, overlaps, require_shared
 from model_core.run_folder.elements import ElementRule, kept_runs
 from model_core.run_folder.mask_store import GeneMask
 
-NONE, STRONG, WEAK, DECOY = range(4)  # what a base is to one gene
+NONE, STRONG, WEAK, DECOY = range(4)  # role of a base for one gene
 
 
 class Found(NamedTuple):
-    """Elements of one score, counted over genes; sums of these are shares by `found_shares`."""
+    """Counts over genes of the elements that one score finds; sums of these become shares by `found_shares`."""
 
     causal: int = 0  # planted for the gene, with learned bases
     causal_found: int = 0  # at least half of their bases kept
@@ -29,15 +29,15 @@ class Found(NamedTuple):
     weak_found: int = 0
     decoys: int = 0
     decoys_found: int = 0
-    elements: int = 0  # what the score keeps, cut into elements
-    elements_causal: int = 0  # of these, share a base with a causal element
+    elements: int = 0  # elements cut from the kept bases
+    elements_causal: int = 0  # those of them that share a base with a causal element
 
-    def __add__(self, other: Found) -> Found:
+    def __add__(self, other: Found) -> Found:  # type: ignore[override]  # adds counts, does not join tuples
         return Found(*(a + b for a, b in zip(self, other, strict=True)))
 
 
 class GeneTruth(NamedTuple):
-    """What is planted in one gene's window; bins of the mask."""
+    """Planted elements in one gene's window, in bins of the mask."""
 
     kind: np.ndarray  # int8 (bins,): NONE, STRONG, WEAK or DECOY
     causal: list[tuple[np.ndarray, bool]]  # learned bins of each causal element, and whether its signal is weak
@@ -50,14 +50,14 @@ class Truth:
     Parameters
     ----------
     causal : DataFrame
-        chrom, start, end; `gene` (the gene_id it acts on; without it: every gene whose window holds it) and `strength`
-        ("weak" or another word) where known.
+        chrom, start, end; where known `gene` (the gene_id it acts on; else every gene whose window holds it) and
+        `strength` ("weak" or another word).
     decoys : DataFrame or None
-        chrom, start, end, or None.
+        chrom, start, end.
     path : str or Path
-        Where the causal ones come from, for messages.
+        File of the causal elements, for messages.
     limits : Sequence[str]
-        Sentences on what of the file counts for nothing.
+        Sentences on elements of the file that are not used.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class Truth:
 
     @classmethod
     def read(cls, causal: Path, decoys: Path | None = None) -> Truth:
-        """From BED files, with a header line for the further columns.
+        """Read BED files with a header line for the further columns.
 
         Raises
         ------
@@ -80,37 +80,37 @@ class Truth:
         """
         table = read_bed(causal)
         if table.empty:
-            raise InputError(
-                causal, found="no element", expected="at least one", fix="give the file of planted elements"
-            )
+            fix = "give the file of planted elements"
+            raise InputError(causal, found="no element", expected="at least one element", fix=fix)
         return cls(table, None if decoys is None else read_bed(decoys), causal)
 
     def for_run(self, genes: pd.DataFrame, sizes: Mapping[str, int], study_genes: pd.DataFrame | None = None) -> Truth:
-        """The same with the run's own gene_id in `gene`, by whatever name the file calls the gene.
+        """Return the truth with the run's own gene_id in `gene`, by whatever name the file calls the gene.
 
-        What matches nothing is told in `limits`: elements of genes that neither run nor study have, or that several
-        genes are called; elements on other chromosomes.
+        Unmatched elements are reported in `limits`: those of genes that neither run nor study have, or whose name
+        several genes share, and those on other chromosomes.
 
         Parameters
         ----------
         genes : DataFrame
-            Of the run, with gene_id and symbol.
+            Genes of the run: gene_id, symbol.
         sizes : Mapping[str, int]
-            bp of each chromosome of the run.
+            Length in bp of each chromosome of the run.
         study_genes : DataFrame or None
-            All of the study, which need not be scored; None where they are not to be had.
+            All genes of the study, scored or not; None where they are not available.
 
         Raises
         ------
         InputError
-            Nothing matches.
+            No element matches.
         """
-        table, limits = self.causal, []
+        table: pd.DataFrame = self.causal
+        limits: list[str] = []
         if len(table):
             require_shared(table["chrom"].unique(), sizes, self.path)
         total, elsewhere = len(table), int((~table["chrom"].isin(list(sizes))).sum())
         if elsewhere:
-            limits.append(f"{elsewhere:,} of {total:,} planted elements lie on chromosomes that the run does not have.")
+            limits.append(f"{elsewhere:,} of {total:,} planted elements are on chromosomes that the run does not have.")
         if "gene" in table:
             finder = GeneFinder(genes["gene_id"], genes["symbol"])
             names = table["gene"].tolist()
@@ -123,21 +123,20 @@ class Truth:
             if not known.any():
                 found = f"no gene of the run among the {len(unknown):,} in its column 'gene' ({listed(unknown, 3)})"
                 expected = f"ids or symbols such as {listed([*genes['gene_id'][:2], *genes['symbol'][:1]])}"
-                raise InputError(
-                    self.path, found=found, expected=expected, fix="check that it is the truth of this study"
-                )
+                fix = "check that it is the truth of this study"
+                raise InputError(self.path, found=found, expected=expected, fix=fix)
             if unknown:
                 count = int((~known).sum())
                 limits.append(
-                    f"{count:,} of {total:,} planted elements are of genes that are unknown or not told apart by their "
-                    f"name ({listed(unknown, 3)}): they count for nothing."
+                    f"{count:,} of {total:,} planted elements are of genes with an unknown or ambiguous name "
+                    f"({listed(unknown, 3)}): they are not used."
                 )
             ids = genes["gene_id"].to_numpy(object)
             table = table.assign(gene=[ids[row] if row >= 0 else "" for row in rows])
         return Truth(table, self.decoys, self.path, limits)
 
     def of(self, gene_id: str, mask: GeneMask) -> GeneTruth:
-        """What is planted for a gene in its window; of a bin that two cover, causal goes before decoy."""
+        """Return what is planted for a gene in its window; causal takes precedence over decoy in a shared bin."""
         here = self._in_window(self.causal, mask)
         if "gene" in here:
             here = here[here["gene"] == gene_id]
@@ -167,15 +166,21 @@ class Truth:
 
 
 def found_elements(kept: np.ndarray, truth: GeneTruth, mask: GeneMask, rule: ElementRule) -> Found:
-    """How many planted elements a set of kept bins finds, and how many of its own elements are causal.
+    """Count the planted elements that a set of kept bins finds, and its own elements that are causal.
 
-    A planted element is found where at least half of its learned bins are kept. The kept bins are cut into elements as
-    the rule says (runs joined, short ones dropped).
+    A planted element is found where at least half of its learned bins are kept. The kept bins are cut into elements by
+    the rule (runs joined, short ones dropped).
 
     Parameters
     ----------
     kept : ndarray
-        Bool (bins,).
+        bool (bins,).
+    truth : GeneTruth
+        The planted elements.
+    mask : GeneMask
+        The gene's mask, for its learned bins and resolution.
+    rule : ElementRule
+        The rule that cuts elements.
     """
     causal = [kept[bins].sum() * 2 >= len(bins) for bins, _ in truth.causal]
     weak = [found for found, (_, is_weak) in zip(causal, truth.causal, strict=True) if is_weak]
@@ -187,7 +192,10 @@ def found_elements(kept: np.ndarray, truth: GeneTruth, mask: GeneMask, rule: Ele
 
 
 def found_shares(found: Found) -> dict[str, float]:
-    """elements_found, weak_found, decoys_found (recall) and elements_causal (precision), 0-1; NaN of nothing."""
+    """Return elements_found, weak_found, decoys_found (recall) and elements_causal (precision), 0 to 1.
+
+    NaN where the denominator is 0.
+    """
     pairs = {
         "elements_found": (found.causal_found, found.causal),
         "weak_found": (found.weak_found, found.weak),

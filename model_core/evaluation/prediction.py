@@ -1,4 +1,4 @@
-"""How well runs predict expression: by split, chromosome and level of expression, on the same genes for all runs."""
+"""Accuracy of runs' predictions by split, chromosome and level of expression, on the same genes for all runs."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ COLUMNS = (
 
 
 def prediction_table(runs: dict[str, Run]) -> pd.DataFrame:
-    """COLUMNS: one row a run and group of genes.
+    """Return the table COLUMNS with one row per run and group of genes.
 
     The genes are those that all runs scored and that have an observed value. by "split": all of a split; by
-    "chromosome" and "level": of the judged genes, which are the test split's, or all where there is none. mask: what
-    the run's mask is made of ("learned", or a control's name).
+    "chromosome" and "level": of the judged genes, which are the test split's, or all where there is none. mask: the
+    source of the run's mask ("learned", or a control's name).
 
     Parameters
     ----------
     runs : dict[str, Run]
-        Name -> run, the first the one in question.
+        Runs by name; the first defines the groups.
     """
     tables = {
         name: run.genes.dropna(subset=["observed", "predicted"]).set_index("gene_id") for name, run in runs.items()
@@ -50,14 +50,14 @@ def prediction_table(runs: dict[str, Run]) -> pd.DataFrame:
 
 
 def mask_kind(run: Run) -> str:
-    """ "learned", or the name of the control in its place; "promoter" also where the window is all promoter."""
+    """Return "learned", or the name of the control; "promoter" also where the window is all promoter."""
     if run.manifest["promoter"] >= run.manifest["window"]:
         return "promoter"
     return run.model_config.mask.kind if run.model_config else "learned"
 
 
 def judged(genes: pd.DataFrame) -> pd.Series:
-    """bool: the genes that count: those of the test split, or all where there is no such split."""
+    """Return which genes are judged, bool: those of the test split, or all where there is no such split."""
     test = genes["split"].fillna("") == "test"
     return test if test.any() else pd.Series(True, index=genes.index)
 

@@ -1,8 +1,8 @@
-"""Scores of hundreds of millions of bases, counted at 65,536 levels: rankings in memory that does not grow.
+"""Rankings of hundreds of millions of bases by counts at 65,536 score levels, in constant memory.
 
-A level is a score's power of two (2^-40 to 2^24) and the first ten binary digits behind it, so that levels lie less
+A level is a score's power of two (2^-40 to 2^24) and the first ten binary digits after it, so that levels are less
 than 0.1 % apart whatever the score's unit. Bases at one level count as tied. AUPRC and AUROC are exact for the scores
-so rounded; against unrounded scores they differ by less than 0.001 unless most bases lie that close together.
+so rounded; against unrounded scores they differ by less than 0.001 unless most bases are that close together.
 """
 
 from __future__ import annotations
@@ -10,17 +10,17 @@ from __future__ import annotations
 import numpy as np
 
 LEVELS = 1 << 16
-_DIGITS = 13  # binary digits of a float32's 23 that are left out
-_LOWEST = (127 - 40) << 10  # the level of 2^-40, before it is called 0
+_DIGITS = 13  # binary digits of a float32's 23 that are dropped
+_LOWEST = (127 - 40) << 10  # subtracted so that 2^-40 has level 0
 
 
 def levels(scores: np.ndarray) -> np.ndarray:
-    """The level of each score, uint16 (n,): 0 for all below 2^-40, rising with the score.
+    """Return the level of each score, uint16 (n,): 0 for all below 2^-40, increasing with the score.
 
     Parameters
     ----------
     scores : ndarray
-        Float (n,), 0 or above, no NaN.
+        float (n,), 0 or more, no NaN.
     """
     bits = np.ascontiguousarray(scores, np.float32).view(np.int32) >> _DIGITS
     bits -= _LOWEST
@@ -28,24 +28,40 @@ def levels(scores: np.ndarray) -> np.ndarray:
 
 
 class ScoreHistogram:
-    """Counts bases by stratum and level. `counts`: int64 (strata, LEVELS)."""
+    """Counts of bases by stratum and level.
+
+    Attributes
+    ----------
+    counts : ndarray
+        int64 (strata, LEVELS).
+    """
 
     def __init__(self, strata: int):
         self.counts = np.zeros((strata, LEVELS), np.int64)
 
     def add(self, level: np.ndarray, parts: dict[int, np.ndarray], weight: int = 1) -> None:
-        """Count `weight` bases for each entry of level, uint16 (n,), in the strata that `parts` (of `split`) says."""
+        """Count `weight` bases for each entry of `level` in its stratum.
+
+        Parameters
+        ----------
+        level : ndarray
+            uint16 (n,).
+        parts : dict[int, ndarray]
+            Stratum -> positions of its entries, from `split`.
+        weight : int
+            Bases per entry.
+        """
         for stratum, entries in parts.items():
             self.counts[stratum] += weight * np.bincount(level[entries], minlength=LEVELS)
 
 
 def split(stratum: np.ndarray) -> dict[int, np.ndarray]:
-    """stratum -> positions of its entries, int64; of an array (n,) of numbers from 0, those that are there."""
+    """Return stratum -> int64 positions of its entries, for the strata (0, 1, ...) in an array (n,)."""
     return {int(part): np.flatnonzero(stratum == part) for part in np.flatnonzero(np.bincount(stratum))}
 
 
 def ranking(positive: np.ndarray, negative: np.ndarray) -> tuple[float, float]:
-    """(AUPRC, AUROC) of a score, from its counts at each level; NaN where one of the two classes is empty.
+    """Return (AUPRC, AUROC) of a score from its counts at each level; NaN where one of the two classes is empty.
 
     AUPRC is average precision, the sum over levels of (recall gained) x (precision there), as in scikit-learn; ties
     count half in AUROC.
@@ -53,7 +69,7 @@ def ranking(positive: np.ndarray, negative: np.ndarray) -> tuple[float, float]:
     Parameters
     ----------
     positive, negative : ndarray
-        Counts (levels,), by rising score.
+        (LEVELS,), counts by ascending score.
     """
     total_positive, total_negative = float(positive.sum()), float(negative.sum())
     if not total_positive or not total_negative:
@@ -67,7 +83,7 @@ def ranking(positive: np.ndarray, negative: np.ndarray) -> tuple[float, float]:
 
 
 def rank_correlation(one: np.ndarray, two: np.ndarray) -> float:
-    """Spearman's correlation of two scores by their levels, uint16 (n,); NaN below 3 entries or of a constant."""
+    """Return Spearman's correlation of levels, uint16 (n,); NaN below 3 entries or of a constant."""
     if len(one) < 3:
         return float("nan")
     ranks = []
@@ -79,14 +95,14 @@ def rank_correlation(one: np.ndarray, two: np.ndarray) -> float:
 
 
 def cut_at(counts: np.ndarray, kept: float) -> tuple[int, float]:
-    """(level, share): keeping all bases above `level` and `share` (0-1) of those at it keeps `kept` bases.
+    """Return (level, share): all bases above `level` and `share` (0 to 1) of those at it are `kept` bases.
 
     Parameters
     ----------
     counts : ndarray
-        (LEVELS,) of all bases.
+        (LEVELS,), counts of all bases.
     kept : float
-        0 to their sum.
+        Number of bases, 0 to the sum of `counts`.
     """
     from_above = np.cumsum(counts[::-1])
     place = min(int(np.searchsorted(from_above, kept, "left")), len(counts) - 1)
@@ -96,12 +112,14 @@ def cut_at(counts: np.ndarray, kept: float) -> tuple[int, float]:
 
 
 def kept_of(counts: np.ndarray, kept: float) -> np.ndarray:
-    """How many bases of each stratum are among the `kept` highest, float64 (strata,); ties are shared out evenly.
+    """Return how many bases of each stratum are among the `kept` highest, float64 (strata,); ties are split evenly.
 
     Parameters
     ----------
     counts : ndarray
         (strata, LEVELS).
+    kept : float
+        Number of bases, 0 to the sum of `counts`.
     """
     level, share = cut_at(counts.sum(axis=0), kept)
     return counts[:, level + 1 :].sum(axis=1) + share * counts[:, level]

@@ -1,4 +1,4 @@
-"""Intervals by the bootstrap: how far a number moves when the same many are drawn again, with replacement."""
+"""Bootstrap intervals: variation of a number when its entries are resampled with replacement."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ _BLOCK = 4_000_000  # values of resampled data held at once
 
 
 def average_precision(positive: np.ndarray, scores: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
-    """Average precision (AUPRC) of scores, as in scikit-learn; for each row of weights one value, float64 (rows,).
+    """Compute average precision (AUPRC) of scores, as in scikit-learn, for each row of weights.
 
     Parameters
     ----------
     positive : ndarray
-        Bool (n,).
+        bool (n,).
     scores : ndarray
-        Float (n,); equal ones are ties.
+        float (n,); equal scores are ties.
     weights : ndarray or None
-        (rows, n) how often each entry counts; by default one row of ones.
+        (rows, n), how often each entry counts; by default one row of ones.
 
     Returns
     -------
     ndarray
-        NaN for rows without a positive.
+        float64 (rows,), 0 to 1; NaN for rows without a positive.
     """
     weights = np.ones((1, len(scores))) if weights is None else weights
     order = np.argsort(-scores, kind="stable")
@@ -40,9 +40,9 @@ def average_precision(positive: np.ndarray, scores: np.ndarray, weights: np.ndar
 def average_precision_interval(
     positive: np.ndarray, scores: np.ndarray, times: int = 1000, seed: int = 0
 ) -> tuple[float, float, float]:
-    """(AUPRC, low, high): its central 95 % under resampling of the entries; NaN without both classes."""
+    """Return (AUPRC, low, high): the central 95 % under resampling of the entries; NaN without both classes."""
     if not positive.any() or positive.all():
-        return (float("nan"),) * 3
+        return float("nan"), float("nan"), float("nan")
     rng, n, found = np.random.default_rng(seed), len(scores), []
     rows = max(1, _BLOCK // n)
     for done in range(0, times, rows):
@@ -54,17 +54,21 @@ def average_precision_interval(
 def prediction_intervals(
     observed: np.ndarray, predicted: np.ndarray, times: int = 1000, seed: int = 0
 ) -> dict[str, tuple[float, float, float]]:
-    """ "mse", "mae", "pearson", "spearman" -> (value, low, high) under resampling of the genes.
+    """Return (value, low, high) of "mse", "mae", "pearson" and "spearman" under resampling of the genes.
 
     Parameters
     ----------
     observed, predicted : ndarray
-        Float (n,) without NaN.
+        float (n,) without NaN.
+    times : int
+        Number of resamplings.
+    seed : int
+        Random seed.
 
     Returns
     -------
     dict[str, tuple[float, float, float]]
-        NaN where a number does not exist: no gene, or for correlations fewer than 3 or a constant.
+        By measure; NaN where it is undefined: no gene, or for correlations fewer than 3 genes or a constant.
     """
     y, p = np.asarray(observed, float), np.asarray(predicted, float)
     rng, n = np.random.default_rng(seed), len(y)
@@ -81,7 +85,7 @@ def prediction_intervals(
 
 
 def _measures(y: np.ndarray, p: np.ndarray) -> dict[str, np.ndarray]:
-    """Return measures (rows,) of rows of genes (rows, n)."""
+    """Compute the measures of rows of genes (rows, n); values (rows,)."""
     return {
         "mse": np.mean((y - p) ** 2, axis=1),
         "mae": np.mean(np.abs(y - p), axis=1),
@@ -102,4 +106,5 @@ def _central(values: np.ndarray) -> tuple[float, float]:
     values = values[np.isfinite(values)]
     if not len(values):
         return float("nan"), float("nan")
-    return tuple(float(x) for x in np.quantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2]))
+    low, high = np.quantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return float(low), float(high)

@@ -1,4 +1,4 @@
-"""Runs that differ in their seed alone: how many elements come back, how far masks and effects move."""
+"""Stability over random seeds: how many elements recur, how much masks and effects change."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ SAMPLED = 2_000_000  # bases whose ranks are compared
 
 
 def runs_of_seeds(run: Run) -> list[Path]:
-    """Folders of the other seeds where the run is one of `train --seeds`: OUT/seed-N beside OUT/seeds.json."""
+    """Return the folders of the other seeds if the run is one of `train --seeds`: OUT/seed-N next to OUT/seeds.json."""
     if not (run.path.resolve().parent / "seeds.json").is_file():
         return []
     folders = folders_in(run.path.resolve().parent, "seed-*")
@@ -41,17 +41,16 @@ def runs_of_seeds(run: Run) -> list[Path]:
 
 
 def check_seeds(runs: Sequence[Run]) -> None:
-    """Raise InputError unless all are different runs with masks of the same windows and elements cut of them."""
+    """Raise InputError unless all are different runs with masks of the same windows, and elements."""
     first = runs[0]
     if len({run.path.resolve() for run in runs}) < len(runs):
-        raise InputError("seeds", found="the same run twice", expected="runs of different seeds", fix="leave one out")
+        raise InputError("seeds", found="the same run twice", expected="runs of different seeds", fix="remove one")
     for run in runs:
         for name in ("window", "promoter", "resolution", "variant"):
             if run.manifest[name] != first.manifest[name]:
                 found, expected = f"{name} {run.manifest[name]}", f"{first.manifest[name]}, as in {first.path}"
-                raise InputError(
-                    run.path, found=found, expected=expected, fix="give runs that differ in their seed alone"
-                )
+                fix = "give runs that differ only in their seed"
+                raise InputError(run.path, found=found, expected=expected, fix=fix)
         if not run.manifest.get("assembled"):
             raise InputError(
                 run.path, found="no elements", expected="a scored run", fix=f"run `seq2exp-viz score {run.path}`"
@@ -59,23 +58,31 @@ def check_seeds(runs: Sequence[Run]) -> None:
 
 
 def seed_table(runs: dict[str, Run]) -> tuple[pd.DataFrame, dict[str, float]]:
-    """(COLUMNS: one row a pair of runs, what seeds say of a base beside what one model says).
+    """Compare runs of different seeds, pair by pair.
 
     elements_back: share of both runs' elements of which at least half lies in elements of the other. element_jaccard:
-    bases in elements of both over those in either. mask_difference: mean |difference|, 0-1. Effects: of elements that
-    share a base. The second has genes, seed_sd (mean over bases of the standard deviation of the mask between the runs)
-    and beta_sd (mean over bases and runs of the sd of z under its Beta).
+    bases in elements of both over those in either. mask_difference: mean |difference|, 0 to 1. Effects: of elements
+    that share a base. The second result has genes, seed_sd (mean over bases of the standard deviation of the mask
+    between the runs) and beta_sd (mean over bases and runs of the standard deviation of z under its Beta).
 
     Parameters
     ----------
     runs : dict[str, Run]
-        Name -> run, two or more that passed `check_seeds`; genes that all have scored count.
+        Runs by name, two or more that passed `check_seeds`; only genes that all have scored are used.
+
+    Returns
+    -------
+    table : DataFrame
+        COLUMNS, one row per pair of runs.
+    means : dict[str, float]
+        genes, seed_sd and spread.
     """
     names = list(runs)
     genes = sorted(set.intersection(*(run.scored for run in runs.values())))
     if not genes:
         found = f"no gene that all of {', '.join(names)} have scored"
-        raise InputError("seeds", found=found, expected="some", fix="score the same genes in all of them")
+        expected, fix = "some genes in common", "score the same genes in all runs"
+        raise InputError("seeds", found=found, expected=expected, fix=fix)
     bins = runs[names[0]].manifest["window"] // runs[names[0]].manifest["resolution"]
     every = max(1, bins * len(genes) // SAMPLED)
     moved = {pair: 0.0 for pair in itertools.combinations(names, 2)}
@@ -104,7 +111,7 @@ def seed_table(runs: dict[str, Run]) -> tuple[pd.DataFrame, dict[str, float]]:
 
 
 def _elements(run: Run, genes: list[str]) -> pd.DataFrame:
-    """start, end of elements; the gene_id stands as their chromosome, so that they meet within a gene alone."""
+    """Return start, end of elements with the gene_id as chromosome, so that only elements of one gene meet."""
     table = run.elements
     table = table[(table["class"] != PROMOTER_CLASS) & table["gene_id"].isin(genes)]
     return pd.DataFrame({"chrom": table["gene_id"], "start": table["start"], "end": table["end"]}).reset_index(

@@ -1,1 +1,1 @@
-"""Measured tracks, read per window: bigWig, BAM coverage, Hi-C contact."""
+"""Measured tracks, read per window: bigWig, BAM coverage and Hi-C contact."""

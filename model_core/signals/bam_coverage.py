@@ -1,4 +1,4 @@
-"""Read coverage of a BAM, computed once into a bigWig."""
+"""Read coverage of a BAM file, computed once and cached as a bigWig."""
 
 import fcntl
 import hashlib
@@ -22,8 +22,8 @@ from model_core.signals.bigwig import check_whole
 from model_core.signals.file_handles import quiet_htslib
 from model_core.track_formats import TO_SIGNAL, require_format
 
-_RULE = 2  # of what counts; to be raised when the same reads and settings come to give other numbers
-_SKIPPED = 0x4 | 0x100 | 0x200 | 0x400 | 0x800  # unmapped, secondary, failed, duplicate, supplementary
+_RULE = 2  # version of the counting rule; raise it when the same reads and settings give other numbers
+_SKIPPED = 0x4 | 0x100 | 0x200 | 0x400 | 0x800  # unmapped, secondary, QC-failed, duplicate, supplementary
 
 
 def cached_coverage(
@@ -33,15 +33,29 @@ def cached_coverage(
     shift: int = 0,
     progress: Callable[[float], None] | None = None,
 ) -> Path:
-    """Path of the bigWig with a BAM's coverage (see `coverage`), computed if the cache does not hold it whole.
+    """Return the bigWig with a BAM's read coverage (see `coverage`), computed unless the cache has it complete.
 
-    The file's name tells the BAM's path, the settings and the rule of what counts, and the BAM's state
-    (`fingerprint`): none is mistaken for another.
+    The file's name contains hashes of the BAM's path, the settings, the counting rule and the state of the BAM
+    (`fingerprint`), so that a changed BAM or setting never reuses an old file.
 
     Parameters
     ----------
+    bam : str or Path
+        Sorted by coordinate.
     cache : str or Path
-        folder, made where missing.
+        Folder of the cache; created where missing.
+    extend, shift, progress
+        As `coverage`.
+
+    Returns
+    -------
+    Path
+        The bigWig.
+
+    Raises
+    ------
+    InputError
+        As `coverage`, or no cache folder that can be written to.
     """
     bam, cache = Path(bam), Path(cache)
     path = _place(bam, cache, extend, shift)
@@ -49,19 +63,29 @@ def cached_coverage(
         return path
     path = writable_folder(cache, f"the coverage of {bam.name}") / path.name
     with path.with_suffix(".lock").open("w", encoding="utf-8") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # of several workers one computes, the others wait
+        fcntl.flock(lock, fcntl.LOCK_EX)  # one of several workers computes, the others wait
         return path if _is_whole(path) else coverage(bam, path, extend, shift, progress)
 
 
 def held_coverage(bam: str | Path, cache: str | Path, extend: int | None = None, shift: int = 0) -> Path | None:
-    """What `cached_coverage` would give without computing anything, None where it would have to compute.
+    """Return the cached coverage of a BAM without computing anything.
 
-    Where the BAM itself is not there, the coverage computed last from that path with these settings.
+    Where the BAM itself is missing, this is the coverage computed last from that path with these settings.
+
+    Parameters
+    ----------
+    bam, cache, extend, shift
+        As `cached_coverage`.
+
+    Returns
+    -------
+    Path or None
+        The bigWig; None where `cached_coverage` would have to compute it.
 
     Raises
     ------
     InputError
-        The BAM is there and cannot be read.
+        The BAM exists and cannot be read.
     """
     bam, cache = Path(bam), Path(cache)
     if bam.exists():
@@ -73,7 +97,7 @@ def held_coverage(bam: str | Path, cache: str | Path, extend: int | None = None,
 
 
 def _stem(bam: Path, extend: int | None, shift: int) -> str:
-    """How the names of all states of a BAM's coverage begin."""
+    """Return the start of the file name, common to all states of a BAM."""
     key = json.dumps([str(bam.resolve()), extend, shift if extend is not None else 0, _RULE])
     return f"{bam.stem}.{hashlib.sha256(key.encode()).hexdigest()[:12]}"
 
@@ -98,12 +122,12 @@ def _is_whole(path: Path) -> bool:
 
 
 def bam_sizes(bam: Path) -> dict[str, int]:
-    """Length in bp of each chromosome in a BAM's header.
+    """Return the length in bp of each chromosome in a BAM's header.
 
     Raises
     ------
     InputError
-        Missing or no BAM.
+        Missing, or not a BAM.
     """
     with _reading(bam) as reads:
         return dict(zip(reads.references, reads.lengths, strict=True))
@@ -111,13 +135,13 @@ def bam_sizes(bam: Path) -> dict[str, int]:
 
 @contextmanager
 def _reading(bam: Path) -> Iterator[pysam.AlignmentFile]:
-    """The open BAM; what goes wrong while it is read becomes an InputError."""
+    """Open a BAM; errors while it is read become InputError."""
     require_format(bam, ("BAM",), "a BAM", TO_SIGNAL)
     try:
         with quiet_htslib(), pysam.AlignmentFile(str(bam), "rb") as reads:
             if not reads.references:
                 raise InputError(
-                    bam, found="no chromosomes in the header", expected="aligned reads", fix="align them first"
+                    bam, found="no chromosomes in the header", expected="aligned reads", fix="align the reads first"
                 )
             yield reads
     except InputError:
@@ -125,8 +149,8 @@ def _reading(bam: Path) -> Iterator[pysam.AlignmentFile]:
     except FileNotFoundError:
         raise InputError(bam, found="no such file", expected="a BAM", fix="check the path") from None
     except (OSError, ValueError) as error:
-        reason = "cut off" if "truncated" in str(error) else f"unreadable ({error})"
-        raise InputError(bam, found=reason, expected="a whole BAM", fix="copy or make it again") from None
+        reason = "a truncated file" if "truncated" in str(error) else f"no readable file ({error})"
+        raise InputError(bam, found=reason, expected="a complete BAM", fix="copy or make it again") from None
 
 
 def coverage(
@@ -136,37 +160,42 @@ def coverage(
     shift: int = 0,
     progress: Callable[[float], None] | None = None,
 ) -> Path:
-    """Write how many reads cover each base, as a bigWig, whole or not at all; returns its path.
+    """Write the read coverage of each base as a bigWig and return its path.
 
-    Passed over are unmapped, secondary, supplementary, failed and duplicate reads, and those that align no base:
-    without a place, without a CIGAR, or with clips and insertions alone. All others count, each mate for itself, as in
-    bedtools genomecov -split: deletions, introns, clips and what reaches beyond the chromosome are not covered. Memory
-    grows with the reads of one chromosome.
+    The file is written completely or not at all. Unmapped, secondary, supplementary, QC-failed and duplicate reads are
+    skipped, and so are reads that align no base: without a position, without a CIGAR string, or with clips and
+    insertions only. All others count, each mate separately, as in `bedtools genomecov -split`: deletions, introns,
+    clips and bases beyond the chromosome's end are not covered. Memory grows with the reads of one chromosome.
 
     Parameters
     ----------
     bam : str or Path
         Sorted by coordinate; no index is needed.
     bigwig : str or Path
-        Where to write.
+        The file to write.
     extend : int or None
-        None counts the aligned bases of each read; a length in bp counts so many bases from the 5' end of its
-        alignment, clips left out, along its strand, cut at the chromosome's ends (--extsize of MACS3).
+        None counts the aligned bases of each read. A length in bp counts that many bases from the 5' end of the
+        alignment (without clips) along its strand, cut at the chromosome's ends (--extsize of MACS3).
     shift : int
-        With extend, bp by which the 5' end is moved along the strand first (--shift of MACS3).
+        With extend, bp by which the 5' end is first moved along the strand (--shift of MACS3).
     progress : callable or None
-        Told the share of the genome done, 0 to 1.
+        Called with the share of the genome done, 0 to 1.
+
+    Returns
+    -------
+    Path
+        `bigwig`.
 
     Raises
     ------
     InputError
-        Missing, cut off, no BAM, not sorted; or impossible settings.
+        The BAM is missing, truncated, not a BAM or not sorted; or impossible settings.
     """
     bam, bigwig = Path(bam), Path(bigwig)
     if (extend is not None and extend < 1) or (shift and extend is None):
         found = f"extend {extend}, shift {shift}"
         raise InputError(
-            bam, found=found, expected="extend of 1 bp or more, and shift only with it", fix="change the settings"
+            bam, found=found, expected="extend of 1 bp or more, and shift only with extend", fix="change the settings"
         )
     bigwig.parent.mkdir(parents=True, exist_ok=True)
     with replacing(bigwig) as unfinished, _reading(bam) as reads:
@@ -193,10 +222,11 @@ def _write(
         track.close()
     except RuntimeError as error:
         found = f"writing failed ({error})"
-        raise InputError(bigwig, found=found, expected="room for the coverage", fix="check the disk") from None
+        fix = "check the free space of the disk"
+        raise InputError(bigwig, found=found, expected="space for the coverage", fix=fix) from None
     if not done:
         raise InputError(
-            bam, found="no read that counts", expected="aligned reads", fix="check its flags with samtools"
+            bam, found="no usable read", expected="aligned reads", fix="check the reads' flags with samtools flagstat"
         )
     progress(1.0)
 
@@ -204,14 +234,17 @@ def _write(
 def _spans(
     reads: pysam.AlignmentFile, bam: Path, extend: int | None, shift: int
 ) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-    """(chromosome number, starts, ends) of what the reads of each chromosome in turn cover; int64, any order."""
+    """Yield (chromosome number, starts, ends) of the covered intervals per chromosome; int64, any order."""
     current, last, spans = -1, -1, array("q")
     for read in reads.fetch(until_eof=True):
         if read.flag & _SKIPPED or read.reference_id < 0 or read.reference_start < 0:
             continue
         if (read.reference_id, read.reference_start) < (current, last):
             raise InputError(
-                bam, found="reads out of order", expected="a BAM sorted by coordinate", fix=f"samtools sort {bam.name}"
+                bam,
+                found="reads out of order",
+                expected="a BAM sorted by coordinate",
+                fix=f"run `samtools sort {bam.name}`",
             )
         if read.reference_id != current:
             if spans:
@@ -226,7 +259,9 @@ def _spans(
 
 
 def _extended(read: pysam.AlignedSegment, extend: int, shift: int) -> tuple[int, int]:
+    """Return (start, end) of the extended read, which may reach beyond the chromosome."""
     if read.is_reverse:
+        assert read.reference_end is not None  # the caller asks only for reads with an aligned base
         end = read.reference_end - shift
         return end - extend, end
     start = read.reference_start + shift
@@ -234,7 +269,7 @@ def _extended(read: pysam.AlignedSegment, extend: int, shift: int) -> tuple[int,
 
 
 def _pile_up(starts: np.ndarray, ends: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(starts, ends, depths) of the stretches of one depth from 0 to size, int64; depth 0 included."""
+    """Return (starts, ends, depths) of the intervals of constant depth from 0 to size, int64; depth 0 included."""
     starts, ends = np.clip(starts, 0, size), np.clip(ends, 0, size)
     places, where = np.unique(np.concatenate(([0, size], starts, ends)), return_inverse=True)
     change = np.zeros(len(places), np.int64)

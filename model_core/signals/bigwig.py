@@ -1,4 +1,4 @@
-"""Opening bigWig files, and the summary in their headers."""
+"""BigWig files: opening, checking, and the summary in the header."""
 
 import struct
 from pathlib import Path
@@ -14,7 +14,15 @@ _BIGWIG = 0x888FFC26
 
 
 class Summary(NamedTuple):
-    """A signal in its file's own units: covered bases, and sum, mean, smallest and largest value over those bases."""
+    """Summary of a signal in the file's own units, over its covered bases.
+
+    Attributes
+    ----------
+    covered : int
+        Number of covered bases.
+    total, mean, minimum, maximum : float
+        Sum, mean, smallest and largest value over these bases; NaN where the header holds no summary.
+    """
 
     covered: int
     total: float
@@ -24,24 +32,32 @@ class Summary(NamedTuple):
 
 
 def open_bigwig(path: Path) -> Any:
-    """The open pyBigWig file.
+    """Open a bigWig and return the pyBigWig file.
 
     Raises
     ------
     InputError
-        Missing, no bigWig, or cut off.
+        Missing, not a bigWig, or truncated.
     """
     check_whole(path)
     try:
         return pyBigWig.open(str(path))
     except RuntimeError:
         raise InputError(
-            path, found="a damaged header", expected="a whole bigWig", fix="copy or make it again"
+            path, found="a damaged header", expected="a complete bigWig", fix="copy or make it again"
         ) from None
 
 
 def check_whole(path: Path) -> None:
-    """InputError unless the file begins and ends as a bigWig does; libBigWig itself crashes on some cut-off files."""
+    """Check that a file begins and ends as a bigWig does.
+
+    libBigWig itself crashes on some truncated files.
+
+    Raises
+    ------
+    InputError
+        Missing, not a bigWig, or truncated.
+    """
     try:
         with path.open("rb") as file:
             start = file.read(64)
@@ -54,18 +70,26 @@ def check_whole(path: Path) -> None:
             path, found=(error.strerror or str(error)).lower(), expected="a bigWig", fix="check the path"
         ) from None
     if start[:4] not in {struct.pack(order + "I", _BIGWIG) for order in "<>"}:
-        do = TO_SIGNAL.get(format_of(path), "make a bigWig of its values, for instance with bedGraphToBigWig")
-        raise InputError(path, found=named(path, "no bigWig"), expected="a bigWig", fix=do)
+        do = TO_SIGNAL.get(format_of(path), "convert its values to bigWig, for instance with bedGraphToBigWig")
+        raise InputError(path, found=named(path, "another format"), expected="a bigWig", fix=do)
     if len(start) < 64 or end != start[:4]:
         raise InputError(
-            path, found="no end mark", expected="a whole bigWig", fix="it is cut off: copy or make it again"
+            path,
+            found="a truncated file (no end mark)",
+            expected="a complete bigWig",
+            fix="copy or make it again",
         )
 
 
 def header_summary(path: Path) -> Summary:
-    """What the header tells of the whole file; all NaN but for `covered` where an old file tells nothing.
+    """Read the summary of the whole file from its header.
 
-    Read from the bytes, as pyBigWig rounds the sum to a whole number and crashes where it is NaN.
+    The bytes are read here, as pyBigWig rounds the sum to an integer and crashes where it is NaN.
+
+    Returns
+    -------
+    Summary
+        NaN in all fields but `covered` (0) where the header of an old file holds no summary.
 
     Raises
     ------

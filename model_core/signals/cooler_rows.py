@@ -1,7 +1,7 @@
 """Contacts of one bin with its neighbours, read from a .cool or .mcool file.
 
 The layout is the Cooler schema (https://cooler.readthedocs.io/en/stable/schema.html), read with h5py. A row costs
-a few slices of neighbouring pixels, whatever the size of the map; each process and thread opens the file once.
+a few slices of adjacent pixels, whatever the size of the map; each process and thread opens the file once.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,41 +15,43 @@ import numpy as np
 from model_core.errors import InputError
 from model_core.signals.file_handles import LazyHandle
 
-WHOLE = "a whole .hic, .mcool or .cool file"
+WHOLE = "a complete .hic, .mcool or .cool file"
 _COORDINATES = ("chrom", "start", "end")
-# Juicer's vectors divide and the iterative correction of Cooler multiplies, unless a column's own attribute
-# `divisive_weights` tells. A column of any other name may be anything (GC content) and is no normalisation.
+# Juicer's vectors divide and Cooler's balancing weights multiply, unless the column has an attribute
+# `divisive_weights`. A column of any other name may be anything (GC content) and is no normalisation.
 _DIVIDE = ("VC", "VC_SQRT", "KR", "SCALE")
 _MULTIPLY = ("weight", "ICE")
 
 
 class _Header(NamedTuple):
-    group: str  # where in the file the map of this resolution lies
+    group: str  # HDF5 group of the map of this resolution
     sizes: dict[str, int]  # bp
     first_bin: dict[str, int]  # of each chromosome
     divides: bool | None  # None: no normalisation
 
 
 class _Datasets(NamedTuple):
-    """What rows are read from: HDF5 datasets of the open file."""
+    """HDF5 datasets of the open file that rows are read from."""
 
-    bin1_offset: Any  # for each bin of the map where its pixels begin
+    bin1_offset: Any  # index of the first pixel of each bin of the map
     bin2_id: Any
     count: Any
     weight: Any  # of each bin; None without a normalisation
 
 
 class CoolerRows:
-    """Normalised contacts at one resolution. It can be pickled and read in any process and thread.
+    """Normalised contacts of a .cool or .mcool file at one resolution.
+
+    An instance can be pickled and read in any process and thread.
 
     Parameters
     ----------
     path : str or Path
         .cool or .mcool.
     resolution : int
-        bp of a bin; the file must hold it.
+        bp per bin; the file must hold it.
     normalisation : str
-        A column of weights of the bins, or "NONE".
+        Name of a column of bin weights, or "NONE".
     """
 
     def __init__(self, path: str | Path, resolution: int, normalisation: str = "NONE"):
@@ -68,20 +70,23 @@ class CoolerRows:
         return self._header.sizes
 
     def within(self, distance: int) -> "CoolerRows":
-        """Rows for contacts up to `distance` bp from their bin: these, as the file holds every distance."""
+        """Return this object, which serves contacts at any distance (`distance` is in bp)."""
         return self
 
     def row(self, chrom: str, anchor: int, first: int, last: int) -> np.ndarray:
-        """float64 (last - first,): normalised contact of each bin first..last with the bin `anchor`.
-
-        0 where there is none, and for bins that the normalisation leaves out.
+        """Return the normalised contact of the bins first to last - 1 with the bin `anchor`.
 
         Parameters
         ----------
         chrom : str
             One of `sizes`.
         anchor, first, last : int
-            Bins of the chromosome, first <= anchor < last <= their number.
+            0-based bins of the chromosome, first <= anchor < last <= their number.
+
+        Returns
+        -------
+        ndarray
+            float64 (last - first,); 0 where there is no contact, and for bins that the normalisation leaves out.
 
         Raises
         ------
@@ -90,7 +95,7 @@ class CoolerRows:
         """
         header = self._header
         start = header.first_bin[chrom]
-        with _as_input_error(self.path, "damaged data"):
+        with _input_errors(self.path, "damaged data"):
             datasets = self._datasets.get()
             row = _counts(datasets, start + anchor, start + first, start + last)
             if header.divides is None:
@@ -110,13 +115,13 @@ class CoolerRows:
     def _header(self) -> _Header:
         if not self.path.is_file():
             raise InputError(self.path, found="no such file", expected=WHOLE, fix="check the path")
-        with _as_input_error(self.path, "no readable Hi-C"), _opened(self.path) as file:
+        with _input_errors(self.path, "no readable Hi-C"), _opened(self.path) as file:
             name = _group(file, self.path, self.resolution)
             group = file[name]
             mode = group.attrs.get("storage-mode", "symmetric-upper")
             if mode != "symmetric-upper":
-                found = f"a map stored as '{mode}'"
-                raise InputError(self.path, found=found, expected="one stored as 'symmetric-upper'", fix="make it so")
+                found, expected = f"a map with storage-mode '{mode}'", "storage-mode 'symmetric-upper'"
+                raise InputError(self.path, found=found, expected=expected, fix="convert it with cooler")
             directions = _normalisations(group["bins"])
             require_normalisation(self.path, self.resolution, self.normalisation, list(directions))
             names = [str(chrom) for chrom in group["chroms/name"].asstr()[:]]
@@ -130,7 +135,22 @@ class CoolerRows:
 
 
 def require_resolution(path: Path, resolution: int, held: Sequence[int]) -> None:
-    """InputError, listing what there is, unless a file holds bins of `resolution` bp."""
+    """Check that a file holds bins of `resolution` bp.
+
+    Parameters
+    ----------
+    path : Path
+        The file, for the message.
+    resolution : int
+        bp per bin.
+    held : Sequence[int]
+        Resolutions in the file, bp per bin.
+
+    Raises
+    ------
+    InputError
+        No such resolution; the message lists those in the file.
+    """
     if resolution not in held:
         expected = f"one of {', '.join(map(str, held))}"
         raise InputError(
@@ -139,7 +159,24 @@ def require_resolution(path: Path, resolution: int, held: Sequence[int]) -> None
 
 
 def require_normalisation(path: Path, resolution: int, normalisation: str, held: Sequence[str]) -> None:
-    """InputError, listing what there is, unless a file has a normalisation at a resolution; "NONE" always is."""
+    """Check that a file has a normalisation at a resolution; "NONE" is always accepted.
+
+    Parameters
+    ----------
+    path : Path
+        The file, for the message.
+    resolution : int
+        bp per bin.
+    normalisation : str
+        The name to look for.
+    held : Sequence[str]
+        Names of the normalisations in the file at this resolution.
+
+    Raises
+    ------
+    InputError
+        No such normalisation; the message lists those in the file.
+    """
     available = ["NONE", *(name for name in held if name != "NONE")]
     if normalisation not in available:
         found = f"no normalisation '{normalisation}' at {resolution:,} bp"
@@ -149,15 +186,15 @@ def require_normalisation(path: Path, resolution: int, normalisation: str, held:
 
 
 def _opened(path: Path) -> Any:
-    """The open HDF5 file."""
-    import h5py  # a sixth of a second, wanted only where Hi-C is read
+    """Open the HDF5 file for reading."""
+    import h5py  # takes 0.2 s and is needed only for Hi-C
 
     return h5py.File(path, "r")
 
 
 @contextmanager
-def _as_input_error(path: Path, trouble: str) -> Iterator[None]:
-    """What goes wrong while the file is read becomes an InputError."""
+def _input_errors(path: Path, trouble: str) -> Iterator[None]:
+    """Convert errors of the reading libraries to InputError."""
     try:
         yield
     except InputError:
@@ -170,19 +207,20 @@ def _as_input_error(path: Path, trouble: str) -> Iterator[None]:
 
 
 def _group(file: Any, path: Path, resolution: int) -> str:
-    """Where the map of a resolution lies in the file."""
+    """Return the HDF5 group with the map of a resolution."""
     if "resolutions" in file:
         require_resolution(path, resolution, sorted(int(name) for name in file["resolutions"]))
         return f"resolutions/{resolution}"
     size = file.attrs["bin-size"]
     if not isinstance(size, int | np.integer):
-        raise InputError(path, found="bins of various sizes", expected="bins of one size", fix="bin the contacts again")
+        fix = "bin the contacts again with a fixed bin size"
+        raise InputError(path, found="bins of various sizes", expected="bins of one size", fix=fix)
     require_resolution(path, resolution, [int(size)])
     return "/"
 
 
 def _normalisations(bins: Any) -> dict[str, bool]:
-    """Whether each normalisation divides (True) or multiplies, by name."""
+    """Return by name whether each normalisation divides (True) or multiplies (False)."""
     directions = {}
     for name in bins:
         kind = name.removeprefix("GW_").removeprefix("INTER_")
@@ -193,10 +231,11 @@ def _normalisations(bins: Any) -> dict[str, bool]:
 
 
 def _counts(datasets: _Datasets, anchor: int, first: int, last: int) -> np.ndarray:
-    """float64 (last - first,): raw contacts of the bins first..last (of all bins of the map) with `anchor`.
+    """Return the raw contacts of the bins first to last - 1 (numbered over the whole map) with `anchor`.
 
-    The upper triangle alone is stored, row after row: bins right of the anchor are its own row; those left of it
-    have it somewhere in theirs. The rows from first to the anchor are one stretch of pixels.
+    float64 (last - first,). Only the upper triangle is stored, row after row: contacts with bins right of the anchor
+    are in its own row, those with bins left of it are in their rows. The rows from first to the anchor are adjacent
+    pixels.
     """
     offsets = datasets.bin1_offset[first : anchor + 2].astype(np.int64)
     begin, own, end = int(offsets[0]), int(offsets[-2] - offsets[0]), int(offsets[-1])

@@ -12,15 +12,15 @@ Handle = TypeVar("Handle")
 
 
 class LazyHandle(Generic[Handle]):
-    """A file opened where and when it is needed; it pickles as its opener.
+    """File handle that is opened on first use in each process and thread, and pickles as its opener.
 
     A handle shared after a fork shares the file position too, and a handle shared by threads is not safe in
-    pyfaidx, htslib, libBigWig or HDF5: hence one for each thread of each process.
+    pyfaidx, htslib, libBigWig or HDF5: hence one per thread of each process.
 
     Parameters
     ----------
     open_file : callable
-        Called without arguments, gives the open file; must be picklable.
+        Called without arguments, returns the open file; must be picklable.
     """
 
     def __init__(self, open_file: Callable[[], Handle]):
@@ -28,7 +28,7 @@ class LazyHandle(Generic[Handle]):
         self._mine = threading.local()
 
     def get(self) -> Handle:
-        """The open file of this process and thread."""
+        """Return the open file of this process and thread."""
         if getattr(self._mine, "process", None) != os.getpid():
             self._mine.file = self._open_file()
             self._mine.process = os.getpid()
@@ -38,12 +38,13 @@ class LazyHandle(Generic[Handle]):
         return {"open_file": self._open_file}
 
     def __setstate__(self, state: dict) -> None:
-        self.__init__(**state)
+        self._open_file = state["open_file"]
+        self._mine = threading.local()
 
 
 @contextmanager
 def quiet_htslib() -> Iterator[None]:
-    """Keep htslib from printing to stderr; its failures reach the user as an InputError instead."""
+    """Keep htslib from printing to standard error; its failures reach the user as InputError instead."""
     verbosity = pysam.set_verbosity(0)
     try:
         yield

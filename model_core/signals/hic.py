@@ -1,4 +1,4 @@
-"""Contact of every base of a window to its transcription start, from Hi-C (.hic, .mcool, .cool)."""
+"""Contact of every base of a window with its transcription start site, from Hi-C (.hic, .mcool, .cool)."""
 
 from collections.abc import Callable
 from functools import cached_property
@@ -15,14 +15,25 @@ from model_core.track_formats import TO_SIGNAL, require_format
 from model_core.window import Window
 
 TSS_REACH = 500  # bp on either side of the TSS, both ends excluded as in the release: 999 bases
-TOO_LITTLE = 0.01  # contact summed over those bases, below which the gene has no contact vector
+TOO_LITTLE = 0.01  # contact summed over those bases; below it the gene has no contact vector
 
 
 class PowerLaw(NamedTuple):
-    """The pseudocount: contact expected at a distance of d bp, P(d) = exp(scale - gamma ln(max(d, nearest) + 1)).
+    """Pseudocount by distance: contact expected at d bp, P(d) = exp(scale - gamma ln(max(d, nearest) + 1)).
 
-    min(P(d), P(reference)) is added to the measured contact (method: section 1; defaults are the release's, which fit
-    5 kb bins: scale = -4.80 + 11.63 gamma).
+    min(P(d), P(reference)) is added to the measured contact (method: section 1). The defaults are those of the released
+    code, which fit 5 kb bins: scale = -4.80 + 11.63 gamma.
+
+    Attributes
+    ----------
+    gamma : float
+        Exponent of the decay with distance.
+    scale : float
+        Natural logarithm of the contact at distance 0 without `nearest`.
+    nearest : float
+        Distance in bp below which P is constant.
+    reference : float
+        Distance in bp whose P is the largest pseudocount.
     """
 
     gamma: float = 0.87
@@ -31,11 +42,11 @@ class PowerLaw(NamedTuple):
     reference: float = 1_000_000
 
     def expected(self, distance: np.ndarray | float) -> np.ndarray:
-        """P(d), float64, for distances in bp."""
+        """Return P(d), float64, for distances in bp."""
         return np.exp(self.scale - self.gamma * np.log(np.maximum(distance, self.nearest) + 1))
 
     def __call__(self, distance: np.ndarray) -> np.ndarray:
-        """min(P(d), P(reference)), float64: constant below `reference`."""
+        """Return min(P(d), P(reference)), float64, for distances in bp: constant below `reference`."""
         return np.minimum(self.expected(distance), self.expected(self.reference))
 
 
@@ -49,7 +60,9 @@ def _with_chr(chrom: str) -> str:
 
 
 class HicSignal(Signal):
-    """log10(1 + x), x = normalised contact between the base's bin and the TSS's bin, plus a pseudocount.
+    """Hi-C contact with the TSS per base: log10(1 + x).
+
+    x is the normalised contact between the base's bin and the TSS's bin plus a pseudocount.
 
     Parameters
     ----------
@@ -58,14 +71,14 @@ class HicSignal(Signal):
     path : str or Path
         .hic, .mcool or .cool.
     resolution : int
-        bp of a bin; the file must hold it.
+        bp per bin; the file must hold it.
     normalisation : str
         As the file names it ("VC", "KR", "weight", ...), or "NONE" for raw counts. Values differ 20-fold between
-        normalisations, and with them what the priors mean.
+        normalisations, and the meaning of the priors changes with them.
     pseudocount : PowerLaw or float or None
-        The power law, None for the release's, or a constant number of contacts; 0 switches it off.
+        A power law of the distance, None for the release's, or a constant number of contacts (0: none).
     cache : str or Path or None
-        Folder for what is made of a .hic, once (`hic_cache`); None for `cache` beside the file.
+        Folder for the maps made of a .hic (`hic_cache`); None for the folder `cache` next to the file.
     """
 
     def __init__(
@@ -84,9 +97,9 @@ class HicSignal(Signal):
 
     @cached_property
     def sizes(self) -> dict[str, int]:
-        """Length in bp of each chromosome of the file; of a .hic that says 1, 2, ... also as chr1, chr2, ...
+        """Length in bp of each chromosome of the file; for a .hic with names 1, 2, ... also as chr1, chr2, ...
 
-        The .hic files of public portals leave "chr" out where their other files have it.
+        The .hic files of public portals omit "chr" where their other files have it.
         """
         own = self._rows.sizes
         if isinstance(self._rows, CoolerRows) or any(name.startswith("chr") for name in own):
@@ -94,27 +107,34 @@ class HicSignal(Signal):
         return {_with_chr(name): own[name] for name in own} | own
 
     def prepare(self, progress: Callable[[float], None] | None = None) -> None:
-        """Make the map of a .hic that windows up to 2 * REACH bp need, unless the cache has it."""
+        """Make the map of a .hic for windows up to 2 * REACH bp, unless the cache has it.
+
+        Parameters
+        ----------
+        progress : callable or None
+            Called with the share done, 0 to 1.
+        """
         if isinstance(self._rows, HicRows):
             self._rows.within(REACH, progress)
 
     def read(self, window: Window) -> np.ndarray:
-        """float32 (window.length,): log10(1 + x); 0 beyond the chromosome and on one that the file does not list.
+        """Return log10(1 + x) per base, float32 (window.length,).
 
-        All 0 where the contact summed over the bases nearer than TSS_REACH to the TSS is below TOO_LITTLE. Bins
-        that the normalisation leaves out count as 0. The first read of a .hic makes its map (`prepare`).
+        0 beyond the chromosome and on a chromosome that the file does not list. All 0 where the contact summed over
+        the bases nearer than TSS_REACH to the TSS is below TOO_LITTLE. Bins that the normalisation leaves out count
+        as 0. The first read of a .hic makes its map (`prepare`).
 
         Raises
         ------
         InputError
-            Unreadable file, a chromosome under another spelling, no such resolution or normalisation, TSS beyond the
-            chromosome's end.
+            Unreadable file, a chromosome under another name, no such resolution or normalisation, or a TSS beyond
+            the chromosome's end.
         """
         if self.absent(window.chrom):
             return np.zeros(window.length, np.float32)
         size = self.sizes[window.chrom]
         if not 0 <= window.tss < size:
-            found, expected = f"position {window.tss + 1:,} (from 1)", f"1 to {size:,} on {window.chrom}"
+            found, expected = f"TSS {window.tss + 1:,} (1-based)", f"1 to {size:,} on {window.chrom}"
             raise InputError(self.path, found=found, expected=expected, fix="check the assembly of the gene table")
         vector = np.zeros(window.length, np.float32)
         near = (max(window.tss - TSS_REACH + 1, 0), min(window.tss + TSS_REACH, size))
@@ -128,10 +148,11 @@ class HicSignal(Signal):
             return vector
         pseudocount = self._constant_pseudocount(max(window.tss - inside[0], inside[1] - window.tss))
         if pseudocount is None:
+            assert isinstance(self.pseudocount, PowerLaw)
             distance = np.abs(np.arange(*inside) - window.tss)
             values = log_contact(self._per_base(contact, first, *inside) + self.pseudocount(distance))
         else:
-            # Rounded before it is spread over the bases of its bin: the same numbers in half the memory.
+            # Rounded before it is repeated over the bases of its bin: the same numbers in half the memory.
             values = self._per_base(log_contact(contact + pseudocount), first, *inside)
         vector[inside[0] - window.start : inside[1] - window.start] = values
         return vector
@@ -150,12 +171,12 @@ class HicSignal(Signal):
         return CoolerRows(self.path, self.resolution, self.normalisation)
 
     def _per_base(self, row: np.ndarray, first: int, start: int, end: int) -> np.ndarray:
-        """(end - start,): for each base the value of its bin, in a row that begins with the bin `first`."""
+        """Return for each base from start to end the value of its bin, in a row that begins with the bin `first`."""
         edges = np.clip(np.arange(first, first + len(row) + 1) * self.resolution, start, end)
         return np.repeat(row, np.diff(edges))
 
     def _constant_pseudocount(self, furthest: int) -> float | None:
-        """The pseudocount of all bases up to `furthest` bp from the TSS, None where it is not the same for all."""
+        """Return the pseudocount of all bases up to `furthest` bp from the TSS, None where it varies."""
         law = self.pseudocount
         if not isinstance(law, PowerLaw):
             return float(law)

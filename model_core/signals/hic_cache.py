@@ -1,7 +1,7 @@
-"""Contacts of a .hic file, through a small .cool made of it once.
+"""Contacts of a .hic file, read from a small .cool that is made of it once.
 
-A .hic is read by a process of its own (hic_child), which writes the normalised contacts near the diagonal into the
-cache: from then on rows are read as from any .cool.
+A .hic is read by a separate process (hic_reader), which writes the normalised contacts near the diagonal into the
+cache. From then on rows are read as from any .cool.
 """
 
 import fcntl
@@ -22,12 +22,22 @@ from model_core.files import replacing
 from model_core.fingerprint import fingerprint
 from model_core.signals.cooler_rows import WHOLE, CoolerRows, require_normalisation, require_resolution
 
-_RULE = 2  # of the map; to be raised when the same .hic and settings come to give another
-REACH = 100_000  # bp that a cached map reaches from the diagonal at the least: half a window of the method
+_RULE = 2  # version of the map; raise it when the same .hic and settings give another
+REACH = 100_000  # bp from the diagonal that a cached map covers at least: half a window of the method
 
 
 class HicFacts(NamedTuple):
-    """What a .hic holds: bp by chromosome, bp of a bin, and names of normalisations at the resolution asked for."""
+    """Contents of a .hic file.
+
+    Attributes
+    ----------
+    sizes : dict[str, int]
+        Length in bp by chromosome.
+    resolutions : list[int]
+        bp per bin.
+    normalisations : list[str]
+        Names of the normalisations at the requested resolution.
+    """
 
     sizes: dict[str, int]
     resolutions: list[int]
@@ -35,18 +45,20 @@ class HicFacts(NamedTuple):
 
 
 class HicRows:
-    """Normalised contacts of a .hic at one resolution. It can be pickled and read in any process and thread.
+    """Normalised contacts of a .hic at one resolution.
+
+    An instance can be pickled and read in any process and thread.
 
     Parameters
     ----------
     path : str or Path
         The .hic.
     resolution : int
-        bp of a bin; the file must hold it.
+        bp per bin; the file must hold it.
     normalisation : str
         As the file names it, or "NONE".
     cache : str or Path
-        Folder for the map made of it; made where missing.
+        Folder for the map; created where missing.
     """
 
     def __init__(self, path: str | Path, resolution: int, normalisation: str, cache: str | Path):
@@ -55,7 +67,7 @@ class HicRows:
 
     @property
     def sizes(self) -> dict[str, int]:
-        """Length in bp of each chromosome; makes no map.
+        """Length in bp of each chromosome, read without making a map.
 
         Raises
         ------
@@ -66,19 +78,19 @@ class HicRows:
         return self._rows(made).sizes if self._is_whole(made) else self._facts().sizes
 
     def within(self, distance: int, progress: Callable[[float], None] | None = None) -> CoolerRows:
-        """Rows for contacts up to `distance` bp from their bin, from a map made now unless the cache has it.
+        """Return rows for contacts up to `distance` bp from their bin; the map is made unless the cache has it.
 
         Parameters
         ----------
         distance : int
-            bp; a map reaches further, to a power of two of bins and REACH at the least.
+            bp; a map reaches at least REACH and a number of bins that is a power of two.
         progress : callable or None
-            Told the share done, 0 to 1, while a map is made.
+            Called with the share done, 0 to 1, while a map is made.
 
         Raises
         ------
         InputError
-            As `sizes`, and where the map cannot be written.
+            As `sizes`, or the map cannot be written.
         """
         path = self._place(distance)
         if not self._is_whole(path):
@@ -90,7 +102,7 @@ class HicRows:
         return self._made.setdefault(path, CoolerRows(path, self.resolution))
 
     def _is_whole(self, path: Path) -> bool:
-        """Whether a map is there and can be read."""
+        """Return whether a map exists and can be read."""
         if not path.exists():
             return False
         try:
@@ -100,11 +112,11 @@ class HicRows:
             return False
 
     def _bins(self, distance: int) -> int:
-        """How many bins from the diagonal the map for a distance reaches."""
+        """Return how many bins from the diagonal the map for a distance reaches."""
         return 1 << (-(-max(distance, REACH) // self.resolution)).bit_length()
 
     def _place(self, distance: int) -> Path:
-        """Where the map lies: the name tells the file's path and state, the settings and the rule of the map."""
+        """Return where the map is kept: the name holds the file's path and state, the settings and the map's rule."""
         key = [*_state(self.path), self.resolution, self.normalisation, self._bins(distance), _RULE]
         digest = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:16]
         return held_file(self.cache, f"{self.path.stem}.{digest}.cool")
@@ -118,7 +130,7 @@ class HicRows:
     def _make(self, path: Path, reach: int, progress: Callable[[float], None] | None) -> None:
         self._facts()
         with path.with_suffix(".lock").open("w", encoding="utf-8") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)  # of several workers one computes, the others wait
+            fcntl.flock(lock, fcntl.LOCK_EX)  # one of several workers computes, the others wait
             if not self._is_whole(path):
                 with replacing(path) as unfinished:
                     settings = [self.resolution, self.normalisation, reach, unfinished]
@@ -126,7 +138,7 @@ class HicRows:
 
 
 def _state(path: Path) -> tuple[str, str]:
-    """(resolved path, fingerprint) of a file."""
+    """Return (resolved path, fingerprint) of a file."""
     try:
         return str(path.resolve()), fingerprint(path)
     except FileNotFoundError:
@@ -139,33 +151,35 @@ def _state(path: Path) -> tuple[str, str]:
 
 @lru_cache(maxsize=64)
 def _facts(path: str, state: str, resolution: int) -> HicFacts:
-    """Facts of the file in that state, asked for once in a process."""
+    """Read the contents of the file in that state, once per process."""
     return HicFacts(**_ask(Path(path), "facts", [resolution]))
 
 
 def _ask(path: Path, task: str, settings: list[Any], progress: Callable[[float], None] | None = None) -> Any:
-    """The outcome of one task of hic_child, run to its end."""
+    """Run one task of hic_reader and return its result."""
     words = [sys.executable, "-m", "model_core.signals.hic_reader", task, str(path.resolve()), *map(str, settings)]
     answer: dict[str, Any] = {}
     with (
-        tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as complaints,
+        tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as errors,
         subprocess.Popen(
-            words, env=child_environment(), stdout=subprocess.PIPE, stderr=complaints, text=True, encoding="utf-8"
+            words, env=child_environment(), stdout=subprocess.PIPE, stderr=errors, text=True, encoding="utf-8"
         ) as child,
     ):
         try:
-            for line in child.stdout:
+            for line in child.stdout or ():
                 if not line.startswith("{"):
-                    continue  # a library's own words
+                    continue  # printed by a library
                 answer = json.loads(line)
                 if progress is not None and "share" in answer:
                     progress(answer["share"])
             child.wait()
         finally:
             child.kill()
-        complaints.seek(0)
-        said = complaints.read().strip().splitlines()
+        errors.seek(0)
+        last_lines = errors.read().strip().splitlines()
     if "done" in answer:
         return answer["done"]
-    reason = answer.get("problem") or (said[-1] if said else f"its reader ended with code {child.returncode}")
+    reason = answer.get("problem") or (
+        last_lines[-1] if last_lines else f"its reader ended with code {child.returncode}"
+    )
     raise InputError(path, found=f"no readable Hi-C ({reason})", expected=WHOLE, fix="copy or convert it again")

@@ -1,9 +1,10 @@
-"""Read .hic files in a process of its own (see hic_cache): `python -m model_core.signals.hic_reader facts|convert ...`.
+"""Reader of .hic files, run as a separate process (see hic_cache).
 
-hictkpy reads .hic well, but importing it starts a thread that keeps a core busy for as long as the process lives,
-and forking hangs after it. So it is imported here and nowhere else, and this process ends with its answer.
+`python -m model_core.signals.hic_reader facts|convert ...`. hictkpy reads .hic well, but importing it starts a thread
+that keeps a core busy for as long as the process lives, and forking hangs after it. So it is imported only here, and
+this process ends with its result.
 
-The answer is lines of JSON on standard output: {"share": 0 to 1} as it goes, at last {"done": ...} or
+The result is lines of JSON on standard output: {"share": 0 to 1} while it runs, finally {"done": ...} or
 {"problem": "..."}.
 """
 
@@ -15,12 +16,15 @@ from typing import Any
 
 import numpy as np
 
-_PIXELS = 1 << 22  # read at a time, at most
+_PIXELS = 1 << 22  # read at once, at most
 _CHUNK = 1 << 14
 
 
 def facts(path: str, resolution: int) -> dict[str, Any]:
-    """sizes (bp by chromosome), resolutions (bp) and, where `resolution` is one of them, its normalisations."""
+    """Return chromosome lengths, resolutions and normalisations of a .hic as a JSON object.
+
+    `sizes` in bp by chromosome, `resolutions` in bp and, where `resolution` is one of them, its `normalisations`.
+    """
     file = _hictkpy().MultiResFile(path)
     resolutions = [int(held) for held in file.resolutions()]
     normalisations = list(file[resolution].avail_normalizations()) if resolution in resolutions else []
@@ -28,7 +32,7 @@ def facts(path: str, resolution: int) -> dict[str, Any]:
 
 
 def convert(path: str, resolution: int, normalisation: str, reach: int, target: str) -> None:
-    """Write a .cool with the normalised contacts of bins at most `reach` bins apart; tells the share done."""
+    """Write a .cool with the normalised contacts of bins at most `reach` bins apart; prints the share done."""
     write_band(_hictkpy().MultiResFile(path)[resolution], normalisation, reach, target)
 
 
@@ -44,9 +48,9 @@ def write_band(file: Any, normalisation: str, reach: int, target: str) -> None:
     normalisation : str
         As the file names it, or "NONE".
     reach : int
-        Number of bins; contacts of bins further apart are passed over.
+        Number of bins; contacts of bins further apart are skipped.
     target : str
-        The .cool; replaced.
+        The .cool to write; replaced where it exists.
     """
     import h5py
 
@@ -66,7 +70,7 @@ def write_band(file: Any, normalisation: str, reach: int, target: str) -> None:
                 found = np.bincount(rows)
                 per_bin[offsets[number] : offsets[number] + len(found)] += found
                 total += float(counts.sum())
-            _report(share=float(offsets[number + 1] / offsets[-1]))
+            _print_json(share=float(offsets[number + 1] / offsets[-1]))
         out["indexes/bin1_offset"] = np.concatenate(([0], np.cumsum(per_bin)))
         out.attrs.update({"nnz": int(per_bin.sum()), "sum": total})
 
@@ -74,7 +78,7 @@ def write_band(file: Any, normalisation: str, reach: int, target: str) -> None:
 def _bands(
     file: Any, chrom: str, size: int, normalisation: str, reach: int
 ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """(rows, columns, counts) of a chromosome's contacts, sorted: int64, int64 bins of it, float64."""
+    """Yield (rows, columns, counts) of a chromosome's contacts, sorted: int64 and int64 bins of it, float64."""
     resolution = file.resolution()
     step = max(_PIXELS // (reach + 1), 1) * resolution
     for start in range(0, size, step):
@@ -84,7 +88,7 @@ def _bands(
         try:
             found = file.fetch(*places, diagonal_band_width=reach + 1, **options).to_coo()
         except RuntimeError as error:
-            # Small chromosomes may lack a vector that the others have; all their bins are left out then.
+            # Small chromosomes may lack the normalisation vector; all their bins are then left out.
             if re.search("unable to find .*normalization vector", str(error)):
                 return
             raise
@@ -96,7 +100,7 @@ def _bands(
 
 
 def _write_bins(out: Any, sizes: dict[str, int], resolution: int, offsets: np.ndarray) -> None:
-    """Everything of the Cooler schema but the pixels and their index."""
+    """Write everything of the Cooler schema but the pixels and their index."""
     starts = [np.arange(0, size, resolution) for size in sizes.values()]
     ends = [np.minimum(part + resolution, size) for part, size in zip(starts, sizes.values(), strict=True)]
     out["chroms/name"] = np.array([name.encode() for name in sizes])
@@ -119,27 +123,27 @@ def _append(pixels: Any, *columns: np.ndarray) -> None:
 def _hictkpy() -> Any:
     import hictkpy
 
-    hictkpy.logging.setLevel("CRITICAL")  # errors are told once, as a problem
+    hictkpy.logging.setLevel("CRITICAL")  # errors are reported once, as {"problem": ...}
     return hictkpy
 
 
-def _report(**line: Any) -> None:
+def _print_json(**line: Any) -> None:
     print(json.dumps(line), flush=True)
 
 
 def main(task: str, path: str, resolution: str, *more: str) -> None:
-    """Do one task and tell its outcome."""
+    """Do one task and print its result."""
     try:
         if task == "facts":
-            _report(done=facts(path, int(resolution)))
+            _print_json(done=facts(path, int(resolution)))
         else:
             normalisation, reach, target = more
             convert(path, int(resolution), normalisation, int(reach), target)
-            _report(done=None)
+            _print_json(done=None)
     except ImportError:
-        _report(problem="no hictkpy, which reads .hic files, in this Python")
+        _print_json(problem="hictkpy, which reads .hic files, is not installed")
     except (RuntimeError, OSError) as error:
-        _report(problem=(str(error).splitlines() or [type(error).__name__])[0])
+        _print_json(problem=(str(error).splitlines() or [type(error).__name__])[0])
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""Contact to transcription starts that was worked out before: one vector a start site, in HDF5 files by chromosome.
+"""Precomputed contact with transcription start sites: one vector per site, in HDF5 files by chromosome.
 
-The authors' release stores its Hi-C like that: `hic_feat_<chrom>.h5` with one array for each `chrom_tss`. An index, a
-small JSON file, says where those files are and how long the chromosomes are; a study names the index as the signal's
-path (docs/from-the-authors.md).
+The authors' release stores its Hi-C in this form: `hic_feat_<chrom>.h5` with one array for each `chrom_tss`. An
+index, a small JSON file, holds the paths of these files and the chromosome lengths; a study names the index as the
+signal's path (docs/from-the-authors.md).
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def write_index(
     Parameters
     ----------
     path : str or Path
-        Ends in ENDING.
+        The file to write; its name ends in ENDING.
     files : Mapping[str, Path]
         The HDF5 file of each chromosome.
     sizes : Mapping[str, int]
@@ -54,12 +54,12 @@ def write_index(
 
 
 def site_key(chrom: str, tss: int) -> str:
-    """The name of a start site's vector, e.g. "chr1_12345"; the site is 0-based as in the release's gene list."""
+    """Return the name of a site's vector, e.g. "chr1_12345"; `tss` is 0-based as in the release's gene list."""
     return f"{chrom}_{tss}"
 
 
 class StoredContact(Signal):
-    """log10(1 + x) of the stored contact x; a vector's middle, element n // 2 of n, is its start site.
+    """Stored contact x per base as log10(1 + x); element n // 2 of a vector of n is its start site.
 
     The stored vectors are as long as the longest window they serve (released: 200,000 bp) and hold 0 beyond the
     chromosome, so that a window's values are their middle part. The release pads them a second time on loading and
@@ -84,7 +84,7 @@ class StoredContact(Signal):
         return self._index["sizes"]
 
     def absent(self, chroms: Iterable[str] | str) -> list[str]:
-        """Never any: contact that was not worked out is unknown, not 0.
+        """Return an empty list: contact that was not computed is unknown, not 0.
 
         Raises
         ------
@@ -95,7 +95,7 @@ class StoredContact(Signal):
         return []
 
     def read(self, window: Window) -> np.ndarray:
-        """float32 (window.length,): log10(1 + x); NaN -> 0, 0 beyond the chromosome.
+        """Return log10(1 + x) per base, float32 (window.length,); NaN -> 0, 0 beyond the chromosome.
 
         Raises
         ------
@@ -108,21 +108,22 @@ class StoredContact(Signal):
         key = site_key(window.chrom, window.tss)
         stored = self._files.get().vector(file, key)
         if stored is None:
-            found = f"no contact vector for {window.chrom}:{window.tss + 1:,}"
-            do = "score genes of the release, or name a .hic file as this signal, which serves every site"
-            raise InputError(file, found=found, expected="one, as for the start sites of the released genes", fix=do)
+            found = f"no contact vector for the TSS {window.chrom}:{window.tss + 1:,}"
+            do = "score genes of the release, or use a .hic file for this signal, which serves every site"
+            raise InputError(file, found=found, expected="a TSS of the released genes", fix=do)
         if stored.ndim != 1 or len(stored) < window.length:
             found = f"{key} of shape {stored.shape}"
             expected = f"a vector of at least the window's {window.length:,} bp"
-            raise InputError(file, found=found, expected=expected, fix="take a shorter window, or a .hic file")
+            raise InputError(file, found=found, expected=expected, fix="use a shorter window or a .hic file")
         contact = self._placed(stored, window)
         if contact.min(initial=0) < 0:
             found = f"values down to {contact.min():.4g} in {key}"
-            raise InputError(file, found=found, expected="contact, 0 or more", fix="check where the file comes from")
+            fix = "check the file's origin, or download it again"
+            raise InputError(file, found=found, expected="contact of 0 or more", fix=fix)
         return log_contact(contact)
 
     def _placed(self, stored: Any, window: Window) -> np.ndarray:
-        """float64 (window.length,): the stored values of the window's bases, NaN -> 0."""
+        """Return the stored values of the window's bases, float64 (window.length,), NaN -> 0."""
         half, first = window.length // 2, len(stored) // 2 - window.length // 2
         if self._index["shifted_near_ends"]:
             left = max(half - window.tss, 0)
@@ -142,11 +143,11 @@ class StoredContact(Signal):
             do = "check the path, or write it with `seq2exp-viz init --from-airs`"
             raise InputError(self.path, found="no such file", expected=_FORM, fix=do) from None
         except (OSError, ValueError) as error:
-            raise InputError(
-                self.path, found=f"unreadable JSON ({error})", expected=_FORM, fix="write it again"
-            ) from None
+            do = "write it again with `seq2exp-viz init --from-airs`"
+            raise InputError(self.path, found=f"unreadable JSON ({error})", expected=_FORM, fix=do) from None
         if not _is_index(index):
-            raise InputError(self.path, found="other JSON", expected=_FORM, fix="write it again")
+            do = "write it again with `seq2exp-viz init --from-airs`"
+            raise InputError(self.path, found="JSON of another form", expected=_FORM, fix=do)
         files = {chrom: self.path.parent / file for chrom, file in index["files"].items()}
         return {**index, "files": files, "shifted_near_ends": bool(index.get("shifted_near_ends", False))}
 
@@ -154,21 +155,29 @@ class StoredContact(Signal):
 class _OpenFiles:
     """HDF5 files of one thread, opened on first use."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._open: dict[Path, Any] = {}
 
     def vector(self, file: Path, key: str) -> Any | None:
-        """The dataset `key`, None where there is none."""
+        """Return the dataset `key`, None where there is none."""
         if file not in self._open:
             self._open[file] = open_hdf5(file, "contact vectors")
         try:
             return self._open[file].get(key)
         except (OSError, KeyError, RuntimeError) as error:
-            raise InputError(file, found=f"damage ({error})", expected="whole HDF5", fix="copy it again") from None
+            found = f"damaged data ({error})"
+            raise InputError(file, found=found, expected="a complete HDF5 file", fix="copy it again") from None
 
 
 def open_hdf5(path: Path, what: str) -> Any:
-    """An HDF5 file opened for reading, without a lock, so that folders one cannot write to will do.
+    """Open an HDF5 file for reading, without a lock, so that read-only folders work.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    what : str
+        Contents that are expected, for the message.
 
     Raises
     ------
@@ -179,7 +188,10 @@ def open_hdf5(path: Path, what: str) -> Any:
         import h5py
     except ImportError:
         raise InputError(
-            "this installation", found="no h5py", expected="the extra `model`", fix="pip install 'seq2exp-viz[model]'"
+            "this installation",
+            found="no h5py",
+            expected="the extra `model`",
+            fix="run `pip install 'seq2exp-viz[model]'`",
         ) from None
     if not path.is_file():
         raise InputError(path, found="no such file", expected=f"HDF5 with {what}", fix="check the path")

@@ -1,4 +1,4 @@
-"""Which reader a signal's file takes: by its ending."""
+"""Choice of the reader for a signal's file, by the file's extension."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,22 +12,29 @@ from model_core.track_formats import TO_SIGNAL, format_of, named
 
 
 def open_signal(spec: Mapping[str, Any] | Any, cache: str | Path) -> Signal:
-    """The signal of one [[signals]] entry, by its file's ending. Nothing is read yet.
+    """Return the signal of one [[signals]] entry, by its file's extension. Nothing is read yet.
 
     Parameters
     ----------
     spec : Mapping[str, Any] or Any
-        name, path, and where given transform, scale; for BAM extend, shift; for Hi-C resolution, normalisation,
-        pseudocount: keys of a mapping or attributes. None means the default.
+        Keys of a mapping, or attributes: name, path, and optionally transform, scale; for BAM also extend, shift;
+        for Hi-C resolution, normalisation, pseudocount. None means the default.
     cache : str or Path
         Folder for the coverage computed from a BAM and the map made of a .hic.
+
+    Returns
+    -------
+    Signal
+        The reader for this kind of file.
 
     Raises
     ------
     InputError
-        Impossible setting.
+        Impossible setting, or a file extension that no reader takes.
     """
-    get = spec.get if isinstance(spec, Mapping) else lambda key: getattr(spec, key, None)
+
+    def get(key: str) -> Any:
+        return spec.get(key) if isinstance(spec, Mapping) else getattr(spec, key, None)
 
     def given(*keys: str) -> dict[str, Any]:
         return {key: get(key) for key in keys if get(key) is not None}
@@ -37,9 +44,8 @@ def open_signal(spec: Mapping[str, Any] | Any, cache: str | Path) -> Signal:
         transform = given("transform").get("transform", "none")
         if transform != "none":
             found = f"transform '{transform}' for signal {get('name')}"
-            raise InputError(
-                path, found=found, expected="none: contact is log10(1 + x) as it is", fix="remove the transform"
-            )
+            expected = "transform 'none', as contact is read as log10(1 + x)"
+            raise InputError(path, found=found, expected=expected, fix="remove the transform")
         return HicSignal(cache=cache, **given("name", "path", "resolution", "normalisation", "pseudocount"))
     if Path(path).name.lower().endswith(".contact.json"):
         return StoredContact(**given("name", "path"))
@@ -49,4 +55,5 @@ def open_signal(spec: Mapping[str, Any] | Any, cache: str | Path) -> Signal:
         return BigWigSignal(**given("name", "path", "transform", "scale"))
     expected = ".bw, .bigWig, .bam, .hic, .mcool, .cool or .contact.json"
     do = TO_SIGNAL.get(format_of(path), "rename or convert it")
-    raise InputError(path, found=f"the ending '{ending}' of {named(path, 'a file')}", expected=expected, fix=do)
+    found = f"the file extension '{ending}' of {named(path, 'a file')}"
+    raise InputError(path, found=found, expected=expected, fix=do)

@@ -1,4 +1,4 @@
-"""Raw measured tracks, read per window: bigWig files, BAM files through a cached bigWig, Hi-C contact."""
+"""Measured tracks, read per window: bigWig files, BAM files through a cached bigWig, Hi-C contact."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -24,11 +24,14 @@ TRANSFORMS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "arcsinh": np.arcsinh,
 }
 TAKE_NEGATIVE = ("none", "arcsinh")
-_BLOCK = 1 << 20  # bp read at a time where a whole chromosome must be
+_BLOCK = 1 << 20  # bp read at once where a whole chromosome is read
 
 
 class Signal(ABC):
-    """One number per base of any window. It can be pickled; each process and thread opens the file on first use."""
+    """Signal with one number per base of any window.
+
+    An instance can be pickled; each process and thread opens the file on first use.
+    """
 
     name: str
     path: Path
@@ -36,47 +39,61 @@ class Signal(ABC):
     @property
     @abstractmethod
     def sizes(self) -> dict[str, int]:
-        """Length in bp of each chromosome the file has."""
+        """Length in bp of each chromosome in the file."""
 
     @abstractmethod
     def read(self, window: Window) -> np.ndarray:
-        """float32 (window.length,), transformed; 0 where nothing is known, beyond the chromosome's ends, and on a
-        chromosome that the file does not list.
+        """Return the transformed signal per base, float32 (window.length,).
+
+        0 where nothing is known, beyond the chromosome's ends, and on a chromosome that the file does not list.
 
         Raises
         ------
         InputError
-            Unreadable file, a chromosome under another spelling, or values that the transform cannot take.
+            Unreadable file, a chromosome under another name, or values that the transform cannot take.
         """
 
     def absent(self, chroms: Iterable[str] | str) -> list[str]:
-        """Those of these chromosomes that the file does not list: nothing was measured there, and all reads as 0.
+        """Return those of these chromosomes that the file does not list; the signal reads as 0 there.
 
         Raises
         ------
         InputError
-            Unreadable file, or it lists one of them under another spelling.
+            Unreadable file, or it lists one of them under another name.
         """
         return unlisted(self.sizes, chroms, self.path)
 
     def prepare(self, progress: Callable[[float], None] | None = None) -> None:  # noqa: B027 - most need nothing
-        """Do now what the first read would otherwise wait for; `progress` is told the share done, 0 to 1."""
+        """Do now the work that the first read would otherwise wait for.
+
+        Parameters
+        ----------
+        progress : callable or None
+            Called with the share done, 0 to 1.
+        """
 
     def quantiles(self, windows: Sequence[Window], levels: Sequence[float], every: int = 50) -> np.ndarray:
-        """float64 (levels,): quantiles of the transformed signal over every `every`-th base of these windows.
+        """Return quantiles of the transformed signal over every `every`-th base of these windows.
 
         Parameters
         ----------
         windows : Sequence[Window]
             At least one.
         levels : Sequence[float]
-            probabilities, 0 to 1.
+            Probabilities, 0 to 1.
+        every : int
+            Step in bp between the bases that are used.
+
+        Returns
+        -------
+        ndarray
+            float64 (levels,).
         """
         return np.quantile(np.concatenate([self.read(window)[::every] for window in windows]).astype(float), levels)
 
 
 class BigWigSignal(Signal):
-    """A bigWig file; every value is multiplied by `scale`, then transformed.
+    """Signal of a bigWig file; every value is multiplied by `scale`, then transformed.
 
     Parameters
     ----------
@@ -99,11 +116,11 @@ class BigWigSignal(Signal):
 
     @cached_property
     def sizes(self) -> dict[str, int]:
-        """Length in bp of each chromosome in the header. Some writers list only chromosomes that have data."""
+        """Length in bp of each chromosome in the header. Some programs list only chromosomes that have data."""
         return dict(self._file.get().chroms())
 
     def read(self, window: Window) -> np.ndarray:
-        """float32 (window.length,): see `Signal.read`."""
+        """Return the scaled and transformed signal per base, float32 (window.length,); see `Signal.read`."""
         values = self.values(window.chrom, window.start, window.end)
         if self.transform == "none" and self.scale == 1:
             return values
@@ -112,38 +129,41 @@ class BigWigSignal(Signal):
             place = int(np.flatnonzero(values < 0)[0])
             found = f"{values[place]:g} at {window.chrom}:{window.start + place + 1:,}"
             expected = f"no negative values for the transform '{self.transform}' of signal {self.name}"
-            advice = f"use {' or '.join(TAKE_NEGATIVE)}, or another file"
+            advice = f"use the transform {' or '.join(TAKE_NEGATIVE)}, or another file"
             raise InputError(self.path, found=found, expected=expected, fix=advice)
         return TRANSFORMS[self.transform](values).astype(np.float32)
 
     def values(self, chrom: str, start: int, end: int) -> np.ndarray:
-        """float32 (end - start,): the file's own values, NaN -> 0, 0 beyond the chromosome's ends and where `absent`.
+        """Return the file's own values per base, float32 (end - start,).
+
+        NaN -> 0; 0 beyond the chromosome's ends and on chromosomes that are `absent`.
 
         Raises
         ------
         InputError
-            Unreadable file, a chromosome under another spelling, or an infinite value.
+            Unreadable file, a chromosome under another name, or an infinite value.
         """
         size = self.sizes[chrom] if chrom in self.sizes or not self.absent(chrom) else 0
         first, last = (min(max(edge, 0), size) for edge in (start, end))
         values = np.zeros(end - start, np.float32)
         if first < last:
-            found = self._fetch(chrom, first, last)
-            if len(found):  # a file without any data gives none
-                found[np.isnan(found)] = 0
-                values[first - start : last - start] = found
+            fetched = self._fetch(chrom, first, last)
+            if len(fetched):  # empty for a file without any data
+                fetched[np.isnan(fetched)] = 0
+                values[first - start : last - start] = fetched
         finite = np.isfinite(values)
         if not finite.all():
             found = f"an infinite value at {chrom}:{start + int(np.argmin(finite)) + 1:,}"
-            raise InputError(self.path, found=found, expected="finite numbers", fix="make the bigWig again without it")
+            fix = "make the bigWig again without infinite values"
+            raise InputError(self.path, found=found, expected="finite numbers", fix=fix)
         return values
 
     def total(self) -> float:
-        """Sum of the file's own values over the genome."""
+        """Return the sum of the file's own values over the genome."""
         return self.summary().total
 
     def mean_over(self, chrom: str, start: int, end: int) -> float:
-        """Mean of the file's own values over all end - start > 0 bases, uncovered ones as 0.
+        """Return the mean of the file's own values over all end - start > 0 bases; uncovered bases count as 0.
 
         Raises
         ------
@@ -153,9 +173,12 @@ class BigWigSignal(Signal):
         return float(self.values(chrom, start, end).sum(dtype=np.float64) / (end - start))
 
     def summary(self, chrom: str | None = None) -> Summary:
-        """The whole file, exactly, from its header; or one chromosome, nearly, from the zoom levels."""
+        """Return the summary of the whole file, or of one chromosome.
+
+        The whole file's is exact, from the header; that of one chromosome is approximate, from the zoom levels.
+        """
         whole = header_summary(self._bigwig())
-        # A NaN written as a value spoils the sums in the header and in the zoom levels: then every base is read.
+        # A NaN written as a value makes the sums in the header and in the zoom levels NaN: every base is read then.
         if not np.isfinite(whole.total):
             return self._summed(chrom)
         return whole if chrom is None else self._zoomed(chrom)
@@ -172,7 +195,7 @@ class BigWigSignal(Signal):
             share, mean, low, high = (file.stats(chrom, type=kind)[0] or 0.0 for kind in kinds)
         except RuntimeError:
             found = f"damaged zoom levels of {chrom}"
-            raise InputError(self.path, found=found, expected="a whole bigWig", fix="make it again") from None
+            raise InputError(self.path, found=found, expected="a complete bigWig", fix="make it again") from None
         covered = round(share * size)
         return Summary(covered, mean * covered, mean, low, high)
 
@@ -196,11 +219,12 @@ class BigWigSignal(Signal):
             return np.asarray(self._file.get().values(chrom, first, last, numpy=True), np.float32)
         except RuntimeError:
             found = f"damaged data at {chrom}:{first + 1:,}-{last:,}"
-            raise InputError(self.path, found=found, expected="a whole bigWig", fix="copy or make it again") from None
+            fix = "copy or make it again"
+            raise InputError(self.path, found=found, expected="a complete bigWig", fix=fix) from None
 
 
 class BamSignal(BigWigSignal):
-    """How many reads cover each base (`coverage.coverage`), computed into the cache on first use, once.
+    """Read coverage of a BAM (`bam_coverage.coverage`), computed into the cache on first use.
 
     Parameters
     ----------
@@ -211,7 +235,7 @@ class BamSignal(BigWigSignal):
     cache : str or Path
         Folder for the coverage.
     extend, shift
-        As `coverage.coverage`.
+        As `bam_coverage.coverage`.
     """
 
     def __init__(
@@ -230,11 +254,17 @@ class BamSignal(BigWigSignal):
 
     @cached_property
     def sizes(self) -> dict[str, int]:
-        """Length in bp of each chromosome in the BAM's header; computes nothing."""
+        """Length in bp of each chromosome in the BAM's header; computes no coverage."""
         return bam_sizes(self.path)
 
     def prepare(self, progress: Callable[[float], None] | None = None) -> None:
-        """Compute the coverage unless the cache has it."""
+        """Compute the coverage unless the cache has it.
+
+        Parameters
+        ----------
+        progress : callable or None
+            Called with the share of the genome done, 0 to 1.
+        """
         self._bigwig(progress)
 
     def _bigwig(self, progress: Callable[[float], None] | None = None) -> Path:

@@ -1,1 +1,1 @@
-"""A simulated study with planted truth, in the real formats."""
+"""Simulated studies with planted truth, in the formats of real data."""

@@ -1,6 +1,7 @@
-"""What experiments measure in a simulated world: DNase tags, H3K27ac, Hi-C contacts and CAGE."""
+"""Measurements in a simulated world: DNase tags, H3K27ac, Hi-C contacts and CAGE."""
 
-from typing import NamedTuple
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -13,7 +14,10 @@ from model_core.simulation.world import World
 class Tags(NamedTuple):
     """Sequenced tags of one chromosome, as the number of 5' ends at each base of each strand.
 
-    forward, reverse: int16 (size + 1,). A forward tag at p reads the bases from p on, a reverse tag those before p.
+    Attributes
+    ----------
+    forward, reverse : ndarray
+        int16 (size + 1,). A forward tag at p reads the bases from p on, a reverse tag those before p.
     """
 
     forward: np.ndarray
@@ -23,8 +27,12 @@ class Tags(NamedTuple):
 class Contacts(NamedTuple):
     """Contacts of one chromosome's bins near the diagonal; column k pairs bin i with bin i + k.
 
-    true: float64 (bins, reach), contact relative to full contact, without a bin's visibility.
-    counts: int32 (bins, reach), what Hi-C counted.
+    Attributes
+    ----------
+    true : ndarray
+        float64 (bins, reach), contact relative to full contact, without a bin's visibility.
+    counts : ndarray
+        int32 (bins, reach), the Hi-C counts.
     """
 
     true: np.ndarray
@@ -32,9 +40,9 @@ class Contacts(NamedTuple):
 
 
 def mappability(size: int, rng: np.random.Generator) -> np.ndarray:
-    """float32 (size,): how well the genome is seen, around 1 and slowly changing; 0 where the sequence is unknown.
+    """Draw the mappability of each base, float32 (size,): around 1, slowly changing, 0 where the sequence is unknown.
 
-    It is the background of every experiment, so that a control tells what is background.
+    It is the background of every experiment, so that a control shows the background.
     """
     knots = rng.gamma(6, 1 / 6, size // 1_000 + 2)
     seen = np.interp(np.arange(size), np.arange(len(knots)) * 1_000, knots).astype(np.float32)
@@ -43,7 +51,7 @@ def mappability(size: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def dnase_profile(world: World, planted: Planted, chrom: str, seen: np.ndarray) -> np.ndarray:
-    """float32 (size,): expected DNase, a flat-topped bump over each open element and promoter."""
+    """Return the expected DNase signal, float32 (size,): a flat-topped peak over each open element and promoter."""
     profile = world.dnase_background * seen
     for site in _open_sites(planted, chrom):
         first, shape = _flat_top(site.start, site.end, shoulder=25)
@@ -52,7 +60,7 @@ def dnase_profile(world: World, planted: Planted, chrom: str, seen: np.ndarray) 
 
 
 def h3k27ac_profile(world: World, planted: Planted, chrom: str, seen: np.ndarray) -> np.ndarray:
-    """float32 (size,): expected H3K27ac, broader than DNase, with a dip where the open element is."""
+    """Return the expected H3K27ac signal, float32 (size,): broader than DNase, with a dip at the open element."""
     profile = world.h3k27ac_background * seen
     for site in _open_sites(planted, chrom):
         first, shape = _flat_top(site.start - 150, site.end + 150, shoulder=120)
@@ -63,20 +71,20 @@ def h3k27ac_profile(world: World, planted: Planted, chrom: str, seen: np.ndarray
 
 
 def control_profile(world: World, planted: Planted, chrom: str, seen: np.ndarray) -> np.ndarray:
-    """float32 (size,): expected control, background alone, and the artefacts that DNase has, too."""
+    """Return the expected control signal, float32 (size,): background and the artefacts that DNase has, too."""
     return _with_artefacts(world, planted, chrom, world.control_background * seen)
 
 
 def sequence_tags(world: World, profile: np.ndarray, fragment: int, rng: np.random.Generator) -> Tags:
-    """Tags drawn from a profile: Poisson numbers, half on either strand; each later covers `fragment` bp."""
+    """Draw tags from a profile: Poisson counts, half on either strand; each later covers `fragment` bp."""
     expected = np.append(profile, 0.0) * (world.tags_per_unit / fragment / 2)
     return Tags(rng.poisson(expected).astype(np.int16), rng.poisson(expected).astype(np.int16))
 
 
 def pile_up(world: World, tags: Tags, fragment: int) -> np.ndarray:
-    """float32 (size,): tags over each base, each centred on its 5' end and `fragment` bp long, over `tags_per_unit`.
+    """Count the tags over each base, float32 (size,): centred on the 5' end, `fragment` bp long, over `tags_per_unit`.
 
-    The same as MACS3 piles up with --nomodel --shift -fragment/2 --extsize fragment.
+    The same pile-up as MACS3's with --nomodel --shift -fragment/2 --extsize fragment.
     """
     half = fragment // 2
     total = np.cumsum(np.pad(tags.forward.astype(np.int32) + tags.reverse, (half, half)))
@@ -85,7 +93,7 @@ def pile_up(world: World, tags: Tags, fragment: int) -> np.ndarray:
 
 
 def measure_contacts(world: World, size: int, rng: np.random.Generator) -> Contacts:
-    """Contacts of a chromosome of `size` bp: power-law decay, gamma noise, visible bins, Poisson counts."""
+    """Draw contacts of a chromosome of `size` bp: power-law decay, gamma noise, visible bins, Poisson counts."""
     bins, reach = -(-size // world.hic_resolution), world.hic_reach // world.hic_resolution
     distance = np.arange(reach) * world.hic_resolution
     decay = (1 + distance / world.decay_distance) ** -world.decay_power
@@ -101,7 +109,19 @@ def measure_contacts(world: World, size: int, rng: np.random.Generator) -> Conta
 def contact_with_tss(
     world: World, elements: pd.DataFrame, tss: np.ndarray, contacts: dict[str, Contacts]
 ) -> np.ndarray:
-    """float64 (n,): true contact between each element's centre and the start site of its gene, `tss` int64 (n,)."""
+    """Return the true contact between each element's centre and its gene's start site, float64 (n,).
+
+    Parameters
+    ----------
+    world : World
+        The world.
+    elements : DataFrame
+        N elements: chrom, start, end.
+    tss : ndarray
+        int64 (n,), 0-based start site of each element's gene.
+    contacts : dict[str, Contacts]
+        By chromosome.
+    """
     near = (elements.start + elements.end).to_numpy() // 2 // world.hic_resolution
     far = np.asarray(tss) // world.hic_resolution
     first, apart = np.minimum(near, far), np.abs(near - far)
@@ -112,20 +132,24 @@ def contact_with_tss(
 def measure_expression(
     world: World, genes: pd.DataFrame, elements: pd.DataFrame, rng: np.random.Generator
 ) -> pd.DataFrame:
-    """What each gene's expression is made of, on the scale of log10(CAGE + 1).
+    """Draw each gene's expression and its parts, on the scale of log10(CAGE + 1).
 
     Parameters
     ----------
+    world : World
+        The world.
     genes : DataFrame
-        gene_id, promoter_strength, utr5_gc.
+        N genes: gene_id, promoter_strength, utr5_gc.
     elements : DataFrame
-        gene_id and effect of each element.
+        Elements: gene_id and effect.
+    rng : Generator
+        Source of random numbers.
 
     Returns
     -------
     DataFrame
-        Gene_id, promoter, features, elements, noise (the parts), cage (int64, the count measured), expression
-        (log10(cage + 1), which rounding and the floor at 0 move a little away from the sum of the parts).
+        N genes: gene_id; promoter, features, elements, noise (the parts); cage (int64, the measured count); expression
+        (log10(cage + 1), which differs a little from the sum of the parts by rounding and the floor at 0).
     """
     effects = elements.groupby("gene_id").effect.sum().reindex(genes.gene_id, fill_value=0.0).to_numpy()
     low, high = UTR5_GC
@@ -141,8 +165,8 @@ def measure_expression(
     return parts
 
 
-def _open_sites(planted: Planted, chrom: str):
-    """Rows with start, end, dnase, h3k27ac: the elements with signal, and 380 bp of each promoter."""
+def _open_sites(planted: Planted, chrom: str) -> Iterator[Any]:
+    """Return rows with start, end, dnase, h3k27ac: the elements with signal, and 380 bp of each promoter."""
     columns = ["start", "end", "dnase", "h3k27ac"]
     elements = planted.elements[(planted.elements.chrom == chrom) & (planted.elements.dnase > 0)]
     promoters = planted.genes[planted.genes.chrom == chrom].copy()
@@ -152,7 +176,7 @@ def _open_sites(planted: Planted, chrom: str):
 
 
 def _flat_top(start: int, end: int, shoulder: int) -> tuple[int, np.ndarray]:
-    """First base and float32 values of a bump: 1 inside [start, end), falling to 0 over `shoulder` bp outside."""
+    """Return first base and float32 values of a peak: 1 inside [start, end), falling to 0 over `shoulder` bp."""
     ramp = 0.5 - 0.5 * np.cos(np.pi * (np.arange(shoulder) + 0.5) / shoulder)
     shape = np.concatenate([ramp, np.ones(end - start), ramp[::-1]])
     return start - shoulder, shape.astype(np.float32)

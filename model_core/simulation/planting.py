@@ -15,15 +15,22 @@ _MARGIN = 8_000  # from a chromosome's end to the nearest start site
 
 
 class Planted(NamedTuple):
-    """What a simulated genome holds.
+    """Contents of a simulated genome.
 
-    sequences: chromosome -> uint8 (size,), codes 0-3 for A, C, G, T and 4 for N.
-    genes: gene_id symbol chrom tss strand split promoter_strength dnase h3k27ac (heights of the promoter's signals)
+    Attributes
+    ----------
+    sequences : dict[str, ndarray]
+        By chromosome uint8 (size,), codes 0-3 for A, C, G, T and 4 for N.
+    genes : DataFrame
+        gene_id symbol chrom tss strand split promoter_strength dnase h3k27ac (heights of the promoter's signals)
         utr5_gc, in order of position.
-    exons: gene_id chrom strand start end cds_start cds_end, in order of position; the CDS span holds the stop codon.
-    elements: gene_id chrom start end kind ("causal", "decoy", "closed") grammar strength ("strong", "weak", "none")
+    exons : DataFrame
+        gene_id chrom strand start end cds_start cds_end, in order of position; the CDS span includes the stop codon.
+    elements : DataFrame
+        gene_id chrom start end kind ("causal", "decoy", "closed") grammar strength ("strong", "weak", "none")
         dnase h3k27ac (heights of its signals) size (effect on expression in full contact).
-    blacklist: chrom start end artefact (whether signals tower there).
+    blacklist : DataFrame
+        chrom start end artefact (whether the signals have an artefact there).
     """
 
     sequences: dict[str, np.ndarray]
@@ -34,7 +41,7 @@ class Planted(NamedTuple):
 
 
 def plant(world: World, seed: int) -> Planted:
-    """The genome of `world`; the same seed gives the same genome."""
+    """Generate the genome of `world`; the same seed gives the same genome."""
     rng = np.random.default_rng([seed, 1])
     genes, sizes = _lay_out(world, rng)
     sequences = {chrom: random_bases(rng, size, world.gc) for chrom, size in sizes.items()}
@@ -71,7 +78,7 @@ def _lay_out(world: World, rng: np.random.Generator) -> tuple[pd.DataFrame, dict
 
 
 def _blacklist(genes: pd.DataFrame) -> pd.DataFrame:
-    """A few regions of each sort: at a window's edge, between windows, and (without artefact) over a promoter."""
+    """Choose regions of each sort: at a window's edge, between windows, and (without artefact) over a promoter."""
     rows = []
     for number, gene in enumerate(genes.itertuples()):
         for period, phase, start, end, artefact in (
@@ -101,7 +108,7 @@ def _write_transcripts(sequences, genes: pd.DataFrame, rng: np.random.Generator)
 
 
 def _write_promoters(world: World, sequences, genes: pd.DataFrame, rng: np.random.Generator) -> None:
-    """GC-rich bases upstream of each start site, with the more copies of motif P the stronger the promoter is."""
+    """Write GC-rich bases upstream of each start site, with more copies of motif P for stronger promoters."""
     motif = encode(world.motif("P"))
     for gene in genes.itertuples():
         upstream = random_bases(rng, world.promoter // 2, 0.6)
@@ -132,7 +139,7 @@ def _place_elements(world: World, genes, exons, blacklist, rng: np.random.Genera
         for kind in _kinds(world, rng):
             length = int(rng.integers(world.element_length[0], world.element_length[1] + 1))
             start = _free_place(gene.tss, world, length, taken, rng)
-            if start is not None:  # a crowded window goes without
+            if start is not None:  # None: no space left in the window
                 taken.append((start, start + length))
                 rows.append((gene.gene_id, gene.chrom, start, start + length, kind, *_nature(world, kind, rng)))
     columns = ["gene_id", "chrom", "start", "end", "kind", "grammar", "strength", "dnase", "h3k27ac", "size"]
@@ -140,7 +147,7 @@ def _place_elements(world: World, genes, exons, blacklist, rng: np.random.Genera
 
 
 def _kinds(world: World, rng: np.random.Generator) -> np.ndarray:
-    """The elements of one gene in random order, so that no kind finds its place before another."""
+    """Return the elements of one gene in random order, so that no kind is placed before another."""
     ranges = {"causal": world.causal, "decoy": world.decoys, "closed": world.closed}
     kinds = [kind for kind, (few, many) in ranges.items() for _ in range(rng.integers(few, many + 1))]
     return rng.permutation(kinds)
@@ -151,7 +158,7 @@ def _free_place(tss: int, world: World, length: int, taken, rng: np.random.Gener
     high = low + world.window - length
     for _ in range(200):
         start = int(rng.integers(low, high + 1))
-        # Boundaries of exons need less room than neighbouring elements, but one distance keeps it simple.
+        # Exon boundaries would need less distance than elements; one distance for both keeps it simple.
         near = world.element_gap
         if all(start + length + near <= left or right + near <= start for left, right in taken):
             return start
@@ -159,7 +166,7 @@ def _free_place(tss: int, world: World, length: int, taken, rng: np.random.Gener
 
 
 def _nature(world: World, kind: str, rng: np.random.Generator) -> tuple[str, str, float, float, float]:
-    """Grammar, strength class, heights of both signals and effect size; height and effect are independent."""
+    """Draw grammar, strength class, heights of both signals and effect size; height and effect are independent."""
     grammar = _one_of(world.decoy_grammars if kind == "decoy" else world.causal_grammars, rng)
     height = world.peak_height * rng.lognormal(0, world.peak_spread)
     heights = np.minimum(height * rng.lognormal(0, 0.25, 2), world.highest_peak)
@@ -178,7 +185,7 @@ def _one_of(grammars: Grammars, rng: np.random.Generator) -> str:
 
 
 def _write_grammar(world: World, sequence: np.ndarray, grammar: str, rng: np.random.Generator) -> None:
-    """Write the grammar's motifs side by side, every `motif_spacing` bp or so, into an element's sequence."""
+    """Write the grammar's motifs next to each other, about every `motif_spacing` bp, into an element's sequence."""
     start = int(rng.integers(8, 20))
     while grammar:
         motifs = [encode(world.motif(letter)) for letter in grammar]

@@ -1,4 +1,4 @@
-"""A whole study of simulated data in real formats, with the truth that was planted beside it."""
+"""Simulated studies in the formats of real data, with the planted truth."""
 
 import os
 import shutil
@@ -13,7 +13,7 @@ from model_core.listing import all_in, is_empty
 from model_core.simulation import assays, simulated_files
 from model_core.simulation.planting import Planted, plant
 from model_core.simulation.transcripts import gtf_text
-from model_core.simulation.world import HARDER, World
+from model_core.simulation.world import HARDER, Grammars, World
 
 __all__ = ["HARDER", "World", "simulate_study"]
 
@@ -91,7 +91,7 @@ They were made by seq2exp-viz (model_core.simulation, seed {seed}) to have a gen
 
 study.toml            the study: open this
 genome.fa             random sequence with genes, promoters and motif grammars written into it
-genes.gtf.gz          one transcript a gene, with ATG, stop codon, GT-AG introns and UTRs
+genes.gtf.gz          one transcript per gene, with ATG, stop codon, GT-AG introns and UTRs
 genes.tsv             gene table; cage = the simulated count, split = train, validation or test
 DNase.bigWig          pile-up of DNase.tags.bed.gz ({fragment} bp around each 5' end) divided by {depth:g}
 H3K27ac.bigWig        pile-up of simulated H3K27ac tags, divided by {depth:g}
@@ -112,39 +112,39 @@ expression = {baseline} + promoter + features + sum of effects + noise, all on t
 def simulate_study(folder: str | Path, seed: int = 0, world: World | None = None) -> Path:
     """Write a simulated study into a new folder; the same seed and world give the same files.
 
-    Only contacts.mcool differs from call to call, by the time that HDF5 notes in it; its content is the same.
+    Only contacts.mcool differs from call to call, by the time that HDF5 stores in it; its content is the same.
 
     Parameters
     ----------
     folder : str or Path
         A path that does not exist yet, or an empty folder.
     seed : int
-        Of all random numbers.
+        Random seed.
     world : World or None
-        What is simulated; default `World()`, some 20 seconds.
+        The world to simulate; default `World()`, which takes about 20 seconds.
 
     Returns
     -------
     Path
-        Path of the study.toml. The folder appears whole or not at all.
+        Path of the study.toml. The folder appears complete or not at all.
 
     Raises
     ------
     InputError
-        The folder has something in it already.
+        The folder is not empty.
     """
     folder, world = Path(folder).absolute(), world or World()
     if folder.exists() and (not folder.is_dir() or not is_empty(folder)):
         found = "a file" if not folder.is_dir() else "a folder that is not empty"
         raise InputError(
-            folder, found=found, expected="a new or empty folder", fix="choose another, or remove this one"
+            folder, found=found, expected="a new or empty folder", fix="choose another path, or remove this one"
         )
     folder.parent.mkdir(parents=True, exist_ok=True)
     unfinished = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:
         _write_study(unfinished, seed, world)
-        unfinished.chmod(0o755)  # mkdtemp lets nobody else in
-        for stray in all_in(folder):  # what a desktop left there goes along: only an empty folder can be replaced
+        unfinished.chmod(0o755)  # mkdtemp allows no other user
+        for stray in all_in(folder):  # hidden files of a desktop are kept; only an empty folder can be replaced
             os.replace(stray, unfinished / stray.name)
         os.replace(unfinished, folder)
     finally:
@@ -229,7 +229,7 @@ def _write_tsv(path: Path, table: pd.DataFrame) -> None:
 
 
 def _described(world: World) -> dict[str, object]:
-    def grammars(pairs):
+    def grammars(pairs: Grammars) -> str:
         return ", ".join(f"{grammar or 'no motif'} {share:.0%}" for grammar, share in pairs)
 
     return {

@@ -1,10 +1,11 @@
-"""Writing a simulated world in the formats that real data come in; the same world gives the same bytes."""
+"""Writing of a simulated world in the formats of real data; the same world gives the same bytes."""
 
 import gzip
 import tempfile
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,7 +20,7 @@ _READ_LENGTH = 36
 
 
 def write_fasta(path: Path, sequences: dict[str, np.ndarray], rng: np.random.Generator) -> None:
-    """Write sequences (codes 0-4) in lines of 60, and the index (.fai); stretches in lower case, as repeats are."""
+    """Write sequences (codes 0-4) in lines of 60, and the index (.fai); repeats are in lower case."""
     with path.open("wb") as file:
         for chrom, codes in sequences.items():
             letters = _LETTERS[codes]
@@ -72,7 +73,7 @@ def write_gzip(path: Path, text: str) -> None:
 
 def write_contacts(path: Path, world: World, sizes: dict[str, int], contacts: dict[str, Contacts]) -> None:
     """Write an .mcool at `hic_resolution` and ten times that, with a VC normalisation (divisive) in each."""
-    import cooler  # an optional dependency, wanted here alone
+    import cooler  # an optional dependency, needed only here
 
     base = world.hic_resolution
     bins = pd.concat([_bins(chrom, size, base) for chrom, size in sizes.items()], ignore_index=True)
@@ -100,7 +101,7 @@ def _pixels(contacts: dict[str, Contacts]) -> Iterator[pd.DataFrame]:
         first += len(measured.counts)
 
 
-def _add_vanilla_coverage(matrix) -> None:
+def _add_vanilla_coverage(matrix: Any) -> None:
     """Store VC vectors: row sums, scaled per chromosome so that normalised and raw contacts have the same sum."""
     pixels, bins = matrix.pixels()[:], matrix.bins()[:]
     one, two, count = (pixels[name].to_numpy() for name in ("bin1_id", "bin2_id", "count"))

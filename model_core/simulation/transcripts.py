@@ -1,4 +1,4 @@
-"""Transcripts of simulated genes: start and stop codons, splice sites and untranslated regions where they belong."""
+"""Transcripts of simulated genes, with start and stop codons, splice sites and untranslated regions."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -7,18 +7,24 @@ import numpy as np
 import pandas as pd
 
 UTR5_GC = (0.35, 0.75)  # drawn uniformly from here
-_LONGEST = 5_600  # of a transcript, introns included: neighbours' windows stay free of it
+_LONGEST = 5_600  # bp of a transcript with introns, so that it stays out of neighbouring windows
 _STOPS = ("TAA", "TAG", "TGA")
 _SENSE = [a + b + c for a in "ACGT" for b in "ACGT" for c in "ACGT" if a + b + c not in _STOPS]
 
 
 class Transcript(NamedTuple):
-    """One transcript in its own direction; positions count from its start site.
+    """Transcript in its own direction; positions count from its start site.
 
-    sequence: uint8 (length,), unspliced, codes 0-3 for A, C, G, T.
-    exons: int64 (n, 2), start and end of each.
-    coding: start of the start codon and end of the stop codon.
-    utr5_gc: share of G and C in the 5'UTR, introns left out.
+    Attributes
+    ----------
+    sequence : ndarray
+        uint8 (length,), unspliced, codes 0-3 for A, C, G, T.
+    exons : ndarray
+        int64 (n, 2), start and end of each.
+    coding : tuple[int, int]
+        Start of the start codon and end of the stop codon.
+    utr5_gc : float
+        Share of G and C in the 5'UTR without introns.
     """
 
     sequence: np.ndarray
@@ -28,19 +34,19 @@ class Transcript(NamedTuple):
 
 
 def encode(text: str) -> np.ndarray:
-    """uint8 (L,): A, C, G, T as 0, 1, 2, 3."""
+    """Encode A, C, G, T as 0, 1, 2, 3; uint8 (L,)."""
     return np.array(["ACGT".index(letter) for letter in text], np.uint8)
 
 
 def random_bases(rng: np.random.Generator, length: int, gc: float) -> np.ndarray:
-    """uint8 (length,): independent bases, a share `gc` of them G or C."""
+    """Draw independent bases, a share `gc` of them G or C; uint8 (length,)."""
     strong = rng.random(length) < gc
     first = rng.random(length) < 0.5
     return np.where(strong, np.where(first, 1, 2), np.where(first, 0, 3)).astype(np.uint8)
 
 
 def draw_transcript(rng: np.random.Generator) -> Transcript:
-    """A coding transcript of 2 to 8 exons and at most 5,600 bp."""
+    """Draw a coding transcript of 2 to 8 exons and at most 5,600 bp."""
     utr5 = random_bases(rng, int(rng.integers(40, 220)), rng.uniform(*UTR5_GC))
     utr3 = random_bases(rng, int(rng.integers(150, 700)), 0.4)
     codons = ["ATG", *rng.choice(_SENSE, int(rng.integers(80, 350))), str(rng.choice(_STOPS))]
@@ -72,14 +78,14 @@ def _intron_lengths(rng: np.random.Generator, count: int, room: int) -> np.ndarr
 
 
 def gtf_text(genes: pd.DataFrame, exons: pd.DataFrame) -> str:
-    """GTF lines (1-based, inclusive) of genes with one transcript each: exons, CDS, codons and UTRs.
+    """Format genes with one transcript each as GTF (1-based, inclusive): exons, CDS, codons and UTRs.
 
     Parameters
     ----------
     genes : DataFrame
-        gene_id symbol chrom strand.
+        Genes: gene_id symbol chrom strand.
     exons : DataFrame
-        gene_id start end cds_start cds_end; the coding span has the stop codon in it, GTF's CDS rows have not.
+        Exons: gene_id start end cds_start cds_end; the coding span includes the stop codon, GTF's CDS rows do not.
     """
     exons_of = dict(iter(exons.groupby("gene_id")))
     lines = []
@@ -104,24 +110,24 @@ def _gtf_rows(exons: pd.DataFrame, strand: str) -> Iterator[tuple[str, int, int,
     left, right = ("five", "three") if strand == "+" else ("three", "five")
     for feature in ("gene", "transcript"):
         yield feature, bases[0], bases[-1] + 1, "."
-    for start, end in _stretches(bases):
+    for start, end in _runs(bases):
         yield "exon", start, end, "."
     for feature, part in (("CDS", translated), ("start_codon", start_codon), ("stop_codon", stop_codon)):
-        yield from _phased(feature, _stretches(part), strand)
+        yield from _phased(feature, _runs(part), strand)
     for side, part in ((left, bases[bases < before]), (right, bases[bases >= after])):
-        for start, end in _stretches(part):
+        for start, end in _runs(part):
             yield f"{side}_prime_utr", start, end, "."
 
 
 def _phased(feature: str, spans: list[tuple[int, int]], strand: str) -> Iterator[tuple[str, int, int, int]]:
-    """Each span with its phase: the number of its first bases that end a codon begun in the span before."""
+    """Yield each span with its phase: the number of its first bases that end a codon begun in the span before."""
     read = 0
     for start, end in spans if strand == "+" else spans[::-1]:
         yield feature, start, end, -read % 3
         read += end - start
 
 
-def _stretches(bases: np.ndarray) -> list[tuple[int, int]]:
-    """The half-open runs of consecutive numbers in a sorted int array."""
+def _runs(bases: np.ndarray) -> list[tuple[int, int]]:
+    """Return the half-open runs of consecutive numbers in a sorted int array."""
     parts = np.split(bases, np.flatnonzero(np.diff(bases) > 1) + 1)
     return [(int(part[0]), int(part[-1]) + 1) for part in parts if len(part)]

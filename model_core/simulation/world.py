@@ -1,4 +1,4 @@
-"""The parameters of a simulated world: what is planted, how it is measured, what it does to expression."""
+"""Parameters of a simulated world: what is planted, how it is measured, and its effect on expression."""
 
 from dataclasses import dataclass
 
@@ -7,10 +7,10 @@ Grammars = tuple[tuple[str, float], ...]
 
 @dataclass(frozen=True)
 class World:
-    """A simulated world; every length in bp, every effect on the scale of log10(CAGE + 1).
+    """Simulated world; every length in bp, every effect on the scale of log10(CAGE + 1).
 
     Motif grammars are strings of motif letters and their share: ("AB", 0.7) means that 70 % of such elements carry A
-    beside B every `motif_spacing` bp; the empty string means no motif at all.
+    next to B every `motif_spacing` bp; the empty string means no motif.
     """
 
     # Layout: the last chromosome is for testing, the last genes of the one before it are for validation.
@@ -76,7 +76,7 @@ class World:
     noise: float = 0.08
 
     def motif(self, letter: str) -> str:
-        """The sequence of a motif, from its letter."""
+        """Return the sequence of a motif by its letter."""
         return dict(self.motifs)[letter]
 
 

@@ -1,1 +1,1 @@
-"""A study: what study.toml names, how it is read, and everything that can be wrong with it."""
+"""Studies: what study.toml names, how it is read, and how it is checked."""

@@ -1,9 +1,10 @@
-"""Gene models from a GTF: genes, their start sites, and the transcript that stands for each gene."""
+"""Gene models from a GTF: genes, their start sites, and one transcript for each gene."""
 
 import re
 from array import array
 from collections.abc import Collection, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,8 +15,8 @@ from model_core.gene_finder import GeneFinder
 
 FEATURE_TYPES = ("gene", "exon", "CDS", "stop_codon")
 GENE_COLUMNS = ("gene_id", "symbol", "chrom", "tss", "strand")
-# One attribute of a GTF: a key, then a value in quotes or a bare one. A value in quotes ends at the first quote that is
-# followed by ";" or by nothing more, so that it may hold ";", "#", and quotes, escaped by a backslash or not.
+# One attribute of a GTF: a key, then a quoted or a bare value. A quoted value ends at the first quote that is followed
+# by ";" or by the end, so that it may hold ";", "#", and quotes, escaped by a backslash or not.
 _ATTRIBUTE = re.compile(
     r"""[;\s]*+ ([^\s;"=#]++)
     (?: \s++ (?: "( (?: [^"\\] | \\. | "(?!\s*(?:;|$)) )*+ )" \s*+ (?=;|$) | ([^;"]*+) (?=;|$) ) | (?=;|$) )""",
@@ -24,15 +25,25 @@ _ATTRIBUTE = re.compile(
 _GFF3_ATTRIBUTE = re.compile(r"\s*[A-Za-z_][\w.:-]*=[^=]")
 _ESCAPED = re.compile(r'\\(["\\])')
 _WANTED = ("gene_id", "gene_name", "gene_type", "gene_biotype", "transcript_id")
-# How each stands in front of its value where attributes are written as most programs do.
+# The text before each value in the form that most programs write.
 _PLAIN = tuple((name, f"; {name} ", f"{name} ") for name in _WANTED)
 
 
 def parse_attributes(text: str) -> dict[str, str]:
-    """Key -> value of the last column of a GTF line; of a key that is given twice, the first value.
+    """Parse the last column of a GTF line; of a key that is given twice, the first value counts.
 
-    Values may be quoted or bare, attributes stand in any order, the last ";" may be missing. What follows "#" outside
-    of a value is a comment. From the first place on where the text is no attribute, the rest is left out.
+    Values may be quoted or bare, attributes may be in any order, the last ";" may be missing. "#" outside of a value
+    begins a comment. Text from the first malformed attribute on is ignored.
+
+    Parameters
+    ----------
+    text : str
+        The column, such as 'gene_id "ENSG1"; gene_name "MYC";'.
+
+    Returns
+    -------
+    dict[str, str]
+        Value by key.
     """
     found: dict[str, str] = {}
     place = 0
@@ -44,19 +55,19 @@ def parse_attributes(text: str) -> dict[str, str]:
     return found
 
 
-class _Codes(dict):
-    """Numbers strings in the order they are first asked for, so that millions of rows hold small numbers."""
+class _Codes(dict[Any, int]):
+    """Mapping that numbers strings in the order of first use, so that millions of rows hold small integers."""
 
-    def __missing__(self, key):
+    def __missing__(self, key: Any) -> int:
         self[key] = len(self)
         return self[key]
 
 
-def _owner(text: str) -> tuple[str, str, str, str, str]:
-    """The values of _WANTED, "" where there is none: `parse_attributes`, faster where all is plain."""
-    parts = text.split('"')  # by turns outside and inside of quotes, where these are no part of a value
+def _owner(text: str) -> tuple[str, ...]:
+    """Return the values of _WANTED, "" where missing: `parse_attributes`, with a fast path for plain attributes."""
+    parts = text.split('"')  # alternately outside and inside of quotes, unless a value holds a quote
     if "\\" not in text and "#" not in text and text.count('";') == len(parts) // 2:
-        values = dict(zip(parts[-3::-2], parts[-2::-2], strict=False))  # from the end: the first of a key stays
+        values = dict(zip(parts[-3::-2], parts[-2::-2], strict=False))  # from the end: a key's first value stays
         found = tuple(values.get(key) or values.get(first, "") for _, key, first in _PLAIN)
         if all(value or name not in text for value, name in zip(found, _WANTED, strict=True)):
             return found
@@ -65,16 +76,16 @@ def _owner(text: str) -> tuple[str, str, str, str, str]:
 
 
 class _Owners:
-    """Numbers the (gene_id, symbol, gene type, transcript_id) that rows belong to."""
+    """Numbering of the (gene_id, symbol, gene type, transcript_id) that rows belong to."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.codes = _Codes()
-        # What stands before the exon's number names the transcript, and is parsed once for all of its exons. Name and
-        # type of the gene, which may stand behind it, must then be there in the same words, or as before be missing.
+        # The text before the exon number names the transcript, and is parsed once for all of its exons. Name and type
+        # of the gene, which may follow it, must then be the same text, or be missing as before.
         self._by_prefix: dict[str, tuple[int, str, str, tuple[str, ...]]] = {}
 
     def of(self, attributes: str) -> int | None:
-        """The number of a row's owner, by the last column of the GTF; None where that names no gene."""
+        """Return the number of a row's owner from the last column of the GTF; None where it has no gene_id."""
         prefix, number, behind = attributes.partition("exon_number")
         known = self._by_prefix.get(prefix)
         if known is not None:
@@ -86,7 +97,7 @@ class _Owners:
         if not gene_id:
             return None
         code = self.codes[gene_id, name or gene_id, kind or biotype, transcript_id]
-        # A prefix that ends inside a value, or that names no transcript, does not tell the owner.
+        # A prefix that ends inside a value, or that names no transcript, does not identify the owner.
         if number and transcript_id and "\\" not in attributes and prefix.count('"') % 2 == 0:
             before = _owner(prefix)
             if (before[0], before[4]) == (gene_id, transcript_id):
@@ -94,32 +105,33 @@ class _Owners:
                 there = [f' {_WANTED[at]} "{found[at]}"' for at in later if found[at]]
                 missing = tuple(_WANTED[at] for at in later if not found[at] and not (at > 1 and kind + biotype))
                 if len(there) < 3 and all(words in behind for words in there):
-                    self._by_prefix[prefix] = code, *[*there, "", ""][:2], missing
+                    first, second = [*there, "", ""][:2]
+                    self._by_prefix[prefix] = code, first, second, missing
         return code
 
 
 def read_gtf(path: str | Path, types: Collection[str] = FEATURE_TYPES) -> pd.DataFrame:
-    """The gene, exon, CDS and stop_codon rows of a GTF (plain or gzipped; 1-based inclusive in the file).
+    """Read the gene, exon, CDS and stop_codon rows of a GTF (plain or gzipped; 1-based inclusive in the file).
 
-    A whole-genome file of 3 million lines takes some 15 seconds. Rows without a strand are passed over.
+    A whole-genome file of 3 million lines takes about 15 seconds. Rows without a strand are skipped.
 
     Parameters
     ----------
     path : str or Path
         The file.
     types : Collection[str]
-        The feature types wanted; rows of other types are not even parsed.
+        The feature types to read; rows of other types are not parsed.
 
     Returns
     -------
     DataFrame
-        Chrom, start, end, strand, type, gene_id, symbol, gene_type, transcript_id, in the order of the file; start, end
-        int64, 0-based half-open; the others categories, "" where the file says nothing (a symbol: the gene_id).
+        Columns chrom, start, end, strand, type, gene_id, symbol, gene_type, transcript_id, in the order of the file;
+        start, end int64, 0-based half-open; the others categorical, "" where missing (symbol: the gene_id).
 
     Raises
     ------
     InputError
-        Unreadable or malformed, with the line number; no row of these types.
+        Unreadable or malformed, with the line number; or no row of these types.
     """
     path = Path(path)
     chroms, strands, kinds, owners = _Codes(), _Codes(), _Codes(), _Owners()
@@ -133,7 +145,7 @@ def read_gtf(path: str | Path, types: Collection[str] = FEATURE_TYPES) -> pd.Dat
         if len(fields) != 9:
             if not line.strip():
                 continue
-            raise _bad_line(path, number, f"{len(fields)} columns", "9, separated by tabs")
+            raise _bad_line(path, number, f"{len(fields)} columns", "9 columns separated by tabs")
         chrom, _, kind, first, last, _, strand, _, attributes = fields
         if first_row is None:
             first_row = number, attributes
@@ -145,7 +157,7 @@ def read_gtf(path: str | Path, types: Collection[str] = FEATURE_TYPES) -> pd.Dat
         owner = owners.of(attributes)
         if owner is None:
             refuse_gff3(path, number, attributes)
-            raise _bad_line(path, number, "no gene_id", 'gene_id "..."; in the last column')
+            raise _bad_line(path, number, "no gene_id", 'an attribute gene_id "..."; in the last column')
         starts.append(start - 1)
         ends.append(end)
         chrom_codes.append(chroms[chrom])
@@ -155,34 +167,35 @@ def read_gtf(path: str | Path, types: Collection[str] = FEATURE_TYPES) -> pd.Dat
     if not starts:
         if first_row is not None:
             refuse_gff3(path, *first_row)
-        found = f"{number} lines and none of type {', '.join(types)}"
+        found = f"{number} lines, none of type {', '.join(types)}"
         raise InputError(path, found=found, expected="a GTF annotation", fix="check that this is the right file")
     return _as_frame(codes, (chroms, strands, kinds, owners.codes), starts, ends)
 
 
 def refuse_gff3(path: Path, number: int, attributes: str) -> None:
-    """InputError where the last column of a line is that of a GFF3 file: key=value."""
+    """Raise InputError if the last column of a line has the form of GFF3: key=value."""
     if _GFF3_ATTRIBUTE.match(attributes):
         found = f"a GFF3 file (attributes such as {attributes.split(';')[0].strip()[:40]!r})"
-        do = "convert it, for instance with `gffread -T`, or take the GTF of the same annotation"
-        raise _bad_line(path, number, found, 'a GTF: gene_id "..."; in the last column', do)
+        do = "convert it, for instance with `gffread -T`, or use the GTF of the same annotation"
+        raise _bad_line(path, number, found, 'a GTF with gene_id "..."; in the last column', do)
 
 
 def genes_from_gtf(gtf: pd.DataFrame, gene_types: Collection[str] = ("protein_coding",)) -> pd.DataFrame:
-    """The genes of an annotation, sorted by position.
+    """Return the genes of an annotation, sorted by position.
 
     Parameters
     ----------
     gtf : DataFrame
         From `read_gtf`.
     gene_types : Collection[str]
-        Which to take; empty = all. Where the file has no gene types, "protein_coding" means genes with CDS.
+        The gene types to take; empty means all. Where the file has no gene types, "protein_coding" means genes with
+        CDS rows.
 
     Returns
     -------
     DataFrame
-        Gene_id, symbol, chrom, strand str; tss int64, 0-based: the first transcribed base (start on +, last base on -).
-        A gene_id that stands at several places is taken at the first.
+        Columns gene_id, symbol, chrom, strand (str) and tss (int64, 0-based): the first transcribed base (start on +,
+        last base on -). A gene_id at several places is taken at the first.
 
     Raises
     ------
@@ -209,10 +222,11 @@ def genes_from_gtf(gtf: pd.DataFrame, gene_types: Collection[str] = ("protein_co
 
 
 def match_genes(genes: pd.DataFrame, gtf: pd.DataFrame) -> pd.Series:
-    """The annotation's gene_id for each gene, None where it has none.
+    """Match genes to the annotation's gene_id.
 
     Tried in this order, always on the gene's chromosome: the same gene_id, the same without version (ENSG....12), the
-    same symbol, the same in any case (`gene_finder.GeneFinder`). Of several candidates the first of the file is taken.
+    same symbol, the same ignoring case (`gene_finder.GeneFinder`). Of several candidates the first in the file is
+    taken.
 
     Parameters
     ----------
@@ -224,7 +238,7 @@ def match_genes(genes: pd.DataFrame, gtf: pd.DataFrame) -> pd.Series:
     Returns
     -------
     Series
-        Object Series with the index of `genes`.
+        dtype object, with the index of `genes`; None where a gene has no match.
     """
     known = gtf[["gene_id", "symbol", "chrom"]].drop_duplicates().astype(str)
     finders = {chrom: GeneFinder(part.gene_id, part.symbol) for chrom, part in known.groupby("chrom", sort=False)}
@@ -232,31 +246,32 @@ def match_genes(genes: pd.DataFrame, gtf: pd.DataFrame) -> pd.Series:
     for gene_id, symbol, chrom in genes[["gene_id", "symbol", "chrom"]].astype(str).itertuples(index=False):
         finder = finders.get(chrom)
         rows = [] if finder is None else finder.by_id(gene_id) or finder.by_symbol(symbol)
-        found.append(finder.ids[rows[0]] if rows else None)
+        found.append(finder.ids[rows[0]] if finder is not None and rows else None)
     return pd.Series(found, index=genes.index, dtype=object)
 
 
 def gene_exons(gtf: pd.DataFrame, gene_ids: Sequence[str]) -> pd.DataFrame:
-    """The exons of one transcript a gene: the one with the longest coding sequence.
+    """Return the exons of one transcript per gene: the one with the longest coding sequence.
 
     Ties, and genes without coding sequence, go to the longest exonic length, then to the first transcript_id. The stop
-    codon counts as coding, whether or not the file puts it into CDS rows.
+    codon counts as coding, whether or not the file includes it in CDS rows.
 
     Parameters
     ----------
     gtf : DataFrame
         From `read_gtf`.
     gene_ids : Sequence[str]
-        The annotation's ids.
+        The annotation's gene_ids.
 
     Returns
     -------
     DataFrame
-        Gene_id, transcript_id, chrom, strand str; start, end int64 of each exon, in order of position; cds_start,
-        cds_end int64: span of the coding sequence, both = end of the last exon where there is none.
+        One row per exon, in order of position: gene_id, transcript_id, chrom, strand (str); start, end (int64);
+        cds_start, cds_end (int64): span of the coding sequence, both equal to the end of the last exon where there is
+        none.
     """
     mine = gtf[gtf.gene_id.isin(set(gene_ids)) & (gtf.transcript_id != "")]
-    # The same transcript_id may stand on two chromosomes (X and Y in older files).
+    # The same transcript_id may be on two chromosomes (X and Y in older files).
     keys = ["gene_id", "chrom", "transcript_id"]
     mine = mine.astype(dict.fromkeys((*keys, "strand"), str)).assign(length=mine.end - mine.start)
     coding = mine[mine.type.isin(["CDS", "stop_codon"])].groupby(keys, sort=False)
@@ -278,11 +293,11 @@ def _position(text: str) -> int:
     return int(text) if text.isascii() and text.isdigit() and len(text) < 13 else 0
 
 
-def _bad_line(path: Path, number: int, found: str, expected: str, do: str = "mend the line") -> InputError:
+def _bad_line(path: Path, number: int, found: str, expected: str, do: str = "correct the line") -> InputError:
     return InputError(f"{path} line {number}", found=found, expected=expected, fix=do)
 
 
-def _as_frame(codes, names, starts, ends) -> pd.DataFrame:
+def _as_frame(codes: Sequence[array], names: Sequence[_Codes], starts: array, ends: array) -> pd.DataFrame:
     chroms, strands, kinds, owners = names
     owner = np.array(codes[3])
     columns = {

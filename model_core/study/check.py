@@ -1,9 +1,9 @@
-"""Everything that can be said of a study before training: what is in it, what is wrong, whether the builds agree."""
+"""Check of a study before training: its contents, its problems, and whether all files are of one assembly."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from rich.text import Text
 
 from model_core.errors import InputError, Problem
 from model_core.intervals import listed
+from model_core.signals.signal import BigWigSignal
 from model_core.study import check_assembly
 from model_core.study.check_assembly import Verdict
 from model_core.study.check_tracks import LEVELS, UNREAD, check_intervals, describe_sequence, describe_signal
@@ -23,12 +24,12 @@ from model_core.study.gene_table import WARNINGS, distance_to_others, lengths_of
 from model_core.study.genome import Genome
 from model_core.study.study import Study, StudyProblems, load_study
 from model_core.study.validate import noting
-from model_core.window import window_start
+from model_core.window import Window, window_start
 
 LOOKED_AT = 100  # windows whose sequence and signals are read
 PLACES = 2_000  # start sites, and places elsewhere, at which signals are compared
 SHOWN = 30  # rows of a table
-LARGE_ACTIVITY = 1_000  # RPM, from which promoter activity drowns the other features
+LARGE_ACTIVITY = 1_000  # RPM; above it promoter activity outweighs the other features
 
 
 @dataclass(frozen=True)
@@ -37,14 +38,23 @@ class Table:
 
     title: str
     columns: tuple[str, ...]
-    rows: list[tuple[str, ...]]
+    rows: Sequence[tuple[str, ...]]
 
 
 @dataclass
 class Report:
-    """What a check found.
+    """Result of a check.
 
-    problems must be mended before the study can be used; warnings should be read; tables describe the study.
+    Attributes
+    ----------
+    study : str
+        Name and path of the study.
+    problems : list[Problem]
+        To be corrected before the study can be used.
+    warnings : list[Problem]
+        To be read; the study can be used.
+    tables : list[Table]
+        Description of the study.
     """
 
     study: str
@@ -54,17 +64,24 @@ class Report:
 
     @property
     def ok(self) -> bool:
-        """No problems; there may be warnings."""
+        """Whether there are no problems; there may be warnings."""
         return not self.problems
 
     def text(self, width: int = 120) -> str:
-        """The report as plain text: tables, warnings, problems, and one line in conclusion."""
-        console = Console(file=io.StringIO(), width=width, color_system=None, force_terminal=False)
+        """Return the report as plain text: tables, warnings, problems, and a concluding line.
+
+        Parameters
+        ----------
+        width : int
+            Characters per line.
+        """
+        text = io.StringIO()
+        console = Console(file=text, width=width, color_system=None, force_terminal=False)
         console.print(Text(f"Study {self.study}"))
         for table in self.tables:
             drawn = RichTable(title=Text(table.title), title_justify="left")
             for number, column in enumerate(table.columns):
-                drawn.add_column(Text(column), overflow="fold", justify="left" if number == 0 else None)
+                drawn.add_column(Text(column), overflow="fold", justify="left" if number == 0 else "default")
             for row in table.rows:
                 drawn.add_row(*map(Text, row))
             console.print(drawn)
@@ -75,13 +92,13 @@ class Report:
                 console.print(Text(f"- {message}"))
         ending = f"{_counted(len(self.problems), 'problem')}, {_counted(len(self.warnings), 'warning')}."
         console.print(Text(f"{'Ready' if self.ok else 'Not ready'}: {ending}"))
-        return console.file.getvalue()
+        return text.getvalue()
 
 
 def check_study(path: str | Path) -> Report:
-    """Read everything a study.toml names, and report all that is wrong at once.
+    """Read everything that a study.toml names, and report all problems at once.
 
-    The coverage of a BAM is computed, if the cache does not hold it yet. Never raises on bad input.
+    The coverage of a BAM is computed unless the cache holds it. Never raises on bad input.
 
     Parameters
     ----------
@@ -95,18 +112,23 @@ def check_study(path: str | Path) -> Report:
         report.problems += error.problems
         study = error.study if isinstance(error, StudyProblems) else None
     if study is None:
-        report.warnings.append("only what study.toml names correctly was looked at; check again when it is mended")
+        found, expected = "a file that is partly invalid", "a valid study.toml"
+        fix = "only its valid parts were checked: correct the problems and check again"
+        report.warnings.append(Problem(path, found=found, expected=expected, fix=fix))
     else:
         report.study = f"{study.name} ({study.path})"
         _check_files(study, report)
-    # What loading found is found again on the way; it is told once.
+    # The checks find again what loading found: report it once.
     report.problems = list(dict.fromkeys(report.problems))
     report.warnings = list(dict.fromkeys(report.warnings))
     return report
 
 
 def _check_files(study: Study, report: Report) -> None:
-    genome, sizes, gtf, genes = study.genome(), None, None, None
+    genome = study.genome()
+    sizes: dict[str, int] | None = None
+    gtf: pd.DataFrame | None = None
+    genes: pd.DataFrame | None = None
     with noting(report.problems):
         sizes = genome.sizes
     with noting(report.problems):
@@ -125,7 +147,7 @@ def _check_files(study: Study, report: Report) -> None:
             verdicts.append(check_assembly.judge_start_sites(genes, gtf))
     readable = _check_tracks(study, genes, verdicts, report)
     _check_interval_files(study, report)
-    _report_verdicts(study, verdicts, report)
+    _add_verdicts(study, verdicts, report)
     if genes is not None and gtf is not None and {signal.name for signal in study.activity_signals()} <= readable:
         with noting(report.problems):
             _check_features(study, report)
@@ -139,7 +161,7 @@ def _check_annotation(study: Study, gtf: pd.DataFrame, genome: Genome, report: R
     if strange:
         found = f"{len(gtf) - len(known):,} of {len(gtf):,} rows on {listed(strange, 3)}"
         report.warnings.append(
-            Problem(path, found=found, expected="chromosomes of the FASTA", fix="they are passed over")
+            Problem(path, found=found, expected="chromosomes of the FASTA", fix="these rows are skipped")
         )
     beyond = known[known.end > known.chrom.astype(str).map(sizes).astype(float)]
     if len(beyond):
@@ -160,17 +182,16 @@ def _check_genes(study: Study, genes: pd.DataFrame, report: Report) -> None:
     rows += chroms[:SHOWN] + ([(f"... {len(chroms) - SHOWN} more", "", "", "")] if len(chroms) > SHOWN else [])
     report.tables.append(Table("Genes", ("", "genes", "with label", "median label"), rows))
     if len(padded):
-        found = f"{len(padded)} windows of {study.window:,} bp that reach off their chromosome ({_some(padded.symbol)})"
-        report.warnings.append(
-            Problem("genes", found=found, expected="whole windows", fix="what is missing is padded with N and 0")
-        )
+        found = f"{len(padded)} windows of {study.window:,} bp beyond their chromosome's ends ({_some(padded.symbol)})"
+        expected, fix = "windows inside their chromosome", "bases beyond its ends are padded with N and 0"
+        report.warnings.append(Problem("genes", found=found, expected=expected, fix=fix))
     report.warnings += genes.attrs.get(WARNINGS, ())
     if study.gene_settings.label is not None:
         _check_splits(study, genes[labelled], report)
         if not labelled.all():
             found = f"{(~labelled).sum()} of {len(genes)} genes without a label ({_some(genes.symbol[~labelled])})"
             report.warnings.append(
-                Problem("genes", found=found, expected="a label to train or test on", fix="they are scored only")
+                Problem("genes", found=found, expected="a label for each gene", fix="genes without one are only scored")
             )
 
 
@@ -178,9 +199,8 @@ def _check_splits(study: Study, genes: pd.DataFrame, report: Report) -> None:
     for part in ("train", "validation", "test"):
         if not (genes.split == part).any():
             do = "set [genes.split]" if part != "train" else "leave some genes out of validation and test"
-            report.warnings.append(
-                Problem("genes", found=f"no labelled {part} genes", expected=f"some genes to {part} on", fix=do)
-            )
+            expected = f"labelled genes for {part}"
+            report.warnings.append(Problem("genes", found=f"no labelled {part} genes", expected=expected, fix=do))
     training = (genes.split == "train").to_numpy()
     for part in ("validation", "test"):
         near = distance_to_others(genes, training, (genes.split == part).to_numpy()) < study.window
@@ -188,7 +208,7 @@ def _check_splits(study: Study, genes: pd.DataFrame, report: Report) -> None:
             first = _some(genes.symbol[training][near])
             found = f"{near.sum()} of {training.sum()} training windows that overlap a {part} window ({first})"
             do = f"split by chromosome, or set gap = {study.window} under [genes.split]"
-            report.warnings.append(Problem("genes", found=found, expected="windows apart", fix=do))
+            report.warnings.append(Problem("genes", found=found, expected="windows that do not overlap", fix=do))
 
 
 def _check_features(study: Study, report: Report) -> None:
@@ -204,7 +224,7 @@ def _check_features(study: Study, report: Report) -> None:
     missing = genes[genes[list(FEATURES)].isna().any(axis=1)]
     if len(missing):
         found = f"{len(missing)} of {len(genes)} genes with missing features ({_some(missing.symbol)})"
-        do = "the mean of the training genes stands in for what is missing"
+        do = "missing features are replaced by the mean of the training genes"
         report.warnings.append(Problem("gene features", found=found, expected="nine features for each gene", fix=do))
     activity = genes.PROMOTERACTIVITY.max()
     if (
@@ -212,32 +232,31 @@ def _check_features(study: Study, report: Report) -> None:
         and "PROMOTERACTIVITY" in FEATURES
         and not study.gene_settings.zscore_promoter_activity
     ):
-        found, expected = (
-            f"promoter activities up to {activity:,.0f} RPM",
-            "some hundreds at most, as in a whole genome",
-        )
+        found = f"promoter activities up to {activity:,.0f} RPM"
+        expected = "a few hundred at most, as in a whole genome"
         do = "set zscore_promoter_activity = true under [genes]"
         report.warnings.append(Problem("gene features", found=found, expected=expected, fix=do))
 
 
 def _check_tracks(study: Study, genes: pd.DataFrame | None, verdicts: list[Verdict], report: Report) -> set[str]:
-    """Looks at sequence and signals, adds to the verdicts, and gives the names of the signals that can be read."""
-    genome, looked_at, windows = study.genome(), None, []
+    """Check sequence and signals, extend `verdicts`, and return the names of the readable signals."""
+    genome = study.genome()
+    windows: list[Window] = []
     if genes is not None and len(genes):
         looked_at = check_assembly.spread_out(genes.sort_values(["chrom", "tss"]), LOOKED_AT)
         windows = study.windows(looked_at)
         with noting(report.problems):
-            rows = describe_sequence(genome, looked_at, windows, report.warnings)
-            report.tables.append(Table("Sequence", ("", ""), rows))
+            about = describe_sequence(genome, looked_at, windows, report.warnings)
+            report.tables.append(Table("Sequence", ("", ""), about))
         elsewhere = check_assembly.random_places(genes, genome, PLACES)
     rows, readable = [], set()
     for spec, signal in zip(study.signal_specs, study.signals(), strict=True):
         row = describe_signal(signal, genes, windows, genome.sizes, report.problems, report.warnings)
         rows.append(row)
         if windows and row[2] == UNREAD:
-            continue  # one message for a file is enough
+            continue  # one message per file
         readable.add(signal.name)
-        if windows and not spec.is_contact:
+        if windows and genes is not None and not spec.is_contact and isinstance(signal, BigWigSignal):
             with noting(report.problems):
                 starts, others = (table[table.chrom.isin(list(signal.sizes))] for table in (genes, elsewhere))
                 verdicts.append(
@@ -249,7 +268,9 @@ def _check_tracks(study: Study, genes: pd.DataFrame | None, verdicts: list[Verdi
     weights = sum(spec.prior.w for spec in study.signal_specs)
     if not np.isclose(weights, 1, atol=0.01):
         found = f"weights w of the signals' priors that add up to {weights:g}"
-        report.warnings.append(Problem("signals", found=found, expected="1, as in the paper", fix="scale them"))
+        report.warnings.append(
+            Problem("signals", found=found, expected="1, as in the paper", fix="rescale them to a sum of 1")
+        )
     return readable
 
 
@@ -266,7 +287,7 @@ def _check_interval_files(study: Study, report: Report) -> None:
         report.tables.append(Table("Intervals", ("", "file", "intervals", "bp", "chromosomes"), rows))
 
 
-def _report_verdicts(study: Study, verdicts: list[Verdict], report: Report) -> None:
+def _add_verdicts(study: Study, verdicts: list[Verdict], report: Report) -> None:
     rows = [(verdict.what, verdict.measured, verdict.expected, verdict.word) for verdict in verdicts]
     report.tables.append(Table("Do the builds agree?", ("", "found", "expected", "verdict"), rows))
     for verdict in verdicts:
@@ -276,8 +297,11 @@ def _report_verdicts(study: Study, verdicts: list[Verdict], report: Report) -> N
             _blame(study, verdict, report).append(message)
 
 
-def _blame(study: Study, verdict: Verdict, report: Report) -> list[str]:
-    """Problems, or warnings where the right build may look like that: simulations, signals that avoid promoters."""
+def _blame(study: Study, verdict: Verdict, report: Report) -> list[Problem]:
+    """Return the list that the verdict belongs to: problems, or warnings where the right assembly may fail too.
+
+    The right assembly may fail in simulations and with signals that avoid promoters.
+    """
     promoters = {f"{signal.name} at TSSs over elsewhere" for signal in study.activity_signals()}
     certain = not verdict.what.endswith("at TSSs over elsewhere") or verdict.what in promoters
     return report.problems if certain and not study.simulated else report.warnings

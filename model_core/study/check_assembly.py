@@ -1,4 +1,4 @@
-"""Do genome, annotation, gene table and signals belong to one assembly? Judged by what only the right build shows."""
+"""Check whether genome, annotation, gene table and signals are of one assembly."""
 
 from __future__ import annotations
 
@@ -16,21 +16,28 @@ from model_core.study.gene_table import lengths_of
 from model_core.study.genome import Genome
 
 # Measured on K562, chromosome 22: at TSSs DNase, ATAC and H3K27ac are 22 to 30 times as high as elsewhere, and 0.9 to
-# 1.8 times when displaced by 20 to 700 kb, as a wrong build displaces them.
+# 1.8 times when displaced by 20 to 700 kb, as a wrong assembly displaces them.
 SIGNAL_RATIO = 3.0
 # GENCODE's longest coding sequences: 95 % of start codons ATG, 99 % of donors GT or GC and of acceptors AG; in a wrong
-# build 1 to 13 %.
+# assembly 1 to 13 %.
 CODON_SHARE = 0.7
-TSS_SHARE = 0.5  # of start sites inside their annotated gene; next to none in a wrong build
+TSS_SHARE = 0.5  # of start sites inside their annotated gene; almost none in a wrong assembly
 TSS_SLACK = 5_000  # bp outside the annotated gene that a start site may lie
-FEWEST = 20  # observations below which nothing is judged
-AWAY = 2_000  # bp from any TSS that "elsewhere" begins
+FEWEST = 20  # fewest observations for a judgement
+AWAY = 2_000  # bp: "elsewhere" is further than this from any TSS
 
 
 class Verdict(NamedTuple):
-    """One judgement: what was compared, what was measured and expected, and the conclusion.
+    """Verdict of one comparison between files of a study.
 
-    agrees is None where there was too little to judge by.
+    Attributes
+    ----------
+    what : str
+        What was compared.
+    measured, expected : str
+        What was found, and what the right assembly would show.
+    agrees : bool or None
+        Whether the assemblies agree; None where there is too little data.
     """
 
     what: str
@@ -40,17 +47,17 @@ class Verdict(NamedTuple):
 
     @property
     def word(self) -> str:
-        """The conclusion in words."""
+        """Verdict in words."""
         return {True: "builds agree", False: "BUILDS DISAGREE", None: "not judged"}[self.agrees]
 
 
 def judge_lengths(assembly: str, sizes: Mapping[str, int]) -> Verdict:
-    """Whether the FASTA's chromosomes have the lengths of the assembly that the study names.
+    """Judge whether the FASTA's chromosomes have the lengths of the assembly that the study names.
 
     Parameters
     ----------
     assembly : str
-        Such as "hg38"; one that is not known is not judged.
+        Such as "hg38"; an unknown name is not judged.
     sizes : Mapping[str, int]
         Length in bp of each chromosome.
     """
@@ -66,7 +73,13 @@ def judge_lengths(assembly: str, sizes: Mapping[str, int]) -> Verdict:
 
 
 def fitting_assemblies(sizes: Mapping[str, int]) -> list[str]:
-    """Names of the known assemblies (UCSC's) whose chromosomes have these lengths."""
+    """Return the names of the known assemblies (UCSC's) whose chromosomes have these lengths.
+
+    Parameters
+    ----------
+    sizes : Mapping[str, int]
+        Length in bp of each chromosome.
+    """
     table = bioframe.assemblies_available()
     names = table.provider_build[table.provider == "ucsc"]
     return [name for name in names if _fits(_known_lengths(name), sizes)]
@@ -75,19 +88,19 @@ def fitting_assemblies(sizes: Mapping[str, int]) -> list[str]:
 def judge_signal(
     signal: BigWigSignal, starts: pd.DataFrame, elsewhere: pd.DataFrame, sizes: Mapping[str, int]
 ) -> Verdict:
-    """Whether a signal of open chromatin is high at the start sites, as it is in the right build only.
+    """Judge whether a signal of open chromatin is high at the start sites, as it is in the right assembly only.
 
-    Compared are the means over TSS +/- 500 bp and over as wide a stretch elsewhere; values above the 95th percentile of
-    both (weighed equally) count as that, so that a few towers do not decide.
+    The means over TSS +/- 500 bp are compared with those over regions of the same width elsewhere. Values above the
+    95th percentile of both groups (weighted equally) are set to it, so that a few extreme peaks do not decide.
 
     Parameters
     ----------
     signal : BigWigSignal
         Activity (DNase, ATAC, acetylation), not contact.
     starts : DataFrame
-        chrom, tss of genes.
+        Genes: chrom, tss.
     elsewhere : DataFrame
-        chrom, tss of other places (`random_places`).
+        Other places: chrom, tss (`random_places`).
     sizes : Mapping[str, int]
         Length in bp of each chromosome.
     """
@@ -108,27 +121,36 @@ def judge_signal(
 
 
 def spread_out(table: pd.DataFrame, count: int) -> pd.DataFrame:
-    """At most `count` rows, evenly over the table."""
+    """Return at most `count` rows, evenly spaced over the table."""
     return table.iloc[np.unique(np.linspace(0, len(table) - 1, min(len(table), count)).astype(int))]
 
 
 def random_places(genes: pd.DataFrame, genome: Genome, count: int, seed: int = 0) -> pd.DataFrame:
-    """Up to `count` random known bases at least 2 kb from any TSS: chrom, tss (the place), sorted.
+    """Draw up to `count` random known bases at least 2 kb from any TSS.
 
     Parameters
     ----------
     genes : DataFrame
-        chrom, tss; places are drawn on their chromosomes in proportion to length.
+        Genes: chrom, tss. Places are drawn on their chromosomes in proportion to length.
     genome : Genome
-        For lengths and unknown bases.
+        Gives chromosome lengths and unknown bases.
+    count : int
+        Number of places, at most.
+    seed : int
+        Random seed.
+
+    Returns
+    -------
+    DataFrame
+        Columns chrom and tss (the place, 0-based), sorted.
     """
     rng = np.random.default_rng(seed)
     starts = {chrom: np.sort(part.tss.to_numpy()) for chrom, part in genes.groupby("chrom")}
     sizes = {chrom: genome.sizes[chrom] for chrom in starts}
     lengths = np.array(list(sizes.values()), float)
     drawn = []
-    chroms = rng.choice(list(sizes), 10 * count, p=lengths / lengths.sum()) if sizes else []
-    for chrom, share in zip(map(str, chroms), rng.random(10 * count), strict=False):
+    chroms = rng.choice(list(sizes), 10 * count, p=lengths / lengths.sum()).tolist() if sizes else []
+    for chrom, share in zip(chroms, rng.random(10 * count), strict=False):
         place = int(share * sizes[chrom])
         nearest = np.searchsorted(starts[chrom], [place - AWAY, place + AWAY])
         if nearest[0] == nearest[1] and genome.sequence(chrom, place, place + 1) != "N":
@@ -139,7 +161,7 @@ def random_places(genes: pd.DataFrame, genome: Genome, count: int, seed: int = 0
 
 
 def judge_annotation(gtf: pd.DataFrame, genome: Genome, genes: int = 400) -> list[Verdict]:
-    """Whether start codons and splice sites stand in the sequence where the annotation says.
+    """Judge whether start codons and splice sites are in the sequence where the annotation says.
 
     Parameters
     ----------
@@ -148,25 +170,25 @@ def judge_annotation(gtf: pd.DataFrame, genome: Genome, genes: int = 400) -> lis
     genome : Genome
         The sequence; sites with unknown bases are left out.
     genes : int
-        How many to look at, evenly over the annotation.
+        Number of genes to check, evenly over the annotation.
     """
     coding = gtf[(gtf.type == "CDS") & gtf.chrom.isin(list(genome.sizes))].gene_id.unique()
     chosen = spread_out(pd.DataFrame({"gene_id": coding.astype(str)}), genes).gene_id
     exons = gene_exons(gtf, chosen.tolist())
     exons = exons[exons.end <= lengths_of(exons.chrom, genome.sizes)]
-    sites = {"start codons": (_start_codons(exons, genome), ("ATG",))}
+    sites: dict[str, tuple[list[str], tuple[str, ...]]] = {"start codons": (_start_codons(exons, genome), ("ATG",))}
     donors, acceptors = _splice_sites(exons, genome)
     sites |= {"splice donors": (donors, ("GT", "GC")), "splice acceptors": (acceptors, ("AG",))}
     return [_judge_sites(name, found, motifs) for name, (found, motifs) in sites.items()]
 
 
 def judge_start_sites(genes: pd.DataFrame, gtf: pd.DataFrame) -> Verdict:
-    """Whether the gene table's start sites lie in the same genes of the annotation.
+    """Judge whether the gene table's start sites lie in the same genes of the annotation.
 
     Parameters
     ----------
     genes : DataFrame
-        gene_id, symbol, chrom, tss of the table.
+        The gene table: gene_id, symbol, chrom, tss.
     gtf : DataFrame
         From `read_gtf`.
     """
@@ -185,7 +207,7 @@ def judge_start_sites(genes: pd.DataFrame, gtf: pd.DataFrame) -> Verdict:
 
 
 def _means(signal: BigWigSignal, places: pd.DataFrame, sizes: Mapping[str, int]) -> np.ndarray:
-    """float64 (n,): mean of the signal over each place +/- 500 bp, cut at the chromosome's ends."""
+    """Return the mean of the signal over each place +/- 500 bp, cut at the chromosome's ends; float64 (n,)."""
     means = np.zeros(len(places))
     for row, (chrom, place) in enumerate(zip(places.chrom, places.tss.tolist(), strict=True)):
         start = max(place - PROMOTER_FLANK, 0)

@@ -1,4 +1,4 @@
-"""What `check` says of a study's tracks and sequence: chromosomes, coverage, quantiles, and what is wrong with them."""
+"""Check of a study's tracks and sequence: chromosomes, coverage, quantiles, and problems."""
 
 from __future__ import annotations
 
@@ -17,22 +17,34 @@ from model_core.study.genome import Genome
 from model_core.study.validate import noting, require_measured
 from model_core.window import Window
 
-LEVELS = (0.5, 0.9, 0.99, 0.999)  # of the quantiles that are shown, and that a checkpoint keeps
-EVERY = 50  # bp between the bases that they are taken from
-QUANTILE_WINDOWS = 50  # windows of a study that stand for all in a checkpoint's quantiles
-FOLD = 3.0  # between two quantiles, from which signals count as of different units
+LEVELS = (0.5, 0.9, 0.99, 0.999)  # levels of the quantiles that are shown, and that a checkpoint keeps
+EVERY = 50  # bp between the bases that the quantiles are taken from
+QUANTILE_WINDOWS = 50  # windows of a study from which a checkpoint's quantiles are taken
+FOLD = 3.0  # ratio of two quantiles above which signals count as in different units
 UNREAD = "-"
-MUCH_UNKNOWN = 0.1  # share of N from which windows are warned of
+MUCH_UNKNOWN = 0.1  # share of N above which a window gets a warning
 
 
 def signal_quantiles(
     signals: Sequence[Signal], windows: Sequence[Window], most: int = 10**9
 ) -> dict[str, dict[str, float]]:
-    """Quantiles of each signal, transformed, in these windows: {"DNase": {"0.5": 0.0, ...}, ...}.
+    """Compute quantiles of each transformed signal in these windows: {"DNase": {"0.5": 0.0, ...}, ...}.
 
-    Of more than `most` windows an even choice is read.
+    A checkpoint keeps those of its training windows, so that `quantile_warnings` can detect signals in other units.
 
-    A checkpoint keeps those of its training windows, so that `quantile_warnings` can tell signals of other units.
+    Parameters
+    ----------
+    signals : Sequence[Signal]
+        The signals.
+    windows : Sequence[Window]
+        At least one.
+    most : int
+        Of more windows than this an even choice is read.
+
+    Returns
+    -------
+    dict[str, dict[str, float]]
+        Quantile by level (LEVELS, as text) by name of the signal.
     """
     windows = windows[:: max(1, len(windows) // most)]
     return {
@@ -43,15 +55,15 @@ def signal_quantiles(
 
 def quantile_warnings(
     found: Mapping[str, Mapping[str, float]], trained: Mapping[str, Mapping[str, float]]
-) -> list[str]:
-    """One warning for each signal whose upper quantiles are more than 3-fold those that the model was trained on.
+) -> list[Problem]:
+    """Return a warning for each signal whose upper quantiles differ more than 3-fold from those trained on.
 
     Parameters
     ----------
     found : Mapping[str, Mapping[str, float]]
-        Of the study (`signal_quantiles`).
+        Quantiles of the study (`signal_quantiles`).
     trained : Mapping[str, Mapping[str, float]]
-        Of the checkpoint.
+        Quantiles of the checkpoint.
     """
     warnings = []
     for name, levels in trained.items():
@@ -59,7 +71,7 @@ def quantile_warnings(
             here, there = found[name][level], levels[level]
             if max(here, there) > FOLD * max(min(here, there), 1e-3):
                 measured = f"a {float(level):.1%} quantile of {here:.3g}"
-                do = "check that both are in the same units; a factor can be given as scale = ..."
+                do = "check that both are in the same units; convert units with scale = ... under [[signals]]"
                 warnings.append(
                     Problem(f"signal {name}", found=measured, expected=f"about {there:.3g}, as trained on", fix=do)
                 )
@@ -67,20 +79,20 @@ def quantile_warnings(
     return warnings
 
 
-def absent_chromosomes(signals: Sequence[Signal], genes: pd.DataFrame) -> list[str]:
-    """A warning for each signal that lists not all chromosomes of these genes: it reads as 0 there.
+def absent_chromosomes(signals: Sequence[Signal], genes: pd.DataFrame) -> list[Problem]:
+    """Return a warning for each signal that lacks chromosomes of these genes: it reads as 0 there.
 
     Parameters
     ----------
     signals : Sequence[Signal]
-        Of the study.
+        Signals of the study.
     genes : DataFrame
-        With chrom.
+        Genes: chrom.
 
     Raises
     ------
     InputError
-        A signal that cannot be read, or lists a chromosome under another spelling.
+        A signal that cannot be read, or lists a chromosome under another name.
     """
     warnings = []
     for signal in signals:
@@ -88,7 +100,7 @@ def absent_chromosomes(signals: Sequence[Signal], genes: pd.DataFrame) -> list[s
         if missing:
             count = int(genes.chrom.isin(missing).sum())
             found = f"no chromosome {listed(missing, 3)} ({count} of {len(genes)} genes)"
-            do = "its signal is read as 0 there; if it was measured there, write the file with that chromosome"
+            do = "the signal is read as 0 there; if it was measured there, make the file again with that chromosome"
             warnings.append(Problem(signal.path, found=found, expected="every chromosome of the genes", fix=do))
     return warnings
 
@@ -101,29 +113,34 @@ def describe_signal(
     problems: list[Problem],
     warnings: list[Problem],
 ) -> tuple[str, ...]:
-    """A row of the table of signals: name, chromosomes, share of bases above 0, quantiles, largest value.
+    """Return a row of the table of signals: name, chromosomes, share of bases above 0, quantiles, largest value.
 
     Parameters
     ----------
     signal : Signal
         As opened by the study.
     genes : DataFrame or None
-        All of the study, with chrom; None where they cannot be read.
+        All genes of the study, with chrom; None where they cannot be read.
     windows : Sequence[Window]
-        Of genes, in which it is read.
+        Windows of genes in which the signal is read.
     sizes : Mapping[str, int]
         Length in bp of each chromosome of the genome.
     problems : list[Problem]
-        Is added to: unreadable, none of the genes' chromosomes, infinite or negative values, nothing at all.
+        Extended by: unreadable, none of the genes' chromosomes, infinite or negative values, no value above 0.
     warnings : list[Problem]
-        Is added to: NaN, chromosomes that it does not list.
+        Extended by: NaN, chromosomes that the file does not list.
+
+    Returns
+    -------
+    tuple[str, ...]
+        The row; "-" for all numbers where the signal cannot be read.
     """
-    values, chromosomes = np.zeros(0, np.float32), []
+    values, chromosomes = np.zeros(0, np.float32), list[str]()
     with noting(problems):
         chromosomes = list(signal.sizes)
         require_measured(signal, sizes, [] if genes is None else genes.chrom)
         if windows:
-            warnings += absent_chromosomes([signal], genes)
+            warnings += [] if genes is None else absent_chromosomes([signal], genes)
             _check_values(signal, problems, warnings)
             values = np.concatenate([signal.read(window)[::EVERY] for window in windows])
     names = ", ".join(chromosomes[:3]) + (f", ... ({len(chromosomes)})" if len(chromosomes) > 3 else "")
@@ -147,8 +164,8 @@ def _check_values(signal: Signal, problems: list[Problem], warnings: list[Proble
             )
         )
     if summary.minimum < -1e-6:
-        do = "use counts or fold changes in place of log ratios"
-        expected = "0 or more: the prior's alpha grows with the signal"
+        do = "use counts or fold changes instead of log ratios"
+        expected = "0 or more, as the prior's alpha grows with the signal"
         problems.append(Problem(signal.path, found=f"values down to {summary.minimum:.4g}", expected=expected, fix=do))
     if summary.total == 0 and not summary.minimum < 0:  # (pyBigWig writes 2e-308 as the largest value of all zeros)
         problems.append(
@@ -157,36 +174,43 @@ def _check_values(signal: Signal, problems: list[Problem], warnings: list[Proble
 
 
 def check_intervals(path: Path, kind: str, sizes: Mapping[str, int], warnings: list[Problem]) -> tuple[str, ...]:
-    """A row of the table of interval files: kind, file, intervals, bp, chromosomes; "-" where it cannot be read.
+    """Return a row of the table of interval files: kind, file, intervals, bp, chromosomes.
 
     Parameters
     ----------
     path : Path
         BED or narrowPeak.
     kind : str
-        "blacklist", "peaks" ...; "peaks" are read as narrowPeak.
+        "blacklist", "peaks", ...; "peaks" are read as narrowPeak.
     sizes : Mapping[str, int]
         Length in bp of each chromosome of the genome.
     warnings : list[Problem]
-        Is added to: unsorted, other chromosomes, intervals beyond the ends.
+        Extended by: unsorted, other chromosomes, intervals beyond the ends.
+
+    Raises
+    ------
+    InputError
+        The file cannot be read.
     """
     table = (read_narrowpeak if kind == "peaks" else read_bed)(path, sort=False)
     if not is_sorted(table):
         expected = "intervals in order of position"
         warnings.append(
-            Problem(path, found="an unsorted file", expected=expected, fix="it is sorted on reading; sort -k1,1 -k2,2n")
+            Problem(path, found="an unsorted file", expected=expected, fix="sort it with `sort -k1,1 -k2,2n`")
         )
     known = table[table.chrom.isin(list(sizes))]
     if len(known) < len(table):
         names = listed(sorted(set(table.chrom) - set(sizes)), 3)
         found = f"{len(table) - len(known)} of {len(table)} intervals on {names}"
-        warnings.append(Problem(path, found=found, expected="chromosomes of the FASTA", fix="they are passed over"))
+        warnings.append(
+            Problem(path, found=found, expected="chromosomes of the FASTA", fix="these intervals are skipped")
+        )
     beyond = known[known.end > lengths_of(known.chrom, sizes)]
     if len(beyond):
         first = beyond.iloc[0]
         found = f"{len(beyond)} intervals beyond the chromosome ({first.chrom}:{first.start + 1:,}-{first.end:,})"
         expected = f"ends up to {sizes[first.chrom]:,}"
-        warnings.append(Problem(path, found=found, expected=expected, fix="check that it is of the FASTA's assembly"))
+        warnings.append(Problem(path, found=found, expected=expected, fix="use a file of the FASTA's assembly"))
     merged = merge(known)
     covered = int((merged.end - merged.start).sum())
     return kind, path.name, f"{len(table):,}", f"{covered:,}", str(table.chrom.nunique())
@@ -195,31 +219,37 @@ def check_intervals(path: Path, kind: str, sizes: Mapping[str, int], warnings: l
 def describe_sequence(
     genome: Genome, genes: pd.DataFrame, windows: Sequence[Window], warnings: list[Problem]
 ) -> list[tuple[str, str]]:
-    """Rows of the table of sequence: bases in the FASTA, share of N in these windows.
+    """Return rows of the table of sequence: bases in the FASTA, share of N in these windows.
 
     Parameters
     ----------
     genome : Genome
         The sequence.
     genes : DataFrame
-        One for each window, in the same order.
+        One gene for each window, in the same order: symbol.
     windows : Sequence[Window]
-        Those looked at.
+        The windows to check.
     warnings : list[Problem]
-        Is added to: windows with more than a tenth of N.
+        Extended by: windows with more than a tenth of N.
+
+    Returns
+    -------
+    list[tuple[str, str]]
+        Label and value.
     """
-    shares = np.array([genome.sequence(*window[:1], window.start, window.end).count("N") for window in windows])
+    shares = np.array([genome.sequence(window.chrom, window.start, window.end).count("N") for window in windows])
     shares = shares / np.array([window.length for window in windows])
     rows = [
         ("chromosomes", str(len(genome.sizes))),
         ("bases", f"{sum(genome.sizes.values()):,}"),
-        (f"N in {len(windows)} windows looked at, mean", f"{shares.mean():.1%}"),
+        (f"N in {len(windows)} checked windows, mean", f"{shares.mean():.1%}"),
         ("N in the worst of them", f"{shares.max():.1%}"),
     ]
     much = np.flatnonzero(shares > MUCH_UNKNOWN)
     if len(much):
         worst = much[np.argsort(-shares[much])][:3]
         first = ", ".join(f"{genes.symbol.iat[row]} {shares[row]:.0%}" for row in worst)
-        found = f"more than {MUCH_UNKNOWN:.0%} N in {len(much)} of {len(windows)} windows looked at (worst: {first})"
-        warnings.append(Problem(genome.path, found=found, expected="known bases", fix="the model sees nothing there"))
+        found = f"more than {MUCH_UNKNOWN:.0%} N in {len(much)} of {len(windows)} checked windows (worst: {first})"
+        fix = "the model has no sequence there: check the assembly, or leave these genes out"
+        warnings.append(Problem(genome.path, found=found, expected="known bases", fix=fix))
     return rows

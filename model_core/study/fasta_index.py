@@ -1,7 +1,7 @@
-"""The index beside a FASTA (.fai, and .gzi where it is bgzipped): made where missing, and held against the file.
+"""Index of a FASTA (.fai, and .gzi where it is bgzipped): made where missing, and checked against the file.
 
-An index of another file, or of an earlier state of this one, gives wrong bases without a word. What is looked at costs
-a few reads a record, never the whole file; what was found to fit is remembered while none of the files changes.
+An index of another file, or of an earlier state of this one, silently gives wrong bases. The check costs a few reads
+per record, never the whole file; its result is remembered while none of the files changes.
 """
 
 from __future__ import annotations
@@ -23,13 +23,25 @@ from model_core.errors import InputError, Problem
 from model_core.signals.file_handles import quiet_htslib
 
 _BGZF_END = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
-_LONGEST_HEADER = 1 << 20  # bytes between two records, beyond which there must be a record that the index lacks
-_PLACES = 100  # lines, and blocks of a bgzip file, that are looked at, evenly over the file
-_FORM = "one of samtools faidx"
+_LONGEST_HEADER = 1 << 20  # bytes between two records; if there are more, the index lacks a record
+_PLACES = 100  # lines, and blocks of a bgzip file, that are checked, evenly over the file
+_FORM = "an index written by samtools faidx"
 
 
 class Record(NamedTuple):
-    """A line of a .fai: bases, the byte of the first one, and bases and bytes of each line."""
+    """Line of a .fai.
+
+    Attributes
+    ----------
+    name : str
+        The sequence's name.
+    length : int
+        Number of bases.
+    offset : int
+        Byte of the first base.
+    line_bases, line_bytes : int
+        Bases and bytes of each full line.
+    """
 
     name: str
     length: int
@@ -39,17 +51,17 @@ class Record(NamedTuple):
 
     @property
     def rows(self) -> int:
-        """How many lines the bases take."""
+        """Number of lines that the bases take."""
         return -(-self.length // self.line_bases) if self.length else 0
 
     @property
     def end(self) -> int:
-        """The byte behind the last base."""
+        """Byte after the last base."""
         return self.offset + self.length + max(self.rows - 1, 0) * (self.line_bytes - self.line_bases)
 
 
 class FastaIndex(NamedTuple):
-    """An index that was found to belong to its FASTA."""
+    """Index that was found to belong to its FASTA."""
 
     compressed: bool
     text: str  # of the .fai
@@ -57,25 +69,25 @@ class FastaIndex(NamedTuple):
 
 
 class _Misfit(Exception):
-    """The index is not this file's; the text says what was found."""
+    """Index that belongs to another file; the text says what was found."""
 
 
 class _OtherEnd(Exception):
-    """The records lie where the index says, but the file does not end with the last one."""
+    """Records are where the index says, but the file does not end with the last one."""
 
 
 def fasta_index(path: Path) -> FastaIndex:
-    """The index of a FASTA, plain or bgzipped.
+    """Return the index of a FASTA, plain or bgzipped.
 
-    Made where it is missing; made anew where it contradicts the FASTA, with a warning on standard error, and where it
-    is older than the FASTA, of which it may then describe a part only. A file that ends before or behind the last
-    record of an index that fits otherwise is refused: it may be cut off, or still be written.
+    Made where it is missing. Made again where it contradicts the FASTA, with a warning on standard error, and where it
+    is older than the FASTA, as it may then describe only a part of it. A file that ends before or after the last record
+    of an index that fits otherwise is rejected: it may be truncated, or still be written.
 
     Raises
     ------
     InputError
-        No such file, not FASTA, plain gzip, cut off, damaged; or an index that is none, or that is missing or wrong
-        where none can be written.
+        No such file, not FASTA, plain gzip, truncated, damaged; or an index that is not a FASTA index, or that is
+        missing or wrong where none can be written.
     """
     compressed = _check_format(path)
     files = _index_files(path, compressed)
@@ -85,34 +97,34 @@ def fasta_index(path: Path) -> FastaIndex:
             known = _checked(path, compressed, *map(_stamp, (path, *files)))
         except _Misfit as misfit:
             problem = f"an index of another file ({misfit})"
-        except _OtherEnd as found:
-            do = f"delete {files[0].name} if the FASTA was changed on purpose, else copy it again: it is cut off"
-            raise InputError(path, found=str(found), expected="an index that fits", fix=do) from None
+        except _OtherEnd as misfit:
+            do = f"delete {files[0].name} if the FASTA was changed on purpose, else copy it again: it is truncated"
+            raise InputError(path, found=str(misfit), expected="an index that fits", fix=do) from None
         if known is not None and all(_stamp(file)[1] >= _stamp(path)[1] for file in files):
             return known
     try:
         _write_index(path, compressed)
     except OSError as error:
         if known is not None:
-            return known  # older than the file, but all that was looked at fits
+            return known  # older than the file, but all that was checked fits
         found = f"{problem or 'no index'}, and none can be written ({error.strerror})"
         raise InputError(
-            path, found=found, expected=f"{files[0].name} beside it", fix="run samtools faidx on it"
+            path, found=found, expected=f"{files[0].name} next to it", fix="run samtools faidx on it"
         ) from None
     try:
         index = _checked(path, compressed, *map(_stamp, (path, *files)))
-    except (_Misfit, _OtherEnd) as found:
+    except (_Misfit, _OtherEnd) as misfit:
         for file in files:
-            file.unlink(missing_ok=True)  # it lacks records: samtools passes over a name that was there before
-        do = "give each sequence one header with a name of its own"
+            file.unlink(missing_ok=True)  # it lacks records: samtools skips a repeated name
+        do = "give each sequence one header with a unique name"
         raise InputError(
-            path, found=f"malformed FASTA: {found}", expected="records that can be indexed", fix=do
+            path, found=f"malformed FASTA: {misfit}", expected="records that can be indexed", fix=do
         ) from None
     if known not in (None, index):
-        problem = "an index older than the file, of other records"
+        problem = "an index older than the file, with other records"
     if problem:
         print(
-            f"warning: {Problem(path, found=problem, expected='its own index', fix='it was made anew')}",
+            f"warning: {Problem(path, found=problem, expected='its own index', fix='the index was made again')}",
             file=sys.stderr,
             flush=True,
         )
@@ -124,16 +136,22 @@ def _index_files(path: Path, compressed: bool) -> list[Path]:
 
 
 def _stamp(path: Path) -> tuple[int, int, int, int]:
-    """(bytes, time of change in ns, the same of anything about it, number on the disk) of a file.
+    """Return (size in bytes, modification time in ns, change time in ns, inode) of a file.
 
-    The second time is the system's own: a copy that keeps the times of another file does not keep it.
+    The change time is set by the system: a copy that keeps another file's modification time has its own change time.
     """
     state = path.stat()
     return state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino
 
 
 def _check_format(path: Path) -> bool:
-    """Whether the FASTA is bgzipped; InputError where it is missing, no FASTA, plain gzip or cut off."""
+    """Return whether the FASTA is bgzipped.
+
+    Raises
+    ------
+    InputError
+        Missing, not FASTA, plain gzip or truncated.
+    """
     expected = "FASTA, plain or bgzipped"
     try:
         with path.open("rb") as file:
@@ -149,26 +167,31 @@ def _check_format(path: Path) -> bool:
     if not start.startswith(b"\x1f\x8b"):
         if not start.lstrip().startswith((b">", b";")):
             raise InputError(
-                path, found=f"{start[:20]!r} at the start", expected=f"{expected}, '>name' first", fix="check it"
+                path,
+                found=f"{start[:20]!r} at the start",
+                expected=f"{expected}, beginning with '>name'",
+                fix="check the path",
             )
         return False
     if not (start[3] & 4 and start[12:14] == b"BC"):
-        advice = f"gunzip {path.name} && bgzip {path.stem}"
-        raise InputError(path, found="plain gzip, which cannot be read piece by piece", expected="bgzip", fix=advice)
+        advice = f"run `gunzip {path.name} && bgzip {path.stem}`"
+        raise InputError(path, found="plain gzip, which has no random access", expected="bgzip", fix=advice)
     if end != _BGZF_END:
         raise InputError(
-            path, found="no end-of-file mark", expected="a whole bgzip file", fix="it is cut off: copy it again"
+            path, found="a truncated file (no end-of-file mark)", expected="a complete bgzip file", fix="copy it again"
         )
     return True
 
 
 def _write_index(path: Path, compressed: bool) -> None:
-    """Write the index beside the FASTA, whole or not at all, and no older than the FASTA.
+    """Write the index next to the FASTA, completely or not at all, and not older than the FASTA.
 
     Raises
     ------
     OSError
-        It cannot be written there. InputError: malformed FASTA.
+        It cannot be written there.
+    InputError
+        Malformed FASTA.
     """
     files = _index_files(path, compressed)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".index-") as folder:
@@ -179,9 +202,8 @@ def _write_index(path: Path, compressed: bool) -> None:
                 pysam.faidx("--fai-idx", str(fai), "--gzi-idx", str(gzi), str(path))
         except pysam.SamtoolsError:
             expected = "sequences in lines of one length, none of them empty"
-            raise InputError(
-                path, found="malformed FASTA", expected=expected, fix=f"seqkit seq -w 60 {path.name}"
-            ) from None
+            fix = f"rewrite it with `seqkit seq -w 60 {path.name}`"
+            raise InputError(path, found="malformed FASTA", expected=expected, fix=fix) from None
         for new, file in reversed(list(zip((fai, gzi), files, strict=False))):  # the .fai last: programs look for it
             latest = max(changed, new.stat().st_mtime_ns)  # a file may come from a clock that is ahead
             os.utime(new, ns=(latest, latest))
@@ -190,11 +212,14 @@ def _write_index(path: Path, compressed: bool) -> None:
 
 @lru_cache(maxsize=16)
 def _checked(path: Path, compressed: bool, *_stamps: tuple[int, ...]) -> FastaIndex:
-    """The index of files in this state, read and held against the FASTA; a failure is not remembered.
+    """Read the index of files in this state and check it against the FASTA; a failure is not remembered.
 
     Raises
     ------
-    _Misfit, _OtherEnd: it does not belong to the FASTA. InputError: it is none, or the FASTA is damaged.
+    _Misfit, _OtherEnd
+        It does not belong to the FASTA.
+    InputError
+        It is not an index, or the FASTA is damaged.
     """
     fai, *gzi = _index_files(path, compressed)
     text, records = _read_fai(fai)
@@ -209,9 +234,9 @@ def _checked(path: Path, compressed: bool, *_stamps: tuple[int, ...]) -> FastaIn
             read = partial(_read_plain, file)
         _check_records(read, in_order)
         indexed = in_order[-1].end
-        # Behind the last base come a line end and perhaps empty lines.
+        # After the last base come a line end and perhaps empty lines.
         if not indexed <= held <= indexed + _LONGEST_HEADER or read(indexed, held).strip():
-            raise _OtherEnd(f"{held:,} bytes, where {fai.name} tells of {indexed:,}")
+            raise _OtherEnd(f"{held:,} bytes where {fai.name} describes {indexed:,}")
     return FastaIndex(compressed, text, records)
 
 
@@ -231,21 +256,21 @@ def _read_fai(index: Path) -> tuple[str, dict[str, Record]]:
     return text, {record.name: record for record in records}
 
 
-# The lines that the index tells of
+# Lines that the index describes
 
 
 def _check_records(read: Callable[[int, int], bytes], records: list[Record]) -> None:
-    """_Misfit unless each record has its header and its lines where the index says.
+    """Raise _Misfit unless each record has its header and its lines where the index says.
 
-    Looked at are the first and the last line of each record, and some lines evenly over all, from left to right, so
-    that neighbours come out of one block.
+    The first and the last line of each record are read, and some lines evenly over all, from left to right, so that
+    adjacent ones come from one block.
 
     Parameters
     ----------
     read : callable
-        Bytes start to end of the (uncompressed) file; fewer where it ends.
+        Returns the bytes start to end of the (uncompressed) file; fewer where it ends.
     records : list[Record]
-        By offset.
+        Sorted by offset.
     """
     ends = np.cumsum([record.length for record in records])
     places = np.linspace(0, ends[-1], _PLACES, endpoint=False).astype(np.int64)
@@ -263,14 +288,15 @@ def _check_records(read: Callable[[int, int], bytes], records: list[Record]) -> 
 
 
 def _check_header(read: Callable[[int, int], bytes], record: Record, before: int) -> bool:
-    """_Misfit unless the bytes from `before`, the end of another record, are line ends and the header `>name ...`.
+    """Raise _Misfit unless the bytes from `before`, the end of another record, are line ends and the header.
 
-    False where the file ends before that, which its size tells.
+    Returns False where the file ends before that, which its size shows.
     """
-    gap = read(before, record.offset) if 0 < record.offset - before <= _LONGEST_HEADER else None
-    if gap is not None and len(gap) < record.offset - before:
+    readable = 0 < record.offset - before <= _LONGEST_HEADER
+    gap = read(before, record.offset) if readable else b""
+    if readable and len(gap) < record.offset - before:
         return False
-    lines = [line for line in (gap or b"").split(b"\n") if line.strip() and not line.startswith(b";")]
+    lines = [line for line in gap.split(b"\n") if line.strip() and not line.startswith(b";")]
     words = lines[0][1:].split(maxsplit=1) if len(lines) == 1 and lines[0].startswith(b">") else []
     if not words or words[0] != record.name.encode() or not gap.endswith(b"\n"):
         raise _Misfit(f"no header of {record.name!r} before byte {record.offset:,}")
@@ -285,7 +311,7 @@ def _check_line(read: Callable[[int, int], bytes], record: Record, row: int) -> 
     bases = min(record.line_bases, record.length - row * record.line_bases)
     text = read(start - 1, start + bases + line_end)
     if len(text) <= bases:
-        return  # the file ends before: told by its size
+        return  # the file ends before: its size is checked later
     inside, behind = text[1 : bases + 1], text[bases + 1 :]
     whole = text.startswith(b"\n") and not any(sign in inside for sign in (b"\n", b"\r", b">"))
     last = row == record.rows - 1
@@ -294,23 +320,25 @@ def _check_line(read: Callable[[int, int], bytes], record: Record, row: int) -> 
 
 
 def _read_plain(file: BinaryIO, start: int, end: int) -> bytes:
-    """Bytes start to end of a plain file; fewer where it ends."""
+    """Read the bytes start to end of a plain file; fewer where it ends."""
     file.seek(start)
     return file.read(end - start)
 
 
-# The blocks that the .gzi tells of
+# Blocks that the .gzi describes
 
 
 def _read_blocks(block: Callable[[int], tuple[bytes, int]], blocks: np.ndarray, start: int, end: int) -> bytes:
-    """Uncompressed bytes start to end of a bgzip file; fewer where it ends.
+    """Read the uncompressed bytes start to end of a bgzip file; fewer where it ends.
 
     Parameters
     ----------
     block : callable
-        As `_block`, by its first byte in the file.
+        `_block` of the file, by the block's first byte.
     blocks : ndarray
-        As `_read_gzi`.
+        From `_read_gzi`.
+    start, end : int
+        Uncompressed bytes, 0-based half-open.
     """
     number = int(np.searchsorted(blocks[:, 1], start, "right")) - 1
     first = int(blocks[number, 1])
@@ -322,16 +350,16 @@ def _read_blocks(block: Callable[[int], tuple[bytes, int]], blocks: np.ndarray, 
 
 
 def _read_gzi(index: Path) -> np.ndarray:
-    """int64 (n, 2): of each block its first byte in the file, and its first byte uncompressed."""
+    """Read the first byte of each block in the file, and its first uncompressed byte; int64 (n, 2)."""
     content = index.read_bytes()
     if len(content) < 8 or len(content) != 8 + 16 * struct.unpack("<Q", content[:8])[0]:
-        raise InputError(index, found="not a block index", expected="one of bgzip -r", fix="delete it")
+        raise InputError(index, found="not a block index", expected="an index written by bgzip -r", fix="delete it")
     blocks = np.frombuffer(content[8:], "<i8").reshape(-1, 2)
-    return np.concatenate([np.zeros((1, 2), np.int64), blocks])  # the first block goes without saying
+    return np.concatenate([np.zeros((1, 2), np.int64), blocks])  # the file leaves the first block out
 
 
 def _check_blocks(file: BinaryIO, blocks: np.ndarray, index: Path) -> int:
-    """How many bytes the file holds uncompressed; _Misfit unless blocks begin and end where the .gzi says.
+    """Return the uncompressed size in bytes; raise _Misfit unless blocks begin and end where the .gzi says.
 
     Some blocks evenly over the file are read, among them the first and the last.
     """
@@ -344,7 +372,7 @@ def _check_blocks(file: BinaryIO, blocks: np.ndarray, index: Path) -> int:
         text, size = _block(file, int(blocks[number, 0]))
         place, held = int(blocks[number, 0]) + size, int(blocks[number, 1]) + len(text)
         if number < last and (place, held) != tuple(blocks[number + 1].tolist()):
-            raise _Misfit(f"{index.name} tells of other blocks from byte {blocks[number, 0]:,} on")
+            raise _Misfit(f"{index.name} describes other blocks from byte {blocks[number, 0]:,} on")
     length = file.seek(0, os.SEEK_END)
     while place < length:  # empty blocks mark the end
         text, size = _block(file, place)
@@ -355,11 +383,14 @@ def _check_blocks(file: BinaryIO, blocks: np.ndarray, index: Path) -> int:
 
 
 def _block(file: BinaryIO, start: int) -> tuple[bytes, int]:
-    """(bytes uncompressed, number of bytes in the file) of the block of a bgzip file that begins at `start`.
+    """Read (uncompressed bytes, number of bytes in the file) of the bgzip block that begins at `start`.
 
     Raises
     ------
-    _Misfit: none begins there. InputError: damaged.
+    _Misfit
+        No block begins there.
+    InputError
+        The block is damaged.
     """
     file.seek(start)
     header = file.read(18)
@@ -374,5 +405,5 @@ def _block(file: BinaryIO, start: int) -> tuple[bytes, int]:
     except zlib.error:
         pass
     raise InputError(
-        file.name, found=f"a damaged block at byte {start:,}", expected="a whole bgzip file", fix="copy it again"
+        file.name, found=f"a damaged block at byte {start:,}", expected="a complete bgzip file", fix="copy it again"
     )

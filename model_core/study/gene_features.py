@@ -1,4 +1,4 @@
-"""The nine gene features of Seq2Exp: computed from annotation, sequence and signals, and put on the model's scale."""
+"""The nine gene features of Seq2Exp, computed from annotation, sequence and signals, and scaled for the model."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ PROMOTER_FLANK = 500  # bp on either side of the TSS
 
 
 class Activity(Protocol):
-    """A signal over the genome, of which a mean and a sum can be had; values before any transform."""
+    """Signal over the genome that gives means and sums of its values before any transform."""
 
     name: str
 
     def mean_over(self, chrom: str, start: int, end: int) -> float:
-        """Mean of the measured values over chrom:start-end, unknown bases counted as 0."""
+        """Return the mean of the measured values over chrom:start-end; unknown bases count as 0."""
 
     def total(self) -> float:
-        """Sum of the measured values over the genome."""
+        """Return the sum of the measured values over the genome."""
 
 
 @dataclass(frozen=True)
 class FeatureScale:
-    """How raw gene features become the model's input; a checkpoint keeps it.
+    """Scale of the gene features as the model's input; kept in a checkpoint.
 
     Each field has nine entries in the order of FEATURES. A feature x becomes (t - mean) / sd with t = log10(x + 0.1)
-    where `log10` is set and t = x elsewhere; a missing one becomes `fill`, the mean over the genes that the scale was
-    made from.
+    where `log10` is set and t = x elsewhere; a missing one becomes `fill`, the mean over the genes from which the scale
+    was computed.
     """
 
     log10: tuple[bool, ...]
@@ -45,38 +45,42 @@ class FeatureScale:
     sd: tuple[float, ...]
     fill: tuple[float, ...]
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name in ("log10", "mean", "sd", "fill"):
             values = tuple(getattr(self, name))
             if len(values) != len(FEATURES):
                 found = f"{len(values)} values of {name}"
-                raise InputError(
-                    "feature scale", found=found, expected=f"{len(FEATURES)}", fix="use another checkpoint"
-                )
+                expected = f"{len(FEATURES)} values"
+                raise InputError("feature scale", found=found, expected=expected, fix="use another checkpoint")
             object.__setattr__(self, name, values)
 
     def to_dict(self) -> dict[str, list]:
-        """Plain JSON values; `FeatureScale(**values)` reads them back."""
+        """Return plain JSON values; `FeatureScale(**values)` reads them back."""
         return {name: list(values) for name, values in asdict(self).items()}
 
     @property
     def zscored(self) -> frozenset[str]:
-        """The lengths that this scale takes as z-scores already, not as bp."""
+        """Lengths that this scale takes as z-scores already, not as bp."""
         return frozenset(name for name in LENGTHS if not self.log10[FEATURES.index(name)])
 
 
 def feature_scale(raw: pd.DataFrame, zscored: Collection[str] = (), logged: Collection[str] = LENGTHS) -> FeatureScale:
-    """The scale of a set of genes, by rule the training genes.
+    """Compute the scale from a set of genes, normally the training genes.
 
     Parameters
     ----------
     raw : DataFrame
         N genes with the columns FEATURES; NaN where missing.
     zscored : Collection[str]
-        Features that are z-scores already and enter as they are.
+        Features that are z-scores already and are used as they are.
     logged : Collection[str]
-        Features that enter as z-scores of log10(x + 0.1), with mean and standard deviation (n in the denominator) over
-        the genes that have them; all others enter as they are. The paper: the four lengths.
+        Features used as z-scores of log10(x + 0.1), with mean and standard deviation (n in the denominator) over the
+        genes that have them; all others are used as they are. The paper: the four lengths.
+
+    Returns
+    -------
+    FeatureScale
+        The scale.
     """
     log10 = tuple(name in logged and name not in zscored for name in FEATURES)
     values = _logged(raw, log10)  # (n, 9)
@@ -90,14 +94,19 @@ def feature_scale(raw: pd.DataFrame, zscored: Collection[str] = (), logged: Coll
 
 
 def standardise(raw: pd.DataFrame, scale: FeatureScale) -> np.ndarray:
-    """float32 (n, 9): the features as the model takes them, missing ones replaced by the scale's mean.
+    """Return the features as the model takes them; missing ones are replaced by the scale's mean.
 
     Parameters
     ----------
     raw : DataFrame
-        N genes with the columns FEATURES: bp, shares 0-1, junctions a kb, promoter activity; NaN where missing.
+        N genes with the columns FEATURES: bp, shares 0-1, junctions per kb, promoter activity; NaN where missing.
     scale : FeatureScale
-        Of the checkpoint, or from `feature_scale`.
+        Kept in the checkpoint, or from `feature_scale`.
+
+    Returns
+    -------
+    ndarray
+        float32 (n, 9).
     """
     values = (_logged(raw, scale.log10) - scale.mean) / scale.sd
     return np.where(np.isfinite(values), values, scale.fill).astype(np.float32)
@@ -110,7 +119,7 @@ def raw_features(
     activity: Sequence[Activity] = (),
     only: Collection[str] = FEATURES,
 ) -> pd.DataFrame:
-    """The gene features on their own scales; NaN where a gene has none.
+    """Compute the gene features on their own scales; NaN where a gene has none.
 
     Lengths in bp, GC as shares of the known bases, ORFEXONDENSITY in coding-exon junctions per kb of coding sequence,
     all of the transcript that `gene_exons` chooses; PROMOTERACTIVITY by `promoter_activity`. A gene without coding
@@ -121,22 +130,23 @@ def raw_features(
     genes : DataFrame
         N genes: gene_id, symbol, chrom, tss.
     gtf : DataFrame or None
-        From `read_gtf`; None where no mRNA feature is wanted.
+        From `read_gtf`; may be None where `only` has no mRNA feature.
     genome : Genome or None
-        The sequence; None where no GC content is wanted.
+        The sequence; may be None where `only` has no GC content.
     activity : Sequence[Activity]
-        none, one or two signals.
+        No, one or two signals.
     only : Collection[str]
-        The features wanted; the others are NaN.
+        The features to compute; the others are NaN.
 
     Returns
     -------
     DataFrame
-        Float64 DataFrame (n, 9) with the columns FEATURES and the index of `genes`.
+        float64 (n, 9) with the columns FEATURES and the index of `genes`.
     """
     table = pd.DataFrame(np.nan, index=genes.index, columns=list(FEATURES))
     mrna = [name for name in MRNA if name in only]
     if mrna:
+        assert gtf is not None
         matched = match_genes(genes, gtf)
         exons = gene_exons(gtf, matched.dropna().tolist())
         wants_sequence = any(name.endswith("GC") for name in mrna)
@@ -148,10 +158,22 @@ def raw_features(
 
 
 def promoter_activity(genes: pd.DataFrame, activity: Sequence[Activity]) -> np.ndarray:
-    """float64 (n,): geometric mean of one or two signals at each TSS, in RPM: sqrt(H3K27ac * DNase) in the paper.
+    """Compute the geometric mean of one or two signals at each TSS, in RPM: sqrt(H3K27ac * DNase) in the paper.
 
     RPM = 10^6 * (sum of the measured signal over TSS +/- 500 bp) / (its sum over the genome). For coverage by fragments
     of one length this is reads per million, for any other unit a share in millionths; the unit cancels.
+
+    Parameters
+    ----------
+    genes : DataFrame
+        N genes: chrom, tss.
+    activity : Sequence[Activity]
+        One or two signals.
+
+    Returns
+    -------
+    ndarray
+        float64 (n,), 0 or more.
     """
     rpm = np.ones((len(genes), max(len(activity), 1)))
     for column, signal in enumerate(activity):
@@ -165,14 +187,19 @@ def promoter_activity(genes: pd.DataFrame, activity: Sequence[Activity]) -> np.n
 
 
 def mrna_features(exons: pd.DataFrame, genome: Genome | None = None) -> pd.DataFrame:
-    """The eight features of each gene's transcript, indexed by the annotation's gene_id.
+    """Compute the eight features of each gene's transcript.
 
     Parameters
     ----------
     exons : DataFrame
         From `gene_exons`.
     genome : Genome or None
-        For the GC contents; without it they are NaN.
+        The sequence for the GC contents; without it they are NaN.
+
+    Returns
+    -------
+    DataFrame
+        float64 (n, 8) with the columns MRNA, indexed by the annotation's gene_id.
     """
     parts = _parts(exons)  # part -> (start, end) of it in each exon
     sums = pd.DataFrame({"gene_id": exons.gene_id})
@@ -203,11 +230,13 @@ def _parts(exons: pd.DataFrame) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     plus = exons.strand.to_numpy() == "+"
     upstream = np.where(plus, left, right)
     downstream = np.where(plus, right, left)
-    return {"UTR5": tuple(upstream), "CDS": coding, "UTR3": tuple(downstream)}
+    return {"UTR5": (upstream[0], upstream[1]), "CDS": coding, "UTR3": (downstream[0], downstream[1])}
 
 
-def _gc_counts(exons, starts, ends, genome: Genome | None) -> tuple[np.ndarray, np.ndarray]:
-    """(G and C, known bases) in each span; strands need no turning, as C pairs with G."""
+def _gc_counts(
+    exons: pd.DataFrame, starts: np.ndarray, ends: np.ndarray, genome: Genome | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Count (G and C, known bases) in each span; the strand does not matter, as C pairs with G."""
     counts = np.zeros((2, len(exons)), np.int64)
     if genome is not None:
         for row in np.flatnonzero(ends > starts):

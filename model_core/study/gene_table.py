@@ -1,4 +1,4 @@
-"""Reading the gene table of a study: ids, start sites, labels, splits, and the features that stand in it."""
+"""The gene table of a study: ids, start sites, labels, splits, and the features in it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
 from model_core.errors import InputError, Problem, Problems
 from model_core.gene_finder import GeneFinder
@@ -28,7 +29,7 @@ _STRANDS = {"+": "+", "-": "-", "1": "+", "+1": "+", "-1": "-"}
 
 
 def read_gene_table(settings: Genes, sizes: Mapping[str, int] | None = None) -> pd.DataFrame:
-    """The genes of a study's table.
+    """Read the genes of a study's table.
 
     Parameters
     ----------
@@ -40,20 +41,22 @@ def read_gene_table(settings: Genes, sizes: Mapping[str, int] | None = None) -> 
     Returns
     -------
     DataFrame
-        TABLE_COLUMNS and FEATURES, in the order of the file: gene_id, symbol, chrom, strand, split str; tss int64,
-        0-based; label float64, transformed, NaN where there is none; features float64, NaN where empty or not in the
-        table. attrs[WARNINGS]: what of [genes.split] matches no gene.
+        TABLE_COLUMNS and FEATURES, in the order of the file: gene_id, symbol, chrom, strand, split (str); tss (int64,
+        0-based); label (float64, transformed, NaN where there is none); features (float64, NaN where empty or not in
+        the table). attrs[WARNINGS] lists the values of [genes.split] that match no gene.
 
     Raises
     ------
     Problems
-        Everything that is wrong with the table.
+        All problems of the table.
     """
     path = settings.table
+    assert path is not None
     cells = read_table(path, "a line for each gene").apply(lambda cells: cells.str.strip())  # inside quotes, too
-    problems, settings = _missing_columns(settings, cells, path)
-    if settings is None:
+    problems, usable = _missing_columns(settings, cells, path)
+    if usable is None:
         raise Problems(problems)
+    settings = usable
     table = pd.DataFrame({"gene_id": cells[settings.id]})
     symbol = settings.symbol or ("symbol" if "symbol" in cells else settings.id)
     table["symbol"] = cells[symbol].where(cells[symbol] != "", cells[settings.id])
@@ -113,7 +116,22 @@ def gene_table_from_gtf(gtf: pd.DataFrame, settings: Genes, sizes: Mapping[str, 
 
 
 def numbers(cells: pd.Series, whole: bool = False) -> tuple[np.ndarray, np.ndarray]:
-    """(values, odd): float64 (n,), NaN where the cell is empty or odd; bool (n,), where it is not a finite number."""
+    """Parse cells as numbers.
+
+    Parameters
+    ----------
+    cells : Series
+        N strings.
+    whole : bool
+        Whether only whole numbers up to 10^12 are accepted.
+
+    Returns
+    -------
+    values : ndarray
+        float64 (n,), NaN where the cell is empty or odd.
+    odd : ndarray
+        bool (n,), where the cell is neither empty nor an accepted number.
+    """
     empty = cells.isin(MISSING).to_numpy()
     values = pd.to_numeric(cells.where(~empty, "0"), errors="coerce").to_numpy(np.float64)
     odd = ~np.isfinite(values)
@@ -125,8 +143,8 @@ def numbers(cells: pd.Series, whole: bool = False) -> tuple[np.ndarray, np.ndarr
 
 def split_genes(
     table: pd.DataFrame, split: Split, path: Path, cells: pd.DataFrame | None = None
-) -> tuple[np.ndarray, list[str], list[str]]:
-    """(names, problems, warnings): for each gene "train", "validation", "test", or "aside" (training, inside the gap).
+) -> tuple[np.ndarray, list[Problem], list[Problem]]:
+    """Assign each gene to "train", "validation", "test" or "aside" (a training gene within the gap).
 
     Parameters
     ----------
@@ -136,9 +154,18 @@ def split_genes(
         [genes.split]; without lists all genes train. Where its column is that of ids or symbols, genes are found by any
         of their names (`gene_finder.GeneFinder`).
     path : Path
-        Where the genes come from, for messages.
+        Source of the genes, for messages.
     cells : DataFrame or None
-        The table's columns; None where genes come from the annotation and only chrom can be asked for.
+        The table's columns; None where the genes come from the annotation, which can only be split by chromosome.
+
+    Returns
+    -------
+    names : ndarray
+        object (n,): the part of each gene.
+    problems : list[Problem]
+        Settings that cannot be used.
+    warnings : list[Problem]
+        Values that match no gene.
     """
     names = np.full(len(table), "train", dtype=object)
     if not split.validation and not split.test:
@@ -146,15 +173,15 @@ def split_genes(
     warnings: list[Problem] = []
     column = split.column or "chrom"
     if cells is None and column != "chrom":
-        found, do = f"column = {column!r} without a gene table", "split by chromosome or name a table"
+        found, do = f"column = {column!r} without a gene table", "split by chromosome, or set genes.table"
         return names, [Problem("[genes.split]", found=found, expected='column = "chrom"', fix=do)], []
-    by_chromosome = cells is None or split.column is None
-    given = (table.chrom if by_chromosome else cells[column]).astype(str)
+    given = (table.chrom if cells is None or split.column is None else cells[column]).astype(str)
     values = given.map(_plain_value).to_numpy()
     finder = None
     if any(np.array_equal(given.to_numpy(object), table[name].to_numpy(object)) for name in ("gene_id", "symbol")):
         finder = GeneFinder(table.gene_id, table.symbol)  # the split lists genes
-    problems, chosen = [], {}
+    problems: list[Problem] = []
+    chosen = {}
     for part in ("validation", "test"):
         wanted = {_plain_value(value) for value in getattr(split, part)}
         rows = _rows_of(wanted, values, finder)
@@ -162,22 +189,17 @@ def split_genes(
         names[chosen[part]] = part
         without = sorted(value for value, found in rows.items() if not found)
         if without and chosen[part].any():
-            found = f"{len(without)} of {len(wanted)} values of {part} that no gene has ({listed(without, 3)})"
-            expected = f"values of the column {column}"
-            warnings.append(
-                Problem(f"{path} [genes.split]", found=found, expected=expected, fix="correct them, or take them out")
-            )
+            unknown = f"{len(without)} of {len(wanted)} values of {part} that no gene has ({listed(without, 3)})"
+            expected, fix = f"values of the column {column}", "correct or remove them"
+            warnings.append(Problem(f"{path} [genes.split]", found=unknown, expected=expected, fix=fix))
         if wanted and not chosen[part].any():
-            found = f"no gene with {column} {listed(sorted(wanted))}"
-            has = listed(sorted(set(values.tolist())))
-            expected = f"some {part} genes; the column has {has}"
-            problems.append(Problem(path, found=found, expected=expected, fix=f"correct {part} in [genes.split]"))
+            unknown = f"no gene with {column} {listed(sorted(wanted))}"
+            expected = f"some {part} genes; the column has {listed(sorted(set(values.tolist())))}"
+            problems.append(Problem(path, found=unknown, expected=expected, fix=f"correct {part} in [genes.split]"))
     both = sorted({_plain_value(v) for v in split.validation} & {_plain_value(v) for v in split.test})
     if both:
-        found = f"{listed(both)} in validation and in test"
-        problems.append(
-            Problem("[genes.split]", found=found, expected="each value in one of them", fix="take it out of one")
-        )
+        found, expected = f"{listed(both)} in both validation and test", "each value in one of the two"
+        problems.append(Problem("[genes.split]", found=found, expected=expected, fix="remove it from one of them"))
     if split.gap:
         held_out = chosen["validation"] | chosen["test"]
         near = distance_to_others(table, ~held_out, held_out) <= split.gap
@@ -186,7 +208,7 @@ def split_genes(
 
 
 def _rows_of(wanted: Iterable[str], values: np.ndarray, finder: GeneFinder | None) -> dict[str, list[int]]:
-    """Value -> rows that have it, or, with a finder, that are called so; ambiguous names have none."""
+    """Return the rows that have each value or, with a finder, that are called so; ambiguous names have none."""
     if finder is None:
         return {value: np.flatnonzero(values == value).tolist() for value in wanted}
     rows = {value: finder.rows(value) for value in wanted}
@@ -194,14 +216,19 @@ def _rows_of(wanted: Iterable[str], values: np.ndarray, finder: GeneFinder | Non
 
 
 def distance_to_others(table: pd.DataFrame, mine: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """float64 (mine.sum(),): bp from each TSS in `mine` to the nearest in `others`; inf without one on its chromosome.
+    """Return bp from each TSS in `mine` to the nearest in `others`; inf without one on its chromosome.
 
     Parameters
     ----------
     table : DataFrame
         N genes with chrom and tss.
     mine, others : ndarray
-        Bool (n,).
+        bool (n,).
+
+    Returns
+    -------
+    ndarray
+        float64 (mine.sum(),).
     """
     chroms, tss = table.chrom.to_numpy(), table.tss.to_numpy()
     rows = np.flatnonzero(mine)
@@ -218,7 +245,7 @@ def distance_to_others(table: pd.DataFrame, mine: np.ndarray, others: np.ndarray
 
 
 def position_problems(table: pd.DataFrame, sizes: Mapping[str, int], path: Path) -> list[Problem]:
-    """What is wrong with the genes' chromosomes and start sites.
+    """Return the problems with the genes' chromosomes and start sites.
 
     Parameters
     ----------
@@ -227,15 +254,16 @@ def position_problems(table: pd.DataFrame, sizes: Mapping[str, int], path: Path)
     sizes : Mapping[str, int]
         Length in bp of each chromosome of the genome.
     path : Path
-        Where the genes come from, for messages.
+        Source of the genes, for messages.
     """
-    problems = []
+    problems: list[Problem] = []
     unknown = table[~table.chrom.isin(list(sizes))]
     if len(unknown):
         try:
             match_chromosomes(list(sizes), sorted(unknown.chrom.unique()), "the genome's FASTA")
         except InputError as error:
-            problems.append(f"{path}: {len(unknown)} genes are on chromosomes that the FASTA does not have: {error}")
+            found = f"{len(unknown)} genes on chromosomes that the FASTA does not have ({error.found})"
+            problems.append(Problem(path, found=found, expected=error.expected, fix=error.fix))
     known = table[table.chrom.isin(list(sizes))]
     off = known[(known.tss < 0) | (known.tss >= lengths_of(known.chrom, sizes))]
     if len(off):
@@ -247,26 +275,27 @@ def position_problems(table: pd.DataFrame, sizes: Mapping[str, int], path: Path)
 
 
 def lengths_of(chroms: Iterable[str], sizes: Mapping[str, int]) -> np.ndarray:
-    """float64 (n,): length in bp of each row's chromosome, NaN where it is unknown."""
+    """Return the length in bp of each row's chromosome, NaN where it is unknown; float64 (n,)."""
     return np.array([sizes.get(str(chrom), np.nan) for chrom in chroms], np.float64)
 
 
-def _missing_columns(settings: Genes, cells: pd.DataFrame, path: Path) -> tuple[list[str], Genes | None]:
-    """(problems, the settings without the columns that are missing; None where there are no genes without them)."""
+def _missing_columns(settings: Genes, cells: pd.DataFrame, path: Path) -> tuple[list[Problem], Genes | None]:
+    """Return (problems, settings without missing columns); the settings are None where a vital column is missing."""
     vital = {key: getattr(settings, key) for key in ("id", "chrom", "tss", "strand")}
     other = {key: getattr(settings, key) for key in ("symbol", "label")}
     if settings.split.validation or settings.split.test:
         other["split"] = settings.split.column
     features = {f"features.{name}": column.column for name, column in settings.features.items()}
-    problems, missing = [], set()
+    problems: list[Problem] = []
+    missing = set()
     for key, column in {**vital, **other, **features}.items():
         if column is not None and column not in cells:
             missing.add(key)
-            has = f"its columns are {listed(list(cells.columns), 30)}"
+            has = f"the table's columns are {listed(list(cells.columns), 30)}"
             near = difflib.get_close_matches(column, cells.columns, 1, 0.6)
             do = f"did you mean '{near[0]}'?" if near else "correct the name in study.toml"
             problems.append(
-                Problem(path, found=f"no column '{column}'", expected=f"one for genes.{key}; {has}", fix=do)
+                Problem(path, found=f"no column '{column}'", expected=f"a column for genes.{key}; {has}", fix=do)
             )
     if missing & set(vital):
         return problems, None
@@ -279,13 +308,13 @@ def _id_problems(path: Path, ids: pd.Series, column: str) -> list[Problem]:
     problems = _odd_cells(path, ids, ids.isin(MISSING), column, "an id for each gene")
     twice = ids[ids.duplicated() & ~ids.isin(MISSING)]
     if len(twice):
-        found = f"{twice.nunique()} gene ids more than once in column '{column}' ({listed(list(twice.unique()), 3)})"
-        problems.append(Problem(path, found=found, expected="one line for each gene", fix="keep one line of each"))
+        found = f"{twice.nunique()} repeated gene ids in column '{column}' ({listed(list(twice.unique()), 3)})"
+        problems.append(Problem(path, found=found, expected="one line for each gene", fix="keep one line per gene"))
     return problems
 
 
 def _label(settings: Genes, cells: pd.DataFrame, problems: list[Problem]) -> np.ndarray:
-    if settings.label is None:
+    if settings.table is None or settings.label is None or settings.label_transform is None:
         return np.full(len(cells), np.nan)
     values, odd = numbers(cells[settings.label])
     expected = "numbers, or empty where a gene was not measured"
@@ -302,7 +331,7 @@ def _label(settings: Genes, cells: pd.DataFrame, problems: list[Problem]) -> np.
 
 def _feature(settings: Genes, cells: pd.DataFrame, name: str, problems: list[Problem]) -> np.ndarray:
     column = settings.features.get(name)
-    if column is None:
+    if settings.table is None or column is None:
         return np.full(len(cells), np.nan)
     values, odd = numbers(cells[column.column])
     problems += _odd_cells(settings.table, cells[column.column], odd, column.column, f"numbers for {name}")
@@ -312,7 +341,7 @@ def _feature(settings: Genes, cells: pd.DataFrame, name: str, problems: list[Pro
     return values
 
 
-def _odd_cells(path: Path, cells: pd.Series, odd: Iterable[bool], column: str, expected: str) -> list[str]:
+def _odd_cells(path: Path, cells: pd.Series, odd: ArrayLike, column: str, expected: str) -> list[Problem]:
     odd = np.asarray(odd, bool)
     if not odd.any():
         return []
@@ -322,7 +351,7 @@ def _odd_cells(path: Path, cells: pd.Series, odd: Iterable[bool], column: str, e
 
 
 def _plain_value(value: object) -> str:
-    """A value as text, whole numbers without decimals, so that 5, "5" and 5.0 are one."""
+    """Return a value as text, whole numbers without decimals, so that 5, "5" and 5.0 are equal."""
     text = str(value).strip()
     try:
         number = float(text)

@@ -1,7 +1,8 @@
-"""The genome's bases: an indexed FASTA, plain or bgzipped, read piece by piece.
+"""The genome's bases, read in pieces from an indexed FASTA, plain or bgzipped.
 
-pyfaidx reads plain files; bgzipped ones pysam, which takes two thirds of the time of pyfaidx with biopython, stretches
-of N apart (benchmarks/genome.py). Neither writes an index: both get the one that `fasta_index` made or checked.
+Plain files are read by pyfaidx, bgzipped ones by pysam, which takes two thirds of the time of pyfaidx with biopython
+except in runs of N (benchmarks/genome.py). Neither writes an index: both get the one that `fasta_index` made or
+checked.
 """
 
 import locale
@@ -10,7 +11,7 @@ import tempfile
 from collections.abc import Callable
 from functools import cached_property, partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pysam
@@ -26,13 +27,13 @@ for _column, _letters in enumerate(("Aa", "Cc", "Gg", "Tt")):
 
 
 class Genome:
-    """An indexed FASTA file. It can be pickled; each process and thread opens the file on first use.
+    """Indexed FASTA file. It can be pickled; each process and thread opens the file on first use.
 
     Parameters
     ----------
     path : str or Path
-        FASTA, plain or bgzipped; its index (.fai, .gzi) is written beside it where it is missing or another file's
-        (`fasta_index`).
+        FASTA, plain or bgzipped. Its index (.fai, .gzi) is written next to it where it is missing or belongs to
+        another file (`fasta_index`).
     """
 
     def __init__(self, path: str | Path):
@@ -51,7 +52,7 @@ class Genome:
         return self._fasta.get().sizes
 
     def sequence(self, chrom: str, start: int, end: int) -> str:
-        """The end - start upper-case bases of chrom:start-end, 0-based half-open; "N" beyond the ends.
+        """Read the end - start upper-case bases of chrom:start-end, 0-based half-open; "N" beyond the ends.
 
         Raises
         ------
@@ -60,7 +61,8 @@ class Genome:
         """
         match_chromosomes(self.sizes, chrom, self.path)
         if start > end:
-            raise InputError(self.path, found=f"{chrom}:{start}-{end}", expected="start <= end", fix="turn them round")
+            found = f"the region {chrom}:{start}-{end}"
+            raise InputError(self.path, found=found, expected="start <= end", fix="swap start and end")
         first, last = (min(max(edge, 0), self.sizes[chrom]) for edge in (start, end))
         bases = self._fetch(chrom, first, last).upper() if first < last else ""
         left = min(max(-start, 0), end - start)
@@ -72,11 +74,11 @@ class Genome:
             bases = fasta.fetch(chrom, first, last)
         except (OSError, ValueError, LookupError):
             bases = ""
-        # A file that is cut off while it is open gives fewer bases; one that is written anew, headers among them.
+        # A file that is truncated while it is open gives fewer bases; one that is rewritten may give header lines.
         if len(bases) != last - first or ">" in bases:
             found = f"{len(bases)} bases at {chrom}:{first}-{last}"
-            advice = "the file is damaged or was changed while it was read: copy it again, or start again"
-            raise InputError(self.path, found=found, expected=f"{last - first}", fix=advice)
+            advice = "the file is damaged or was changed while it was read: copy it again, or restart"
+            raise InputError(self.path, found=found, expected=f"{last - first} bases", fix=advice)
         return bases
 
 
@@ -86,7 +88,10 @@ class _OpenFasta(NamedTuple):
 
 
 def one_hot(sequence: str) -> np.ndarray:
-    """uint8 (L, 4): one-hot rows in the order A, C, G, T, either case; N and any other letter all zero."""
+    """Return one-hot rows in the order A, C, G, T, uint8 (L, 4).
+
+    Either case; N and any other letter give rows of zeros.
+    """
     letters = np.frombuffer(sequence.encode("latin-1", "replace"), np.uint8)
     # A row of four bytes is looked up as one 32-bit word: six times faster than by rows.
     return _CODES.view(np.uint32)[:, 0][letters].view(np.uint8).reshape(-1, 4)
@@ -98,7 +103,7 @@ def _open_fasta(path: Path) -> _OpenFasta:
         fetch = _bgzipped(path) if index.compressed else _plain(path, index)
     except (OSError, ValueError) as error:
         raise InputError(
-            path, found=f"unreadable ({error})", expected="FASTA with its index", fix="copy it again"
+            path, found=f"no readable file ({error})", expected="a FASTA with its index", fix="copy it again"
         ) from None
     return _OpenFasta({name: record.length for name, record in index.records.items()}, fetch)
 
@@ -109,16 +114,16 @@ def _bgzipped(path: Path) -> Callable[[str, int, int], str]:
 
 
 def _plain(path: Path, index: FastaIndex) -> Callable[[str, int, int], str]:
-    import pyfaidx  # a seventh of a second, wanted only where bases are read
+    import pyfaidx  # takes 0.15 s and is needed only where bases are read
 
-    # pyfaidx goes by the ending, and makes an index that is older than the file anew without a word: it gets a link of
-    # its own and a copy of the checked index, of the file's time. It needs neither once it is open.
+    # pyfaidx goes by the file extension, and silently rebuilds an index that is older than the file: it gets a link
+    # and a copy of the checked index with the file's time. It needs neither once it is open.
     with tempfile.TemporaryDirectory() as folder:
         link, copy = Path(folder, "genome.fa"), Path(folder, "genome.fa.fai")
         link.symlink_to(path.absolute())
-        copy.write_text(index.text, encoding=locale.getencoding())  # pyfaidx reads it so
+        copy.write_text(index.text, encoding=locale.getencoding())  # as pyfaidx reads it
         changed = path.stat().st_mtime_ns
         os.utime(copy, ns=(changed, changed))
         settings = {"as_raw": True, "strict_bounds": True, "rebuild": False, "build_index": False}
-        faidx = pyfaidx.Faidx(str(link), **settings)
+        faidx: Any = pyfaidx.Faidx(str(link), **settings)
     return lambda chrom, first, last: faidx.fetch(chrom, first + 1, last)

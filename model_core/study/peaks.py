@@ -1,4 +1,4 @@
-"""Peaks called by MACS3, with the command, the version and the inputs kept beside them."""
+"""Peaks called by MACS3; the command, the version and the inputs are kept with them."""
 
 import json
 import shlex
@@ -22,19 +22,19 @@ from model_core.study.macs3 import find_macs3, has_option, reads_format, refuse_
 from model_core.study.study import Study
 from model_core.track_formats import TO_BED, require_format
 
-_READS = {  # -f of callpeak -> the formats that fit, in words
+_READS = {  # -f of callpeak -> (accepted formats, their description)
     "BAM": (("BAM",), "a BAM"),
     "BED": (("BED", "BED12"), "reads as BED: chrom, start, end, name, score, strand"),
     "BEDPE": (("bedpe", "BED"), "pairs of reads as BEDPE (MACS: chrom, start, end)"),
 }
 _TO_READS = {
-    "BAM": "let its name end in .bam",
-    **dict.fromkeys(("SAM", "CRAM"), "make a BAM of it with samtools view -b"),
+    "BAM": "rename it to end in .bam",
+    **dict.fromkeys(("SAM", "CRAM"), "convert it to BAM with `samtools view -b`"),
     **dict.fromkeys(("narrowPeak", "broadPeak", "gappedPeak"), "give it as [peaks] narrowpeak"),
-    "bigWig": "name it under [[signals]], and [peaks] signal",
+    "bigWig": "give it under [[signals]], and its name as [peaks] signal",
 }
 SCHEMA = 1
-QUANTILE = 0.98  # of a signal, over all bases; the default cutoff
+QUANTILE = 0.98  # default cutoff: quantile of a signal over all bases
 LIMITS = {
     "callpeak": "Called on reads by macs3 callpeak: peaks are what is enriched over a local background, at the q-value "
     "of the command; a peak says nothing about a gene.",
@@ -45,7 +45,7 @@ LIMITS = {
 
 
 def peaks_of_study(study: Study) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """The peaks of a study and how they came about; called by MACS3 unless the study names a narrowPeak.
+    """Return the peaks of a study and their record; called by MACS3 unless the study names a narrowPeak.
 
     Called peaks go to the study's folder `peaks`, as NAME.narrowPeak with NAME.json and NAME.log. They are not called
     again while inputs, command and MACS3 are the same. Paths in the record are absolute.
@@ -59,7 +59,7 @@ def peaks_of_study(study: Study) -> tuple[pd.DataFrame, dict[str, Any]]:
     Raises
     ------
     InputError
-        The study has no [peaks], names a signal that is no bigWig, or as `call_peaks`.
+        The study has no [peaks], names a signal that is not a bigWig, or as `call_peaks`.
     """
     settings = study.peak_settings
     if settings is None:
@@ -75,8 +75,14 @@ def peaks_of_study(study: Study) -> tuple[pd.DataFrame, dict[str, Any]]:
             signal = next(spec.path for spec in study.signal_specs if spec.name == settings.signal)
         path = study.folder / "peaks" / f"{settings.name}.narrowPeak"
         sizes = study.genome().sizes
-        sources = {"reads": settings.reads, "control": settings.control, "signal": signal}
-        record = call_peaks(path, **sources, genome_size=sum(sizes.values()), options=settings.options)
+        record = call_peaks(
+            path,
+            reads=settings.reads,
+            control=settings.control,
+            signal=signal,
+            genome_size=sum(sizes.values()),
+            options=settings.options,
+        )
         table = read_narrowpeak(path)
     if len(table) and not table.chrom.isin(study.genome().sizes).any():
         match_chromosomes(table.chrom.unique(), study.genome().sizes, settings.narrowpeak or path)
@@ -92,27 +98,27 @@ def call_peaks(
     options: Sequence[str] = (),
     quantile: float = QUANTILE,
 ) -> dict[str, Any]:
-    """Call peaks with the program macs3 and write them as narrowPeak, the record (.json) and the log (.log) beside it.
+    """Call peaks with macs3 and write them as narrowPeak, with a record (.json) and a log (.log).
 
-    `macs3 callpeak` on reads; `macs3 bdgpeakcall` where there is only a signal. Nothing runs when the record beside
-    `path` shows the same command, version and inputs, and the peaks are still those it wrote.
+    `macs3 callpeak` on reads; `macs3 bdgpeakcall` where there is only a signal. Nothing runs when the record of `path`
+    shows the same command, version and inputs, and the peaks are still those it wrote.
 
     Parameters
     ----------
     path : str or Path
-        Where the peaks go, NAME.narrowPeak; its folder is made. NAME also names the peaks.
+        The file to write, NAME.narrowPeak; its folder is created. The peaks are named after NAME.
     reads : Sequence[str or Path]
         BAM, BED (.bed, .tagAlign) or BEDPE files, the latter three plain or gzipped; all of one format.
     control : Sequence[str or Path]
         The same of a control; may be empty.
     signal : str or Path or None
-        A bigWig, in place of reads.
+        A bigWig, instead of reads.
     genome_size : int or None
         bp that reads can map to (-g); needed with reads unless `options` give it.
     options : Sequence[str]
-        Further words for macs3, such as ("--nomodel", "--shift", "-75", "--extsize", "150", "-q", "0.01") for the cut
-        sites of DNase or ATAC, or ("-c", "7", "-l", "200", "-g", "50") for a signal. Default for a signal: the cutoff
-        below, at least 150 bp (-l), stretches up to 75 bp apart joined (-g).
+        Further arguments of macs3, such as ("--nomodel", "--shift", "-75", "--extsize", "150", "-q", "0.01") for the
+        cut sites of DNase or ATAC, or ("-c", "7", "-l", "200", "-g", "50") for a signal. Default for a signal: the
+        cutoff below, at least 150 bp (-l), intervals up to 75 bp apart joined (-g).
     quantile : float
         The cutoff for a signal is this quantile over all bases of the bigWig; bases without value count as 0.
 
@@ -120,13 +126,15 @@ def call_peaks(
     -------
     dict[str, Any]
         The record: schema, caller ("callpeak" or "bdgpeakcall"), name, command (one line of shell), macs3 (version),
-        inputs (role, path, bytes, sha256 of each), peaks (how many), sha256 (of the narrowPeak), limits (a sentence),
-        cutoff_rule (a sentence, where the cutoff was derived), created (UTC).
+        inputs (role, path, bytes, sha256 of each), peaks (their number), sha256 (of the narrowPeak), limits (a
+        sentence), cutoff_rule (a sentence, where the cutoff was derived), created (UTC).
 
     Raises
     ------
     InputError
-        Macs3 is not installed or fails (with its last words; the log has all), or a file cannot be used.
+        The program macs3 is not installed or fails (with its errors; the log has all), or a file cannot be used.
+    ValueError
+        Neither or both of reads and a signal.
     """
     path = Path(path).absolute()
     if bool(reads) == (signal is not None):
@@ -168,7 +176,7 @@ def _callpeak_words(name: str, inputs: list[dict], genome_size: int | None, opti
         words += ["-f", kind]
     if not has_option(options, "-g", "--gsize"):
         if genome_size is None:
-            advice = 'give it, or options = ["-g", ...]'
+            advice = 'give it as options = ["-g", ...]'
             raise InputError("macs3 callpeak", found="no genome size", expected="the number of mappable bp", fix=advice)
         words += ["-g", str(genome_size)]
     return [*words, "-n", name, *options]
@@ -193,9 +201,9 @@ def _bdgpeakcall_words(
 
 
 def _write_bedgraph(bigwig: Path, bedgraph: Path, chunk: int = 4_000_000) -> pd.Series:
-    """Write a bigWig as bedGraph; returns the number of bases (int64) at each value, sorted by value.
+    """Write a bigWig as bedGraph and return the number of bases (int64) at each value, sorted by value.
 
-    Bases at 0 are written too: bdgpeakcall (3.0.4) takes the intervals on both sides of a gap for neighbours and joins
+    Bases at 0 are written too: bdgpeakcall (3.0.4) treats the intervals on both sides of a gap as adjacent and joins
     peaks across it.
     """
     source = open_bigwig(bigwig)
@@ -214,7 +222,7 @@ def _write_bedgraph(bigwig: Path, bedgraph: Path, chunk: int = 4_000_000) -> pd.
 
 
 def _quantile(bases: pd.Series, quantile: float, source: Path) -> float:
-    """The value that a share `quantile` of the bases does not exceed; the smallest positive value if that is 0."""
+    """Return the value that a share `quantile` of the bases does not exceed; the smallest positive one if it is 0."""
     reached = bases.cumsum() >= quantile * bases.sum()
     cutoff = float(bases.index[reached.to_numpy()][0])
     positive = bases.index[bases.index > 0]
@@ -224,7 +232,7 @@ def _quantile(bases: pd.Series, quantile: float, source: Path) -> float:
 
 
 def _inputs(**paths: Sequence[str | Path]) -> list[dict[str, Any]]:
-    """Role, absolute path, size and SHA-256 of each input file."""
+    """Return role, absolute path, size and SHA-256 of each input file."""
     entries = []
     for role, files in paths.items():
         for file in map(Path, files):
@@ -242,10 +250,10 @@ def _record(caller: str, name: str, command: str | None, version: str | None, in
 
 
 def _known_record(path: Path, record: dict[str, Any]) -> dict[str, Any] | None:
-    """The record beside `path` if it tells of the same call and the peaks are unchanged since."""
+    """Return the record of `path` if it describes the same call and the peaks are unchanged since, else None."""
     try:
         known = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
         same = all(known.get(key) == record[key] for key in ("schema", "command", "macs3", "inputs"))
         return known if same and known.get("sha256") == sha256_of(path) else None
     except (OSError, ValueError, AttributeError):
-        return None  # none, or not one of ours: call again
+        return None  # no record, or another form of it: call again

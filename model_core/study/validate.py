@@ -1,4 +1,4 @@
-"""Everything that can be wrong with a study.toml and the files it names, each in one message."""
+"""Checks of a study.toml and of the files it names, with one message for each problem."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _ABOUT_SIGNALS = (*_FROM_SIGNALS, "predictor.contact")
 
 @contextmanager
 def noting(problems: list[Problem]) -> Iterator[None]:
-    """Turn an InputError into entries of `problems`, and go on."""
+    """Add the problems of an InputError to `problems` instead of raising it."""
     try:
         yield
     except InputError as error:
@@ -50,7 +50,7 @@ def noting(problems: list[Problem]) -> Iterator[None]:
 
 @dataclass
 class Parts:
-    """What of a study can be looked into: all of it, or what is left where its TOML is partly wrong."""
+    """Parts of a study that can be checked: all, or the valid ones where its TOML is partly wrong."""
 
     genome_files: GenomeFiles | None = None
     gene_settings: Genes | None = None
@@ -59,26 +59,31 @@ class Parts:
     truth: Truth | None = None
     model: dict[str, Any] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
-    whole: bool = True  # no part is missing, so that names can be looked up in other parts
+    whole: bool = True  # no part is missing, so that references between parts can be checked
 
     @classmethod
     def of(cls, study: BaseModel) -> Parts:
-        """The parts of a study whose TOML is right."""
+        """Return the parts of a study whose TOML is valid."""
         names = [item.name for item in dataclasses.fields(cls) if item.name != "whole"]
         return cls(**{name: getattr(study, name) for name in names})
 
 
 def sound_parts(raw: Mapping[str, Any], schema: type[BaseModel], context: dict[str, Any]) -> Parts:
-    """The tables of a study.toml that are right by themselves, where others are not.
+    """Return the tables of a study.toml that are valid by themselves, where others are not.
 
     Parameters
     ----------
     raw : Mapping[str, Any]
-        The TOML's content.
+        Content of the TOML.
     schema : type[BaseModel]
         Study.
     context : dict[str, Any]
-        For its validators (folder).
+        Context of its validators (folder).
+
+    Returns
+    -------
+    Parts
+        With `whole` False.
     """
     parts = Parts(whole=False)
     for item in dataclasses.fields(Parts):
@@ -98,8 +103,19 @@ def sound_parts(raw: Mapping[str, Any], schema: type[BaseModel], context: dict[s
 
 
 def schema_problems(error: ValidationError, schema: type[BaseModel], path: Path) -> list[Problem]:
-    """One message for each thing that pydantic found, with the nearest known key for an unknown one."""
-    problems, misspelt = [], set()
+    """Return one problem for each of pydantic's errors, with the nearest known key for an unknown one.
+
+    Parameters
+    ----------
+    error : ValidationError
+        Of the study.
+    schema : type[BaseModel]
+        Study.
+    path : Path
+        The study.toml, for messages.
+    """
+    problems: list[Problem] = []
+    misspelt: set[tuple[str | int, ...]] = set()
     items = sorted(error.errors(), key=lambda item: item["type"] == "missing")
     for item in items:
         *table, key = item["loc"]
@@ -109,7 +125,7 @@ def schema_problems(error: ValidationError, schema: type[BaseModel], path: Path)
             known = _keys(schema, table)
             near = difflib.get_close_matches(str(key), known, 1, 0.6)
             misspelt.update((*table, name) for name in near)
-            do = f"did you mean '{near[0]}'?" if near else "take it away"
+            do = f"did you mean '{near[0]}'?" if near else "remove it"
             problems.append(
                 Problem(where, found=f"an unknown key '{key}'", expected=f"one of {', '.join(known)}", fix=do)
             )
@@ -126,12 +142,12 @@ def schema_problems(error: ValidationError, schema: type[BaseModel], path: Path)
 
 
 def study_problems(parts: Parts, path: Path) -> list[Problem]:
-    """What is wrong with the files and names of a study.
+    """Return the problems with the files and names of a study.
 
     Parameters
     ----------
     parts : Parts
-        What of the study can be looked into.
+        The parts of the study that can be checked.
     path : Path
         The study.toml, for messages.
     """
@@ -168,7 +184,7 @@ def _short(text: str) -> str:
 
 
 def _spelled(place: tuple[str | int, ...], is_table: bool = False) -> str:
-    """A place in the TOML as a reader finds it: [genes.split] test, [[signals]] number 2 prior.b."""
+    """Format a place in the TOML for a message: [genes.split] test, [[signals]] number 2 prior.b."""
     words = [str(word) for word in place]
     if len(place) > 1 and isinstance(place[1], int):
         return f"[[{words[0]}]] number {int(words[1]) + 1} {'.'.join(words[2:])}"
@@ -206,29 +222,23 @@ def _annotation_problems(path: Path, sizes: Mapping[str, int] | None) -> list[Pr
                 continue
             fields = line.split("\t", 8)
             if len(fields) != 9:
-                found = f"{line[:40]!r} in its {'first' if not chroms else 'next'} line"
-                raise InputError(
-                    f"{path} line {number}",
-                    found=found,
-                    expected="a GTF: 9 columns separated by tabs",
-                    fix="check the path",
-                )
+                found, expected = f"the line {line[:40]!r}", "a GTF: 9 columns separated by tabs"
+                raise InputError(f"{path} line {number}", found=found, expected=expected, fix="check the path")
             if not chroms:
                 refuse_gff3(path, number, fields[8])
             chroms[fields[0]] = None
             if sizes is None or fields[0] in sizes:
                 break  # a chromosome of the genome, whichever it is
         if not chroms:
-            raise InputError(
-                path, found="no line with text", expected="a GTF: 9 columns separated by tabs", fix="check the path"
-            )
+            expected = "a GTF: 9 columns separated by tabs"
+            raise InputError(path, found="no annotation line", expected=expected, fix="check the path")
         if sizes is not None and not set(chroms) & set(sizes):
             match_chromosomes(sizes, list(chroms), f"the FASTA, whose chromosomes {path.name} must use,")
     return problems
 
 
 def signal_problems(spec: SignalSpec, sizes: Mapping[str, int] | None, chroms: Iterable[str] = ()) -> list[Problem]:
-    """What a signal's header tells: readable or not, chromosomes, lengths.
+    """Return the problems that a signal's header shows: readability, chromosomes, lengths.
 
     Parameters
     ----------
@@ -245,7 +255,7 @@ def signal_problems(spec: SignalSpec, sizes: Mapping[str, int] | None, chroms: I
         found = signal.sizes
         require_measured(signal, sizes, chroms)
         other = [chrom for chrom in found if sizes and sizes.get(chrom, found[chrom]) != found[chrom]]
-        if other:
+        if sizes and other:
             chrom = other[0]
             more = f", and {len(other) - 1} more of another length" if len(other) > 1 else ""
             kind = "shorter" if found[chrom] < sizes[chrom] else "longer"
@@ -258,13 +268,13 @@ def signal_problems(spec: SignalSpec, sizes: Mapping[str, int] | None, chroms: I
 def _interval_problems(path: Path, read: Callable, sizes: Mapping[str, int] | None) -> list[Problem]:
     problems: list[Problem] = []
     with noting(problems):
-        if len(table := read(path)):  # a file without rows is as good as none
+        if len(table := read(path)):  # a file without rows has no chromosomes to compare
             require_shared(table.chrom.unique(), sizes, path)
     return problems
 
 
 def require_measured(signal: Signal, sizes: Mapping[str, int] | None, chroms: Iterable[str]) -> None:
-    """InputError where a signal has none of the study's chromosomes, or spells them in another way.
+    """Raise InputError if a signal has none of the study's chromosomes, or names them differently.
 
     A chromosome that the file does not list holds no data (`Signal.absent`); that all are missing is a mistake.
 
@@ -296,17 +306,17 @@ def _peak_problems(peaks: Peaks | None, sizes: Mapping[str, int] | None) -> list
 
 
 def _name_problems(parts: Parts, path: Path) -> list[Problem]:
-    """Names in one table of the study that must stand in another."""
-    problems = []
+    """Return the problems with names in one table of the study that refer to another."""
+    problems: list[Problem] = []
     names = [spec.name for spec in parts.signal_specs]
     activity = [spec.name for spec in parts.signal_specs if not spec.is_contact]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        found = f"signals of one name: {listed(twice)}"
+        found = f"several signals of the same name: {listed(twice)}"
         problems.append(Problem(f"{path} [[signals]]", found=found, expected="distinct names", fix="rename one"))
     for name in parts.gene_settings.promoter_activity if parts.gene_settings else ():
         if name not in activity:
-            expected = f"signals that are no contact: {listed(activity)}"
+            expected = f"signals other than contact: {listed(activity)}"
             problems.append(
                 Problem(
                     f"{path} [genes] promoter_activity", found=repr(name), expected=expected, fix="correct the name"
@@ -319,14 +329,14 @@ def _name_problems(parts: Parts, path: Path) -> list[Problem]:
 
 
 def _settings_problems(parts: Parts, path: Path) -> list[Problem]:
-    """What is wrong with [model] and [training], whose settings go by flat name or, of [model], in tables of groups."""
-    problems = []
+    """Check [model] and [training]; settings of [model] go by flat name or stand in tables of groups."""
+    problems: list[Problem] = []
     for name, value in named_settings(parts.model):
         where = f"{path} [model]"
         if name not in PATHS:
             problems.append(unknown_setting(where, name, value))
         elif PATHS[name] in _FROM_SIGNALS:
-            expected, fix = "it in [[signals]] alone", "give name and prior there"
+            expected, fix = "it in [[signals]] only", "give name and prior there"
             problems.append(Problem(where, found=f"'{name}'", expected=expected, fix=fix))
         else:
             problems.extend(_value_problems(where, name, value, SETTINGS[PATHS[name]].field))
@@ -335,7 +345,7 @@ def _settings_problems(parts: Parts, path: Path) -> list[Problem]:
         where = f"{path} [training]"
         if name not in fields:
             near = difflib.get_close_matches(name, fields, 1, 0.6)
-            found, fix = f"an unknown key '{name}'", f"did you mean '{near[0]}'?" if near else "take it away"
+            found, fix = f"an unknown key '{name}'", f"did you mean '{near[0]}'?" if near else "remove it"
             problems.append(Problem(where, found=found, expected=f"one of {', '.join(fields)}", fix=fix))
         else:
             problems.extend(_value_problems(where, name, value, fields[name]))
@@ -356,7 +366,7 @@ def _value_problems(where: str, name: str, value: Any, setting: dataclasses.Fiel
 
 
 def sound_settings(settings: Mapping[str, Any], group: str = "") -> dict[str, Any]:
-    """Return the settings that have a known name and the right type, for looking further although others are wrong.
+    """Return the settings with a known name and the right type, so that checks can go on although others are wrong.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""One gene's window: the bases, signals and blacklist around its transcription start."""
+"""Windows around transcription start sites: bases, signals and blacklist per gene."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -14,11 +14,16 @@ from model_core.window import Window
 
 
 class WindowData(NamedTuple):
-    """What the model reads of one window of L bp with S signals.
+    """Input of the model for one window of L bp with S signals.
 
-    sequence: uint8 (L, 4), one-hot in the order A, C, G, T; all zero for N and beyond the chromosome.
-    signals: float32 (L, S), transformed, in the study's order; 0 where unknown.
-    blacklist: bool (L,).
+    Attributes
+    ----------
+    sequence : ndarray
+        uint8 (L, 4), one-hot in the order A, C, G, T; all zero for N and beyond the chromosome.
+    signals : ndarray
+        float32 (L, S), transformed, in the study's order; 0 where unknown.
+    blacklist : ndarray
+        bool (L,).
     """
 
     sequence: np.ndarray
@@ -27,16 +32,16 @@ class WindowData(NamedTuple):
 
 
 class WindowReader:
-    """Reads windows of one study. It can be pickled; files are opened on first use in each process.
+    """Reader of one study's windows. It can be pickled; files are opened on first use in each process.
 
     Parameters
     ----------
     genome : Genome
         The sequence.
     signals : Sequence[Signal]
-        S readers, in the model's order.
+        S signals, in the model's order.
     blacklist : DataFrame or None
-        Table with chrom, start, end, or None.
+        Intervals: chrom, start, end.
     """
 
     def __init__(self, genome: Genome, signals: Sequence[Signal], blacklist: pd.DataFrame | None = None):
@@ -44,16 +49,16 @@ class WindowReader:
         self.signals = tuple(signals)
         columns = ["chrom", "start", "end"]
         tables = {} if blacklist is None else dict(iter(blacklist[columns].groupby("chrom")))
-        self._shared = False  # each signal has a chromosome of this genome
+        self._shared = False  # whether each signal is known to share a chromosome with this genome
         self._blacklist = {str(chrom): table.reset_index(drop=True) for chrom, table in tables.items()}
 
     def read(self, window: Window) -> WindowData:
-        """Sequence, signals and blacklist of a window; its cost depends on the window's length alone.
+        """Read sequence, signals and blacklist of a window; the cost depends only on the window's length.
 
         Raises
         ------
         InputError
-            No such chromosome, a start site off the chromosome, or a signal that cannot be read.
+            No such chromosome, a start site beyond the chromosome, or a signal that cannot be read.
         """
         self.check(window)
         if not self._shared:
@@ -70,14 +75,14 @@ class WindowReader:
         return WindowData(sequence, signals, rasterise(table, window.chrom, window.start, window.end))
 
     def check(self, window: Window) -> None:
-        """Raise InputError unless the window is around a base of this genome."""
+        """Raise InputError unless the window's TSS is a base of this genome and its length is positive."""
         sizes = self.genome.sizes
         match_chromosomes(sizes, window.chrom, self.genome.path)
         size = sizes[window.chrom]
         if not 0 <= window.tss < size:
-            here = f"position {window.tss + 1:,} (counted from 1)"
+            here = f"TSS {window.tss + 1:,} (1-based)"
             limits = f"1 to {size:,} on {window.chrom}"
             raise InputError(self.genome.path, found=here, expected=limits, fix="check the assembly of the gene table")
         if window.length < 1:
             found = f"a window of {window.length} bp"
-            raise InputError("window", found=found, expected="at least 1 bp", fix="ask for a longer window")
+            raise InputError("window", found=found, expected="at least 1 bp", fix="set a longer window")
