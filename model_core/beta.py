@@ -8,13 +8,13 @@ mean.
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TypeVar
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from model_core.window import promoter_slice
 
-Numbers = TypeVar("Numbers")  # a NumPy array or a tensor: these functions use operators alone
+Numbers: TypeAlias = Any  # a NumPy array or a tensor: these functions use operators alone
 
 EPSILON = 1e-8  # the release's, added to alpha
 LEARNED, BLACKLISTED, PROMOTER = -1, 0, 1  # the values of a `forced` array
