@@ -8,14 +8,14 @@ is fixed, it follows from the mean.
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any, TypeVar
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from model_core.bins import half_covered
 from model_core.window import promoter_slice
 
-Numbers = TypeVar("Numbers", np.ndarray, Any)  # a NumPy array or a tensor: these functions use operators only
+Numbers: TypeAlias = Any  # a NumPy array or a tensor: these functions use operators alone
 
 EPSILON = 1e-8  # added to alpha, as in the release
 LEARNED, BLACKLISTED, PROMOTER = -1, 0, 1  # the values of a `forced` array

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeAlias
 
-Position = TypeVar("Position", int, Any)  # int, or an array or column of int64
+Position: TypeAlias = Any  # int, or an array or column of int64
 
 
 def window_start(tss: Position, length: int) -> Position:
