@@ -1,6 +1,6 @@
-/* In a notebook's output: gives one message to the frame of that name and shows the answer in place of the words. */
-(() => {
-  const message = @MESSAGE@;
+/* In a notebook's output: gives one message to the frame of that name and shows the answer in place of the words.
+ * The message is appended as this function's argument (seq2exp_viz/locus_frame.py). */
+((message) => {
   const line = document.getElementById(`${message.to}-${message.number}`);
   const frames = () => [...document.querySelectorAll(`iframe[name="${message.to}"]`)];
   const end = Date.now() + 60000;
@@ -33,4 +33,4 @@
   addEventListener("message", hear);
   const timer = setInterval(post, 200);
   post();
-})();
+})

@@ -107,7 +107,7 @@ def test_the_page_says_which_igv_runs(app):
 
 def test_without_the_token_nothing_is_shown(registry):
     client = create_app(registry, Settings(access=Access(token="t"), igv="notebook")).server.test_client()
-    for path in ("/", "/_dash-layout", "/api/runs", "/data/demo/mask.bigWig", "/igv.js", "/assets/1-page.js"):
+    for path in ("/", "/_dash-layout", "/api/runs", "/data/demo/mask.bigWig", "/igv.js", "/assets/dash_clientside.js", "/assets/page/state.js"):
         assert client.get(path).status_code == 401, path
 
 
