@@ -40,10 +40,10 @@ INDEX = """<!DOCTYPE html>
         </div>
     </body>
 </html>"""
-# Dash starts once the page's modules are there (assets/dash_clientside.js), so that they see all that it asks and shows.
+# Dash starts once the page's modules are there (assets/dash_clientside.js), so that they see all its requests.
 START = "window.dash_clientside.seq2exp.loaded.then(() => new DashRenderer());"
-# Scripts of assets/ that Dash must not list: igv.js is loaded by the page's browser, alongside the page and not before it;
-# a module that is listed as well would be loaded twice.
+# Folders of assets/ whose scripts Dash must not list: a module that is listed as well would be loaded twice, and igv.js
+# is loaded alongside the page and not before it.
 UNLISTED = [rf"^{name}$" for name in ("vendor", *modules.FOLDERS)]
 BYTES_HEADERS = (("X-Content-Type-Options", "nosniff"), ("Cross-Origin-Resource-Policy", "same-origin"))
 

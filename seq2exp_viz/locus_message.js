@@ -26,9 +26,12 @@
   };
   /* Again and again, because the frame may still be loading. */
   const post = () => {
-    if (Date.now() < end) return frames().forEach((frame) => frame.contentWindow.postMessage(message, "*"));
-    stop();
-    line.textContent += " (no answer: the output of browse is not on this page)";
+    if (Date.now() < end) {
+      for (const frame of frames()) frame.contentWindow.postMessage(message, "*");
+    } else {
+      stop();
+      line.textContent += " (no answer: the output of browse is not on this page)";
+    }
   };
   addEventListener("message", hear);
   const timer = setInterval(post, 200);

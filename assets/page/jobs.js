@@ -27,7 +27,10 @@ async function poll() {
   try {
     jobs = await ask("jobs");
   } catch (problem) {
-    if (problem.status !== 404) return box.replaceChildren(el("div", { class: "empty", role: "alert" }, problem.message));
+    if (problem.status !== 404) {
+      box.replaceChildren(el("div", { class: "empty", role: "alert" }, problem.message));
+      return;
+    }
   }
   box.replaceChildren(jobs.length ? table(jobs) : el("div", { class: "empty" }, "No jobs. Scoring a gene or ranking its elements starts one."));
   const active = jobs.filter(isActive).length;

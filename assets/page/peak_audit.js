@@ -70,7 +70,10 @@ const what = (item) => (item.kind === "element" ? `Element ${item.name}, no peak
 function draw() {
   const box = byId("audit");
   const { with_peak, without_peak, used, unused } = audit.counts;
-  if (with_peak === undefined) return box.replaceChildren(el("div", { class: "empty" }, "This run has no peaks to audit against."));
+  if (with_peak === undefined) {
+    box.replaceChildren(el("div", { class: "empty" }, "This run has no peaks to audit against."));
+    return;
+  }
   const table = el(
     "table",
     { class: "plain" },

@@ -1,8 +1,8 @@
 """The page's JavaScript modules: their bare names, and the import map that says where each lies.
 
-A module imports another by its bare name, "seq2exp/page/state" for assets/page/state.js, so that one file serves the page
-(where names stand for addresses) and a notebook (where they stand for the text itself). In the page each address ends
-with a digest of the file: a module has one address there, and a new version has a new one.
+A module imports another by its bare name, "seq2exp/page/state" for assets/page/state.js, so that one file serves the
+page (where names stand for addresses) and a notebook (where they stand for the text itself). In the page each address
+ends with a digest of the file: a module has one address there, and a new version has a new one.
 """
 
 from __future__ import annotations

@@ -174,7 +174,10 @@ def test_a_page_whose_first_callbacks_fail_says_why_it_stays_empty(visitor, answ
     visitor.errors.clear()  # Dash throws where an answer is no JSON
 
 
-@pytest.mark.parametrize("part", ["_dash-layout", "_dash-dependencies", "dash_ag_grid.v", "dash_clientside", "page/state"])
+PARTS = ["_dash-layout", "_dash-dependencies", "dash_ag_grid.v", "dash_clientside", "page/state", "tracks/base"]
+
+
+@pytest.mark.parametrize("part", PARTS)
 def test_a_part_of_the_page_that_does_not_come_is_told(visitor, part):
     visitor.page.route(f"**/*{part}*", lambda route: route.fulfill(status=502, content_type="text/html", body="no"))
     visitor.page.goto(visitor.address)

@@ -14,9 +14,7 @@ pytestmark = pytest.mark.browser
 
 MYC = "ENSG00000000000.1"
 PAGE = "seq2exp"
-SHOWN = (
-    f"{PAGE}.igvBrowser().trackViews.map(row => row.track.id).filter(id => id && {PAGE}.state.known.has(id)).sort()"
-)
+SHOWN = f"{PAGE}.igvBrowser().trackViews.map(row => row.track.id).filter(id => id && {PAGE}.state.known.has(id)).sort()"
 
 
 @pytest.fixture
