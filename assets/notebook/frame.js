@@ -12,12 +12,13 @@ const NARROW = `
   @media (max-width: 480px) { .igv-navbar-toggle-button-container { display: none !important; } }
 `;
 
-/* Draw `config` (igv.js's, with `chromosome`: {name, shown, size}) into `box`; `name` is the frame's. */
-export async function showLocus(box, name, config) {
+/* Draw `config` (igv.js's, with `chromosome`: {name, shown, size}) into `box`.
+ * `name`: the frame's; `early`: messages that came before this module was loaded. */
+export async function showLocus(box, name, config, early) {
   const { chromosome, ...options } = config;
   const { igv } = window;
   let draw;
-  answerMessages(name, new Promise((resolve) => (draw = resolve)), chromosome);
+  answerMessages(name, new Promise((resolve) => (draw = resolve)), chromosome, early);
   registerTrackTypes(igv);
   await untilWide();
   // A File, because igv.js reads no data: address of this format and the frame's policy lets it fetch none.
@@ -34,11 +35,11 @@ export async function showLocus(box, name, config) {
 }
 
 /* Do what messages ask for, in the order of their numbers, once `ready` gives igv.js's browser. */
-function answerMessages(name, ready, chromosome) {
+function answerMessages(name, ready, chromosome, early) {
   const answers = new Map(); // number -> the answer, null while it is not there yet
   const waiting = []; // messages that are to be done
 
-  addEventListener("message", ({ data, source }) => {
+  const hear = ({ data, source }) => {
     if (source !== parent || !data || data.to !== name) return;
     const answer = answers.get(data.number);
     if (answer) source.postMessage(answer, "*"); // it was lost, or the notebook asks again
@@ -46,7 +47,7 @@ function answerMessages(name, ready, chromosome) {
     answers.set(data.number, null);
     waiting.push(data);
     ready = ready.then((browser) => next(browser, source));
-  });
+  };
 
   /* Messages that came before igv.js was there may have come in any order. */
   async function next(browser, source) {
@@ -62,6 +63,9 @@ function answerMessages(name, ready, chromosome) {
     source.postMessage(answer, "*");
     return browser;
   }
+
+  early.forEach(hear);
+  addEventListener("message", hear);
 }
 
 /* Do one message; the answer's {svg} or {words}. */
