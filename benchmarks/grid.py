@@ -93,7 +93,7 @@ def element_rows(rng: np.random.Generator, genes: pd.DataFrame) -> pd.DataFrame:
     )
     table = table.assign(name=[f"E{i + 1}" for i in number], itemRgb=pd.Series(kind).map(CLASS_COLOURS))
     table["class"], table["peak"] = kind, np.where(kind == "with_peak", "peak", ".")
-    table = table.assign(mean_mask=mean, max_mask=mean, spread=0.05, distance_to_tss=start + 300 - rows["tss"])
+    table = table.assign(mean_mask=mean, max_mask=mean, beta_sd=0.05, distance_to_tss=start + 300 - rows["tss"])
     return table[list(ELEMENT_COLUMNS)].sort_values(["chrom", "start", "end", "gene_id"])
 
 
@@ -172,7 +172,7 @@ def visit(address: str, pid: int, jumps: int) -> dict:
         result["jumps_s"] = [page.evaluate(JUMP, f"ENSG{1 + i % (MASKS - 1):011d}.1") / 1000 for i in range(jumps)]
         result["after_jumps_mb"] = memory_mb(pid)
         for name, query in (("elements", "owners?chrom=chr1&start=1000000&end=1000100"), ("audit", "audit?limit=1")):
-            ask = f"fetch('api/big/{query}').then(got => got.json()).then(() => 0)"
+            ask = f"fetch('api/v1/big/{query}').then(got => got.json()).then(() => 0)"
             began = time.perf_counter()
             page.evaluate(ask)
             result[f"{name}_s"] = time.perf_counter() - began

@@ -53,8 +53,8 @@ def questions(key: str, files: dict[str, int], genes: list[str], seed: int, way:
             yield path, {"Range": f"bytes={start}-{start + RANGE - 1}"}, "range"
         if way == "mixed":
             gene = rng.choice(genes)
-            yield f"/api/{key}/genes/{gene}/mask?bins=1000", {}, "mask"
-            yield f"/api/{key}/genes/{gene}/elements", {}, "elements"
+            yield f"/api/v1/{key}/genes/{gene}/mask?bins=1000", {}, "mask"
+            yield f"/api/v1/{key}/genes/{gene}/elements", {}, "elements"
 
 
 def client(port: int, told: tuple, seconds: float, seed: int, way: str, answers) -> None:

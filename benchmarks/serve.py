@@ -14,7 +14,7 @@ from pathlib import Path
 from seq2exp_viz.serve import bind
 
 CODE = "import sys; from seq2exp_viz.serve import serve; serve(sys.argv[2:], port=int(sys.argv[1]), open_browser=False)"
-TOUR = ("", "_dash-layout", "_dash-dependencies", "igv.js", "api/runs")
+TOUR = ("", "_dash-layout", "_dash-dependencies", "igv.js", "api/v1/runs")
 
 
 def start(runs: list[Path]) -> tuple[subprocess.Popen, str, float]:
@@ -43,13 +43,13 @@ def browse(address: str, genes: int) -> None:
     """Visit the page and, of each run, the first genes with mask, elements, contact and models."""
     for path in TOUR:
         urllib.request.urlopen(address + path).read()
-    for run in json.load(urllib.request.urlopen(f"{address}api/runs")):
-        table = json.load(urllib.request.urlopen(f"{address}api/{run['key']}/genes"))
+    for run in json.load(urllib.request.urlopen(f"{address}api/v1/runs")):
+        table = json.load(urllib.request.urlopen(f"{address}api/v1/{run['key']}/genes"))
         for gene in table[:genes]:
-            view = json.load(urllib.request.urlopen(f"{address}api/{run['key']}/view?gene={gene['gene_id']}"))
+            view = json.load(urllib.request.urlopen(f"{address}api/v1/{run['key']}/view?gene={gene['gene_id']}"))
             for track in view["tracks"]:
                 url = track["config"].get("url", "")
-                if "/api/" in url:
+                if "/api/v1/" in url:
                     urllib.request.urlopen(address + url.lstrip("/")).read()
 
 

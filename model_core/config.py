@@ -202,6 +202,11 @@ class Seq2ExpConfig:
         """How z becomes the mask."""
         return DecisionRule(self.decision, self.threshold, self.top_share)
 
+    @property
+    def band(self) -> str:
+        """What the width of z is under its Beta: "beta", set by the priors, or "none" where alpha + beta is fixed."""
+        return "none" if self.head == "logit" else "beta"
+
     def promoter_in(self, length: int) -> slice:
         """The central `promoter` positions of a window of `length` bases."""
         return promoter_slice(length, self.promoter)

@@ -83,7 +83,7 @@ class Gunicorn:
     def answers(self) -> bool:
         """Whether a request is answered."""
         try:
-            urllib.request.urlopen(f"http://127.0.0.1:{self.port}/api/runs", timeout=60).close()
+            urllib.request.urlopen(f"http://127.0.0.1:{self.port}/api/v1/runs", timeout=60).close()
         except urllib.error.HTTPError:
             return True
         except OSError:

@@ -39,7 +39,7 @@ def score_with(study, folder: Path, genes, **settings) -> Run:
     run = run_for(study, folder / "model.safetensors", folder / "run")
     score(run, study, genes, run.checkpoint, "cpu")
     smooth, threshold = (0, 0.5) if config.decision == "hard" else (20, 0.64)
-    assemble(run, rule=ElementRule(threshold, smooth, join=10, shortest=16))
+    assemble(run, rule=ElementRule(threshold, smooth, max_gap=10, min_length=16))
     return run
 
 

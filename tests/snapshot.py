@@ -22,8 +22,17 @@ from seq2exp_viz.cli import app
 from seq2exp_viz.runs.registry import RunRegistry
 
 STORED = Path(__file__).with_name("snapshot.json")
-RENAMED: dict[str, str] = {}  # a header or key as it is called now -> as it was called then
-API = "/api/"  # where the interface lies now
+RENAMED: dict[str, str] = {  # a header or key as it is called now -> as it was called then
+    "beta_sd": "spread",
+    "control_rank": "stronger_than",
+    "smooth_bp": "smooth",
+    "max_gap": "join",
+    "min_length": "shortest",
+}
+TYPES = {"band": "mask"}  # the type of a track in igv.js: now -> then
+ADDED = {"band"}  # keys that were not there then
+SCHEMA = {2: 1}  # of the manifest: now -> then
+API = "/api/v1/"  # where the interface lies now
 SENTENCES = {"message", "note", "notes", "why", "caveat", "title", "quantity", "help", "rule_words", "suggestions"}
 MYC, GATA1 = "ENSG00000000000.1", "ENSG00000000001.2"
 WINDOW = "chrom=chr1&start=8000&end=12000&bins=80"
@@ -132,7 +141,10 @@ def hash_of(value: object) -> str:
 def plain(value: object) -> object:
     """JSON values without what differs from day to day, and without sentences."""
     if isinstance(value, dict):
-        return {RENAMED.get(k, k): plain(v) for k, v in value.items() if k not in SENTENCES | _CHANGING}
+        told = {k: v for k, v in value.items() if k not in SENTENCES | _CHANGING | ADDED}
+        told |= {"schema": SCHEMA[told["schema"]]} if "schema" in told else {}
+        told |= {"type": TYPES.get(str(told["type"]), told["type"])} if "type" in told else {}
+        return {RENAMED.get(k, k): plain(v) for k, v in told.items()}
     if isinstance(value, (list, tuple)):
         return [plain(item) for item in value]
     if isinstance(value, float):

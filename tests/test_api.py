@@ -45,10 +45,10 @@ def get(client, path: str, status: int = 200):
 
 
 def test_runs_of_one_name_get_keys_of_their_own(client):
-    assert [run["key"] for run in get(client, "/api/runs")] == ["tiny-run", "tiny-run-2"]
+    assert [run["key"] for run in get(client, "/api/v1/runs")] == ["tiny-run", "tiny-run-2"]
 
 
-@pytest.mark.parametrize("path", ["/api/nope/view", "/api/nope/search?q=MYC", "/data/nope/mask.bigWig"])
+@pytest.mark.parametrize("path", ["/api/v1/nope/view", "/api/v1/nope/search?q=MYC", "/data/nope/mask.bigWig"])
 def test_an_unknown_run_is_a_404_in_words(client, path):
     assert "nope" in get(client, path, 404)["message"]
 
@@ -57,17 +57,17 @@ def test_an_unknown_run_is_a_404_in_words(client, path):
     "part", ["view?gene=NOPE", "genes/NOPE/mask", "genes/NOPE/elements", "genes/NOPE/elements.bed"]
 )
 def test_an_unknown_gene_is_a_404_in_words(client, part):
-    assert "NOPE" in get(client, f"/api/tiny-run/{part}", 404)["message"]
+    assert "NOPE" in get(client, f"/api/v1/tiny-run/{part}", 404)["message"]
 
 
 @pytest.mark.parametrize("query", ["threshold=2", "threshold=-1", "threshold=x", "threshold=nan"])
 def test_a_threshold_off_the_scale_is_a_400(client, query):
-    assert "threshold" in get(client, f"/api/tiny-run/genes/{MYC}/elements?{query}", 400)["message"]
+    assert "threshold" in get(client, f"/api/v1/tiny-run/genes/{MYC}/elements?{query}", 400)["message"]
 
 
 @pytest.mark.parametrize("query", ["start=x", "bins=many", "end=", "start=nan"])
 def test_a_place_that_is_no_number_is_a_400_or_the_default(client, query):
-    answer = client.get(f"/api/tiny-run/genes/{MYC}/mask?{query}")
+    answer = client.get(f"/api/v1/tiny-run/genes/{MYC}/mask?{query}")
     assert answer.status_code == (200 if query == "end=" else 400)
 
 
@@ -104,10 +104,10 @@ def test_a_missing_genome_is_served_as_n(tmp_path):
     from run_builder import make_run
 
     client = create_app(RunRegistry([make_run(tmp_path / "run")]), Settings(igv="notebook")).server.test_client()
-    assert client.get("/api/tiny/blank.fa.fai").data.decode().splitlines()[0] == "chr1\t10000\t0\t10000\t10001"
-    answer = client.get("/api/tiny/blank.fa", headers={"Range": "bytes=10-29"})
+    assert client.get("/api/v1/tiny/blank.fa.fai").data.decode().splitlines()[0] == "chr1\t10000\t0\t10000\t10001"
+    answer = client.get("/api/v1/tiny/blank.fa", headers={"Range": "bytes=10-29"})
     assert (answer.status_code, answer.data) == (206, b"N" * 20)
-    assert client.get("/api/tiny/blank.fa", headers={"Range": "bytes=999999999-"}).status_code == 416
+    assert client.get("/api/v1/tiny/blank.fa", headers={"Range": "bytes=999999999-"}).status_code == 416
 
 
 # ---------------------------------------------------------------------------------------------- masks
@@ -159,7 +159,7 @@ def test_a_vector_is_averaged_over_bins():
 
 
 def test_the_band_lies_around_the_mean(client):
-    got = get(client, f"/api/tiny-run/genes/{MYC}/mask?start=8000&end=12000&bins=500")
+    got = get(client, f"/api/v1/tiny-run/genes/{MYC}/mask?start=8000&end=12000&bins=500")
     assert len(got["mean"]) == 500
     learned = np.array(got["forced"]) == -1
     low, mean, high = (np.array(got[name])[learned] for name in ("low", "mean", "high"))
@@ -168,12 +168,12 @@ def test_the_band_lies_around_the_mean(client):
 
 
 def test_contact_prior_and_signal_are_answered_for_a_gene(client, registry):
-    contact = get(client, f"/api/tiny-run/genes/{MYC}/contact/Hi-C?bins=4")["mean"]
+    contact = get(client, f"/api/v1/tiny-run/genes/{MYC}/contact/Hi-C?bins=4")["mean"]
     assert max(contact) in contact[1:3]
-    prior = get(client, f"/api/tiny-run/genes/{MYC}/prior?bins=40")["mean"]
+    prior = get(client, f"/api/v1/tiny-run/genes/{MYC}/prior?bins=40")["mean"]
     assert 0 < min(prior) < max(prior) < 1
     assert int(np.argmax(prior)) == 31  # over the hill 1,100 bp to the right of the start site
-    signal = get(client, "/api/tiny-run/signals/DNase?chrom=chr1&start=8000&end=12000&bins=40")
+    signal = get(client, "/api/v1/tiny-run/signals/DNase?chrom=chr1&start=8000&end=12000&bins=40")
     assert int(np.argmax(signal["mean"])) in (30, 31)
 
 
@@ -191,23 +191,23 @@ def test_the_prior_is_the_models_own_formula(registry):
 
 
 def test_elements_follow_the_threshold(client):
-    loose = get(client, f"/api/tiny-run/genes/{MYC}/elements?threshold=0.4")
-    strict = get(client, f"/api/tiny-run/genes/{MYC}/elements?threshold=0.7")
-    none = get(client, f"/api/tiny-run/genes/{MYC}/elements?threshold=1")
+    loose = get(client, f"/api/v1/tiny-run/genes/{MYC}/elements?threshold=0.4")
+    strict = get(client, f"/api/v1/tiny-run/genes/{MYC}/elements?threshold=0.7")
+    none = get(client, f"/api/v1/tiny-run/genes/{MYC}/elements?threshold=1")
     assert loose["covered_percent"] > strict["covered_percent"] > 0
     assert (none["count"], none["covered_percent"]) == (0, 0)
     assert [item["class"] for item in none["elements"]] == ["promoter"]
 
 
 def test_elements_are_coloured_by_agreement_with_the_peaks(client):
-    found = get(client, f"/api/tiny-run/genes/{HBB}/elements?threshold=0.6")["elements"]
+    found = get(client, f"/api/v1/tiny-run/genes/{HBB}/elements?threshold=0.6")["elements"]
     colours = {item["class"]: item["color"] for item in found}
     assert colours == {"promoter": "rgb(0, 0, 0)", "with_peak": "rgb(0, 114, 178)", "without_peak": "rgb(213, 94, 0)"}
 
 
 def test_the_bed_download_is_what_the_page_shows(client):
-    shown = get(client, f"/api/tiny-run/genes/{MYC}/elements?threshold=0.5")["elements"]
-    answer = client.get(f"/api/tiny-run/genes/{MYC}/elements.bed?threshold=0.5")
+    shown = get(client, f"/api/v1/tiny-run/genes/{MYC}/elements?threshold=0.5")["elements"]
+    answer = client.get(f"/api/v1/tiny-run/genes/{MYC}/elements.bed?threshold=0.5")
     rows = [line.split("\t") for line in answer.data.decode().splitlines() if not line.startswith("#")]
     assert [(row[0], int(row[1]), int(row[2]), row[3]) for row in rows] == [
         (i["chr"], i["start"], i["end"], i["name"]) for i in shown
@@ -216,13 +216,13 @@ def test_the_bed_download_is_what_the_page_shows(client):
 
 
 def test_a_symbol_cannot_break_out_of_a_file_name(client):
-    answer = client.get("/api/tiny-run/genes/ENSG00000000004.5/elements.bed")
+    answer = client.get("/api/v1/tiny-run/genes/ENSG00000000004.5/elements.bed")
     assert "<" not in answer.headers["Content-Disposition"]
 
 
 def test_the_mask_download_is_a_bigwig_of_this_gene(client, registry, tmp_path):
     path = tmp_path / "mask.bigWig"
-    path.write_bytes(client.get(f"/api/tiny-run/genes/{MYC}/mask.bigWig").data)
+    path.write_bytes(client.get(f"/api/v1/tiny-run/genes/{MYC}/mask.bigWig").data)
     with pyBigWig.open(str(path)) as bigwig:
         values = np.array(bigwig.values("chr1", 8_000, 12_000))
         assert bigwig.header()["nLevels"] > 0
@@ -292,10 +292,10 @@ def test_nothing_found_is_said_in_words(registry, text, words):
     ],
 )
 def test_a_place_is_found_in_other_ways_of_writing(client, text, place):
-    found = client.get("/api/tiny-run/search", query_string={"q": text, "chrom": "chr2"}).get_json()
+    found = client.get("/api/v1/tiny-run/search", query_string={"q": text, "chrom": "chr2"}).get_json()
     assert (found["kind"], (found["chrom"], found["start"], found["end"])) == ("locus", place)
     assert ("BED" in found["message"]) == ("\t" in text)
-    same = client.get("/api/tiny-run/place", query_string={"q": text, "chrom": "chr2"}).get_json()
+    same = client.get("/api/v1/tiny-run/place", query_string={"q": text, "chrom": "chr2"}).get_json()
     assert tuple(same.values()) == place
 
 
@@ -337,24 +337,24 @@ def test_a_gene_of_the_annotation_that_was_not_scored_is_shown_without_a_mask(re
 
 
 def test_gene_models_come_with_exons(client):
-    (gene,) = get(client, "/api/tiny-run/models/gene?chrom=chr1&start=9000&end=11000")
+    (gene,) = get(client, "/api/v1/tiny-run/models/gene?chrom=chr1&start=9000&end=11000")
     assert (gene["name"], gene["start"], len(gene["exons"])) == ("MYC", 10_000, 2)
 
 
 def test_peaks_in_view_keep_their_columns(client):
-    (peak,) = get(client, "/api/tiny-run/peaks?chrom=1&start=10000&end=12000")
+    (peak,) = get(client, "/api/v1/tiny-run/peaks?chrom=1&start=10000&end=12000")
     assert (peak["chr"], peak["start"], peak["name"]) == ("chr1", 10_900, "<b>peak0</b>")
     assert peak["signal_value"] == 9.5
 
 
 def test_an_unknown_chromosome_is_a_400(client):
-    assert get(client, "/api/tiny-run/peaks?chrom=chrZ", 400)["message"].startswith("chrom=")
+    assert get(client, "/api/v1/tiny-run/peaks?chrom=chrZ", 400)["message"].startswith("chrom=")
 
 
 def test_planted_elements_are_answered_by_kind(client):
-    assert len(get(client, "/api/tiny-run/truth/causal?chrom=chr1")) == 1
-    assert get(client, "/api/tiny-run/truth/decoys?chrom=chr1") == []
-    assert get(client, "/api/tiny-run/truth/__class__?chrom=chr1") == []
+    assert len(get(client, "/api/v1/tiny-run/truth/causal?chrom=chr1")) == 1
+    assert get(client, "/api/v1/tiny-run/truth/decoys?chrom=chr1") == []
+    assert get(client, "/api/v1/tiny-run/truth/__class__?chrom=chr1") == []
 
 
 def test_no_table_gives_no_features():
@@ -370,7 +370,7 @@ def test_missing_numbers_become_null():
 
 
 def test_genes_are_answered_with_text_as_it_is(client):
-    assert EVIL in [gene["symbol"] for gene in get(client, "/api/tiny-run/genes")]
+    assert EVIL in [gene["symbol"] for gene in get(client, "/api/v1/tiny-run/genes")]
 
 
 def test_the_run_is_read_again_when_it_grows(tmp_path):

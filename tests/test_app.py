@@ -62,7 +62,7 @@ def prop(name: str, value, which: str = "data") -> dict:
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/node/7/", "/node/7", "/_dash-layout", "/node/7/_dash-layout", "/node/7/api/runs", "/api/runs"]
+    "path", ["/", "/node/7/", "/node/7", "/_dash-layout", "/node/7/_dash-layout", "/node/7/api/v1/runs", "/api/v1/runs"]
 )
 def test_the_page_answers_with_and_without_its_prefix(app, path):
     assert app.server.test_client().get(path).status_code == 200
@@ -102,7 +102,7 @@ def test_the_page_says_which_igv_runs(app):
 def test_without_the_token_nothing_is_shown(registry):
     client = create_app(registry, Settings(access=Access(token="t"), igv="notebook")).server.test_client()
     scripts = ("/igv.js", "/assets/dash_clientside.js", "/assets/page/state.js")
-    for path in ("/", "/_dash-layout", "/api/runs", "/data/demo/mask.bigWig", *scripts):
+    for path in ("/", "/_dash-layout", "/api/v1/runs", "/data/demo/mask.bigWig", *scripts):
         assert client.get(path).status_code == 401, path
 
 
@@ -144,7 +144,7 @@ def test_a_threshold_changes_the_list_of_elements(app):
     inputs[1]["value"] = 0.4
     loose = call(app, "element-list.children", inputs, [])
     assert strict["cut-line"]["children"] != loose["cut-line"]["children"]
-    assert loose["get-bed"]["href"] == f"/node/7/api/demo/genes/{MYC}/elements.bed?threshold=0.4"
+    assert loose["get-bed"]["href"] == f"/node/7/api/v1/demo/genes/{MYC}/elements.bed?threshold=0.4"
 
 
 def test_the_gene_panel_shows_observed_and_predicted(registry):
@@ -183,7 +183,7 @@ def test_the_page_fills_while_genes_are_scored(tmp_path, request):
     assert {row["state"] for row in start["genes"]["rowData"]} == {"not scored"}
     assert start["gene"]["data"] == {"run": "early", "gene": None, "missing": None}
     head = app.server.test_client()
-    assert head.get("/api/early/view").get_json()["locus"] == {"chrom": "chr1", "start": 0, "end": 40_000}
+    assert head.get("/api/v1/early/view").get_json()["locus"] == {"chrom": "chr1", "start": 0, "end": 40_000}
     add_genes(Run.open(path), range(2))
     key = "genes.rowData@"
     state = [

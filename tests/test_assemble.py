@@ -17,7 +17,7 @@ from model_core.run_folder.elements import ElementRule, default_rule
 from model_core.run_folder.run import Run
 from model_core.tsv import read_table
 
-RULE = ElementRule(0.4, smooth=20, join=20, shortest=20)
+RULE = ElementRule(0.4, smooth_bp=20, max_gap=20, min_length=20)
 
 
 def derived(run: Run) -> dict[str, bytes]:
@@ -229,7 +229,7 @@ def test_hard_and_binned_runs_assemble_too(tmp_path, variant, resolution):
     on_blacklist = (elements["chrom"] == "chr1") & (elements["start"] < 1400) & (elements["end"] > 1100)
     assert not on_blacklist.any()
     if variant == "hard":
-        assert run.rule == ElementRule(0.5, smooth=0)
+        assert run.rule == ElementRule(0.5, smooth_bp=0)
         assert set(np.unique(run.mask("G0").mask)) == {0, 1}
 
 

@@ -188,7 +188,7 @@ def test_seeds_that_agree_and_seeds_that_do_not(study, run, tmp_path):
     assert len(moved) == 2
     assert all(row.element_jaccard < 1 for row in moved)
     assert found.summary["seeds"]["seed_sd"] > 0
-    assert found.summary["seeds"]["spread"] > 0
+    assert found.summary["seeds"]["beta_sd"] > 0
     for name, source in (("seed-1", run.path), ("seed-2", other.path)):
         shutil.copytree(source, tmp_path / "seeds" / name)
     (tmp_path / "seeds" / "seeds.json").write_text("{}")
@@ -249,7 +249,7 @@ def test_found_elements_worked_by_hand():
     kind = np.array([STRONG] * 2 + [NONE] * 2 + [WEAK] * 2 + [DECOY] * 2, np.int8)
     truth = GeneTruth(kind, [(np.array([0, 1]), False), (np.array([4, 5]), True)], [np.array([6, 7])])
     mask = GeneMask("chr1", 0, 8, 1, np.ones(8), np.ones(8), np.full(8, -1, np.int8))
-    rule = ElementRule(0.5, smooth=0, join=1, shortest=1)
+    rule = ElementRule(0.5, smooth_bp=0, max_gap=1, min_length=1)
     kept = np.array([1, 0, 0, 0, 0, 0, 1, 1], bool)
     found = found_elements(kept, truth, mask, rule)
     assert found == (2, 1, 1, 0, 1, 1, 2, 1)

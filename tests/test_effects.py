@@ -37,11 +37,11 @@ from model_core.run_folder.effects import (
     EFFECT_COLUMNS,
     append_effects,
     caveat,
+    control_rank,
     effect_table,
     fold_change,
     hidden_in_training,
     read_effects,
-    unusual,
 )
 from model_core.run_folder.elements import ElementRule
 from model_core.run_folder.run import Run
@@ -81,7 +81,7 @@ def by_score(model: RunModel, gene_id: str, masks: np.ndarray) -> np.ndarray:
     batch = collate([data[0]])
     way = -1 if data.reversed_strand(0) else 1
     arrays = [x.numpy() for x in (batch.sequence, batch.signals, batch.gene_features, batch.blacklist)]
-    return np.array([model.model.score(*arrays, keep=mask[None, ::way]).expression[0] for mask in masks])
+    return np.array([model.model.score(*arrays, mask_override=mask[None, ::way]).expression[0] for mask in masks])
 
 
 def gene_with_elements(run, at_least: int = 2) -> str:
@@ -114,7 +114,7 @@ def test_the_effect_of_each_element_agrees_with_a_plain_loop(run, model):
     what_if, elements = model.what_if(gene_id), run.cut(gene_id)
     rows = pd.DataFrame(
         knock_out(what_if, elements, run.chrom_sizes, gene_id, 5),
-        columns=["element", "start", "end", "effect", "n", "mean", "sd", "unusual"],
+        columns=["element", "start", "end", "effect", "n", "mean", "sd", "control_rank"],
     )
     mine = elements[elements["class"] != "promoter"]
     assert rows[["start", "end"]].to_numpy().tolist() == mine[["start", "end"]].to_numpy().tolist()
@@ -129,8 +129,8 @@ def test_the_effect_of_each_element_agrees_with_a_plain_loop(run, model):
     room = rows["n"] == 5  # a long element of a crowded window finds no stretch to compare with
     assert room.any()
     assert (rows["n"][~room] == 0).all()
-    assert rows["unusual"][room].between(1 / 6, 1).all()
-    assert rows["unusual"][~room].isna().all()
+    assert rows["control_rank"][room].between(0, 5).all()
+    assert rows["control_rank"][~room].isna().all()
 
 
 def test_controls_are_random_stretches_outside_all_elements(run, model):
@@ -232,7 +232,7 @@ def test_a_run_is_ranked_once_and_again_where_its_rule_changed(study, tmp_path, 
     track = Run.open(run.path).occlusion(genes["symbol"].iloc[0])
     assert track.effects.shape == (16,)
     assert Run.open(run.path).occlusion(genes["gene_id"].iloc[1]) is None
-    assemble(run, rule=ElementRule(0.6, smooth=20))
+    assemble(run, rule=ElementRule(0.6, smooth_bp=20))
     assert Run.open(run.path).effects.empty
     effects_of(RunModel(Run.open(run.path), "cpu"), genes, 3)
     assert len((run.path / "effects" / "effects.jsonl").read_text().splitlines()) == 2 * len(genes)
@@ -300,13 +300,9 @@ def test_a_length_class_is_near(length):
 
 
 @given(st.floats(-5, 5), st.lists(st.floats(-5, 5), max_size=30))
-def test_unusual_counts_the_controls_that_are_as_large(effect, controls):
-    found = unusual(effect, np.array(controls))
-    if not controls:
-        assert math.isnan(found)
-    else:
-        larger = sum(abs(x) >= abs(effect) for x in controls)
-        assert found == pytest.approx((1 + larger) / (1 + len(controls)))
+def test_control_rank_counts_the_controls_that_are_as_large(effect, controls):
+    found = control_rank(effect, np.array(controls))
+    assert found == (sum(abs(x) >= abs(effect) for x in controls) if controls else None)
 
 
 def test_a_fold_change_is_a_ratio_where_the_label_is_a_logarithm():

@@ -24,7 +24,7 @@ from model_core.run_folder.elements import (
 from model_core.run_folder.mask_store import GeneMask
 
 GENE = {"gene_id": "ENSG1", "symbol": "ABC", "tss": 1050, "strand": "+"}
-PLAIN = ElementRule(0.5, smooth=0, join=0, shortest=0)
+PLAIN = ElementRule(0.5, smooth_bp=0, max_gap=0, min_length=0)
 
 
 def mask_of(values, forced=None, start: int = 1000, resolution: int = 1, cutoff: float | None = None) -> GeneMask:
@@ -50,11 +50,11 @@ def rule(**changes) -> ElementRule:
 
 
 def test_runs_closer_than_join_become_one():
-    assert kept("##..##...##", rule(join=3)) == [(0, 6), (9, 11)]
+    assert kept("##..##...##", rule(max_gap=3)) == [(0, 6), (9, 11)]
 
 
 def test_runs_shorter_than_shortest_are_dropped_after_joining():
-    assert kept("#.#...#####.....##", rule(join=2, shortest=3)) == [(0, 3), (6, 11)]
+    assert kept("#.#...#####.....##", rule(max_gap=2, min_length=3)) == [(0, 3), (6, 11)]
 
 
 def test_blacklist_and_promoter_are_never_inside_an_element():
@@ -62,11 +62,11 @@ def test_blacklist_and_promoter_are_never_inside_an_element():
 
 
 def test_runs_are_not_joined_across_forced_bases():
-    assert kept("##..##..##", rule(join=100), "..x.......") == [(0, 2), (4, 10)]
+    assert kept("##..##..##", rule(max_gap=100), "..x.......") == [(0, 2), (4, 10)]
 
 
 def test_lengths_are_bases_whatever_the_resolution():
-    assert kept("#.##..#", rule(join=15, shortest=20), resolution=10) == [(0, 4)]
+    assert kept("#.##..#", rule(max_gap=15, min_length=20), resolution=10) == [(0, 4)]
 
 
 def test_a_base_at_the_threshold_is_kept():
@@ -97,7 +97,7 @@ def test_an_element_row_holds_what_its_bases_say():
     values = np.zeros(100)
     values[70:80] = [0.6] * 4 + [0.8, 0.8, 0.8] + [0.6] * 3
     mask = mask_of(values, "." * 45 + "p" * 10 + "." * 45)
-    table = cut_elements(mask, rule(smooth=0), GENE)
+    table = cut_elements(mask, rule(smooth_bp=0), GENE)
     assert list(table.columns) == list(ELEMENT_COLUMNS)
     promoter, element = table.to_dict("records")
     assert (element["chrom"], element["start"], element["end"], element["name"]) == ("chr1", 1070, 1080, "E1")
@@ -106,7 +106,7 @@ def test_an_element_row_holds_what_its_bases_say():
     assert element["mean_mask"] == pytest.approx(0.66, abs=1e-5)
     assert element["max_mask"] == pytest.approx(0.8, abs=1e-5)
     spread = (7 * (0.24 / 9) ** 0.5 + 3 * (0.16 / 9) ** 0.5) / 10
-    assert element["spread"] == pytest.approx(spread, abs=1e-5)
+    assert element["beta_sd"] == pytest.approx(spread, abs=1e-5)
     assert (element["gene_id"], element["symbol"], element["class"], element["peak"]) == (
         "ENSG1",
         "ABC",
@@ -169,14 +169,14 @@ def test_five_per_cent_of_all_learned_bases_reach_the_default_threshold():
     assert (values >= chosen.threshold).mean() == 300 / 6000
     best_left_out = np.sort(values)[-301]
     assert best_left_out < chosen.threshold <= best_left_out + 2**-20
-    assert (chosen.smooth, chosen.join, chosen.shortest, chosen.kept_target) == (100, 100, 50, 0.05)
+    assert (chosen.smooth_bp, chosen.max_gap, chosen.min_length, chosen.kept_target) == (100, 100, 50, 0.05)
 
 
 def test_hard_masks_are_cut_where_they_are_one():
     chosen = default_rule([], binary=True)
-    assert (chosen.threshold, chosen.smooth) == (0.5, 0)
+    assert (chosen.threshold, chosen.smooth_bp) == (0.5, 0)
     mask = mask_of([0.4, 0.5, 0.6, 0.1], cutoff=0.5)
-    table = cut_elements(mask, dataclasses.replace(chosen, shortest=1), GENE)
+    table = cut_elements(mask, dataclasses.replace(chosen, min_length=1), GENE)
     assert table[["start", "end", "mean_mask"]].to_numpy().tolist() == [[1001, 1003, 1.0]]
 
 
@@ -196,7 +196,7 @@ def test_windows_that_are_all_promoter_have_nothing_to_cut():
     assert default_rule([mask_of([0.5], "p")], binary=False).threshold == 1
 
 
-@pytest.mark.parametrize("wrong", [{"threshold": 1.5}, {"threshold": float("nan")}, {"smooth": -1}, {"join": -1}])
+@pytest.mark.parametrize("wrong", [{"threshold": 1.5}, {"threshold": float("nan")}, {"smooth_bp": -1}, {"max_gap": -1}])
 def test_a_rule_without_sense_is_refused(wrong):
     with pytest.raises(InputError, match="element rule"):
         rule(**wrong)
@@ -224,7 +224,7 @@ rules = st.builds(ElementRule, levels, st.integers(0, 30), st.integers(0, 40), s
 
 
 def runs_of(mask: GeneMask, chosen: ElementRule) -> list[tuple[int, int]]:
-    starts, ends = kept_runs(smoothed(mask, chosen.smooth), mask.learned, chosen, mask.resolution)
+    starts, ends = kept_runs(smoothed(mask, chosen.smooth_bp), mask.learned, chosen, mask.resolution)
     return list(zip(starts.tolist(), ends.tolist(), strict=True))
 
 
@@ -233,11 +233,11 @@ def test_elements_lie_apart_inside_the_window_on_learned_bases_and_are_long_enou
     found = runs_of(mask, chosen)
     for start, end in found:
         assert 0 <= start < end <= len(mask.mask)
-        assert (end - start) * mask.resolution >= chosen.shortest
+        assert (end - start) * mask.resolution >= chosen.min_length
         assert mask.learned[start:end].all()
     for (_, end), (start, _) in pairwise(found):
         assert end < start
-        assert (start - end) * mask.resolution >= chosen.join or not mask.learned[end:start].all()
+        assert (start - end) * mask.resolution >= chosen.max_gap or not mask.learned[end:start].all()
 
 
 @given(masks(), rules)
@@ -246,7 +246,7 @@ def test_cutting_the_elements_again_gives_the_same_elements(mask, chosen):
     ones = np.zeros(len(mask.mask), np.float32)
     for start, end in found:
         ones[start:end] = 1
-    again = dataclasses.replace(chosen, threshold=0.5, smooth=0)
+    again = dataclasses.replace(chosen, threshold=0.5, smooth_bp=0)
     starts, ends = kept_runs(ones, mask.learned, again, mask.resolution)
     assert list(zip(starts.tolist(), ends.tolist(), strict=True)) == found
 
@@ -254,7 +254,7 @@ def test_cutting_the_elements_again_gives_the_same_elements(mask, chosen):
 @given(masks(), st.tuples(levels, levels).map(sorted), st.integers(0, 30))
 def test_a_higher_threshold_keeps_fewer_bases(mask, thresholds, smooth):
     low, high = (
-        {i for run in runs_of(mask, rule(threshold=x, smooth=smooth)) for i in range(*run)} for x in thresholds
+        {i for run in runs_of(mask, rule(threshold=x, smooth_bp=smooth)) for i in range(*run)} for x in thresholds
     )
     assert high <= low
 
@@ -263,7 +263,7 @@ def test_a_higher_threshold_keeps_fewer_bases(mask, thresholds, smooth):
 def test_a_mask_turned_round_has_its_elements_turned_round(mask, chosen):
     turned = dataclasses.replace(mask, alpha=mask.alpha[::-1], beta=mask.beta[::-1], forced=mask.forced[::-1])
     length = len(mask.mask)
-    values = smoothed(mask, chosen.smooth)[mask.learned]
+    values = smoothed(mask, chosen.smooth_bp)[mask.learned]
     assume(np.abs(values - chosen.threshold).min(initial=1) > 1e-5)  # sums from either end differ in the last digit
     assert runs_of(turned, chosen) == [(length - end, length - start) for start, end in runs_of(mask, chosen)][::-1]
 

@@ -20,7 +20,7 @@ KINDS = ("bed", "bigwig", "narrowpeak")
 @pytest.fixture(scope="module")
 def run(tmp_path_factory) -> Run:
     run = make_run(tmp_path_factory.mktemp("exports") / "run", genes=5)
-    assemble(run, rule=ElementRule(0.4, smooth=20, join=20, shortest=20))
+    assemble(run, rule=ElementRule(0.4, smooth_bp=20, max_gap=20, min_length=20))
     return run
 
 

@@ -96,7 +96,7 @@ def test_genes_are_drawn_without_a_cache_and_page_window_and_check_say_so(run_fo
     client = create_app(registry, Settings(igv="notebook")).server.test_client()
     registry.prepare(told.append)
     assert registry.first.models.wait(60)
-    genes = client.get("/api/here/models/gene?chrom=chr1&start=9000&end=12000").get_json()
+    genes = client.get("/api/v1/here/models/gene?chrom=chr1&start=9000&end=12000").get_json()
     assert all(gene["exons"] and gene["end"] - gene["start"] > 1 for gene in genes)
     assert genes
     words = [line for line in told if "Gene models cannot be kept in" in line]
@@ -200,7 +200,7 @@ def test_peaks_that_cannot_be_read_do_not_take_the_page_away(run_folder, tmp_pat
     client = create_app(registry, Settings(igv="notebook")).server.test_client()
     gene = str(registry.first.genes["gene_id"].iloc[0])
     for path in (f"view?gene={gene}", f"genes/{gene}/elements", "peaks?chrom=chr1&start=0&end=9", "audit"):
-        assert client.get(f"/api/here/{path}").status_code == 200, path
+        assert client.get(f"/api/v1/here/{path}").status_code == 200, path
     assert any(note.startswith("Peaks are not shown:") for note in registry.first.notes)
     registry.close()
 
@@ -214,7 +214,7 @@ def test_an_unexpected_failure_of_an_answer_is_json_that_the_page_can_show(run_f
             raise problem
 
         monkeypatch.setattr(type(registry.first), "mask", fails)
-        answer = client.get("/api/here/genes/MYC/mask")
+        answer = client.get("/api/v1/here/genes/MYC/mask")
         assert answer.status_code == 500
         assert str(problem.args[-1]) in answer.get_json()["message"]
         assert "its window says more" in answer.get_json()["message"]

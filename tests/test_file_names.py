@@ -159,13 +159,13 @@ def downloads(client, run: Run, gene_files=GENE_FILES):
     """(address, answer) of all that can be saved from the page."""
     for gene in run.genes["gene_id"]:
         for file in gene_files:
-            address = f"/api/odd/genes/{quote(gene, safe='')}/{file}"
+            address = f"/api/v1/odd/genes/{quote(gene, safe='')}/{file}"
             yield address, client.get(address)
-        yield (address := f"/api/odd/elements.tsv?gene={quote(gene)}"), client.get(address)
+        yield (address := f"/api/v1/odd/elements.tsv?gene={quote(gene)}"), client.get(address)
     for file in ("elements.bed", "mask.bigWig", "genes.tsv", "manifest.json", "metrics.json"):
         yield (address := f"/data/odd/{file}?download=1"), client.get(address)
     for file in ("elements.tsv", "audit.tsv", f"report?genes={quote(run.genes['gene_id'][0])}"):
-        yield (address := f"/api/odd/{file}"), client.get(address)
+        yield (address := f"/api/v1/odd/{file}"), client.get(address)
 
 
 def check_downloads(run: Run, gene_files=GENE_FILES) -> None:
@@ -223,7 +223,7 @@ def test_a_real_server_sends_the_name(study, tmp_path):
     threading.Thread(target=listen, args=(server, sock), daemon=True).start()
     asked = http.client.HTTPConnection("127.0.0.1", sock.getsockname()[1], timeout=60)
     try:
-        asked.request("GET", f"/api/odd/genes/{run.genes['gene_id'][0]}/elements.bed")
+        asked.request("GET", f"/api/v1/odd/genes/{run.genes['gene_id'][0]}/elements.bed")
         answer = asked.getresponse()
         answer.read()
         assert answer.status == 200

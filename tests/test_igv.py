@@ -59,8 +59,8 @@ def test_controls_are_off_at_first(view):
 
 def test_a_gene_brings_its_own_mask_contact_and_elements(view):
     rows = by_id(igv.tracks(view, "/", "ENSG00000000002.3", 0.25))
-    assert rows["mask"]["config"]["url"] == "/api/tiny/genes/ENSG00000000002.3/mask"
-    assert rows["signal-2"]["config"]["url"] == "/api/tiny/genes/ENSG00000000002.3/contact/Hi-C"
+    assert rows["mask"]["config"]["url"] == "/api/v1/tiny/genes/ENSG00000000002.3/mask"
+    assert rows["signal-2"]["config"]["url"] == "/api/v1/tiny/genes/ENSG00000000002.3/contact/Hi-C"
     assert rows["elements"]["config"]["threshold"] == 0.25
     assert rows["mask"]["config"]["region"] == {"chrom": "chr1", "start": 14_000, "end": 18_000}
 
@@ -84,7 +84,7 @@ def test_a_run_without_its_study_gets_a_genome_of_n(tmp_path):
 
     opened = RunView("bare", make_run(tmp_path / "run"))
     told = igv.browser(opened, "/", "G0", None)
-    assert told["reference"]["fastaURL"] == "/api/bare/blank.fa"
+    assert told["reference"]["fastaURL"] == "/api/v1/bare/blank.fa"
     assert {row["id"] for row in told["tracks"]} == {"mask", "elements", "certainty"}
     assert opened.notes
 

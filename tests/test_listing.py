@@ -138,7 +138,7 @@ def answers(root: Path, out: Path) -> dict:
     found = {}
     place = "chrom=chr1&start=0&end=100000"
     for path in (f"view?gene={gene}", "genes", f"peaks?{place}", "audit", "allowed", f"genes/{gene}/elements"):
-        answer = client.get(f"/api/seed-1/{path}")
+        answer = client.get(f"/api/v1/seed-1/{path}")
         found[path] = answer.status_code, re.sub(rb"v=[0-9a-f-]+", b"", answer.data)
     for panel in ("quality", "compare", "files"):
         body = {

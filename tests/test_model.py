@@ -233,7 +233,7 @@ def test_a_given_mask_is_used_exactly_as_it_is(variant):
     sequence, signals, features = (t.numpy() for t in genes())
     keep = np.zeros((2, 256), np.float32)
     keep[:, 100:150] = 1
-    assert np.array_equal(m.score(sequence, signals, features, keep=keep).mask, keep)
+    assert np.array_equal(m.score(sequence, signals, features, mask_override=keep).mask, keep)
 
 
 @pytest.mark.parametrize("variant", sorted(RECIPES))

@@ -35,17 +35,17 @@ def client(path, tmp_path_factory):
 
 def ask(client, answer_within=60, **body):
     """POST a question and, where the model takes its time, ask again."""
-    reply = client.post("/api/run/whatif", json=body)
+    reply = client.post("/api/v1/run/whatif", json=body)
     end = time.monotonic() + answer_within
     while reply.status_code == 202:
         assert time.monotonic() < end
-        reply = client.get(f"/api/run/whatif/{reply.json['id']}")
+        reply = client.get(f"/api/v1/run/whatif/{reply.json['id']}")
     return reply
 
 
 def ended(client, job):
     end = time.monotonic() + 60
-    while (now := client.get(f"/api/jobs/{job['id']}").json)["state"] in ("queued", "running"):
+    while (now := client.get(f"/api/v1/jobs/{job['id']}").json)["state"] in ("queued", "running"):
         assert time.monotonic() < end
         time.sleep(0.02)
     return now
@@ -53,48 +53,47 @@ def ended(client, job):
 
 def test_a_question_its_words_and_its_numbers(client, path):
     run = Run.open(path)
-    assert client.get("/api/run/whatif").json["off"] == ""
-    assert "does not say whether" in client.get("/api/run/whatif").json["note"]
+    assert client.get("/api/v1/run/whatif").json["off"] == ""
+    assert "does not say whether" in client.get("/api/v1/run/whatif").json["note"]
     gene = run.genes.iloc[0]
     first = run.cut(gene["gene_id"]).query("`class` != 'promoter'").iloc[0]
     region = {"start": int(first["start"]), "end": int(first["end"])}
     answer = ask(client, gene=gene["symbol"], off=[region], on=[], threshold=0.64, page="p", controls=3).json
-    names = {"predicted", "baseline", "effect", "fold_change", "change", "change_fold", "control", "seconds", "note"}
+    names = {"predicted", "baseline", "delta", "fold_change", "control", "seconds", "note"}
     assert set(answer) == names
-    assert answer["change"] == -answer["effect"]
     assert answer["baseline"] == pytest.approx(gene["predicted"], abs=1e-5)
-    assert answer["effect"] == pytest.approx(answer["baseline"] - answer["predicted"])
-    assert answer["control"]["n"] == 3
+    assert answer["delta"] == pytest.approx(answer["predicted"] - answer["baseline"])
+    assert answer["control"]["control_n"] == 3
     nothing = ask(client, gene=gene["gene_id"]).json
-    assert (nothing["effect"], nothing["fold_change"], nothing["control"]) == (0, 1, None)
+    assert (nothing["delta"], nothing["fold_change"], nothing["control"]) == (0, 1, None)
 
 
 def test_elements_are_ranked_by_a_job_and_the_list_fills(client, path):
     gene = Run.open(path).genes.iloc[1]
-    assert client.get(f"/api/run/genes/{gene['gene_id']}/effects").json["rows"] == []
-    made = client.post("/api/run/jobs", json={"kind": "effects", "gene": gene["symbol"]})
+    assert client.get(f"/api/v1/run/genes/{gene['gene_id']}/effects").json["rows"] == []
+    made = client.post("/api/v1/run/jobs", json={"kind": "effects", "gene": gene["symbol"]})
     assert made.status_code == 201
     assert set(made.json) >= {
         *("id", "run", "gene", "kind", "title", "state", "done", "total", "seconds_left", "message")
     }
     done = ended(client, made.json)
     assert done["state"] == "done", done["message"]
-    rows = client.get(f"/api/run/genes/{gene['symbol']}/effects").json["rows"]
+    rows = client.get(f"/api/v1/run/genes/{gene['symbol']}/effects").json["rows"]
     assert {row["element"] for row in rows} == {row["element"] for row in done["rows"]}
     assert all(row["fold_change"] == pytest.approx(10 ** row["effect"]) for row in rows)
-    listed = client.get("/api/jobs").json
+    listed = client.get("/api/v1/jobs").json
     assert [job["id"] for job in listed][:1] == [made.json["id"]]
-    assert client.post(f"/api/jobs/{made.json['id']}/cancel", json={}).json["state"] == "done"  # too late
-    smallest = ended(client, client.post("/api/run/jobs", json={"kind": "smallest", "gene": gene["gene_id"]}).json)
+    assert client.post(f"/api/v1/jobs/{made.json['id']}/cancel", json={}).json["state"] == "done"  # too late
+    smallest = ended(client, client.post("/api/v1/run/jobs", json={"kind": "smallest", "gene": gene["gene_id"]}).json)
     assert set(smallest["result"]["elements"]) <= {row["element"] for row in rows}
 
 
 def test_an_unscored_gene_is_scored_on_demand(client, path):
-    assert client.get("/api/run/genes/MYC2/mask").status_code == 404
-    job = ended(client, client.post("/api/run/jobs", json={"kind": "score", "gene": "MYC2"}).json)
+    assert client.get("/api/v1/run/genes/MYC2/mask").status_code == 404
+    job = ended(client, client.post("/api/v1/run/jobs", json={"kind": "score", "gene": "MYC2"}).json)
     assert job["state"] == "done", job["message"]
-    assert client.get("/api/run/genes/MYC2/mask").status_code == 200
-    assert "MYC2" in {row["symbol"] for row in client.get("/api/run/genes").json}
+    assert client.get("/api/v1/run/genes/MYC2/mask").status_code == 200
+    assert "MYC2" in {row["symbol"] for row in client.get("/api/v1/run/genes").json}
 
 
 @pytest.mark.parametrize(
@@ -116,33 +115,33 @@ def test_an_unscored_gene_is_scored_on_demand(client, path):
     ],
 )
 def test_a_wrong_question_is_told_what_is_wrong(client, body, word):
-    reply = client.post("/api/run/whatif", json=body)
+    reply = client.post("/api/v1/run/whatif", json=body)
     assert reply.status_code == 400
     assert word in reply.json["message"]
 
 
 def test_requests_that_are_not_ours(client):
     good = {"gene": "MYC"}
-    assert client.post("/api/run/whatif", data=json.dumps(good)).status_code == 400  # as a form could send it
+    assert client.post("/api/v1/run/whatif", data=json.dumps(good)).status_code == 400  # as a form could send it
     for headers in ({"Origin": "http://evil.example"}, {"Sec-Fetch-Site": "cross-site"}):
-        for address in ("/api/run/whatif", "/api/run/jobs", "/api/jobs/1/cancel"):
+        for address in ("/api/v1/run/whatif", "/api/v1/run/jobs", "/api/v1/jobs/1/cancel"):
             assert client.post(address, json=good, headers=headers).status_code == 403, address
-    assert client.post("/api/run/whatif", data=b" " * 40_000, content_type="application/json").status_code == 400
-    assert client.post("/api/run/whatif", json={"gene": "NOSUCH"}).status_code == 404
-    assert client.post("/api/run/jobs", json={"kind": "delete", "gene": "MYC"}).status_code == 400
-    assert client.post("/api/run/jobs", json={"kind": "effects", "gene": "NOSUCH"}).status_code == 404
-    assert client.post("/api/other/jobs", json={"kind": "effects", "gene": "MYC"}).status_code == 404
-    assert client.get("/api/jobs/99999").status_code == 404
-    assert client.post("/api/jobs/99999/cancel", json={}).status_code == 404
-    assert client.get("/api/run/whatif/99999").status_code == 404
-    assert client.get("/api/run/jobs").status_code in (404, 405)
+    assert client.post("/api/v1/run/whatif", data=b" " * 40_000, content_type="application/json").status_code == 400
+    assert client.post("/api/v1/run/whatif", json={"gene": "NOSUCH"}).status_code == 404
+    assert client.post("/api/v1/run/jobs", json={"kind": "delete", "gene": "MYC"}).status_code == 400
+    assert client.post("/api/v1/run/jobs", json={"kind": "effects", "gene": "NOSUCH"}).status_code == 404
+    assert client.post("/api/v1/other/jobs", json={"kind": "effects", "gene": "MYC"}).status_code == 404
+    assert client.get("/api/v1/jobs/99999").status_code == 404
+    assert client.post("/api/v1/jobs/99999/cancel", json={}).status_code == 404
+    assert client.get("/api/v1/run/whatif/99999").status_code == 404
+    assert client.get("/api/v1/run/jobs").status_code in (404, 405)
 
 
 def test_the_token_is_asked_for(path, tmp_path):
     registry = RunRegistry([path], cache=tmp_path)
     stranger = create_app(registry, Settings(access=Access(token="t"), igv="notebook")).server.test_client()
-    assert stranger.get("/api/jobs").status_code == 401
-    assert stranger.post("/api/run/whatif", json={"gene": "MYC"}).status_code == 401
+    assert stranger.get("/api/v1/jobs").status_code == 401
+    assert stranger.post("/api/v1/run/whatif", json={"gene": "MYC"}).status_code == 401
     registry.close()
 
 
@@ -183,13 +182,13 @@ def test_a_run_without_weights_says_so_and_works(tmp_path):
     registry = RunRegistry([make_viewer_run(tmp_path / "run", study)], cache=tmp_path / "cache")
     client = create_app(registry, Settings(igv="notebook")).server.test_client()
     key = registry.first.key
-    off = client.get(f"/api/{key}/whatif").json["off"]
+    off = client.get(f"/api/v1/{key}/whatif").json["off"]
     assert "weights" in off
     for address, body in (("whatif", {"gene": "MYC"}), ("jobs", {"gene": "MYC", "kind": "effects"})):
-        reply = client.post(f"/api/{key}/{address}", json=body)
+        reply = client.post(f"/api/v1/{key}/{address}", json=body)
         assert (reply.status_code, reply.json["message"]) == (503, off)
-    assert client.get(f"/api/{key}/genes/MYC/effects").json["rows"] == []
-    assert client.get(f"/api/{key}/genes/MYC/mask").status_code == 200
+    assert client.get(f"/api/v1/{key}/genes/MYC/effects").json["rows"] == []
+    assert client.get(f"/api/v1/{key}/genes/MYC/mask").status_code == 200
     registry.close()
 
 
@@ -199,7 +198,7 @@ def test_ctrl_c_at_the_server_ends_the_model_process_too(path):
     with server.stdout:
         address = server.stdout.readline().split(" at ")[1].split()[0]
         body = json.dumps({"gene": "MYC", "kind": "occlusion"}).encode()
-        asked = urllib.request.Request(f"{address}api/run/jobs", body, {"Content-Type": "application/json"})
+        asked = urllib.request.Request(f"{address}api/v1/run/jobs", body, {"Content-Type": "application/json"})
         with urllib.request.urlopen(asked) as reply:
             assert json.load(reply)["kind"] == "occlusion"
         children = children_of(server.pid)

@@ -191,34 +191,34 @@ def client(tmp_path_factory, folder):
 
 
 def test_a_dropped_file_is_checked_and_forgotten(client, bigwig):
-    told = client.post("/p/api/own/own?name=mine.bed", data=BED)
+    told = client.post("/p/api/v1/own/own?name=mine.bed", data=BED)
     assert told.status_code == 200
     assert len(told.get_json()["features"]) == 2
     tail = bigwig[-4:].hex()
-    assert client.post(f"/p/api/own/own?name=x.bw&tail={tail}", data=bigwig).get_json()["kind"] == "bigwig"
+    assert client.post(f"/p/api/v1/own/own?name=x.bw&tail={tail}", data=bigwig).get_json()["kind"] == "bigwig"
     for query, content, status in (
         ("name=x.bed", b"nonsense", 400),
         ("name=x.bw&tail=zz", bigwig, 400),
         ("name=x.bw", bigwig, 400),
         ("name=x.bed", b"#" * (user_tracks.MOST_BYTES + 1), 413),
     ):
-        answer = client.post(f"/p/api/own/own?{query}", data=content)
+        answer = client.post(f"/p/api/v1/own/own?{query}", data=content)
         assert answer.status_code == status
         assert "x.b" in answer.get_json()["message"] or "tail" in answer.get_json()["message"]
-    foreign = client.post("/p/api/own/own", data=BED, headers={"Origin": "http://evil.example"})
+    foreign = client.post("/p/api/v1/own/own", data=BED, headers={"Origin": "http://evil.example"})
     assert foreign.status_code == 403
 
 
 def test_allowed_files_are_listed_by_id_and_nothing_else_opens(client, bigwig):
-    listed = client.get("/p/api/own/allowed").get_json()
+    listed = client.get("/p/api/v1/own/allowed").get_json()
     assert [file["name"] for file in listed] == ["b.bw", "same.bw", "deep/a.bed"]
     by_name = {file["name"]: file["id"] for file in listed}
-    assert len(client.get(f"/p/api/own/allowed/{by_name['deep/a.bed']}").get_json()["features"]) == 2
-    told = client.get(f"/p/api/own/allowed/{by_name['b.bw']}").get_json()
+    assert len(client.get(f"/p/api/v1/own/allowed/{by_name['deep/a.bed']}").get_json()["features"]) == 2
+    told = client.get(f"/p/api/v1/own/allowed/{by_name['b.bw']}").get_json()
     part = client.get(told["url"], headers={"Range": "bytes=0-3"})
     assert (part.status_code, part.data) == (206, bigwig[:4])
     for text in ("secret.bed", "..%2Fsecret.bed", "link.bed", "0" * 20, "deep/a.bed", "%00"):
-        assert client.get(f"/p/api/own/allowed/{text}").status_code == 404, text
+        assert client.get(f"/p/api/v1/own/allowed/{text}").status_code == 404, text
         assert client.get(f"/p/allowed/{text}").status_code == 404, text
 
 

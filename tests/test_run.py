@@ -334,7 +334,7 @@ def test_what_is_no_run_is_told_from_a_damaged_one(tmp_path):
     for content, message in (
         (manifest[:100], "damaged JSON"),
         ("[]", "found schema None"),
-        (json.dumps({**run.manifest, "schema": 2}), "found schema 2; expected schema 1 at most; update seq2exp-viz"),
+        (json.dumps({**run.manifest, "schema": 3}), "found schema 3; expected schema 2 at most; update seq2exp-viz"),
         (json.dumps({"schema": 1}), "found no kind, name, variant"),
         (json.dumps({**run.manifest, "window": "8"}), "found window '8'"),
     ):

@@ -101,12 +101,12 @@ def test_another_wsgi_server_is_set_up_by_variables(run_folder, tmp_path, monkey
     named = from_environment(
         {**base, "SEQ2EXP_HOSTS": "viz.lab.org", "SEQ2EXP_URL_PREFIX": "lab/viz", "SEQ2EXP_ALLOW": str(tmp_path)}
     ).test_client()
-    assert named.get("/lab/viz/api/runs", base_url="https://viz.lab.org").get_json()[0]["key"] == "here"
-    assert named.get("/api/here/allowed", base_url="https://viz.lab.org").get_json()[0]["name"] == "x.bed"
-    assert named.get("/api/runs", base_url="https://other.org").status_code == 403
+    assert named.get("/lab/viz/api/v1/runs", base_url="https://viz.lab.org").get_json()[0]["key"] == "here"
+    assert named.get("/api/v1/here/allowed", base_url="https://viz.lab.org").get_json()[0]["name"] == "x.bed"
+    assert named.get("/api/v1/runs", base_url="https://other.org").status_code == 403
     secret = from_environment({**base, "SEQ2EXP_TOKEN": "abc"}).test_client()
-    assert secret.get("/api/runs", base_url="https://any.org").status_code == 401
-    assert secret.get("/api/runs", headers={"Authorization": "Bearer abc"}).status_code == 200
+    assert secret.get("/api/v1/runs", base_url="https://any.org").status_code == 401
+    assert secret.get("/api/v1/runs", headers={"Authorization": "Bearer abc"}).status_code == 200
     with pytest.raises(InputError, match="SEQ2EXP_RUNS"):
         from_environment({})
 
@@ -121,7 +121,7 @@ def test_the_application_is_found_by_its_name_under_a_real_server(run_folder, en
         for line in process.stderr:
             if "Serving on" in line:
                 break
-        answer = urllib.request.urlopen(f"http://127.0.0.1:{port}/api/runs", timeout=90).read()
+        answer = urllib.request.urlopen(f"http://127.0.0.1:{port}/api/v1/runs", timeout=90).read()
     finally:
         process.terminate()
         process.communicate(timeout=90)

@@ -65,17 +65,17 @@ def call(server, place: str, body: dict | None = None) -> tuple[int, object]:
 
 def answered(server, gene: str, **more) -> dict:
     """The answer to a what-if, asked again until it is there."""
-    status, reply = call(server, "/api/run/whatif", {"gene": gene, "controls": 0, **more})
+    status, reply = call(server, "/api/v1/run/whatif", {"gene": gene, "controls": 0, **more})
     number, end = reply.get("id"), time.monotonic() + 60
     while status == 202 and time.monotonic() < end:
-        status, reply = call(server, f"/api/run/whatif/{number}")
+        status, reply = call(server, f"/api/v1/run/whatif/{number}")
     assert status == 200, (status, reply, server.log.read_text()[-4000:])
     return reply
 
 
 def ended(server, job: dict) -> dict | None:
     """The job, once it has ended."""
-    status, now = call(server, f"/api/jobs/{job['id']}")
+    status, now = call(server, f"/api/v1/jobs/{job['id']}")
     assert status == 200, (now, server.log.read_text()[-4000:])
     return now if now["state"] not in ("queued", "running") else None
 
@@ -104,7 +104,7 @@ def test_a_process_that_has_shown_nobody_the_page_serves_its_scripts(server):
 def test_sixty_visitors_get_the_page_all_its_scripts_and_what_it_asks_for(server):
     with ThreadPoolExecutor(8) as visitors:
         pages = list(visitors.map(lambda _: visit(server, "/"), range(60)))
-        places = [*scripts_of(pages[0]), "/_dash-layout", "/_dash-dependencies", "/igv.js", "/api/run/genes"]
+        places = [*scripts_of(pages[0]), "/_dash-layout", "/_dash-dependencies", "/igv.js", "/api/v1/run/genes"]
         list(visitors.map(lambda place: visit(server, place), places * 6))
     assert "Traceback" not in server.log.read_text()
 
@@ -120,15 +120,15 @@ def test_a_question_asked_of_one_process_is_answered_by_the_others(server, path)
         "controls": 2,
     }
     with server.only(asked):
-        status, reply = call(server, "/api/run/whatif", question)
+        status, reply = call(server, "/api/v1/run/whatif", question)
     for worker in [*others, asked]:
         with server.only(worker):
             end = time.monotonic() + 60
             while status == 202 and time.monotonic() < end:
-                status, reply = call(server, f"/api/run/whatif/{reply['id']}")
+                status, reply = call(server, f"/api/v1/run/whatif/{reply['id']}")
             assert status == 200, (status, reply, server.log.read_text()[-4000:])
             assert reply["baseline"] == pytest.approx(gene["predicted"], abs=1e-5)
-            again = call(server, "/api/run/whatif", question)  # remembered, whoever answered it first
+            again = call(server, "/api/v1/run/whatif", question)  # remembered, whoever answered it first
             assert again == (200, reply)
     assert len(server.called("jobs_server")) == 1
     assert len(server.called("model_process")) == 1
@@ -143,28 +143,29 @@ def test_a_job_begun_in_one_process_is_seen_and_stopped_in_the_others(server, pa
     os.kill(child, signal.SIGSTOP)  # a model that takes its time
     try:
         with server.only(begin):
-            status, job = call(server, "/api/run/jobs", {"kind": "effects", "gene": gene})
+            status, job = call(server, "/api/v1/run/jobs", {"kind": "effects", "gene": gene})
         assert status == 201, job
         with server.only(look):
-            assert call(server, f"/api/jobs/{job['id']}")[1]["state"] in ("queued", "running")
-            assert job["id"] in [one["id"] for one in call(server, "/api/jobs")[1]]
-            assert call(server, f"/api/run/genes/{gene}/effects")[1]["job"]["id"] == job["id"]
-            assert call(server, "/api/run/jobs", {"kind": "effects", "gene": gene})[1]["id"] == job["id"]  # not twice
+            assert call(server, f"/api/v1/jobs/{job['id']}")[1]["state"] in ("queued", "running")
+            assert job["id"] in [one["id"] for one in call(server, "/api/v1/jobs")[1]]
+            assert call(server, f"/api/v1/run/genes/{gene}/effects")[1]["job"]["id"] == job["id"]
+            again = call(server, "/api/v1/run/jobs", {"kind": "effects", "gene": gene})[1]
+            assert again["id"] == job["id"]  # not twice
         with server.only(stop):
-            assert call(server, f"/api/jobs/{job['id']}/cancel", {})[1]["state"] == "cancelled"
+            assert call(server, f"/api/v1/jobs/{job['id']}/cancel", {})[1]["state"] == "cancelled"
         with server.only(begin):
-            assert call(server, f"/api/jobs/{job['id']}")[1]["state"] == "cancelled"
+            assert call(server, f"/api/v1/jobs/{job['id']}")[1]["state"] == "cancelled"
     finally:
         os.kill(child, signal.SIGCONT)
     with server.only(look):
-        status, job = call(server, "/api/run/jobs", {"kind": "effects", "gene": gene})
+        status, job = call(server, "/api/v1/run/jobs", {"kind": "effects", "gene": gene})
     for worker in workers:
         with server.only(worker):
             end = time.monotonic() + 60
-            while (now := call(server, f"/api/jobs/{job['id']}")[1])["state"] in ("queued", "running"):
+            while (now := call(server, f"/api/v1/jobs/{job['id']}")[1])["state"] in ("queued", "running"):
                 assert time.monotonic() < end, server.log.read_text()[-4000:]
             assert now["state"] == "done", now
-            rows = call(server, f"/api/run/genes/{gene}/effects")[1]["rows"]
+            rows = call(server, f"/api/v1/run/genes/{gene}/effects")[1]["rows"]
             assert {row["element"] for row in rows} == {row["element"] for row in now["rows"]} != set()
 
 
@@ -176,18 +177,18 @@ def test_a_page_asks_one_question_at_a_time_whoever_gets_them(server, path):
     os.kill(child, signal.SIGSTOP)
     try:
         with server.only(first):
-            old = call(server, "/api/run/whatif", {"gene": gene, "off": [{"start": 1, "end": 9}], "page": "p"})
+            old = call(server, "/api/v1/run/whatif", {"gene": gene, "off": [{"start": 1, "end": 9}], "page": "p"})
         with server.only(second):
-            new = call(server, "/api/run/whatif", {"gene": gene, "off": [{"start": 1, "end": 8}], "page": "p"})
+            new = call(server, "/api/v1/run/whatif", {"gene": gene, "off": [{"start": 1, "end": 8}], "page": "p"})
             assert (old[0], new[0]) == (202, 202)
-            assert call(server, f"/api/run/whatif/{old[1]['id']}")[0] == 409
+            assert call(server, f"/api/v1/run/whatif/{old[1]['id']}")[0] == 409
     finally:
         os.kill(child, signal.SIGCONT)
 
 
 def test_a_process_that_is_killed_is_replaced_and_nothing_is_forgotten(server, path):
     gene = str(Run.open(path).genes["gene_id"].iloc[0])
-    job = call(server, "/api/run/jobs", {**LONG, "gene": gene})[1]
+    job = call(server, "/api/v1/run/jobs", {**LONG, "gene": gene})[1]
     count, killed = len(server.workers), server.workers
     for worker in killed:  # also the one that started the process that keeps the jobs
         os.kill(worker, signal.SIGKILL)
@@ -202,16 +203,16 @@ def test_a_process_that_is_killed_is_replaced_and_nothing_is_forgotten(server, p
 
 def test_where_the_process_that_keeps_the_jobs_is_killed_the_next_question_starts_another(server, path):
     gene = str(Run.open(path).genes["gene_id"].iloc[0])
-    job = call(server, "/api/run/jobs", {**LONG, "gene": gene})[1]
+    job = call(server, "/api/v1/run/jobs", {**LONG, "gene": gene})[1]
     [keeper] = server.called("jobs_server")
     os.kill(keeper, signal.SIGKILL)
     server.until(lambda: not is_there(keeper))
-    status, told = call(server, f"/api/jobs/{job['id']}")
+    status, told = call(server, f"/api/v1/jobs/{job['id']}")
     assert status == 404
     assert "has ended" in told["message"]
-    assert call(server, "/api/jobs") == (200, [])
-    assert answered(server, gene)["effect"] == 0
-    assert call(server, f"/api/jobs/{job['id']}")[0] == 404  # its number is given to no other
+    assert call(server, "/api/v1/jobs") == (200, [])
+    assert answered(server, gene)["delta"] == 0
+    assert call(server, f"/api/v1/jobs/{job['id']}")[0] == 404  # its number is given to no other
     assert server.called("jobs_server") != [keeper]
 
 

@@ -45,7 +45,7 @@ registry = RunRegistry([out + "/run"])
 client = create_app(registry, Settings(igv="notebook")).server.test_client()
 models = "models/gene?chrom=chr1&start=0&end=40000"
 for number, path in enumerate(("genes", "genes/MYC/mask", "genes/MYC/elements", models)):
-    answer = client.get("/api/run/" + path)
+    answer = client.get("/api/v1/run/" + path)
     assert answer.status_code == 200, answer.data
     Path(f"{out}/page.{number}.json").write_bytes(answer.data)
 registry.close()

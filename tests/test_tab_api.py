@@ -70,7 +70,7 @@ def test_genes_that_are_not_scored_are_listed_behind_the_others(registry):
 
 def test_the_strongest_effect_is_the_largest_by_size(registry, monkeypatch):
     effects = pd.DataFrame(
-        {"gene_id": [MYC, MYC, HBB], "element": ["E1", "E2", "E1"], "effect": [0.2, -0.5, 0.1], "unusual": [0.1] * 3}
+        {"gene_id": [MYC, MYC, HBB], "element": ["E1", "E2", "E1"], "effect": [0.2, -0.5, 0.1], "control_rank": [0] * 3}
     ).assign(control_n=9)
     monkeypatch.setattr(type(registry.first), "effects", effects)
     rows = gene_list(registry.first).set_index("gene_id")
@@ -89,7 +89,7 @@ def test_suggestions_begin_with_what_is_typed(registry, client):
     assert suggestions(registry.first, "m") == ["MYC", "MYC2", EVIL]
     assert suggestions(registry["half"], "cr") == ["BCR"]  # holds it, and is not scored
     assert suggestions(registry.first, " ") == []
-    assert get(client, "/api/all/suggest?q=gat") == ["GATA1"]
+    assert get(client, "/api/v1/all/suggest?q=gat") == ["GATA1"]
 
 
 # ------------------------------------------------------------------------------------------------ elements
@@ -98,7 +98,7 @@ def test_suggestions_begin_with_what_is_typed(registry, client):
 def test_the_tables_rows_can_be_filtered_and_ordered(client):
     filters = json.dumps({"class": {"filterType": "text", "type": "equals", "filter": "WITHOUT_PEAK"}})
     sorts = json.dumps([{"colId": "start", "sort": "desc"}])
-    text = client.get("/api/all/elements.tsv", query_string={"filters": filters, "sorts": sorts}).data.decode()
+    text = client.get("/api/v1/all/elements.tsv", query_string={"filters": filters, "sorts": sorts}).data.decode()
     rows = [line.split("\t") for line in text.splitlines()]
     starts = [int(row[rows[0].index("start")]) for row in rows[1:]]
     assert len(starts) == 6
@@ -107,10 +107,10 @@ def test_the_tables_rows_can_be_filtered_and_ordered(client):
 
 
 def test_one_genes_table_is_cut_at_the_threshold_on_the_page(client):
-    text = client.get(f"/api/all/elements.tsv?gene={MYC}&threshold=1").data.decode()
+    text = client.get(f"/api/v1/all/elements.tsv?gene={MYC}&threshold=1").data.decode()
     assert len(text.splitlines()) == 1
-    get(client, f"/api/all/elements.tsv?gene={MYC}&threshold=2", 400)
-    get(client, "/api/all/elements.tsv?filters={", 400)
+    get(client, f"/api/v1/all/elements.tsv?gene={MYC}&threshold=2", 400)
+    get(client, "/api/v1/all/elements.tsv?filters={", 400)
 
 
 TABLE = pd.DataFrame({"n": [1.0, np.nan, 3.0], "s": pd.Categorical(["Ab", "b", "."]), "t": ["x", "y", "z"]})
@@ -194,9 +194,9 @@ def test_each_gene_that_covers_a_region_says_how_far_it_keeps_it(crowded):
 def test_a_region_that_nobody_may_ask_for_is_refused(crowded):
     client = create_app(crowded, Settings(igv="notebook")).server.test_client()
     for query in ("chrom=chr1&start=5&end=5", "chrom=chr1&start=0&end=40000000"):
-        assert client.get(f"/api/crowded/owners?{query}").status_code == 404
-    assert client.get("/api/crowded/owners?chrom=nope&start=1&end=5").status_code == 400
-    arcs = get(client, "/api/crowded/owners/arcs?chrom=chr1&start=11050&end=11150")
+        assert client.get(f"/api/v1/crowded/owners?{query}").status_code == 404
+    assert client.get("/api/v1/crowded/owners?chrom=nope&start=1&end=5").status_code == 400
+    arcs = get(client, "/api/v1/crowded/owners/arcs?chrom=chr1&start=11050&end=11150")
     assert arcs["tss"] == 11_100
     assert [item["start"] for item in arcs["elements"]] == [10_000, 10_500]
 
@@ -227,15 +227,15 @@ def test_decisions_are_kept_in_the_run_and_come_back(tmp_path):
     study = make_study(tmp_path / "study")
     registry = RunRegistry([make_viewer_run(tmp_path / "run", study, name="r")], cache=tmp_path / "cache")
     client = create_app(registry, Settings(igv="notebook")).server.test_client()
-    item = get(client, "/api/r/audit?kind=element")["items"][0]
+    item = get(client, "/api/v1/r/audit?kind=element")["items"][0]
     body = {**item, "decision": "doubt", "note": "no\topen  chromatin", "who": "Ada"}
-    assert client.post("/api/r/audit", json=body).status_code == 201
-    assert client.post("/api/r/audit", json={**body, "decision": "agree", "note": ""}).status_code == 201
-    answer = get(client, f"/api/r/audit?gene={item['gene_id']}")
+    assert client.post("/api/v1/r/audit", json=body).status_code == 201
+    assert client.post("/api/v1/r/audit", json={**body, "decision": "agree", "note": ""}).status_code == 201
+    answer = get(client, f"/api/v1/r/audit?gene={item['gene_id']}")
     assert answer["decided"] == 1
     again = next(row for row in answer["items"] if row["start"] == item["start"])
     assert (again["decision"], again["who"]) == ("agree", "Ada")
-    lines = client.get("/api/r/audit.tsv").data.decode().splitlines()
+    lines = client.get("/api/v1/r/audit.tsv").data.decode().splitlines()
     assert [line.split("\t")[-2:] for line in lines[1:]] == [["doubt", "no open chromatin"], ["agree", ""]]
     registry.close()
 
@@ -245,8 +245,8 @@ def test_decisions_are_kept_in_the_run_and_come_back(tmp_path):
     [{"decision": "maybe"}, {"start": "x"}, {"note": "n" * 1001}, {"who": "w" * 61}, {"start": 1e400}, {"end": None}],
 )
 def test_a_decision_that_is_none_is_refused_in_words(client, change):
-    item = get(client, "/api/all/audit")["items"][0]
-    answer = client.post("/api/all/audit", data=json.dumps({**item, "decision": "agree", **change}), headers=JSON)
+    item = get(client, "/api/v1/all/audit")["items"][0]
+    answer = client.post("/api/v1/all/audit", data=json.dumps({**item, "decision": "agree", **change}), headers=JSON)
     assert answer.status_code == 400
     assert answer.get_json()["message"]
 
@@ -267,7 +267,7 @@ JSON = {"Content-Type": "application/json"}
     ],
 )
 def test_what_no_page_of_ours_sends_is_refused(client, content, headers, status):
-    assert client.post("/api/all/audit", data=content, headers=headers).status_code == status
+    assert client.post("/api/v1/all/audit", data=content, headers=headers).status_code == status
 
 
 def test_twenty_writers_at_once_leave_twenty_whole_lines(tmp_path):
@@ -294,9 +294,9 @@ def test_a_run_that_cannot_be_written_says_so(tmp_path):
 
 
 def test_the_difference_of_two_runs_is_the_first_minus_the_second(registry, client):
-    assert set(get(client, f"/api/all/genes/{HBB}/difference?from=half&bins=9")["mean"]) == {0}
-    get(client, "/api/all/genes/BCR/difference?from=half", 404)  # not scored there
-    get(client, f"/api/all/genes/{HBB}/difference?from=nope", 404)
+    assert set(get(client, f"/api/v1/all/genes/{HBB}/difference?from=half&bins=9")["mean"]) == {0}
+    get(client, "/api/v1/all/genes/BCR/difference?from=half", 404)  # not scored there
+    get(client, f"/api/v1/all/genes/{HBB}/difference?from=nope", 404)
 
 
 def test_a_difference_has_its_sign(tmp_path, registry):
@@ -310,7 +310,7 @@ def test_a_difference_has_its_sign(tmp_path, registry):
         run.append({**names, "observed": 1.0, "predicted": 1.0}, alpha / 4, beta)
     both = RunRegistry([registry.first.run, path], cache=tmp_path / "cache")
     client = create_app(both, Settings(igv="notebook")).server.test_client()
-    found = np.array(get(client, f"/api/all/genes/{MYC}/difference?from=lower&bins=400")["mean"])
+    found = np.array(get(client, f"/api/v1/all/genes/{MYC}/difference?from=lower&bins=400")["mean"])
     assert found.max() > 0.2
     assert found.min() == 0  # the promoter is kept in both
     both.close()

@@ -375,14 +375,14 @@ def test_as_reads_to_call_peaks_from(bench, name):
 def test_as_a_track_dropped_on_the_page_and_in_an_allowed_folder(bench, name):
     content = FILES[name]
     query = {"name": name, "size": len(content), "tail": content[-4:].hex()}
-    dropped = bench.client.post("/api/own/own", query_string=query, data=content)
+    dropped = bench.client.post("/api/v1/own/own", query_string=query, data=content)
     answers = [dropped]
     path = bench.allowed / name
     path.write_bytes(content)
     try:
-        listed = {file["name"]: file["id"] for file in bench.client.get("/api/own/allowed").get_json()}
+        listed = {file["name"]: file["id"] for file in bench.client.get("/api/v1/own/allowed").get_json()}
         if name in listed:
-            answers.append(bench.client.get(f"/api/own/allowed/{listed[name]}"))
+            answers.append(bench.client.get(f"/api/v1/own/allowed/{listed[name]}"))
     finally:
         path.unlink()
     for answer in answers:
@@ -403,7 +403,7 @@ def test_as_a_track_dropped_on_the_page_and_in_an_allowed_folder(bench, name):
 def test_what_the_page_draws_of_allowed_folders_is_listed_by_name(bench):
     for name in FILES:
         (bench.allowed / name).write_bytes(FILES[name])
-    listed = {file["name"] for file in bench.client.get("/api/own/allowed").get_json()}
+    listed = {file["name"] for file in bench.client.get("/api/v1/own/allowed").get_json()}
     for name in FILES:
         (bench.allowed / name).unlink()
     missed = [name for name in [*DRAWN, "signal.bw", "rows.bigBed"] if name not in listed]
@@ -416,7 +416,7 @@ def test_a_large_file_is_named_by_its_first_bytes(bench):
         (FILES["bed4.bed"] * 9999, "a BED file of more than 16"),
     ):
         query = {"name": "x", "size": 5_000_000_000}
-        answer = bench.client.post("/api/own/own", query_string=query, data=head[:1_000_000])
+        answer = bench.client.post("/api/v1/own/own", query_string=query, data=head[:1_000_000])
         assert (answer.status_code, words in answer.get_json()["message"]) == (400, True)
 
 

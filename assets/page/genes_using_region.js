@@ -33,7 +33,7 @@ function table(found, region) {
   title.append(el("button", { class: "link", onclick: clear }, "Clear"));
   if (!found.rows.length) return [title, el("div", { class: "empty" }, "No scored gene has these bases in its window.")];
   const effects = found.rows.some((row) => row.effect !== null);
-  const names = ["Gene", "Mean mask", "As element", ...(effects ? ["Effect", "Stronger than"] : []), "From start site"];
+  const names = ["Gene", "Mean mask", "As element", ...(effects ? ["Effect", "Controls at least as strong"] : []), "From start site"];
   const head = el("tr", {}, names.map((name, i) => el("th", { class: i && name !== "As element" ? "right" : null }, name)));
   const rows = found.rows.map((row) => tableRow(row, region, effects));
   return [title, el("table", { class: "plain" }, el("thead", {}, head), el("tbody", {}, rows))];
@@ -49,7 +49,7 @@ function tableRow(row, region, effects) {
     right(row.mean_mask === null ? "promoter or never kept" : number(row.mean_mask)),
     el("td", {}, row.element || "none"),
     effects && right(number(row.effect)),
-    effects && right(row.stronger_than === null ? "" : `${row.stronger_than} of ${row.control_n} control regions`),
+    effects && right(row.control_rank === null ? "" : `${row.control_rank} of ${row.control_n}`),
     right(`${row.distance.toLocaleString("en")} bp`)
   );
 }

@@ -2,7 +2,7 @@
 
 import { state } from "seq2exp/page/state";
 
-const API = "api"; // below the page's own address; the one place that says so
+const API = "api/v1"; // below the page's own address; the one place that says so
 
 export const SERVER_AWAY = "The server does not answer. If it was stopped, start `seq2exp-viz serve` again: this page then continues by itself.";
 

@@ -164,7 +164,7 @@ function cancelJob() {
 function keepOnly({ elements, share, difference }) {
   const rows = edits.elementRows();
   whatif.smallest = elements.length
-    ? `${elements.join(", ")} ${elements.length > 1 ? "keep" : "keeps"} ${Math.round(100 * share)} % of what all ${rows.length} elements do together (${signed(difference)}). The others are switched off.`
+    ? `${elements.join(", ")} ${elements.length > 1 ? "keep" : "keeps"} ${Math.round(100 * share)} % of what all ${rows.length} elements do together (effect ${signed(difference)}). The others are switched off.`
     : "All elements together change nothing here.";
   if (!elements.length) return;
   const others = rows.filter((row) => !elements.includes(row.dataset.name));

@@ -37,9 +37,9 @@ export function showList() {
     button.disabled = disabled;
     const cell = row.querySelector(".effect");
     write(cell, found ? signed(found.effect) : "");
-    cell.title = found ? `${exactly(found.effect)}: predicted with this element minus without it` : "";
+    cell.title = found ? `Effect ${exactly(found.effect)}: predicted with this element minus without it` : "";
     cell.classList.toggle("strong", Boolean(found) && largest > 0 && Math.abs(found.effect) === largest);
-    write(row.querySelector(".unusual"), found ? controlWords(found.control_n, found.larger_than, found.control_sd, found.control_mean) : "");
+    write(row.querySelector(".control-rank"), found ? controlWords(found) : "");
   }
 }
 

@@ -22,24 +22,24 @@ export const progress = ({ done, total, seconds_left: left }) =>
   (total > 1 ? `, ${done} of ${total}` : "") + (left ? `, ${left < 90 ? `${Math.ceil(left)} s` : `${Math.round(left / 60)} min`} left` : "");
 
 /* How an effect ranks among those of control regions: random regions of the same length. */
-export function controlWords(n, largerThan, sd, mean) {
+export function controlWords({ control_n: n, control_rank: rank, control_sd: sd, control_mean: mean }) {
   if (!n) return "";
   if (!sd && !mean) return "control regions change nothing: this mask hides them already";
-  return `stronger than ${largerThan} of ${n} control regions`;
+  return `${rank} of ${n} control regions at least as strong`;
 }
 
 /* The server's answer: before and after, the change, and its rank. `several`: more than one region is edited. */
 export function answerLines(answer, unit, several) {
   const [before, after] = [level(answer.baseline, answer.predicted), level(answer.predicted, answer.baseline)];
   const numbers = el("p", { class: "whatif-numbers" }, el("span", { class: "quiet" }, "Predicted "), before, " → ", el("strong", { id: "whatif-predicted" }, after));
-  const fold = answer.change_fold;
-  const title = `${exactly(answer.change)}: predicted with these changes minus predicted without them${fold ? "; the fold change is of the label + 1" : ""}`;
-  const change = `${signed(answer.change)}${unit ? ` in ${unit}` : ""}${fold ? `, ${fold.toFixed(2)}-fold` : ""}`;
-  return [numbers, el("p", { title }, change), ...(answer.control ? [el("p", { class: "quiet" }, `${sentence(rankText(answer.control, several))}.`)] : [])];
+  const fold = answer.fold_change;
+  const title = `Delta ${exactly(answer.delta)}: predicted with these changes minus predicted without them${fold ? "; the fold change is of the label + 1" : ""}`;
+  const delta = `Delta ${signed(answer.delta)}${unit ? ` in ${unit}` : ""}${fold ? `, ${fold.toFixed(2)}-fold` : ""}`;
+  return [numbers, el("p", { title }, delta), ...(answer.control ? [el("p", { class: "quiet" }, `${sentence(rankText(answer.control, several))}.`)] : [])];
 }
 
 function rankText(control, several) {
-  if (!control.n) return "no control region of that length fits into the window";
-  const text = controlWords(control.n, control.larger_than, control.sd, control.mean);
+  if (!control.control_n) return "no control region of that length fits into the window";
+  const text = controlWords(control);
   return several ? text.replace("control regions", "sets of control regions") : text;
 }

@@ -63,7 +63,7 @@ class Survey:
         mask = self.run.mask(gene["gene_id"])
         starts, ends = self.elements(gene["gene_id"], mask)
         covers = [peaks.cover(mask) for peaks in self.peaks.values()]
-        values = smoothed(mask, self.run.rule.smooth)
+        values = smoothed(mask, self.run.rule.smooth_bp)
         self._count_overlap(gene, mask, values, starts, ends, covers)
         if judged:
             stratum = _IN_ELEMENT * peak_overlap.marked(starts, ends, len(mask.alpha)).astype(np.int8)
@@ -161,7 +161,7 @@ class Survey:
             kept = {"mask elements": peak_overlap.marked(*self.elements(gene["gene_id"], mask), len(mask.alpha))}
             for name, peaks in self.peaks.items():
                 kept[f"{name}, as called"] = peaks.cover(mask).covered & mask.learned
-            values = smoothed(mask, self.run.rule.smooth)
+            values = smoothed(mask, self.run.rule.smooth_bp)
             for name, scores in self.reader.read(gene["gene_id"], mask, values).items():
                 kept[name] = _kept(levels(scores), *cuts[name], mask.learned)
             for name, chosen in kept.items():
@@ -191,5 +191,5 @@ def _thresholds(run: Run) -> list[float]:
     histogram, names = KeptHistogram(), list(run.genes["gene_id"])
     for name in names[:: max(1, len(names) // _FIRST_GENES)]:
         mask = run.mask(name)
-        histogram.add(smoothed(mask, run.rule.smooth)[mask.learned])
+        histogram.add(smoothed(mask, run.rule.smooth_bp)[mask.learned])
     return sorted({run.rule.threshold, *(histogram.threshold(share)[0] for share in peak_overlap.SHARES)})

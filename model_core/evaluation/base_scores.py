@@ -59,7 +59,7 @@ class ScoreReader:
         self._learned: LearnedNumbers | None = None
         self.unknown, self.asked = 0, 0  # learned bins whose sequence part was rounded away, of how many
         self._sds: list[float] = []  # of the sequence's part within a window
-        self._smooth = run.rule.smooth or ElementRule(0).smooth
+        self._smooth = run.rule.smooth_bp or ElementRule(0).smooth_bp
         self._signals = self._open_signals(study, without)
         self._effects = {name: _effects_by_gene(other) for name, other in {"": run, **self.beside}.items()}
         self._name_scores()
@@ -76,7 +76,7 @@ class ScoreReader:
         smooth : ndarray or None
             float32 (bins,), the mask as the run's rule smooths it, where at hand.
         """
-        if smooth is None or not self.run.rule.smooth:  # elements of hard masks are cut unsmoothed
+        if smooth is None or not self.run.rule.smooth_bp:  # elements of hard masks are cut unsmoothed
             smooth = smoothed(mask, self._smooth)
         scores = {MASK: mask.mean, SMOOTHED: smooth}
         scores |= self._from_signals(gene_id, mask)

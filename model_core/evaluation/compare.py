@@ -326,7 +326,7 @@ def _summary(
         "run": run.name,
         "variant": run.manifest["variant"],
         "mask": mask_kind(run),
-        "has_spread": run.has_spread,
+        "band": run.band,
         "study": study.name if study is not None else None,
         "simulated": bool(run.manifest["simulated"]),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),

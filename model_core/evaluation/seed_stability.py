@@ -64,7 +64,7 @@ def seed_table(runs: dict[str, Run]) -> tuple[pd.DataFrame, dict[str, float]]:
     elements_back: share of both runs' elements of which at least half lies in elements of the other. element_jaccard:
     bases in elements of both over those in either. mask_difference: mean |difference|, 0-1. Effects: of elements that
     share a base. The second has genes, seed_sd (mean over bases of the standard deviation of the mask between the runs)
-    and spread (mean over bases and runs of the spread of z).
+    and beta_sd (mean over bases and runs of the sd of z under its Beta).
 
     Parameters
     ----------
@@ -80,7 +80,7 @@ def seed_table(runs: dict[str, Run]) -> tuple[pd.DataFrame, dict[str, float]]:
     every = max(1, bins * len(genes) // SAMPLED)
     moved = {pair: 0.0 for pair in itertools.combinations(names, 2)}
     sample: dict[str, list[np.ndarray]] = {name: [] for name in names}
-    total, seed_sd, spread = 0, 0.0, 0.0
+    total, seed_sd, beta_sd = 0, 0.0, 0.0
     for gene in genes:
         masks = [run.mask(gene) for run in runs.values()]
         learned = np.logical_and.reduce([mask.learned for mask in masks])
@@ -89,7 +89,7 @@ def seed_table(runs: dict[str, Run]) -> tuple[pd.DataFrame, dict[str, float]]:
         for one, two in moved:
             moved[one, two] += float(np.abs(values[one] - values[two]).sum(dtype=np.float64))
         seed_sd += float(np.std(list(values.values()), axis=0, ddof=1).sum(dtype=np.float64))
-        spread += float(np.mean([mask.sd[learned] for mask in masks], axis=0).sum(dtype=np.float64))
+        beta_sd += float(np.mean([mask.sd[learned] for mask in masks], axis=0).sum(dtype=np.float64))
         for name in names:
             sample[name].append(levels(values[name][::every]))
     ranks = {name: np.concatenate(parts) for name, parts in sample.items()}
@@ -99,7 +99,7 @@ def seed_table(runs: dict[str, Run]) -> tuple[pd.DataFrame, dict[str, float]]:
         row = {"run_a": one, "run_b": two, "genes": len(genes), "mask_difference": moved[one, two] / max(total, 1)}
         row["mask_rank_correlation"] = rank_correlation(ranks[one], ranks[two])
         rows.append(row | _elements_back(elements[one], elements[two]) | _effects(runs[one], runs[two], genes))
-    means = {"genes": len(genes), "seed_sd": seed_sd / max(total, 1), "spread": spread / max(total, 1)}
+    means = {"genes": len(genes), "seed_sd": seed_sd / max(total, 1), "beta_sd": beta_sd / max(total, 1)}
     return pd.DataFrame(rows, columns=list(COLUMNS)), means
 
 

@@ -208,8 +208,8 @@ def throughput(machine: Machine, sizes: Sizes) -> dict:
         for dtype in (torch.float32, torch.bfloat16):
             machine.forget_peak()
             with torch.no_grad(), machine.precision(dtype):
-                taken = machine.seconds(lambda m=model, b=batch, k=keep: m(*b, keep=k), sizes.runs)
-                out = model(*batch, keep=keep)
+                taken = machine.seconds(lambda m=model, b=batch, k=keep: m(*b, mask_override=k), sizes.runs)
+                out = model(*batch, mask_override=keep)
             numbers = torch.cat([out.expression, out.z.mean.flatten()]).float()
             passed &= bool(torch.isfinite(numbers).all())
             exact = numbers if exact is None else exact

@@ -232,7 +232,7 @@ class Seq2Exp(nn.Module):
         gene_features: Tensor,
         blacklist: Tensor | None = None,
         sample: bool = False,
-        keep: Tensor | None = None,
+        mask_override: Tensor | None = None,
         peaks: Tensor | None = None,
     ) -> Output:
         """Mask and expression of a batch of genes.
@@ -249,14 +249,16 @@ class Seq2Exp(nn.Module):
             (B, L) bool, bases to hide.
         sample : bool
             Draw z (training); False takes its mean.
-        keep : Tensor or None
+        mask_override : Tensor or None
             (B, L) float, a mask used exactly as it is in place of the learned one.
         peaks : Tensor or None
             (B, L) bool, for the control `macs3`.
         """
         z = self.mask_parameters(sequence, signals, peaks)
         drawn = sample and self.config.mask == "learned"
-        mask = self.decide(masks.draw(z, self.config) if drawn else z.mean, blacklist) if keep is None else keep
+        mask = mask_override
+        if mask is None:
+            mask = self.decide(masks.draw(z, self.config) if drawn else z.mean, blacklist)
         return Output(self.predict(sequence, signals, gene_features, mask), mask, z)
 
     @torch.no_grad()
@@ -266,7 +268,7 @@ class Seq2Exp(nn.Module):
         signals: np.ndarray,
         gene_features: np.ndarray,
         blacklist: np.ndarray | None = None,
-        keep: np.ndarray | None = None,
+        mask_override: np.ndarray | None = None,
         peaks: np.ndarray | None = None,
     ) -> Score:
         """Mask and expression of a batch of genes, numpy in and numpy out; genes do not change each other's numbers.
@@ -281,7 +283,7 @@ class Seq2Exp(nn.Module):
             (B, n_gene_features), standardised.
         blacklist : ndarray or None
             (B, L) bool, or None.
-        keep : ndarray or None
+        mask_override : ndarray or None
             (B, L), 0-1, a mask used exactly as it is (nothing forced onto it) in place of the learned one.
         peaks : ndarray or None
             (B, L) bool, for models trained under the control mask `macs3`.
@@ -296,7 +298,7 @@ class Seq2Exp(nn.Module):
         InputError
             Shapes that do not fit each other or the model.
         """
-        self._check_shapes(sequence, signals, gene_features, blacklist, keep, peaks)
+        self._check_shapes(sequence, signals, gene_features, blacklist, mask_override, peaks)
         device = self.mask_head.weight.device
 
         def tensor(array, dtype=torch.float32):
@@ -305,13 +307,13 @@ class Seq2Exp(nn.Module):
         training = self.training
         self.eval()
         try:
-            flags = tensor(blacklist, torch.bool), False, tensor(keep), tensor(peaks, torch.bool)
+            flags = tensor(blacklist, torch.bool), False, tensor(mask_override), tensor(peaks, torch.bool)
             out = self(tensor(sequence), tensor(signals), tensor(gene_features), *flags)
         finally:
             self.train(training)
         return Score(*(t.float().cpu().numpy() for t in (out.expression, out.mask, out.z.alpha, out.z.beta)))
 
-    def _check_shapes(self, sequence, signals, gene_features, blacklist, keep, peaks):
+    def _check_shapes(self, sequence, signals, gene_features, blacklist, mask_override, peaks):
         config = self.config
         shape = np.shape(sequence)
         if len(shape) != 3 or shape[2] != 4:
@@ -322,7 +324,7 @@ class Seq2Exp(nn.Module):
             "signals": (signals, (*shape[:2], len(config.signals))),
             "gene_features": (gene_features, (shape[0], config.n_gene_features)),
             "blacklist": (blacklist, shape[:2]),
-            "keep": (keep, shape[:2]),
+            "mask_override": (mask_override, shape[:2]),
             "peaks": (peaks, shape[:2]),
         }
         for name, (array, wanted) in expected.items():

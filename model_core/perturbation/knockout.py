@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from model_core.perturbation.what_if import Edit, WhatIf
-from model_core.run_folder.effects import unusual
+from model_core.run_folder.effects import control_rank
 from model_core.run_folder.elements import PROMOTER_CLASS
 
 CONTROLS = 20  # random stretches for each class of lengths of a gene
@@ -117,14 +117,14 @@ def knock_out(
     classes = [length_class(end - start) for start, end in zip(starts, ends, strict=True)]
     rows = []
     for place, effect in zip(zip(names, starts, ends, strict=True), _one_by_one(what_if, starts, ends), strict=True):
-        rows.append([*place, effect, *summary(np.zeros(0)), np.nan])
+        rows.append([*place, effect, *summary(np.zeros(0)), None])
         arrived(rows[-1])
     free = free_bases(what_if, elements, sizes)
     for length in dict.fromkeys(classes):
         compared = control_effects(what_if, free, (length,), (), controls, seed)
         for number in (i for i, one in enumerate(classes) if one == length):
             effect = rows[number][3]
-            rows[number] = [*rows[number][:4], *summary(compared), unusual(effect, compared)]
+            rows[number] = [*rows[number][:4], *summary(compared), control_rank(effect, compared)]
             arrived(rows[number])
     return rows
 

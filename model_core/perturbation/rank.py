@@ -126,7 +126,8 @@ def smallest_sets(model: RunModel, genes: pd.DataFrame) -> Iterator[str]:
         found = smallest_set(model.what_if(gene["gene_id"]), elements)
         count = int((elements["class"] != PROMOTER_CLASS).sum())
         names = ", ".join(found.elements) or "none"
-        yield f"{gene['symbol']}: {names} of {count} elements keep {found.share:.0%} of {found.difference:+.3f}"
+        kept = f"{found.share:.0%} of the effect of all ({found.difference:+.3f})"
+        yield f"{gene['symbol']}: {names} of {count} elements keep {kept}"
 
 
 def _done(run: Run, gene_id: str, controls: int) -> bool:

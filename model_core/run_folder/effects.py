@@ -16,47 +16,55 @@ import pandas as pd
 from model_core.errors import InputError
 from model_core.files import write_text
 from model_core.run_folder.journal import Lock, append_journal
+from model_core.run_folder.manifest import SCHEMA
+from model_core.run_folder.schema1 import effects_of_2
 from model_core.tsv import table_text
 
 FOLDER = "effects"
 BACKGROUND = (
-    "Control regions are random regions of the same length in the same window. An element stronger than all of them "
+    "Control regions are random regions of the same length in the same window. An element that none of them reaches "
     "exceeds the model's own background there; that does not show that the element is real."
 )
-ROW = ("element", "start", "end", "effect", "control_n", "control_mean", "control_sd", "unusual")
+ROW = ("element", "start", "end", "effect", "control_n", "control_mean", "control_sd", "control_rank")
 EFFECT_COLUMNS = (
     *("gene_id", "symbol", "chrom", "element", "start", "end", "effect", "fold_change"),
-    *("control_n", "control_mean", "control_sd", "unusual", "predicted"),
+    *("control_n", "control_mean", "control_sd", "control_rank", "predicted"),
 )
 WAIT_SECONDS = 20.0  # for another writer's line
 _LOGARITHMS = {"log10p1": 10.0, "log1p": math.e}  # label transforms under which a difference is a ratio
 _INTEGERS = ("start", "end", "control_n")
 
 
-def fold_change(effect: Any, label_transform: str | None) -> Any:
-    """What `effect` means as a ratio of CAGE + 1: 10 ** effect where the label is log10(CAGE + 1).
+def fold_change(difference: Any, label_transform: str | None) -> Any:
+    """Return the ratio of CAGE + 1 that a difference means: 10 ** difference where the label is log10(CAGE + 1).
 
-    With the element over without it; NaN where the label is no logarithm.
+    Of an effect: with the element over without it; of a delta: after over before. NaN where the label is no logarithm.
 
     Parameters
     ----------
-    effect : Any
-        Number or array, in the label's unit.
+    difference : Any
+        An effect or a delta, or an array of them, in the label's unit.
     label_transform : str or None
         The study's name for it.
     """
-    base = _LOGARITHMS.get(label_transform)
-    return np.full_like(np.asarray(effect, np.float64), np.nan)[()] if base is None else base ** np.float64(effect)
+    base = _LOGARITHMS.get(label_transform or "")
+    values = np.asarray(difference, np.float64)
+    return (np.full_like(values, np.nan) if base is None else base**values)[()]
 
 
-def unusual(effect: float, controls: np.ndarray) -> float:
-    """(1 + number of controls at least as large as `effect`, both without sign) / (1 + number of controls).
+def control_rank(effect: float, controls: np.ndarray) -> int | None:
+    """Return how many of the controls are at least as large as `effect`, both without sign; None without controls.
 
-    A rank among control regions of the same window, 1 / (1 + n) at the least; it is no p-value. NaN without controls.
+    It ranks an element among control regions of its own window; it is no p-value.
+
+    Parameters
+    ----------
+    effect : float
+        Of the element; a delta is ranked among deltas.
+    controls : ndarray
+        (n,) of the control regions.
     """
-    if not len(controls):
-        return math.nan
-    return float((1 + np.sum(np.abs(controls) >= abs(effect))) / (1 + len(controls)))
+    return int(np.sum(np.abs(controls) >= abs(effect))) if len(controls) else None
 
 
 def hidden_in_training(config: Mapping) -> bool | None:
@@ -103,23 +111,25 @@ def caveat(config: Mapping) -> str:
 
 
 def row_values(row: Sequence, label_transform: str | None) -> dict:
-    """ROW by name, with the fold change and how many controls the effect is larger than, as JSON values."""
+    """Return ROW by name, with the fold change, as JSON values."""
     values = dict(zip(ROW, row, strict=True))
-    effect, share = (math.nan if values[name] is None else values[name] for name in ("effect", "unusual"))
-    values["fold_change"] = float(fold_change(effect, label_transform))
-    values["larger_than"] = stronger_than(share, values["control_n"])
-    return json_values(values)
+    effect = math.nan if values["effect"] is None else values["effect"]
+    return json_values({**values, "fold_change": float(fold_change(effect, label_transform))})
 
 
-def stronger_than(share: float, controls: int) -> int | None:
-    """How many control regions have a smaller effect, without sign, out of `unusual`; None where there are none."""
-    return round((1 - share) * (1 + controls)) if share == share else None
+def control_words(rank: int | None, controls: int) -> str:
+    """Return a `control_rank` as it is shown: "2 of 20 control regions at least as strong", or that there are none.
 
-
-def control_words(share: float, controls: int) -> str:
-    """`stronger_than` as it is shown: "stronger than 18 of 20 control regions", or that there are none."""
-    count = stronger_than(share, controls)
-    return "no control region fits" if count is None else f"stronger than {count} of {controls} control regions"
+    Parameters
+    ----------
+    rank : int or None
+        Missing (None, NaN or NA) where no control region fits.
+    controls : int
+        `control_n`.
+    """
+    if rank is None or pd.isna(rank):
+        return "no control region fits"
+    return f"{int(rank)} of {int(controls)} control regions at least as strong"
 
 
 def caveat_line(config: Mapping) -> str:
@@ -154,14 +164,16 @@ def append_effects(run_folder: Path, record: Mapping) -> None:
         whole = _whole_length(path)
         if path.exists() and path.stat().st_size != whole:
             os.truncate(path, whole)  # a killed writer's last line
-        append_journal(path, json_values(record))
+        append_journal(path, json_values({**record, "schema": SCHEMA}))
     finally:
         lock.release()
 
 
 def read_effects(run_folder: Path) -> dict[str, dict]:
-    """gene_id -> its last record in effects/effects.jsonl; a torn last line, and lines that are no records, are left
-    out."""
+    """Read effects/effects.jsonl: gene_id -> its last record, one of schema 1 as schema 2 states it.
+
+    A torn last line, and lines that are no records, are left out.
+    """
     path = run_folder / FOLDER / "effects.jsonl"
     records: dict[str, dict] = {}
     if path.exists():
@@ -174,7 +186,10 @@ def read_effects(run_folder: Path) -> dict[str, dict]:
 
 
 def effect_table(records: Iterable[Mapping]) -> pd.DataFrame:
-    """EFFECT_COLUMNS of records, one row an element, in the records' order and by falling effect within a gene."""
+    """Return EFFECT_COLUMNS of records, one row per element, in their order and by falling effect within a gene.
+
+    control_rank is an integer that may be missing (pandas' Int64): where no control region fits.
+    """
     tables = []
     for record in records:
         table = pd.DataFrame(record["rows"], columns=list(ROW))
@@ -182,8 +197,8 @@ def effect_table(records: Iterable[Mapping]) -> pd.DataFrame:
         table["fold_change"] = fold_change(table["effect"].to_numpy(np.float64), record["label_transform"])
         tables.append(table.sort_values(["effect", "start"], ascending=[False, True]))
     table = pd.concat([table for table in tables if len(table)] or [pd.DataFrame(columns=list(EFFECT_COLUMNS))])
-    numbers = [name for name in EFFECT_COLUMNS[6:] if name not in _INTEGERS]
-    types = dict.fromkeys(numbers, np.float64) | dict.fromkeys(_INTEGERS, np.int64)
+    numbers = [name for name in EFFECT_COLUMNS[6:] if name not in (*_INTEGERS, "control_rank")]
+    types = dict.fromkeys(numbers, np.float64) | dict.fromkeys(_INTEGERS, np.int64) | {"control_rank": "Int64"}
     return table[list(EFFECT_COLUMNS)].astype(types).reset_index(drop=True)
 
 
@@ -235,7 +250,9 @@ def _record(line: str) -> dict | None:
         record = json.loads(line)
         needed = ("gene_id", "symbol", "chrom", "predicted", "label_transform", "rule", "checkpoint", "controls")
         whole = isinstance(record, dict) and all(name in record for name in needed)
-        return record if whole and all(len(row) == len(ROW) for row in record["rows"]) else None
+        if not whole or any(len(row) != len(ROW) for row in record["rows"]):
+            return None
+        return effects_of_2(record) if record.get("schema", 1) == 1 else record
     except (ValueError, KeyError, TypeError):
         return None
 

@@ -14,6 +14,7 @@ from model_core.beta import PROMOTER
 from model_core.errors import InputError
 from model_core.intervals import runs
 from model_core.run_folder.mask_store import GeneMask
+from model_core.run_folder.schema1 import element_header_of_2
 
 KEPT_TARGET = 0.05  # share of all learned bases of a run that lies at or above the default threshold
 WITH_PEAK, WITHOUT_PEAK, NO_PEAK_FILE = "with_peak", "without_peak", "no_peak_file"
@@ -27,7 +28,7 @@ CLASS_COLOURS = {
 }
 ELEMENT_COLUMNS = (
     *("chrom", "start", "end", "name", "score", "strand", "thickStart", "thickEnd", "itemRgb"),
-    *("gene_id", "symbol", "class", "mean_mask", "max_mask", "spread", "distance_to_tss", "peak"),
+    *("gene_id", "symbol", "class", "mean_mask", "max_mask", "beta_sd", "distance_to_tss", "peak"),
 )
 _LEVELS = 2**20  # of the histogram; its steps are exact in float32
 
@@ -36,22 +37,22 @@ _LEVELS = 2**20  # of the histogram; its steps are exact in float32
 class ElementRule:
     """How elements are cut: bases at or above `threshold` in the smoothed mask, joined, short runs dropped.
 
-    threshold: 0 to 1. smooth: bp over which the mask is averaged first (each base with smooth // 2 on either
-    side; 0 = not at all). join: runs with a gap below this many bp become one. shortest: runs below this many
+    threshold: 0 to 1. smooth_bp: bp over which the mask is averaged first (each base with smooth_bp // 2 on either
+    side; 0 = not at all). max_gap: runs with a gap below this many bp become one. min_length: runs below this many
     bp are dropped.
     kept_target: the share of bases that the threshold was chosen for, or None where it was given.
     """
 
     threshold: float
-    smooth: int = 100
-    join: int = 100
-    shortest: int = 50
+    smooth_bp: int = 100
+    max_gap: int = 100
+    min_length: int = 50
     kept_target: float | None = None
 
     def __post_init__(self):
         if not 0 <= self.threshold <= 1:
             raise InputError("element rule", found=f"threshold {self.threshold}", expected="0 to 1", fix="correct it")
-        for name in ("smooth", "join", "shortest"):
+        for name in ("smooth_bp", "max_gap", "min_length"):
             if getattr(self, name) < 0:
                 raise InputError(
                     "element rule", found=f"{name} {getattr(self, name)} bp", expected="0 or more", fix="correct it"
@@ -122,11 +123,11 @@ def default_rule(masks: Iterable[GeneMask], binary: bool) -> ElementRule:
     The 5 % are counted in the smoothed masks, before runs are joined and dropped.
     """
     if binary:
-        return ElementRule(0.5, smooth=0)
+        return ElementRule(0.5, smooth_bp=0)
     histogram = KeptHistogram()
-    smooth = ElementRule(0).smooth
+    smooth_bp = ElementRule(0).smooth_bp
     for mask in masks:
-        histogram.add(smoothed(mask, smooth)[mask.learned])
+        histogram.add(smoothed(mask, smooth_bp)[mask.learned])
     return ElementRule(histogram.threshold(KEPT_TARGET)[0], kept_target=KEPT_TARGET)
 
 
@@ -148,13 +149,13 @@ def kept_runs(
     """
     starts, ends = runs(learned & (values >= rule.threshold))
     forced_before = np.concatenate(([0], np.cumsum(~learned)))
-    near = (starts[1:] - ends[:-1]) * resolution < rule.join
+    near = (starts[1:] - ends[:-1]) * resolution < rule.max_gap
     near &= forced_before[starts[1:]] == forced_before[ends[:-1]]
     starts, ends = (
         starts[np.concatenate(([True], ~near))[: len(starts)]],
         ends[np.concatenate((~near, [True]))[: len(ends)]],
     )
-    long = (ends - starts) * resolution >= rule.shortest
+    long = (ends - starts) * resolution >= rule.min_length
     return starts[long], ends[long]
 
 
@@ -163,8 +164,9 @@ def cut_elements(mask: GeneMask, rule: ElementRule, gene: Mapping, peaks: pd.Dat
 
     name: E1, E2, ... by falling mean_mask (ties: nearer the TSS first), and `promoter`. score: 1000 x
     mean_mask.
-    thickStart, thickEnd: the summit, where the mask is highest (the middle one of equals). spread: mean
-    standard deviation of z. distance_to_tss: bp from TSS to summit, negative upstream on the gene's strand.
+    thickStart, thickEnd: the summit, where the mask is highest (the middle one of equals). beta_sd: mean
+    standard deviation of z under its Beta. distance_to_tss: bp from TSS to summit, negative upstream on the
+    gene's strand.
     peak: the peak that shares most bases with the element, or ".".
 
     Parameters
@@ -174,7 +176,7 @@ def cut_elements(mask: GeneMask, rule: ElementRule, gene: Mapping, peaks: pd.Dat
     peaks : DataFrame or None
         chrom, start, end, name, or None where nothing was called.
     """
-    starts, ends = kept_runs(smoothed(mask, rule.smooth), mask.learned, rule, mask.resolution)
+    starts, ends = kept_runs(smoothed(mask, rule.smooth_bp), mask.learned, rule, mask.resolution)
     table = _measured(mask, starts, ends)
     table["class"], table["peak"] = _peak_class(table, mask, peaks)
     promoter = _measured(mask, *runs(mask.forced == PROMOTER))
@@ -189,14 +191,14 @@ def cut_elements(mask: GeneMask, rule: ElementRule, gene: Mapping, peaks: pd.Dat
 
 
 def _measured(mask: GeneMask, starts: np.ndarray, ends: np.ndarray) -> pd.DataFrame:
-    """Bounds and summit of each run of bins on the chromosome, its mean and highest mask, its mean spread."""
-    measured = {name: np.zeros(len(starts)) for name in ("mean_mask", "max_mask", "spread")}
+    """Bounds and summit of each run of bins on the chromosome, its mean and highest mask, its mean sd of z."""
+    measured = {name: np.zeros(len(starts)) for name in ("mean_mask", "max_mask", "beta_sd")}
     summit = np.zeros(len(starts), np.int64)
     for i, (start, end) in enumerate(zip(starts, ends, strict=True)):
         values = mask.mask[start:end]
         measured["mean_mask"][i] = values.mean(dtype=np.float64)
         measured["max_mask"][i] = values.max()
-        measured["spread"][i] = mask.sd[start:end].mean(dtype=np.float64)
+        measured["beta_sd"][i] = mask.sd[start:end].mean(dtype=np.float64)
         highest = np.flatnonzero(values == values.max())
         summit[i] = start + highest[len(highest) // 2]
     bounds = {
@@ -237,7 +239,7 @@ def _as_bed(table: pd.DataFrame, mask: GeneMask, gene: Mapping) -> pd.DataFrame:
 
 
 def read_elements(path: str | Path) -> pd.DataFrame:
-    """ELEMENT_COLUMNS of an element file written by `assemble` or `export`.
+    """Read ELEMENT_COLUMNS of an element file written by `assemble` or `export`, also of schema 1.
 
     Raises
     ------
@@ -246,10 +248,10 @@ def read_elements(path: str | Path) -> pd.DataFrame:
     """
     types = dict.fromkeys(ELEMENT_COLUMNS, str)
     types |= dict.fromkeys(("start", "end", "score", "thickStart", "thickEnd", "distance_to_tss"), np.int64)
-    types |= dict.fromkeys(("mean_mask", "max_mask", "spread"), np.float64)
+    types |= dict.fromkeys(("mean_mask", "max_mask", "beta_sd"), np.float64)
     with Path(path).open(encoding="utf-8") as lines:
         header = next((line for line in lines if not line.startswith("##")), "").rstrip("\n")
-        if header != "#" + "\t".join(ELEMENT_COLUMNS):
+        if element_header_of_2(header) != "#" + "\t".join(ELEMENT_COLUMNS):
             expected = "the columns of an element file"
             raise InputError(path, found=f"header {header!r}", expected=expected, fix="assemble the run again")
         return pd.read_csv(

@@ -12,9 +12,15 @@ from pathlib import Path
 
 from model_core.errors import InputError
 from model_core.listing import is_empty
+from model_core.run_folder.schema1 import manifest_of_2
 
-SCHEMA = 1
-_NEEDED = ("kind", "name", "variant", "window", "promoter", "resolution", "element_rule", "progress")
+SCHEMA = 2
+BANDS = ("none", "beta", "members")  # what the width drawn around a mask is: nothing, the Beta of z, between members
+_NEEDED = (
+    *("kind", "name", "variant", "decision", "band"),
+    *("window", "promoter", "resolution", "element_rule", "progress"),
+)
+_NEEDED_IN_1 = ("variant", "element_rule")  # the others are looked for once it reads as schema 2
 _RECORDED = ("seq2exp-viz", "numpy", "scipy", "pandas", "zarr", "torch")  # packages whose versions are kept
 _LEFTOVERS = (
     "study.json",
@@ -40,7 +46,7 @@ def new_manifest(folder: Path, study: str | Path | None, checkpoint: str | Path 
 
 
 def read_manifest(folder: Path) -> dict:
-    """The manifest of a run folder.
+    """Read the manifest of a run folder; one of schema 1 is returned as schema 2 states it.
 
     Raises
     ------
@@ -60,12 +66,7 @@ def read_manifest(folder: Path) -> dict:
         else:
             found, advice = "no manifest.json", "give a folder that train or score has written"
         raise InputError(folder, found=found, expected="a run folder", fix=advice)
-    try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(
-            path, found=f"damaged JSON ({error})", expected="a manifest", fix="copy the run again"
-        ) from None
+    manifest = read_json(path)
     schema = manifest.get("schema") if isinstance(manifest, dict) else None
     if not isinstance(schema, int) or schema < 1:
         raise InputError(
@@ -74,13 +75,36 @@ def read_manifest(folder: Path) -> dict:
     if schema > SCHEMA:
         advice = "update seq2exp-viz to read it"
         raise InputError(path, found=f"schema {schema}", expected=f"schema {SCHEMA} at most", fix=advice)
+    if schema == 1 and all(name in manifest for name in _NEEDED_IN_1):
+        manifest = manifest_of_2(manifest, read_json(folder / "config.json", {}))
     missing = [name for name in _NEEDED if name not in manifest]
     if missing:
         raise InputError(
             path, found=f"no {', '.join(missing)}", expected="the manifest of a run", fix="copy the run again"
         )
+    if manifest["band"] not in BANDS:
+        found, expected = f"band {manifest['band']!r}", f"one of {', '.join(BANDS)}"
+        raise InputError(path, found=found, expected=expected, fix="update seq2exp-viz, or copy the run again")
     check_lengths(path, manifest)
     return manifest
+
+
+def read_json(path: Path, without: dict | None = None) -> dict:
+    """Return what a JSON file of a run folder holds; `without`, where that is given and there is no file.
+
+    Raises
+    ------
+    InputError
+        The file is damaged.
+    """
+    if without is not None and not path.exists():
+        return without
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(
+            path, found=f"damaged JSON ({error})", expected="a JSON file", fix="copy the run again"
+        ) from None
 
 
 def check_lengths(where: object, manifest: dict) -> None:

@@ -28,7 +28,7 @@ from model_core.run_folder.occlusion import Occlusion, read_occlusion
 from model_core.run_folder.run_files import RunFiles, stamp
 from model_core.window import window_start
 
-MEANING = ("window", "promoter", "resolution", "variant", "decision")  # what masks of one run have in common
+MEANING = ("window", "promoter", "resolution", "variant", "decision", "band")  # what masks of one run have in common
 _JSON_FILES = ("config.json", "metrics.json", "study.json")
 _GENES_FOR_A_FIRST_RULE = 64  # a power of two
 
@@ -56,6 +56,7 @@ class Run(RunFiles):
         chrom_sizes: Mapping[str, int],
         variant: str = "soft",
         decision: DecisionRule | None = None,
+        band: str | None = None,
         resolution: int = 1,
         kind: str = "scoring",
         name: str | None = None,
@@ -80,6 +81,8 @@ class Run(RunFiles):
             bp of each chromosome of the assembly.
         decision : DecisionRule or None
             How the model makes its mask of z; by default that of the published variant.
+        band : str or None
+            One of `manifest.BANDS`, what the width around a mask is; by default that of the published variant.
         kind : str
             "training" or "scoring".
         seed : int or None
@@ -112,6 +115,7 @@ class Run(RunFiles):
             "name": name or path.resolve().name,
             "variant": variant,
             "decision": (decision or DecisionRule("hard" if variant == "hard" else "soft")).to_dict(),
+            "band": band or ("none" if variant == "causal" else "beta"),
             "simulated": simulated,
         }
         progress = {"scored": 0, "asked": asked}
@@ -378,7 +382,7 @@ class Run(RunFiles):
         ------
         InputError
             After genes were scored, a change of what their masks mean (window, promoter,
-        resolution, variant, decision).
+        resolution, variant, decision, band).
         """
         manifest = {**read_manifest(self.path), **changes}
         changed = [x for x in MEANING if manifest.get(x) != self.manifest.get(x)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from model_core.decision import DecisionRule
 from model_core.errors import InputError
 from model_core.intervals import match_chromosomes, rasterise, sort
 from model_core.listing import files_in
-from model_core.run_folder.manifest import described_file
+from model_core.run_folder.manifest import described_file, read_json
 
 
 class RunFiles:
@@ -36,21 +35,14 @@ class RunFiles:
 
     @property
     def decision(self) -> DecisionRule:
-        """How the model makes its mask of z. Where the manifest does not say, the model's settings or variant do."""
-        stated, model = self.manifest.get("decision"), self.config.get("model") or {}
-        if stated is None and "decision" in model:
-            names = {"kind": "decision", "threshold": "threshold", "share": "top_share"}
-            stated = {ours: model[theirs] for ours, theirs in names.items() if theirs in model}
-        if stated is None:
-            stated = {"kind": "hard" if self.manifest["variant"] == "hard" else "soft"}
-        return DecisionRule.from_dict(stated)
+        """How the model makes its mask of z."""
+        return DecisionRule.from_dict(self.manifest["decision"])
 
     @property
-    def has_spread(self) -> bool:
-        """Whether the width of the Betas is a statement of its own: not under the logit head, which fixes alpha + beta,
-        so that the width follows from the mean."""
-        model = self.config.get("model") or {}
-        return model.get("head", "logit" if self.manifest["variant"] == "causal" else "beta") != "logit"
+    def band(self) -> str:
+        """What the width around a mask is: "beta", the width of z under the model's Beta (`beta_sd`); "none" where it
+        says nothing of its own: a logit head fixes alpha + beta, so that it follows from the mean."""
+        return self.manifest["band"]
 
     @property
     def checkpoint(self) -> Path | None:
@@ -81,17 +73,17 @@ class RunFiles:
     @property
     def config(self) -> dict:
         """Model configuration and training settings; empty where none was written."""
-        return self._file("config.json", _read_json, {})
+        return self._file("config.json", read_json, {})
 
     @property
     def metrics(self) -> dict:
         """Numbers about the run; empty where none was written."""
-        return self._file("metrics.json", _read_json, {})
+        return self._file("metrics.json", read_json, {})
 
     @property
     def study(self) -> dict:
         """The study as resolved, with absolute paths."""
-        return self._file("study.json", _read_json, {})
+        return self._file("study.json", read_json, {})
 
     @property
     def chrom_sizes(self) -> dict[str, int]:
@@ -175,15 +167,6 @@ def stamp(path: Path) -> tuple[int, int, int] | None:
     except FileNotFoundError:
         return None
     return status.st_mtime_ns, status.st_size, status.st_ino
-
-
-def _read_json(path: Path) -> dict:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(
-            path, found=f"damaged JSON ({error})", expected="a JSON file", fix="copy the run again"
-        ) from None
 
 
 def _read_sizes(path: Path) -> dict[str, int]:

@@ -129,6 +129,7 @@ def run_for(
         out,
         variant=config.variant,
         decision=config.decision_rule,
+        band=config.band,
         window=config.window,
         promoter=config.promoter,
         resolution=resolution,

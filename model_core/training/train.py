@@ -324,6 +324,7 @@ def begin_run(
         kind="training",
         variant=config.variant,
         decision=config.decision_rule,
+        band=config.band,
         window=config.window,
         promoter=config.promoter,
         chrom_sizes=study.genome().sizes,

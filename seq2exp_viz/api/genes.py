@@ -14,9 +14,10 @@ from model_core.intervals import COORDINATES
 from model_core.places import parse_place, read_place
 from model_core.run_folder.assemble import provenance
 from model_core.run_folder.elements import PROMOTER_CLASS
-from seq2exp_viz.api import downloads, igv, tables
+from seq2exp_viz.api import PREFIX, downloads, igv, tables
 from seq2exp_viz.api.answers import as_json, attachment, guarded, integer, place, records, threshold_of
 from seq2exp_viz.api.model import add_model_routes
+from seq2exp_viz.api.old_addresses import add_old_addresses
 from seq2exp_viz.api.sharing import add_sharing_routes
 from seq2exp_viz.api.user_tracks import add_own_track_routes
 from seq2exp_viz.file_names import content_disposition, run_part
@@ -45,45 +46,59 @@ def api(
     allowed: AllowedFiles = AllowedFiles(),  # noqa: B008  of no folder, and never changed
 ) -> Blueprint:
     """All routes below `base`; `registry` and `allowed` are all that they look into; `prefer` chooses igv.js."""
-    routes = Blueprint("api", __name__)
-
+    site, routes = Blueprint("site", __name__), Blueprint("api", __name__, url_prefix=f"/{PREFIX}")
     route = guarded(routes, registry)
 
-    @routes.route("/api/runs")
+    @routes.route("/runs")
     def runs() -> Response:
         return as_json([{"key": view.key, "name": view.run.name, **view.manifest["progress"]} for view in registry])
 
-    @routes.route("/api/<path:rest>")
-    @routes.route("/data/<path:rest>")
-    def nowhere(rest: str) -> Response:  # without it Dash would answer with the page
-        return as_json({"message": f"There is nothing at {rest[:80]!r}."}, 404)
-
-    @routes.route("/igv.js")
-    def igv_library() -> Response:
-        return send_bytes(static_files.igv_script(prefer).path, request, "text/javascript")
-
-    @route("/api/<run>/view")
+    @route("/<run>/view")
     def view_of(view: RunView) -> Response:
         gene = request.args.get("gene") or None
         other = registry.get(request.args.get("beside", ""))
         return as_json(igv.browser(view, base, gene, threshold_of(request), other))
 
-    @route("/api/<run>/search")
+    @route("/<run>/search")
     def search(view: RunView) -> Response:
         return as_json(find(view, request.args.get("q", ""), request.args.get("chrom")))
 
-    @route("/api/<run>/place")
+    @route("/<run>/place")
     def place_of_text(view: RunView) -> Response:
         """The place that a text means: typed on the contig `chrom`, or with `written` as the page writes places."""
         read = read_place if "written" in request.args else parse_place
         text = request.args.get("q", "")[:LONGEST]
         return as_json(dict(zip(COORDINATES, read(text, view.contigs, request.args.get("chrom")), strict=True)))
 
-    @route("/api/<run>/genes")
+    @route("/<run>/genes")
     def genes(view: RunView) -> Response:
         return as_json(records(view.genes))
 
-    @route("/data/<run>/<file>")
+    add_gene_routes(route)
+    add_interval_routes(route)
+    add_blank_genome(route)
+    add_sharing_routes(route, base, static_files.igv_script(prefer).version)
+    tables.add_routes(route, registry)
+    add_model_routes(routes, route, registry, jobs)
+    add_own_track_routes(route, site, base, allowed)
+    add_files(site, registry, prefer)
+    add_old_addresses(site, base)
+    site.register_blueprint(routes)
+    return site
+
+
+def add_files(site: Blueprint, registry: RunRegistry, prefer: str) -> None:
+    """Add what lies beside the interface, without its version: served files of runs, and igv.js."""
+
+    @site.route("/igv.js")
+    def igv_library() -> Response:
+        return send_bytes(static_files.igv_script(prefer).path, request, "text/javascript")
+
+    @site.route("/data/<path:rest>")
+    def nowhere(rest: str) -> Response:  # without it Dash would answer with the page
+        return as_json({"message": f"There is nothing at {rest[:80]!r}."}, 404)
+
+    @guarded(site, registry)("/data/<run>/<file>")
     def data(view: RunView, file: str) -> Response:
         path = view.file(file)
         if path is None:
@@ -94,38 +109,29 @@ def api(
             response.headers["Content-Disposition"] = content_disposition(f"{run_part(view.key)}.{file}")
         return response
 
-    add_gene_routes(route)
-    add_interval_routes(route)
-    add_blank_genome(route)
-    add_sharing_routes(route, base, static_files.igv_script(prefer).version)
-    tables.add_routes(route, registry)
-    add_model_routes(routes, route, registry, jobs)
-    add_own_track_routes(route, routes, base, allowed)
-    return routes
-
 
 def add_gene_routes(route: Callable) -> None:
     """What belongs to one gene: its mask, contact, prior and elements, and the two downloads."""
 
-    @route("/api/<run>/genes/<path:gene>/mask")
+    @route("/<run>/genes/<path:gene>/mask")
     def mask(view: RunView, gene: str) -> Response:
         found = view.mask(gene)
         start, end = integer("start", found.start), integer("end", found.end)
         return as_json(binning.mask_summary(found, view.interval(gene), start, end, integer("bins", 1000)))
 
-    @route("/api/<run>/genes/<path:gene>/contact/<name>")
+    @route("/<run>/genes/<path:gene>/contact/<name>")
     def contact(view: RunView, gene: str, name: str) -> Response:
         if name not in {track.name for track in view.signals if track.file is None}:
             raise Unavailable(f"{name[:80]!r} is no contact signal of this run.")
         return vector(view, gene, view.contact(gene, name))
 
-    @route("/api/<run>/genes/<path:gene>/prior")
+    @route("/<run>/genes/<path:gene>/prior")
     def prior(view: RunView, gene: str) -> Response:
         if view.prior_config is None:
             raise Unavailable("The signals of this run are not on this machine, so their prior cannot be computed.")
         return vector(view, gene, view.prior(gene))
 
-    @route("/api/<run>/genes/<path:gene>/why/<part>")
+    @route("/<run>/genes/<path:gene>/why/<part>")
     def why(view: RunView, gene: str, part: str) -> Response:
         if part not in PARTS:
             raise Unavailable(f"{part[:80]!r} is no part of a mask: network, signals or disagreement.")
@@ -133,18 +139,18 @@ def add_gene_routes(route: Callable) -> None:
         each = np.repeat(getattr(found, PARTS[part]), view.run.manifest["resolution"])
         return vector(view, gene, each, signal_weight=found.signal_weight)
 
-    @route("/api/<run>/genes/<path:gene>/certainty")
+    @route("/<run>/genes/<path:gene>/certainty")
     def certainty(view: RunView, gene: str) -> Response:
         threshold, window = threshold_of(request), view.window(gene)
         threshold = view.rule.threshold if threshold is None else threshold
         start, end = integer("start", window.start), integer("end", window.end)
         return as_json(mask_components.certainty_summary(view, gene, threshold, start, end, integer("bins", 1000)))
 
-    @route("/api/<run>/genes/<path:gene>/elements")
+    @route("/<run>/genes/<path:gene>/elements")
     def elements(view: RunView, gene: str) -> Response:
         return as_json(element_answer(view, gene, threshold_of(request)))
 
-    @route("/api/<run>/genes/<path:gene>/elements.bed")
+    @route("/<run>/genes/<path:gene>/elements.bed")
     def bed(view: RunView, gene: str) -> Response:
         row = view.gene(gene)
         threshold = threshold_of(request)
@@ -152,13 +158,13 @@ def add_gene_routes(route: Callable) -> None:
         content = downloads.elements_bed(view.cut(gene, threshold), provenance(view.run, rule))
         return attachment(content, f"{view.file_stem(str(row['gene_id']))}.elements.bed", "text/plain")
 
-    @route("/api/<run>/genes/<path:gene>/mask.bigWig")
+    @route("/<run>/genes/<path:gene>/mask.bigWig")
     def bigwig(view: RunView, gene: str) -> Response:
         row = view.gene(gene)
         content = downloads.mask_bigwig(view.mask(gene), view.run.chrom_sizes)
         return attachment(content, f"{view.file_stem(str(row['gene_id']))}.mask.bigWig", "application/octet-stream")
 
-    @route("/api/<run>/signals/<name>")
+    @route("/<run>/signals/<name>")
     def signal(view: RunView, name: str) -> Response:
         track = next((track for track in view.signals if name in (track.name, track.id)), None)
         if track is None or track.file is None:
@@ -173,7 +179,7 @@ def add_gene_routes(route: Callable) -> None:
 def add_interval_routes(route: Callable) -> None:
     """Intervals in a view: gene models, peaks, planted truth, blacklist."""
 
-    @route("/api/<run>/models/<level>")
+    @route("/<run>/models/<level>")
     def models(view: RunView, level: str) -> Response:
         if level not in ("gene", "transcript") or view.models is None:
             raise Unavailable("There are no such gene models in this run.")
@@ -183,15 +189,15 @@ def add_interval_routes(route: Callable) -> None:
             return for_igv(view, start_sites(view.genes, chrom, start, end))
         return for_igv(view, table.features(chrom, start, end))
 
-    @route("/api/<run>/peaks")
+    @route("/<run>/peaks")
     def peaks(view: RunView) -> Response:
         return for_igv(view, interval_features(view.peaks, *place(view)))
 
-    @route("/api/<run>/truth/<kind>")
+    @route("/<run>/truth/<kind>")
     def truth(view: RunView, kind: str) -> Response:
         return for_igv(view, interval_features(view.truth(kind), *place(view)))
 
-    @route("/api/<run>/blacklist")
+    @route("/<run>/blacklist")
     def blacklist(view: RunView) -> Response:
         return for_igv(view, interval_features(view.run.blacklist, *place(view)))
 
@@ -199,11 +205,11 @@ def add_interval_routes(route: Callable) -> None:
 def add_blank_genome(route: Callable) -> None:
     """A genome of N for runs whose FASTA is elsewhere: igv.js does not start without one. And names for igv.js."""
 
-    @route("/api/<run>/contigs.tsv")
+    @route("/<run>/contigs.tsv")
     def contigs(view: RunView) -> Response:
         return Response(view.igv_names.aliases(), mimetype="text/plain")
 
-    @route("/api/<run>/genome.fai")
+    @route("/<run>/genome.fai")
     def renamed_index(view: RunView) -> Response:
         """The index of the genome with igv.js's names; igv.js finds bases by index alone."""
         name = next((name for name in ("genome.fa.fai", "genome.fa.gz.fai") if name in view.files), None)
@@ -211,12 +217,12 @@ def add_blank_genome(route: Callable) -> None:
             raise Unavailable("This run's genome is not on this machine.")
         return Response(renamed_lines(view, view.files[name].read_text(encoding="utf-8")), mimetype="text/plain")
 
-    @route("/api/<run>/blank.fa.fai")
+    @route("/<run>/blank.fa.fai")
     def index(view: RunView) -> Response:
         lines = [f"{name}\t{size}\t0\t{size}\t{size + 1}\n" for name, size in view.run.chrom_sizes.items()]
         return Response(renamed_lines(view, "".join(lines)), mimetype="text/plain")
 
-    @route("/api/<run>/blank.fa")
+    @route("/<run>/blank.fa")
     def bases(view: RunView) -> Response:
         longest = max(view.run.chrom_sizes.values(), default=0)
         start, stop = byte_range(request.headers.get("Range"), longest) or (0, 0)
@@ -258,11 +264,11 @@ def element_answer(view: RunView, gene: str, threshold: float | None) -> dict:
         "threshold": view.rule.threshold if threshold is None else threshold,
         "count": len(mine),
         "covered_percent": round(100 * covered / learned, 2) if learned else None,
-        "elements": [_element(item, view.run.has_spread) for item in table.to_dict("records")],
+        "elements": [_element(item, view.run.band == "beta") for item in table.to_dict("records")],
     }
 
 
-def _element(item: dict, spread: bool) -> dict:
+def _element(item: dict, beta: bool) -> dict:
     return {
         "chr": str(item["chrom"]),
         "start": int(item["start"]),
@@ -273,7 +279,7 @@ def _element(item: dict, spread: bool) -> dict:
         "color": style.colour_of(item["class"]),
         "mean": round(float(item["mean_mask"]), 4),
         "max": round(float(item["max_mask"]), 4),
-        "spread": round(float(item["spread"]), 4) if spread else None,
+        "beta_sd": round(float(item["beta_sd"]), 4) if beta else None,
         "distance": int(item["distance_to_tss"]),
         "peak": str(item["peak"]),
     }

@@ -12,6 +12,7 @@ from urllib.parse import quote, urlencode
 import numpy as np
 
 from model_core.run_folder.occlusion import Occlusion
+from seq2exp_viz.api import PREFIX
 from seq2exp_viz.file_names import run_part
 from seq2exp_viz.runs import mask_components
 from seq2exp_viz.runs.run_view import RunView, SignalTrack
@@ -37,7 +38,7 @@ def data_url(view: RunView, base: str, file: str) -> str:
 
 def api_url(view: RunView, base: str, *parts: str, **query: object) -> str:
     """The address of an answer of the JSON interface."""
-    address = f"{base}api/{view.key}/" + "/".join(quote(part, safe="") for part in parts)
+    address = f"{base}{PREFIX}/{view.key}/" + "/".join(quote(part, safe="") for part in parts)
     return address + (f"?{urlencode(query)}" if query else "")
 
 
@@ -175,7 +176,7 @@ def _why(view: RunView, base: str, gene_id: str, threshold: float | None) -> lis
     own = _own(view, base, gene_id, "certainty")
     sure = {**own, "type": "certainty", "height": 56, "threshold": threshold, "colors": CERTAINTY_COLOURS}
     label = "Where z lies: 95 % of it above the threshold, on both sides, 95 % below"
-    rows = [_row("certainty", label, "Why", on=False, **sure)] if view.run.has_spread else []
+    rows = [_row("certainty", label, "Why", on=False, **sure)] if view.run.band == "beta" else []
     if mask_components.why_not(view) is not None:
         return rows
     reads = "sequence and signals say" if view.prior_config.generator_signals else "sequence says"

@@ -33,7 +33,7 @@ def add_model_routes(routes: Blueprint, route: Callable, registry: RunRegistry, 
     """Add all routes of this module; `route` is `answers.guarded`."""
     _add_questions(route, jobs)
 
-    @route("/api/<run>/jobs", methods=("POST",))
+    @route("/<run>/jobs", methods=("POST",))
     def start(view: RunView) -> Response:
         body = json_body()
         kind, gene = body.get("kind"), name_of(body.get("gene"))
@@ -49,7 +49,7 @@ def add_model_routes(routes: Blueprint, route: Callable, registry: RunRegistry, 
             return as_json({"message": str(problem)}, 429)
         return as_json(told(job), 201)
 
-    @routes.route("/api/jobs")
+    @routes.route("/jobs")
     def listed() -> Response:
         return as_json(jobs.all())
 
@@ -63,12 +63,12 @@ def add_model_routes(routes: Blueprint, route: Callable, registry: RunRegistry, 
 
         return found
 
-    @routes.route("/api/jobs/<int:number>")
+    @routes.route("/jobs/<int:number>")
     @of_one
     def one(job: Task) -> Response:
         return as_json(told(job))
 
-    @routes.route("/api/jobs/<int:number>/cancel", methods=["POST"])
+    @routes.route("/jobs/<int:number>/cancel", methods=["POST"])
     @of_one
     def cancel(job: Task) -> Response:
         jobs.cancel(job.id)
@@ -76,7 +76,7 @@ def add_model_routes(routes: Blueprint, route: Callable, registry: RunRegistry, 
 
 
 def _add_questions(route: Callable, jobs: Jobs | SharedJobs) -> None:
-    @route("/api/<run>/whatif")
+    @route("/<run>/whatif")
     def offer(view: RunView) -> Response:
         """Whether one can ask, how far the answers can be trusted, and their unit."""
         config, unit = view.run.config, label_words(view)
@@ -84,7 +84,7 @@ def _add_questions(route: Callable, jobs: Jobs | SharedJobs) -> None:
             {"off": unavailable_reason(view.run), "note": caveat(config), "line": caveat_line(config), "unit": unit}
         )
 
-    @route("/api/<run>/whatif", methods=("POST",))
+    @route("/<run>/whatif", methods=("POST",))
     def ask(view: RunView) -> Response:
         body = json_body(LONGEST_QUESTION)
         gene = str(view.gene(name_of(body.get("gene")))["gene_id"])
@@ -97,14 +97,14 @@ def _add_questions(route: Callable, jobs: Jobs | SharedJobs) -> None:
         task = jobs.ask(view.key, view.run.path, view.model_version, gene, question, page)
         return answer_of(view, jobs.wait(task, WAIT_SECONDS))
 
-    @route("/api/<run>/whatif/<int:number>")
+    @route("/<run>/whatif/<int:number>")
     def again(view: RunView, number: int) -> Response:
         task = jobs.get(number)
         if task is None or task.kind != "whatif" or task.run != view.key:
             return as_json({"message": f"There is no question {number}{FORGOTTEN}."}, 404)
         return answer_of(view, jobs.wait(task, WAIT_SECONDS))
 
-    @route("/api/<run>/genes/<path:gene>/occlusion")
+    @route("/<run>/genes/<path:gene>/occlusion")
     def occlusion(view: RunView, gene: str) -> Response:
         """The occlusion track over a view, as the query asks; 404 where it was not computed."""
         track = view.occlusion(str(view.gene(gene)["gene_id"]))
@@ -114,7 +114,7 @@ def _add_questions(route: Callable, jobs: Jobs | SharedJobs) -> None:
         bins = integer("bins", 1000)
         return as_json(vector_summary(track.bases, track.chrom, track.start, first, last, bins, digits=6))
 
-    @route("/api/<run>/genes/<path:gene>/effects")
+    @route("/<run>/genes/<path:gene>/effects")
     def effects(view: RunView, gene: str) -> Response:
         """What is known of the gene's elements, and the job that is finding out."""
         gene_id = str(view.gene(gene)["gene_id"])

@@ -23,7 +23,7 @@ ORIGIN = re.compile(r"https?://[A-Za-z0-9._~-]+(:\d{1,5})?|https?://\[[0-9A-Fa-f
 def add_sharing_routes(route: Callable, base: str, igv_version: str) -> None:
     """The figure and session of a gene, and the report of several; what draws them is loaded when first asked for."""
 
-    @route("/api/<run>/genes/<path:gene>/figure.<kind>")
+    @route("/<run>/genes/<path:gene>/figure.<kind>")
     def figure(view: RunView, gene: str, kind: str) -> Response:
         from seq2exp_viz.reports.locus_figure import CANVASES, locus_bytes, place_of
 
@@ -32,7 +32,7 @@ def add_sharing_routes(route: Callable, base: str, igv_version: str) -> None:
         drawn = place_of(view, gene, locus_of_request(view), threshold_of(request))
         return attachment(locus_bytes(view, drawn, kind), f"{view.file_stem(drawn.gene)}.locus.{kind}", KINDS[kind])
 
-    @route("/api/<run>/report")
+    @route("/<run>/report")
     def report_of(view: RunView) -> Response:
         names = [name.strip() for name in request.args.get("genes", "").split(",") if name.strip()]
         if not 0 < len(names) <= MOST_GENES:
@@ -45,7 +45,7 @@ def add_sharing_routes(route: Callable, base: str, igv_version: str) -> None:
         text = report(view, names, threshold_of(request))
         return attachment(text.encode(), f"{run_part(view.key)}.report.html", "text/html")
 
-    @route("/api/<run>/genes/<path:gene>/igv-session.<kind>")
+    @route("/<run>/genes/<path:gene>/igv-session.<kind>")
     def session(view: RunView, gene: str, kind: str) -> Response:
         if kind not in ("json", "xml"):
             raise RequestError(f"igv-session.{kind[:10]}: expected json or xml")

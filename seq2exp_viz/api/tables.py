@@ -43,11 +43,11 @@ def add_routes(route: Callable, registry: RunRegistry) -> None:
     _add_owners(route)
     _add_audit(route)
 
-    @route("/api/<run>/suggest")
+    @route("/<run>/suggest")
     def suggest(view: RunView) -> Response:
         return as_json(suggestions(view, request.args.get("q", "")))
 
-    @route("/api/<run>/genes/<path:gene>/difference")
+    @route("/<run>/genes/<path:gene>/difference")
     def difference(view: RunView, gene: str) -> Response:
         name = request.args.get("from", "")
         other = registry.get(name)
@@ -60,7 +60,7 @@ def add_routes(route: Callable, registry: RunRegistry) -> None:
 
 
 def _add_tables(route: Callable) -> None:
-    @route("/api/<run>/elements.tsv")
+    @route("/<run>/elements.tsv")
     def elements(view: RunView) -> Response:
         gene = request.args.get("gene") or None
         table = element_table(view, gene, threshold_of(request) if gene else None)
@@ -70,13 +70,13 @@ def _add_tables(route: Callable) -> None:
 
 
 def _add_owners(route: Callable) -> None:
-    @route("/api/<run>/owners")
+    @route("/<run>/owners")
     def whose(view: RunView) -> Response:
         chrom, start, end = place(view)
         table, count = owners(view, chrom, start, end)
         return as_json({"chrom": chrom, "start": start, "end": end, "genes": count, "rows": records(table)})
 
-    @route("/api/<run>/owners/arcs")
+    @route("/<run>/owners/arcs")
     def arcs(view: RunView) -> Response:
         """The same for the track class of elements: one block a start site, tied to the region's middle."""
         chrom, start, end = place(view)
@@ -101,7 +101,7 @@ def _arc(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _add_audit(route: Callable) -> None:
-    @route("/api/<run>/audit")
+    @route("/<run>/audit")
     def queue(view: RunView) -> Response:
         gene = request.args.get("gene") or None
         if gene is not None:
@@ -123,7 +123,7 @@ def _add_audit(route: Callable) -> None:
             {"total": total, "decided": len(mine), "unknown": unknown, "counts": totals, "items": records(rows)}
         )
 
-    @route("/api/<run>/audit", methods=("POST",))
+    @route("/<run>/audit", methods=("POST",))
     def decide(view: RunView) -> Response:
         body = json_body()
         rows = audit(view).queue
@@ -143,7 +143,7 @@ def _add_audit(route: Callable) -> None:
             raise RequestError(str(problem)) from None
         return as_json(line, 201)
 
-    @route("/api/<run>/audit.tsv")
+    @route("/<run>/audit.tsv")
     def decisions(view: RunView) -> Response:
         return tsv(read_decisions(view.run.path), f"{run_part(view.key)}.audit.tsv")
 

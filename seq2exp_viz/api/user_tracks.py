@@ -22,7 +22,7 @@ from seq2exp_viz.serving.byte_ranges import RangeError, send_bytes, version_of
 def add_own_track_routes(route: Callable, routes: Blueprint, base: str, allowed: AllowedFiles) -> None:
     """Check a dropped track, list the allowed ones, open one of them."""
 
-    @route("/api/<run>/own", methods=["POST"])
+    @route("/<run>/own", methods=["POST"])
     def own(view: RunView) -> Response:
         name = " ".join(request.args.get("name", "track").split())[:80]
         unknown = request.content_length is None and "Transfer-Encoding" in request.headers
@@ -42,11 +42,11 @@ def add_own_track_routes(route: Callable, routes: Blueprint, base: str, allowed:
             raise RequestError("tail: expected the file's last four bytes in hexadecimal") from None
         return _checked(lambda: check_bigwig(content, tail, name, view.run.chrom_sizes))
 
-    @route("/api/<run>/allowed")
+    @route("/<run>/allowed")
     def list_allowed(_view: RunView) -> Response:
         return as_json([{"id": file.id, "name": file.name, "size": file.size} for file in allowed.files()])
 
-    @route("/api/<run>/allowed/<key>")
+    @route("/<run>/allowed/<key>")
     def open_allowed(view: RunView, key: str) -> Response:
         path = allowed.path(key)
         if path is None:

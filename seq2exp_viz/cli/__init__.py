@@ -318,8 +318,8 @@ def effects(
     typer.echo(f"{len(mine):,} elements of {len(chosen):,} genes in {opened.path / 'effects' / 'effects.tsv'}")
     for row in rank.strongest(mine).itertuples():
         place = f"{row.chrom}:{row.start + 1:,}-{row.end:,}"
-        words = control_words(row.unusual, row.control_n)
-        typer.echo(f"  {row.symbol} {row.element} {place}  {row.effect:+.3f}  {words}")
+        words = control_words(row.control_rank, row.control_n)
+        typer.echo(f"  {row.symbol} {row.element} {place}  effect {row.effect:+.3f}  {words}")
     if len(mine) and controls:
         typer.echo(BACKGROUND)
     if smallest:

@@ -13,11 +13,13 @@ WORDS = {
     "mask": "per base, how far the model keeps it: soft, the mean of a Beta; hard, 0 or 1; it belongs to a gene",
     "element": "a run of kept bases, cut from the mask at the threshold",
     "kept %": "mean of a soft mask over the window, share of ones of a hard one; promoter and blacklist left out",
-    "spread": "width of the Beta of z, as standard deviation or 95 % range: set by the model's priors, no calibrated "
-    "confidence; not shown for a causal model, whose alpha + beta is fixed",
+    "beta sd": "standard deviation of z under the Beta whose 95 % range is drawn: set by the model's priors, no "
+    "calibrated confidence. Not shown for a causal model, whose alpha + beta is fixed",
     "promoter": "the central bases, always kept",
     "peak": "what MACS3 called; never a word for what a model found",
-    "effect": "prediction with the mask as it is, less that without one element: above 0, it raises expression",
+    "effect": "prediction with the mask as it is minus prediction without the element: above 0, the element raises "
+    "expression",
+    "delta": "prediction after a change minus prediction before it: above 0, the change raises expression",
     "control region": "a random region of the same length in the same window, switched off like an element: what the "
     "model's own background is",
     "control": "a rival judged by the same yardstick: promoter only, random, the signals alone, peaks, occlusion",

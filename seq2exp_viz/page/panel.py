@@ -75,9 +75,9 @@ def caveat(view: RunView) -> list:
 def legend(view: RunView) -> list:
     """What each mark in the browser means."""
     kinds = ["promoter", "with_peak", "without_peak"] if view.peaks is not None else ["promoter", "no_peak_file"]
-    band = [_mark("band", "95 % range of z")] if view.run.has_spread else []
+    band = [_mark("band", "95 % range of z")] if view.run.band == "beta" else []
     marks = [_mark("line", "mean of z"), *band, _mark("dashes", "threshold")]
-    certain = CERTAINTY_WORDS if view.run.has_spread else {}
+    certain = CERTAINTY_WORDS if view.run.band == "beta" else {}
     return [
         *marks,
         *(_mark("block", class_words(view, kind), colour_of(kind)) for kind in kinds),
@@ -186,7 +186,7 @@ def _element_row(item: dict) -> html.Div:
             html.Button(className="switch", title="Switch off, and predict again (Space)", **switch),
             html.Button(className="element-go", **go, children=place),
             html.Span(className="effect"),
-            html.Span(className="unusual"),
+            html.Span(className="control-rank"),
         ],
     )
 

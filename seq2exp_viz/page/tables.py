@@ -28,8 +28,10 @@ ELEMENT_PLACE = {
     "function": "params.data ? params.data.chrom + ':' + d3.format(',')(params.data.start + 1)"
     " + '-' + d3.format(',')(params.data.end) : ''"
 }
-STRONGER = {"function": "params.value == null ? '' : params.value + ' of ' + params.data.control_n"}
-SPREAD_WORDS = "Mean standard deviation of z under its Beta; empty where the model fixes alpha + beta"
+RANK = {"function": "params.value == null ? '' : params.value + ' of ' + params.data.control_n"}
+CONTROL_WORDS = f"k of n control regions at least as strong. {BACKGROUND}"
+EFFECT_WORDS = "Predicted with the mask as it is minus predicted without the element"
+BETA_SD_WORDS = "Mean standard deviation of z under its Beta; empty where the model fixes alpha + beta"
 COMMON = {
     "sortable": True,
     "resizable": True,
@@ -62,7 +64,7 @@ def gene_columns() -> list[dict]:
         _number("kept_percent", "Kept %", 48, ONE, headerTooltip=KEPT_WORDS),
         _number("elements", "Ele\u00adments", 50),
         _number("elements_without_peak", "No peak", 46, headerTooltip="Elements that share no base with a peak"),
-        _number("effect", "Strongest effect", 74, THREE, hide=True, headerTooltip="Largest knock-out effect, by size"),
+        _number("effect", "Strongest effect", 74, THREE, hide=True, headerTooltip="Largest effect, by size"),
         _text("effect_element", "of element", 66, hide=True),
         _text("split", "Split", 76, hide=True),
         _text("state", "State", 104, hide=True, cellRenderer="GeneState"),
@@ -92,11 +94,11 @@ def elements() -> dag.AgGrid:
         _number("length", "Length, bp", 76, COUNT),
         _number("mean_mask", "Mean mask", 72, THREE),
         _number("max_mask", "Highest", 68, THREE),
-        _number("spread", "Spread", 66, THREE, headerTooltip=SPREAD_WORDS),
+        _number("beta_sd", "Beta sd", 66, THREE, headerTooltip=BETA_SD_WORDS),
         _number("distance_to_tss", "From start site, bp", 98, COUNT),
         _text("peak", "Peak", 150),
-        _number("effect", "Effect", 68, THREE),
-        _number("stronger_than", "Stronger than", 84, headerTooltip=BACKGROUND, valueFormatter=STRONGER),
+        _number("effect", "Effect", 68, THREE, headerTooltip=EFFECT_WORDS),
+        _number("control_rank", "At least as strong", 84, headerTooltip=CONTROL_WORDS, valueFormatter=RANK),
     ]
     return dag.AgGrid(
         id="elements-table",

@@ -309,7 +309,7 @@ def _prediction(tables: dict[str, pd.DataFrame], drawn: dict[str, str]) -> str:
 def _seeds(summary: dict, tables: dict[str, pd.DataFrame]) -> str:
     if "seeds" not in tables:
         return (
-            "<h2>Uncertainty</h2><p>Only the spread over trained seeds deserves that name, and there is one seed here: "
+            "<h2>Uncertainty</h2><p>Only differences between trained seeds show it, and there is one seed here: "
             "<code>seq2exp-viz train STUDY --seeds 2,22,222</code>, score each run, then compare again.</p>"
         )
     means = summary["seeds"]
@@ -339,10 +339,10 @@ def _seeds(summary: dict, tables: dict[str, pd.DataFrame]) -> str:
 
 def _width_words(summary: dict, means: dict) -> str:
     """How the width of one model's Betas stands beside that."""
-    if not summary.get("has_spread", True):
+    if summary["band"] == "none":
         return "One model alone says nothing of it: alpha + beta of each base is fixed."
     return (
-        f"The Beta of one model has a standard deviation of {_three(means['spread'])}, which its priors set. Neither "
+        f"The Beta of one model has a standard deviation of {_three(means['beta_sd'])}, which its priors set. Neither "
         "number stands for the other."
     )
 

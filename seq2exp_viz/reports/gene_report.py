@@ -98,8 +98,8 @@ def _facts(view: RunView) -> str:
         f"promoter {length_words(manifest['promoter'])}, seed {manifest.get('seed')}",
         "Study": view.study.name if view.study else "not on this machine",
         "Genome": view.study.assembly if view.study else "",
-        "Elements": f"threshold {rule.threshold:.4f} on the mask smoothed over {rule.smooth} bp, runs closer than "
-        f"{rule.join} bp joined, shorter than {rule.shortest} bp dropped",
+        "Elements": f"threshold {rule.threshold:.4f} on the mask smoothed over {rule.smooth_bp} bp, runs closer than "
+        f"{rule.max_gap} bp joined, shorter than {rule.min_length} bp dropped",
         "Study file, sha256": study.get("sha256", "none"),
         "Checkpoint, sha256": checkpoint.get("sha256", "none"),
         "Written by": f"seq2exp-viz {version('seq2exp-viz')}",
@@ -136,20 +136,20 @@ def _gene(view: RunView, gene: str, threshold: float | None, number: int) -> str
         words=lambda t: [class_words(view, kind) for kind in t["class"]],
     )
     effects = view.run.effects
-    mine = effects[effects["gene_id"] == gene][["start", "end", "effect", "unusual", "control_n"]]
+    mine = effects[effects["gene_id"] == gene][["start", "end", "effect", "control_rank", "control_n"]]
     known = len(mine) > 0 and elements[["start", "end"]].merge(mine).shape[0] > 0
     if known:  # they were computed for the run's own threshold
         elements = elements.merge(mine, on=["start", "end"], how="left")
-        ranks = zip(elements["unusual"], elements["control_n"].fillna(0).astype(int), strict=True)
-        elements["stronger"] = [control_words(share, count) if share == share else "" for share, count in ranks]
+        ranks = zip(elements["control_rank"], elements["control_n"], strict=True)
+        elements["controls"] = ["" if pd.isna(n) else control_words(rank, n) for rank, n in ranks]
     columns = {
         "name": "Element",
         "place": "Place (from 1)",
         "length": "bp",
         "mean_mask": "Mean mask",
-        **({"spread": "Spread of z"} if view.run.has_spread else {}),
+        **({"beta_sd": "Beta sd of z"} if view.run.band == "beta" else {}),
         "distance_to_tss": "From start site",
-        **({"effect": "Effect", "stronger": "Beside control regions"} if known else {}),
+        **({"effect": "Effect", "controls": "Among control regions"} if known else {}),
         "words": "What it is",
         "peak": "Peak",
     }

@@ -180,7 +180,9 @@ def caption_words(view: RunView, place: Place) -> list[str]:
     peaks = f"; elements that share bases with a {peak_name(view)} peak are blue, the others orange"
     numbers = f"predicted {_number(gene['predicted'])}, observed {_number(gene['observed'])} {label_words(view)}"
     window = length_words(manifest["window"])
-    band = " and central 95 % of z under its Beta (band), as the model's priors set it" if view.run.has_spread else ""
+    band = ""
+    if view.run.band == "beta":
+        band = " and central 95 % of z under its Beta (band), as the model's priors set it"
     sentences = [
         f"{gene['symbol']} ({gene['gene_id']}), {place.chrom}:{place.start + 1:,}-{place.end:,}"
         + (f" ({view.study.assembly})." if view.study else "."),

@@ -13,17 +13,17 @@ from seq2exp_viz.runs.run_view import RunView
 
 COLUMNS = (
     *("symbol", "gene_id", "name", "class", "chrom", "start", "end", "length"),
-    *("mean_mask", "max_mask", "spread", "distance_to_tss", "peak", "effect", "stronger_than", "control_n"),
+    *("mean_mask", "max_mask", "beta_sd", "distance_to_tss", "peak", "effect", "control_rank", "control_n"),
 )
-NUMBERS = ("effect", "stronger_than", "control_n")
+NUMBERS = ("effect", "control_rank", "control_n")
 REPEATED = ("symbol", "gene_id", "name", "class", "chrom", "peak")
 
 
 def element_table(view: RunView, gene_id: str | None = None, threshold: float | None = None) -> pd.DataFrame:
     """COLUMNS of all elements of the run, or of one gene at a threshold; promoters left out.
 
-    effect, and stronger_than (how many of control_n control regions have a smaller one), are NaN where no effect was
-    computed; at a threshold other than the run's there are none. spread is NaN where the model fixes alpha + beta.
+    effect, and control_rank (how many of control_n control regions are at least as strong), are NaN where no effect was
+    computed; at a threshold other than the run's there are none. beta_sd is NaN where the run's band is not "beta".
     """
     if gene_id is None:
         return _all(view)
@@ -55,10 +55,9 @@ def _shaped(view: RunView, rows: pd.DataFrame, effects: pd.DataFrame | None) -> 
     table = rows[rows["class"] != PROMOTER_CLASS].reset_index(drop=True)
     table["length"] = table["end"] - table["start"]
     if effects is not None and len(effects):
-        named = effects.rename(columns={"element": "name"})[["gene_id", "name", "effect", "unusual", "control_n"]]
-        named["stronger_than"] = ((1 - named["unusual"]) * (1 + named["control_n"])).round()
+        named = effects.rename(columns={"element": "name"})[["gene_id", "name", *NUMBERS]]
         table = table.merge(named, "left", ["gene_id", "name"])
-    if not view.run.has_spread:
-        table["spread"] = np.nan
+    if view.run.band != "beta":
+        table["beta_sd"] = np.nan
     table = table.reindex(columns=list(COLUMNS)).astype(dict.fromkeys(NUMBERS, float))
     return table.astype(dict.fromkeys(REPEATED, "category"))

@@ -13,7 +13,7 @@ MOST_GENES = 60  # masks that are read for one answer; the nearest start sites f
 LONGEST = 100_000  # bp of a region
 COLUMNS = (
     *("gene_id", "symbol", "chrom", "tss", "strand", "distance", "mean_mask", "max_mask", "bases"),
-    *("element", "class", "effect", "stronger_than", "control_n"),
+    *("element", "class", "effect", "control_rank", "control_n"),
 )
 
 
@@ -31,7 +31,7 @@ def owners(view: RunView, chrom: str, start: int, end: int) -> tuple[pd.DataFram
         (table, count): COLUMNS of at most MOST_GENES genes, and how many genes there are in all. mean_mask and
         max_mask: the mask, as the model uses it, over the `bases` learned bases of the region (NaN where none is:
         promoter or blacklist). distance: bp from the TSS to the region's middle, negative upstream on the gene's
-        strand. element: the gene's element that shares most bases with the region, or ""; class, effect, stronger_than
+        strand. element: the gene's element that shares most bases with the region, or ""; class, effect, control_rank
         and control_n are that element's (`element_table`).
 
     Raises

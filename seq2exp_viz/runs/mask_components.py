@@ -67,7 +67,7 @@ def certainty_summary(view: RunView, gene: str, threshold: float, start: int, en
     InputError
         The model fixes alpha + beta, so that this would follow from the mean alone.
     """
-    if not view.run.has_spread:
+    if view.run.band != "beta":
         raise Unavailable("This model fixes alpha + beta of each base: how z is spread follows from its mean alone.")
     mask = view.mask(gene)
     kept, hidden = view.remember(

@@ -63,7 +63,7 @@ def _overlap(view: RunView, names: list[str]) -> Overlap:
     rule, peaks = view.rule, view.peaks
     for number, name in enumerate(names):
         mask = view.run.mask(name)
-        learned, smooth = mask.learned, smoothed(mask, rule.smooth)
+        learned, smooth = mask.learned, smoothed(mask, rule.smooth_bp)
         if not learned.any():
             continue
         values = mask.mask[learned]

@@ -342,7 +342,7 @@ class RunView:
 
     def interval(self, gene_id: str) -> tuple[np.ndarray, np.ndarray] | None:
         """(low, high) of the central 95 % of z, float32 (bins,), remembered; None where alpha + beta is fixed."""
-        if not self.run.has_spread:
+        if self.run.band != "beta":
             return None
         return self._vectors.get(("interval", gene_id, self._gene_stamp), lambda: self.mask(gene_id).interval(0.95))
 

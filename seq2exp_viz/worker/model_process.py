@@ -109,7 +109,7 @@ class TaskRunner:
     def _whatif(self, task: dict) -> dict:
         from model_core.perturbation.knockout import summary
         from model_core.perturbation.what_if import Edit
-        from model_core.run_folder.effects import fold_change, unusual
+        from model_core.run_folder.effects import control_rank, fold_change
 
         began = time.monotonic()
         model = self._model(task["run"])
@@ -118,24 +118,22 @@ class TaskRunner:
         self._expect(2 + task["controls"], "asking the predictor")
         baseline = what_if.baseline
         predicted = float(what_if.under([edit])[0])
-        effect, control = baseline - predicted, None
+        delta, control = predicted - baseline, None
         if task["controls"] and (edit.off or edit.on):
             compared = self._compared(model, what_if, task, edit)
-            control = dict(zip(("n", "mean", "sd"), summary(compared), strict=True))
-            control |= {"unusual": unusual(effect, compared), "larger_than": int(sum(abs(compared) < abs(effect)))}
+            control = dict(zip(("control_n", "control_mean", "control_sd"), summary(compared), strict=True))
+            control["control_rank"] = control_rank(delta, compared)
         return {
             "predicted": predicted,
             "baseline": baseline,
-            "effect": effect,
-            "fold_change": float(fold_change(effect, model.label_transform)),
-            "change": -effect,
-            "change_fold": float(fold_change(-effect, model.label_transform)),
+            "delta": delta,
+            "fold_change": float(fold_change(delta, model.label_transform)),
             "control": control,
             "seconds": round(time.monotonic() - began, 3),
         }
 
     def _compared(self, model, what_if, task: dict, edit):
-        """Effects of random edits of the same lengths, outside the elements at the question's threshold."""
+        """Return the deltas of random edits of the same lengths, outside the elements at the question's threshold."""
         from model_core.perturbation.knockout import control_effects, free_bases, length_class
 
         lengths = tuple(tuple(length_class(end - start) for start, end in regions) for regions in edit)
@@ -143,7 +141,7 @@ class TaskRunner:
         if key not in self._controls:
             elements = model.run.cut(task["gene"], task["threshold"])
             free = free_bases(what_if, elements, model.run.chrom_sizes)
-            found = control_effects(what_if, free, *lengths, task["controls"], task["gene"])
+            found = -control_effects(what_if, free, *lengths, task["controls"], task["gene"])
             _keep(self._controls, key, found, 500)
         return self._controls[key]
 

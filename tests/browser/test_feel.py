@@ -190,7 +190,7 @@ def test_a_part_of_the_page_that_does_not_come_is_told(visitor, part):
 def test_what_the_page_asks_besides_is_told_in_the_same_words(visitor, answer):
     reply, words = ANSWERS[answer]
     visitor.open(f"?gene={MYC}")
-    visitor.page.route("**/api/*/search*", lambda route: route.fulfill(**reply))
+    visitor.page.route("**/api/v1/*/search*", lambda route: route.fulfill(**reply))
     visitor.page.fill("#search", "GATA1")
     visitor.page.press("#search", "Enter")
     visitor.until(f"document.getElementById('message').textContent.includes({words!r})")

@@ -109,7 +109,7 @@ def test_regions_of_a_what_if_stay_in_the_link(visitor):
 
 def test_a_session_of_igv_js_opens_on_the_contig(visitor):
     visitor.open(f"?gene={gene_on(NESTED)}")
-    query = f"api/odd/genes/{gene_on(NESTED)}/igv-session.json"
+    query = f"api/v1/odd/genes/{gene_on(NESTED)}/igv-session.json"
     visitor.value(
         f"fetch('{query}').then(got => got.json()).then(told => {PAGE}.igvBrowser().loadSession(told)).then(() => 1)"
     )

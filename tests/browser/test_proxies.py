@@ -164,7 +164,7 @@ def test_ranges_uploads_and_the_rule_of_access_hold_behind_the_documented_lines(
         assert (status, len(part)) == (206, 4)
         rows = "".join(f"chr1\t{start}\t{start + 9}\tname-{'x' * 60}\n" for start in range(0, 30_000, 2))
         assert len(rows) > 1_000_000  # more than nginx lets through by itself
-        status, told = ask(nginx.port, "/viz/api/demo/own?name=x.bed", rows.encode(), Origin=own, **shown)
+        status, told = ask(nginx.port, "/viz/api/v1/demo/own?name=x.bed", rows.encode(), Origin=own, **shown)
         assert status == 200, told
         assert len(json.loads(told)["features"]) == 15_000
         body = {"Content-Type": "application/json"}
@@ -175,15 +175,15 @@ def test_ranges_uploads_and_the_rule_of_access_hold_behind_the_documented_lines(
             {"Origin": own, "Sec-Fetch-Site": "cross-site"},
         ]
         for headers in foreign:
-            status, told = ask(nginx.port, "/viz/api/jobs/1/cancel", b"{}", **body, **headers, **shown)
+            status, told = ask(nginx.port, "/viz/api/v1/jobs/1/cancel", b"{}", **body, **headers, **shown)
             assert status == 403, (headers, told)
         if not token:
-            status, told = ask(nginx.port, "/viz/api/runs", Host="evil.example")
+            status, told = ask(nginx.port, "/viz/api/v1/runs", Host="evil.example")
             assert (status, b"evil.example" in told) == (403, True)
             forwarded = {"Host": "evil.example", "X-Forwarded-Host": "127.0.0.1", "Forwarded": "host=127.0.0.1"}
-            assert ask(nginx.port, "/viz/api/runs", **forwarded)[0] == 403
+            assert ask(nginx.port, "/viz/api/v1/runs", **forwarded)[0] == 403
         else:
-            assert ask(nginx.port, "/viz/api/runs")[0] == 401
+            assert ask(nginx.port, "/viz/api/v1/runs")[0] == 401
     finally:
         nginx.stop()
 
