@@ -1,4 +1,4 @@
-"""What the page does: the browser-side functions are in assets/5-dash.js, the rest asks the open runs."""
+"""What the page does: the browser-side functions are in assets/page/callbacks.js, the rest asks the open runs."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def register(app: Dash, registry: RunRegistry, base: str) -> None:
 
 
 def _client(app: Dash) -> None:
-    """Callbacks that run in the browser (assets/5-dash.js, namespace seq2exp)."""
+    """Callbacks that run in the browser (assets/page/callbacks.js, namespace seq2exp)."""
 
     def bind(name: str, *signature, **options) -> None:
         app.clientside_callback(ClientsideFunction("seq2exp", name), *signature, **options)

@@ -1,4 +1,4 @@
-"""The menus of the page's head: what can be taken away, shared and brought along. assets/take-away.js does them."""
+"""The menus of the page's head: what can be taken away, shared and brought along. assets/page/downloads.js does them."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ def export_menu() -> html.Details:
         "Export",
         [
             _head("For a paper"),
-            _deed("Figure of this place (PDF)", "figure", "pdf"),
-            _deed("Figure of this place (SVG)", "figure", "svg"),
+            _action("Figure of this place (PDF)", "figure", "pdf"),
+            _action("Figure of this place (SVG)", "figure", "svg"),
             _head("What the tracks show"),
-            _deed("Picture (SVG)", "svg"),
-            _deed("Picture (PNG)", "png"),
-            _deed("Session for the IGV web app", "igv-session", "json"),
-            _deed("Session for IGV desktop", "igv-session", "xml"),
+            _action("Picture (SVG)", "svg"),
+            _action("Picture (PNG)", "png"),
+            _action("Session for the IGV web app", "igv-session", "json"),
+            _action("Session for IGV desktop", "igv-session", "xml"),
             _head("This gene"),
             html.A("Elements (BED)", id="get-bed", href="#", download=""),
             html.A("Mask (bigWig)", id="get-bigwig", href="#", download=""),
@@ -36,7 +36,7 @@ def export_menu() -> html.Details:
             html.Div(
                 className="menu-form",
                 children=[
-                    html.Div(id="report-field"),  # assets/take-away.js puts the field in
+                    html.Div(id="report-field"),  # assets/page/downloads.js puts the field in
                     html.Button("Write", className="tool", **{"data-action": "report"}),
                 ],
             ),
@@ -51,9 +51,9 @@ def share_menu() -> html.Details:
     return drop_down(
         "Share",
         [
-            _deed("Copy the link to this view", "copy-link"),
-            _deed("Save this view (JSON)", "save-view"),
-            _deed("Open a saved view …", "open-view"),
+            _action("Copy the link to this view", "copy-link"),
+            _action("Save this view (JSON)", "save-view"),
+            _action("Open a saved view …", "open-view"),
         ],
     )
 
@@ -68,6 +68,6 @@ def _head(text: str) -> html.Div:
     return html.Div(text, className="menu-head")
 
 
-def _deed(text: str, action: str, kind: str | None = None) -> html.Button:
+def _action(text: str, action: str, kind: str | None = None) -> html.Button:
     extra = {"data-kind": kind} if kind else {}
     return html.Button(text, **{"data-action": action, **extra})
