@@ -41,7 +41,7 @@ INDEX = """<!DOCTYPE html>
     </body>
 </html>"""
 # Dash starts once the page's modules are there (assets/dash_clientside.js), so that they see all its requests.
-START = "window.dash_clientside.seq2exp.loaded.then(() => new DashRenderer());"
+START = "window.dash_clientside.seq2exp.loaded.then(() => new DashRenderer(), () => {});"
 # Folders of assets/ whose scripts Dash must not list: a module that is listed as well would be loaded twice, and igv.js
 # is loaded alongside the page and not before it.
 UNLISTED = [rf"^{name}$" for name in ("vendor", *modules.FOLDERS)]

@@ -119,7 +119,7 @@ def frame_document(config: dict, name: str, igv: Path) -> str:
 
 
 def output_html(name: str, document: str, picture: bytes, caption: str, height: int) -> str:
-    """The output: a line of words and a picture, and over them the frame, `height` pixels high."""
+    """Return the output: a line of text and a picture, and over them the frame, `height` pixels high."""
     src = f"data:image/png;base64,{base64.b64encode(picture).decode()}"
     return (
         f'<div style="position: relative; min-height: {height}px"><p>{escape(STILL)}</p>'
@@ -130,7 +130,7 @@ def output_html(name: str, document: str, picture: bytes, caption: str, height: 
 
 
 def message_html(message: dict, words: str) -> str:
-    """A line of words, and a script that gives `message` to its frame and puts the answer in place of the words."""
+    """Return a line of text, and a script that sends `message` to its frame and replaces the text with the answer."""
     script = (files("seq2exp_viz") / "locus_message.js").read_text(encoding="utf-8").rstrip()
     line = f"{message['to']}-{message['number']}"
     return f'<div id="{line}">{escape(words)}</div><script>{script}({json.dumps(message)});</script>'

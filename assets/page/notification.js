@@ -1,4 +1,4 @@
-/* The line over the tracks that tells the user what was done or what went wrong. */
+/* The line over the tracks: what was done, or what went wrong. */
 
 import { byId, el } from "seq2exp/page/dom";
 

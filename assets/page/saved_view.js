@@ -20,7 +20,7 @@ function saveView() {
   if (own.length) notify(`The view is saved. Your own tracks (${own.join(", ")}) stay in this page: bring them again.`);
 }
 
-/* The address that a saved view stands for; throw words where the text is none. */
+/* The address that a saved view stands for; throw an Error for the user where it is none. */
 function addressOf(text) {
   let view;
   try {

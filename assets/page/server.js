@@ -1,4 +1,4 @@
-/* Requests to the server, and why one failed, in words. No science here: every number comes from the server. */
+/* Requests to the server, and the reason where one failed. No science here: every number comes from the server. */
 
 import { state } from "seq2exp/page/state";
 
@@ -24,7 +24,7 @@ export function post(path, body) {
 /* POST a file; the answer as JSON. */
 export const upload = (path, query, body) => readJson(fetch(apiUrl(path, query), { method: "POST", body, credentials: "same-origin" }));
 
-/* GET as a response, for files; throw in words where it fails. */
+/* GET as a response, for files; a failure is thrown as by `ask`. */
 export async function download(path, query) {
   const answer = await fetch(apiUrl(path, query), { credentials: "same-origin" }).catch(() => {
     throw new Error(SERVER_AWAY);
@@ -37,7 +37,7 @@ export async function download(path, query) {
 export const findRegion = (text, { fromAddress = false, chrom = null } = {}) =>
   ask(`${state.run}/place`, { q: text, chrom, written: fromAddress ? 1 : null });
 
-/* The JSON of an answer; an answer that is none, or refuses, is thrown as an Error in words with its status. */
+/* The JSON of an answer. A refusal, or an answer that is no JSON, is thrown as an Error for the user, with its status. */
 async function readJson(sent) {
   const answer = await sent.catch((problem) => {
     throw problem.name === "AbortError" ? problem : new Error(SERVER_AWAY);
@@ -45,8 +45,8 @@ async function readJson(sent) {
   const text = await answer.text();
   const body = parsed(text);
   if (answer.ok && body !== undefined) return body;
-  const words = explainFailure(answer.status, answer.statusText, answer.headers.get("Content-Type") || "", text);
-  throw Object.assign(new Error(words), { status: answer.status });
+  const reason = explainFailure(answer.status, answer.statusText, answer.headers.get("Content-Type") || "", text);
+  throw Object.assign(new Error(reason), { status: answer.status });
 }
 
 function parsed(text) {
@@ -57,7 +57,7 @@ function parsed(text) {
   }
 }
 
-/* Why a request failed: the server's own words where there are any, else what its status says. */
+/* Why a request failed: the server's own message where there is one, else what the status means. */
 export function explainFailure(status, statusText, contentType, text) {
   const message = /text\/plain/.test(contentType) ? text.trim() : /json/.test(contentType) ? (parsed(text) || {}).message || "" : "";
   const own = String(message).slice(0, 500);

@@ -25,7 +25,7 @@ export const userTracks = () => own.loaded.map((track) => track.name);
 
 const hex = async (blob) => [...new Uint8Array(await blob.arrayBuffer())].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 
-/* Ask the server about a file: its kind, its features where it is text, or in words why not. */
+/* Ask the server about a file: its kind, its features where it is text, or an error that says what is wrong. */
 async function check(file) {
   const binary = BIGWIG.includes(await hex(file.slice(0, 4)));
   const query = { name: file.name, size: file.size, tail: binary ? await hex(file.slice(-4)) : null };

@@ -1,4 +1,4 @@
-/* Numbers of the what-if in words. */
+/* The what-if's numbers as text. */
 
 import { el } from "seq2exp/page/dom";
 

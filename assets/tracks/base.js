@@ -56,7 +56,7 @@ export function regionTrack(igv) {
       return !this.region || Boolean(referenceFrame && referenceFrame.chr !== this.region.chrom);
     }
 
-    /* Fetch JSON from the track's address; throw the server's words where it refuses. */
+    /* Fetch JSON from the track's address; throw the server's message where it refuses. */
     async fetchJson(query) {
       const separator = this.url.includes("?") ? "&" : "?";
       const text = new URLSearchParams(query).toString();

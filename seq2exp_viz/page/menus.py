@@ -1,4 +1,4 @@
-"""The menus of the page's head: what can be taken away, shared and brought along. assets/page/downloads.js does them."""
+"""The menus of the page's head: downloads, sharing, the user's own tracks. assets/page/downloads.js does them."""
 
 from __future__ import annotations
 

@@ -167,6 +167,21 @@ def test_a_click_on_the_mask_tells_mean_and_range(visitor):
     assert "0.500" in said  # the threshold
 
 
+def test_every_module_is_loaded_once(visitor):
+    visitor.open()
+    assets = [url for url in visitor.requests if "/assets/" in url and ".js" in url]
+    addresses = {url.split("/", 3)[3] for url in assets}
+    imports = visitor.value("JSON.parse(document.querySelector('script[type=importmap]').textContent).imports")
+    assert len(assets) == len(addresses) == len(imports) + 1  # and Dash's own script
+    assert {address.lstrip("/") for address in imports.values()} <= addresses
+
+
+def test_the_page_puts_one_name_on_window(visitor):
+    visitor.open()
+    found = visitor.value("Object.keys(Object.getOwnPropertyDescriptors(window)).filter(name => /seq2exp/i.test(name))")
+    assert found == ["seq2exp"]
+
+
 def test_controls_are_off_and_can_be_switched_on(visitor):
     visitor.open(f"?gene={MYC}")
     assert visitor.value(f"{PAGE}.trackOf('prior')") is None
