@@ -14,18 +14,26 @@ demo: setup vendor
 demo-run: setup vendor
 	$(BIN)/seq2exp-viz demo $(DEMO) --no-serve
 
-test: setup vendor programs lint
+test: setup programs vendor lint
 	$(BIN)/python -m pytest -n 2 -m "not browser and not nightly"
 	$(BIN)/python -m pytest -n 2 -m "browser and not nightly"
 
 # Tests that take too long for every change.
-nightly: setup vendor programs
+nightly: setup programs vendor
 	$(BIN)/python -m pytest -n 2 -m nightly
 
+# Python, prose and, where npm is there, JavaScript.
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/codespell
+	@if command -v npm >/dev/null; then $(MAKE) --no-print-directory node_modules/.package-lock.json && npm run --silent lint; \
+	else echo "No npm found: the JavaScript was not checked (Debian: apt-get install npm)"; fi
+
+# The JavaScript linter, as package-lock.json pins it.
+node_modules/.package-lock.json: package.json package-lock.json
+	npm ci --silent --ignore-scripts --no-audit --no-fund
+	touch $@
 
 setup: $(VENV)/.installed
 
@@ -41,13 +49,13 @@ vendor: setup
 	-$(BIN)/python -m seq2exp_viz.serving.vendor
 
 # What the tests need besides Python: a browser for the page, nginx as the proxy in front of it, bedtools to compare
-# files with. Debian's packages are installed where the rights are there; otherwise a line says what to install.
+# files with, npm for igv.js 3.8 and for the check of the JavaScript. Debian's packages are installed where the rights are there; otherwise a line says what to install.
 programs:
-	@for program in chromium bedtools nginx; do \
+	@for program in chromium bedtools nginx npm; do \
 	  command -v $$program >/dev/null || [ -x /usr/sbin/$$program ] || \
 	  { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
 	    { apt-get install -y -q $$program || { apt-get update -q && apt-get install -y -q $$program; }; }; } || \
 	  echo "No $$program found: tests need it (Debian: apt-get install $$program)"; done
 
 clean:
-	rm -rf $(VENV) $(DEMO) build dist assets/vendor
+	rm -rf $(VENV) $(DEMO) build dist assets/vendor node_modules

@@ -22,10 +22,10 @@ from seq2exp_viz.runs.registry import RunRegistry
 from seq2exp_viz.serve import bind, listen
 
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
-QUIET = "seq2expBridge.igvBrowser().trackViews.every(row => row.viewports.every(view => !view.loading))"
+QUIET = "seq2exp.igvBrowser().trackViews.every(row => row.viewports.every(view => !view.loading))"
 JUMP = (
     "async (gene) => { const began = performance.now(); const nap = () => new Promise(done => setTimeout(done, 4));"
-    " dash_clientside.set_props('gene', {data: {run: seq2expBridge.state.run, gene}});"
+    " dash_clientside.set_props('gene', {data: {run: seq2exp.state.run, gene}});"
     " while (!document.body.dataset.drawn.includes(`|${gene}|`)) await nap();"
     " while (!" + QUIET + ") await nap();"
     " return performance.now() - began; }"
@@ -77,12 +77,12 @@ def main() -> None:
         shown = page.evaluate("document.querySelectorAll('[data-track]:checked').length")
         for track in hidden[: max(0, options.tracks - shown)]:
             page.evaluate(f"document.querySelector('[data-track=\"{track}\"]').click()")
-            wait(page, f"seq2expBridge.trackOf('{track}') !== null")
+            wait(page, f"seq2exp.trackOf('{track}') !== null")
             wait(page, QUIET)
         tracks = page.evaluate("document.querySelectorAll('[data-track]:checked').length")
         page.on("response", count)
         genes = list(shelf.first.run.genes["gene_id"])
-        current = page.evaluate("seq2expBridge.state.gene")
+        current = page.evaluate("seq2exp.state.gene")
         route = [gene for gene in genes if gene != current][: options.jumps]
         times = [page.evaluate(JUMP, gene) / 1000 for gene in route]
         page.wait_for_timeout(500)

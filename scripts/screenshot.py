@@ -48,7 +48,7 @@ def until(page: Page, expression: str, seconds: float = 30) -> None:
 def wait_until_drawn(page: Page) -> None:
     """Wait for the gene, and for every track to have its data."""
     until(page, "document.body.dataset.drawn !== undefined")
-    until(page, "seq2expBridge.igvBrowser().trackViews.every(row => row.viewports.every(view => !view.loading))")
+    until(page, "seq2exp.igvBrowser().trackViews.every(row => row.viewports.every(view => !view.loading))")
     page.wait_for_timeout(500)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mimetypes
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +12,7 @@ from dash import Dash
 from seq2exp_viz.api import genes
 from seq2exp_viz.page import callbacks, layout
 from seq2exp_viz.runs.registry import RunRegistry
-from seq2exp_viz.serving import static_files
+from seq2exp_viz.serving import modules, static_files
 from seq2exp_viz.serving.allowed_files import AllowedFiles
 from seq2exp_viz.serving.byte_ranges import answer
 from seq2exp_viz.serving.security import Access, content_security_policy, protect, refusal
@@ -20,7 +21,7 @@ from seq2exp_viz.worker.jobs import Jobs
 if TYPE_CHECKING:
     from seq2exp_viz.worker.shared_jobs import SharedJobs
 
-# As Dash's own, with the language of the page said and without a second footer, which screen readers would stop at.
+# As Dash's own, with the page's language and modules, and without a second footer, which screen readers would stop at.
 INDEX = """<!DOCTYPE html>
 <html lang="en">
     <head>
@@ -28,6 +29,7 @@ INDEX = """<!DOCTYPE html>
         <title>{%title%}</title>
         {%favicon%}
         {%css%}
+        @MODULES@
     </head>
     <body>
         {%app_entry%}
@@ -38,6 +40,11 @@ INDEX = """<!DOCTYPE html>
         </div>
     </body>
 </html>"""
+# Dash starts once the page's modules are there (assets/dash_clientside.js), so that they see all its requests.
+START = "window.dash_clientside.seq2exp.loaded.then(() => new DashRenderer(), () => {});"
+# Folders of assets/ whose scripts Dash must not list: a module that is listed as well would be loaded twice, and igv.js
+# is loaded alongside the page and not before it.
+UNLISTED = [rf"^{name}$" for name in ("vendor", *modules.FOLDERS)]
 BYTES_HEADERS = (("X-Content-Type-Options", "nosniff"), ("Cross-Origin-Resource-Policy", "same-origin"))
 
 
@@ -68,19 +75,21 @@ class Settings:
 
 def create_app(registry: RunRegistry, settings: Settings = Settings(), jobs: Jobs | SharedJobs | None = None) -> Dash:
     """The page and its interface over the runs of `registry`; with `jobs`, those, else jobs of this process alone."""
-    script = static_files.igv_script(settings.igv)
+    script, head = static_files.igv_script(settings.igv), modules.page_head(settings.prefix)
+    mimetypes.add_type("text/javascript", ".js")  # whatever this machine's tables say: browsers refuse other types
     app = Dash(
         "seq2exp_viz",
         title="seq2exp-viz",
-        index_string=INDEX,
+        index_string=INDEX.replace("@MODULES@", head.html),
         update_title=None,
         assets_folder=str(static_files.folder()),
-        assets_ignore=r".*\.min\.js$",  # igv.js is loaded by the bridge, beside the page and not before it
+        assets_path_ignore=UNLISTED,
         requests_pathname_prefix=settings.prefix,
         routes_pathname_prefix="/",
         serve_locally=True,
         suppress_callback_exceptions=True,
     )
+    app.renderer = START
     app.layout = layout.page(registry, settings.prefix, script)
     callbacks.register(app, registry, settings.prefix)
     jobs = Jobs() if jobs is None else jobs  # their process is started by the first question
@@ -88,7 +97,7 @@ def create_app(registry: RunRegistry, settings: Settings = Settings(), jobs: Job
     app.server.register_blueprint(genes.api(registry, settings.prefix, jobs, settings.igv, settings.allowed))
     ranges_first = RangesFirst(app.server.wsgi_app, registry, settings.access)
     app.server.wsgi_app = WithPrefix(ranges_first, settings.prefix)
-    protect(app.server, settings.access, content_security_policy(app.csp_hashes()))
+    protect(app.server, settings.access, content_security_policy([*app.csp_hashes(), head.source]))
     _write_once(app)
     return app
 

@@ -18,9 +18,8 @@ from uuid import uuid4
 
 from seq2exp_viz.reports.locus_figure import Place, caption_words, locus_bytes, place_of
 from seq2exp_viz.runs.run_view import RunView
-from seq2exp_viz.serving import static_files
+from seq2exp_viz.serving import modules, static_files
 
-TRACK_CLASSES = ("mask-track.js", "elements-track.js")
 ROOM, GAP = 120, 5  # pixels: igv.js's bar, ruler and margins; between two tracks
 DPI = 130  # of the picture, 7.2 inches wide
 SANDBOX = "allow-scripts allow-downloads"  # without allow-same-origin: it cannot reach the notebook or its server
@@ -102,7 +101,7 @@ class LocusBrowser:
 
 
 def frame_document(config: dict, name: str, igv: Path) -> str:
-    """The HTML document of the frame, complete: scripts and data are one gzip inside it, so no text can break out.
+    """Return the HTML document of the frame: igv.js, modules and data are one gzip inside it, so no text can break out.
 
     Parameters
     ----------
@@ -113,14 +112,14 @@ def frame_document(config: dict, name: str, igv: Path) -> str:
     igv : Path
         The igv.js file.
     """
-    scripts = [path.read_text(encoding="utf-8") for path in (igv, *map(static_files.folder().joinpath, TRACK_CLASSES))]
-    packed = gzip.compress(json.dumps({"scripts": scripts, "config": config}).encode(), mtime=0)
+    content = {"igv": igv.read_text(encoding="utf-8"), "imports": modules.embedded_imports(), "config": config}
+    packed = gzip.compress(json.dumps(content).encode(), mtime=0)
     document = (files("seq2exp_viz") / "locus_frame.html").read_text(encoding="utf-8")
     return document.replace("@NAME@", name).replace("@PACKED@", base64.b64encode(packed).decode())
 
 
 def output_html(name: str, document: str, picture: bytes, caption: str, height: int) -> str:
-    """The output: a line of words and a picture, and over them the frame, `height` pixels high."""
+    """Return the output: a line of text and a picture, and over them the frame, `height` pixels high."""
     src = f"data:image/png;base64,{base64.b64encode(picture).decode()}"
     return (
         f'<div style="position: relative; min-height: {height}px"><p>{escape(STILL)}</p>'
@@ -131,7 +130,7 @@ def output_html(name: str, document: str, picture: bytes, caption: str, height: 
 
 
 def message_html(message: dict, words: str) -> str:
-    """A line of words, and a script that gives `message` to its frame and puts the answer in place of the words."""
-    script = (files("seq2exp_viz") / "locus_message.js").read_text(encoding="utf-8")
+    """Return a line of text, and a script that sends `message` to its frame and replaces the text with the answer."""
+    script = (files("seq2exp_viz") / "locus_message.js").read_text(encoding="utf-8").rstrip()
     line = f"{message['to']}-{message['number']}"
-    return f'<div id="{line}">{escape(words)}</div><script>{script.replace("@MESSAGE@", json.dumps(message))}</script>'
+    return f'<div id="{line}">{escape(words)}</div><script>{script}({json.dumps(message)});</script>'

@@ -1,6 +1,6 @@
-/* In a notebook's output: gives one message to the frame of that name and shows the answer in place of the words. */
-(() => {
-  const message = @MESSAGE@;
+/* In a notebook's output: gives one message to the frame of that name and shows the answer in place of the words.
+ * The message is appended as this function's argument (seq2exp_viz/locus_frame.py). */
+((message) => {
   const line = document.getElementById(`${message.to}-${message.number}`);
   const frames = () => [...document.querySelectorAll(`iframe[name="${message.to}"]`)];
   const end = Date.now() + 60000;
@@ -26,11 +26,14 @@
   };
   /* Again and again, because the frame may still be loading. */
   const post = () => {
-    if (Date.now() < end) return frames().forEach((frame) => frame.contentWindow.postMessage(message, "*"));
-    stop();
-    line.textContent += " (no answer: the output of browse is not on this page)";
+    if (Date.now() < end) {
+      for (const frame of frames()) frame.contentWindow.postMessage(message, "*");
+    } else {
+      stop();
+      line.textContent += " (no answer: the output of browse is not on this page)";
+    }
   };
   addEventListener("message", hear);
   const timer = setInterval(post, 200);
   post();
-})();
+})

@@ -137,7 +137,7 @@ def locus_config(view: RunView, place: Place, bins: int = BINS) -> dict:
     shared = {"region": region, "threshold": answer["threshold"]}
     symbol = escape(str(view.run.gene(place.gene)["symbol"]))
     tracks += [
-        {"type": "mask", "name": f"Mask of {symbol}", "data": mask, "height": 120, "quantity": "Mean of z", **shared},
+        {"type": "band", "name": f"Mask of {symbol}", "data": mask, "height": 120, "quantity": "Mean of z", **shared},
         {"type": "elements", "name": f"Elements of {symbol}", "data": answer, "height": 80, **shared},
     ]
     assembly = escape(view.study.assembly if view.study else "genome")
@@ -180,7 +180,7 @@ def _signals(view: RunView, place: Place, region: dict, bins: int) -> list[dict]
     tracks = []
     for number, signal in enumerate(view.signals):
         colour, name = palette.SIGNALS[number % len(palette.SIGNALS)].css, escape(signal.name)
-        row = {"type": "mask", "region": region, "color": colour, "area": True, "autoscale": True, "height": 50}
+        row = {"type": "band", "region": region, "color": colour, "area": True, "autoscale": True, "height": 50}
         if signal.file is None:
             origin = view.run.window(place.gene).start
             data = binning.vector_summary(view.contact(place.gene, signal.name), chrom, origin, start, end, bins)

@@ -30,6 +30,7 @@ RENAMED: dict[str, str] = {  # a header or key as it is called now -> as it was 
     "max_gap": "join",
     "min_length": "shortest",
 }
+TYPES = {"band": "mask"}  # the type of a track in igv.js: now -> then
 ADDED = {"band"}  # keys that were not there then
 SCHEMA = {2: 1}  # of the manifest: now -> then
 API = "/api/v1/"  # where the interface lies now
@@ -153,6 +154,7 @@ def plain(value: object) -> object:
     if isinstance(value, dict):
         told = {k: v for k, v in value.items() if k not in SENTENCES | _CHANGING | ADDED}
         told |= {"schema": SCHEMA[told["schema"]]} if "schema" in told else {}
+        told |= {"type": TYPES.get(str(told["type"]), told["type"])} if "type" in told else {}
         return {RENAMED.get(k, k): plain(v) for k, v in told.items()}
     if isinstance(value, (list, tuple)):
         return [plain(item) for item in value]

@@ -75,12 +75,6 @@ def test_all_addresses_carry_the_prefix(app):
     assert text_of(app.layout).count('"base": "/node/7/"') == 1
 
 
-def test_the_parts_of_the_bridge_load_in_the_order_they_state(app):
-    page = app.server.test_client().get("/").data.decode()
-    places = [page.index(f"/assets/{part}") for part in ("1-page.js", "2-", "3-", "4-", "5-dash.js", "mask-track.js")]
-    assert places == sorted(places)
-
-
 def test_several_first_visitors_at_once_all_get_the_scripts_of_the_components(app, registry):
     """Dash sets itself up in the first request; a second one in the meantime would find nothing of it."""
     page = app.server.test_client().get("/").data.decode()
@@ -108,7 +102,8 @@ def test_the_page_says_which_igv_runs(app):
 
 def test_without_the_token_nothing_is_shown(registry):
     client = create_app(registry, Settings(access=Access(token="t"), igv="notebook")).server.test_client()
-    for path in ("/", "/_dash-layout", "/api/v1/runs", "/data/demo/mask.bigWig", "/igv.js", "/assets/1-page.js"):
+    scripts = ("/igv.js", "/assets/dash_clientside.js", "/assets/page/state.js")
+    for path in ("/", "/_dash-layout", "/api/v1/runs", "/data/demo/mask.bigWig", *scripts):
         assert client.get(path).status_code == 401, path
 
 

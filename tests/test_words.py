@@ -34,7 +34,7 @@ COLUMN = re.compile(r"[`\"(]Significant\b|or Significant|^Significant")  # of ta
 SOURCES = [
     *(ROOT / "model_core").rglob("*.py"),
     *(ROOT / "seq2exp_viz").rglob("*.py"),
-    *(ROOT / "assets").glob("*.js"),
+    *(path for path in (ROOT / "assets").rglob("*.js") if "vendor" not in path.parts),
     *(ROOT / "docs").glob("*.md"),
     *(ROOT / "examples").rglob("*.ipynb"),
     ROOT / "README.md",

@@ -147,7 +147,7 @@ def _own(view: RunView, base: str, gene_id: str, *parts: str) -> dict:
     window = view.run.window(gene_id)
     size = view.run.chrom_sizes[window.chrom]
     region = region_for_igv(view, window.chrom, max(0, window.start), min(window.end, size))
-    return {"type": "mask", "url": api_url(view, base, "genes", gene_id, *parts), "region": region}
+    return {"type": "band", "url": api_url(view, base, "genes", gene_id, *parts), "region": region}
 
 
 def region_for_igv(view: RunView, chrom: str, start: int, end: int) -> dict:

@@ -1,4 +1,4 @@
-"""What the page does: clientside functions of the namespace seq2exp run in the browser, the rest asks the open runs."""
+"""What the page does: functions of assets/page/callbacks.js run in the browser, the rest asks the open runs."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def register(app: Dash, registry: RunRegistry, base: str) -> None:
 
 
 def _client(app: Dash) -> None:
-    """Bind the functions that run in the browser (clientside functions of the namespace seq2exp)."""
+    """Bind the functions that run in the browser (assets/page/callbacks.js, namespace seq2exp)."""
 
     def bind(name: str, *signature, at_start: bool = False) -> None:
         function = ClientsideFunction("seq2exp", name)

@@ -1,4 +1,4 @@
-"""The menus of the page's head: downloads and sharing, done in the browser."""
+"""The menus of the page's head: downloads, sharing, the user's own tracks (assets/page/downloads.js)."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def export_menu() -> html.Details:
             html.Div(
                 className="menu-form",
                 children=[
-                    html.Div(id="report-field"),  # the browser puts the field in
+                    html.Div(id="report-field"),  # assets/page/downloads.js puts the field in
                     html.Button("Write", className="tool", **{"data-action": "report"}),
                 ],
             ),

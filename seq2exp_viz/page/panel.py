@@ -159,7 +159,7 @@ def _number(name: str, value: float) -> html.Div:
 
 def element_list(answer: dict) -> list:
     """A row for each element, by name: a switch, a button that goes to its place, and room for its effect, which
-    assets/whatif.js fills."""
+    assets/page/whatif_panel.js fills."""
     rows = [item for item in answer["elements"] if item["class"] != "promoter"]
     rows.sort(key=lambda item: int(item["name"][1:]) if item["name"][1:].isdigit() else 0)
     names = ("Element", "From start", "Mask", "Effect")

@@ -10,6 +10,8 @@ from typing import NamedTuple
 from model_core.errors import InputError
 from seq2exp_viz.serving import vendor
 
+CLASSIC_SCRIPT = "dash_clientside.js"  # tells the assets folder from another of that name
+
 
 class IgvScript(NamedTuple):
     """An igv.js file, its version, and where it comes from, in words."""
@@ -26,10 +28,10 @@ def folder() -> Path:
     """
     package = Path(__file__).resolve().parents[1]
     for place in (package / "assets", package.parent / "assets"):
-        if (place / "1-page.js").is_file():
+        if (place / CLASSIC_SCRIPT).is_file():
             return place
     raise InputError(
-        package, found="no assets folder", expected="1-page.js and its neighbours", fix="install the package again"
+        package, found="no assets folder", expected=f"assets/{CLASSIC_SCRIPT}", fix="install the package again"
     )
 
 

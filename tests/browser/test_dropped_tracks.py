@@ -16,16 +16,16 @@ SPELLINGS = ({"chr1": "1", "chr2": "2"}, {"chr1": "cHR1", "chr2": "cHR2"}, {"chr
 
 def bring(visitor, path: Path) -> str:
     """Choose a file through the Tracks menu; the id of its track."""
-    before = visitor.value("seq2expBridge.ownTracks().length")
+    before = visitor.value("seq2exp.userTracks().length")
     visitor.page.click("summary:has-text('Tracks')")
     with visitor.page.expect_file_chooser() as chosen:
         visitor.page.click('[data-action="add-own"]')
     chosen.value.set_files(path)
     visitor.page.keyboard.press("Escape")
     message = "document.getElementById('message').textContent"
-    visitor.until(f"seq2expBridge.ownTracks().length > {before} || !/Reading|^$/.test({message})")
-    assert visitor.value("seq2expBridge.ownTracks().length") == before + 1, visitor.where()
-    visitor.until("seq2expBridge.settled().then(() => true)").quiet()
+    visitor.until(f"seq2exp.userTracks().length > {before} || !/Reading|^$/.test({message})")
+    assert visitor.value("seq2exp.userTracks().length") == before + 1, visitor.where()
+    visitor.until("seq2exp.settled().then(() => true)").quiet()
     return visitor.value("[...document.querySelectorAll('[data-action=remove-own]')].pop().dataset.own")
 
 
@@ -131,4 +131,4 @@ def test_a_file_that_is_not_drawn_is_named(visitor, tmp_path):
         visitor.page.click('[data-action="add-own"]')
     chosen.value.set_files(tmp_path / "x.bed")
     visitor.until("document.getElementById('message').textContent.includes('found a SAM file (reads)')")
-    assert visitor.value("seq2expBridge.ownTracks()") == []
+    assert visitor.value("seq2exp.userTracks()") == []

@@ -9,7 +9,7 @@ from seq2exp_viz.page.tabs import TABS
 pytestmark = pytest.mark.browser
 
 MYC = "ENSG00000000000.1"
-BRIDGE = "seq2expBridge"
+PAGE = "seq2exp"
 SAID = "Boolean(document.getElementById('server-line')?.checkVisibility())"
 
 
@@ -67,14 +67,14 @@ def test_the_keys_of_the_help_do_what_it_says(visitor):
     press("Escape")
     visitor.until("!document.getElementById('help').open")
     press("t")
-    visitor.until(f"{BRIDGE}.state.locus.end - {BRIDGE}.state.locus.start < 450").quiet()
-    before = visitor.value(f"{BRIDGE}.state.locus.start")
+    visitor.until(f"{PAGE}.state.locus.end - {PAGE}.state.locus.start < 450").quiet()
+    before = visitor.value(f"{PAGE}.state.locus.start")
     press("ArrowRight")
-    visitor.until(f"{BRIDGE}.state.locus.start > {before} + 150").quiet()
+    visitor.until(f"{PAGE}.state.locus.start > {before} + 150").quiet()
     press("w")
-    visitor.until(f"{BRIDGE}.state.locus.end - {BRIDGE}.state.locus.start > 3900").quiet()
+    visitor.until(f"{PAGE}.state.locus.end - {PAGE}.state.locus.start > 3900").quiet()
     press("+")
-    visitor.until(f"{BRIDGE}.state.locus.end - {BRIDGE}.state.locus.start < 2500").quiet()
+    visitor.until(f"{PAGE}.state.locus.end - {PAGE}.state.locus.start < 2500").quiet()
     press("/")
     visitor.until("document.activeElement.id === 'search'")
     press("w")
@@ -88,7 +88,7 @@ def test_a_key_right_after_the_help_is_heard(visitor):
         "(() => { const help = document.getElementById('help'); help.showModal(); help.close();"
         " document.activeElement.dispatchEvent(new KeyboardEvent('keydown', {key: 't', bubbles: true})); })()"
     )
-    visitor.until(f"{BRIDGE}.state.locus.end - {BRIDGE}.state.locus.start < 450")
+    visitor.until(f"{PAGE}.state.locus.end - {PAGE}.state.locus.start < 450")
 
 
 def test_a_search_that_found_puts_its_suggestions_away(visitor):
@@ -99,7 +99,7 @@ def test_a_search_that_found_puts_its_suggestions_away(visitor):
     visitor.page.keyboard.type("MYC", delay=40)
     visitor.until(shown)
     press("Enter")
-    visitor.until(f"seq2expBridge.state.gene === '{MYC}' && !{shown}")
+    visitor.until(f"seq2exp.state.gene === '{MYC}' && !{shown}")
     press("?")  # keys go to the page again, not into the search
     visitor.until("document.getElementById('help').open")
 
@@ -174,7 +174,10 @@ def test_a_page_whose_first_callbacks_fail_says_why_it_stays_empty(visitor, answ
     visitor.errors.clear()  # Dash throws where an answer is no JSON
 
 
-@pytest.mark.parametrize("part", ["_dash-layout", "_dash-dependencies", "dash_ag_grid.v", "5-dash"])
+PARTS = ["_dash-layout", "_dash-dependencies", "dash_ag_grid.v", "dash_clientside", "page/state", "tracks/base"]
+
+
+@pytest.mark.parametrize("part", PARTS)
 def test_a_part_of_the_page_that_does_not_come_is_told(visitor, part):
     visitor.page.route(f"**/*{part}*", lambda route: route.fulfill(status=502, content_type="text/html", body="no"))
     visitor.page.goto(visitor.address)

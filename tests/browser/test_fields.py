@@ -59,7 +59,7 @@ def test_each_search_goes_where_its_text_says(slow, way):
         slow.until(f"document.getElementById('locus').textContent.startsWith('{place} ')", 60)
     write(slow, "GATA1", way)
     slow.page.keyboard.press("Enter")
-    slow.until(f"seq2expBridge.state.gene === '{GATA1}'", 60)
+    slow.until(f"seq2exp.state.gene === '{GATA1}'", 60)
 
 
 def test_a_suggestion_that_is_marked_is_taken_by_enter(slow):
@@ -122,14 +122,14 @@ def test_an_older_answer_that_comes_late_changes_nothing(visitor, late):
     wait_for(visitor, waiting)
     search(visitor, "GATA1")
     visitor.until(f"{SHOWN} === 'GATA1'").quiet()
-    before = visitor.value("seq2expBridge.state.locus")
+    before = visitor.value("seq2exp.state.locus")
     if late == "a failure":
         waiting[0].fulfill(status=500, json={"message": "too late"})
     else:
         waiting[0].continue_()
     visitor.page.wait_for_timeout(1_500)
     assert visitor.value(SHOWN) == "GATA1"
-    assert visitor.value("seq2expBridge.state.locus") == before
+    assert visitor.value("seq2exp.state.locus") == before
     assert "too late" not in visitor.page.inner_text("#message")
 
 

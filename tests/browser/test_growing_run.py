@@ -30,18 +30,18 @@ def test_masks_and_then_peaks_appear_as_they_come(chromium, tmp_path, request):
     visitor.open()
     assert "No gene has been scored yet" in visitor.page.inner_text("#gene-head")
     add_genes(Run.open(path), range(2))
-    visitor.until("seq2expBridge.trackOf('mask') !== null").quiet()
+    visitor.until("seq2exp.trackOf('mask') !== null").quiet()
     rows = "#genes .ag-center-cols-container [row-id]"
     visitor.until(f"document.querySelectorAll('{rows}:not(.unscored)').length === 2")
     assert visitor.value(f"document.querySelectorAll('{rows}.unscored').length") == 4
-    visitor.until("seq2expBridge.settled().then(() => true)").quiet()
-    visitor.until("Boolean(seq2expBridge.trackOf('mask').trackView.viewports[0].canvas)").quiet()
+    visitor.until("seq2exp.settled().then(() => true)").quiet()
+    visitor.until("Boolean(seq2exp.trackOf('mask').trackView.viewports[0].canvas)").quiet()
     assert visitor.ink("mask") > 50
-    assert visitor.value("seq2expBridge.trackOf('peaks')") is None
+    assert visitor.value("seq2exp.trackOf('peaks')") is None
     assemble(Run.open(path), load_study(study).peaks_path())
-    visitor.until("seq2expBridge.trackOf('peaks') !== null").quiet()
+    visitor.until("seq2exp.trackOf('peaks') !== null").quiet()
     visitor.until("document.getElementById('legend').textContent.includes('with MACS3 peak')")
-    visitor.until("seq2expBridge.settled().then(() => true)").quiet()
+    visitor.until("seq2exp.settled().then(() => true)").quiet()
     assert "with_peak" in {feature["class"] for feature in visitor.features("elements")}
     assert visitor.errors == []
     visitor.page.close()

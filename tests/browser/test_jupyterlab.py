@@ -33,17 +33,17 @@ CODE = str(Path(seq2exp_viz.__file__).parents[1])  # the kernel takes what is te
 SECONDS = 60
 TOKEN = "a-token-of-the-tests"
 DRAWN = (  # drawn, and no track is loading
-    "window.seq2expBrowser !== undefined"
-    " && seq2expBrowser.trackViews.every(row => row.viewports.every(view => !view.loading))"
+    "window.seq2exp !== undefined"
+    " && seq2exp.browser.trackViews.every(row => row.viewports.every(view => !view.loading))"
 )
-TRACK = "seq2expBrowser.trackViews.find(row => row.track && row.track.name === {name!r})"
+TRACK = "seq2exp.browser.trackViews.find(row => row.track && row.track.name === {name!r})"
 INK = (
     "(() => {{ const c = {track}.viewports[0].canvas;"
     " const d = c.getContext('2d').getImageData(0, 0, c.width, c.height).data; let n = 0;"
     " for (let i = 0; i < d.length; i += 4) if (d[i + 3] > 0 && d[i] + d[i + 1] + d[i + 2] < 720) n++; return n; }})()"
 )
 PLACE = "(v => (v.viewportElement || v.$viewport[0]).getBoundingClientRect().toJSON())({track}.viewports[0])"
-SPAN = "seq2expBrowser.referenceFrameList.map(frame => [Math.round(frame.start), Math.round(frame.end)])[0]"
+SPAN = "seq2exp.browser.referenceFrameList.map(frame => [Math.round(frame.start), Math.round(frame.end)])[0]"
 BROWSE = "import os, seq2exp_viz\nb = seq2exp_viz.browse(os.environ['SEQ2EXP_RUN'], {gene!r})"
 TRACKS = ("Genes", "H3K27ac", "DNase", "Hi-C contact to this TSS", "MACS3 peaks")
 

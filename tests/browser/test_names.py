@@ -16,7 +16,7 @@ from seq2exp_viz.serve import bind, listen
 from seq2exp_viz.serving import static_files
 
 pytestmark = pytest.mark.browser
-BRIDGE = "seq2expBridge"
+PAGE = "seq2exp"
 HLA, NESTED, GI = "HLA-A*01:01:01:01", "chr1:1000-51000", "gi|568336023|gb|CM000663.2|"
 # Beside these: two that differ in "chr" alone, a number, a gene's symbol, and words of JavaScript.
 CONTIGS = ["chr1", HLA, NESTED, GI, "a,b%20#c/d&e'f\"g", "<b>x</b>", "1", "7", "GATA1", "constructor", "__proto__"]
@@ -61,7 +61,7 @@ def search(visitor: Visitor, text: str, reached: str) -> None:
 def at(contig: str, start: int, end: int) -> str:
     """JavaScript that is true once the page shows this place."""
     return (
-        f"(() => {{ const at = {BRIDGE}.state.locus; return at.chrom === {contig!r} && at.start === {start}"
+        f"(() => {{ const at = {PAGE}.state.locus; return at.chrom === {contig!r} && at.start === {start}"
         f" && at.end === {end}; }})()"
     )
 
@@ -74,9 +74,9 @@ def test_a_gene_on_a_contig_of_any_name_is_drawn_and_its_link_opens_it_again(vis
     for track in ("genes", "signal-0", "signal-2", "peaks", "mask", "elements"):
         assert visitor.features(track), track
     assert visitor.ink("elements") > 500
-    visitor.value(f"{BRIDGE}.go({{chrom: {BRIDGE}.state.locus.chrom, start: {start + 500}, end: {start + 1500}}})")
+    visitor.value(f"{PAGE}.go({{chrom: {PAGE}.state.locus.chrom, start: {start + 500}, end: {start + 1500}}})")
     visitor.until(at(contig, start + 500, start + 1_500))
-    visitor.value(f"{BRIDGE}.address.write()")
+    visitor.value(f"{PAGE}.url.write()")
     link = visitor.value("location.search")
     visitor.open(link)
     visitor.until(at(contig, start + 500, start + 1_500))
@@ -88,9 +88,9 @@ def test_every_contig_is_reached_by_its_name_and_has_its_own_bases_and_signals(v
     for contig in CONTIGS:
         search(visitor, f"{contig}:9,001-9,500", at(contig, 9_000, 9_500))
         visitor.quiet()
-        name = visitor.value(f"{BRIDGE}.igvBrowser().referenceFrameList[0].chr")
-        assert visitor.value(f"{BRIDGE}.igvBrowser().genome.getSequence({name!r}, 0, 20)")
-        rows = f"({BRIDGE}.trackOf('signal-0').trackView.viewports[0].featureCache || {{}}).features || []"
+        name = visitor.value(f"{PAGE}.igvBrowser().referenceFrameList[0].chr")
+        assert visitor.value(f"{PAGE}.igvBrowser().genome.getSequence({name!r}, 0, 20)")
+        rows = f"({PAGE}.trackOf('signal-0').trackView.viewports[0].featureCache || {{}}).features || []"
         visitor.until(f"({rows}).length > 10")
     search(visitor, NESTED, at(NESTED, 0, SIZE))
 
@@ -98,31 +98,31 @@ def test_every_contig_is_reached_by_its_name_and_has_its_own_bases_and_signals(v
 def test_regions_of_a_what_if_stay_in_the_link(visitor):
     contig = "a,b%20#c/d&e'f\"g"
     visitor.open(f"?gene={gene_on(contig)}")
-    start = visitor.value(f"{BRIDGE}.state.view.locus.start")
-    visitor.value(f"{BRIDGE}.whatif.add('off', {{start: {start + 10}, end: {start + 50}}})")
-    visitor.value(f"{BRIDGE}.whatif.add('off', {{start: {start + 90}, end: {start + 99}}})")
+    start = visitor.value(f"{PAGE}.state.view.locus.start")
+    visitor.value(f"{PAGE}.addEdit('off', {{start: {start + 10}, end: {start + 50}}})")
+    visitor.value(f"{PAGE}.addEdit('off', {{start: {start + 90}, end: {start + 99}}})")
     visitor.until("location.search.includes('off=')")
     visitor.open(visitor.value("location.search"))
-    visitor.until(f"{BRIDGE}.whatif.edits.off.length === 2")
-    assert visitor.value(f"{BRIDGE}.whatif.edits.off[1].end") == start + 99
+    visitor.until(f"{PAGE}.state.whatif.edits.off.length === 2")
+    assert visitor.value(f"{PAGE}.state.whatif.edits.off[1].end") == start + 99
 
 
 def test_a_session_of_igv_js_opens_on_the_contig(visitor):
     visitor.open(f"?gene={gene_on(NESTED)}")
     query = f"api/v1/odd/genes/{gene_on(NESTED)}/igv-session.json"
     visitor.value(
-        f"fetch('{query}').then(got => got.json()).then(told => {BRIDGE}.igvBrowser().loadSession(told)).then(() => 1)"
+        f"fetch('{query}').then(got => got.json()).then(told => {PAGE}.igvBrowser().loadSession(told)).then(() => 1)"
     )
-    frame = f"{BRIDGE}.igvBrowser().referenceFrameList[0]"
+    frame = f"{PAGE}.igvBrowser().referenceFrameList[0]"
     visitor.until(f"Math.round({frame}.start) === 14000 && {frame}.chr.includes('51000')").quiet()
-    features = f"{BRIDGE}.igvBrowser().trackViews.map(row => (row.viewports[0].featureCache || {{}}).features || [])"
+    features = f"{PAGE}.igvBrowser().trackViews.map(row => (row.viewports[0].featureCache || {{}}).features || [])"
     visitor.until(f"{features}.filter(rows => rows.length > 0).length >= 4")
 
 
 def test_the_files_of_a_gene_are_saved_under_its_symbol(visitor):
     visitor.open(f"?gene={gene_on(HLA)}")
     with visitor.page.expect_download() as saved:
-        visitor.value(f"{BRIDGE}.actions.figure(null, {{dataset: {{kind: 'svg'}}}}).then(() => 1)")
+        visitor.value(f"{PAGE}.actions.figure(null, {{dataset: {{kind: 'svg'}}}}).then(() => 1)")
     assert saved.value.suggested_filename == "odd.β-globin.locus.svg"
     assert "HLA-A*01:01:01:01" in saved.value.path().read_text()
     with visitor.page.expect_download() as saved:
@@ -130,13 +130,13 @@ def test_the_files_of_a_gene_are_saved_under_its_symbol(visitor):
         visitor.page.click("#get-bed")
     assert saved.value.suggested_filename == "odd.β-globin.elements.bed"
     with visitor.page.expect_download() as saved:
-        visitor.value(f"{BRIDGE}.actions.svg()")
+        visitor.value(f"{PAGE}.actions.svg()")
     assert saved.value.suggested_filename == "odd.β-globin.svg"
 
 
 def test_tracks_that_are_brought_along_lie_on_the_contig(visitor, tmp_path):
     visitor.open(f"?gene={gene_on(GI)}")
-    start = visitor.value(f"{BRIDGE}.state.view.locus.start")
+    start = visitor.value(f"{PAGE}.state.view.locus.start")
     bed, wig = tmp_path / "mine.bed", tmp_path / "mine.bigWig"
     bed.write_text(f"{GI}\t{start + 100}\t{start + 300}\tmine\n")
     with pyBigWig.open(str(wig), "w") as made:
@@ -144,11 +144,11 @@ def test_tracks_that_are_brought_along_lie_on_the_contig(visitor, tmp_path):
         made.addEntries([GI], [start + 100], ends=[start + 300], values=[7.0])
     for path in (bed, wig):
         with visitor.page.expect_file_chooser() as chooser:
-            visitor.value(f"void {BRIDGE}.actions['add-own']()")
+            visitor.value(f"void {PAGE}.actions['add-own']()")
         chooser.value.set_files(path)
-        visitor.until(f"{BRIDGE}.ownTracks().includes('{path.name}')").quiet()
+        visitor.until(f"{PAGE}.userTracks().includes('{path.name}')").quiet()
     ids = visitor.value(
-        f"[...{BRIDGE}.igvBrowser().trackViews].map(row => row.track.id).filter(id => String(id).startsWith('own-'))"
+        f"[...{PAGE}.igvBrowser().trackViews].map(row => row.track.id).filter(id => String(id).startsWith('own-'))"
     )
     assert len(ids) == 2
     assert all(visitor.features(own) for own in ids)

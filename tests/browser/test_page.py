@@ -8,7 +8,7 @@ from viewer_run import EVIL
 pytestmark = pytest.mark.browser
 
 MYC, HBB = "ENSG00000000000.1", "ENSG00000000002.3"
-BRIDGE = "seq2expBridge"
+PAGE = "seq2exp"
 
 
 def test_every_track_of_the_page_is_really_drawn(visitor):
@@ -27,7 +27,7 @@ def test_a_click_on_a_gene_brings_its_own_mask(visitor):
     after = visitor.features("mask")
     assert (before[0]["start"], after[0]["start"]) == (8_000, 14_000)
     assert [f["mean"] for f in before] != [f["mean"] for f in after]
-    assert visitor.value(f"{BRIDGE}.state.locus") == {"chrom": "chr1", "start": 14_000, "end": 18_000}
+    assert visitor.value(f"{PAGE}.state.locus") == {"chrom": "chr1", "start": 14_000, "end": 18_000}
     assert visitor.page.inner_text("#gene-head h2") == "HBB"
 
 
@@ -37,26 +37,26 @@ def test_the_threshold_cuts_the_elements_anew(visitor):
     line = visitor.page.inner_text("#cut-line")
     visitor.page.focus("#threshold [role=slider]")
     visitor.page.keyboard.press("End")  # a mask never passes 1: only the promoter stays
-    visitor.until(f"{BRIDGE}.trackOf('elements').threshold === 1")
+    visitor.until(f"{PAGE}.trackOf('elements').threshold === 1")
     visitor.until("document.body.dataset.drawn.endsWith('|1')").quiet()
     visitor.until("document.getElementById('cut-line').textContent.startsWith('0 elements')")
     assert [f["class"] for f in visitor.features("elements")] == ["promoter"]
     assert len(loose) == 3
     assert line.startswith("2 elements")
-    assert visitor.value(f"{BRIDGE}.trackOf('mask').threshold") == 1
+    assert visitor.value(f"{PAGE}.trackOf('mask').threshold") == 1
 
 
 def test_a_link_opens_the_same_view_again(visitor, chromium):
     visitor.open(f"?run=half&gene={HBB}&locus=chr1:15001-16500&threshold=0.52")
     visitor.until("location.search.includes('locus=chr1:15001-16500')")
-    link, before = visitor.value("location.href"), visitor.value(f"{BRIDGE}.state.locus")
+    link, before = visitor.value("location.href"), visitor.value(f"{PAGE}.state.locus")
     assert "run=half" in link
     assert "threshold=0.52" in link
     visitor.page.goto("about:blank")
     visitor.page.goto(link)
     visitor.settle()
-    assert visitor.value(f"{BRIDGE}.state.locus") == before == {"chrom": "chr1", "start": 15_000, "end": 16_500}
-    assert visitor.value(f"[{BRIDGE}.state.run, {BRIDGE}.state.gene, {BRIDGE}.state.threshold]") == ["half", HBB, 0.52]
+    assert visitor.value(f"{PAGE}.state.locus") == before == {"chrom": "chr1", "start": 15_000, "end": 16_500}
+    assert visitor.value(f"[{PAGE}.state.run, {PAGE}.state.gene, {PAGE}.state.threshold]") == ["half", HBB, 0.52]
     assert visitor.page.input_value("#run") == "half"
 
 
@@ -69,7 +69,7 @@ def test_on_another_chromosome_nothing_of_the_gene_is_drawn(visitor):
     visitor.open(f"?gene={MYC}")
     here = visitor.ink("elements")
     search(visitor, "chr2:9,001-9,500")
-    visitor.until(f"{BRIDGE}.state.locus.chrom === 'chr2'").quiet()
+    visitor.until(f"{PAGE}.state.locus.chrom === 'chr2'").quiet()
     assert here > 50
     assert visitor.ink("elements") == 0
     assert visitor.features("mask") == []
@@ -84,10 +84,10 @@ def test_search_finds_genes_and_places(visitor):
     visitor.open(f"?gene={MYC}")
     search(visitor, "gata1")
     visitor.until("document.body.dataset.drawn.includes('ENSG00000000001.2')").quiet()
-    assert visitor.value(f"{BRIDGE}.state.locus.chrom") == "chr2"
+    assert visitor.value(f"{PAGE}.state.locus.chrom") == "chr2"
     search(visitor, "chr1:9,001-9,500")
-    visitor.until(f"{BRIDGE}.state.locus.end === 9500")
-    assert visitor.value(f"{BRIDGE}.state.gene") == "ENSG00000000001.2"
+    visitor.until(f"{PAGE}.state.locus.end === 9500")
+    assert visitor.value(f"{PAGE}.state.gene") == "ENSG00000000001.2"
 
 
 def test_a_wrong_name_and_a_missing_file_are_told_and_ask_nobody_outside(visitor):
@@ -96,8 +96,8 @@ def test_a_wrong_name_and_a_missing_file_are_told_and_ask_nobody_outside(visitor
     search(visitor, "NOSUCHGENE")
     visitor.until("document.getElementById('message').textContent.includes('Nothing found')")
     missing = json.dumps({"type": "wig", "format": "bigwig", "url": "data/demo/nothing.bigWig", "name": "missing"})
-    visitor.value(f"{BRIDGE}.igvBrowser().loadTrack({missing}).then(() => 'loaded', problem => String(problem))")
-    visitor.value(f"Promise.resolve({BRIDGE}.igvBrowser().search('NOSUCHGENE')).then(() => 1, () => 0)")
+    visitor.value(f"{PAGE}.igvBrowser().loadTrack({missing}).then(() => 'loaded', problem => String(problem))")
+    visitor.value(f"Promise.resolve({PAGE}.igvBrowser().search('NOSUCHGENE')).then(() => 1, () => 0)")
     visitor.page.wait_for_timeout(800)
     assert any("nothing.bigWig" in url for url in visitor.requests)  # its 404 is what makes igv.js 3.8 ask igv.org
 
@@ -105,13 +105,13 @@ def test_a_wrong_name_and_a_missing_file_are_told_and_ask_nobody_outside(visitor
 def test_the_mask_track_survives_a_session(visitor):
     visitor.open(f"?gene={MYC}&threshold=0.61")
     drawn = len(visitor.features("mask"))
-    visitor.value(f"{BRIDGE}.igvBrowser().loadSession({BRIDGE}.igvBrowser().toJSON()).then(() => 1)")
-    visitor.until(f"{BRIDGE}.trackOf('mask') !== null").quiet()
+    visitor.value(f"{PAGE}.igvBrowser().loadSession({PAGE}.igvBrowser().toJSON()).then(() => 1)")
+    visitor.until(f"{PAGE}.trackOf('mask') !== null").quiet()
     visitor.until(
-        f"({BRIDGE}.trackOf('mask').trackView.viewports[0].featureCache || {{features: []}}).features.length > 0"
+        f"({PAGE}.trackOf('mask').trackView.viewports[0].featureCache || {{features: []}}).features.length > 0"
     )
     assert abs(len(visitor.features("mask")) - drawn) < 50
-    assert visitor.value(f"[{BRIDGE}.trackOf('mask').type, {BRIDGE}.trackOf('mask').threshold]") == ["mask", 0.61]
+    assert visitor.value(f"[{PAGE}.trackOf('mask').type, {PAGE}.trackOf('mask').threshold]") == ["band", 0.61]
     assert visitor.ink("mask") > 50
     assert len(visitor.features("elements")) > 1
 
@@ -140,11 +140,11 @@ def test_downloads_are_this_genes(visitor):
 def click_on(visitor, track: str, base: int, down: int) -> str:
     """Click on a base of a track, `down` pixels from its top; what the pop-up then says."""
     left, top, width = visitor.value(
-        f"(() => {{ const view = seq2expBridge.trackOf('{track}').trackView.viewports[0];"
+        f"(() => {{ const view = seq2exp.trackOf('{track}').trackView.viewports[0];"
         " const box = (view.viewportElement || view.$viewport[0]).getBoundingClientRect();"
         " return [box.x, box.y, box.width]; })()"
     )
-    place = visitor.value(f"{BRIDGE}.state.locus")
+    place = visitor.value(f"{PAGE}.state.locus")
     share = (base - place["start"]) / (place["end"] - place["start"])
     visitor.page.mouse.click(left + width * share, top + down)
     popups = "[...document.getElementById('igv').shadowRoot.querySelectorAll('.igv-ui-popover')]"
@@ -167,15 +167,30 @@ def test_a_click_on_the_mask_tells_mean_and_range(visitor):
     assert "0.500" in said  # the threshold
 
 
+def test_every_module_is_loaded_once(visitor):
+    visitor.open()
+    assets = [url for url in visitor.requests if "/assets/" in url and ".js" in url]
+    addresses = {url.split("/", 3)[3] for url in assets}
+    imports = visitor.value("JSON.parse(document.querySelector('script[type=importmap]').textContent).imports")
+    assert len(assets) == len(addresses) == len(imports) + 1  # and Dash's own script
+    assert {address.lstrip("/") for address in imports.values()} <= addresses
+
+
+def test_the_page_puts_one_name_on_window(visitor):
+    visitor.open()
+    found = visitor.value("Object.keys(Object.getOwnPropertyDescriptors(window)).filter(name => /seq2exp/i.test(name))")
+    assert found == ["seq2exp"]
+
+
 def test_controls_are_off_and_can_be_switched_on(visitor):
     visitor.open(f"?gene={MYC}")
-    assert visitor.value(f"{BRIDGE}.trackOf('prior')") is None
+    assert visitor.value(f"{PAGE}.trackOf('prior')") is None
     visitor.page.click("summary:has-text('Tracks')")
     visitor.page.check('[data-track="prior"]')
-    visitor.until(f"{BRIDGE}.trackOf('prior') !== null").quiet()
+    visitor.until(f"{PAGE}.trackOf('prior') !== null").quiet()
     assert len(visitor.features("prior")) > 100
     visitor.page.uncheck('[data-track="prior"]')
-    visitor.until(f"{BRIDGE}.trackOf('prior') === null")
+    visitor.until(f"{PAGE}.trackOf('prior') === null")
 
 
 def test_the_page_works_by_keyboard(visitor):

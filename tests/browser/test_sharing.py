@@ -13,10 +13,8 @@ from model_core.run_folder.tracks import Block, write_bigwig
 pytestmark = pytest.mark.browser
 
 MYC = "ENSG00000000000.1"
-BRIDGE = "seq2expBridge"
-SHOWN = (
-    f"{BRIDGE}.igvBrowser().trackViews.map(row => row.track.id).filter(id => id && {BRIDGE}.state.known.has(id)).sort()"
-)
+PAGE = "seq2exp"
+SHOWN = f"{PAGE}.igvBrowser().trackViews.map(row => row.track.id).filter(id => id && {PAGE}.state.known.has(id)).sort()"
 
 
 @pytest.fixture
@@ -47,7 +45,7 @@ def switch(visitor, track: str, on: bool) -> None:
     visitor.page.click("summary:has-text('Tracks')")
     visitor.page.set_checked(f'[data-track="{track}"]', on)
     visitor.page.keyboard.press("Escape")
-    visitor.until(f"Boolean({BRIDGE}.trackOf('{track}')) === {str(on).lower()}").quiet()
+    visitor.until(f"Boolean({PAGE}.trackOf('{track}')) === {str(on).lower()}").quiet()
 
 
 def test_a_link_shows_the_same_to_somebody_else(visitor, second):
@@ -58,12 +56,12 @@ def test_a_link_shows_the_same_to_somebody_else(visitor, second):
     visitor.until("location.search.includes('tracks=-signal-0,certainty,why-signals')")
     second.page.goto(visitor.value("location.href"))
     second.settle()
-    for told in (f"{BRIDGE}.state.locus", f"{BRIDGE}.state.gene", f"{BRIDGE}.state.threshold", SHOWN):
+    for told in (f"{PAGE}.state.locus", f"{PAGE}.state.gene", f"{PAGE}.state.threshold", SHOWN):
         assert second.value(told) == visitor.value(told), told
     assert second.value("location.search") == visitor.value("location.search")
     assert len(second.features("certainty")) > 100
     assert second.ink("why-signals") > 50
-    assert second.value(f"{BRIDGE}.trackOf('signal-0')") is None
+    assert second.value(f"{PAGE}.trackOf('signal-0')") is None
     assert second.errors == []
 
 
@@ -77,7 +75,7 @@ def test_a_switched_track_stays_for_the_next_gene_and_follows_the_threshold(visi
     assert sum(f["hidden"] or 0 for f in strict) > sum(f["hidden"] or 0 for f in loose)
     visitor.page.click('#genes [col-id="symbol"]:has-text("HBB")')
     visitor.until("document.body.dataset.drawn.includes('ENSG00000000002.3')").quiet()
-    assert visitor.value(f"{BRIDGE}.trackOf('certainty').region.start") == 14_000
+    assert visitor.value(f"{PAGE}.trackOf('certainty').region.start") == 14_000
     assert "tracks=certainty" in visitor.value("location.search")
 
 
@@ -100,8 +98,8 @@ def test_a_view_is_saved_and_opened_again_and_what_is_none_is_refused(visitor, s
     with second.page.expect_navigation():
         open_view(second, tmp_path / name)
     second.settle()
-    second.until(f"{BRIDGE}.trackOf('prior') !== null").quiet()
-    assert second.value(f"{BRIDGE}.state.locus") == {"chrom": "chr1", "start": 9_000, "end": 9_900}
+    second.until(f"{PAGE}.trackOf('prior') !== null").quiet()
+    assert second.value(f"{PAGE}.state.locus") == {"chrom": "chr1", "start": 9_000, "end": 9_900}
 
 
 def open_view(visitor, path) -> None:
@@ -175,7 +173,7 @@ def drop(visitor, name: str, content: bytes) -> None:
 
 def own(visitor, number: int) -> str:
     """The id of the person's track number `number`, once it is drawn."""
-    mine = f"{BRIDGE}.igvBrowser().trackViews.map(row => row.track.id).filter(id => String(id).startsWith('own-'))"
+    mine = f"{PAGE}.igvBrowser().trackViews.map(row => row.track.id).filter(id => String(id).startsWith('own-'))"
     visitor.until(f"{mine}.length > {number}").quiet()
     return visitor.value(mine)[number]
 
@@ -191,7 +189,7 @@ def test_dropped_tracks_are_drawn_and_stay_through_genes_and_runs(visitor, tmp_p
     drop(visitor, "signal", (tmp_path / "x.bw").read_bytes())
     signal = own(visitor, 1)
     visitor.until(
-        f"(({BRIDGE}.trackOf('{signal}').trackView.viewports[0].featureCache || {{}}).features || []).length > 3"
+        f"(({PAGE}.trackOf('{signal}').trackView.viewports[0].featureCache || {{}}).features || []).length > 3"
     )
     assert max(f["value"] for f in visitor.features(signal)) == 5
     visitor.page.click("#run")
@@ -200,7 +198,7 @@ def test_dropped_tracks_are_drawn_and_stay_through_genes_and_runs(visitor, tmp_p
     assert own(visitor, 0) == track
     visitor.page.click("summary:has-text('Tracks')")
     visitor.page.click("button:has-text('Remove mine.txt')")
-    visitor.until(f"{BRIDGE}.trackOf('{track}') === null")
+    visitor.until(f"{PAGE}.trackOf('{track}') === null")
 
 
 def test_a_file_that_is_no_track_is_told_in_the_page(visitor):
@@ -213,4 +211,4 @@ def test_a_file_that_is_no_track_is_told_in_the_page(visitor):
     ):
         drop(visitor, name, content)
         said(visitor, words)
-    assert visitor.value(f"{BRIDGE}.ownTracks()") == []
+    assert visitor.value(f"{PAGE}.userTracks()") == []

@@ -15,7 +15,7 @@ from seq2exp_viz.serve import bind, listen
 
 pytestmark = pytest.mark.browser
 
-BRIDGE = "seq2expBridge"
+PAGE = "seq2exp"
 PREDICTED = "(document.getElementById('whatif-predicted') || {textContent: ''}).textContent"
 STATE = "document.getElementById('whatif').dataset.state"
 
@@ -87,13 +87,13 @@ def test_an_element_is_switched_off_the_number_changes_and_the_link_brings_it_ba
     page.settle()
     assert answered(page) == first
     assert page.page.get_attribute(f"{row(2)} .switch", "aria-checked") == "false"
-    assert page.value(f"{BRIDGE}.trackOf('elements').edits.off.length") == 1
+    assert page.value(f"{PAGE}.trackOf('elements').edits.off.length") == 1
     page.page.click(f"{row(1)} .switch")
-    page.until(f"{BRIDGE}.trackOf('elements').edits.off.length === 2")
+    page.until(f"{PAGE}.trackOf('elements').edits.off.length === 2")
     answered(page)
     began = time.monotonic()
     page.page.click(f"{row(1)} .switch")
-    page.until(f"{BRIDGE}.trackOf('elements').edits.off.length === 1 && {PREDICTED} !== ''")
+    page.until(f"{PAGE}.trackOf('elements').edits.off.length === 1 && {PREDICTED} !== ''")
     warm = time.monotonic() - began
     with capsys.disabled():
         print(f"\nwhat-if in the page: {cold:.2f} s with the start of the model process, then {warm:.2f} s")
@@ -129,7 +129,7 @@ def test_elements_are_ranked_and_the_table_and_the_arcs_fill(page, path, gene):
     found = Run.open(path).effects
     effects = found[found["gene_id"] == gene]
     assert len(effects) == len(cells)
-    assert page.value(f"{BRIDGE}.trackOf('elements').effects.size") == len(cells)
+    assert page.value(f"{PAGE}.trackOf('elements').effects.size") == len(cells)
     page.open(f"?gene={gene}")  # they are the run's: another visit sees them at once
     page.until(f"document.querySelector('{row(1)} .effect').textContent !== ''")
     page.page.click("[data-action=whatif-smallest]")
@@ -147,8 +147,8 @@ def test_a_region_is_dragged_typed_and_undone(page, gene):
     page.page.mouse.up()
     answered(page)
     assert "removed" in page.page.inner_text(".whatif-drawn")
-    place = page.value("({...seq2expBridge.whatif.edits.off[0]})")
-    locus = page.value(f"{BRIDGE}.state.locus")
+    place = page.value("({...seq2exp.state.whatif.edits.off[0]})")
+    locus = page.value(f"{PAGE}.state.locus")
     per_pixel = (locus["end"] - locus["start"]) / layer["width"]
     assert place["end"] - place["start"] == pytest.approx(30 * per_pixel, abs=2 * per_pixel)
     assert place["start"] - locus["start"] == pytest.approx(60 * per_pixel, abs=2 * per_pixel)
@@ -174,11 +174,11 @@ def test_an_element_in_the_browser_can_be_switched_there(page, path, gene):
     opened(page, f"?gene={gene}")
     element = Run.open(path).cut(gene).query("name == 'E1'").iloc[0]
     left, top, width, height = page.value(
-        "(() => { const view = seq2expBridge.trackOf('elements').trackView.viewports[0];"
+        "(() => { const view = seq2exp.trackOf('elements').trackView.viewports[0];"
         " const box = (view.viewportElement || view.$viewport[0]).getBoundingClientRect();"
         " return [box.x, box.y, box.width, box.height]; })()"
     )
-    locus = page.value(f"{BRIDGE}.state.locus")
+    locus = page.value(f"{PAGE}.state.locus")
     middle = (element["start"] + element["end"]) / 2
     at = left + width * (middle - locus["start"]) / (locus["end"] - locus["start"])
     page.page.mouse.click(at, top + height - 10)
@@ -191,7 +191,7 @@ def test_an_element_in_the_browser_can_be_switched_there(page, path, gene):
 def test_the_occlusion_track_is_computed_on_demand(page, gene):
     opened(page, f"?gene={gene}")
     page.page.click("[data-action=whatif-occlusion]")
-    page.until(f"{BRIDGE}.trackOf('occlusion') !== null", 60).quiet()
+    page.until(f"{PAGE}.trackOf('occlusion') !== null", 60).quiet()
     values = [f["mean"] for f in page.features("occlusion") if f["mean"] is not None]
     assert len(values) > 50
     assert max(values) > 0 or min(values) < 0
@@ -213,7 +213,7 @@ def test_jobs_and_questions_are_of_what_stands_in_the_fields_however_soon_they_a
         page.value("document.querySelector('[data-action=whatif-rank]').click()")
     asked = sent.value.post_data_json["threshold"]
     assert asked == page.value("Number(document.querySelector('#threshold [role=slider]').ariaValueNow)") == 0.625
-    locus = page.value(f"({{...{BRIDGE}.state.view.locus}})")
+    locus = page.value(f"({{...{PAGE}.state.view.locus}})")
     page.page.focus("#whatif-region")
     page.page.keyboard.type(f"{locus['chrom']}:{locus['start'] + 1001}-{locus['start'] + 1200}")
     with page.page.expect_request(lambda sent: sent.method == "POST" and sent.url.endswith("/whatif")) as sent:

@@ -7,7 +7,7 @@ import pytest
 pytestmark = pytest.mark.browser
 
 MYC, HBB, BCR = "ENSG00000000000.1", "ENSG00000000002.3", "ENSG00000000003.4"
-BRIDGE = "seq2expBridge"
+PAGE = "seq2exp"
 CARD = "document.querySelector('.audit-card')"
 
 
@@ -17,7 +17,7 @@ def tab(visitor, name: str):
 
 
 def settled(visitor):
-    return visitor.until(f"{BRIDGE}.settled().then(() => true)").quiet()
+    return visitor.until(f"{PAGE}.settled().then(() => true)").quiet()
 
 
 def test_ten_disagreements_are_audited_with_the_keyboard(visitor, folders):
@@ -28,7 +28,7 @@ def test_ten_disagreements_are_audited_with_the_keyboard(visitor, folders):
     total = visitor.value("document.querySelectorAll('.queue-row').length")
     visitor.page.keyboard.press("n")
     visitor.until(f"{CARD}.textContent.includes('1 of')")
-    shown = visitor.value(f"{BRIDGE}.state.locus")
+    shown = visitor.value(f"{PAGE}.state.locus")
     visitor.page.fill("#audit-who", "Ada")
     visitor.page.fill("#audit-note", "nad")  # keys that mean something, but not while one types
     assert visitor.value(f"{CARD}.textContent.includes('1 of')")
@@ -45,14 +45,14 @@ def test_ten_disagreements_are_audited_with_the_keyboard(visitor, folders):
     assert [line["decision"] for line in lines[: steps + 1]][:3] == ["note", "agree", "doubt"]
     assert {line["who"] for line in lines} == {"Ada"}
     settled(visitor)
-    assert visitor.value(f"{BRIDGE}.state.locus") != shown  # the browser went along
+    assert visitor.value(f"{PAGE}.state.locus") != shown  # the browser went along
     visitor.page.keyboard.press("p")
     visitor.until("document.querySelectorAll('.decision.agree, .decision.doubt').length >= 2")
 
 
 def test_a_second_run_lies_beside_the_first(visitor):
     visitor.open(f"?run=demo&gene={MYC}&beside=half")
-    visitor.until(f"{BRIDGE}.trackOf('difference') !== null").quiet()
+    visitor.until(f"{PAGE}.trackOf('difference') !== null").quiet()
     assert len(visitor.features("beside")) == len(visitor.features("mask"))
     assert {f["mean"] for f in visitor.features("difference")} == {0}  # both runs hold the same masks
     heads = "[...document.querySelectorAll('#genes .ag-header-cell-text')]"
@@ -61,9 +61,9 @@ def test_a_second_run_lies_beside_the_first(visitor):
     assert "beside=half" in visitor.value("location.search")
     visitor.page.click(f'#genes [row-id="{BCR}"] [col-id="symbol"]')  # not scored in the other run
     visitor.until(f"document.body.dataset.drawn.includes('{BCR}')").quiet()
-    assert visitor.value(f"{BRIDGE}.trackOf('difference')") is None
+    assert visitor.value(f"{PAGE}.trackOf('difference')") is None
     visitor.page.click(f'#genes [row-id="{HBB}"] [col-id="symbol"]')
-    visitor.until(f"{BRIDGE}.trackOf('difference') !== null && document.body.dataset.drawn.includes('{HBB}')").quiet()
+    visitor.until(f"{PAGE}.trackOf('difference') !== null && document.body.dataset.drawn.includes('{HBB}')").quiet()
     assert visitor.features("beside")[0]["start"] == 14_000
 
 
@@ -87,7 +87,7 @@ def test_a_click_on_a_point_goes_to_its_gene(visitor):
     visitor.page.mouse.click(*box)
     visitor.until(f"document.body.dataset.drawn.includes('{HBB}')")
     visitor.until(f"{plot}.data[{plot}.data.length - 1].text[0] === 'HBB'")  # the ring went along
-    assert visitor.value(f"{BRIDGE}.state.tab") == "quality"
+    assert visitor.value(f"{PAGE}.state.tab") == "quality"
 
 
 def test_elements_are_listed_and_lead_to_their_place_and_their_genes(visitor):
@@ -99,8 +99,8 @@ def test_elements_are_listed_and_lead_to_their_place_and_their_genes(visitor):
     visitor.until(f"document.body.dataset.drawn.includes('{HBB}')").quiet()
     visitor.until("document.querySelector('#owners tbody tr') !== null")
     assert visitor.page.inner_text("#owners tbody tr button") == "HBB"
-    visitor.until(f"{BRIDGE}.trackOf('owners') !== null").quiet()
-    locus = visitor.value(f"{BRIDGE}.state.locus")
+    visitor.until(f"{PAGE}.trackOf('owners') !== null").quiet()
+    locus = visitor.value(f"{PAGE}.state.locus")
     element = next(f for f in visitor.features("elements") if f["name"] == "E1")
     assert locus["start"] < element["start"] < element["end"] < locus["end"]
     with visitor.page.expect_download() as saved:
@@ -115,12 +115,12 @@ def test_an_unscored_gene_shows_its_place_and_no_old_mask(visitor):
     visitor.until("document.getElementById('gene-head').textContent.includes('not scored in this run')").quiet()
     settled(visitor)
     assert visitor.page.inner_text("#gene-head h2") == "BCR"
-    assert visitor.value(f"[{BRIDGE}.trackOf('mask'), {BRIDGE}.trackOf('elements')]") == [None, None]
-    assert visitor.value(f"{BRIDGE}.state.locus") == {"chrom": "chr2", "start": 17_000, "end": 21_000}
+    assert visitor.value(f"[{PAGE}.trackOf('mask'), {PAGE}.trackOf('elements')]") == [None, None]
+    assert visitor.value(f"{PAGE}.state.locus") == {"chrom": "chr2", "start": 17_000, "end": 21_000}
     visitor.until("location.search.includes('gene=')")
     visitor.open(visitor.value("location.search"))  # a link to it shows the same
     visitor.until("document.getElementById('gene-head').textContent.includes('not scored in this run')").quiet()
-    assert visitor.value(f"{BRIDGE}.state.locus") == {"chrom": "chr2", "start": 17_000, "end": 21_000}
+    assert visitor.value(f"{PAGE}.state.locus") == {"chrom": "chr2", "start": 17_000, "end": 21_000}
     visitor.page.click('#gene-head [data-action="score"]')
     visitor.until("document.getElementById('message').textContent !== ''")
     visitor.page.click(f'#genes [row-id="{HBB}"] [col-id="symbol"]')
@@ -166,7 +166,7 @@ def test_every_tab_opens_and_escape_closes_a_popup(visitor):
     visitor.until("document.getElementById('panel-files').hidden")
     visitor.quiet()
     box = visitor.value(
-        "(() => { const view = seq2expBridge.trackOf('mask').trackView.viewports[0];"
+        "(() => { const view = seq2exp.trackOf('mask').trackView.viewports[0];"
         " const b = (view.viewportElement || view.$viewport[0]).getBoundingClientRect();"
         " return [b.x + b.width / 4, b.y + b.height / 2]; })()"
     )
@@ -182,4 +182,4 @@ def test_every_tab_opens_and_escape_closes_a_popup(visitor):
     visitor.until(f"{popups}.length === 1")
     visitor.page.evaluate(f"{popups}[0].querySelector('.whose').click()")
     visitor.until("document.querySelector('#owners tbody tr') !== null")
-    assert visitor.value(f"{BRIDGE}.state.tab") == "elements"
+    assert visitor.value(f"{PAGE}.state.tab") == "elements"

@@ -2,10 +2,10 @@
 
 import time
 
-QUIET = "seq2expBridge.igvBrowser().trackViews.every(row => row.viewports.every(view => !view.loading))"
+QUIET = "seq2exp.igvBrowser().trackViews.every(row => row.viewports.every(view => !view.loading))"
 WHERE = """(() => {
   const at = document.activeElement, line = document.getElementById("message");
-  return { locus: seq2expBridge.state.locus, drawn: document.body.dataset.drawn, message: line && line.textContent,
+  return { locus: seq2exp.state.locus, drawn: document.body.dataset.drawn, message: line && line.textContent,
     focus: at && at.outerHTML.slice(0, 200), width: document.getElementById("igv")?.clientWidth };
 })()"""
 
@@ -60,7 +60,7 @@ class Visitor:
     def features(self, track: str) -> list[dict]:
         """What igv.js holds of a track, from its own state."""
         return self.value(
-            f"(() => {{ const track = seq2expBridge.trackOf('{track}');"
+            f"(() => {{ const track = seq2exp.trackOf('{track}');"
             " const c = track && track.trackView.viewports[0].featureCache;"
             " return c ? JSON.parse(JSON.stringify(c.features)) : []; })()"
         )
@@ -68,7 +68,7 @@ class Visitor:
     def ink(self, track: str) -> int:
         """Pixels of a track that are not white."""
         return self.value(
-            f"(() => {{ const c = seq2expBridge.trackOf('{track}').trackView.viewports[0].canvas;"
+            f"(() => {{ const c = seq2exp.trackOf('{track}').trackView.viewports[0].canvas;"
             " const d = c.getContext('2d').getImageData(0, 0, c.width, c.height).data; let n = 0;"
             " for (let i = 0; i < d.length; i += 4) if (d[i + 3] > 0 && d[i] + d[i + 1] + d[i + 2] < 720) n++;"
             " return n; })()"

@@ -1,0 +1,109 @@
+/* The genes whose masks keep a region: a table and, in the genome browser, arcs to their start sites. */
+
+import { addPopupPart, closePopups, igvBrowser, loadTrack, removeTrack, trackId } from "seq2exp/page/browser";
+import { igvName } from "seq2exp/page/contigs";
+import { byId, el, escapeHtml, onPath } from "seq2exp/page/dom";
+import { enqueue } from "seq2exp/page/queue";
+import { regionText, wideView } from "seq2exp/page/region";
+import { apiUrl, ask } from "seq2exp/page/server";
+import { state } from "seq2exp/page/state";
+import { openTab } from "seq2exp/page/tabs";
+import { visit } from "seq2exp/page/view";
+
+const TRACK = "owners"; // id of the track of arcs
+
+/* Show the genes that keep a region; `open` opens the tab as well. */
+export async function showGenesUsing(region, open = false) {
+  if (open && state.tab !== "elements") openTab("elements");
+  const box = byId("owners");
+  box.replaceChildren(el("div", { class: "quiet" }, `Reading the masks over ${regionText(region)} …`));
+  try {
+    const { chrom, start, end } = region;
+    const found = await ask(`${state.run}/owners`, { chrom, start, end });
+    box.replaceChildren(...table(found, region));
+    await showArcs(found, region);
+  } catch (problem) {
+    box.replaceChildren(el("div", { class: "note", role: "alert" }, problem.message));
+  }
+}
+
+function table(found, region) {
+  const some = found.rows.length < found.genes ? `, the ${found.rows.length} nearest of ${found.genes}` : "";
+  const title = el("div", { class: "quiet" }, `${regionText(region)}: ${found.genes} ${found.genes === 1 ? "gene covers" : "genes cover"} it${some}. `);
+  title.append(el("button", { class: "link", onclick: clear }, "Clear"));
+  if (!found.rows.length) return [title, el("div", { class: "empty" }, "No scored gene has these bases in its window.")];
+  const effects = found.rows.some((row) => row.effect !== null);
+  const names = ["Gene", "Mean mask", "As element", ...(effects ? ["Effect", "Controls at least as strong"] : []), "From start site"];
+  const head = el("tr", {}, names.map((name, i) => el("th", { class: i && name !== "As element" ? "right" : null }, name)));
+  const rows = found.rows.map((row) => tableRow(row, region, effects));
+  return [title, el("table", { class: "plain" }, el("thead", {}, head), el("tbody", {}, rows))];
+}
+
+function tableRow(row, region, effects) {
+  const right = (text) => el("td", { class: "right" }, text);
+  const number = (value) => (value === null ? "" : value.toFixed(3));
+  return el(
+    "tr",
+    { class: row.gene_id === state.gene ? "mine" : null },
+    el("td", {}, el("button", { class: "link", onclick: () => visit(row.gene_id, wideView(region)) }, row.symbol)),
+    right(row.mean_mask === null ? "promoter or never kept" : number(row.mean_mask)),
+    el("td", {}, row.element || "none"),
+    effects && right(number(row.effect)),
+    effects && right(row.control_rank === null ? "" : `${row.control_rank} of ${row.control_n}`),
+    right(`${row.distance.toLocaleString("en")} bp`)
+  );
+}
+
+/* Arcs from the region to the start sites: the track type of elements, seen from the region. */
+function showArcs(found, region) {
+  return enqueue(async () => {
+    const sites = found.rows.filter((row) => row.mean_mask !== null).map((row) => row.tss);
+    removeTrack(TRACK);
+    if (!sites.length) return;
+    const { chrom, start, end } = region;
+    await loadTrack({
+      id: TRACK,
+      type: "elements",
+      name: escapeHtml(`Genes that keep ${regionText(region)}`),
+      url: apiUrl(`${state.run}/owners/arcs`, { chrom, start, end }),
+      region: { chrom: igvName(chrom), start: Math.min(start, ...sites), end: Math.max(end, ...sites) },
+      height: 78,
+      order: 900,
+      removable: true,
+    });
+  });
+}
+
+function clear() {
+  enqueue(() => removeTrack(TRACK));
+  byId("owners").replaceChildren("Choose an element here, or click one, a peak or the mask in the browser.");
+}
+
+/* The button under a click on a peak, an element or the mask. */
+addPopupPart((track, rows, position) => {
+  const id = trackId(track);
+  if (!["peaks", "elements", "mask", "merged", "beside"].includes(id) || !state.locus) return "";
+  const written = rows.map((row) => /:([\d,]+)-([\d,]+)$/.exec(String(row.value || ""))).find(Boolean);
+  if (position === undefined && !written) return ""; // igv.js 3.1.4 does not say where the click was
+  const [first, last] = written ? written.slice(1).map((part) => Number(part.replace(/,/g, ""))) : [];
+  const base = Math.floor(position === undefined ? (first - 1 + last) / 2 : position);
+  const cache = track.trackView && track.trackView.viewports[0].featureCache;
+  const slack = 3 * igvBrowser().referenceFrameList[0].bpPerPixel;
+  const hit = (f) => f.start - slack <= base && base < f.end + slack;
+  const found = id === "peaks" || id === "elements" ? ((cache && cache.features) || []).filter(hit) : [];
+  const at = found.sort((a, b) => a.end - a.start - (b.end - b.start))[0] || { start: base, end: base + 1 };
+  const region = `data-whose="${escapeHtml(state.locus.chrom)}" data-from="${Number(at.start)}" data-to="${Number(at.end)}"`;
+  return `<hr><div><button class="whose" ${region}>Which genes keep this?</button></div>`;
+});
+
+document.addEventListener(
+  "click",
+  (event) => {
+    const button = onPath(event, "whose");
+    if (!button) return;
+    const { whose, from, to } = button.dataset;
+    closePopups();
+    showGenesUsing({ chrom: whose, start: Number(from), end: Number(to) }, true);
+  },
+  true
+);

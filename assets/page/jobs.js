@@ -1,0 +1,80 @@
+/* Jobs: what the server computes in the background, its progress, and a way to stop it. */
+
+import { addActions } from "seq2exp/page/actions";
+import { byId, el } from "seq2exp/page/dom";
+import { on } from "seq2exp/page/events";
+import { notify } from "seq2exp/page/notification";
+import { ask, post } from "seq2exp/page/server";
+import { state } from "seq2exp/page/state";
+
+const POLL_MS = 2_000;
+const STATES = { queued: "waiting", running: "running", done: "done", failed: "failed", cancelled: "stopped" };
+let timer = null;
+
+/* Whether a job is not over yet. */
+export const isActive = (job) => ["queued", "running"].includes(job.state);
+
+const timeLeft = (seconds) => {
+  if (seconds === null || seconds === undefined) return "";
+  return seconds < 90 ? `${Math.round(seconds)} s left` : `${Math.round(seconds / 60)} min left`;
+};
+
+/* Ask for the jobs and list them; again and again while the tab is open or one is active. */
+async function poll() {
+  clearTimeout(timer);
+  const box = byId("jobs");
+  let jobs = [];
+  try {
+    jobs = await ask("jobs");
+  } catch (problem) {
+    if (problem.status !== 404) {
+      box.replaceChildren(el("div", { class: "empty", role: "alert" }, problem.message));
+      return;
+    }
+  }
+  box.replaceChildren(jobs.length ? table(jobs) : el("div", { class: "empty" }, "No jobs. Scoring a gene or ranking its elements starts one."));
+  const active = jobs.filter(isActive).length;
+  byId("tab-jobs").dataset.running = active || "";
+  if (state.tab === "jobs" || active) timer = setTimeout(poll, POLL_MS);
+}
+
+function table(jobs) {
+  const head = ["Job", "Run", "State", "Progress", ""].map((name) => el("th", {}, name));
+  return el("table", { class: "plain" }, el("thead", {}, el("tr", {}, head)), el("tbody", {}, jobs.map(tableRow)));
+}
+
+function tableRow(job) {
+  const active = isActive(job);
+  const bar = job.total ? el("progress", { max: job.total, value: job.done, "aria-label": `${job.done} of ${job.total}` }) : null;
+  const numbers = job.total ? ` ${job.done.toLocaleString("en")} of ${job.total.toLocaleString("en")}` : "";
+  const message = job.message ? el("div", { class: "quiet" }, job.message) : null;
+  return el(
+    "tr",
+    { "data-job": job.id },
+    el("td", {}, job.title || job.kind),
+    el("td", {}, job.run),
+    el("td", {}, STATES[job.state] || job.state),
+    el("td", {}, bar, numbers, active ? ` ${timeLeft(job.seconds_left)}` : "", message),
+    el("td", {}, active && el("button", { class: "tool", onclick: () => cancel(job.id) }, "Stop"))
+  );
+}
+
+async function cancel(id) {
+  await post(`jobs/${encodeURIComponent(id)}/cancel`, {}).catch((problem) => notify(problem.message));
+  poll();
+}
+
+/* Start a job on the server. */
+async function start(kind, gene) {
+  try {
+    await post(`${state.run}/jobs`, { kind, gene });
+    notify("Started: the tab Jobs shows its progress.");
+    poll();
+  } catch (problem) {
+    const off = [404, 405].includes(problem.status);
+    notify(off ? "This server computes nothing: use `seq2exp-viz score` on the command line." : problem.message);
+  }
+}
+
+addActions({ score: (_event, button) => start("score", button.dataset.gene) });
+on("tab", () => state.tab === "jobs" && poll());
