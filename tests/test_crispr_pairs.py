@@ -159,7 +159,11 @@ def test_a_score_that_few_pairs_have_stands_on_its_own_pairs():
     [
         ([], "chrom\tstart\tend\tRegulated", "a column measuredGeneSymbol or GeneSymbol"),
         ([], "chrom\tstart\tend\tgene", "a column Regulated or Significant"),
-        (["chr1\tx\t20\tA\tTRUE"], "chrom\tstart\tend\tgene\tRegulated", "line 2: found 'x'; expected a position"),
+        (
+            ["chr1\tx\t20\tA\tTRUE"],
+            "chrom\tstart\tend\tgene\tRegulated",
+            "line 2: found 'x'; expected a whole number of bp",
+        ),
         (["chr1\t30\t20\tA\tTRUE"], "chrom\tstart\tend\tgene\tRegulated", "line 2: found an end at or before"),
     ],
 )
