@@ -1,0 +1,1 @@
+"""Motifs in the contributions of single bases; no module yet."""

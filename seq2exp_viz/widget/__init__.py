@@ -1,0 +1,1 @@
+"""The two-way notebook widget; no module yet."""
