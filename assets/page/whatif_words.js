@@ -9,7 +9,7 @@ export function signed(value) {
   return Number(text) === 0 ? "0.000" : `${value < 0 ? "−" : "+"}${text}`;
 }
 
-/* The same with three significant digits, for titles. */
+/* The same rounded to three digits, for titles. */
 export const exactly = (value) => `${value < 0 ? "−" : "+"}${Math.abs(value).toPrecision(3)}`;
 
 /* Two levels as text, with as many decimals (2 to 5) as it takes to see that they differ. */
