@@ -102,7 +102,10 @@ def _colours() -> list[html.Li]:
         ("band", "95 % range of z", None),
         ("dashes", "threshold", None),
         *(("block", CLASS_WORDS[kind], colour_of(kind)) for kind in CLASS_WORDS),
-        *(("block", f"{words} (track “Where z lies”)", palette.CERTAINTY[kind].css) for kind, words in CERTAINTY_WORDS.items()),
+        *(
+            ("block", f"{words} (track “Where z lies”)", palette.CERTAINTY[kind].css)
+            for kind, words in CERTAINTY_WORDS.items()
+        ),
     ]
     return [
         html.Li([html.Span(className=f"swatch {kind}", style={"background": colour} if colour else {}), text])
