@@ -17,7 +17,7 @@
     const line = document.createElement("div");
     Object.assign(line, { id: "server-line", className: "server-line" });
     line.setAttribute("role", "alert");
-    line.append("A part of this page could not be loaded. Load the page again; the server's window or log says why.");
+    line.append("A part of this page could not be loaded. Load the page again. The terminal or the log of the server says why.");
     document.body.append(line);
   });
 

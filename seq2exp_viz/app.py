@@ -1,4 +1,4 @@
-"""The Dash application, built from opened runs: no sockets here, so that tests can talk to it directly."""
+"""The Dash application, built from opened runs; it opens no socket, so that tests can call it directly."""
 
 from __future__ import annotations
 
@@ -55,15 +55,15 @@ class Settings:
     Parameters
     ----------
     prefix : str
-        Path below which browsers reach it, "/" or "/some/where/"; requests may come with or without it.
+        Path below which browsers reach the page, "/" or "/some/where/"; requests may come with or without it.
     access : Access
-        Who is let in.
+        The rule on who may use the page.
     igv : str
-        "vendored" for igv.js 3.8 where it is there, "notebook" for igv-notebook's 3.1.4 in any case.
+        "vendored" for igv.js 3.8 where it is installed, "notebook" for the 3.1.4 of igv-notebook.
     cache : Path or None
         Folder for derived files, or None for the user's cache.
     allowed : AllowedFiles
-        Track files of the person that the page may open.
+        Track files on the server that the page may open.
     """
 
     prefix: str = "/"
@@ -74,14 +74,24 @@ class Settings:
 
 
 def create_app(registry: RunRegistry, settings: Settings = Settings(), jobs: Jobs | SharedJobs | None = None) -> Dash:
-    """The page and its interface over the runs of `registry`; with `jobs`, those, else jobs of this process alone."""
+    """Return the page and its HTTP interface for the runs of a registry.
+
+    Parameters
+    ----------
+    registry : RunRegistry
+        The runs that can be chosen.
+    settings : Settings
+        How the page is served.
+    jobs : Jobs or SharedJobs or None
+        Questions and jobs, such as those shared by several processes; None makes some for this process.
+    """
     script, head = static_files.igv_script(settings.igv), modules.page_head(settings.prefix)
     mimetypes.add_type("text/javascript", ".js")  # whatever this machine's tables say: browsers refuse other types
     app = Dash(
         "seq2exp_viz",
         title="seq2exp-viz",
         index_string=INDEX.replace("@MODULES@", head.html),
-        update_title=None,
+        update_title="",
         assets_folder=str(static_files.folder()),
         assets_path_ignore=UNLISTED,
         requests_pathname_prefix=settings.prefix,
@@ -103,17 +113,20 @@ def create_app(registry: RunRegistry, settings: Settings = Settings(), jobs: Job
 
 
 def _write_once(app: Dash) -> None:
-    """Have the page written once, as for a visitor: Dash serves only scripts of components that the page of this very
-    process has named, and several first visitors at once could meet its callbacks half set up."""
+    """Render the page once before the first visitor.
+
+    Dash serves only scripts of components that a page of this process has named, and several first visitors at once
+    could meet its callbacks half set up.
+    """
     with app.server.test_request_context("/"):
         app.server.preprocess_request()
         app.index()
 
 
 class RangesFirst:
-    """WSGI: ranges of served files are answered before Flask, which would cost more than reading them.
+    """WSGI middleware that answers ranges of served files before Flask, which would cost more than reading them.
 
-    igv.js asks for hundreds of them. The rule of access and the table of files are the same as behind Flask.
+    igv.js requests hundreds of ranges. The access rule and the table of files are the same as behind Flask.
     """
 
     def __init__(self, inner, registry: RunRegistry, access: Access):
@@ -135,7 +148,7 @@ class RangesFirst:
 
 
 class WithPrefix:
-    """WSGI: the same page whether a proxy in front strips the prefix off the path or leaves it."""
+    """WSGI middleware that serves the same page whether a proxy in front removes the prefix of the path or not."""
 
     def __init__(self, inner, prefix: str):
         self.inner, self.prefix = inner, prefix.rstrip("/")
@@ -148,6 +161,6 @@ class WithPrefix:
 
 
 def clean_prefix(text: str) -> str:
-    """ "/a/b/" of "a/b", "/a/b" or "a/b/"; "/" of nothing."""
+    """Return a path with one slash at each end: "a/b", "/a/b" and "a/b/" become "/a/b/", and "" becomes "/"."""
     inner = "/".join(part for part in text.split("/") if part)
     return f"/{inner}/" if inner else "/"

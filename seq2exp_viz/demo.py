@@ -1,9 +1,10 @@
-"""The demo: a simulated study from reads to page, and how well the mask finds what was planted."""
+"""The demo: a simulated study from reads to page, and how well the mask finds the planted elements."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -28,10 +29,26 @@ CAUSAL = {"steps": 600, "block_steps": 300, "pretrain_steps": 1_500, "warmup": 2
 
 
 def run_demo(folder: Path, seed: int = 0, serve_page: bool = True, port: int | None = None) -> Run:
-    """Everything at once, into `folder`.
+    """Simulate a study, train three models, score, compare, and show the page.
 
-    study/, run/ (our causal variant), soft/ (the published one), control/ (soft, but it sees the promoter only). Called
-    again on the same folder it goes on where it was.
+    A second call with the same folder resumes where the first one stopped.
+
+    Parameters
+    ----------
+    folder : Path
+        Folder for study/, run/ (the causal variant), soft/ (the variant as published) and control/ (a soft model that
+        sees only the promoter).
+    seed : int
+        Random seed.
+    serve_page : bool
+        Show the page during the demo and afterwards.
+    port : int or None
+        Port of the page; None takes the first free one.
+
+    Returns
+    -------
+    Run
+        The run of the causal variant.
     """
     console = Console()
     console.print("[bold]All data of this demo are simulated.[/bold] Nothing in it was measured.")
@@ -48,28 +65,30 @@ def run_demo(folder: Path, seed: int = 0, serve_page: bool = True, port: int | N
     # The control is the same model on a window that is all promoter, so nothing else can be seen.
     control = study.config(variant="soft", window=soft.promoter)
     genes = choose_genes(study.genes())
-    lessons = {"run": (causal, staged), "soft": (soft, quick), "control": (control, quick)}
-    runs = {name: begin_run(study, *lesson, folder / name) for name, lesson in lessons.items()}
-    with _page([runs["run"], runs["soft"]], serve_page, port) as page:  # there from now on; it fills as results come
-        for name in reversed(lessons):  # the longest last
-            score(train(study, *lessons[name], runs[name].path), study, genes)
+    plans = {"run": (causal, staged), "soft": (soft, quick), "control": (control, quick)}
+    runs = {name: begin_run(study, *plan, folder / name) for name, plan in plans.items()}
+    with _page([runs["run"], runs["soft"]], serve_page, port) as page:  # open from now on; results appear as they come
+        for name in reversed(plans):  # the longest last
+            score(train(study, *plans[name], runs[name].path), study, genes)
         published = compare(Run.open(runs["soft"].path))
         found = compare(Run.open(runs["run"].path), beside=[runs["soft"].path, runs["control"].path])
         print_results(console, {name: Run.open(run.path) for name, run in runs.items()}, found, published)
-        console.print(f"All of it, with figures: {write_report(runs['run'].path / FOLDER, found)}", soft_wrap=True)
+        console.print(
+            f"The full report, with figures: {write_report(runs['run'].path / FOLDER, found)}", soft_wrap=True
+        )
         if page is not None:
             if page.poll() is None:
-                console.print("The page is open at the address above; Ctrl-C stops it.")
+                console.print("The page is open at the address above. Ctrl-C stops it.")
             if code := page.wait():
                 console.print(
-                    f"The page ended with exit code {code}; show it again: seq2exp-viz serve {runs['run'].path}"
+                    f"The page ended with exit code {code}. To show it again: seq2exp-viz serve {runs['run'].path}"
                 )
     return runs["run"]
 
 
 @contextmanager
-def _page(runs: list[Run], serve_page: bool, port: int | None):
-    """The page in a process of its own (it never imports torch), stopped at the end."""
+def _page(runs: list[Run], serve_page: bool, port: int | None) -> Iterator[subprocess.Popen | None]:
+    """Run the page in a process of its own (it never imports torch) and stop it at the end."""
     if not serve_page:
         yield None
         return
@@ -83,12 +102,16 @@ def _page(runs: list[Run], serve_page: bool, port: int | None):
 
 
 def print_results(console: Console, runs: dict[str, Run], found: Comparison, published: Comparison) -> None:
-    """What the demo found, as tables: prediction, ranking of bases, sets of bases.
+    """Print the results of the demo as tables: prediction, ranking of bases, sets of bases.
 
     Parameters
     ----------
+    console : Console
+        Where to print.
+    runs : dict[str, Run]
+        "run", "soft" and "control", as in `run_demo`.
     found, published : Comparison
-        Of the causal and of the soft run.
+        Comparison of the causal run and of the soft run.
     """
     summary = found.summary
     console.print(f"\n[bold]Prediction on held-out chromosomes[/bold] ({summary['study']}, simulated)")
@@ -101,17 +124,17 @@ def print_results(console: Console, runs: dict[str, Run], found: Comparison, pub
     console.print(table)
     of_soft = published.tables["scores"]
     of_soft = of_soft[of_soft["score"] == "mask elements"].assign(score="soft mask elements")
-    scores = pd.concat([found.tables["scores"], of_soft])  # its mask stands among the rivals already
+    scores = pd.concat([found.tables["scores"], of_soft])  # its mask is already one of the scores compared with
     console.print(
         f"[bold]Does the mask rank planted causal bases?[/bold] {summary['judged']['genes']} genes, "
-        f"{summary['learned_bases']:,} bases, {summary['causal_share']:.1%} of them causal (the AUPRC of a guess). "
-        f"The soft mask and its signal prior: rank correlation {published.summary['rank_correlation_with_prior']:.4f}"
+        f"{summary['learned_bases']:,} bases, {summary['causal_share']:.1%} of them causal (the AUPRC by chance). "
+        f"Rank correlation of the soft mask with its prior: {published.summary['rank_correlation_with_prior']:.4f}"
     )
     table = Table("score", "AUPRC", "AUROC")
     for row in scores[scores["kind"] != "set"].itertuples():
         table.add_row(row.score, f"{row.auprc:.3f}", f"{row.auroc:.3f}")
     console.print(table)
-    console.print("[bold]The same share of bases kept by each[/bold] (of peaks as called, their own)")
+    console.print("[bold]Sets that keep the same share of bases[/bold] (peaks as called keep their own share)")
     columns = ("kept_share", "precision", "recall", "elements_found", "weak_found", "decoys_kept")
     table = Table("set", "kept", "precision", "recall", "causal elements found", "weak ones found", "decoy bases kept")
     for _, row in scores.iterrows():

@@ -1,4 +1,4 @@
-"""Names of files that are saved: safe on any file system, different for different genes, sent as RFC 6266 asks."""
+"""Names of saved files: safe on any file system, distinct for different genes, sent as RFC 6266 requires."""
 
 from __future__ import annotations
 
@@ -16,12 +16,14 @@ _RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.I)  # n
 
 
 def name_part(text: str, most: int = SYMBOL_BYTES) -> str:
-    """The text as a part of a file name: letters and digits of any script, and "._+-"; "" where nothing is left.
+    """Return text as a part of a file name: letters and digits of any script, and "._+-"; "" where nothing is left.
 
     Parameters
     ----------
+    text : str
+        Any text, such as a gene symbol.
     most : int
-        Bytes of UTF-8.
+        Length limit in bytes of UTF-8.
     """
     text = unicodedata.normalize("NFC", text)
     kept = _UNFIT.sub("_", text).encode()[:most].decode(errors="ignore")
@@ -29,18 +31,23 @@ def name_part(text: str, most: int = SYMBOL_BYTES) -> str:
 
 
 def run_part(name: str) -> str:
-    """A run's name, with which every file name of the run begins."""
+    """Return the name of a run with which every file name of the run begins."""
     part = name_part(name, RUN_BYTES).lstrip("-") or "run"
     return f"{part}_" if _RESERVED.fullmatch(part) else part
 
 
 def gene_parts(genes: pd.DataFrame) -> dict[str, str]:
-    """gene_id -> its part of a file name: the symbol; the id, too, where that would be another gene's or nothing.
+    """Return each gene's part of a file name: its symbol, with its id where symbols are equal or empty.
 
     Parameters
     ----------
     genes : DataFrame
-        gene_id and symbol of all genes of the run. No two parts differ in case alone.
+        Columns gene_id and symbol, all genes of the run.
+
+    Returns
+    -------
+    dict[str, str]
+        gene_id -> part; parts are distinct, also without regard to case.
     """
     ids = genes["gene_id"].astype(str).to_list()
     parts = dict(zip(ids, map(name_part, genes["symbol"].astype(str)), strict=True))
@@ -56,9 +63,9 @@ def _digest(text: str) -> str:
 
 
 def content_disposition(name: str) -> str:
-    """The value of a Content-Disposition header that saves an answer under `name`.
+    """Return the value of a Content-Disposition header that saves an answer under a name.
 
-    Names with other than ASCII letters are sent twice, plain and by RFC 5987; a header holds Latin-1 alone.
+    Names with characters beyond ASCII are sent twice, plain and by RFC 5987; a header can hold only Latin-1.
     """
     name = name.replace('"', "_").replace("\\", "_")
     name = "".join(letter if letter.isprintable() else "_" for letter in name)

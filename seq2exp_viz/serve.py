@@ -1,4 +1,4 @@
-"""`serve`: opens runs, finds a port, says the address, and answers until it is stopped."""
+"""The server of the page: opens runs, binds a port, prints the address, and answers requests until it is stopped."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import threading
 import webbrowser
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 from model_core.errors import InputError
@@ -18,6 +19,9 @@ from seq2exp_viz.app import Settings, clean_prefix, create_app
 from seq2exp_viz.runs.registry import RunRegistry
 from seq2exp_viz.serving.allowed_files import AllowedFiles
 from seq2exp_viz.serving.security import access_for, is_loopback
+
+if TYPE_CHECKING:
+    from wsgiref.types import WSGIApplication
 
 DEFAULT_PORT = 8050
 PORTS_TRIED = 50
@@ -40,28 +44,29 @@ def serve(
     Parameters
     ----------
     runs : Sequence[str or Path]
-        Run folders; all can be chosen on the page, the first is shown.
+        Run folders; all can be chosen on the page, the first is shown first.
     host : str
-        Address to listen on. On any other than this machine's own a token is asked for.
+        Address to listen on. Any address other than a loopback address requires a token.
     port : int or None
-        None tries 8050 and up to 49 after it; a given one must be free; 0 lets the system choose.
+        Port to listen on. None tries 8050 to 8099; a given port must be free; 0 lets the system choose.
     open_browser : bool
         Open the page, unless there is no display or the session came through SSH.
     url_prefix : str or None
-        Path below which a proxy shows the page; default $JUPYTERHUB_SERVICE_PREFIX's proxy path, else "/".
+        Path below which a proxy shows the page; None takes the proxy path of JupyterHub, else "/".
     token : str or None
-        Secret that is asked for (on a login node others can reach 127.0.0.1, too); None = only where needed.
+        Secret that the page requires (on a login node, other users can reach 127.0.0.1, too). None makes a
+        random one where the host requires a token.
     igv : str
-        "vendored" or "notebook" (igv.js 3.1.4 in any case).
+        "vendored" for igv.js 3.8 where it is installed, "notebook" for the 3.1.4 of igv-notebook.
     allow : Sequence[str or Path]
         Folders whose tracks (BED, peaks, bedGraph, bigWig, GTF, VCF ...) may be opened.
-    notify : callable
-        Called with each line for the person.
+    notify : Callable[[str], None]
+        Called with each line for the user.
 
     Raises
     ------
     InputError
-        A folder is no run, or the port is taken.
+        A folder is not a run, or the port is taken.
     """
     registry, allowed = RunRegistry(runs), AllowedFiles(allow)
     sock = bind(host, port)
@@ -78,12 +83,12 @@ def serve(
 
 
 def bind(host: str, port: int | None) -> socket.socket:
-    """A listening socket: the given port, or the first free one from DEFAULT_PORT on.
+    """Return a socket that listens on the given port, or on the first free one from DEFAULT_PORT on.
 
     Raises
     ------
     InputError
-        The port, or each of those tried, is taken, or the address is not this machine's.
+        The port, or each of those tried, is taken, or the address does not belong to this machine.
     """
     wanted = range(DEFAULT_PORT, DEFAULT_PORT + PORTS_TRIED) if port is None else [port]
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -104,7 +109,7 @@ def bind(host: str, port: int | None) -> socket.socket:
     ) from None
 
 
-def listen(application, sock: socket.socket, ready: Callable[[], None] | None = None) -> None:
+def listen(application: WSGIApplication, sock: socket.socket, ready: Callable[[], None] | None = None) -> None:
     """Answer requests on a bound socket with waitress until interrupted; `ready` is called once it answers."""
     from waitress.server import create_server
 
@@ -126,7 +131,7 @@ def listen(application, sock: socket.socket, ready: Callable[[], None] | None = 
 
 
 def url(host: str, port: int, prefix: str = "/", token: str | None = None) -> str:
-    """The address to open, with the token where one is needed."""
+    """Return the address to open, with the token where one is needed."""
     shown = {"0.0.0.0": socket.gethostname(), "::": socket.gethostname()}.get(
         host, f"[{host}]" if ":" in host else host
     )
@@ -134,7 +139,7 @@ def url(host: str, port: int, prefix: str = "/", token: str | None = None) -> st
 
 
 def hub_prefix(port: int) -> str:
-    """The path under which JupyterHub's server proxy shows a port, "/" outside JupyterHub."""
+    """Return the path under which JupyterHub's server proxy shows a port, "/" outside JupyterHub."""
     service = os.environ.get("JUPYTERHUB_SERVICE_PREFIX")
     return f"{service.rstrip('/')}/proxy/{port}/" if service else "/"
 
@@ -143,8 +148,8 @@ def _announce(address: str, host: str, port: int, open_browser: bool, notify: Ca
     notify(f"seq2exp-viz is ready at {address}  (Ctrl-C stops it)")
     remote = bool(os.environ.get("SSH_CONNECTION"))
     if remote and is_loopback(host):
-        person = os.environ.get("USER", "you")
-        notify(f"From your own computer: ssh -L {port}:127.0.0.1:{port} {person}@{socket.gethostname()}")
+        user = os.environ.get("USER", "you")
+        notify(f"From your own computer: ssh -L {port}:127.0.0.1:{port} {user}@{socket.gethostname()}")
     seen = sys.platform in ("darwin", "win32") or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
     if open_browser and seen and not remote:
         webbrowser.open(address)

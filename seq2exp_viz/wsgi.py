@@ -1,14 +1,14 @@
 """The page for another WSGI server, set up by environment variables: `gunicorn seq2exp_viz.wsgi:application`.
 
-SEQ2EXP_RUNS        run folders, separated as in PATH; needed
-SEQ2EXP_TOKEN       secret that every request must show
-SEQ2EXP_HOSTS       without a token: names that the server answers to, comma between (default: this machine's)
+SEQ2EXP_RUNS        run folders, separated as in PATH; required
+SEQ2EXP_TOKEN       secret that every request must carry
+SEQ2EXP_HOSTS       without a token: comma-separated host names that the server answers to (default: localhost)
 SEQ2EXP_URL_PREFIX  path below which a proxy shows the page
 SEQ2EXP_ALLOW       folders whose tracks may be opened, separated as in PATH
-SEQ2EXP_IGV         "notebook" takes igv-notebook's igv.js in any case
+SEQ2EXP_IGV         "notebook" uses the igv.js of igv-notebook
 
-The server may have several processes, forked before or after this module is loaded. All that one of them knows is in
-files or made anew by each; questions to the model and jobs are kept by one more process, which all of them ask.
+The server may have several processes, forked before or after this module is loaded. Each reads the runs by
+itself; questions to the model and jobs are kept by one more process, which all of them ask.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 
 def from_environment(environ: Mapping[str, str]) -> Flask:
-    """The WSGI application that these variables describe.
+    """Return the WSGI application that environment variables describe.
 
     Raises
     ------
@@ -61,12 +61,12 @@ def from_environment(environ: Mapping[str, str]) -> Flask:
 
 
 def jobs_of(environ: Mapping[str, str]) -> Jobs | SharedJobs:
-    """The questions and jobs of all processes that were set up by the same variables, on this machine, by this user.
+    """Return the questions and jobs that all processes with the same variables, machine and user share.
 
     Raises
     ------
     InputError
-        There is no place for the socket that they share.
+        There is no folder for the socket that they share.
     """
     if os.name != "posix":  # no servers with several processes there
         return Jobs()
@@ -77,7 +77,7 @@ def jobs_of(environ: Mapping[str, str]) -> Jobs | SharedJobs:
 
 
 class OnceInEachProcess:
-    """WSGI: does something at the first request of each process, because threads do not survive a fork."""
+    """WSGI middleware that calls `begin` at the first request of each process: threads do not survive a fork."""
 
     def __init__(self, inner: Callable, begin: Callable[[], None]):
         self.inner, self.begin = inner, begin
@@ -99,7 +99,7 @@ def _application() -> Flask:
 
 
 def __getattr__(name: str):
-    """`application`, made when a server first asks for it."""
+    """Return `application`, made when a server first asks for it."""
     if name == "application":
         return _application()
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -57,7 +57,7 @@ function answerMessages(name, ready, chromosome, early) {
     try {
       Object.assign(answer, await act(browser, message, chromosome));
     } catch (problem) {
-      answer.words = `igv.js could not do it: ${problem.message || problem}`;
+      answer.words = `igv.js reported an error: ${problem.message || problem}`;
     }
     answers.set(message.number, answer);
     source.postMessage(answer, "*");

@@ -29,9 +29,9 @@ addActions({
     url.write();
     try {
       await navigator.clipboard.writeText(window.location.href);
-      notify("The link to this view is copied.");
+      notify("The link to this view was copied.");
     } catch {
-      notify("Copy the address of this page: it opens this view again.");
+      notify("The browser does not allow copying. Copy the address of this page: it opens this view again.");
     }
   },
 });

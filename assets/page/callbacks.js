@@ -1,5 +1,4 @@
-/* The functions that Dash calls (clientside callbacks, namespace seq2exp), by the names of seq2exp_viz/page/callbacks.py
- * and tab_callbacks.py. */
+/* The functions that Dash calls (clientside callbacks, namespace seq2exp), by the names of seq2exp_viz/page/callbacks.py. */
 
 import { loadLibrary, refresh, trackOf } from "seq2exp/page/browser";
 import { noUpdate, preventUpdate } from "seq2exp/page/dash";
@@ -20,7 +19,7 @@ function start(config) {
   loadLibrary().catch(() => {}); // who needs it reports
   const asked = url.read();
   const run = config.runs.includes(asked.run) ? asked.run : config.runs[0];
-  if (asked.run && run !== asked.run) notify(`There is no run “${asked.run}” here; this is ${run}.`);
+  if (asked.run && run !== asked.run) notify(`The run “${asked.run}” is not served here. The run “${run}” is shown.`);
   return [{ ...asked, run }, run];
 }
 

@@ -24,7 +24,7 @@ async function save(path, query, text) {
     const answer = await download(path, query);
     const name = fileName(answer);
     saveFile(name, await answer.blob(), answer.headers.get("Content-Type"));
-    notify(`${name} is saved.`);
+    notify(`${name} was saved.`);
   } catch (problem) {
     notify(problem.message);
   }
@@ -39,7 +39,7 @@ function regionInWindow() {
 }
 
 const genePath = (end) => `${state.run}/genes/${encodeURIComponent(state.gene)}/${end}`;
-const noGene = () => !state.gene && (notify("There is no scored gene on the screen yet."), true);
+const noGene = () => !state.gene && (notify("Choose a scored gene first."), true);
 
 function saveFigure(_event, button) {
   if (noGene()) return undefined;
@@ -54,7 +54,7 @@ function saveSession(_event, button) {
 
 function saveReport() {
   const genes = byId("report-genes").value.trim() || state.gene;
-  if (!genes) return notify("Name the genes of the report, separated by commas.");
+  if (!genes) return notify("Enter the genes of the report, separated by commas.");
   return save(`${state.run}/report`, { genes, threshold: thresholdNow() }, "Writing the report");
 }
 
@@ -76,7 +76,7 @@ async function savePicture() {
     if (!blob) throw new Error("too large");
     saveFile(`${state.view.stem}.png`, blob, "image/png");
   } catch (problem) {
-    notify(`The picture could not be painted (${problem.message}); take the SVG.`);
+    notify(`The picture could not be drawn (${problem.message}). Save it as SVG instead.`);
   } finally {
     URL.revokeObjectURL(address);
   }
@@ -88,7 +88,7 @@ addActions({ figure: saveFigure, "igv-session": saveSession, report: saveReport,
 on("drawn", () => {
   const place = byId("report-field");
   if (!place || place.firstChild) return;
-  place.append(el("input", { id: "report-genes", type: "text", placeholder: "symbols or ids, with commas", autocomplete: "off" }));
+  place.append(el("input", { id: "report-genes", type: "text", placeholder: "Symbols or IDs: A,B", autocomplete: "off" }));
 });
 
 /* The server writes this link anew some time after the slider has moved; the slider counts. */

@@ -69,11 +69,11 @@ window.fetch = async (...given) => {
 };
 
 const messageOf = (problem) => String((problem && problem.message) || problem || "").slice(0, 200);
-const report = (problem) => messageOf(problem) && notify(`Something went wrong in the page: ${messageOf(problem)}`);
+const report = (problem) => messageOf(problem) && notify(`An error occurred in the page: ${messageOf(problem)}`);
 
 function reportMissing(address) {
   const name = new URL(address, window.location).pathname.split("/").pop();
-  fails(address, `A part of this page could not be loaded (${name}). Load the page again; the server's window or log says why.`);
+  fails(address, `A part of this page could not be loaded (${name}). Load the page again. The terminal or the log of the server says why.`);
 }
 
 window.addEventListener("error", (event) => event.message && !/ResizeObserver/.test(event.message) && report(event.message));

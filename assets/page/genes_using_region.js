@@ -28,13 +28,14 @@ export async function showGenesUsing(region, open = false) {
 }
 
 function table(found, region) {
-  const some = found.rows.length < found.genes ? `, the ${found.rows.length} nearest of ${found.genes}` : "";
-  const title = el("div", { class: "quiet" }, `${regionText(region)}: ${found.genes} ${found.genes === 1 ? "gene covers" : "genes cover"} it${some}. `);
+  const some = found.rows.length < found.genes ? `; the ${found.rows.length} nearest are listed` : "";
+  const windows = found.genes === 1 ? "window of 1 gene" : `windows of ${found.genes} genes`;
+  const title = el("div", { class: "quiet" }, `${regionText(region)} lies in the ${windows}${some}. `);
   title.append(el("button", { class: "link", onclick: clear }, "Clear"));
-  if (!found.rows.length) return [title, el("div", { class: "empty" }, "No scored gene has these bases in its window.")];
+  if (!found.rows.length) return [title, el("div", { class: "empty" }, "No scored gene has this region in its window.")];
   const effects = found.rows.some((row) => row.effect !== null);
-  const names = ["Gene", "Mean mask", "As element", ...(effects ? ["Effect", "Controls at least as strong"] : []), "From start site"];
-  const head = el("tr", {}, names.map((name, i) => el("th", { class: i && name !== "As element" ? "right" : null }, name)));
+  const names = ["Gene", "Mean mask", "Own element", ...(effects ? ["Effect", "Controls at least as strong"] : []), "From start site"];
+  const head = el("tr", {}, names.map((name, i) => el("th", { class: i && name !== "Own element" ? "right" : null }, name)));
   const rows = found.rows.map((row) => tableRow(row, region, effects));
   return [title, el("table", { class: "plain" }, el("thead", {}, head), el("tbody", {}, rows))];
 }
@@ -46,7 +47,7 @@ function tableRow(row, region, effects) {
     "tr",
     { class: row.gene_id === state.gene ? "mine" : null },
     el("td", {}, el("button", { class: "link", onclick: () => visit(row.gene_id, wideView(region)) }, row.symbol)),
-    right(row.mean_mask === null ? "promoter or never kept" : number(row.mean_mask)),
+    right(row.mean_mask === null ? "not decided by the model" : number(row.mean_mask)),
     el("td", {}, row.element || "none"),
     effects && right(number(row.effect)),
     effects && right(row.control_rank === null ? "" : `${row.control_rank} of ${row.control_n}`),
@@ -64,7 +65,7 @@ function showArcs(found, region) {
     await loadTrack({
       id: TRACK,
       type: "elements",
-      name: escapeHtml(`Genes that keep ${regionText(region)}`),
+      name: escapeHtml(`Genes that use ${regionText(region)}`),
       url: apiUrl(`${state.run}/owners/arcs`, { chrom, start, end }),
       region: { chrom: igvName(chrom), start: Math.min(start, ...sites), end: Math.max(end, ...sites) },
       height: 78,
@@ -76,7 +77,7 @@ function showArcs(found, region) {
 
 function clear() {
   enqueue(() => removeTrack(TRACK));
-  byId("owners").replaceChildren("Choose an element here, or click one, a peak or the mask in the browser.");
+  byId("owners").replaceChildren("Choose an element in the table, or click an element, a peak or the mask in the browser.");
 }
 
 /* The button under a click on a peak, an element or the mask. */
@@ -93,7 +94,7 @@ addPopupPart((track, rows, position) => {
   const found = id === "peaks" || id === "elements" ? ((cache && cache.features) || []).filter(hit) : [];
   const at = found.sort((a, b) => a.end - a.start - (b.end - b.start))[0] || { start: base, end: base + 1 };
   const region = `data-whose="${escapeHtml(state.locus.chrom)}" data-from="${Number(at.start)}" data-to="${Number(at.end)}"`;
-  return `<hr><div><button class="whose" ${region}>Which genes keep this?</button></div>`;
+  return `<hr><div><button class="whose" ${region}>Which genes use this?</button></div>`;
 });
 
 document.addEventListener(

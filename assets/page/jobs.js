@@ -8,7 +8,7 @@ import { ask, post } from "seq2exp/page/server";
 import { state } from "seq2exp/page/state";
 
 const POLL_MS = 2_000;
-const STATES = { queued: "waiting", running: "running", done: "done", failed: "failed", cancelled: "stopped" };
+const STATES = { queued: "waiting", running: "running", done: "done", failed: "failed", cancelled: "cancelled" };
 let timer = null;
 
 /* Whether a job is not over yet. */
@@ -32,7 +32,7 @@ async function poll() {
       return;
     }
   }
-  box.replaceChildren(jobs.length ? table(jobs) : el("div", { class: "empty" }, "No jobs. Scoring a gene or ranking its elements starts one."));
+  box.replaceChildren(jobs.length ? table(jobs) : el("div", { class: "empty" }, "There are no jobs. Scoring a gene or ranking its elements starts one."));
   const active = jobs.filter(isActive).length;
   byId("tab-jobs").dataset.running = active || "";
   if (state.tab === "jobs" || active) timer = setTimeout(poll, POLL_MS);
@@ -55,7 +55,7 @@ function tableRow(job) {
     el("td", {}, job.run),
     el("td", {}, STATES[job.state] || job.state),
     el("td", {}, bar, numbers, active ? ` ${timeLeft(job.seconds_left)}` : "", message),
-    el("td", {}, active && el("button", { class: "tool", onclick: () => cancel(job.id) }, "Stop"))
+    el("td", {}, active && el("button", { class: "tool", onclick: () => cancel(job.id) }, "Cancel"))
   );
 }
 
@@ -68,11 +68,11 @@ async function cancel(id) {
 async function start(kind, gene) {
   try {
     await post(`${state.run}/jobs`, { kind, gene });
-    notify("Started: the tab Jobs shows its progress.");
+    notify("The job has started. The tab Jobs shows its progress.");
     poll();
   } catch (problem) {
     const off = [404, 405].includes(problem.status);
-    notify(off ? "This server computes nothing: use `seq2exp-viz score` on the command line." : problem.message);
+    notify(off ? "This server runs no jobs. Score the gene on the command line with `seq2exp-viz score`." : problem.message);
   }
 }
 

@@ -1,4 +1,4 @@
-/* The peak audit: a queue of elements without a peak and peaks that are not used, and the users' decision on each. */
+/* The peak audit: a queue of elements without a peak and peaks without an element, and the users' decision on each. */
 
 import { byId, closest, el } from "seq2exp/page/dom";
 import { on } from "seq2exp/page/events";
@@ -10,8 +10,8 @@ import { visit } from "seq2exp/page/view";
 
 const PAGE_SIZE = 100; // items of one request
 const STORED_NAME = "seq2exp-auditor"; // the user's name, in the browser's own storage
-const KINDS = { "": "All", element: "Elements without a peak", peak: "Peaks not used" };
-const DECISIONS = { agree: "Agree with the mask", doubt: "Doubt the mask", note: "Only a note" };
+const KINDS = { "": "All", element: "Element, no peak", peak: "Peak, no element" };
+const DECISIONS = { agree: "Agree with the mask", doubt: "Doubt the mask", note: "Note only" };
 const audit = state.peakAudit;
 
 // ------------------------------------------------------------------------------------------------ the queue
@@ -65,13 +65,13 @@ async function decide(decision) {
 
 // ------------------------------------------------------------------------------------------------ what is shown
 
-const what = (item) => (item.kind === "element" ? `Element ${item.name}, no peak` : `Peak ${item.name}, not used`);
+const what = (item) => (item.kind === "element" ? `Element ${item.name}, no peak` : `Peak ${item.name}, no element`);
 
 function draw() {
   const box = byId("audit");
   const { with_peak, without_peak, used, unused } = audit.counts;
   if (with_peak === undefined) {
-    box.replaceChildren(el("div", { class: "empty" }, "This run has no peaks to audit against."));
+    box.replaceChildren(el("div", { class: "empty" }, "This run has no peaks, so there is nothing to audit."));
     return;
   }
   const table = el(
@@ -80,7 +80,7 @@ function draw() {
     el("thead", {}, el("tr", {}, ["", "agree", "disagree"].map((name) => el("th", { class: name ? "right" : null }, name)))),
     el("tbody", {}, [
       ["Elements", "with a peak", with_peak, without_peak],
-      ["Peaks", "used by the mask", used, unused],
+      ["Peaks", "with an element", used, unused],
     ].map(([name, title, yes, no]) => el("tr", { title }, el("td", {}, name), ...[yes, no].map((n) => el("td", { class: "right" }, n.toLocaleString("en"))))))
   );
   const about = el(
@@ -90,7 +90,7 @@ function draw() {
     choices("Kind", KINDS, audit.kind, (name) => ((audit.kind = name), load())),
     table,
     el("div", { class: "quiet" }, `${audit.decided.toLocaleString("en")} decided, ${audit.total.toLocaleString("en")} in this queue. `,
-      audit.unknown ? `${audit.unknown.toLocaleString("en")} decisions are on genes that this run does not have. ` : "",
+      audit.unknown ? `${audit.unknown.toLocaleString("en")} decisions concern genes that this run does not have. ` : "",
       el("a", { href: apiUrl(`${audit.run}/audit.tsv`), download: "" }, "Decisions (TSV)"))
   );
   box.replaceChildren(about, card(), queue());
@@ -107,11 +107,11 @@ function choices(label, all, chosen, pick) {
 function card() {
   const item = audit.items[audit.at];
   const steps = el("div", { class: "steps" },
-    el("button", { class: "tool", onclick: () => step(-1), title: "Key p", disabled: audit.at <= 0 }, "Previous"),
-    el("button", { class: "tool", onclick: () => step(1), title: "Key n", disabled: audit.at + 1 >= audit.total }, audit.at < 0 ? "Start" : "Next"),
-    el("span", { class: "quiet" }, audit.total ? `${(audit.at + 1).toLocaleString("en")} of ${audit.total.toLocaleString("en")}` : "nothing here"));
+    el("button", { class: "tool", onclick: () => step(-1), title: "Key: p", disabled: audit.at <= 0 }, "Previous"),
+    el("button", { class: "tool", onclick: () => step(1), title: "Key: n", disabled: audit.at + 1 >= audit.total }, audit.at < 0 ? "Start" : "Next"),
+    el("span", { class: "quiet" }, audit.total ? `${(audit.at + 1).toLocaleString("en")} of ${audit.total.toLocaleString("en")}` : "no disagreement"));
   if (!item) return el("div", { class: "audit-card" }, steps, el("p", { class: "quiet" },
-    "Step through the places where mask and peaks disagree, strongest first. Keys: n next, p previous, a agree, d doubt."));
+    "Go through the places where mask and peaks disagree, strongest first. Keys: n next, p previous, a agree, d doubt."));
   const far = `${Math.abs(item.distance_to_tss).toLocaleString("en")} bp ${item.distance_to_tss < 0 ? "upstream" : "downstream"}`;
   const strength = item.kind === "element" ? `mean mask ${item.strength.toFixed(3)}` : `peak signal ${item.strength.toFixed(1)}`;
   const note = el("input", { id: "audit-note", class: "field", maxlength: 1000, placeholder: "Note", "aria-label": "Note", value: item.note || "" });
@@ -130,7 +130,7 @@ function queue() {
     el("button", { class: "queue-row", "aria-current": at === audit.at ? "true" : null, onclick: () => choose(at) },
       el("span", { class: `decision ${item.decision || ""}`, title: item.decision || "not decided" }),
       el("span", {}, item.symbol), el("span", {}, what(item))));
-  const rest = audit.items.length < audit.total && el("button", { class: "link", onclick: () => more().then(draw) }, "More");
+  const rest = audit.items.length < audit.total && el("button", { class: "link", onclick: () => more().then(draw) }, "Show more");
   return el("div", { class: "queue scroll", role: "group", "aria-label": "Queue" }, rows, rest);
 }
 

@@ -48,5 +48,5 @@ export function dragRegion(kind, take) {
   });
   document.addEventListener("keydown", onKey, true);
   document.body.append(layer);
-  notify(`Drag over the bases to ${kind === "off" ? "remove" : "keep"}; Escape stops.`);
+  notify(`Drag over the region to ${kind === "off" ? "remove" : "keep"}. Escape cancels.`);
 }

@@ -17,7 +17,7 @@ function saveView() {
   const own = userTracks();
   const view = { ...HEAD, address, ...(own.length ? { own_tracks: own } : {}) };
   saveFile(`${state.view.stem}.view.json`, JSON.stringify(view, null, 1), "application/json");
-  if (own.length) notify(`The view is saved. Your own tracks (${own.join(", ")}) stay in this page: bring them again.`);
+  if (own.length) notify(`The view was saved without your own tracks (${own.join(", ")}). Add them again after opening it.`);
 }
 
 /* The address that a saved view stands for; throw an Error for the user where it is none. */
@@ -26,15 +26,15 @@ function addressOf(text) {
   try {
     view = JSON.parse(text);
   } catch {
-    throw new Error("This file is no saved view: it is no JSON. Choose a file that “Save this view” wrote.");
+    throw new Error("This file is not a saved view, because it is not JSON. Choose a file that “Save this view” wrote.");
   }
-  if (!view || view["seq2exp-viz"] !== "view") throw new Error("This JSON file is no saved view. Choose one that “Save this view” wrote.");
-  if (view.schema !== HEAD.schema) throw new Error(`This view has schema ${String(view.schema).slice(0, 20)}; this page reads ${HEAD.schema}.`);
+  if (!view || view["seq2exp-viz"] !== "view") throw new Error("This JSON file is not a saved view. Choose a file that “Save this view” wrote.");
+  if (view.schema !== HEAD.schema) throw new Error(`This view has schema ${String(view.schema).slice(0, 20)}; this page reads schema ${HEAD.schema}.`);
   const parts = view.address && typeof view.address === "object" && !Array.isArray(view.address) ? Object.entries(view.address) : [];
   const sound = ([name, value]) => /^[a-z-]{1,20}$/.test(name) && typeof value === "string" && value.length <= MAX_PART;
-  if (!parts.length || !parts.every(sound)) throw new Error("This saved view is damaged: its address is not names and texts.");
+  if (!parts.length || !parts.every(sound)) throw new Error("This saved view is damaged: its address cannot be read.");
   const { run } = Object.fromEntries(parts);
-  if (!state.config.runs.includes(run)) throw new Error(`This view is of the run “${String(run).slice(0, 60)}”, which is not served here.`);
+  if (!state.config.runs.includes(run)) throw new Error(`This view shows the run “${String(run).slice(0, 60)}”, which is not served here.`);
   return `${window.location.pathname}?${new URLSearchParams(parts)}`;
 }
 

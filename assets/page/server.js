@@ -4,7 +4,7 @@ import { state } from "seq2exp/page/state";
 
 const API = "api/v1"; // below the page's own address; the one place that says so
 
-export const SERVER_AWAY = "The server does not answer. If it was stopped, start `seq2exp-viz serve` again: this page then continues by itself.";
+export const SERVER_AWAY = "The server does not answer. If it was stopped, start `seq2exp-viz serve` again. This page then continues by itself.";
 
 /* The address of a path of the HTTP interface; values of `query` that are null, undefined or "" are left out. */
 export function apiUrl(path, query = {}) {
@@ -65,9 +65,9 @@ export function explainFailure(status, statusText, contentType, text) {
   const name = (title || `${status} ${statusText}`).replace(/\s+/g, " ").trim().slice(0, 80);
   if (status === 401) return "The server asks for its token again: open the link that `seq2exp-viz serve` printed.";
   if (own) return status === 403 ? `The server refused this page's request: ${own}` : own;
-  if (status < 400) return `Something other than this page's server answered (“${name}”). A proxy may ask you to sign in again: load the page again.`;
-  if ([502, 503, 504].includes(status)) return `A proxy in front of the server says “${name}”: the server behind it does not answer. Once it does, this page continues by itself.`;
-  if (status === 413) return `The server, or a proxy in front of it, takes no request as large as this one (“${name}”).`;
-  if (status >= 500) return `The server could not answer (“${name}”); its window or log says why. Load the page again to continue.`;
+  if (status < 400) return `Not the server of this page answered (“${name}”). A proxy may want you to sign in again: load the page again.`;
+  if ([502, 503, 504].includes(status)) return `A proxy in front of the server says “${name}”: the server behind it does not answer. When it answers again, this page continues by itself.`;
+  if (status === 413) return `The server, or a proxy in front of it, does not accept a request as large as this one (“${name}”).`;
+  if (status >= 500) return `The server could not answer (“${name}”). Its terminal or its log says why. Load the page again to continue.`;
   return `The server, or a proxy in front of it, refused a request of this page (“${name}”).`;
 }

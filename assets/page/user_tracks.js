@@ -78,14 +78,14 @@ async function add(name, found, source) {
   listTracks();
   const count = found.features ? found.features.length : 0;
   const rows = count ? `${count.toLocaleString("en")} ${count === 1 ? "row" : "rows"}. ` : "";
-  notify(`${name} is drawn under the other tracks, in this page alone. ${rows}${found.notes.join(" ")}`);
+  notify(`${name} is drawn below the other tracks and stays in this browser. ${rows}${found.notes.join(" ")}`);
   const shown = trackOf(id);
   if (shown && shown.trackView.viewports[0]) reveal(id);
 }
 
 function addFiles(files) {
   return enqueue(async () => {
-    if (!igvBrowser()) return notify("Wait until the tracks are drawn, then bring your file.");
+    if (!igvBrowser()) return notify("Wait until the tracks are drawn, then add your file.");
     for (const file of files) {
       notify(`Reading ${file.name} …`);
       try {
@@ -121,10 +121,10 @@ function listTracks() {
   const head = (text) => el("div", { class: "menu-head" }, text);
   const files = own.allowed.map((file) => el("button", { "data-action": "open-allowed", "data-own": file.id }, file.name));
   box.replaceChildren(
-    head("Own tracks, in this page alone"),
+    head("Your own tracks (they stay in this browser)"),
     ...own.loaded.map((track) => el("button", { "data-action": "remove-own", "data-own": track.id }, `Remove ${track.name}`)),
-    el("button", { "data-action": "add-own" }, "From a file … (BED, peaks, bedGraph, bigWig, GTF, VCF ...)"),
-    ...(files.length ? [head("From the allowed folders"), ...files] : [])
+    el("button", { "data-action": "add-own" }, "Open a file … (BED, peaks, bedGraph, bigWig, GTF, VCF ...)"),
+    ...(files.length ? [head("From folders on the server"), ...files] : [])
   );
 }
 

@@ -117,7 +117,7 @@ export function thresholdNow() {
   return Number.isNaN(value) ? state.threshold : value;
 }
 
-/* Write the threshold beside the slider. */
+/* Write the threshold next to the slider. */
 export function showThreshold(value) {
   const shown = byId("threshold-value");
   if (shown && value !== null && value !== undefined) shown.textContent = Number(value).toFixed(3);

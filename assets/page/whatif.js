@@ -72,7 +72,7 @@ function takeFromLink() {
 async function question() {
   const now = ++turn;
   const asking = edits.hasEdits();
-  Object.assign(whatif, { answer: null, failure: null, waiting: asking ? "Asking the model…" : null });
+  Object.assign(whatif, { answer: null, failure: null, waiting: asking ? "Predicting…" : null });
   showWhatIf();
   if (!asking) return;
   try {
@@ -94,7 +94,7 @@ async function answerWith(controls, now) {
   const { off, on: kept } = whatif.edits;
   let got = await post(`${run}/whatif`, { gene: state.gene, off, on: kept, threshold: thresholdNow(), controls, page: PAGE });
   while (got.state !== undefined && now === turn) {
-    whatif.waiting = `${sentence(got.message) || "Asking the model"}${progress(got)}…`;
+    whatif.waiting = `${sentence(got.message) || "Predicting"}${progress(got)}…`;
     showWhatIf();
     got = await ask(`${run}/whatif/${got.id}`);
   }
@@ -164,8 +164,8 @@ function cancelJob() {
 function keepOnly({ elements, share, difference }) {
   const rows = edits.elementRows();
   whatif.smallest = elements.length
-    ? `${elements.join(", ")} ${elements.length > 1 ? "keep" : "keeps"} ${Math.round(100 * share)} % of what all ${rows.length} elements do together (effect ${signed(difference)}). The others are switched off.`
-    : "All elements together change nothing here.";
+    ? `${elements.join(", ")} ${elements.length > 1 ? "retain" : "retains"} ${Math.round(100 * share)} % of the effect of all ${rows.length} elements (${signed(difference)}). The other elements are switched off.`
+    : "Switching off all elements does not change the prediction.";
   if (!elements.length) return;
   const others = rows.filter((row) => !elements.includes(row.dataset.name));
   edits.replace(others.map((row) => edits.parseRegion(row.dataset.region)), []);

@@ -37,7 +37,7 @@ export function showList() {
     button.disabled = disabled;
     const cell = row.querySelector(".effect");
     write(cell, found ? signed(found.effect) : "");
-    cell.title = found ? `Effect ${exactly(found.effect)}: predicted with this element minus without it` : "";
+    cell.title = found ? `Effect ${exactly(found.effect)}: prediction with this element minus prediction without it` : "";
     cell.classList.toggle("strong", Boolean(found) && largest > 0 && Math.abs(found.effect) === largest);
     write(row.querySelector(".control-rank"), found ? controlWords(found) : "");
   }
@@ -87,7 +87,7 @@ function resultLines() {
   if (smallest) lines.push(el("p", { class: "quiet" }, smallest));
   if (waiting) lines.push(el("p", { class: "quiet waiting" }, waiting));
   if (failure) lines.push(el("p", { class: "failure", role: "alert" }, failure));
-  if (!lines.length) lines.push(el("p", { class: "quiet" }, "Switch an element off to see what the model then predicts."));
+  if (!lines.length) lines.push(el("p", { class: "quiet" }, "Switch off an element to see what the model predicts without it."));
   return lines;
 }
 
@@ -120,20 +120,20 @@ function showJob(node) {
 
 function buildPanel(panel) {
   const tool = (text, action, title) => el("button", { class: "tool", "data-action": action, title }, text);
-  const field = { id: "whatif-region", placeholder: "Region, or drag", "aria-label": "Region to remove or keep; empty: drag over it in the browser" };
+  const field = { id: "whatif-region", placeholder: "Region, or drag", "aria-label": "Region to remove or keep; leave empty to drag over it in the browser" };
   const regions = el(
     "div",
     { class: "whatif-draws" },
     el("input", field),
-    tool("Remove", "whatif-off", "Remove the typed region, or drag over one in the browser"),
-    tool("Keep", "whatif-on", "Keep the typed region, or drag over one in the browser")
+    tool("Remove", "whatif-off", "Remove the typed region; without one, drag over a region in the browser"),
+    tool("Keep", "whatif-on", "Keep the typed region; without one, drag over a region in the browser")
   );
   const jobs = el(
     "div",
     { class: "whatif-jobs" },
-    tool("Rank all", "whatif-rank", "Rank the elements: switch off each in turn, and control regions for comparison"),
+    tool("Rank all", "whatif-rank", "Rank the elements: compute the effect of each, and of control regions for comparison"),
     tool("Keep 90 %", "whatif-smallest", "Find the smallest set of elements that retains 90 % of the effect of all"),
-    tool("Occlusion", "whatif-occlusion", "Hide region after region of the window, without any mask, as a track")
+    tool("Occlusion", "whatif-occlusion", "Compute the effect of hiding each block of the window without any mask, and add it as a track")
   );
   const cancel = el("button", { class: "link", "data-action": "whatif-cancel" }, "cancel");
   panel.append(

@@ -9,11 +9,16 @@ export function signed(value) {
   return Number(text) === 0 ? "0.000" : `${value < 0 ? "−" : "+"}${text}`;
 }
 
-/* The same with three significant digits, for titles. */
+/* The same rounded to three digits, for titles. */
 export const exactly = (value) => `${value < 0 ? "−" : "+"}${Math.abs(value).toPrecision(3)}`;
 
-/* One of two levels, with as many decimals as it takes to see that they differ. */
-const level = (value, other) => value.toFixed(Math.abs(value - other) < 0.0195 ? 3 : 2);
+/* Two levels as text, with as many decimals (2 to 5) as it takes to see that they differ. */
+function levels(...values) {
+  const texts = (decimals) => values.map((value) => value.toFixed(decimals));
+  const first = Math.abs(values[0] - values[1]) < 0.0195 ? 3 : 2;
+  const decimals = [first, 4, 5].find((count) => new Set(texts(count)).size > 1) || first;
+  return texts(decimals);
+}
 
 export const sentence = (text) => (text ? text[0].toUpperCase() + text.slice(1) : "");
 
@@ -24,17 +29,17 @@ export const progress = ({ done, total, seconds_left: left }) =>
 /* How an effect ranks among those of control regions: random regions of the same length. */
 export function controlWords({ control_n: n, control_rank: rank, control_sd: sd, control_mean: mean }) {
   if (!n) return "";
-  if (!sd && !mean) return "control regions change nothing: this mask hides them already";
+  if (!sd && !mean) return "control regions change nothing, because this mask hides them already";
   return `${rank} of ${n} control regions at least as strong`;
 }
 
 /* The server's answer: before and after, the change, and its rank. `several`: more than one region is edited. */
 export function answerLines(answer, unit, several) {
-  const [before, after] = [level(answer.baseline, answer.predicted), level(answer.predicted, answer.baseline)];
+  const [before, after] = levels(answer.baseline, answer.predicted);
   const numbers = el("p", { class: "whatif-numbers" }, el("span", { class: "quiet" }, "Predicted "), before, " → ", el("strong", { id: "whatif-predicted" }, after));
   const fold = answer.fold_change;
-  const title = `Delta ${exactly(answer.delta)}: predicted with these changes minus predicted without them${fold ? "; the fold change is of the label + 1" : ""}`;
-  const delta = `Delta ${signed(answer.delta)}${unit ? ` in ${unit}` : ""}${fold ? `, ${fold.toFixed(2)}-fold` : ""}`;
+  const title = `Delta ${exactly(answer.delta)}: prediction after these changes minus prediction before them${fold ? ". The fold change is that of the label + 1" : ""}`;
+  const delta = `Delta ${signed(answer.delta)}${unit ? ` in ${unit}` : ""}${fold ? `, ${fold.toFixed(2)}\u2011fold` : ""}`;
   return [numbers, el("p", { title }, delta), ...(answer.control ? [el("p", { class: "quiet" }, `${sentence(rankText(answer.control, several))}.`)] : [])];
 }
 

@@ -78,7 +78,7 @@ export function regionTrack(igv) {
 
     /* The popup's row for a feature's position, in the genome's own spelling. */
     positionRow(feature) {
-      return { name: "Place", value: positionText(this.region.name || feature.chr, feature) };
+      return { name: "Position", value: positionText(this.region.name || feature.chr, feature) };
     }
 
     thresholdRows() {

@@ -61,7 +61,7 @@ export function certaintyTrack(igv, RegionTrack) {
         { name: "95 % of z above the threshold", value: percent(found.kept) },
         { name: "z on both sides", value: percent(undecided(found)) },
         { name: "95 % of z below", value: percent(found.hidden) },
-        { name: "Shares are", value: "of the bases; z under the model's own Beta" },
+        { name: "Counted", value: "shares of the bases; z under the Beta of the model" },
         ...this.thresholdRows(),
       ];
     }

@@ -199,10 +199,10 @@ function popupRows(f, effect) {
   const side = f.distance < 0 ? "upstream" : "downstream";
   return [
     { name: f.name, value: f.words },
-    { name: "Place", value: positionText(f.chr, f) },
+    { name: "Position", value: positionText(f.chr, f) },
     { name: "Length", value: `${(f.end - f.start).toLocaleString("en")} bp` },
     { name: "Mean mask", value: f.mean.toFixed(3) },
-    ...(known(f.beta_sd) ? [{ name: "Beta sd of z", value: f.beta_sd.toFixed(3) }] : []),
+    ...(known(f.beta_sd) ? [{ name: "Beta sd", value: f.beta_sd.toFixed(3) }] : []),
     { name: "From the start site", value: `${Math.abs(f.distance).toLocaleString("en")} bp ${side}` },
     ...(effect === undefined ? [] : [{ name: "Effect", value: `${effect < 0 ? "−" : "+"}${Math.abs(effect).toPrecision(3)}` }]),
     ...(f.peak && f.peak !== "." ? [{ name: "Peak", value: f.peak }] : []),

@@ -172,15 +172,15 @@ def _why(view: RunView, base: str, gene_id: str, threshold: float | None) -> lis
     own = _own(view, base, gene_id, "certainty")
     colours = {kind: colour.css for kind, colour in palette.CERTAINTY.items()}
     sure = {**own, "type": "certainty", "height": 56, "threshold": threshold, "colors": colours}
-    label = "Where z lies: 95 % of it above the threshold, on both sides, 95 % below"
+    label = "Where z lies: 95 % of it above the threshold, on both sides, or below"
     rows = [_row("certainty", label, "Why", on=False, **sure)] if view.run.band == "beta" else []
     if mask_components.unavailable_reason(view) is not None:
         return rows
-    reads = "sequence and signals say" if view.prior_config.backbone.generator_signals else "sequence says"
+    reads = " (also reads the signals)" if view.prior_config.backbone.generator_signals else ""
     for part, label, colour, least in (
-        ("network", f"What the {reads}", palette.SEQUENCE_COMPONENT, 0),
-        ("signals", "What the signals say", palette.SIGNAL_COMPONENT, 0),
-        ("disagreement", f"Disagreement: what the {reads}, less the signals", palette.COMPONENT_DIFFERENCE, -1),
+        ("network", f"Sequence component{reads}", palette.SEQUENCE_COMPONENT, 0),
+        ("signals", "Signal component", palette.SIGNAL_COMPONENT, 0),
+        ("disagreement", "Disagreement: sequence component minus signal component", palette.COMPONENT_DIFFERENCE, -1),
     ):
         style = {"height": 64, "color": colour.css, "quantity": "Mean" if least == 0 else "Difference of means"}
         config = {**_own(view, base, gene_id, "why", part), **style, "area": True, "min": least, "max": 1}

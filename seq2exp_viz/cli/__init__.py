@@ -1,4 +1,4 @@
-"""The command line: every command in the order of use, and what happens when one fails."""
+"""The command line: all commands in the order of use, and how errors are reported."""
 
 from __future__ import annotations
 
@@ -61,14 +61,14 @@ def program(
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="show the version and exit")
     ] = False,
 ) -> None:
-    """Train Seq2Exp models, score genes, and show in a genome browser which bases a prediction of expression uses."""
+    """Train Seq2Exp models, score genes, and show in a genome browser which bases a predicted expression depends on."""
 
 
 def main() -> None:
     """Run the program; bad input ends with one message and exit code 2, never with a traceback."""
-    # Threads that wait give way: on a busy machine, spinning ones slow each other down twofold.
+    # Waiting threads sleep: on a busy machine, spinning ones make each other twice as slow.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    os.environ["MPLBACKEND"] = "agg"  # figures have their own; a name that matplotlib does not know stops it
+    os.environ["MPLBACKEND"] = "agg"  # no figure needs a display, and matplotlib stops at a name that it does not know
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # a terminal that knows ASCII only shows \u03b2 for what it cannot
             stream.reconfigure(errors="backslashreplace")
@@ -80,7 +80,7 @@ def main() -> None:
         if problem.errno not in NOT_WRITABLE:
             raise
         where = problem.filename2 or problem.filename or "writing"
-        fix = "make room or choose another place, then run the same command again"
+        fix = "free disk space or choose another folder, then run the same command again"
         _fail(f"{where}: {str(problem.strerror).lower()}; {fix}")
     except KeyboardInterrupt:
         typer.echo("Interrupted. Run the same command again to resume.", err=True)

@@ -1,4 +1,4 @@
-"""Commands that judge a run: effects, compare."""
+"""Commands that evaluate a run: effects, compare."""
 
 from __future__ import annotations
 
@@ -16,11 +16,12 @@ def effects(
     run: RunPath,
     genes: Genes = None,
     all_genes: AllGenes = False,
-    controls: Annotated[
-        int, typer.Option(min=0, help="number of random control regions to compare with, per length of element")
-    ] = 20,
+    controls: Annotated[int, typer.Option(min=0, help="number of random control regions per length of element")] = 20,
     occlusion: Annotated[
-        bool, typer.Option("--occlusion", help="also hide one block after another, without a mask, and write a track")
+        bool,
+        typer.Option(
+            "--occlusion", help="also hide each block of the window in turn, without a mask, and write a track"
+        ),
     ] = False,
     block: Annotated[
         int, typer.Option("--block-size", "--block", min=1, help="block size in bp; with --occlusion")
@@ -36,7 +37,7 @@ def effects(
     ] = False,
     device: Device = None,
 ) -> None:
-    """Switch off every element of scored genes and predict again: by how much does each raise or lower expression?"""
+    """Compute the effect of every element of scored genes: switch it off, predict again, compare with controls."""
     require_packages()
     from model_core.perturbation import rank
     from model_core.perturbation.run_model import RunModel
@@ -77,7 +78,7 @@ def compare(
         typer.Option(metavar="TSV", help="tested element-gene pairs, in the columns of EngreitzLab/CRISPR_comparison"),
     ] = None,
     cell_type: Annotated[
-        str | None, options.cell_type("only tested pairs of it count, such as K562 (default: all)")
+        str | None, options.cell_type("only pairs tested in it are used, such as K562 (default: all)")
     ] = None,
     beside: Annotated[
         list[Path] | None,
@@ -85,7 +86,7 @@ def compare(
             "--compared-with",
             "--beside",
             metavar="RUN",
-            help="run to compare with, such as one under a control mask; repeatable",
+            help="run to compare with, such as one with a control mask; repeatable",
         ),
     ] = None,
     seed_runs: Annotated[

@@ -15,7 +15,7 @@ from seq2exp_viz.worker.availability import require_packages
 
 
 def _warn_of_untested_gpu(device: str | None, processes: int, nodes: int) -> None:
-    """Print a line where the model will run on a GPU that has not passed its self-test."""
+    """Print a note where the model will run on a GPU that has not passed its self-test."""
     from model_core.model.checkpoint import choose_device
     from model_core.model.device import untested_words
     from model_core.training.ranks import process_number
@@ -33,8 +33,8 @@ def train(
     mask: Annotated[
         str,
         typer.Option(
-            help="mask that the predictor sees: learned, its highest share (top:10%), "
-            "or a control: promoter, random, signal, macs3"
+            help="mask that the predictor uses: learned, the highest share of it (top:10%), "
+            "or a control (promoter, random, signal, macs3)"
         ),
     ] = "learned",
     steps: Annotated[int | None, typer.Option(min=1, help="number of optimiser steps (paper: 50,000)")] = None,
@@ -62,7 +62,8 @@ def train(
             "--pretrain-steps",
             "--pretrain",
             min=0,
-            help="number of steps that learn the signals from sequence first (causal: 3 x --steps, at most 10,000)",
+            help="number of pretraining steps, which learn the signals from sequence "
+            "(causal: 3 x --steps, at most 10,000)",
         ),
     ] = None,
     blocks: Annotated[
@@ -71,7 +72,7 @@ def train(
             "--block-steps",
             "--blocks",
             min=0,
-            help="number of first steps under random-block masks (causal: half of --steps)",
+            help="number of steps under random-block masks, before all others (causal: half of --steps)",
         ),
     ] = None,
     processes: Processes = 1,
@@ -109,16 +110,18 @@ def score(
     run: RunPath,
     checkpoint: Annotated[
         Path | None,
-        typer.Option(help="weights to score with into a new RUN: .safetensors, or the authors' .ckpt; with --study"),
+        typer.Option(
+            help="weights to score with, .safetensors or the authors' .ckpt; RUN is created; requires --study"
+        ),
     ] = None,
-    study: Annotated[Path | None, typer.Option(help="study to score; with --checkpoint")] = None,
+    study: Annotated[Path | None, typer.Option(help="study whose genes are scored; with --checkpoint")] = None,
     resolution: Annotated[int, options.resolution("for stored masks, with --checkpoint")] = 1,
     genes: Genes = None,
     at: Annotated[
         list[str] | None,
         typer.Option(metavar="CHROM:POS:STRAND", help="position, 1-based (strand defaults to +); repeatable"),
     ] = None,
-    chrom: Annotated[str | None, typer.Option(help="chromosome, of which all genes are scored")] = None,
+    chrom: Annotated[str | None, typer.Option(help="chromosome whose genes are all scored")] = None,
     all_genes: AllGenes = False,
     batch_size: Annotated[int, options.batch_size("predicted at once")] = 1,
     workers: Annotated[int | None, options.workers("by default 0 on a CPU, up to 8 on a GPU")] = None,
@@ -127,7 +130,7 @@ def score(
     dry_run: Annotated[bool, options.dry_run("estimates windows, disk space and time")] = False,
     device: Device = None,
 ) -> None:
-    """Score genes into a run: masks, predictions, elements, tracks. By default: the genes of the test split."""
+    """Score genes and write masks, predictions, elements and tracks to a run. Default: the genes of the test split."""
     require_packages()
     from model_core.places import ContigNames, parse_site
     from model_core.run_folder.run import Run
@@ -174,7 +177,9 @@ def score(
     if rule["kept_target"]:
         typer.echo(f"threshold {rule['threshold']:.4f}, which keeps {rule['kept_target']:.0%} of the scored bases")
     if before and before["threshold"] != rule["threshold"]:
-        typer.echo(f"with fewer genes it was {before['threshold']:.4f}; the elements of all genes were cut again")
+        typer.echo(
+            f"the threshold was {before['threshold']:.4f} with fewer genes; the elements of all genes were cut again"
+        )
     typer.echo(f"next: seq2exp-viz serve {opened.path}")
 
 
@@ -184,7 +189,7 @@ def convert(
     ],
     target: Annotated[Path, typer.Argument(metavar="TARGET", help="file to write; format is chosen by the extension")],
 ) -> None:
-    """Convert a checkpoint of the authors (.ckpt) to .safetensors or back; the weights stay exactly as they are."""
+    """Convert a checkpoint of the authors (.ckpt) to .safetensors or back; the weights do not change."""
     require_packages()
     from model_core.model.checkpoint import convert as convert_checkpoint
 

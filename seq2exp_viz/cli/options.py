@@ -57,7 +57,7 @@ def workers(detail: str) -> Any:
 
 
 def dry_run(detail: str) -> Any:
-    """Return the option that reports instead of doing."""
+    """Return the option that reports what a command would do."""
     return typer.Option("--dry-run", help=f"report what would be done and do nothing; {detail}")
 
 
@@ -79,12 +79,12 @@ Threshold = Annotated[
 
 
 def gene_names(values: Sequence[str] | None) -> list[str]:
-    """Return the names of "A,B", in their order; of several such texts where the option was given more than once."""
+    """Return the names of one or more texts such as "A,B", in their order."""
     return [name.strip() for text in values or () for name in text.split(",") if name.strip()]
 
 
 def one_gene(values: Sequence[str]) -> str:
-    """Return the only name of "A".
+    """Return the name of one gene.
 
     Raises
     ------
@@ -98,8 +98,8 @@ def one_gene(values: Sequence[str]) -> str:
     return names[0]
 
 
-def mask_settings(text: str) -> dict:
-    """Return the model settings of --mask; "top:10%" is the learned mask cut to its highest tenth."""
+def mask_settings(text: str) -> dict[str, Any]:
+    """Return the model settings of --mask; "top:10%" is the learned mask with only its highest tenth kept."""
     if not text.startswith("top:"):
         return {"mask": text}
     share = text.removeprefix("top:").removesuffix("%")

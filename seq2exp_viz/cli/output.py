@@ -14,7 +14,7 @@ from seq2exp_viz.cli.options import Genes, RequiredGenes, RunPath, Threshold
 if TYPE_CHECKING:
     from seq2exp_viz.runs.run_view import RunView
 
-ANNOTATION_SECONDS = 600  # a whole genome's GTF is read once, then kept
+ANNOTATION_SECONDS = 600  # seconds to wait: the GTF of a whole genome is read once, then kept
 
 
 def export(
@@ -31,7 +31,7 @@ def export(
         bool, typer.Option("--bgzip", help="compress BED or narrowPeak with bgzip and index it with tabix")
     ] = False,
 ) -> None:
-    """Write elements or masks for other programs: of the genes that are named, or of all genes."""
+    """Write elements or masks for other programs: of the given genes, or of all genes."""
     from model_core.run_folder.run import Run
     from seq2exp_viz.reports.export import export as write_export
 
@@ -88,7 +88,7 @@ def report(
 
 
 def _opened(run: Path) -> RunView:
-    """Return the run with signals, genome and gene models opened, so that what is missing is said before drawing."""
+    """Return the run with signals, genome and gene models opened; what is missing is reported before drawing."""
     from seq2exp_viz.runs.registry import RunRegistry
 
     view = RunRegistry([run]).first
@@ -98,7 +98,7 @@ def _opened(run: Path) -> RunView:
 
 
 def _target(path: Path) -> Path:
-    """Return the path, whose folder must exist."""
+    """Return the path; raise InputError where its folder does not exist."""
     if not path.parent.is_dir():
         raise InputError(path, found=f"no folder {path.parent}", expected="an existing folder", fix="make it first")
     return path

@@ -15,14 +15,15 @@ def serve(
     runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="run folders; the first is shown first")],
     port: Port = None,
     host: Annotated[
-        str, typer.Option(help="address to listen on; other addresses than this machine's own require a token")
+        str, typer.Option(help="address to listen on; any address other than 127.0.0.1 or ::1 requires a token")
     ] = "127.0.0.1",
     open_browser: Annotated[bool, typer.Option("--open/--no-open", help="open a browser window")] = True,
     url_prefix: Annotated[str | None, typer.Option(help="path under which a proxy shows the page")] = None,
     token: Annotated[
         str | None,
         typer.Option(
-            envvar="SEQ2EXP_TOKEN", help="secret that the page requires (default: a random one where --host needs it)"
+            envvar="SEQ2EXP_TOKEN",
+            help="secret that the page requires (default: a random one where --host requires a token)",
         ),
     ] = None,
     allow: Annotated[

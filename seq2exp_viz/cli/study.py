@@ -65,7 +65,7 @@ def fetch(study: StudyPath, dry_run: Annotated[bool, options.dry_run("lists file
 
 
 def check(study: StudyPath) -> None:
-    """Read every file that a study names, report all problems at once, and say whether the genome builds agree."""
+    """Read every file that a study names, report all problems at once, and report whether the genome builds agree."""
     from model_core.study.check import check_study
 
     report = check_study(study)
@@ -75,7 +75,7 @@ def check(study: StudyPath) -> None:
 
 
 def peaks(study: StudyPath) -> None:
-    """Call the study's peaks with MACS3, or read its narrowPeak file, and say what they can and cannot show."""
+    """Call the peaks of a study with MACS3, or read its narrowPeak file, and report what peaks can and cannot show."""
     from model_core.study.peaks import peaks_of_study
     from model_core.study.study import load_study
 

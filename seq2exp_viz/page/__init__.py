@@ -1,1 +1,1 @@
-"""The page: layout, callbacks, and the interface through which the browser asks for data."""
+"""The page: layout, callbacks, tables, figures and texts."""

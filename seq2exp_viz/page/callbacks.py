@@ -1,6 +1,8 @@
-"""What the page does: functions of assets/page/callbacks.js run in the browser, the rest asks the open runs."""
+"""Callbacks of the page: functions of assets/page/callbacks.js run in the browser, the others read the open runs."""
 
 from __future__ import annotations
+
+from typing import Any
 
 from dash import ClientsideFunction, Dash, Input, Output, Patch, State, html, no_update
 
@@ -23,10 +25,10 @@ from seq2exp_viz.runs.registry import RunRegistry
 from seq2exp_viz.runs.table_query import rows_of
 
 NO_GENE = (
-    "No gene has been scored yet. This page fills by itself as results come in; where nothing is being scored: "
+    "No gene has been scored yet. Results appear here while genes are being scored. To score genes, run: "
     "seq2exp-viz score RUN"
 )
-MOST_ROWS = 500  # of one request of the elements' table
+MOST_ROWS = 500  # of one request of the table of elements
 
 
 def register(app: Dash, registry: RunRegistry, base: str) -> None:
@@ -40,7 +42,7 @@ def register(app: Dash, registry: RunRegistry, base: str) -> None:
 def _client(app: Dash) -> None:
     """Bind the functions that run in the browser (assets/page/callbacks.js, namespace seq2exp)."""
 
-    def bind(name: str, *signature, at_start: bool = False) -> None:
+    def bind(name: str, *signature: Any, at_start: bool = False) -> None:
         function = ClientsideFunction("seq2exp", name)
         app.clientside_callback(function, *signature, prevent_initial_call=not at_start)
 
@@ -169,20 +171,24 @@ def _run_callbacks(app: Dash, registry: RunRegistry, base: str) -> None:
     )
     def poll(_count: int, key: str, seen: dict | None, shown: dict | None, threshold: float | None):
         view = registry.get(key) if key else None
-        second = second_run_of(registry, view, (seen or {}).get("beside")) if view is not None else None
-        now = revision(view, second) if view is not None else None
-        if now is None or now == seen:
+        if view is None:
+            return (no_update,) * 7
+        second = second_run_of(registry, view, (seen or {}).get("beside"))
+        now = revision(view, second)
+        if now == seen:
             return (no_update,) * 7
         caveat = panel.caveat(view)  # what goes on in the background may have failed meanwhile
         if seen and seen["mark"] == now["mark"]:
             return no_update, no_update, no_update, now, no_update, no_update, caveat
-        gene = no_update
+        gene: Any = no_update
         if shown is not None and shown.get("gene") is None and len(view.run.genes):
             asked = (shown.get("unscored") or {}).get("gene_id")
             if asked is None or asked in view.run.scored:  # the gene that was waited for has come
                 gene = {"run": view.key, "gene": first_gene(view, asked)}
         untouched = seen is not None and threshold == seen["threshold"] != now["threshold"]
-        cut = now["threshold"] if untouched else no_update  # the run's rule has changed, the person chose nothing else
+        cut = (
+            now["threshold"] if untouched else no_update
+        )  # the rule of the run has changed, and the user chose no other threshold
         return grid_rows(view, second), panel.progress(view), gene, now, cut, panel.legend(view), caveat
 
     @app.callback(
@@ -211,14 +217,14 @@ def _gene_callbacks(app: Dash, registry: RunRegistry, base: str) -> None:
     )
     def show_gene(shown: dict | None, _revision: dict | None):
         view, gene = chosen(registry, shown)
-        if view is None:
+        if shown is None or view is None:
             return []
         if gene is None and shown.get("unscored"):
             return panel.unscored_head(shown["unscored"])
         if gene is None:
             return [NO_GENE]
         missing = shown.get("missing")
-        words = [f"No scored gene {missing!r} in this run; this is another one."] if missing else []
+        words = [f"This run has no scored gene {missing!r}. Another gene is shown."] if missing else []
         return [*(html.Div(line, className="note", role="alert") for line in words), *panel.gene_head(view, gene)]
 
     @app.callback(

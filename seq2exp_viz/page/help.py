@@ -5,26 +5,31 @@ from __future__ import annotations
 from dash import html
 
 from model_core import palette
+from seq2exp_viz.page.attributes import aria, data
 from seq2exp_viz.runs.style import CERTAINTY_WORDS, CLASS_WORDS, colour_of
 
 WORDS = {
     "study": "the inputs: genome, annotation, gene table, signals and peaks",
     "signal": "a raw measured track: H3K27ac, DNase, Hi-C contact with the start site",
-    "window": "the bases around one gene's start site; everything is scored window by window",
-    "mask": "per base, how far the model keeps it: soft, the mean of a Beta; hard, 0 or 1; it belongs to a gene",
+    "window": "the bases around the transcription start site of one gene; everything is scored window by window",
+    "z": "per base, a number from 0 to 1: the degree to which the model keeps the base for this gene. The model gives "
+    "a Beta distribution for each z",
+    "mask": "the z that the model uses: the mean of z in a soft or causal model, 0 or 1 in a hard one. A mask belongs "
+    "to one gene",
     "element": "a run of kept bases, cut from the mask at the threshold",
-    "kept %": "mean of a soft mask over the window, share of ones of a hard one; promoter and blacklist left out",
-    "beta sd": "standard deviation of z under the Beta whose 95 % range is drawn: set by the model's priors, no "
-    "calibrated confidence. Not shown for a causal model, whose alpha + beta is fixed",
-    "promoter": "the central bases, always kept",
-    "peak": "what MACS3 called; never a word for what a model found",
-    "effect": "prediction with the mask as it is minus prediction without the element: above 0, the element raises "
+    "kept %": "mean of a soft mask, or share of ones of a hard mask, over the window without promoter and blacklist",
+    "beta sd": "standard deviation of z under the Beta whose 95 % range is drawn. The model's priors set it; it is not "
+    "a calibrated confidence. Not shown for a causal model, whose alpha + beta is fixed",
+    "promoter": "the central bases of the window; they are always kept",
+    "peak": "an interval called by MACS3 (or another peak caller) from the signals; never a result of the model",
+    "effect": "prediction with the mask as it is minus prediction without the element. Positive: the element raises "
     "expression",
-    "delta": "prediction after a change minus prediction before it: above 0, the change raises expression",
-    "control region": "a random region of the same length in the same window, switched off like an element: what the "
-    "model's own background is",
-    "control": "a rival judged by the same yardstick: promoter only, random, the signals alone, peaks, occlusion",
-    "run": "the outputs: one folder that training or scoring leaves, and all that this page reads",
+    "delta": "prediction after a change minus prediction before it. Positive: the change raises expression",
+    "control region": "a random region of the same length in the same window, switched off in the same way. Several "
+    "of them show the model's own background",
+    "control": "a mask or a score that the model's mask is compared with: promoter only, random, the signals alone, "
+    "peaks, occlusion",
+    "run": "the folder that training or scoring writes. This page reads its results from there",
 }
 KEYS = {
     "?": "this help",
@@ -33,26 +38,26 @@ KEYS = {
     "←  →": "move by half a screen",
     "W": "the whole window of the gene",
     "T": "the start site and its promoter",
-    "Enter": "in the list of genes: show the gene under the cursor",
+    "Enter": "in the list of genes: open the gene",
     "Space": "on a row of the elements: switch it off or on, and predict again",
-    "N  P": "in the peak audit: the next disagreement, the previous one",
+    "N  P": "in the peak audit: next disagreement, previous one",
     "A  D": "in the peak audit: agree with the mask, doubt it",
     "Esc": "close a menu, a pop-up or this help",
 }
 
 
 def help_overlay() -> html.Dialog:
-    """A dialog, closed at first; browsers keep the focus inside while it is open."""
+    """Return the dialog, closed at first; browsers keep the focus inside while it is open."""
     return html.Dialog(
         id="help",
         className="help",
-        **{"aria-labelledby": "help-title"},
+        **aria(labelledby="help-title"),
         children=[
             html.Div(
                 className="help-head",
                 children=[
                     html.H2("Help", id="help-title"),
-                    html.Button("Close", className="tool", **{"data-action": "close-help"}),
+                    html.Button("Close", className="tool", **data(action="close-help")),
                 ],
             ),
             html.Div(
@@ -64,17 +69,18 @@ def help_overlay() -> html.Dialog:
                             html.H3("Colours"),
                             html.Ul(_colours(), className="help-colours"),
                             html.P(
-                                "Okabe and Ito's colours, distinct with any colour vision; each also has a place, a "
-                                "shape or a label of its own. Raw signals carry their names.",
+                                "These are the colours of Okabe and Ito, which people with any colour vision can tell "
+                                "apart. No meaning depends on colour alone: each mark also has its own position, shape "
+                                "or label.",
                                 className="quiet",
                             ),
                             html.H3("Keys"),
                             _pairs(KEYS, keys=True),
-                            html.H3("Own tracks"),
+                            html.H3("Your own tracks"),
                             html.P(
                                 "Drop a track (BED, peaks, bedGraph, wig, bigWig, bigBed, GTF, VCF, BEDPE ...) "
-                                "anywhere on the page, or use the Tracks menu. "
-                                "It stays in this page and is gone when the page is closed.",
+                                "anywhere on the page, or use the menu Tracks. "
+                                "The track stays in this browser and is gone when the page is closed.",
                                 className="quiet",
                             ),
                         ]
@@ -96,7 +102,10 @@ def _colours() -> list[html.Li]:
         ("band", "95 % range of z", None),
         ("dashes", "threshold", None),
         *(("block", CLASS_WORDS[kind], colour_of(kind)) for kind in CLASS_WORDS),
-        *(("block", f"{words} (Why tracks)", palette.CERTAINTY[kind].css) for kind, words in CERTAINTY_WORDS.items()),
+        *(
+            ("block", f"{words} (track “Where z lies”)", palette.CERTAINTY[kind].css)
+            for kind, words in CERTAINTY_WORDS.items()
+        ),
     ]
     return [
         html.Li([html.Span(className=f"swatch {kind}", style={"background": colour} if colour else {}), text])

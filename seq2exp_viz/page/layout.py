@@ -6,6 +6,7 @@ import dash_mantine_components as dmc
 from dash import dcc, html
 
 from seq2exp_viz.page import tables, tabs
+from seq2exp_viz.page.attributes import aria, data
 from seq2exp_viz.page.help import help_overlay
 from seq2exp_viz.page.menus import drop_down, export_menu, help_button, share_menu
 from seq2exp_viz.runs.registry import RunRegistry
@@ -13,13 +14,23 @@ from seq2exp_viz.serving.static_files import IgvScript
 
 POLL_MS = 3_000
 CUT_WORDS = (
-    "Share of the bases that the model decides (promoter and blacklist left out) inside these elements. Kept %, in the "
-    "list of genes, is another number: the mean of the mask over the same bases, whatever the threshold."
+    "Of the bases that the model decides (without promoter and blacklist), the share that lies in these elements. "
+    "Kept %, in the list of genes, is another number: the mean of the mask over the same bases, at any threshold."
 )
 
 
 def page(registry: RunRegistry, base: str, script: IgvScript) -> dmc.MantineProvider:
-    """The whole page; `base` is the prefix of all addresses, `script` the igv.js that will be loaded."""
+    """Return the whole page.
+
+    Parameters
+    ----------
+    registry : RunRegistry
+        The runs that can be chosen.
+    base : str
+        Prefix of all addresses.
+    script : IgvScript
+        The igv.js that will be loaded.
+    """
     config = {
         "base": base,
         "igv": {"url": f"{base}igv.js?v={script.version}", "version": script.version, "source": script.source},
@@ -60,7 +71,7 @@ def _header(registry: RunRegistry) -> html.Header:
         w=150,
         display=None if several else "none",
         comboboxProps={"shadow": "md"},
-        **{"aria-label": "A second run, alongside this one"},
+        **aria(label="Second run to compare with"),
     )
     runs = [{"value": view.key, "label": view.run.name} for view in registry]
     search = dmc.Autocomplete(
@@ -68,11 +79,11 @@ def _header(registry: RunRegistry) -> html.Header:
         data=[],
         limit=8,
         comboboxProps={"shadow": "md", "zIndex": 500},
-        placeholder="Gene, id or chr1:1,000-2,000",
+        placeholder="Gene, ID or chr1:1,000-2,000",
         w="100%",
         size="sm",
-        inputProps={"aria-label": "Search for a gene or a place", "autoComplete": "off", "spellCheck": "false"},
-        **{"aria-label": "Search for a gene or a place"},
+        inputProps={"aria-label": "Search for a gene or a position", "autoComplete": "off", "spellCheck": "false"},
+        **aria(label="Search for a gene or a position"),
     )
     return html.Header(
         className="head",
@@ -84,7 +95,7 @@ def _header(registry: RunRegistry) -> html.Header:
                 allowDeselect=False,
                 size="sm",
                 w=125,
-                **{"aria-label": "Run"},
+                **aria(label="Run"),
                 comboboxProps={"shadow": "md"},
             ),
             beside,
@@ -100,7 +111,7 @@ def _header(registry: RunRegistry) -> html.Header:
                 darkIcon=html.Span("☾", className="icon"),
                 variant="default",
                 size=32,
-                **{"aria-label": "Light or dark"},
+                **aria(label="Light or dark"),
             ),
             help_button(),
         ],
@@ -110,7 +121,7 @@ def _header(registry: RunRegistry) -> html.Header:
 def _genes() -> html.Section:
     return html.Section(
         className="genes",
-        **{"aria-label": "Genes"},
+        **aria(label="Genes"),
         children=[
             html.Div(
                 className="genes-head",
@@ -120,14 +131,15 @@ def _genes() -> html.Section:
                     html.Button(
                         "Wide",
                         className="tool",
-                        title="A wide list with all columns and a filter for each",
-                        **{"data-action": "wide", "aria-pressed": "false"},
+                        title="Show all columns, with a filter for each",
+                        **data(action="wide"),
+                        **aria(pressed="false"),
                     ),
                     dmc.TextInput(
                         id="filter",
                         placeholder="Filter the list",
                         size="xs",
-                        **{"aria-label": "Filter the list of genes"},
+                        **aria(label="Filter the list of genes"),
                     ),
                 ],
             ),
@@ -138,20 +150,20 @@ def _genes() -> html.Section:
 
 def _browser() -> html.Main:
     tools = [
-        html.Button("−", className="tool", title="Zoom out", **{"data-action": "zoom-out", "aria-label": "Zoom out"}),
-        html.Button("+", className="tool", title="Zoom in", **{"data-action": "zoom-in", "aria-label": "Zoom in"}),
-        html.Button("Window", className="tool", title="The whole window of this gene", **{"data-action": "window"}),
-        html.Button("Promoter", className="tool", title="The promoter of this gene", **{"data-action": "promoter"}),
+        html.Button("−", className="tool", title="Zoom out", **data(action="zoom-out"), **aria(label="Zoom out")),
+        html.Button("+", className="tool", title="Zoom in", **data(action="zoom-in"), **aria(label="Zoom in")),
+        html.Button("Window", className="tool", title="Show the whole window of this gene", **data(action="window")),
+        html.Button("Promoter", className="tool", title="Show the promoter of this gene", **data(action="promoter")),
         html.Span("", id="locus", className="locus"),
         drop_down("Tracks", [html.Div(id=name, className="menu-part") for name in ("own-list", "track-list")]),
     ]
-    message = html.Div("", id="message", className="message", role="status", **{"aria-live": "polite"})
+    message = html.Div("", id="message", className="message", role="status", **aria(live="polite"))
     return html.Main(
         className="browser",
         children=[
             html.Div(tools, className="tools"),
             html.Div(message, className="message-line"),
-            html.Div(id="igv", className="igv", role="region", tabIndex=0, **{"aria-label": "Genome browser"}),
+            html.Div(id="igv", className="igv", role="region", tabIndex=0, **aria(label="Genome browser")),
             html.Div(id="legend", className="legend"),
         ],
     )
@@ -160,7 +172,7 @@ def _browser() -> html.Main:
 def _gene_panel() -> html.Aside:
     return html.Aside(
         className="gene",
-        **{"aria-label": "This gene"},
+        **aria(label="This gene"),
         children=[
             html.Div(id="gene-head"),
             html.Div(
@@ -190,7 +202,7 @@ def _gene_panel() -> html.Aside:
                 ],
             ),
             html.Div(id="element-list", className="element-list"),
-            html.Section(id="whatif", className="whatif", **{"aria-label": "What if"}),
+            html.Section(id="whatif", className="whatif", **aria(label="What if")),
         ],
     )
 

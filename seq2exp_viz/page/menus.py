@@ -6,9 +6,11 @@ from typing import Any
 
 from dash import html
 
+from seq2exp_viz.page.attributes import aria, data
+
 
 def drop_down(label: str, children: list, name: str | None = None) -> html.Details:
-    """A drop-down that opens with mouse and keyboard without any script."""
+    """Return a drop-down that opens with mouse and keyboard without any script."""
     extra: dict[str, Any] = {"id": name} if name else {}
     return html.Details(
         className="menu",
@@ -17,14 +19,14 @@ def drop_down(label: str, children: list, name: str | None = None) -> html.Detai
 
 
 def export_menu() -> html.Details:
-    """Figures, pictures, files of this gene and of the run, a report."""
+    """Return the menu of figures, pictures, files of this gene and of the run, and a report."""
     return drop_down(
         "Export",
         [
             _head("For a paper"),
             _action("Figure of this place (PDF)", "figure", "pdf"),
             _action("Figure of this place (SVG)", "figure", "svg"),
-            _head("What the tracks show"),
+            _head("The tracks on the screen"),
             _action("Picture (SVG)", "svg"),
             _action("Picture (PNG)", "png"),
             _action("Session for the IGV web app", "igv-session", "json"),
@@ -32,12 +34,12 @@ def export_menu() -> html.Details:
             _head("This gene"),
             html.A("Elements (BED)", id="get-bed", href="#", download=""),
             html.A("Mask (bigWig)", id="get-bigwig", href="#", download=""),
-            html.Label("Report of these genes, opens offline (HTML)", htmlFor="report-genes", className="menu-head"),
+            html.Label("Report of these genes (HTML, opens offline)", htmlFor="report-genes", className="menu-head"),
             html.Div(
                 className="menu-form",
                 children=[
                     html.Div(id="report-field"),  # assets/page/downloads.js puts the field in
-                    html.Button("Write", className="tool", **{"data-action": "report"}),
+                    html.Button("Write", className="tool", **data(action="report")),
                 ],
             ),
             _head("The whole run"),
@@ -47,7 +49,7 @@ def export_menu() -> html.Details:
 
 
 def share_menu() -> html.Details:
-    """The link, and views as files."""
+    """Return the menu of the link and of views as files."""
     return drop_down(
         "Share",
         [
@@ -59,9 +61,9 @@ def share_menu() -> html.Details:
 
 
 def help_button() -> html.Button:
-    """Opens the overlay of page/help.py."""
+    """Return the button that opens the overlay of page/help.py."""
     words = "Help: words, colours and keys"
-    return html.Button("?", className="plain-button", title=words, **{"data-action": "help", "aria-label": words})
+    return html.Button("?", className="plain-button", title=words, **data(action="help"), **aria(label=words))
 
 
 def _head(text: str) -> html.Div:
@@ -69,5 +71,4 @@ def _head(text: str) -> html.Div:
 
 
 def _action(text: str, action: str, kind: str | None = None) -> html.Button:
-    extra = {"data-kind": kind} if kind else {}
-    return html.Button(text, **{"data-action": action, **extra})
+    return html.Button(text, **data(action=action, **({"kind": kind} if kind else {})))

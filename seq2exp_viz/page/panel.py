@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import dash_mantine_components as dmc
 from dash import html
 
 from model_core import palette
 from seq2exp_viz.page import plots
+from seq2exp_viz.page.attributes import aria, data
 from seq2exp_viz.runs.gene_list import unscored
 from seq2exp_viz.runs.prediction_quality import pearson
 from seq2exp_viz.runs.run_view import RunView
@@ -21,7 +25,7 @@ from seq2exp_viz.runs.style import (
 
 
 def facts(view: RunView) -> list:
-    """Badges that say what the run is; simulated data are marked as such."""
+    """Return badges that say what the run is; simulated data are marked as such."""
     manifest = view.run.manifest
     window = manifest["window"]
     length = length_words(window)
@@ -53,7 +57,7 @@ def facts(view: RunView) -> list:
 
 
 def run_files(view: RunView, base: str) -> list:
-    """Links to the run's own files."""
+    """Return links to the run's own files."""
     words = {
         "elements.bed": "All elements (BED)",
         "mask.bigWig": "All masks, merged (bigWig)",
@@ -68,13 +72,13 @@ def run_files(view: RunView, base: str) -> list:
 
 
 def caveat(view: RunView) -> list:
-    """What must be said under this run's masks, and what could not be shown."""
+    """Return the caveat on the masks of this run, and notes on what could not be shown."""
     line = PRIOR_LINE.get(view.run.manifest["variant"], "")
     return [line, *(html.Span(f" {note}", className="note") for note in view.notes)]
 
 
 def legend(view: RunView) -> list:
-    """What each mark in the browser means."""
+    """Return the legend: what each mark in the browser means."""
     kinds = ["promoter", "with_peak", "without_peak"] if view.peaks is not None else ["promoter", "no_peak_file"]
     band = [_mark("band", "95 % range of z")] if view.run.band == "beta" else []
     marks = [_mark("line", "mean of z"), *band, _mark("dashes", "threshold")]
@@ -88,7 +92,7 @@ def legend(view: RunView) -> list:
 
 
 def _mark(kind: str, text: str, colour: str | None = None, track: str | None = None) -> html.Span:
-    """One mark of the legend; with a `track`, seen while that track is."""
+    """Return one mark of the legend; with a `track`, it is shown only while that track is."""
     style = {"background": colour} if colour else {}
     return html.Span(
         className=f"mark of-{track}" if track else "mark",
@@ -97,17 +101,17 @@ def _mark(kind: str, text: str, colour: str | None = None, track: str | None = N
 
 
 def progress(view: RunView) -> list:
-    """How many genes are scored, and a bar while more are to come."""
+    """Return how many genes are scored, and a bar while more are being scored."""
     scored, asked = len(view.run.genes), view.run.manifest["progress"].get("asked")
     if asked and scored < asked:
-        bar = dmc.Progress(value=100 * scored / asked, size="xs", w="100%", **{"aria-label": "Scored genes"})
+        bar = dmc.Progress(value=100 * scored / asked, size="xs", w="100%", **aria(label="Scored genes"))
         return [html.Span(f"{scored:,} of {asked:,} genes scored"), bar]
     more = len(unscored(view))
     return [html.Span(f"{scored:,} of {scored + more:,} genes scored" if more else f"{scored:,} genes")]
 
 
 def gene_head(view: RunView, gene_id: str) -> list:
-    """Name, place, observed and predicted of a gene, and where it lies among all genes."""
+    """Return name, position, observed and predicted of a gene, and its point among all genes."""
     gene = view.run.gene(gene_id)
     label = label_words(view)
     split = gene["split"] if isinstance(gene["split"], str) else None
@@ -134,12 +138,10 @@ def gene_head(view: RunView, gene_id: str) -> list:
     return [html.Div(parts)]
 
 
-def unscored_head(gene: dict) -> list:
-    """A gene of the study that this run has not scored: what is known, and how to score it."""
+def unscored_head(gene: Mapping[str, Any]) -> list:
+    """Return what is known of a gene that this run has not scored, and a button that scores it."""
     place = f"{gene['chrom']}:{int(gene['tss']) + 1:,} ({gene['strand']})" if "tss" in gene else ""
-    score = html.Button(
-        "Score now", className="plain-button", **{"data-action": "score", "data-gene": str(gene["gene_id"])}
-    )
+    score = html.Button("Score now", className="plain-button", **data(action="score", gene=str(gene["gene_id"])))
     return [
         html.H2(str(gene["symbol"])),
         html.Div([str(gene["gene_id"])] if gene["gene_id"] != gene["symbol"] else [], className="quiet"),
@@ -157,20 +159,27 @@ def _number(name: str, value: float) -> html.Div:
     )
 
 
-def element_list(answer: dict) -> list:
-    """A row for each element, by name: a switch, a button that goes to its place, and room for its effect, which
-    assets/page/whatif_panel.js fills."""
+def element_list(answer: Mapping[str, Any]) -> list:
+    """Return one row per element, by name: a switch, a button that goes to the element, and a cell for its effect.
+
+    assets/page/whatif_panel.js fills the cell.
+
+    Parameters
+    ----------
+    answer : Mapping[str, Any]
+        As `api.genes.element_answer` returns it.
+    """
     rows = [item for item in answer["elements"] if item["class"] != "promoter"]
     rows.sort(key=lambda item: int(item["name"][1:]) if item["name"][1:].isdigit() else 0)
     names = ("Element", "From start", "Mask", "Effect")
     head = html.Div(className="element head-row", children=[html.Span(""), *map(html.Span, names)])
-    none = html.Div("No element at this threshold: a lower one shows weaker ones.", className="quiet")
+    none = html.Div("No element reaches this threshold. A lower threshold shows weaker elements.", className="quiet")
     return [head, *map(_element_row, rows)] if rows else [none]
 
 
-def _element_row(item: dict) -> html.Div:
+def _element_row(item: Mapping[str, Any]) -> html.Div:
     region = f"{item['start']}-{item['end']}"
-    switch = {"role": "switch", "aria-checked": "true", "aria-label": f"Keep {item['name']}", "data-action": "switch"}
+    switch = {**aria(checked="true", label=f"Keep {item['name']}"), **data(action="switch")}
     place = [
         html.Span(className="swatch block", style={"background": item["color"]}),
         html.Span(item["name"]),
@@ -178,14 +187,15 @@ def _element_row(item: dict) -> html.Div:
         html.Span(f"{item['mean']:.2f}"),
     ]
     peak = f": {item['peak']}" if item["peak"] not in (".", "") else ""
-    where = {"data-chrom": item["chr"], "data-start": str(item["start"]), "data-end": str(item["end"])}
-    go = {"title": item["words"] + peak, **where}
+    where = data(chrom=item["chr"], start=str(item["start"]), end=str(item["end"]))
     return html.Div(
         className="element",
-        **{"data-region": region, "data-name": item["name"]},
+        **data(region=region, name=item["name"]),
         children=[
-            html.Button(className="switch", title="Switch off, and predict again (Space)", **switch),
-            html.Button(className="element-go", **go, children=place),
+            html.Button(
+                className="switch", role="switch", title="Switch off or on, and predict again (Space)", **switch
+            ),
+            html.Button(className="element-go", title=item["words"] + peak, children=place, **where),
             html.Span(className="effect"),
             html.Span(className="control-rank"),
         ],
@@ -193,14 +203,14 @@ def _element_row(item: dict) -> html.Div:
 
 
 def distance_words(distance: int) -> str:
-    """Signed distance to the start site in kb or bp; minus is upstream."""
+    """Return a signed distance to the start site in kb or bp; minus is upstream."""
     sign = "−" if distance < 0 else "+"
     size = abs(distance)
     return f"{sign}{size / 1000:.1f} kb" if size >= 1000 else f"{sign}{size} bp"
 
 
-def cut_line(answer: dict) -> str:
-    """How many elements the threshold leaves, and their share of the window."""
+def cut_line(answer: Mapping[str, Any]) -> str:
+    """Return how many elements the threshold leaves, and their share of the window."""
     count = answer["count"]
     share = f", {answer['covered_percent']:.1f} % of the window" if answer["covered_percent"] is not None else ""
     return f"{count} {'element' if count == 1 else 'elements'}{share}"

@@ -1,4 +1,4 @@
-"""Every figure of the page: Plotly figures as plain dicts in one quiet look, and one small scatter as SVG text.
+"""Every figure of the page: Plotly figures as plain dicts in one style, and one small scatter as SVG text.
 
 Colours of text and lines come from the style sheet (.chart). The SVG is for the gene's panel, which is drawn before
 the plotting library is loaded.
@@ -24,14 +24,16 @@ WIDTH, HEIGHT, LEFT, BOTTOM, TOP, RIGHT = 232, 168, 30, 30, 8, 8  # of the SVG, 
 
 
 def figure(data: list[dict], across: str, up: str, **layout: Any) -> dict:
-    """A figure of these traces.
+    """Return a figure of these traces.
 
     Parameters
     ----------
+    data : list[dict]
+        Plotly traces.
     across, up : str
         Titles of the axes.
     layout : Any
-        Further entries of Plotly's layout; xaxis and yaxis are added to ours.
+        Further entries of Plotly's layout; those of xaxis and yaxis are merged into the axes.
     """
     axes = {
         name: {
@@ -59,24 +61,26 @@ def figure(data: list[dict], across: str, up: str, **layout: Any) -> dict:
 
 
 def colour(trace: dict) -> str:
-    """The colour of a trace, of its line or its marks."""
+    """Return the colour of a trace: of its line, else of its marks."""
     return (trace.get("line") or {}).get("color") or trace["marker"]["color"]
 
 
 def text(value: object) -> str:
-    """Words out of a file, safe where Plotly would read them as HTML."""
+    """Return text out of a file, escaped where Plotly would read it as HTML."""
     return str(value).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def scatter(genes: pd.DataFrame, chosen: str | None, unit: str) -> dict:
-    """Predicted against observed, a trace a split and a last one for the chosen gene; at most MOST_POINTS points.
+    """Return predicted against observed: one trace per split, the last for the chosen gene; at most MOST_POINTS points.
 
     Parameters
     ----------
     genes : DataFrame
-        gene_id, symbol, split, observed, predicted.
+        Columns gene_id, symbol, split, observed, predicted.
+    chosen : str or None
+        gene_id of the gene on the screen.
     unit : str
-        Of both axes.
+        Unit of both axes.
     """
     known = genes[np.isfinite(genes["observed"].astype(float)) & np.isfinite(genes["predicted"].astype(float))]
     if len(known) > MOST_POINTS:  # the same genes each time, evenly out of the table
@@ -96,7 +100,7 @@ def scatter(genes: pd.DataFrame, chosen: str | None, unit: str) -> dict:
 
 
 def chosen_gene(genes: pd.DataFrame, chosen: str | None) -> dict:
-    """The trace that marks the gene on the screen; empty where it has no observed value."""
+    """Return the trace that marks the gene on the screen; empty where it has no observed value."""
     row = genes[(genes["gene_id"] == chosen) & genes["observed"].notna()]
     return {
         "x": row["observed"].tolist(),
@@ -126,7 +130,7 @@ def _points(rows: pd.DataFrame, name: str, colour: str) -> dict:
 
 
 def pearson_bars(table: pd.DataFrame) -> dict:
-    """Pearson by chromosome as bars with 95 % intervals."""
+    """Return Pearson by chromosome as bars with 95 % intervals."""
     trace = {
         "type": "bar",
         "x": table["chrom"].tolist(),
@@ -149,10 +153,10 @@ def pearson_bars(table: pd.DataFrame) -> dict:
 
 
 def training(table: pd.DataFrame) -> dict:
-    """Training loss on the left axis, validation error and correlation on the right."""
+    """Return the training loss on the left axis, validation MSE and correlation on the right."""
     named = (
         ("loss", "training loss", palette.GREY.hex, "y"),
-        ("validation_mse", "validation error", palette.BLUE.hex, "y2"),
+        ("validation_mse", "validation MSE", palette.BLUE.hex, "y2"),
         ("validation_pearson", "validation Pearson", palette.GREEN.hex, "y2"),
     )
     traces = [
@@ -176,7 +180,7 @@ def training(table: pd.DataFrame) -> dict:
 
 
 def mask_inside_outside(found: Overlap, peaks: str) -> dict:
-    """Distribution of the mask inside peaks and outside them, each as a share of its own bases."""
+    """Return the distribution of the mask inside peaks and outside them, each as a share of its own bases."""
     middles = (found.edges[:-1] + found.edges[1:]) / 2
     traces = [
         {
@@ -199,7 +203,7 @@ def mask_inside_outside(found: Overlap, peaks: str) -> dict:
 
 
 def kept_curve(found: Overlap, threshold: float) -> dict:
-    """Share of bases kept at each threshold, and the threshold on the page."""
+    """Return the share of bases kept at each threshold, and the threshold on the page."""
     kept = float(np.interp(threshold, found.thresholds, found.kept))
     curve = {
         "type": "scatter",
@@ -226,7 +230,7 @@ def kept_curve(found: Overlap, threshold: float) -> dict:
 
 
 def overlap_bars(found: Overlap) -> dict:
-    """Return how far each set of bases and the peaks are the same bases; a line marks the peaks' share of all."""
+    """Return the overlap of each set of bases with the peaks; a line marks the share of all bases in peaks."""
     sets = found.sets
     names = [str(name).replace(" ", "<br>", 1) for name in sets["set"]]
     traces = [
@@ -240,20 +244,20 @@ def overlap_bars(found: Overlap) -> dict:
             "hovertemplate": "%{x:.1f} %<extra>" + words + "</extra>",
         }
         for column, words, colour in (
-            ("elements_in_peaks", "of its bases in peaks", palette.BLUE.hex),
-            ("peaks_in_elements", "of the peaks’ bases in it", palette.ORANGE.hex),
+            ("elements_in_peaks", "share of the set in peaks", palette.BLUE.hex),
+            ("peaks_in_elements", "share of the peaks in the set", palette.ORANGE.hex),
         )
     ]
     chance = 100 * float(sets["peak_share"].iloc[0])
     line = {"type": "line", "yref": "paper", "y0": 0, "y1": 1, "x0": chance, "x1": chance}
     shapes = [{**line, "line": {"dash": "dot", "width": 1.2, "color": palette.GREY.hex}}]
     axis = {"autorange": "reversed", "tickfont": {"size": 10}}
-    words = f"% (chance: {chance:.0f})"
+    words = f"% of bases (by chance: {chance:.0f})"
     return figure(traces, words, "", barmode="group", shapes=shapes, yaxis=axis)
 
 
 def observed_against_predicted(genes: pd.DataFrame, chosen: str | None) -> str | None:
-    """An SVG scatter of all genes with an observed value, the chosen one ringed; None where fewer than two have one.
+    """Return an SVG scatter of the genes with an observed value, the chosen one ringed; None for fewer than two genes.
 
     Parameters
     ----------
@@ -292,5 +296,5 @@ def observed_against_predicted(genes: pd.DataFrame, chosen: str | None) -> str |
 
 
 def data_address(svg: str) -> str:
-    """The SVG as the address of an image."""
+    """Return the SVG as the address of an image."""
     return "data:image/svg+xml;base64," + base64.b64encode(svg.encode()).decode()

@@ -1,4 +1,4 @@
-"""What the page shows: the run, its gene and the second run that a link or a click asks for, and the state it keeps."""
+"""The run, the gene and the second run that a link or a click asks for, and the state that the browser keeps."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from seq2exp_viz.runs.run_view import RunView
 
 
 def chosen(registry: RunRegistry, shown: dict | None) -> tuple[RunView | None, str | None]:
-    """Return the run and the gene's id that the page shows; the id None where the run does not hold it."""
+    """Return the run and the gene's id that the page shows; the id is None where the run does not have it."""
     view = registry.get(shown["run"]) if shown else None
-    if view is None:
+    if shown is None or view is None:
         return None, None
     try:
         return view, str(view.run.gene(shown["gene"])["gene_id"]) if shown.get("gene") else None
@@ -22,7 +22,7 @@ def chosen(registry: RunRegistry, shown: dict | None) -> tuple[RunView | None, s
 
 
 def gene_of_link(view: RunView, asked: object) -> dict:
-    """Return what is shown for the gene of a link: itself, its place if it is not scored, or another gene."""
+    """Return what is shown for the gene of a link: the gene, its position if it is not scored, or another gene."""
     missing = missing_gene(view, asked)
     found = find(view, missing) if missing else {}
     if found.get("kind") == "unscored":
@@ -31,7 +31,7 @@ def gene_of_link(view: RunView, asked: object) -> dict:
 
 
 def missing_gene(view: RunView, asked: object) -> str | None:
-    """Return the gene that a link asks for, where the run does not hold it scored."""
+    """Return the gene that a link asks for, where it is not scored in the run."""
     if not asked or not len(view.run.genes):
         return None
     try:

@@ -9,7 +9,7 @@ from model_core.run_folder.effects import BACKGROUND
 
 TWO, ONE, THREE, COUNT = ".2f", ".1f", ".3f", ",d"
 KEPT_WORDS = (
-    "Mean of the mask over the bases the model decides (promoter and blacklist left out). Elements cover fewer "
+    "Mean of the mask over the bases that the model decides (without promoter and blacklist). Elements cover fewer "
     "bases: only those at or above the threshold."
 )
 _DARK = palette.DARK
@@ -31,8 +31,8 @@ ELEMENT_PLACE = {
     " + '-' + d3.format(',')(params.data.end) : ''"
 }
 RANK = {"function": "params.value == null ? '' : params.value + ' of ' + params.data.control_n"}
-CONTROL_WORDS = f"k of n control regions at least as strong. {BACKGROUND}"
-EFFECT_WORDS = "Predicted with the mask as it is minus predicted without the element"
+CONTROL_WORDS = f"Number of control regions that are at least as strong, of all that were tried. {BACKGROUND}"
+EFFECT_WORDS = "Prediction with the mask as it is minus prediction without the element"
 BETA_SD_WORDS = "Mean standard deviation of z under its Beta; empty where the model fixes alpha + beta"
 COMMON = {
     "sortable": True,
@@ -54,53 +54,62 @@ OPTIONS = {
 
 
 def gene_columns() -> list[dict]:
-    """All columns of the list of genes; those without `hide` are the narrow list's."""
+    """Return all columns of the list of genes; those without `hide` are the narrow list's."""
     return [
         _text("symbol", "Gene", 80, flex=1, tooltipField="gene_id"),
-        _text("gene_id", "Id", 130, hide=True),
+        _text("gene_id", "ID", 130, hide=True),
         _text("place", "Start site", 120, hide=True, valueGetter=PLACE),
         _number("observed", "Observed", 66, TWO),
         _number("predicted", "Predicted", 64, TWO),
-        _number("predicted_beside", "Predicted, beside", 74, TWO, hide=True),
-        _number("residual", "Residual", 62, TWO, hide=True, valueGetter=RESIDUAL, headerTooltip="observed - predicted"),
+        _number("predicted_beside", "Predicted, second run", 74, TWO, hide=True),
+        _number(
+            "residual", "Residual", 62, TWO, hide=True, valueGetter=RESIDUAL, headerTooltip="Observed minus predicted"
+        ),
         _number("kept_percent", "Kept %", 48, ONE, headerTooltip=KEPT_WORDS),
         _number("elements", "Ele\u00adments", 50),
         _number("elements_without_peak", "No peak", 46, headerTooltip="Elements that share no base with a peak"),
-        _number("effect", "Strongest effect", 74, THREE, hide=True, headerTooltip="Largest effect, by size"),
-        _text("effect_element", "of element", 66, hide=True),
+        _number(
+            "effect",
+            "Strongest effect",
+            74,
+            THREE,
+            hide=True,
+            headerTooltip="Effect of the element with the largest effect, positive or negative",
+        ),
+        _text("effect_element", "Strongest element", 74, hide=True),
         _text("split", "Split", 76, hide=True),
         _text("state", "State", 104, hide=True, cellRenderer="GeneState"),
     ]
 
 
 def genes() -> dag.AgGrid:
-    """The list of all genes; its rows live in the browser and only those in sight are drawn."""
+    """Return the list of all genes; its rows are kept in the browser, and only the visible ones are drawn."""
     return dag.AgGrid(
         id="genes",
         columnDefs=gene_columns(),
         rowData=[],
         getRowId="params.data.gene_id",
         defaultColDef=COMMON,
-        dashGridOptions={**OPTIONS, "localeText": {"noRowsToShow": "No gene scored yet"}},
+        dashGridOptions={**OPTIONS, "localeText": {"noRowsToShow": "No gene has been scored yet"}},
         rowClassRules={"unscored": "params.data.state != 'scored'"},
         style={"height": "100%", "width": "100%"},
     )
 
 
 def elements() -> dag.AgGrid:
-    """The table of elements; its rows stay on the server, which filters and orders them, and come a hundred a time."""
+    """Return the table of elements; the server filters and sorts its rows and sends a hundred at a time."""
     columns = [
         _text("symbol", "Gene", 86),
         _text("name", "Element", 74),
-        _text("place", "Place", 168, valueGetter=ELEMENT_PLACE, sortable=False, filter=False),
+        _text("place", "Position", 168, valueGetter=ELEMENT_PLACE, sortable=False, filter=False),
         _number("length", "Length, bp", 76, COUNT),
         _number("mean_mask", "Mean mask", 72, THREE),
-        _number("max_mask", "Highest", 68, THREE),
+        _number("max_mask", "Max mask", 68, THREE),
         _number("beta_sd", "Beta sd", 66, THREE, headerTooltip=BETA_SD_WORDS),
         _number("distance_to_tss", "From start site, bp", 98, COUNT),
         _text("peak", "Peak", 150),
         _number("effect", "Effect", 68, THREE, headerTooltip=EFFECT_WORDS),
-        _number("control_rank", "At least as strong", 84, headerTooltip=CONTROL_WORDS, valueFormatter=RANK),
+        _number("control_rank", "Controls at least as strong", 84, headerTooltip=CONTROL_WORDS, valueFormatter=RANK),
     ]
     return dag.AgGrid(
         id="elements-table",
@@ -113,7 +122,7 @@ def elements() -> dag.AgGrid:
             "cacheBlockSize": 100,
             "maxBlocksInCache": 20,
             "infiniteInitialRowCount": 1,
-            "localeText": {"noRowsToShow": "No elements here"},
+            "localeText": {"noRowsToShow": "No elements match"},
         },
         style={"height": "100%", "width": "100%"},
     )
@@ -125,7 +134,7 @@ def _text(field: str, header: str, width: int, **more: object) -> dict:
 
 
 def _number(field: str, header: str, width: int, form: str | None = None, **more: object) -> dict:
-    """A column of numbers, right-aligned; `width` in pixels shows the header's longest word whole."""
+    """Return a column of numbers, right-aligned; `width` in pixels fits the longest word of the header."""
     column = {"field": field, "headerName": header, "width": width, "minWidth": width, "type": "rightAligned"}
     if form is not None:
         shown = f"params.value == null ? '' : d3.format('{form}')(params.value)"

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from dash import dcc, html
+from dash.development.base_component import Component
 
 from seq2exp_viz.page import plots, tables
+from seq2exp_viz.page.attributes import aria, data
 from seq2exp_viz.runs import prediction_quality
 from seq2exp_viz.runs.comparison_tables import comparison_tables
 from seq2exp_viz.runs.peak_overlap import overlap
@@ -20,24 +24,27 @@ TABS = {
     "jobs": "Jobs",
     "files": "Files",
 }
-GRAPH = {"displaylogo": False, "responsive": True, "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"]}
+GRAPH: dcc.Graph.Config = {
+    "displaylogo": False,
+    "responsive": True,
+    "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"],
+}
 
 
 def area() -> html.Section:
-    """The strip and the panels, all closed."""
+    """Return the strip and the panels, all closed."""
     buttons = [
         html.Button(
             words,
             id=f"tab-{name}",
             className="tab-button",
             role="tab",
-            **{"data-action": "tab", "data-tab": name, "aria-controls": f"panel-{name}", "aria-selected": "false"},
+            **data(action="tab", tab=name),
+            **aria(controls=f"panel-{name}", selected="false"),
         )
         for name, words in TABS.items()
     ]
-    close = html.Button(
-        "Close", id="tab-close", className="link tab-close", hidden=True, **{"data-action": "tab", "data-tab": ""}
-    )
+    close = html.Button("Close", id="tab-close", className="link tab-close", hidden=True, **data(action="tab", tab=""))
     filled = {"elements": _elements(), "audit": _audit(), "jobs": _jobs()}
     panels = [
         html.Div(
@@ -46,13 +53,13 @@ def area() -> html.Section:
             className="tab-panel",
             role="tabpanel",
             hidden=True,
-            **{"aria-labelledby": f"tab-{name}"},
+            **aria(labelledby=f"tab-{name}"),
         )
         for name in TABS
     ]
-    tablist = html.Div(buttons, className="tab-list", role="tablist", **{"aria-label": "Tables and figures"})
+    tablist = html.Div(buttons, className="tab-list", role="tablist", **aria(label="Tables and figures"))
     strip = html.Div([tablist, close], className="tab-strip")
-    return html.Section([strip, *panels], className="tabs", **{"aria-label": "Below the browser"})
+    return html.Section([strip, *panels], className="tabs", **aria(label="Below the browser"))
 
 
 def _elements() -> html.Div:
@@ -60,14 +67,15 @@ def _elements() -> html.Div:
         html.Button(
             words,
             className="choice",
-            **{"data-action": "scope", "data-scope": name, "aria-pressed": "true" if name == "gene" else "false"},
+            **data(action="scope", scope=name),
+            **aria(pressed="true" if name == "gene" else "false"),
         )
         for name, words in (("gene", "This gene"), ("all", "All genes"))
     ]
     tools = [
-        html.Div(scope, className="choices", role="group", **{"aria-label": "Elements of"}),
+        html.Div(scope, className="choices", role="group", **aria(label="Elements of")),
         html.Span(id="elements-count", className="quiet"),
-        html.Button("Download TSV", className="link", **{"data-action": "elements-tsv"}),
+        html.Button("Download TSV", className="link", **data(action="elements-tsv")),
     ]
     return html.Div(
         className="tab-content two",
@@ -76,10 +84,10 @@ def _elements() -> html.Div:
             html.Div(
                 className="owners",
                 children=[
-                    html.H3("Whose element is this?"),
+                    html.H3("Which genes use this element?"),
                     html.Div(
-                        "Choose an element here, or click one, a peak or the mask in the browser: all genes that keep "
-                        "these bases.",
+                        "Choose an element in the table, or click an element, a peak or the mask in the browser. "
+                        "All scored genes whose window covers it are then listed.",
                         id="owners",
                         className="scroll",
                     ),
@@ -98,8 +106,8 @@ def _jobs() -> html.Div:
 
 
 def graph(name: str, title: str, figure: dict, file: str) -> html.Figure:
-    """A figure that fills its box, title and legend above; the camera in its corner saves it as SVG named `file`."""
-    config = {**GRAPH, "toImageButtonOptions": {"format": "svg", "filename": file}}
+    """Return a figure that fills its box, title and legend above; its camera button saves it as SVG named `file`."""
+    config: dcc.Graph.Config = {**GRAPH, "toImageButtonOptions": {"format": "svg", "filename": file}}
     plot = dcc.Graph(id=name, figure=figure, config=config, className="chart", responsive=True)
     named = [trace for trace in figure["data"] if trace.get("showlegend") is not False and trace.get("name")]
     marks = [
@@ -110,7 +118,7 @@ def graph(name: str, title: str, figure: dict, file: str) -> html.Figure:
 
 
 def stores() -> list[dcc.Store]:
-    """Return the stores of the tabs: which is open, whose elements are listed, the chosen element."""
+    """Return the stores of the tabs: which is open, elements of which genes are listed, the chosen element."""
     return [
         dcc.Store(id="tab"),
         dcc.Store(id="scope", data="gene"),
@@ -119,13 +127,13 @@ def stores() -> list[dcc.Store]:
     ]
 
 
-def quality_panel(view: RunView, gene: str | None) -> list:
+def quality_panel(view: RunView, gene: str | None) -> list[Component]:
     """Return figures of the model's quality, and the run's own metrics."""
     genes = view.run.genes
     if not len(genes):
         return [_empty("No gene has been scored yet.")]
     known = genes["observed"].notna().any()
-    parts = []
+    parts: list[Component] = []
     if known:
         figure = plots.scatter(genes, gene, label_words(view))
         parts.append(
@@ -146,13 +154,13 @@ def quality_panel(view: RunView, gene: str | None) -> list:
     return parts
 
 
-def compare_panel(view: RunView, base: str, threshold: float | None) -> list:
+def compare_panel(view: RunView, base: str, threshold: float | None) -> list[Component]:
     """Return the mask compared with peaks and controls, and the tables of `seq2exp-viz compare` where it was run."""
     found = overlap(view)
     if found is None:
         return [_empty("No gene has been scored yet.")]
     cut = view.run.rule.threshold if threshold is None else threshold
-    parts = []
+    parts: list[Component] = []
     if found.inside.sum():
         figure = plots.mask_inside_outside(found, peak_name(view))
         parts.append(graph("compare-inside", "Mask inside and outside peaks", figure, f"{view.key}.mask-in-peaks"))
@@ -164,27 +172,29 @@ def compare_panel(view: RunView, base: str, threshold: float | None) -> list:
             graph("compare-overlap", "Overlap with peaks, compared with controls", bars, f"{view.key}.overlap")
         )
     else:
-        parts.append(_empty("This run has no peaks to compare with: `seq2exp-viz peaks` calls them."))
+        parts.append(_empty("This run has no peaks to compare with. `seq2exp-viz peaks` calls peaks."))
     return [*parts, html.Div(_comparison_files(view, base, found.genes), className="scroll evidence", tabIndex=0)]
 
 
-def _comparison_files(view: RunView, base: str, genes: int) -> list:
+def _comparison_files(view: RunView, base: str, genes: int) -> list[Component]:
     folder = view.run.path / "compare"
     report = next((file for file in list_run_files(view.run.path) if file.place == "compare/report.html"), None)
-    parts: list = [html.P(f"The figures count the learned bases of {genes} genes.", className="quiet")]
+    words = f"These figures count the bases that the model decides in the windows of {genes} genes."
+    parts: list[Component] = [html.P(words, className="quiet")]
     if report is not None:
         parts.append(html.A("Open the full report", href=f"{base}data/{view.key}/{report.id}", target="_blank"))
     tables = comparison_tables(folder)
     for name, cells, cut in tables:
         parts += [html.H3(name), _table(cells)]
-        parts += [html.P("More rows in the file: see Files.", className="quiet")] if cut else []
+        parts += [html.P("The file has more rows: see the tab Files.", className="quiet")] if cut else []
     if not tables:
-        words = ["All measures against peaks, controls and CRISPR pairs: ", html.Code("seq2exp-viz compare RUN")]
-        parts.append(html.P([*words, " writes them into the run; they are shown here then."]))
+        command = html.Code("seq2exp-viz compare RUN")
+        shown = " compares the mask with peaks, controls and CRISPR pairs. Its tables are then shown here."
+        parts.append(html.P([command, shown]))
     return parts
 
 
-def files_panel(view: RunView, base: str) -> list:
+def files_panel(view: RunView, base: str) -> list[Component]:
     """Return every file of the run: what it is, its size, a link."""
     rows = [
         html.Tr(
@@ -199,7 +209,7 @@ def files_panel(view: RunView, base: str) -> list:
     masks = html.Tr(
         [
             html.Td("masks.zarr"),
-            html.Td("masks of all genes, a folder (Zarr): one gene's mask is in the menu Download"),
+            html.Td("masks of all genes, a folder (Zarr); the menu Export has the mask of one gene"),
             html.Td(size_words(masks_size(view.run.path)), className="right"),
         ]
     )
@@ -210,7 +220,7 @@ def files_panel(view: RunView, base: str) -> list:
 
 
 def size_words(size: int) -> str:
-    """Return bytes as people read them: 812 B, 3.4 kB, 1.2 GB."""
+    """Return a number of bytes with its unit: 812 B, 3.4 kB, 1.2 GB."""
     value, unit = float(size), "B"
     for unit in ("B", "kB", "MB", "GB"):
         if value < 1000 or unit == "GB":
@@ -219,7 +229,7 @@ def size_words(size: int) -> str:
     return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
 
 
-def _table(cells: list) -> html.Table:
+def _table(cells: Sequence[Sequence[object]]) -> html.Table:
     head, *rows = cells
     return html.Table(
         [

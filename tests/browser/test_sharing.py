@@ -89,7 +89,7 @@ def test_a_view_is_saved_and_opened_again_and_what_is_none_is_refused(visitor, s
     }
     second.open()
     wrong = {"x.json": "no json", "y.json": "{}", "z.json": json.dumps({**told, "address": {"run": "elsewhere"}})}
-    words = {"x.json": "no JSON", "y.json": "no saved view", "z.json": "is not served here"}
+    words = {"x.json": "not JSON", "y.json": "not a saved view", "z.json": "is not served here"}
     for file, text in wrong.items():
         (tmp_path / file).write_text(text)
         open_view(second, tmp_path / file)

@@ -133,7 +133,7 @@ def test_elements_are_ranked_and_the_table_and_the_arcs_fill(page, path, gene):
     page.open(f"?gene={gene}")  # they are the run's: another visit sees them at once
     page.until(f"document.querySelector('{row(1)} .effect').textContent !== ''")
     page.page.click("[data-action=whatif-smallest]")
-    page.until("/keeps? \\d+ %|change nothing/.test(document.querySelector('.whatif-result').textContent)", 60)
+    page.until("/retains? \\d+ %|does not change/.test(document.querySelector('.whatif-result').textContent)", 60)
 
 
 def test_a_region_is_dragged_typed_and_undone(page, gene):

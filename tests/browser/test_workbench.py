@@ -33,7 +33,7 @@ def test_ten_disagreements_are_audited_with_the_keyboard(visitor, folders):
     visitor.page.fill("#audit-note", "nad")  # keys that mean something, but not while one types
     assert visitor.value(f"{CARD}.textContent.includes('1 of')")
     visitor.page.click('.audit-card [data-decision="note"]')
-    visitor.until(f"{CARD}.textContent.includes('Only a note: Ada')")
+    visitor.until(f"{CARD}.textContent.includes('Note only: Ada')")
     steps = min(10, total)
     visitor.page.evaluate("document.activeElement.blur()")
     for number in range(1, steps + 1):
@@ -148,7 +148,7 @@ def test_columns_can_be_picked_and_the_wide_list_filters_each(visitor):
         visitor.page.click("summary:has-text('Columns')")
         visitor.page.click('[data-action="genes-tsv"]')
     head, *rows = saved.value.path().read_text().splitlines()
-    assert head.split("\t")[:3] == ["Gene", "Id", "Start site"]
+    assert head.split("\t")[:3] == ["Gene", "ID", "Start site"]
     assert len(rows) == 1
     assert rows[0].startswith(f"MYC\t{MYC}\tchr1:10,001")
 
@@ -161,7 +161,7 @@ def test_every_tab_opens_and_escape_closes_a_popup(visitor):
         visitor.until(f"document.querySelector('#panel-{name} {what}') !== null")
     with visitor.page.expect_download() as saved:
         visitor.page.click("a[href*='file-manifest.json']")
-    assert json.loads(saved.value.path().read_text())["schema"] == 1
+    assert json.loads(saved.value.path().read_text())["schema"] == 2
     visitor.page.click("#tab-close")
     visitor.until("document.getElementById('panel-files').hidden")
     visitor.quiet()
