@@ -270,7 +270,7 @@ def test_paper_size_models_have_the_published_number_of_parameters():
     assert count("hard") == 26_174_985
 
 
-@pytest.mark.parametrize("name", ["blacklist", "keep", "peaks"])
+@pytest.mark.parametrize("name", ["blacklist", "mask_override", "peaks"])
 @pytest.mark.parametrize("shape", [(2, 255), (3, 256), (256,), (2, 256, 1)])
 def test_shapes_of_what_may_be_left_out_are_checked_too(name, shape):
     with pytest.raises(InputError, match=f"{name}: found shape"):

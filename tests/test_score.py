@@ -261,7 +261,7 @@ def test_a_dry_run_says_what_scoring_takes_and_writes_nothing(study, checkpoint,
     )
     assert done.returncode == 0, done.stderr
     assert not (tmp_path / "run").exists()
-    assert "60 asked for, 0 of them scored already" in done.stdout
+    assert "60 requested, 0 of them already scored" in done.stdout
     assert "60 of 1,024 bp in 15 batches" in done.stdout
     assert "measured on 60 windows" in done.stdout
     found = estimate(study, study.genes(), checkpoint, tmp_path / "run", "cpu")

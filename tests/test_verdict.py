@@ -141,7 +141,7 @@ def test_the_self_test_keeps_its_verdict_of_a_card_at_full_size_alone(monkeypatc
     monkeypatch.setattr(sys, "argv", ["selftest", *words])
     assert selftest.main() == 0
     assert read_verdict(CARD).state == ("missing" if words else "passed")
-    assert ("the verdict is kept in" in capsys.readouterr().err) is not bool(words)
+    assert ("The verdict is stored in" in capsys.readouterr().err) is not bool(words)
 
 
 # ---------------------------------------------------------------------------------------------- where it is shown

@@ -160,7 +160,7 @@ def test_a_gene_is_scored_now_and_the_run_grows(jobs, path):
     assert row["kept_percent"] > 0
     again = jobs.wait(jobs.start("tiny", run.path, "MYC2", "score"), 60)
     assert again.state == "failed"
-    assert "scored already" in again.message
+    assert "already scored" in again.message
     unknown = jobs.wait(jobs.start("tiny", run.path, "NOSUCH", "score"), 60)
     assert unknown.state == "failed"
     assert "NOSUCH" in unknown.message

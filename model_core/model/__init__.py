@@ -1,1 +1,1 @@
-"""The network: sequence and signals to a mask, mask to expression; its checkpoints and its self-test."""
+"""The model: from sequence and signals to a mask and to expression; its checkpoints and its self-test."""

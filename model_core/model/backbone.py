@@ -17,14 +17,14 @@ from model_core.setting_groups import BackboneConfig
 try:
     from model_core.model.kernels import block_cpu
 except ImportError:  # a bare GPU machine has no numba
-    block_cpu = None
+    block_cpu = None  # type: ignore[assignment]  # a module or None
 
 DT_MIN, DT_MAX, DT_FLOOR = 1e-3, 1e-1, 1e-4
 DEFAULT_DEPTH = 64  # the depth by which the release scales output projections, whatever the real one (difference 12)
 
 
 class Direction(nn.Module):
-    """What the forward and the reversed scan of a mixer do not share."""
+    """Parameters of one direction of a mixer: those that the forward and the reversed scan do not share."""
 
     def __init__(self, config: BackboneConfig):
         super().__init__()
@@ -38,7 +38,7 @@ class Direction(nn.Module):
 
     @torch.no_grad()
     def _initialise(self):
-        """Step sizes log-uniform in 1e-3 .. 1e-1, put through the inverse of softplus (Mamba's initialisation)."""
+        """Draw step sizes log-uniform in 1e-3 .. 1e-1, through the inverse of softplus (Mamba's initialisation)."""
         nn.init.zeros_(self.convolution.bias)
         nn.init.uniform_(self.dt_proj.weight, -(self.dt_proj.in_features**-0.5), self.dt_proj.in_features**-0.5)
         low, high = math.log(DT_MIN), math.log(DT_MAX)
@@ -46,8 +46,10 @@ class Direction(nn.Module):
         self.dt_proj.bias.copy_(dt + torch.log(-torch.expm1(-dt)))
 
     def forward(self, x: Tensor, z: Tensor, valid: Tensor | None, reverse: bool) -> Tensor:
-        """Gated scan of x (B, L, E) under gate z (B, L, E); `valid` (B, L, 1) is 0 on padding."""
-        x = causal_convolution(x, self.convolution.weight, self.convolution.bias, reverse)  # (B, L, E)
+        """Return the gated scan (B, L, E) of x (B, L, E) under gate z (B, L, E); `valid` (B, L, 1) is 0 on padding."""
+        bias = self.convolution.bias
+        assert bias is not None  # a Conv1d has one unless it is made without
+        x = causal_convolution(x, self.convolution.weight, bias, reverse)  # (B, L, E)
         if valid is not None:
             x = x * valid
         R, N = self.dt_proj.in_features, self.A_log.shape[1]
@@ -56,7 +58,7 @@ class Direction(nn.Module):
 
 
 class Mixer(nn.Module):
-    """Both directions between one input and one output projection: M(h) + flip(M_reversed(flip(h)))."""
+    """Mamba in both directions with shared input and output projections: M(h) + flip(M_reversed(flip(h)))."""
 
     def __init__(self, config: BackboneConfig):
         super().__init__()
@@ -70,13 +72,13 @@ class Mixer(nn.Module):
             self.out_proj.weight /= math.sqrt(DEFAULT_DEPTH)
 
     def forward(self, h: Tensor, valid: Tensor | None = None, wanted: slice | None = None) -> Tensor:
-        """(B, L, d) -> (B, length of `wanted`, d); by default all positions are wanted."""
+        """Return hidden states (B, length of `wanted`, d) from h (B, L, d); by default at all positions."""
         # Two products in place of one and a split: both come out contiguous, so nothing is copied.
         x, z = (F.linear(h, weight) for weight in self.in_proj.weight.chunk(2))  # (B, L, E) each
         # The projections are tied between the directions, so each is applied once.
         if wanted is None or wanted == slice(0, h.shape[1]):
             y = self.forward_scan(x, z, valid, reverse=False) + self.reverse_scan(x, z, valid, reverse=True)
-        else:  # a scan has to come as far as the last position that is wanted, and no farther
+        else:  # a scan must reach the last position of `wanted`, and need not go further
             until, since = slice(0, wanted.stop), slice(wanted.start, h.shape[1])
             ahead, back = (
                 scan(*(None if t is None else t[:, over] for t in (x, z, valid)), reverse)
@@ -87,7 +89,7 @@ class Mixer(nn.Module):
 
 
 class Norm(nn.RMSNorm):
-    """RMSNorm in the precision of its weight, also under bf16 inputs."""
+    """RMSNorm computed in the precision of its weight, also for bf16 inputs."""
 
     def forward(self, h: Tensor) -> Tensor:
         return super().forward(h.to(self.weight.dtype)).to(h.dtype)
@@ -110,7 +112,7 @@ class Block(nn.Module):
         wanted: slice,
         room: list[Tensor] | None = None,
     ) -> Tensor:
-        """The residual stream behind the block, at the positions `wanted`.
+        """Return the residual stream (B, length of `wanted`, d) after the block, at the positions `wanted`.
 
         Parameters
         ----------
@@ -121,9 +123,11 @@ class Block(nn.Module):
         keep : Tensor or None
             (B, L, 1), multiplied after the norm.
         normed : bool
-            There is no norm ahead of the mixer.
+            Whether `residual` is normalised already, so that no norm is applied before the mixer.
+        wanted : slice
+            Positions to compute.
         room : list[Tensor] or None
-            Where blocks leave what they need for the moment (`block_cpu.room_for`).
+            Working memory that blocks share (`block_cpu.room_for`); None allocates it.
         """
         if block_cpu is not None and block_cpu.can_run(self, residual, valid):
             room = room or block_cpu.room_for(self, residual)
@@ -134,12 +138,12 @@ class Block(nn.Module):
         return residual[:, wanted] + self.mixer(h, valid, wanted)
 
     def saved_bytes(self, positions: int) -> int:
-        """About how much the way back needs to keep of so many positions: 11 numbers an inner channel, as measured."""
+        """Return about how many bytes the backward pass keeps: 11 numbers per position and inner channel (measured)."""
         return positions * self.mixer.out_proj.in_features * 11 * 4
 
 
 class Recomputed(torch.autograd.Function):
-    """A block whose inner values are not kept for the way back but computed again."""
+    """A block whose inner values are recomputed in the backward pass instead of kept (gradient checkpointing)."""
 
     @staticmethod
     def forward(ctx, block, valid, normed, wanted, residual, keep, *parameters):
@@ -167,17 +171,25 @@ class Recomputed(torch.autograd.Function):
 
 
 def bytes_to_keep(device: torch.device) -> int:
-    """How much a backbone may keep for the way back before blocks are computed again: a part of the card, or 512 MB."""
+    """Return how many bytes a backbone may keep for the backward pass before it recomputes blocks.
+
+    An eighth of the GPU's memory, or 512 MB on the CPU.
+    """
     return torch.cuda.get_device_properties(device).total_memory // 8 if device.type == "cuda" else 512 << 20
 
 
 class Backbone(nn.Module):
-    """A stack of blocks and a final norm: (B, L, d) -> (B, L, d)."""
+    """A stack of blocks and a final norm, from (B, L, d) to (B, L, d)."""
 
     def __init__(self, config: BackboneConfig):
         super().__init__()
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.n_layers))
         self.norm = Norm(config.d_model, eps=config.norm_epsilon)
+
+    @property
+    def stack(self) -> list[Block]:
+        """Blocks in the order in which they are applied."""
+        return [block for block in self.blocks if isinstance(block, Block)]
 
     def forward(
         self,
@@ -187,21 +199,21 @@ class Backbone(nn.Module):
         absent: Tensor | None = None,
         wanted: slice | None = None,
     ) -> Tensor:
-        """Hidden states of `h`.
+        """Return the hidden states of `h`.
 
         Parameters
         ----------
         h : Tensor
             (B, L, d).
         valid : Tensor or None
-            (B, L) bool, False on padding behind a gene's own positions; padding then changes nothing before it, so
-            genes in a batch do not change each other's numbers (difference 10). None = no padding.
+            (B, L) bool, False on padding after a gene's own positions; the padding then has no influence on the
+            gene, so genes in a batch do not change each other's numbers (difference 10). None = no padding.
         gate : Tensor or None
-            (B, L), a mask that hides: multiplied after the norm, which would undo it before, in every block.
+            (B, L), 0 to 1, a mask multiplied in after the norm of every block (before it, the norm would undo it).
         absent : Tensor or None
-            (d,), with `gate`: hidden positions are replaced by this embedding, once, ahead of the first block.
+            (d,), needs `gate`: hidden positions are replaced by this embedding, once, before the first block.
         wanted : slice or None
-            The positions whose hidden states are asked for, by default all. The last block computes no others.
+            Positions whose hidden states are returned, by default all. The last block computes no others.
 
         Returns
         -------
@@ -211,13 +223,15 @@ class Backbone(nn.Module):
         everywhere = slice(0, h.shape[1])
         valid = None if valid is None else valid[..., None].to(h.dtype)
         keep = valid if gate is None else gate[..., None]
+        blocks = self.stack
         if absent is not None:
-            h, keep = keep * self.blocks[0].norm(h) + (1 - keep) * absent, None
-        residual, last = h, len(self.blocks) - 1
-        plain = block_cpu is not None and block_cpu.can_run(self.blocks[0], h, valid)
-        room = block_cpu.room_for(self.blocks[0], h) if plain else None
+            assert keep is not None  # `absent` comes with a gate
+            h, keep = keep * blocks[0].norm(h) + (1 - keep) * absent, None
+        residual, last = h, len(blocks) - 1
+        plain = block_cpu is not None and block_cpu.can_run(blocks[0], h, valid)
+        room = block_cpu.room_for(blocks[0], h) if plain else None
         left = bytes_to_keep(h.device)
-        for number, block in enumerate(self.blocks):
+        for number, block in enumerate(blocks):
             normed = absent is not None and number == 0
             seen = wanted if wanted is not None and number == last else everywhere
             left -= block.saved_bytes(h.shape[0] * h.shape[1])

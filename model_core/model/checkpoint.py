@@ -20,26 +20,31 @@ FORMAT = "seq2exp-viz checkpoint 1"
 
 
 def choose_device(device: str | None) -> torch.device:
-    """The device named, or with None the GPU if there is one, else the CPU.
+    """Return the named device, or for None the GPU if there is one, else the CPU.
+
+    Parameters
+    ----------
+    device : str or None
+        "cpu", "cuda", "cuda:0" or None.
 
     Raises
     ------
     InputError
-        A GPU was asked for and there is none, or the name means nothing to PyTorch.
+        A GPU is named and there is none, or PyTorch does not know the name.
     """
     if device is None:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         chosen = torch.device(device)
     except RuntimeError:
-        raise InputError("device", found=repr(device), expected="cpu, cuda or cuda:0", fix="correct it") from None
+        raise InputError("device", found=repr(device), expected="cpu, cuda or cuda:0", fix="correct --device") from None
     if chosen.type == "cuda" and not torch.cuda.is_available():
         raise InputError("device", found="no CUDA device", expected="a GPU that PyTorch sees", fix="use --device cpu")
     return chosen
 
 
 def load_checkpoint(path: str | Path, device: str | None = None) -> Seq2Exp:
-    """The model of a checkpoint, ours or the authors', ready to score.
+    """Load the model of a checkpoint, ours or the authors', ready to score.
 
     Parameters
     ----------
@@ -48,17 +53,25 @@ def load_checkpoint(path: str | Path, device: str | None = None) -> Seq2Exp:
     device : str or None
         "cpu", "cuda" or None = the GPU if there is one.
 
+    Returns
+    -------
+    Seq2Exp
+        The model in evaluation mode, on the device.
+
     Raises
     ------
     InputError
-        Not a checkpoint, damaged, hostile, or of other keys or shapes than its configuration asks for.
+        The file is missing, not a checkpoint, damaged or unsafe, or its keys or shapes do not fit its configuration.
     """
     model, _ = load_with_metadata(path, device)
     return model
 
 
 def load_with_metadata(path: str | Path, device: str | None = None) -> tuple[Seq2Exp, dict]:
-    """`load_checkpoint`, and what else stands in the file (feature constants, study, training); {} for the authors'."""
+    """Load a model as `load_checkpoint` does, with the metadata of the file.
+
+    The metadata are feature constants, study and training settings; {} for the authors' checkpoints.
+    """
     path = Path(path)
     chosen = choose_device(device)
     if not path.is_file():
@@ -82,12 +95,16 @@ def load_with_metadata(path: str | Path, device: str | None = None) -> tuple[Seq
 
 
 def save_checkpoint(path: str | Path, model: Seq2Exp, metadata: dict | None = None) -> None:
-    """Write weights and configuration; atomically, so that a killed program leaves the old file or the new one.
+    """Write weights and configuration atomically: a killed program leaves the old file or the new one.
 
     Parameters
     ----------
+    path : str or Path
+        File to write, .safetensors.
+    model : Seq2Exp
+        The model to save.
     metadata : dict or None
-        JSON values kept beside the configuration.
+        JSON values stored alongside the configuration.
     """
     path = Path(path)
     header = {
@@ -101,12 +118,22 @@ def save_checkpoint(path: str | Path, model: Seq2Exp, metadata: dict | None = No
 
 
 def convert(source: str | Path, target: str | Path) -> Seq2Exp:
-    """Write a checkpoint in the other format: .safetensors is ours, .ckpt the release's; the weights stay exact.
+    """Write a checkpoint in another format: .safetensors is ours, .ckpt the release's; the weights stay exact.
+
+    Parameters
+    ----------
+    source, target : str or Path
+        Checkpoint to read and file to write; the ending of `target` selects the format.
+
+    Returns
+    -------
+    Seq2Exp
+        The model, on the CPU.
 
     Raises
     ------
     InputError
-        `source` cannot be read, `target` has another ending, or the release does not know such a model.
+        `source` cannot be read, `target` has another ending, or the release cannot represent the model.
     """
     target = Path(target)
     model, metadata = load_with_metadata(source, "cpu")
@@ -123,7 +150,9 @@ def convert(source: str | Path, target: str | Path) -> Seq2Exp:
         with replacing(target) as unfinished:
             torch.save(content, unfinished)
     else:
-        raise InputError(target, found=f"ending {target.suffix!r}", expected=".safetensors or .ckpt", fix="choose one")
+        raise InputError(
+            target, found=f"ending {target.suffix!r}", expected=".safetensors or .ckpt", fix="use one of the two"
+        )
     return model
 
 
@@ -142,7 +171,7 @@ def _read_ours(path: Path) -> tuple[Seq2ExpConfig, dict, dict]:
 
 
 def _fill(model: Seq2Exp, state: dict, path: Path) -> None:
-    """Copy `state` into `model`; missing and unexpected keys are named, wrong shapes refused."""
+    """Copy `state` into `model`; raise InputError that names missing and unknown keys and wrong shapes."""
     wanted = model.state_dict()
     problems = []
     if missing := sorted(set(wanted) - set(state)):

@@ -1,6 +1,6 @@
-"""The machine that a model runs on: what it is, and how long and in how much memory it does a thing.
+"""The machine that a model runs on: its hardware and versions, and the time and memory of a computation.
 
-`python -m model_core.model.device` prints the card that a model would run on, as JSON; null without a GPU.
+`python -m model_core.model.device` prints the GPU that a model would run on, as JSON; null without a GPU.
 """
 
 from __future__ import annotations
@@ -27,15 +27,16 @@ GIB = 2**30
 
 
 def keep_freed_memory(largest: int = GIB) -> None:
-    """Have the C library keep what tensors give back, rather than ask the system for new pages each time.
+    """Make the C library keep freed memory for the next tensor instead of returning it to the system.
 
-    Left alone, glibc maps and clears blocks above 32 MB afresh, as one inner tensor of 32,768 bp: a training step
-    then takes a third longer, scoring 200 kb a quarter. For the whole process; nothing happens without glibc.
+    By default glibc maps and clears every block above 32 MB anew (one inner tensor of 32,768 bp is that large): a
+    training step then takes a third longer, scoring 200 kb a quarter. The setting holds for the whole process; it has
+    no effect without glibc.
 
     Parameters
     ----------
     largest : int
-        Blocks of so many bytes are still kept.
+        Bytes of the largest block that is kept.
     """
     if platform.libc_ver()[0] == "glibc":
         library = ctypes.CDLL(None)
@@ -44,14 +45,14 @@ def keep_freed_memory(largest: int = GIB) -> None:
 
 
 class Machine:
-    """One device: waits for it, takes the time and the memory of what runs there."""
+    """One device, with measurements of the time and the memory of what runs on it."""
 
     def __init__(self, device: str):
         self.device = torch.device(device)
         self.is_gpu = self.device.type == "cuda"
 
     def describe(self) -> dict:
-        """What a reader of the findings has to know about hardware and versions."""
+        """Return hardware and versions, as JSON values, for the report of a self-test."""
         found = {
             "device": self.device.type,
             "torch": torch.__version__,
@@ -76,7 +77,7 @@ class Machine:
             torch.cuda.synchronize(self.device)
 
     def seconds(self, call: Callable, runs: int) -> float:
-        """Median time of `call`, after one run that does not count."""
+        """Return the median seconds of `runs` calls of `call`, after one call that is not counted."""
         times = []
         for _ in range(runs + 1):
             self.wait()
@@ -92,7 +93,7 @@ class Machine:
             torch.cuda.reset_peak_memory_stats(self.device)
 
     def peak_gib(self) -> float:
-        """Peak memory since `forget_peak`; on the CPU that of the whole process."""
+        """Return the peak memory in GiB since `forget_peak`; on the CPU that of the whole process."""
         if self.is_gpu:
             return torch.cuda.max_memory_allocated(self.device) / GIB
         import resource  # not on every system
@@ -101,12 +102,15 @@ class Machine:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / GIB
 
     def precision(self, dtype: torch.dtype) -> AbstractContextManager:
-        """Under bf16: products in bf16, parameters and the scan's state in float32."""
+        """Return a context for computing in `dtype`.
+
+        For bf16: matrix products in bf16, parameters and the scan's state in float32.
+        """
         return torch.autocast(self.device.type, torch.bfloat16, enabled=dtype == torch.bfloat16)
 
 
 def card_of(device: torch.device) -> Card | None:
-    """Return the GPU of a device with the versions that its self-test holds for; None for the CPU."""
+    """Return the GPU of a device and the versions that its self-test is valid for; None for the CPU."""
     if device.type != "cuda":
         return None
     name = torch.cuda.get_device_properties(device).name
@@ -114,7 +118,7 @@ def card_of(device: torch.device) -> Card | None:
 
 
 def driver_version() -> str:
-    """Return the version of the NVIDIA driver, such as 550.54.15; "unknown" where nothing says it."""
+    """Return the version of the NVIDIA driver, such as 550.54.15, or "unknown" where it cannot be found."""
     try:
         text = DRIVER_FILE.read_text(encoding="utf-8")
     except OSError:
@@ -128,7 +132,7 @@ def driver_version() -> str:
 
 
 def untested_words(device: torch.device) -> str:
-    """Return a sentence where the GPU of a device has not passed its self-test; "" where it has, and for the CPU."""
+    """Return a warning that the GPU of a device has not passed its self-test; "" where it has, and for the CPU."""
     card = card_of(device)
     return "" if card is None or read_verdict(card).state == "passed" else verdict_words(card)
 

@@ -1,7 +1,7 @@
-"""The learned mask: for each base a Beta distribution of z, how far the base is kept for this gene.
+"""The learned mask: for each base a Beta distribution of z, the degree (0 to 1) to which the base is kept.
 
-Every formula of the mask stands here once (Su et al., ICLR 2025, section 3, with the released code's constants). The
-same mean and range in numpy, for runs on disk, are in `model_core.beta`.
+Every formula of the mask is defined here once (Su et al., ICLR 2025, section 3, with the released code's constants).
+The same mean and range in numpy, for runs on disk, are in `model_core.beta`.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ BLOCK_LENGTHS = (64, 512)  # bases of a random block
 
 
 class BetaParameters(NamedTuple):
-    """alpha and beta of one Beta distribution per base, each (batch, length), positive."""
+    """Parameters alpha and beta of one Beta distribution per base, each (batch, length), positive."""
 
     alpha: Tensor
     beta: Tensor
 
     @property
     def mean(self) -> Tensor:
-        """E[z] = alpha / (alpha + beta), (batch, length), 0-1."""
+        """Mean E[z] = alpha / (alpha + beta), (batch, length), 0-1."""
         return beta_mean(self.alpha, self.beta)
 
 
@@ -40,21 +40,25 @@ def sequence_beta(logits: Tensor, config: Seq2ExpConfig) -> BetaParameters:
     Parameters
     ----------
     logits : Tensor
-        (batch, length, 2); [..., 1] feeds alpha, [..., 0] feeds beta.
+        (batch, length, 2), outputs of the mask head; [..., 1] gives alpha1, [..., 0] gives beta1.
+    config : Seq2ExpConfig
+        Its `prior.beta_min` is the lower bound of both parameters.
     """
     positive = F.softplus(logits) + (config.prior.beta_min + EPSILON)
     return BetaParameters(positive[..., 1], positive[..., 0])
 
 
 def signal_beta(signals: Tensor, config: Seq2ExpConfig, prior_scale: Tensor | float | None = None) -> BetaParameters:
-    """Return the signal component, without any learned part (i runs over the signals).
+    """Return the signal component alpha2, beta2, which has no learned part except an optional scale.
 
     The formula is `model_core.beta.signal_parameters`.
 
     Parameters
     ----------
     signals : Tensor
-        (batch, length, signals), as the model sees them.
+        (batch, length, signals), in the units that the model reads.
+    config : Seq2ExpConfig
+        Its `prior` holds w, b, beta_min and the scale.
     prior_scale : Tensor or float or None
         A learned scale in place of the settings' constant.
     """
@@ -66,10 +70,10 @@ def signal_beta(signals: Tensor, config: Seq2ExpConfig, prior_scale: Tensor | fl
 
 
 def posterior(sequence: BetaParameters, signal: BetaParameters, config: Seq2ExpConfig) -> BetaParameters:
-    """The Beta of z: alpha = (alpha1 + alpha2) z_scale, and beta likewise.
+    """Return the Beta of z: alpha = (alpha1 + alpha2) z_scale, and beta likewise.
 
-    The product of two Beta densities has parameters a1 + a2 - 1; the release leaves the -1 out (difference 1), and
-    `mask.beta_product_exact` puts it in.
+    The product of two Beta densities has parameters a1 + a2 - 1. The release omits the -1 (difference 1);
+    `mask.beta_product_exact` includes it.
     """
     less = 1.0 if config.mask.beta_product_exact else 0.0
     sums = (sequence.alpha + signal.alpha - less, sequence.beta + signal.beta - less)
@@ -77,7 +81,7 @@ def posterior(sequence: BetaParameters, signal: BetaParameters, config: Seq2ExpC
 
 
 def beta_with_mean(mean: Tensor) -> BetaParameters:
-    """A Beta of this mean (batch, length), 0-1, and of the logit head's spread."""
+    """Return the Beta of this mean (batch, length), 0-1, with the concentration alpha + beta of the logit head."""
     alpha, beta = CONCENTRATION * mean, CONCENTRATION * (1 - mean)
     return BetaParameters(alpha.clamp(min=EPSILON), beta.clamp(min=EPSILON))
 
@@ -100,13 +104,16 @@ def force(z: Tensor, blacklist: Tensor | None, promoter: slice) -> Tensor:
 
 
 def straight_through(z: Tensor, threshold: float | Tensor) -> Tensor:
-    """1 where z >= threshold, else 0, with the gradient of z itself (straight-through)."""
+    """Return 1 where z >= threshold, else 0, with the gradient of z itself (straight-through estimator)."""
     hard = (z >= threshold).to(z.dtype)
     return hard + z - z.detach() if z.requires_grad else hard
 
 
 def decide(z: Tensor, config: Seq2ExpConfig) -> Tensor:
-    """The mask (batch, length) that z stands for: z itself, 1 from the threshold on, or 1 for the highest share."""
+    """Return the mask (batch, length) of z by the decision rule.
+
+    The mask is z itself (soft), 1 where z reaches the threshold (hard), or 1 for the highest share of bases (top).
+    """
     rule = config.mask.decision
     if rule.kind == "soft":
         return z
@@ -116,10 +123,10 @@ def decide(z: Tensor, config: Seq2ExpConfig) -> Tensor:
 
 
 def random_blocks(batch: int, length: int, share: float | None = None) -> Tensor:
-    """Masks (batch, length) of 0 and 1 in blocks, from the global random numbers.
+    """Draw masks (batch, length) of 0 and 1 in blocks, with the global random number generator.
 
-    About `share` of them is kept; None draws the share of each gene from 0.3 to 1, so that a predictor which learns
-    under them sees some windows nearly whole.
+    About `share` of the bases is kept. None draws the share of each gene from 0.3 to 1, so that a predictor trained
+    under these masks sees some windows nearly complete.
     """
     mask = torch.empty(batch, length)
     for row in mask:
@@ -133,11 +140,11 @@ def random_blocks(batch: int, length: int, share: float | None = None) -> Tensor
 
 
 def kl_to_marginal(z: BetaParameters, config: Seq2ExpConfig) -> Tensor:
-    """Mean over all bases of the KL that keeps masks sparse, a scalar.
+    """Return the mean over all bases of the KL divergence that keeps masks sparse, a scalar.
 
     `mask.kl = "beta"`: KL( Beta(alpha, beta) || Beta(s, s (1 - mu) / mu) ), s = kl_scale, mu = kl_mu, as published;
-    it also pins the concentration, so that the mean hardly moves. `mask.kl = "mean"`: KL( Bernoulli(E[z]) ||
-    Bernoulli(mu) ).
+    it also fixes the concentration, so that the mean hardly changes in training. `mask.kl = "mean"`:
+    KL( Bernoulli(E[z]) || Bernoulli(mu) ).
     """
     if config.mask.kl == "mean":
         mean = z.mean
@@ -149,7 +156,7 @@ def kl_to_marginal(z: BetaParameters, config: Seq2ExpConfig) -> Tensor:
 
 
 def draw(z: BetaParameters, config: Seq2ExpConfig) -> Tensor:
-    """One reparameterised sample of z, (batch, length): of its Beta, or for the logit head a binary concrete one."""
+    """Draw one reparameterised sample of z, (batch, length): from its Beta, or binary concrete for the logit head."""
     if config.mask.head == "logit":
         u = torch.rand_like(z.alpha).clamp(1e-6, 1 - 1e-6)
         return torch.sigmoid((torch.log(z.alpha / z.beta) + torch.log(u / (1 - u))) / TEMPERATURE)

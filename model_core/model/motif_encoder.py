@@ -1,8 +1,8 @@
-"""A convolutional reader of motifs, which is trained on the study's own signals before the rest of the model.
+"""A convolutional encoder of motifs, which is trained on the study's own signals before the rest of the model.
 
-One label a gene does not teach a model what a motif is; signals along the whole genome do (docs/evidence.md). The
-features stand beside the one-hot sequence, for generator and predictor. A feature sees `REACH` bp to either side: the
-neighbours of a base that a mask hides still know a little of it.
+One label per gene is too little to learn motifs from; the signals along the whole genome are enough (docs/results.md).
+The features are added to the embedded one-hot sequence, in generator and predictor. A feature depends on `REACH` bp on
+either side, so features near a hidden base still carry some information about it.
 """
 
 from __future__ import annotations
@@ -11,14 +11,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-STEP = 8  # bp a feature
+STEP = 8  # bp per feature
 MOTIF = 15  # bp the first convolution sees
 DILATIONS = (1, 2, 4)
 REACH = MOTIF // 2 + STEP * (2 + 2 * sum(DILATIONS)) + STEP  # bp on either side that a feature can see
 
 
 class MotifEncoder(nn.Module):
-    """(B, L, 4) one-hot sequence -> (B, L, channels) features, one vector every `STEP` bp, of mean 0 and sd 1."""
+    """Convolutions from one-hot sequence (B, L, 4) to features (B, L, channels) of mean 0 and sd 1.
+
+    One vector of features is computed per `STEP` bp and repeated for each of these bases.
+    """
+
+    mean: Tensor  # (channels,)
+    sd: Tensor  # (channels,)
 
     def __init__(self, channels: int):
         super().__init__()
@@ -29,7 +35,7 @@ class MotifEncoder(nn.Module):
         self.register_buffer("sd", torch.ones(channels))
 
     def hidden(self, sequence: Tensor) -> Tensor:
-        """Features as they come, (B, channels, ceil(L / STEP))."""
+        """Return features before standardisation, (B, channels, ceil(L / STEP))."""
         x = F.pad(sequence.transpose(1, 2), (0, -sequence.shape[1] % STEP))
         x = F.max_pool1d(F.gelu(self.motifs(x)), STEP)
         x = F.gelu(self.beside(x))
@@ -43,7 +49,7 @@ class MotifEncoder(nn.Module):
 
     @torch.no_grad()
     def standardise(self, sequence: Tensor) -> None:
-        """Take mean and sd of the features from these windows."""
+        """Set mean and sd of the features to those of these windows (B, L, 4)."""
         x = self.hidden(sequence).transpose(1, 2).flatten(0, 1)
         self.mean.copy_(x.mean(0))
         self.sd.copy_(x.std(0).clamp(min=1e-3))

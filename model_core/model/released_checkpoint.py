@@ -1,8 +1,8 @@
 """The authors' checkpoints: their keys, their constants, and an unpickler that cannot run code.
 
 A released checkpoint is a Lightning .ckpt: a zip archive with a pickle that names tensors, plain containers and a few
-omegaconf classes. Everything the model needs beside its weights stands in `hyper_parameters`, an omegaconf DictConfig
-with interpolations left unresolved. Here each class the pickle may name is mapped to a tensor builder, a plain
+omegaconf classes. All that the model needs in addition to its weights is in `hyper_parameters`, an omegaconf
+DictConfig with unresolved interpolations. Here each class the pickle may name is mapped to a tensor builder, a plain
 container or an inert stand-in; every other name is refused, so that a file can only describe data.
 """
 
@@ -13,6 +13,7 @@ import io
 import pickle
 import re
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,7 @@ _DTYPES = {
 
 
 class _Node:
-    """Stands in for an omegaconf class: keeps the state it is given and does nothing."""
+    """Inert replacement of an omegaconf class, which only keeps its state."""
 
     def __init__(self, *args):
         self.state = {}
@@ -49,7 +50,7 @@ class _Node:
 
 
 class _Storage:
-    """The name of a tensor storage class, reduced to its dtype."""
+    """Replacement of a tensor storage class, reduced to its dtype."""
 
     def __init__(self, dtype: torch.dtype):
         self.dtype = dtype
@@ -69,7 +70,7 @@ def _rebuild_parameter(data, *_):
     return data
 
 
-_CALLABLES = {  # all that a pickle may name and call, beside the stand-ins
+_CALLABLES: dict[str, Callable[..., Any]] = {  # all that a pickle may name and call, apart from the stand-ins
     "collections OrderedDict": collections.OrderedDict,
     "collections defaultdict": lambda *_: {},
     **{
@@ -111,12 +112,12 @@ class _DataUnpickler(pickle.Unpickler):
 
 
 def read_archive(path: str | Path) -> dict:
-    """The contents of a torch zip checkpoint: tensors, numbers, strings, dicts and lists, nothing else.
+    """Read the contents of a torch zip checkpoint: tensors, numbers, strings, dicts and lists, nothing else.
 
     Raises
     ------
     InputError
-        Not such a file, damaged, or naming anything that could run code.
+        The file is missing, not such a checkpoint, damaged, or names anything that could run code.
     """
     path = Path(path)
     expected = "a PyTorch checkpoint holding tensors and plain containers"
@@ -139,7 +140,10 @@ def read_archive(path: str | Path) -> dict:
         raise
     except Exception as error:  # a damaged or hostile pickle can raise anything
         raise InputError(
-            path, found=str(error) or type(error).__name__, expected=expected, fix="do not trust this file"
+            path,
+            found=str(error) or type(error).__name__,
+            expected=expected,
+            fix="copy it again; do not use it if you do not know its origin",
         ) from None
     if not isinstance(found, dict):
         raise InputError(path, found=f"a {type(found).__name__}", expected=expected, fix="check which file this is")
@@ -147,7 +151,7 @@ def read_archive(path: str | Path) -> dict:
 
 
 def _not_zipped(path: Path) -> tuple[str, str]:
-    """What a file that is no zip archive is, and what to do about it."""
+    """Return what a file that is no zip archive appears to be, and what the user can do."""
     with path.open("rb") as file:
         start = file.read(9)
     if start[:2] == b"PK":
@@ -160,13 +164,13 @@ def _not_zipped(path: Path) -> tuple[str, str]:
 
 
 def plain(node: Any, depth: int = 0) -> Any:
-    """An omegaconf stand-in as plain dicts, lists and values; interpolations stay as strings."""
+    """Convert an omegaconf stand-in to plain dicts, lists and values; interpolations stay strings."""
     if depth > 50:
         raise InputError(
             "checkpoint",
             found="hyper_parameters nested over 50 deep",
             expected="a settings tree",
-            fix="do not trust it",
+            fix="do not use this file",
         )
     if isinstance(node, _Node):
         content = node.state.get("_content", node.state.get("_val"))
@@ -198,19 +202,19 @@ _CONSTANTS = ("prior_weights", "signal_betas")
 
 
 def our_key(key: str) -> str:
-    """Our name of a released parameter, e.g. "encoder.backbone.norm_f.weight" -> "predictor.norm.weight"."""
+    """Return our name of a released parameter, e.g. "encoder.backbone.norm_f.weight" -> "predictor.norm.weight"."""
     for theirs, ours in _KEYS:
         key = re.sub(rf"(?:^|(?<=\.)){theirs}" if not theirs.endswith("emb") else f"^{theirs}$", ours, key)
     return key
 
 
 def our_state(state: dict[str, torch.Tensor], config: Seq2ExpConfig) -> dict[str, torch.Tensor]:
-    """A released `state_dict` under our names; constants left out, the second copy of shared tensors left out.
+    """Return a released `state_dict` under our names, without its constants and the second copies of tied tensors.
 
     Raises
     ------
     InputError
-        Two copies of one tied tensor that differ, or something that is not a tensor.
+        Two copies of one tied tensor differ, or an entry is not a tensor.
     """
     ours: dict[str, torch.Tensor] = {}
     for name, tensor in state.items():
@@ -228,7 +232,10 @@ def our_state(state: dict[str, torch.Tensor], config: Seq2ExpConfig) -> dict[str
             tensor = tensor.reshape(tensor.shape[-2:])
         if key in ours and not torch.equal(ours[key], tensor):
             raise InputError(
-                name, found="a copy that differs from its tied twin", expected="equal copies", fix="do not use it"
+                name,
+                found="two copies of a tied tensor that differ",
+                expected="equal copies",
+                fix="do not use this file",
             )
         ours[key] = tensor
     return ours
@@ -245,7 +252,7 @@ PUBLISHED_ONLY = {  # released settings that change the computation, with the on
 
 
 def _resolve(value: Any, here: tuple[str, ...], tree: dict, hops: int = 0) -> Any:
-    """The value that an omegaconf interpolation such as ${dataset.seq_range} or ${.enc_n_layer} points at."""
+    """Return the value that an omegaconf interpolation such as ${dataset.seq_range} or ${.enc_n_layer} refers to."""
     match = re.fullmatch(r"\$\{(\.*)([\w.]+)\}", value) if isinstance(value, str) else None
     if match is None or hops > 10:
         return value
@@ -259,12 +266,21 @@ def _resolve(value: Any, here: tuple[str, ...], tree: dict, hops: int = 0) -> An
 
 
 def released_config(hyper_parameters: Any, state: dict, where: str | Path) -> Seq2ExpConfig:
-    """Our configuration of a released checkpoint, from its `hyper_parameters` and its two stored constants.
+    """Return our configuration of a released checkpoint, from its `hyper_parameters` and its two stored constants.
+
+    Parameters
+    ----------
+    hyper_parameters : object
+        As `read_archive` returns it.
+    state : dict
+        The released `state_dict`.
+    where : str or Path
+        File that error messages name.
 
     Raises
     ------
     InputError
-        Settings are missing, or switch on something that the published models do not use.
+        Settings are missing, or enable something that the published models do not use.
     """
     tree = plain(hyper_parameters)
     model = (tree.get("model") or {}).get("config") if isinstance(tree, dict) else None
@@ -290,8 +306,8 @@ def released_config(hyper_parameters: Any, state: dict, where: str | Path) -> Se
             )
     ssm = get("ssm_cfg")
     rank = ssm.get("dt_rank", "auto")
-    constants = {name: state.get(f"model.{name}") for name in _CONSTANTS}
-    if any(value is None for value in constants.values()):
+    weights, betas = (state.get(f"model.{name}") for name in _CONSTANTS)
+    if weights is None or betas is None:
         raise InputError(
             where, found="no prior_weights or signal_betas", expected="both", fix="check that this is Seq2Exp"
         )
@@ -311,8 +327,8 @@ def released_config(hyper_parameters: Any, state: dict, where: str | Path) -> Se
         shared=bool(get("enc_prd_ps")),
     )
     prior = PriorConfig(
-        b=tuple(constants["signal_betas"].double().tolist()),
-        w=tuple(torch.softmax(constants["prior_weights"].double(), 0).tolist()),
+        b=tuple(betas.double().tolist()),
+        w=tuple(torch.softmax(weights.double(), 0).tolist()),
         scale=float(get("prior_scale_factor")),
         beta_min=float(get("beta_min")),
     )

@@ -1,4 +1,4 @@
-"""Our models in the shape of the release: its keys, tied tensors twice, its settings."""
+"""Our models in the format of the release: its keys, with tied tensors stored twice, and its settings."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _NOT_IN_THE_RELEASE = (  # settings whose default alone the release knows
 
 
 def their_state(state: dict[str, torch.Tensor], config: Seq2ExpConfig) -> dict[str, torch.Tensor]:
-    """Our parameters under the release's names, tied and shared tensors twice, with its two stored constants."""
+    """Return our parameters under the release's names, tied and shared tensors twice, with its two constants."""
     theirs = {
         "prior_weights": torch.tensor(config.prior.w, dtype=torch.float32).log(),
         "signal_betas": torch.tensor(config.prior.b, dtype=torch.float32),
@@ -56,12 +56,12 @@ def _their_keys(key: str) -> list[str]:
 
 
 def their_hyper_parameters(config: Seq2ExpConfig) -> dict:
-    """The settings of a release-shaped checkpoint, as plain dicts.
+    """Return the settings of a checkpoint in the release's format, as plain dicts.
 
     Raises
     ------
     InputError
-        A setting that the release does not know.
+        A setting that the release does not have.
     """
     plain = Seq2ExpConfig()
     changed = [

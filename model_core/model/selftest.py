@@ -1,10 +1,11 @@
-"""Test a machine, above all one with a GPU: are its numbers correct, and how near is its speed to the limits?
+"""Test whether a machine, in particular its GPU, computes correct numbers, and measure its speed.
 
     python -m model_core.model.selftest [--golden FOLDER] [--out selftest.json] [--quick]
 
-Needs numpy and torch alone (and Triton, which PyTorch's GPU build includes). At most 8 minutes; without a GPU, or with
---quick, the same at small sizes in seconds. The findings are JSON; the exit code is 0 where every check passed. On a
-GPU, at full size, the verdict is kept for `seq2exp-viz train` and `score` and for the page (`model_core.verdict`).
+The test needs only numpy and torch (and Triton, which PyTorch's GPU build includes) and takes at most 8 minutes.
+Without a GPU, or with --quick, it runs at small sizes in seconds. The results are JSON; the exit code is 0 if every
+check passed. On a GPU, at full size, the verdict is stored for `seq2exp-viz train` and `score` and for the page
+(`model_core.verdict`).
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ import queue
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 import torch
@@ -53,25 +54,25 @@ LIMITS = {  # seconds of each check; one that does not end within them ends the 
 }
 THREAD = "self-test"  # name of the threads that checks run in
 INPUTS = ("u", "delta", "A", "B", "C", "D", "z")  # of the scan
-# Parity: as in the tests. The scan's leave room for a card's own exponential; bf16 rounds to 1 in 256.
+# Parity: as in the tests. The bounds of the scan allow for a GPU's own exponential; bf16 rounds to 1 in 256.
 SCAN_BOUNDS = {"float32": 5e-6, "bfloat16": 1e-2}
-# One card against the CPU: sums in another order. Of the gradient, norm of the difference over the norm, the worst
-# parameter; of the mask, the largest difference. bf16 rounds at every layer.
+# A GPU compared with the CPU: sums in another order. Gradient: norm of the difference over the norm, for the worst
+# parameter; mask: the largest difference. bf16 rounds at every layer.
 CPU_BOUNDS = {"expression": 1e-4, "mask": 1e-4, "loss": 1e-4, "gradient": 1e-3, "bfloat16 expression": 5e-3}
 CPU_BOUNDS |= {"bfloat16 mask": 5e-3}
 GOLDEN_BOUNDS = {"expression": 1e-5, "alpha": 5e-5, "beta": 5e-5, "mask": 5e-6, "gradient": 1e-3}
 
 
 class Sizes(NamedTuple):
-    """How large the checks are."""
+    """Sizes of the checks."""
 
-    model: dict  # settings of the model whose speed is taken
-    train_lengths: tuple[int, ...]  # windows of one training step each, in bp
-    compared: tuple[int, int]  # windows of the score and of the training step that the CPU repeats, in bp
-    definition: tuple[int, int, int]  # length, channels and states of the scan that the definition can follow
-    scan: tuple[int, int, int]  # those of the scan whose speed is taken
+    model: dict[str, Any]  # settings of the model whose speed is measured
+    train_lengths: tuple[int, ...]  # window lengths of one training step each, in bp
+    compared: tuple[int, int]  # window lengths of the score and of the training step that the CPU repeats, in bp
+    definition: tuple[int, int, int]  # length, channels and states of the scan that is compared with the definition
+    scan: tuple[int, int, int]  # those of the scan whose speed is measured
     copy: int  # bytes of the copy that gives the memory's rate
-    runs: int  # of which the median counts
+    runs: int  # runs of which the median is taken
 
 
 FULL = Sizes({}, (8192, 200_000), (200_000, 8192), (2048, 256, 16), (200_000, 256, 16), GIB, 5)
@@ -92,7 +93,7 @@ def _relative(found: Tensor, exact: Tensor) -> float:
 
 
 def _scan_inputs(length: int, channels: int, states: int, device: torch.device) -> list[Tensor]:
-    """u, delta, A, B, C, D and z with step sizes and decays as in a trained model."""
+    """Draw u, delta, A, B, C, D and z with step sizes and decays as in a trained model."""
     generator = torch.Generator().manual_seed(0)
 
     def normal(*shape):
@@ -103,20 +104,26 @@ def _scan_inputs(length: int, channels: int, states: int, device: torch.device) 
     return [u, delta - 4, A, normal(1, length, states), normal(1, length, states), normal(channels), z]
 
 
-def scan_against_definition(machine: Machine, sizes: Sizes) -> dict:
-    """Deviation of the scan and of its gradients from the definition in float64, and of a long scan from its start.
+def _computed(operation: Callable[..., Tensor], inputs: Sequence[Tensor], reverse: bool = False) -> Tensor:
+    """Return the output of a scan or convolution for its inputs in order."""
+    return operation(*inputs, reverse)
 
-    On a GPU without Triton, where the scan is the definition itself, the check fails: nothing would end in time.
+
+def scan_against_definition(machine: Machine, sizes: Sizes) -> dict:
+    """Compare the scan and its gradients with the definition in float64, and a long scan with its beginning.
+
+    On a GPU without Triton the check fails: the scan is then the definition itself, too slow for the other checks.
     """
     if machine.is_gpu and scan._gpu_kernels() is None:
         return {"passed": False, "error": "the GPU kernels cannot be used: Triton or a C compiler is missing"}
-    found, passed = {}, True
+    found: dict[str, Any] = {}
+    passed = True
     for dtype in (torch.float32, torch.bfloat16):
         for reverse in (False, True):
             given = [t.to(dtype) if t.ndim == 3 else t for t in _scan_inputs(*sizes.definition, machine.device)]
             exact = [t.double().requires_grad_() for t in given]
             given = [t.requires_grad_() for t in given]
-            out, want = selective_scan(*given, reverse), scan_definition(*exact, reverse)
+            out, want = _computed(selective_scan, given, reverse), _computed(scan_definition, exact, reverse)
             upstream = torch.cos(torch.arange(out.numel(), device=out.device)).reshape(out.shape).to(dtype)
             ours, theirs = (
                 torch.autograd.grad(out, given, upstream),
@@ -130,15 +137,14 @@ def scan_against_definition(machine: Machine, sizes: Sizes) -> dict:
     long = _scan_inputs(*sizes.scan, machine.device)
     start = [t[:, : sizes.definition[0]] if t.ndim == 3 else t for t in long]
     with torch.no_grad():
-        found["long scan against its start"] = _relative(
-            selective_scan(*long)[:, : sizes.definition[0]], selective_scan(*start)
-        )
+        beginning = _computed(selective_scan, long)[:, : sizes.definition[0]]
+        found["long scan against its start"] = _relative(beginning, _computed(selective_scan, start))
     passed &= found["long scan against its start"] <= SCAN_BOUNDS["float32"]
     return {"passed": passed, "relative_deviation": found, "bounds": SCAN_BOUNDS}
 
 
 def convolution_against_definition(machine: Machine, sizes: Sizes) -> dict:
-    """Deviation of the causal convolution and of its gradients from the definition in float64."""
+    """Compare the causal convolution and its gradients with the definition in float64."""
     length, channels, _ = sizes.definition
     generator = torch.Generator().manual_seed(2)
     shapes = {"x": (2, length, channels), "weight": (channels, 1, 4), "bias": (channels,)}
@@ -149,8 +155,8 @@ def convolution_against_definition(machine: Machine, sizes: Sizes) -> dict:
             given = [inputs[0].to(dtype), *inputs[1:]]  # parameters stay float32, as under autocast
             exact = [t.double().requires_grad_() for t in given]
             given = [t.detach().clone().requires_grad_() for t in given]
-            out = causal_convolution(*given, reverse=reverse)
-            want = convolution_definition(*exact, reverse=reverse)
+            out = _computed(causal_convolution, given, reverse)
+            want = _computed(convolution_definition, exact, reverse)
             upstream = torch.cos(torch.arange(out.numel(), device=out.device)).reshape(out.shape).to(dtype)
             ours = torch.autograd.grad(out, given, upstream)
             theirs = torch.autograd.grad(want, exact, upstream.double())
@@ -163,9 +169,9 @@ def convolution_against_definition(machine: Machine, sizes: Sizes) -> dict:
 
 
 def against_cpu(machine: Machine, sizes: Sizes) -> dict:
-    """Difference between this machine and the CPU: one score of a window and one training step, the same weights.
+    """Compare this machine with the CPU: one score of a window and one training step, with the same weights.
 
-    Without numba the CPU goes step by step, so its windows are short.
+    Without numba the CPU scans step by step, so the windows are short.
     """
     score_bp, train_bp = sizes.compared if scan.scan_cpu is not None else (2048, 512)
     settings = {"promoter": 512, **sizes.model}
@@ -178,7 +184,7 @@ def against_cpu(machine: Machine, sizes: Sizes) -> dict:
     theirs, ours = (_trained(m, {**settings, "window": train_bp}) for m in (cpu, machine))
     difference["loss"] = abs(ours["loss"] / theirs["loss"] - 1)
     worst = [_relative(grad, theirs["gradients"][name]) for name, grad in ours["gradients"].items()]
-    difference["gradient"] = float(np.max(worst))  # which, other than max, lets NaN through
+    difference["gradient"] = float(np.max(worst))  # unlike max, it returns NaN if there is one
     passed = all(value <= CPU_BOUNDS[name] for name, value in difference.items())
     return {"passed": passed, "difference": difference, "bounds": CPU_BOUNDS, "window_bp": [score_bp, train_bp]}
 
@@ -204,7 +210,7 @@ def _trained(machine: Machine, settings: dict) -> dict:
 
 
 def parity(machine: Machine, folder: Path) -> dict:
-    """Deviation from the published model's recorded outputs and gradients, in every set of the golden folder."""
+    """Compare with the published model's recorded outputs and gradients, for every set of the golden folder."""
     sets = [path for path in folders_in(folder) if (path / "checkpoint.ckpt").is_file()]
     if not sets:
         raise InputError(folder, found="no */checkpoint.ckpt", expected="the golden sets", fix="correct --golden")
@@ -241,7 +247,7 @@ def _parity_of_set(machine: Machine, folder: Path) -> dict[str, float]:
     loss_terms(result, y, model.config)["loss"].backward()
     ours = {name: p.grad.cpu().numpy() for name, p in model.named_parameters()}
     deviation["gradient"] = float(
-        np.max(  # which, other than max, lets NaN through
+        np.max(  # unlike max, it returns NaN if there is one
             [
                 np.linalg.norm(ours[our_key(name)].reshape(want.shape) - want) / np.linalg.norm(want)
                 for name, want in recorded.items()
@@ -252,7 +258,7 @@ def _parity_of_set(machine: Machine, folder: Path) -> dict[str, float]:
 
 
 def _windows(length: int, count: int, machine: Machine) -> list[Tensor]:
-    """Random sequence, signals, gene features and blacklist of `count` genes."""
+    """Draw sequence, signals, gene features and blacklist of `count` genes."""
     generator = torch.Generator().manual_seed(1)
     bases = torch.randint(4, (count, length), generator=generator)
     signals = torch.randn(count, length, 3, generator=generator).exp()
@@ -262,7 +268,7 @@ def _windows(length: int, count: int, machine: Machine) -> list[Tensor]:
 
 
 def training_step(machine: Machine, sizes: Sizes) -> dict:
-    """One step of the soft model at each length and precision: is all finite, how long, how much memory?"""
+    """Run one training step of the soft model at each length and precision: finite numbers, time and memory."""
     found, passed = {}, True
     for length in sizes.train_lengths:
         for dtype in (torch.float32, torch.bfloat16):
@@ -273,7 +279,7 @@ def training_step(machine: Machine, sizes: Sizes) -> dict:
             model = Seq2Exp(recipe("soft", **settings)).to(machine.device).train()
             optimiser = torch.optim.AdamW(model.parameters(), lr=TrainConfig().lr_start)
             batch, y = _windows(length, 1, machine), torch.ones(1, device=machine.device)
-            losses, gradients_finite = [], True
+            losses: list[Tensor] = []
 
             def step(model=model, optimiser=optimiser, batch=batch, y=y, dtype=dtype, losses=losses):
                 optimiser.zero_grad()
@@ -285,7 +291,7 @@ def training_step(machine: Machine, sizes: Sizes) -> dict:
 
             machine.forget_peak()
             taken = machine.seconds(step, 1)
-            gradients_finite = all(bool(torch.isfinite(p.grad).all()) for p in model.parameters())
+            gradients_finite = all(p.grad is not None and bool(p.grad.isfinite().all()) for p in model.parameters())
             loss_finite = bool(torch.isfinite(torch.stack(losses)).all())
             passed &= gradients_finite and loss_finite
             found[f"{length} bp, {str(dtype).removeprefix('torch.')}"] = {
@@ -299,14 +305,17 @@ def training_step(machine: Machine, sizes: Sizes) -> dict:
 
 
 def throughput(machine: Machine, sizes: Sizes) -> dict:
-    """Windows per second of the soft and the hard model, one at a time, in float32 and bf16, and how far bf16 moves."""
+    """Measure windows per second of the soft and the hard model, one at a time, in float32 and bf16.
+
+    Also the difference that bf16 makes to expression and mask.
+    """
     found, passed = {}, True
     for variant in ("soft", "hard"):
         torch.manual_seed(0)
         model = Seq2Exp(recipe(variant, **sizes.model)).to(machine.device).eval()
         length = model.config.window
         batch, keep = _windows(length, 1, machine), None
-        if variant == "hard":  # fresh weights decide nothing, so every tenth 100 bp are kept
+        if variant == "hard":  # an untrained model keeps nothing in particular, so every tenth 100 bp are kept
             keep = (torch.arange(length, device=machine.device) // 100 % 10 == 0).float()[None]
         exact = None
         for dtype in (torch.float32, torch.bfloat16):
@@ -330,28 +339,28 @@ def throughput(machine: Machine, sizes: Sizes) -> dict:
 
 
 def _copy_rate(machine: Machine, sizes: Sizes) -> float:
-    """Bytes read and written per second."""
+    """Measure the bytes read and written per second in a copy."""
     source = torch.ones(sizes.copy, dtype=torch.uint8, device=machine.device)
     target = torch.empty_like(source)
     return 2 * sizes.copy / machine.seconds(lambda: target.copy_(source), sizes.runs)
 
 
 def scan_speed(machine: Machine, sizes: Sizes) -> dict:
-    """Time of the scan over that of its bytes, each read or written once at the memory's measured copy rate."""
+    """Measure the time of the scan relative to a floor: each byte moved once at the memory's measured copy rate."""
     rate = _copy_rate(machine, sizes)
     length, channels, states = sizes.scan
     found = {}
     for dtype in (torch.float32, torch.bfloat16):
         inputs = [t.to(dtype) if t.ndim == 3 else t for t in _scan_inputs(*sizes.scan, machine.device)]
         forward_bytes = length * dtype.itemsize * (4 * channels + 2 * states)  # u, delta, z, y, B, C
-        # Back: u, delta, z, the gradient of y, B and C are read, five gradients along the sequence written.
+        # Backward: u, delta, z, the gradient of y, B and C are read, five gradients along the sequence written.
         both_bytes = forward_bytes + length * dtype.itemsize * (7 * channels + 4 * states)
         with torch.no_grad():
-            forward = machine.seconds(lambda i=inputs: selective_scan(*i), sizes.runs)
+            forward = machine.seconds(lambda i=inputs: _computed(selective_scan, i), sizes.runs)
         inputs = [t.requires_grad_() for t in inputs]
 
         def both(i=inputs):
-            torch.autograd.grad(selective_scan(*i).sum(), i)
+            torch.autograd.grad(_computed(selective_scan, i).sum(), i)
 
         machine.forget_peak()
         there_and_back = machine.seconds(both, sizes.runs)
@@ -367,26 +376,26 @@ def scan_speed(machine: Machine, sizes: Sizes) -> dict:
 
 
 def smoke(device: str, quick: bool, golden: Path | None = None, notify: Callable[[str], None] = print) -> dict:
-    """Run every check on `device`; one that fails by an error does not keep the others from running.
+    """Run every check on `device`; an error in one check does not stop the others.
 
-    A check that does not end within its limit is left alone in its thread, and no further check is begun: it may still
-    hold the machine.
+    A check that exceeds its time limit is abandoned in its thread, and no further check is started, since it may still
+    occupy the machine.
 
     Parameters
     ----------
     device : str
         "cuda" or "cpu".
     quick : bool
-        Small sizes.
+        Whether to use small sizes.
     golden : Path or None
-        Folder of the published model's recorded numbers, or None to leave parity out.
+        Folder of the published model's recorded numbers; None skips the parity check.
     notify : callable
-        Called with a line before each check, with the time left, and one after it.
+        Called with a line of text before each check, with the time left, and after it.
 
     Returns
     -------
     dict
-        JSON values: the machine, each check with `passed`, and `passed` of all.
+        JSON values: `machine`, `checks` (each with `passed` and `seconds`), and `passed` for all together.
     """
     machine, sizes, began = Machine(device), QUICK if quick else FULL, time.perf_counter()
     checks = {
@@ -405,7 +414,7 @@ def smoke(device: str, quick: bool, golden: Path | None = None, notify: Callable
         start = time.perf_counter()
         left = TIME_LIMIT - (start - began)
         if check is None:
-            result = {"skipped": "no golden folder was named"}
+            result = {"skipped": "no --golden folder was given"}
         elif overran or left <= 0:
             result = {"passed": False, "skipped": f"{overran or f'{TIME_LIMIT} s for all checks'} had passed"}
         else:
@@ -418,7 +427,7 @@ def smoke(device: str, quick: bool, golden: Path | None = None, notify: Callable
             except TimeoutError:
                 overran = f"{limit:.3g} s for {name}"
                 result = {"passed": False, "error": f"not finished within {limit:.3g} s"}
-            except Exception as error:  # the other checks still say something about the machine
+            except Exception as error:  # the other checks are still informative
                 result = {"passed": False, "error": f"{type(error).__name__}: {error}"}
         result["seconds"] = time.perf_counter() - start
         found["checks"][name] = result
@@ -430,9 +439,9 @@ def smoke(device: str, quick: bool, golden: Path | None = None, notify: Callable
 
 
 def _within(seconds: float, check: Callable[[], dict]) -> dict:
-    """Return what a check returns or raise what it raises; TimeoutError where it has not ended after so many seconds.
+    """Return what a check returns or raise what it raises; TimeoutError if it takes more than `seconds`.
 
-    The check runs in a thread of its own, for a GPU that hangs cannot be interrupted.
+    The check runs in a thread of its own, because a GPU that hangs cannot be interrupted.
     """
     ended: queue.SimpleQueue[dict | Exception] = queue.SimpleQueue()
 
@@ -453,7 +462,7 @@ def _within(seconds: float, check: Callable[[], dict]) -> dict:
 
 
 def _plain(value):
-    """As JSON takes it: numbers that are none (NaN, infinity) by their name."""
+    """Return a value that JSON can hold: NaN and infinity become their names."""
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value
@@ -461,14 +470,16 @@ def _plain(value):
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m model_core.model.selftest", description=__doc__.split("\n")[0])
-    parser.add_argument("--golden", type=Path, help="folder of the published model's recorded numbers")
-    parser.add_argument("--out", type=Path, help="file for the findings (default: printed)")
-    parser.add_argument("--quick", action="store_true", help="small sizes, seconds; always so without a GPU")
+    parser.add_argument("--golden", type=Path, help="folder of the published model's recorded outputs and gradients")
+    parser.add_argument("--out", type=Path, help="file to write the results to (default: standard output)")
+    parser.add_argument(
+        "--quick", action="store_true", help="use small sizes, which take seconds (the default without a GPU)"
+    )
     given = parser.parse_args()
     device = "cuda" if torch.cuda.is_available() else "cpu"
     quick = given.quick or device == "cpu"
     if device == "cpu":
-        print("PyTorch sees no GPU: small sizes on the CPU", file=sys.stderr)
+        print("PyTorch finds no GPU: the test runs at small sizes on the CPU", file=sys.stderr)
     try:
         if given.out and not given.out.parent.is_dir():
             raise InputError(given.out, found="no such folder", expected="a folder that exists", fix="create it")
@@ -478,7 +489,7 @@ def main() -> int:
         return 2
     card = card_of(torch.device(device))
     if card is not None and not quick:
-        print(f"the verdict is kept in {save_verdict(card, _plain(found))}", file=sys.stderr)
+        print(f"The verdict is stored in {save_verdict(card, _plain(found))}", file=sys.stderr)
     text = json.dumps(_plain(found), indent=2) + "\n"
     if given.out:
         write_text(given.out, text)
@@ -488,7 +499,7 @@ def main() -> int:
 
 
 def leave(code: int) -> NoReturn:
-    """End the process, also where a check still hangs: the interpreter's own end could wait for it."""
+    """End the process, even if a check still hangs, for which the interpreter's own exit could wait."""
     if any(thread.name == THREAD for thread in threading.enumerate()):
         sys.stdout.flush()
         sys.stderr.flush()

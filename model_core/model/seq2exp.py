@@ -27,17 +27,17 @@ from model_core.model.motif_encoder import MotifEncoder
 
 
 class Output(NamedTuple):
-    """Outputs of the model for a batch of genes, as tensors."""
+    """Outputs of the model for a batch of B genes, as tensors."""
 
     expression: Tensor  # (B,) predicted log10(CAGE + 1)
-    mask: Tensor  # (B, L) as the predictor used it
+    mask: Tensor  # (B, L), 0-1, as the predictor used it
     z: BetaParameters  # (B, L) each; before promoter and blacklist are forced
 
 
 class Score(NamedTuple):
-    """Outputs of the model for a batch of genes, as float32 numpy arrays."""
+    """Outputs of the model for a batch of B genes, as float32 numpy arrays."""
 
-    expression: np.ndarray  # (B,)
+    expression: np.ndarray  # (B,) predicted log10(CAGE + 1)
     mask: np.ndarray  # (B, L), 0-1, promoter and blacklist forced
     alpha: np.ndarray  # (B, L), of the Beta before forcing
     beta: np.ndarray  # (B, L)
@@ -46,11 +46,11 @@ class Score(NamedTuple):
 class Seq2Exp(nn.Module):
     """The model of the paper, as its released code computes it.
 
-    Where the release does something that the paper does not say, or that surprises (the numbers are those of
-    docs/method.md; what can be switched is a setting of `Seq2ExpConfig`):
+    The release differs from the paper, or from what one would expect, in these points (the numbers are those of
+    docs/method.md; points that can be switched are settings of `Seq2ExpConfig`):
 
-    1. Two Beta densities multiplied have parameters a1 + a2 - 1; the release adds without the -1, so does this
-       (`mask.beta_product_exact` takes it off).
+    1. Two Beta densities multiplied have parameters a1 + a2 - 1; the release omits the -1, and so does this model
+       (`mask.beta_product_exact` includes it).
     2. Hard: the kept positions are gathered and never multiplied by the mask, so the prediction gives the mask head no
        gradient. `mask.hard_gradient` multiplies them by the straight-through mask.
     3. Soft and hard differ in five ways at once: `shared`, `generator_signals` and `position_embedding` of the
@@ -61,16 +61,16 @@ class Seq2Exp(nn.Module):
     7. Signals enter twice (prior and predictor) and again as a gene feature.
     8. Promoter and blacklist are forced after z, the promoter last; forced positions get no gradient.
     9. The soft mask hides little: the masked embedding goes into RMSNorm, which does not see scale. Only an exact 0
-       hides a base, and the mask of a trained soft model follows its signal prior. `apply`, `head` and `kl` of the
-       mask and `prior.learned` hold the repairs.
+       hides a base, and the mask of a trained soft model follows its signal prior. The settings `apply`, `head` and
+       `kl` of the mask and `prior.learned` are alternatives.
     10. Hard: the release pads shorter genes of a batch with zeros that reach the reversed scan (5e-6 to 9e-5). Here
-       padding is masked: the numbers are those of the gene alone (`predictor.released_padding` lets it in).
+       padding is masked: the numbers are those of the gene alone (`predictor.released_padding` restores it).
     11. Hard needs exactly the trained window, because of the position embedding.
-    12. Output projections are scaled at the start for 64 layers, whatever the real depth.
+    12. Output projections are initialised for 64 layers, whatever the real depth.
     13. Weight decay: see `model_core.training.lightning_module`.
     14. Lower-case bases count as upper case (the release stops with an error).
     15. The spread of z at zero signal is set by the prior (`prior.scale`), it is not a calibrated confidence.
-    16. A soft model has not seen masks with elements switched off, so a what-if asks it about something new.
+    16. A soft model is not trained on masks with elements switched off, so a what-if is outside its training data.
     """
 
     def __init__(self, config: Seq2ExpConfig):
@@ -96,28 +96,28 @@ class Seq2Exp(nn.Module):
             if name.endswith("bias") and "dt_proj" not in name:
                 nn.init.zeros_(parameter)
         if self.signal_logit is not None:
-            # Begin at the share that the KL asks for, and with the weights of the published prior: training hardly
-            # moves three numbers, and where chance had them negative the mask kept motifs without any signal.
+            # Start at the mean of the KL and with the weights of the published prior: training hardly changes three
+            # numbers, and where they started negative by chance the mask kept motifs without any signal.
             nn.init.constant_(self.signal_logit.bias, math.log(config.mask.kl_mu / (1 - config.mask.kl_mu)))
             with torch.no_grad():
                 self.signal_logit.weight.copy_(torch.tensor([config.prior.w]))
 
     def mask_parameters(self, sequence: Tensor, signals: Tensor, peaks: Tensor | None = None) -> BetaParameters:
-        """alpha and beta of z, (B, L) each.
+        """Return alpha and beta of z, (B, L) each, before promoter and blacklist are forced.
 
         Parameters
         ----------
         sequence : Tensor
-            (B, L, 4).
+            (B, L, 4) float, one-hot.
         signals : Tensor
-            (B, L, S).
+            (B, L, S) float.
         peaks : Tensor or None
-            (B, L) bool, for the control of that name.
+            (B, L) bool, needed by the control mask `macs3`.
         """
         if self.config.mask.kind != "learned":
             return masks.beta_with_mean(self._control(sequence, signals, peaks))
         logits = self.mask_head(self.read_sequence(sequence, signals))  # (B, L, 2)
-        if self.config.mask.head == "logit":
+        if self.signal_logit is not None:  # the logit head
             by_signal = self.signal_logit(torch.log1p(signals))[..., 0]  # (B, L)
             return masks.beta_with_mean(torch.sigmoid(logits[..., 1] - logits[..., 0] + by_signal))
         scale = None if self.log_prior_scale is None else self.log_prior_scale.exp()
@@ -126,7 +126,7 @@ class Seq2Exp(nn.Module):
         return masks.posterior(sequence_beta, signal_beta, self.config)
 
     def read_sequence(self, sequence: Tensor, signals: Tensor) -> Tensor:
-        """The generator's hidden states (B, L, d)."""
+        """Return the generator's hidden states (B, L, d)."""
         h = self._embed(sequence)  # (B, L, d)
         if self.config.backbone.generator_signals:
             h = h + self.signal_embedding(signals)
@@ -136,17 +136,22 @@ class Seq2Exp(nn.Module):
 
     def _embed(self, sequence: Tensor) -> Tensor:
         h = self.sequence_embedding(sequence)
-        return h if self.encoder is None else h + self.encoder_embedding(self.encoder(sequence))
+        if self.encoder is None or self.encoder_embedding is None:
+            return h
+        return h + self.encoder_embedding(self.encoder(sequence))
 
     def _control(self, sequence: Tensor, signals: Tensor, peaks: Tensor | None) -> Tensor:
-        """The mask (B, L) of a control, before promoter and blacklist are forced."""
+        """Return the mask (B, L) of a control, before promoter and blacklist are forced."""
         kind = self.config.mask.kind
         if kind == "signal":
             return masks.signal_beta(signals, self.config).mean
         if kind == "macs3":
             if peaks is None:
                 raise InputError(
-                    "mask macs3", found="no peaks", expected="the study's peaks", fix="call them, or add [peaks]"
+                    "mask macs3",
+                    found="no peaks",
+                    expected="the study's peaks",
+                    fix="call peaks, or add [peaks] to study.toml",
                 )
             return peaks.to(signals.dtype)
         if kind == "random":  # the same for the same gene, whatever its batch
@@ -160,14 +165,14 @@ class Seq2Exp(nn.Module):
         return torch.full_like(signals[..., 0], 1.0 if kind == "all" else 0.0)
 
     def decide(self, z: Tensor, blacklist: Tensor | None) -> Tensor:
-        """The mask (B, L) that z (B, L), drawn or its mean, stands for, promoter and blacklist forced."""
+        """Return the mask (B, L) of z (B, L), drawn or its mean, with promoter and blacklist forced."""
         promoter = self.config.promoter_in(z.shape[1])
         if self.config.mask.decision.kind == "top":  # forced positions do not count among the highest
             return masks.force(masks.decide(z, self.config), blacklist, promoter)
         return masks.decide(masks.force(z, blacklist, promoter), self.config)
 
     def predict(self, sequence: Tensor, signals: Tensor, gene_features: Tensor, mask: Tensor) -> Tensor:
-        """Expression (B,) of genes seen through `mask` (B, L), which is used exactly as it is."""
+        """Return the expression (B,) of genes under `mask` (B, L), which is used exactly as it is."""
         settings = self.config.predictor
         seen_signals = torch.log1p(signals) if settings.log_signals else signals
         h = self._embed(sequence) + self.signal_embedding(seen_signals)  # (B, L, d)
@@ -189,9 +194,9 @@ class Seq2Exp(nn.Module):
         return self.expression_head(torch.cat([seen, gene_features], -1))[:, 0]
 
     def _over_window(self, h: Tensor, mask: Tensor, signals: Tensor) -> Tensor:
-        """Hidden states (B, d) summed over the window in units of the promoter's length, by mask and contact.
+        """Return hidden states (B, d) summed over the window with weight mask x contact, per promoter length.
 
-        Contact counts as a share of the window's highest, as in the activity-by-contact model (Fulco et al. 2019).
+        Contact is relative to the window's highest value, as in the activity-by-contact model (Fulco et al. 2019).
         """
         weight = mask
         name = self.config.predictor.contact
@@ -201,7 +206,7 @@ class Seq2Exp(nn.Module):
         return torch.einsum("bld,bl->bd", h, weight) / self.config.promoter
 
     def _predict_gathered(self, backbone: Backbone, h: Tensor, mask: Tensor) -> Tensor:
-        """Mean hidden state (B, d) over the promoter, of a predictor that reads the kept positions only."""
+        """Return the mean hidden state (B, d) over the promoter, of a predictor that reads the kept positions only."""
         if self.position_embedding is not None:
             h = h + self.position_embedding
         kept = mask.detach() >= self.config.mask.decision.threshold  # (B, L)
@@ -213,7 +218,7 @@ class Seq2Exp(nn.Module):
             rows = []
             for gene, keep in zip(h, kept, strict=True):
                 before, inside = int(keep[: promoter.start].sum()), int(keep[promoter].sum())
-                where = slice(before, before + inside)  # the promoter has gone there
+                where = slice(before, before + inside)  # the promoter's positions among the kept ones
                 rows.append(
                     backbone(gene[keep][None], wanted=where)[0].mean(0) if inside else torch.zeros_like(gene[0])
                 )
@@ -237,7 +242,7 @@ class Seq2Exp(nn.Module):
         mask_override: Tensor | None = None,
         peaks: Tensor | None = None,
     ) -> Output:
-        """Mask and expression of a batch of genes.
+        """Return mask, Beta of z and expression of a batch of genes.
 
         Parameters
         ----------
@@ -248,13 +253,18 @@ class Seq2Exp(nn.Module):
         gene_features : Tensor
             (B, n_gene_features) float, standardised.
         blacklist : Tensor or None
-            (B, L) bool, bases to hide.
+            (B, L) bool, bases to hide; None hides none.
         sample : bool
-            Draw z (training); False takes its mean.
+            Whether z is drawn (training) or its mean taken.
         mask_override : Tensor or None
             (B, L) float, a mask used exactly as it is in place of the learned one.
         peaks : Tensor or None
-            (B, L) bool, for the control `macs3`.
+            (B, L) bool, needed by the control mask `macs3`.
+
+        Returns
+        -------
+        Output
+            Tensors on the device of the model.
         """
         z = self.mask_parameters(sequence, signals, peaks)
         drawn = sample and self.config.mask.kind == "learned"
@@ -273,27 +283,29 @@ class Seq2Exp(nn.Module):
         mask_override: np.ndarray | None = None,
         peaks: np.ndarray | None = None,
     ) -> Score:
-        """Mask and expression of a batch of genes, numpy in and numpy out; genes do not change each other's numbers.
+        """Return mask and expression of a batch of genes as numpy arrays, without gradients.
+
+        Genes of a batch do not change each other's numbers.
 
         Parameters
         ----------
         sequence : ndarray
-            (B, L, 4) one-hot A, C, G, T, any dtype; N is all zero.
+            (B, L, 4), any dtype, one-hot in the order A, C, G, T; N is all zero.
         signals : ndarray
-            (B, L, S), in the order of `config.signals`, transformed as in training.
+            (B, L, S), any dtype, in the order of `config.signals`, transformed as in training.
         gene_features : ndarray
             (B, n_gene_features), standardised.
         blacklist : ndarray or None
             (B, L) bool, or None.
         mask_override : ndarray or None
-            (B, L), 0-1, a mask used exactly as it is (nothing forced onto it) in place of the learned one.
+            (B, L), 0-1, a mask used in place of the learned one, exactly as it is (promoter and blacklist not forced).
         peaks : ndarray or None
-            (B, L) bool, for models trained under the control mask `macs3`.
+            (B, L) bool, needed by models trained under the control mask `macs3`.
 
         Returns
         -------
         Score
-            `Score`, float32.
+            Arrays of float32.
 
         Raises
         ------
@@ -332,7 +344,7 @@ class Seq2Exp(nn.Module):
         for name, (array, wanted) in expected.items():
             if array is not None and np.shape(array) != wanted:
                 raise InputError(
-                    name, found=f"shape {np.shape(array)}", expected=f"{wanted}", fix="make the arrays fit"
+                    name, found=f"shape {np.shape(array)}", expected=f"{wanted}", fix="pass arrays of these shapes"
                 )
         if shape[1] != config.window and (config.backbone.position_embedding or shape[1] < config.promoter):
             raise InputError(
@@ -344,7 +356,7 @@ class Seq2Exp(nn.Module):
 
 
 def loss_terms(out: Output, y: Tensor, config: Seq2ExpConfig) -> dict[str, Tensor]:
-    """The training loss of a batch, in its parts: {"prediction", "kl", "loss"}, scalars.
+    """Return the training loss of a batch and its parts: {"prediction", "kl", "loss"}, scalars.
 
     loss = SmoothL1(expression, y) + kl_weight * KL, as published (lambda = kl_weight).
     """

@@ -1,1 +1,1 @@
-"""What-if: predictions under masks that were changed."""
+"""Predictions under edited masks: what-if, knock-out of elements, occlusion."""

@@ -1,4 +1,4 @@
-"""Measure how much each element of a gene matters, compared with random control regions of the same window."""
+"""Effect of each element of a gene, compared with random control regions of the same window."""
 
 from __future__ import annotations
 
@@ -13,34 +13,29 @@ from model_core.perturbation.what_if import Edit, WhatIf
 from model_core.run_folder.effects import control_rank
 from model_core.run_folder.elements import PROMOTER_CLASS
 
-CONTROLS = 20  # random control regions for each class of lengths of a gene
-SHARE = 0.9  # of the difference between all elements and none, that the smallest set keeps
-NO_DIFFERENCE = 1e-6  # below it all elements together do nothing
+CONTROLS = 20  # random control regions per length class of a gene
+SHARE = 0.9  # share of the effect of all elements together that the smallest set retains
+NO_DIFFERENCE = 1e-6  # below it all elements together have no effect
 
 
 class SmallestSet(NamedTuple):
-    """The few elements of a gene that keep most of what all of them do.
+    """The smallest set found of a gene's elements that retains most of the effect of all."""
 
-    elements: names, in the order in which they were taken. share: of the difference that they keep; above 1 where
-    elements that lower expression are left out. all_kept, none_kept: predicted with the mask as it is, and with every
-    element switched off.
-    """
-
-    elements: list[str]
-    share: float
-    all_kept: float
-    none_kept: float
+    elements: list[str]  # names, in the order in which they were added
+    share: float  # of the effect of all that they retain; above 1 where elements that lower expression are left out
+    all_kept: float  # predicted expression with the mask as it is
+    none_kept: float  # predicted expression with every element switched off
 
     @property
     def difference(self) -> float:
-        """The effect of all elements together."""
+        """Effect of all elements together."""
         return self.all_kept - self.none_kept
 
 
 def length_class(length: int) -> int:
     """Return the length in bp of the control regions for an element of `length` bp.
 
-    A power of the square root of 2, at most 19 % away.
+    It is a power of the square root of 2 and differs from `length` by at most 19 %.
     """
     return round(2 ** (round(2 * np.log2(length)) / 2))
 
@@ -48,22 +43,26 @@ def length_class(length: int) -> int:
 def random_regions(
     allowed: np.ndarray, lengths: Sequence[int], count: int, seed: str
 ) -> list[tuple[tuple[int, int], ...]]:
-    """Draw `count` sets of control regions of the given lengths, each anywhere inside the allowed bases.
+    """Draw `count` sets of control regions of the given lengths, each at a random position inside the allowed bases.
 
     The same seed gives the same regions.
 
     Parameters
     ----------
     allowed : ndarray
-        Bool (L,).
+        (L,) bool, where control regions may lie.
     lengths : Sequence[int]
         bp of each region of a set.
+    count : int
+        Number of sets.
+    seed : str
+        Random seed.
 
     Returns
     -------
     list[tuple[tuple[int, int], ...]]
-        Sets of (start, end) within 0 ... L; none where some length fits nowhere. No two regions of one length are the
-        same while there are as many places.
+        Sets of (start, end), 0-based half-open, relative to the window; empty if a length fits nowhere. Regions of
+        one length are distinct if there are enough positions.
     """
     before = np.concatenate(([0], np.cumsum(allowed)))
     columns = []
@@ -78,7 +77,7 @@ def random_regions(
 
 
 def free_bases(what_if: WhatIf, elements: pd.DataFrame, sizes: Mapping[str, int]) -> np.ndarray:
-    """Return where control regions may lie, bool (L,): no element, promoter or blacklist, and on the chromosome."""
+    """Return where control regions may lie, (L,) bool: outside elements, promoter and blacklist, on the chromosome."""
     window = what_if.window
     places = np.arange(window.start, window.end)
     free = ~(what_if.promoter | what_if.hidden) & (places >= 0) & (places < sizes[window.chrom])
@@ -99,21 +98,23 @@ def knock_out(
 
     Parameters
     ----------
+    what_if : WhatIf
+        The gene.
     elements : DataFrame
-        Of the gene: name, start, end, class; the promoter is left out.
+        The gene's elements: name, start, end, class; the promoter is left out.
     sizes : Mapping[str, int]
         bp of each chromosome.
     seed : str
-        The gene's id.
+        Random seed of the control regions: the gene's id.
     controls : int
-        Control regions for each length class.
+        Control regions per length class.
     arrived : callable
-        Called with each row as soon as its effect is known, and again once it has its controls.
+        Called with each row as soon as its effect is known, and again with its controls.
 
     Returns
     -------
     list[list]
-        A list of model_core.run_folder.effects.ROW values for each element, in the table's order.
+        The values of `model_core.run_folder.effects.ROW` per element, in the table's order.
     """
     elements = elements[elements["class"] != PROMOTER_CLASS]
     names, starts, ends = (elements[name].tolist() for name in ("name", "start", "end"))
@@ -133,7 +134,7 @@ def knock_out(
 
 
 def count_knock_outs(elements: pd.DataFrame, controls: int = CONTROLS) -> int:
-    """Return the number of predictions that `knock_out` makes where all control regions fit."""
+    """Return the number of predictions that `knock_out` makes if all control regions fit."""
     elements = elements[elements["class"] != PROMOTER_CLASS]
     classes = {length_class(length) for length in (elements["end"] - elements["start"]).tolist()}
     return 1 + len(elements) + controls * len(classes)
@@ -149,9 +150,10 @@ def _one_by_one(what_if: WhatIf, starts: Sequence[int], ends: Sequence[int]) -> 
 def control_effects(
     what_if: WhatIf, free: np.ndarray, off: Sequence[int], on: Sequence[int], count: int, seed: str
 ) -> np.ndarray:
-    """Return the effects of `count` random edits, float32 (n,); n = 0 where the regions fit nowhere.
+    """Return the effects of `count` random edits, float32 (n,); n = 0 if the regions fit nowhere.
 
-    Each switches off regions of the lengths `off` (bp) and keeps regions of the lengths `on`.
+    Each edit switches off regions of the lengths `off` (bp) and keeps regions of the lengths `on` (bp), all inside the
+    bases `free` (`free_bases`).
     """
     first, split = what_if.window.start, len(off)
     sets = [
@@ -162,18 +164,18 @@ def control_effects(
 
 
 def summary(controls: np.ndarray) -> tuple[int, float, float]:
-    """Return (number, mean, standard deviation) of control effects; NaN where there are none (sd: fewer than two)."""
+    """Return (number, mean, standard deviation) of control effects; NaN if there are none (sd: fewer than two)."""
     n = len(controls)
     return n, float(controls.mean()) if n else np.nan, float(controls.std(ddof=1)) if n > 1 else np.nan
 
 
 def smallest_set(what_if: WhatIf, elements: pd.DataFrame, share: float = SHARE) -> SmallestSet:
-    """Return elements that together keep `share` of the effect of all, added one by one.
+    """Return elements that together retain `share` of the effect of all, added one by one.
 
     With P(S) the prediction with only the elements S kept (the others switched off), the effect of all is
-    P(all) - P(none). Beginning with none, the element that brings (P(S) - P(none)) / (P(all) - P(none)) highest is
-    added, until that share is reached or all are in. Being greedy, it may miss a smaller set. Where all elements
-    together do nothing the set is empty.
+    P(all) - P(none). Starting with none, the element that makes (P(S) - P(none)) / (P(all) - P(none)) largest is added,
+    until this share is reached or all are included. The search is greedy and may miss a smaller set. If all elements
+    together have no effect, the set is empty.
     """
     elements = elements[elements["class"] != PROMOTER_CLASS]
     regions = dict(zip(elements["name"], zip(elements["start"], elements["end"], strict=True), strict=True))

@@ -1,4 +1,4 @@
-"""Sliding occlusion of the unmasked predictor: an attribution that needs no mask, to compare the mask with."""
+"""Sliding occlusion of the unmasked predictor: an attribution without the mask, for comparison with it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ BLOCK, STEP = 128, 64  # bp
 
 
 def occluded_blocks(length: int, block: int, step: int) -> Iterator[tuple[int, int]]:
-    """Return (start, end) within 0 ... length of the blocks, left to right; block / step of them lie over each bin."""
+    """Yield (start, end) of the blocks within 0 ... length, left to right; block / step of them cover each bin."""
     for start in range(step - block, length, step):
         yield max(start, 0), min(start + block, length)
 
@@ -23,7 +23,7 @@ def check_blocks(block: int, step: int) -> None:
     """Raise InputError unless the step divides the block."""
     if step < 1 or block < step or block % step:
         found = f"blocks of {block} bp every {step} bp"
-        raise InputError("occlusion", found=found, expected="a step that divides the block", fix="choose others")
+        raise InputError("occlusion", found=found, expected="a step that divides the block", fix="choose other values")
 
 
 def count_blocks(length: int, block: int = BLOCK, step: int = STEP) -> int:
@@ -32,19 +32,23 @@ def count_blocks(length: int, block: int = BLOCK, step: int = STEP) -> int:
 
 
 def occlude(what_if: WhatIf, gene_id: str, checkpoint: str, block: int = BLOCK, step: int = STEP) -> Occlusion:
-    """Compute the occlusion track of a gene: all but the blacklist is kept, and one block after the other hidden.
+    """Compute the occlusion track of a gene: everything but the blacklist is kept, and each block in turn hidden.
 
     Parameters
     ----------
+    what_if : WhatIf
+        The gene.
+    gene_id : str
+        Its id, stored with the track.
     checkpoint : str
-        sha256 of the model, kept with the track.
+        sha256 of the model, stored with the track.
     block, step : int
-        bp; the step divides the block.
+        Length of the blocks and distance between their starts, in bp; the step must divide the block.
 
     Raises
     ------
     InputError
-        It does not.
+        The step does not divide the block.
     """
     check_blocks(block, step)
     window, base = what_if.window, what_if.everything

@@ -1,4 +1,4 @@
-"""Effects of whole runs: gene after gene, resumable, with progress."""
+"""Effects for the genes of a run, one gene after the other, resumable and with progress."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from model_core.run_folder.run import Run
 
 
 def choose_scored(run: Run, names: Sequence[str] = (), everything: bool = False) -> pd.DataFrame:
-    """Return rows of `Run.genes`: those named, all, or by default the test split (all, where nothing scored is in it).
+    """Return rows of `Run.genes`: the named ones, all, or by default the test split (all genes if none is in it).
 
     Raises
     ------
     InputError
-        Nothing is scored, or no such scored gene.
+        No gene is scored, or a named one is not.
     """
     genes = run.genes
     if genes.empty:
@@ -44,18 +44,22 @@ def effects_record(
     controls: int = CONTROLS,
     arrived: Callable[[list], None] = lambda row: None,
 ) -> dict:
-    """Return the journal's record of a gene: the effect of each of its elements, and what they were computed with.
+    """Return the journal's record of a gene: the effect of each of its elements and the settings of the computation.
 
     Parameters
     ----------
+    model : RunModel
+        The model of the run.
+    what_if : WhatIf
+        The gene's window.
     gene : Mapping
         gene_id, symbol, chrom.
     elements : DataFrame
-        Cut by the run's rule.
+        The gene's elements by the run's rule.
     controls : int
-        Control regions for each length class.
+        Control regions per length class.
     arrived : callable
-        As in knock_out.
+        As in `knock_out`.
     """
     run = model.run
     rows = knock_out(what_if, elements, run.chrom_sizes, str(gene["gene_id"]), controls, arrived)
@@ -71,13 +75,17 @@ def effects_record(
 
 
 def effects_of(model: RunModel, genes: pd.DataFrame, controls: int = CONTROLS) -> pd.DataFrame:
-    """Knock out every element of the given genes, journal each gene, and write effects/effects.tsv.
+    """Knock out every element of the given genes, record each gene in the journal, and write effects/effects.tsv.
 
-    Genes that were done before with the same elements, weights and number of controls are left out; what a killed run
-    did is kept.
+    Genes that are recorded with the same elements, weights and number of controls are skipped, so an interrupted call
+    can be repeated.
 
     Parameters
     ----------
+    model : RunModel
+        The model of the run.
+    controls : int
+        Control regions per length class.
     genes : DataFrame
         Rows of `choose_scored`.
 
@@ -101,17 +109,17 @@ def effects_of(model: RunModel, genes: pd.DataFrame, controls: int = CONTROLS) -
 
 
 def occlusion_of(model: RunModel, genes: pd.DataFrame, block: int = BLOCK, step: int = STEP) -> None:
-    """Write the occlusion track of genes of a run; those that are there with the same blocks and weights are left out.
+    """Write the occlusion tracks of genes of a run; skip those that exist with the same blocks and weights.
 
     Raises
     ------
     InputError
-        A step that does not divide the block.
+        The step does not divide the block.
     """
     check_blocks(block, step)
     run = model.run
-    there = {name: run.occlusion(name) for name in genes["gene_id"]}
-    left = genes[[there[name] is None or (there[name].block, there[name].step) != (block, step) for name in there]]
+    tracks = (run.occlusion(name) for name in genes["gene_id"])
+    left = genes[[track is None or (track.block, track.step) != (block, step) for track in tracks]]
     with Job("occluding", len(genes), len(genes) - len(left)) as job:
         for gene in left.to_dict("records"):
             gene_id = gene["gene_id"]
@@ -120,14 +128,14 @@ def occlusion_of(model: RunModel, genes: pd.DataFrame, block: int = BLOCK, step:
 
 
 def smallest_sets(model: RunModel, genes: pd.DataFrame) -> Iterator[str]:
-    """Return a line per gene: the few elements that keep most of the effect of all (`smallest_set`)."""
+    """Yield a line of text per gene: the smallest set of elements that retains most of the effect of all."""
     for gene in genes.to_dict("records"):
         elements = model.run.cut(gene["gene_id"])
         found = smallest_set(model.what_if(gene["gene_id"]), elements)
         count = int((elements["class"] != PROMOTER_CLASS).sum())
         names = ", ".join(found.elements) or "none"
-        kept = f"{found.share:.0%} of the effect of all ({found.difference:+.3f})"
-        yield f"{gene['symbol']}: {names} of {count} elements keep {kept}"
+        kept = f"{found.share:.0%} of the effect of all {count} ({found.difference:+.3f})"
+        yield f"{gene['symbol']}: the elements {names} retain {kept}"
 
 
 def _done(run: Run, gene_id: str, controls: int) -> bool:
@@ -136,6 +144,6 @@ def _done(run: Run, gene_id: str, controls: int) -> bool:
 
 
 def strongest(effects: pd.DataFrame, most: int = 10) -> pd.DataFrame:
-    """Return the rows of `Run.effects` with the largest effects, with or without sign."""
+    """Return the `most` rows of `Run.effects` with the largest absolute effects."""
     order = effects["effect"].abs().sort_values(ascending=False).index[:most]
     return effects.loc[order]

@@ -1,4 +1,4 @@
-"""The model of a run with its study opened, ready to predict for the run's genes."""
+"""The model of a run with its study, ready to predict for the run's genes."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ from model_core.training.dataset import GeneWindows, collate
 
 
 class RunModel:
-    """The weights a run was scored with, on a device, and the study they read.
+    """The weights that a run was scored with, on a device, and the study that they read.
 
     Parameters
     ----------
     run : Run
-        Scored with a checkpoint that is still there.
+        A run whose checkpoint still exists.
     device : str or None
         "cpu", "cuda" or None = the GPU if there is one.
 
     Raises
     ------
     InputError
-        No checkpoint or another one than the run was scored with, no study, or signals that do not fit.
+        There is no checkpoint or another one than the run was scored with, no study, or its signals differ.
     """
 
     def __init__(self, run: Run, device: str | None = None):
@@ -46,23 +46,23 @@ class RunModel:
         if path is None or recorded is None:
             found, advice = "no checkpoint", "train or score it on this machine"
             raise InputError(run.path, found=found, expected="the weights the run was scored with", fix=advice)
-        self.checkpoint: str = described_file(path, run.path)["sha256"]
-        if self.checkpoint != recorded:
-            found, advice = "other weights than the run was scored with", "put those back, or score into a new run"
+        present = described_file(path, run.path)
+        if present is None or present["sha256"] != recorded:
+            found, advice = "other weights than the run was scored with", "restore those, or score into a new run"
             raise InputError(path, found=found, expected=f"sha256 {recorded[:12]}...", fix=advice)
-        self.run = run
+        self.run, self.checkpoint = run, recorded
         keep_freed_memory()
         self.model, self._metadata = load_with_metadata(path, device)
         check_signals(self.study, self.model, self._metadata)
 
     @cached_property
     def study(self) -> Study:
-        """The study the run was made from."""
+        """Study that the run was made from."""
         return study_of(self.run)
 
     @cached_property
     def label_transform(self) -> str | None:
-        """The study's name for what was done to the label, "log10p1" in the paper."""
+        """Transform of the label as the study names it, "log10p1" in the paper."""
         return self.study.gene_settings.label_transform
 
     @cached_property
@@ -75,7 +75,7 @@ class RunModel:
         return feature_scale_for(self.study, self._metadata)
 
     def what_if(self, gene_id: str, on_progress: Callable[[int], None] = lambda done: None) -> WhatIf:
-        """Read a gene of the study for what-if predictions; `on_progress` as in WhatIf.
+        """Read a gene of the study for what-if predictions; `on_progress` is that of `WhatIf`.
 
         Raises
         ------
@@ -87,17 +87,22 @@ class RunModel:
         return WhatIf(self.model, collate([data[0]]), data.windows[0], data.reversed_strand(0), on_progress)
 
     def gene(self, name: str) -> pd.DataFrame:
-        """The row of the study's gene table with this id or symbol, features and all; of a typed place, which need not
-        be a gene, one with average features and no label.
+        """Return the row of the study's gene table, with gene features, for a gene or a position.
+
+        Parameters
+        ----------
+        name : str
+            Gene id, symbol, or position such as chr1:1,000,000, which need not be a gene; it gets average gene features
+            and no label.
 
         Raises
         ------
         InputError
-            No such gene, or several.
+            There is no such gene, or there are several.
         """
         sites = self.study.gene_sites()
         rows = self._finder.rows(name)
-        if not rows:  # names before places
+        if not rows:  # names have precedence over positions
             with suppress(InputError):
                 site = site_gene(parse_site(name, ContigNames(self.run.chrom_sizes)))
                 return pd.DataFrame([{**site, "split": "", "label": np.nan, **dict.fromkeys(FEATURES, np.nan)}])

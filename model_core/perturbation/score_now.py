@@ -1,4 +1,4 @@
-"""Score one more gene into a run, at once."""
+"""Scoring of one more gene into an existing run."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ from model_core.run_folder.assemble import assemble
 from model_core.run_folder.run import Run
 from model_core.scoring.score import run_metrics
 
-MOST_ASSEMBLED = 500  # genes of a run whose derived files are made anew after one more gene; it takes seconds
+MOST_ASSEMBLED = 500  # genes up to which the derived files of a run are written again after one more gene (seconds)
 
 
 def score_now(model: RunModel, name: str) -> tuple[str, WhatIf]:
-    """Score a gene of the study, by id or symbol, or a typed place, into the model's run.
+    """Score a gene of the study, by id or symbol, or a position, into the model's run.
 
     Returns
     -------
     tuple[str, WhatIf]
-        Its gene_id, and its window ready for questions.
+        Its gene_id, and its window for what-if predictions.
 
     Raises
     ------
     InputError
-        No such gene, it is scored already, or another process writes to the run.
+        There is no such gene, it is already scored, or another process writes to the run.
     """
     run, gene = model.run, model.gene(name).iloc[0]
     gene_id = str(gene["gene_id"])
     if gene_id in run.scored:
         raise InputError(
-            run.path, found=f"{gene_id!r} scored already", expected="a gene without a mask", fix="look at it"
+            run.path, found=f"{gene_id!r} is already scored", expected="a gene without a mask", fix="open the gene"
         )
     what_if = model.what_if(gene_id)
     record = gene[["gene_id", "symbol", "chrom", "tss", "strand", "split"]].to_dict()
@@ -40,10 +40,10 @@ def score_now(model: RunModel, name: str) -> tuple[str, WhatIf]:
 
 
 def derive(run: Run) -> bool:
-    """Derive the files of a run again by its own rule; return whether that was done.
+    """Derive the files of a run again by its own element rule; return whether that was done.
 
-    Of a run with many genes they stay as they are until it is next scored or assembled: the new gene's mask and its
-    elements can be looked at all the same, for the page cuts them itself.
+    For a run of more than MOST_ASSEMBLED genes, or without a rule, they are unchanged until it is scored or assembled
+    again. The page still shows the new gene's mask and elements, which it computes itself.
     """
     if len(run.scored) > MOST_ASSEMBLED or run.manifest["element_rule"] is None:
         return False

@@ -1,4 +1,4 @@
-"""One gene under edited masks: the generator runs once, then the predictor alone."""
+"""Predictions for one gene under edited masks: the generator runs once, then only the predictor."""
 
 from __future__ import annotations
 
@@ -15,34 +15,34 @@ from model_core.model.seq2exp import Seq2Exp
 from model_core.training.dataset import Batch
 from model_core.window import Window
 
-BASES_AT_ONCE = {"cpu": 1 << 17, "cuda": 1 << 21}  # of all masks that go through the predictor together
+BASES_AT_ONCE = {"cpu": 1 << 17, "cuda": 1 << 21}  # of all masks in one batch of the predictor
 
 
 class Edit(NamedTuple):
-    """Regions (start, end) of the genome to switch off and to keep; where they overlap, keeping wins."""
+    """Regions (start, end) of the genome to switch off and to keep, 0-based half-open; `on` wins where both overlap."""
 
-    off: tuple[tuple[int, int], ...] = ()
-    on: tuple[tuple[int, int], ...] = ()
+    off: tuple[tuple[int, int], ...] = ()  # mask 0
+    on: tuple[tuple[int, int], ...] = ()  # mask 1
 
 
 class WhatIf:
-    """The window of one gene, its mask, and what the model predicts under other masks of it.
+    """Window of one gene with its mask, for predictions under other masks.
 
     Expression is in the label's unit, log10(CAGE + 1) in the paper. The effect of a region is the prediction with the
-    mask as it is minus the prediction with that region switched off: positive = the region raises expression.
+    mask as it is minus the prediction with that region switched off; positive = the region raises expression.
 
     Parameters
     ----------
     model : Seq2Exp
-        In evaluation mode.
+        The model, in evaluation mode.
     batch : Batch
         The gene alone, as the model reads it.
     window : Window
-        Where it lies.
+        The gene's window.
     reversed_strand : bool
-        Whether the model reads it along the minus strand.
+        Whether the model reads the window along the minus strand.
     on_progress : callable
-        Called with the number of masks done, after each batch of them; may raise to stop.
+        Called with the number of masks done after each batch of them; may raise to stop.
     """
 
     def __init__(
@@ -66,12 +66,12 @@ class WhatIf:
 
     @property
     def mask(self) -> np.ndarray:
-        """float32 (L,): the mask as the predictor uses it, left to right on the forward strand."""
+        """Mask as the predictor uses it, float32 (L,), 0-1, left to right on the forward strand."""
         return self._generated[2]
 
     @property
     def beta(self) -> tuple[np.ndarray, np.ndarray]:
-        """alpha and beta of z, float32 (L,) each, before promoter and blacklist are forced, on the forward strand."""
+        """Parameters alpha and beta of z, float32 (L,) each, before forcing, left to right on the forward strand."""
         return self._generated[:2]
 
     @cached_property
@@ -79,21 +79,22 @@ class WhatIf:
         with torch.inference_mode():
             z = self.model.mask_parameters(self._sequence, self._signals, self._peaks)
             found = (z.alpha, z.beta, self.model.decide(z.mean, self._blacklist))
-        return tuple(self._forward_strand(x[0].float().cpu().numpy()) for x in found)
+        alpha, beta, mask = (self._forward_strand(x[0].float().cpu().numpy()) for x in found)
+        return alpha, beta, mask
 
     @cached_property
     def promoter(self) -> np.ndarray:
-        """bool (L,): always kept, whatever is switched off."""
+        """Promoter, (L,) bool: bases that are always kept, also inside a region that is switched off."""
         return self._forward_strand(promoter_bases(self.window.length, self.model.config.promoter))
 
     @cached_property
     def hidden(self) -> np.ndarray:
-        """bool (L,): the blacklist outside the promoter, always hidden, whatever is to be kept."""
+        """Blacklist outside the promoter, (L,) bool: bases that are always hidden, also inside a kept region."""
         return forced_state(self.promoter, self._forward_strand(self._blacklist[0].cpu().numpy())) == BLACKLISTED
 
     @cached_property
     def everything(self) -> np.ndarray:
-        """float32 (L,): the mask that keeps all but the blacklist."""
+        """Mask that keeps everything but the blacklist, float32 (L,)."""
         return np.where(self.hidden, 0, 1).astype(np.float32)
 
     @cached_property
@@ -102,9 +103,9 @@ class WhatIf:
         return float(self.predicted(self.mask[None])[0])
 
     def edited(self, edit: Edit, base: np.ndarray | None = None) -> np.ndarray:
-        """Return `base` (by default the mask as it is) with the edit's regions at 0 and 1, float32 (L,).
+        """Return `base` (by default the mask as it is) with the edit's regions set to 0 and 1, float32 (L,).
 
-        Regions are cut at the window's ends. The promoter stays kept, the blacklist hidden.
+        Regions are clipped to the window. Promoter and blacklist are unchanged.
         """
         base = self.mask if base is None else base
         mask = base.copy()
@@ -119,19 +120,22 @@ class WhatIf:
     def predicted(self, masks: np.ndarray) -> np.ndarray:
         """Predict expression, float32 (K,), under `masks`.
 
-        Those are float (K, L), 0 to 1, left to right on the forward strand, each used exactly as it is.
+        Parameters
+        ----------
+        masks : ndarray
+            (K, L) float, 0-1, left to right on the forward strand, each used exactly as it is.
         """
         return np.array(list(self._each(masks)), np.float32)
 
     def under(self, edits: Iterable[Edit], base: np.ndarray | None = None) -> np.ndarray:
         """Predict expression, float32 (K,), under each edit of `base` (by default the mask as it is).
 
-        Memory does not grow with the number of edits.
+        Memory use does not depend on the number of edits.
         """
         return np.array(list(self.arriving(edits, base)), np.float32)
 
     def arriving(self, edits: Iterable[Edit], base: np.ndarray | None = None) -> Iterator[float]:
-        """Yield what `under` returns, edit after edit, as the predictions come."""
+        """Yield the predictions of `under` one by one, as they are computed."""
         return self._each(self.edited(edit, base) for edit in edits)
 
     def _each(self, masks: Iterable[np.ndarray]) -> Iterator[float]:
@@ -139,12 +143,13 @@ class WhatIf:
         while group := list(islice(masks, self.at_once)):
             k = len(group)
             mask = torch.as_tensor(np.stack([self._forward_strand(one) for one in group]), dtype=torch.float32)
-            same = (x.expand(k, *x.shape[1:]) for x in (self._sequence, self._signals, self._features))
+            inputs = (self._sequence, self._signals, self._features)
+            sequence, signals, features = (x.expand(k, *x.shape[1:]) for x in inputs)
             with torch.inference_mode():
-                found = self.model.predict(*same, mask.to(device)).float().cpu()
+                found = self.model.predict(sequence, signals, features, mask.to(device)).float().cpu()
             self.on_progress(k)
             yield from found.tolist()
 
     def _forward_strand(self, values: np.ndarray) -> np.ndarray:
-        """Turn a vector of bases from the direction in which the model reads to the forward strand, or back."""
+        """Convert a vector over bases from the direction in which the model reads to the forward strand, or back."""
         return values[::-1].copy() if self.reversed_strand else values

@@ -1,1 +1,1 @@
-"""Scoring genes into a run, on one process or several."""
+"""Scoring of genes into a run, on one process or several."""

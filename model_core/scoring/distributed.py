@@ -1,4 +1,4 @@
-"""Several processes that score one run: each scores its share into a part, and the first merges the parts."""
+"""Scoring of one run on several processes: each scores its share into a part, and the first merges the parts."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from model_core.model.checkpoint import choose_device
 from model_core.run_folder.run import MEANING, Run
 
 _PARTS = "parts"  # folder in the run; each process of a scoring on several writes a run of its own there
-_AT_ONCE = 256  # genes taken into the run together
-_SHARES_MAY_DIFFER = timedelta(days=7)  # how long the first to end waits for the last
+_AT_ONCE = 256  # genes that are merged into the run together
+_SHARES_MAY_DIFFER = timedelta(days=7)  # how long a process that is done waits for the others
 
 
 class ProcessGroup:
-    """This process and the others that score with it, started by Lightning (torchrun and SLURM are recognised).
+    """Group of the processes that score together, started by Lightning (torchrun and SLURM are recognised).
 
     Parameters
     ----------
     processes, nodes : int
-        GPUs (or, on the CPU, processes) on each of so many hosts (`ranks`). Of one process nothing is started.
+        GPUs (on the CPU: processes) per host, and hosts (`ranks`). For a single process nothing is started.
     device : str or None
-        As `choose_device` takes it.
+        As in `choose_device`.
 
     Raises
     ------
     InputError
-        A device with a number for several processes.
+        The device has a number, and there are several processes.
     """
 
     def __init__(self, processes: int = 1, nodes: int = 1, device: str | None = None):
@@ -44,14 +44,14 @@ class ProcessGroup:
         if self.device.index is not None:
             found = f"device {device} for {self.size} processes"
             raise InputError(
-                "scoring", found=found, expected="cpu or cuda, each process takes its own", fix="leave it out"
+                "scoring", found=found, expected="cpu or cuda, each process uses its own", fix="omit the number"
             )
         from lightning.fabric import Fabric
         from lightning.fabric.strategies import DDPStrategy
 
-        for name in ("lightning.fabric", "lightning.pytorch"):  # its banner says nothing to our users
+        for name in ("lightning.fabric", "lightning.pytorch"):  # its banner does not help our users
             logging.getLogger(name).setLevel(logging.ERROR)
-        # The processes only wait for each other, so that gloo will do on GPUs too.
+        # The processes only wait for each other, so gloo is sufficient on GPUs too.
         strategy = DDPStrategy(process_group_backend="gloo", timeout=_SHARES_MAY_DIFFER)
         from model_core.training.launch import environment
 
@@ -67,12 +67,12 @@ class ProcessGroup:
         return self.rank == 0
 
     def wait(self) -> None:
-        """Wait until every process has come this far."""
+        """Wait until every process has reached this point."""
         if self._fabric is not None:
             self._fabric.barrier()
 
     def part(self, run: Run) -> Run:
-        """Return the run to write to: the run itself for a process that is alone, else a new part of it."""
+        """Return the run to write to: the run itself for a single process, else a new part of it."""
         if self._fabric is None:
             return run
         meaning = {name: run.manifest[name] for name in MEANING if name != "decision"}
@@ -86,21 +86,23 @@ class ProcessGroup:
 
 
 def merge_parts(run: Run, order: Sequence[str] = ()) -> None:
-    """Merge the parts into the run, which is being written, and remove them.
+    """Merge the parts of a run into it and remove them.
 
-    Genes that the run has are left out, so that a killed merge is done again.
+    Genes that the run already has are skipped, so an interrupted merge can be repeated.
 
     Parameters
     ----------
+    run : Run
+        The run, inside `Run.writing`.
     order : Sequence[str]
-        gene_ids in the order in which they are to stand in the run; others follow.
+        gene_ids in the order that they will have in the run; others follow.
     """
     folder = run.path / _PARTS
     if not folder.is_dir():
         return
-    held = {}
+    held: dict[str, Run] = {}
     for path in folders_in(folder):
-        if (path / "manifest.json").exists():  # else it was killed before it scored anything
+        if (path / "manifest.json").exists():  # else the process was killed before it scored anything
             part = Run.open(path)
             held |= {gene_id: part for gene_id in sorted(part.scored - run.scored)}
     places = {gene_id: place for place, gene_id in enumerate(order)}

@@ -1,4 +1,4 @@
-"""Estimate windows, disk and time of a scoring, from a few windows scored into a temporary folder."""
+"""Estimate of windows, disk space and time of a scoring, from a few windows scored into a temporary folder."""
 
 from __future__ import annotations
 
@@ -27,49 +27,49 @@ from model_core.study.study import Study
 from model_core.training.dataset import GeneWindows, batches
 
 MEASURED_WINDOWS = 64
-MEASURED_SECONDS = 15.0  # no further batch is begun after these
+MEASURED_SECONDS = 15.0  # no further batch is started after this time
 
 
 class Estimate(NamedTuple):
-    """What scoring genes would take; bytes and seconds are extrapolated from `measured` windows."""
+    """Expected cost of scoring genes; bytes and seconds are extrapolated from `measured` windows."""
 
-    asked: int
-    scored: int  # genes that the run has already
+    asked: int  # genes requested
+    scored: int  # of these, genes that the run already has
     windows: int  # still to score
     window: int  # bp
     batches: int  # over all processes
     processes: int
     device: str
-    measured: int
-    seconds_a_window: float  # reading, model and writing together, of one process
+    measured: int  # windows that were scored for the estimate
+    seconds_a_window: float  # reading, model and writing together, for one process
     mask_bytes: int  # of the windows still to score
-    resolution: int  # bp of a bin of the masks
+    resolution: int  # bp per bin of the masks
     track_bytes: int  # of the merged track of all genes
-    track_resolution: int  # bp
-    free_bytes: int  # where the run goes
+    track_resolution: int  # bp per bin
+    free_bytes: int  # on the disk of the run
 
     @property
     def seconds(self) -> float:
-        """Seconds of the whole scoring, if the processes do not slow each other down."""
+        """Seconds of the complete scoring, if the processes do not slow each other down."""
         return self.seconds_a_window * -(-self.windows // self.processes)
 
     def text(self) -> str:
-        """Lines to print."""
+        """Return the estimate as lines of text for the user."""
         if not self.windows:
-            return f"all {self.asked:,} genes are scored already: nothing to do"
-        span = f"about {_duration(self.seconds)} on {self.device} ({_duration(self.seconds_a_window)} a window)"
+            return f"all {self.asked:,} genes are already scored; there is nothing to do"
+        span = f"about {_duration(self.seconds)} on {self.device} ({_duration(self.seconds_a_window)} per window)"
         shared = f", shared by {self.processes} processes" if self.processes > 1 else ""
-        free = "" if self.free_bytes > self.mask_bytes + self.track_bytes else ": too little"
+        free = "" if self.free_bytes > self.mask_bytes + self.track_bytes else " (not enough)"
         return "\n".join(
             [
-                f"genes    {self.asked:,} asked for, {self.scored:,} of them scored already",
+                f"genes    {self.asked:,} requested, {self.scored:,} of them already scored",
                 f"windows  {self.windows:,} of {self.window:,} bp in {self.batches:,} batches{shared}",
                 f"masks    {_bytes(self.mask_bytes)} at {self.resolution} bp "
-                f"({_bytes(self.mask_bytes / self.windows)} a window)",
+                f"({_bytes(self.mask_bytes / self.windows)} per window)",
                 f"track    {_bytes(self.track_bytes)} at {self.track_resolution} bp, {DECIMALS} decimals",
                 f"free     {_bytes(self.free_bytes)}{free}",
                 f"time     {span}",
-                f"measured on {self.measured} windows; nothing was written",
+                f"measured on {self.measured} windows in a temporary folder; nothing was written to the run",
             ]
         )
 
@@ -86,21 +86,29 @@ def estimate(
     workers: int | None = None,
     processes: int = 1,
 ) -> Estimate:
-    """Score a few windows to a temporary folder, as `score` would, and return what all would take.
+    """Score a few windows into a temporary folder, as `score` would, and return the expected cost of all.
 
     Parameters
     ----------
+    study : Study
+        The study to score.
+    genes : DataFrame
+        Rows of `choose_genes`.
+    checkpoint : str or Path
+        The checkpoint to score with.
     out : str or Path
-        The run folder, which need not be there; nothing is written into it.
+        The run folder, which need not exist; nothing is written into it.
+    device : str or None
+        "cpu", "cuda" or None = the GPU if there is one.
     resolution : int
-        Of the masks, if `out` is to be a new run.
-    others
-        As of `score`.
+        bp per bin of the masks, used if `out` does not exist.
+    batch_size, workers, processes : int
+        As in `score`; `processes` counts those of all hosts.
 
     Raises
     ------
     InputError
-        As `score`.
+        As in `score`.
     """
     model, metadata = load_with_metadata(checkpoint, device)
     check_signals(study, model, metadata)
@@ -137,12 +145,12 @@ def estimate(
 
 
 class _Trial(NamedTuple):
-    """Measured windows, seconds and bytes of masks of one, and bytes of the merged track per base."""
+    """Measurements of a trial scoring."""
 
-    measured: int
-    seconds: float
-    mask_bytes: float
-    track_bytes: float
+    measured: int  # windows
+    seconds: float  # per window
+    mask_bytes: float  # per window
+    track_bytes: float  # of the merged track, per base
 
 
 def _try(
@@ -154,14 +162,14 @@ def _try(
     workers: int,
     resolution: int,
 ) -> _Trial:
-    """Score a few genes into temporary runs that `make` makes; all zeros where there are no genes.
+    """Score a few genes into temporary runs that `make` creates; all zeros if there are no genes.
 
-    `resolution` is that of the merged track, in bp.
+    `resolution` is bp per bin of the merged track.
     """
     if genes.empty:
         return _Trial(0, 0.0, 0.0, 0.0)
     with tempfile.TemporaryDirectory(prefix="seq2exp-estimate-") as folder:
-        # Warms up: kernels are compiled, files are opened.
+        # Warm-up: kernels are compiled, files are opened.
         _score_for_a_while(make(Path(folder, "warm")), windows(genes.head(batch_size)), model, batch_size, 0)
         run = make(Path(folder, "trial"))
         seconds = _score_for_a_while(run, windows(genes), model, batch_size, workers)
@@ -174,14 +182,17 @@ def _try(
 
 
 def _score_for_a_while(run: Run, data: GeneWindows, model: Seq2Exp, batch_size: int, workers: int) -> float:
-    """Score a few genes of `data` into `run`; return seconds per window, of the first batch only if it is alone."""
+    """Score genes of `data` into `run` for MEASURED_SECONDS; return seconds per window.
+
+    The first batch is not counted unless it is the only one.
+    """
     ready = batches(data, batch_size, workers, pin=model.mask_head.weight.device.type == "cuda")
     counts, began = [], time.perf_counter()
     end = began + MEASURED_SECONDS
     with run.writing(), WriteBehind(run) as writer:
         for result in scored(model, ready):
             writer.put(partial(scored_rows, data, result))
-            counts.append(len(result.index))
+            counts.append(len(result.rows))
             if len(counts) == 1:
                 result.arrays()
                 first = time.perf_counter()

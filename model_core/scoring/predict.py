@@ -1,7 +1,7 @@
-"""Run windows through the model: other processes read ahead, and results are handed on while it computes.
+"""Prediction of many windows: other processes read ahead, and results are passed on while the model computes.
 
-On a GPU nothing here waits for the card: windows come out of pinned memory, results are on their way to pinned memory
-while the next batch is queued, and whoever takes them waits (`Scored.arrays`).
+On a GPU nothing here waits for the card: windows are read from pinned memory, results are copied to pinned memory while
+the next batch is queued, and only their user waits for them (`Scored.arrays`).
 """
 
 from __future__ import annotations
@@ -19,33 +19,33 @@ from model_core.errors import InputError
 from model_core.model.seq2exp import Seq2Exp
 from model_core.training.dataset import Batch
 
-MOST_WORKERS = 8  # each reads some 50 windows of 200 kb a second: more than any card scores
+MOST_WORKERS = 8  # each reads about 50 windows of 200 kb per second: more than any card scores
 
 
 class Scored(NamedTuple):
-    """Outputs of the model for a batch of B genes, on their way to the CPU's memory."""
+    """Outputs of the model for a batch of B genes, which are being copied to the CPU's memory."""
 
-    index: list[int]  # row of each gene in the table
+    rows: list[int]  # row of each gene in the table
     expression: Tensor  # (B,) float32
     alpha: Tensor  # (B, L) float32
     beta: Tensor  # (B, L) float32
-    arrived: torch.cuda.Event | None
+    arrived: torch.cuda.Event | None  # reached when the copies are complete; None on the CPU
 
     def arrays(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return (expression, alpha, beta), float32 (B,), (B, L), (B, L); waits until they have arrived."""
+        """Return (expression, alpha, beta), float32 (B,), (B, L), (B, L); wait until they are copied."""
         if self.arrived is not None:
             self.arrived.synchronize()
         return self.expression.numpy(), self.alpha.numpy(), self.beta.numpy()
 
 
 class Stopwatch:
-    """Seconds spent waiting for windows, over a stream."""
+    """Total seconds spent waiting for the items of a stream."""
 
     def __init__(self):
         self.seconds = 0.0
 
     def waits(self, items: Iterable) -> Iterator:
-        """Yield the items, and add up the time until each is there."""
+        """Yield the items and add the time until each is available."""
         source = iter(items)
         while True:
             began = time.perf_counter()
@@ -59,12 +59,14 @@ class Stopwatch:
 
 
 def default_workers(device: torch.device, windows: int) -> int:
-    """Return how many processes should read ahead: none on a CPU, which the model keeps busy much longer than reading.
+    """Return how many processes should read ahead: none on a CPU, where the model takes much longer than reading.
 
     Parameters
     ----------
+    device : device
+        Where the model computes.
     windows : int
-        How many there are to read; few are read before a process has started.
+        Number of windows to read; a few are read sooner than a process starts.
     """
     if device.type != "cuda" or windows < 16:
         return 0
@@ -73,12 +75,12 @@ def default_workers(device: torch.device, windows: int) -> int:
 
 @torch.no_grad()
 def scored(model: Seq2Exp, batches: Iterable[Batch]) -> Iterator[Scored]:
-    """Yield the model's outputs for batches, in their order; the model is put into eval mode and stays so.
+    """Yield the model's outputs for batches, in their order; set the model to evaluation mode.
 
     Raises
     ------
     InputError
-        Memory that runs out.
+        Memory runs out.
     """
     device = model.mask_head.weight.device
     for batch in batches:
@@ -91,22 +93,23 @@ def scored(model: Seq2Exp, batches: Iterable[Batch]) -> Iterator[Scored]:
                 raise
         else:
             continue
-        found = f"no memory left for {len(batch.index)} windows of {batch.sequence.shape[1]:,} bp at once"
+        found = f"not enough memory for {len(batch.rows)} windows of {batch.sequence.shape[1]:,} bp at once"
         raise InputError(
-            "scoring", found=found, expected="room for a batch", fix="use --batch-size 1, or another --device"
+            "scoring", found=found, expected="memory for a batch", fix="use --batch-size 1, or another --device"
         )
 
 
 def _score(model: Seq2Exp, batch: Batch, device: torch.device) -> Scored:
     def there(tensor: Tensor, dtype: torch.dtype) -> Tensor:
-        # Moved in the dtype it is stored in: bases are bytes, a sixteenth of what the model takes.
+        # Copied in the dtype of storage: a base is four bytes, a quarter of what the model reads.
         return tensor.to(device, non_blocking=True).to(dtype)
 
-    arrays = (there(x, torch.float32) for x in (batch.sequence, batch.signals, batch.gene_features))
+    arrays = [there(x, torch.float32) for x in (batch.sequence, batch.signals, batch.gene_features)]
     out = model(*arrays, there(batch.blacklist, torch.bool), peaks=there(batch.peaks, torch.bool))
-    here = [x.float().to("cpu", non_blocking=True) for x in (out.expression, out.z.alpha, out.z.beta)]
+    outputs = (out.expression, out.z.alpha, out.z.beta)
+    expression, alpha, beta = (x.float().to("cpu", non_blocking=True) for x in outputs)
     arrived = None
     if device.type == "cuda":
         arrived = torch.cuda.Event()
         arrived.record(torch.cuda.current_stream(device))
-    return Scored(batch.index.tolist(), *here, arrived)
+    return Scored(batch.rows.tolist(), expression, alpha, beta, arrived)

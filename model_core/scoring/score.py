@@ -1,4 +1,4 @@
-"""Scoring: from a checkpoint and a study to masks, predictions, elements and tracks in a run folder."""
+"""Scoring of a study with a checkpoint: masks, predictions, elements and tracks in a run folder."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def choose_genes(
     chrom: str | None = None,
     everything: bool = False,
 ) -> pd.DataFrame:
-    """Return the rows of a gene table that were asked for; by default the test split, or all genes without one.
+    """Return the requested rows of a gene table; by default the test split, or all genes if there is none.
 
     Parameters
     ----------
@@ -53,16 +53,16 @@ def choose_genes(
     names : Sequence[str]
         Gene ids, with or without version, or symbols (`gene_finder.GeneFinder`).
     sites : Sequence[Site]
-        Places that need not be genes; they get average gene features and no label.
+        Positions that need not be genes; they get average gene features and no label.
     chrom : str or None
-        All genes of a chromosome.
+        Chromosome of which all genes are returned.
     everything : bool
-        All genes.
+        Whether all genes are returned.
 
     Raises
     ------
     InputError
-        A name that is unknown or belongs to several genes, or a chromosome without genes.
+        A name is unknown or belongs to several genes, or a chromosome has no genes.
     """
     chosen = [genes.iloc[:0]]
     if everything:
@@ -72,7 +72,7 @@ def choose_genes(
         if here.empty:
             found = f"no gene on {chrom!r}"
             raise InputError(
-                "genes", found=found, expected=f"one of {listed(sorted(set(genes['chrom'])))}", fix="correct it"
+                "genes", found=found, expected=f"one of {listed(sorted(set(genes['chrom'])))}", fix="check the name"
             )
         chosen.append(here)
     if names:
@@ -100,12 +100,20 @@ def _named(genes: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
 def run_for(
     study: Study, checkpoint: str | Path, out: str | Path, resolution: int = 1, processes: int = 1, nodes: int = 1
 ) -> Run:
-    """Return a run folder for scoring a study with a checkpoint, ours or the authors': new, or the one begun with it.
+    """Return the run folder for scoring a study with a checkpoint: new, or one that was started with the same.
 
     Parameters
     ----------
+    study : Study
+        The study to score.
+    checkpoint : str or Path
+        Checkpoint, ours or the authors'.
+    out : str or Path
+        The run folder.
+    resolution : int
+        bp per bin of the masks, for a new folder.
     processes, nodes : int
-        That will score; all but the first wait until it is made.
+        Processes per host, and hosts; all but the first process wait until it has created the folder.
 
     Raises
     ------
@@ -118,8 +126,8 @@ def run_for(
     described = {"model": config.to_dict(), "feature_scale": metadata.get("feature_scale")}
     wait_for_first(out / "manifest.json", processes, nodes)
     if (out / "manifest.json").exists():
-        run = Run.open(out)
-        if (run.manifest["checkpoint"] or {}).get("sha256") != described_file(checkpoint, out)["sha256"]:
+        run, given = Run.open(out), described_file(checkpoint, out)
+        if given is None or (run.manifest["checkpoint"] or {}).get("sha256") != given["sha256"]:
             found = "a run of another checkpoint"
             raise InputError(out, found=found, expected="a new folder or the same checkpoint", fix="choose another RUN")
         run.require_genome(study.genome().sizes, study.genome().path)
@@ -128,9 +136,9 @@ def run_for(
 
 
 def check_signals(study: Study, model: Seq2Exp, metadata: dict) -> None:
-    """Refuse a study whose signals differ from those of the checkpoint in name, order or transform.
+    """Raise InputError if a study's signals differ from those of the checkpoint in name, order or transform.
 
-    The authors' checkpoints do not say their transforms: they were trained on values as they stand in the files.
+    The authors' checkpoints do not state transforms: they were trained on untransformed values.
     """
     trained = metadata.get("signals") or [{"name": name, "transform": "none"} for name in model.config.signals]
     given = [{"name": signal.name, "transform": signal.transform} for signal in study.signal_specs]
@@ -145,7 +153,7 @@ def check_signals(study: Study, model: Seq2Exp, metadata: dict) -> None:
 def feature_scale_for(study: Study, metadata: dict) -> FeatureScale:
     """Return the scale of the gene features for a checkpoint: its own, or the study's.
 
-    The authors' checkpoints, whose metadata are empty, do not hold the constants of their features.
+    The authors' checkpoints, whose metadata are empty, do not include the constants of their features.
     """
     return FeatureScale(**metadata["feature_scale"]) if metadata else study.feature_scale()
 
@@ -161,36 +169,47 @@ def score(
     processes: int = 1,
     nodes: int = 1,
 ) -> Run:
-    """Score genes into a run folder and derive its elements, tracks and tables; genes scored before are left out.
+    """Score genes into a run folder and derive its elements, tracks and tables; skip genes that are already scored.
 
-    A killed scoring loses at most the genes in hand (`write_behind.AT_ONCE` a process) and goes on when it is called
-    again, on as many processes as one likes.
+    A scoring that is killed loses at most the genes that are not written yet (`write_behind.AT_ONCE` per process). It
+    resumes when it is called again, on any number of processes.
 
     Parameters
     ----------
     run : Run
-        The run folder; its own checkpoint is used unless another is named.
+        The run folder.
+    study : Study
+        The study to score.
     genes : DataFrame
         Rows of `choose_genes`.
+    checkpoint : str or Path or None
+        Checkpoint to score with; None = the run's own.
+    device : str or None
+        "cpu", "cuda" or None = the GPU if there is one.
     batch_size : int
-        Windows at once.
+        Windows per batch.
     workers : int or None
-        Processes that read windows ahead; by default `default_workers`.
+        Processes that read windows ahead; None = `default_workers`.
     processes, nodes : int
-        GPUs (or, on the CPU, processes) on each of so many hosts; each scores its share into a part of the run, and the
-        first one merges them. In the others the run is returned as the first one leaves it.
+        GPUs (on the CPU: processes) per host, and hosts; each process scores its share into a part of the run, and the
+        first one merges the parts.
+
+    Returns
+    -------
+    Run
+        The run, in every process, after the first has completed it.
 
     Raises
     ------
     InputError
-        No checkpoint, signals that do not fit it, or memory that runs out.
+        There is no checkpoint, its signals differ from the study's, or memory runs out.
     """
     group = ProcessGroup(processes, nodes, device)
     try:
         if group.first:
             asked = len(run.scored | set(genes["gene_id"]))
             with run.writing(asked):
-                merge_parts(run, list(genes["gene_id"]))  # of a scoring that was killed
+                merge_parts(run, list(genes["gene_id"]))  # parts of a scoring that was killed
                 group.wait()
                 took = _score_own_genes(run, study, genes, checkpoint, group, batch_size, workers)
                 group.wait()
@@ -216,7 +235,7 @@ def _score_own_genes(
     batch_size: int,
     workers: int | None,
 ) -> dict:
-    """Score this process's share of the genes that the run lacks; return its cost, for metrics.json."""
+    """Score this process's share of the genes that the run lacks; return its cost for metrics.json."""
     keep_freed_memory()
     model, metadata = load_with_metadata(checkpoint or run.path / "checkpoint.safetensors", str(group.device))
     check_signals(study, model, metadata)
@@ -232,7 +251,7 @@ def _score_own_genes(
     workers = default_workers(group.device, len(mine)) if workers is None else workers
     began, reading, on_gpu = time.perf_counter(), Stopwatch(), group.device.type == "cuda"
     what = "scoring genes" if group.size == 1 else f"scoring genes, process {group.rank + 1} of {group.size}"
-    windows = batches(data, batch_size, workers, pin=on_gpu)  # starts the workers before any thread does
+    windows = batches(data, batch_size, workers, pin=on_gpu)  # workers start before any thread
     part = group.part(run)
     with part.writing(), Job(what, len(mine)) as job:
 
@@ -260,7 +279,7 @@ def scored_rows(data: GeneWindows, result: Scored) -> list[tuple[dict, np.ndarra
     """Return the arguments of `Run.append` for each gene of a batch, its mask along the forward strand."""
     expression, alpha, beta = result.arrays()
     rows = []
-    for i, number in enumerate(result.index):
+    for i, number in enumerate(result.rows):
         gene, way = data.genes.iloc[number], -1 if data.reversed_strand(number) else 1
         record = gene[["gene_id", "symbol", "chrom", "tss", "strand", "split"]].to_dict()
         record |= {"observed": float(gene["label"]), "predicted": float(expression[i])}

@@ -1,4 +1,4 @@
-"""Write results behind the model: a thread takes scored genes off a short queue and writes them to disk."""
+"""Writing of results while the model computes: a thread takes scored genes from a short queue and writes them."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ import numpy as np
 
 from model_core.run_folder.run import Run
 
-Scored = tuple[Mapping, np.ndarray, np.ndarray]  # what `Run.append` takes
-AT_ONCE = 16  # genes that share the waiting for the disk
+Scored = tuple[Mapping, np.ndarray, np.ndarray]  # the arguments of `Run.append`
+AT_ONCE = 16  # genes that are written to the disk together
 
 
 class WriteBehind:
-    """Appends genes to a run in a thread of its own, in the order in which they were put.
+    """Writer that appends genes to a run in a thread of its own, in the order of the calls of `put`.
 
-    A context manager, inside `run.writing()`. At its end, also by an exception or Ctrl-C, everything in the queue is
-    written. Where writing fails, `put` and the end of the block raise what it failed with.
+    A context manager, used inside `run.writing()`. At its end, also after an exception or Ctrl-C, everything in the
+    queue is written. If writing fails, `put` and the end of the block raise its exception.
 
     Parameters
     ----------
     run : Run
         The run that is being written.
     written : callable
-        Told of each group of genes once it is on the disk.
+        Called with each group of genes once it is on the disk.
     depth : int
-        How many things that were put may wait.
+        Largest number of calls of `put` that wait in the queue.
     """
 
     def __init__(
@@ -47,20 +47,24 @@ class WriteBehind:
     def __exit__(self, kind, *_) -> None:
         try:
             self._finish()
-        except KeyboardInterrupt as error:  # a second Ctrl-C: what is being written is finished, the rest is left
+        except KeyboardInterrupt as error:  # a second Ctrl-C: the current write is finished, the rest is dropped
             self._error = error
             self._finish()
         if self._error is not None and (kind is None or issubclass(kind, KeyboardInterrupt)):
-            raise self._error  # also after Ctrl-C: what it left behind is then not what it says
+            raise self._error  # also after Ctrl-C: the run is then not what the message would claim
 
     def put(self, scored: Callable[[], Sequence[Scored]]) -> None:
-        """Hand over the next genes, as a function that gives them; it is called in the thread and may wait for a GPU.
+        """Queue the next genes; wait while the queue is full.
 
-        Waits while the queue is full.
+        Parameters
+        ----------
+        scored : callable
+            Returns the genes; it is called in the thread and may wait for a GPU.
 
         Raises
         ------
-        whatever writing failed with.
+        BaseException
+            The exception with which writing failed.
         """
         if self._error is not None:
             raise self._error
@@ -77,7 +81,7 @@ class WriteBehind:
         ended = False
         while not ended:
             group: list[Scored] = []
-            failed_before = self._error is not None  # then the queue is only emptied, so that nobody waits
+            failed_before = self._error is not None  # then the queue is only emptied, so that `put` does not wait
             while not ended and len(group) < AT_ONCE:
                 try:
                     taken = self._queue.get(block=not group)
@@ -99,5 +103,5 @@ class WriteBehind:
     def _try(self, step: Callable[..., None], *arguments) -> None:
         try:
             step(*arguments)
-        except BaseException as error:  # it belongs to the thread that put the genes
+        except BaseException as error:  # it is raised in the thread that called `put`
             self._error = error

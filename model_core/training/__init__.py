@@ -1,1 +1,1 @@
-"""Training: batches of windows, the Lightning module, pre-training."""
+"""Training of a model: batches of windows, the Lightning module and pre-training."""

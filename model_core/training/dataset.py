@@ -1,4 +1,4 @@
-"""Genes as batches for the model: windows read on the fly, in an order that a seed decides."""
+"""Batches of genes for the model: windows are read on demand, in an order that a seed determines."""
 
 from __future__ import annotations
 
@@ -21,32 +21,32 @@ from model_core.window import Window
 
 
 class Batch(NamedTuple):
-    """B genes as the model takes them."""
+    """Inputs of the model and labels for B genes."""
 
-    index: Tensor  # (B,) row of each gene in the table
+    rows: Tensor  # (B,) row of each gene in the table
     sequence: Tensor  # (B, L, 4) uint8
     signals: Tensor  # (B, L, S) float32
     gene_features: Tensor  # (B, 9) float32
     blacklist: Tensor  # (B, L) bool
-    peaks: Tensor  # (B, L) bool, all False unless they are asked for
+    peaks: Tensor  # (B, L) bool, all False unless the mask is made of peaks
     label: Tensor  # (B,) float32, NaN where unknown
 
 
 class GeneWindows(Dataset):
-    """The windows of a study's genes as a model of this configuration reads them.
+    """Windows of a study's genes as a model of this configuration reads them.
 
-    What is computed only once (coverage of a BAM, a map of a .hic) is computed here.
+    Data that are computed only once (coverage of a BAM, a map of a .hic) are computed when it is made.
 
     Parameters
     ----------
     study : Study
-        Where sequence, signals, blacklist and peaks are read.
+        Source of sequence, signals, blacklist and peaks.
     genes : DataFrame
-        N rows of `Study.genes`, or others with chrom, tss, strand, label and the nine FEATURES.
+        N rows of `Study.genes`, or of a table with chrom, tss, strand, label and the nine FEATURES.
     config : Seq2ExpConfig
-        Of the model: the window's length, the strand, and whether its mask is made of peaks.
+        Configuration of the model; used are the window's length, the strand and whether the mask is made of peaks.
     scale : FeatureScale
-        Of the training genes.
+        Mean and sd of the gene features of the training genes.
 
     Raises
     ------
@@ -61,7 +61,7 @@ class GeneWindows(Dataset):
         self.peaks = study.peaks() if config.mask.kind == "macs3" else None
         if config.mask.kind == "macs3" and self.peaks is None:
             raise InputError(
-                study.path, found="no peaks", expected="peaks for the mask macs3", fix="run `seq2exp-viz peaks` first"
+                study.path, found="no peaks", expected="peaks for the mask macs3", fix="run `seq2exp-viz peaks`"
             )
         self.reverse_complement = config.reverse_complement
         self.windows = [Window(g.chrom, int(g.tss), g.strand, config.window) for g in genes.itertuples()]
@@ -78,33 +78,35 @@ class GeneWindows(Dataset):
         if self.peaks is not None:
             peaks = rasterise(self.peaks, window.chrom, window.start, window.end)
         arrays = [data.sequence, data.signals, data.blacklist, peaks]
-        if self.reversed_strand(index):  # A, C, G, T backwards are T, G, C, A: the complement
+        if self.reversed_strand(index):  # the order of A, C, G, T reversed is the complement
             arrays = [array[::-1] for array in arrays]
             arrays[0] = arrays[0][:, ::-1]
         sequence, signals, blacklist, peaks = arrays
         return index, sequence, signals, self.features[index], blacklist, peaks, self.labels[index]
 
     def reversed_strand(self, index: int) -> bool:
-        """Whether a window is read along the minus strand, so that the outputs must be reversed."""
+        """Return whether a window is read along the minus strand, so that the outputs must be reversed."""
         return self.reverse_complement and self.windows[index].strand == "-"
 
 
 class EndlessBatches(Sampler):
-    """Shuffled batches without end, the same for the same seed wherever one begins.
+    """Shuffled batches without end, the same for the same seed from whichever batch one starts.
 
-    Each pass over the genes is its own permutation; batch number n is the same whether or not the batches before it
-    were asked for, so a resumed training sees what it would have seen.
+    Each pass over the genes has its own permutation. Batch number n does not depend on whether the batches before it
+    were drawn, so a resumed training uses the same batches as one that was not interrupted.
 
     Parameters
     ----------
     count : int
-        genes.
+        Number of genes.
     size : int
-        Genes a batch, over all processes.
+        Genes per batch, over all processes.
+    seed : int
+        Random seed of the permutations.
     first : int
         Number of the first batch.
     rank, world : int or None
-        This process and how many share each batch; by default those of torch.distributed, where it is in use.
+        Number of this process and of all that share each batch; by default those of torch.distributed, if it is used.
     """
 
     def __init__(
@@ -128,7 +130,7 @@ class EndlessBatches(Sampler):
 
 
 def collate(items: list[tuple]) -> Batch:
-    """Return genes of `GeneWindows` as one batch."""
+    """Return items of `GeneWindows` as one batch."""
     return Batch(*(torch.from_numpy(np.stack(column)) for column in zip(*items, strict=True)))
 
 
@@ -137,15 +139,19 @@ def batches(data: GeneWindows, size: int, workers: int = 0, pin: bool = False) -
 
     Parameters
     ----------
+    data : GeneWindows
+        Windows to read.
+    size : int
+        Genes per batch.
     workers : int
-        Processes that read ahead; they start now.
+        Processes that read ahead; they start with the call.
     pin : bool
-        Hand out pinned memory, for copies to a GPU.
+        Whether batches are in pinned memory, for copies to a GPU.
 
     Raises
     ------
     InputError
-        A window that cannot be read, as its reader raised it.
+        A window cannot be read; the error is that of its reader.
     """
     loader = DataLoader(
         _ErrorsAsItems(data), batch_size=size, num_workers=workers, collate_fn=_collate_or_error, pin_memory=pin
@@ -154,9 +160,9 @@ def batches(data: GeneWindows, size: int, workers: int = 0, pin: bool = False) -
 
 
 class _ErrorsAsItems(Dataset):
-    """A dataset that returns an InputError as an item: one raised in a worker arrives wrapped in a traceback."""
+    """A dataset that returns an InputError as an item, since one raised in a worker arrives wrapped in a traceback."""
 
-    def __init__(self, data: Dataset):
+    def __init__(self, data: GeneWindows):
         self.data = data
 
     def __len__(self) -> int:

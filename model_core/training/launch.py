@@ -1,4 +1,4 @@
-"""The environment that Lightning gets: as the command states it, not as it guesses from the surroundings (`ranks`)."""
+"""The cluster environment for Lightning, as the command states it and not as Lightning guesses it (`ranks`)."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from model_core.training.ranks import STARTED_BY, started_by_us, starter_of
 
 
 class OwnProcesses(LightningEnvironment):
-    """This process alone, or the one that starts the others, or one of those it has started.
+    """Environment of processes that Lightning starts itself, or of a single process.
 
     Parameters
     ----------
     size : int
-        Processes in all.
+        Number of processes over all hosts.
     nodes : int
-        hosts; on each of several the user starts one and sets NODE_RANK and MASTER_ADDR.
+        Number of hosts; on each of several the user starts one process and sets NODE_RANK and MASTER_ADDR.
     """
 
     def __init__(self, size: int, nodes: int):
@@ -31,11 +31,11 @@ class OwnProcesses(LightningEnvironment):
         self._started, self._nodes = started_by_us(size, os.environ), nodes
         if size > 1 and not self._started:
             os.environ[STARTED_BY] = f"{size}:{os.getpid()}"
-        self.set_global_rank(0)  # Lightning took it from the environment
+        self.set_global_rank(0)  # Lightning has read it from the environment
 
     @property
     def creates_processes_externally(self) -> bool:
-        """Whether another program has started this process as one of several."""
+        """Whether this process was started as one of several."""
         return self._started
 
     @property
@@ -47,25 +47,30 @@ class OwnProcesses(LightningEnvironment):
     def main_port(self) -> int:
         """Port at which the processes meet."""
         if not self._started and self._nodes == 1:
-            os.environ.pop("MASTER_PORT", None)  # of something else, and perhaps taken
+            os.environ.pop("MASTER_PORT", None)  # set by another program, and perhaps in use
         return super().main_port
 
     def local_rank(self) -> int:
-        """The number of this process on its host."""
+        """Return the number of this process on its host."""
         return super().local_rank() if self._started else 0
 
     def node_rank(self) -> int:
-        """The number of this host."""
+        """Return the number of this host."""
         return super().node_rank() if self._nodes > 1 else 0
 
 
 def environment(processes: int, nodes: int) -> ClusterEnvironment:
-    """Return what Lightning is to know of the processes on each of so many hosts.
+    """Return the cluster environment for Lightning.
+
+    Parameters
+    ----------
+    processes, nodes : int
+        Number of processes per host, and of hosts.
 
     Raises
     ------
     InputError
-        Srun started another number of processes for work on several.
+        The program srun has started another number of processes.
     """
     size = processes * nodes
     starter = starter_of(size, os.environ)

@@ -1,8 +1,8 @@
-"""What Lightning trains: the model with its loss, optimiser and schedule.
+"""The Lightning module of a training: the model with its loss, optimiser and schedule.
 
 AdamW whose weight decay, as in the release, also reaches norm gains and the position embedding but not biases, A_log
-and D (docs/method.md, difference 13); linear warm-up, then a cosine. Each draw of z follows from the seed and the step
-alone, so a training that was stopped and resumed ends with the weights of one that was not.
+and D (docs/method.md, difference 13); linear warm-up, then a cosine. Each draw of z depends only on the seed and
+the step, so a training that is interrupted and resumed ends with the same weights as one that is not.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ NO_DECAY = ("bias", "A_log", ".D")
 def learning_rate(step: int, training: TrainConfig) -> float:
     """Return the learning rate of a step: linear from lr_start to lr over `warmup`, then a cosine to lr_end at `steps`.
 
-    The steps under random-block masks and those after them have a schedule each.
+    The steps with random-block masks and those after them have separate schedules.
     """
     first, last = (0, training.block_steps) if step < training.block_steps else (training.block_steps, training.steps)
     step, steps, warmup = step - first, last - first, min(training.warmup, (last - first) // 2)
@@ -61,7 +61,7 @@ class Seq2ExpModule(lightning.LightningModule):
         self._terms: list[dict] = []
 
     def on_train_batch_start(self, batch, index) -> None:
-        # The draws of a step follow from the step alone, so that a resumed training repeats them.
+        # The draws of a step depend on the step alone, so that a resumed training repeats them.
         torch.manual_seed(hash((self.training_config.seed, self.global_step, index, self.global_rank)) % 2**63)
 
     def training_step(self, batch: Batch, index: int) -> torch.Tensor:
@@ -74,13 +74,13 @@ class Seq2ExpModule(lightning.LightningModule):
         if not torch.isfinite(terms["loss"]):
             found = f"a loss of {terms['loss'].item()} at step {self.global_step}"
             raise InputError(
-                "training", found=found, expected="a number", fix="lower the learning rate or check the signals"
+                "training", found=found, expected="a number", fix="use a lower learning rate, or check the signals"
             )
         self._terms.append({name: term.detach() for name, term in terms.items()})
         return terms["loss"]
 
     def _under_blocks(self, batch: Batch) -> dict[str, torch.Tensor]:
-        """Return the loss under random-block masks: the predictor learns to do without any part of the window."""
+        """Return the loss under random-block masks, which train the predictor to work without parts of the window."""
         blocks = masks.random_blocks(*batch.blacklist.shape).to(batch.signals)
         blocks = masks.force(blocks, batch.blacklist, self.model.config.promoter_in(blocks.shape[1]))
         predicted = self.model.predict(batch.sequence.float(), batch.signals, batch.gene_features, blocks)
@@ -96,7 +96,7 @@ class Seq2ExpModule(lightning.LightningModule):
         self._seen: list = []
 
     def on_validation_epoch_end(self) -> None:
-        # Every process sees all validation genes, so that all agree on the best step without asking each other.
+        # Every process sees all validation genes, so that all agree on the best step without communication.
         observed, predicted = (torch.cat(part).numpy() for part in zip(*self._seen, strict=True))
         self.validation = prediction_metrics(observed, predicted)
 

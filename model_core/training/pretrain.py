@@ -1,8 +1,8 @@
-"""Pre-training: the generator learns to predict the study's signals from sequence, before it is asked for a mask.
+"""Pre-training: the generator learns to predict the study's signals from sequence before the training of the mask.
 
-A mask cannot find what the model has not learned. Signals are plenty and need no labels, so the sequence reader starts
-from them: mean squared error of log(1 + signal), a base at a time, on windows of the training genes, shifted at random.
-The predictor starts from the same weights.
+A mask cannot find what the model has not learned. Signals are abundant and need no labels, so the sequence reader is
+trained on them first, by the mean squared error of log(1 + signal) at each base, on windows of the training genes that
+are shifted at random. The predictor starts from the same weights.
 """
 
 from __future__ import annotations
@@ -29,34 +29,40 @@ from model_core.training.dataset import GeneWindows
 def pretrain(
     model: Seq2Exp, study: Study, genes: GeneWindows, training: TrainConfig, path: Path, device: str | None = None
 ) -> list[float]:
-    """Train the model's sequence reader on the study's signals, in place; the outcome is kept and found again.
+    """Train the model's sequence reader on the study's signals, in place, and save its weights.
 
     Parameters
     ----------
+    model : Seq2Exp
+        The model, changed in place.
+    study : Study
+        Its signals other than contact are predicted.
     genes : GeneWindows
         The training genes.
     training : TrainConfig
-        `pretrain_steps`, `batch_size`, `lr` and `seed`.
+        Used are `pretrain_steps`, `pretrain_lr`, `batch_size`, `weight_decay`, `clip` and `seed`.
     path : Path
-        Where the weights are kept, so that a resumed training does not do it twice.
+        File of the weights; if it exists they are read from it, so that a resumed training does not pre-train again.
+    device : str or None
+        "cpu", "cuda" or None = the GPU if there is one.
 
     Returns
     -------
     list[float]
-        The error of each step; empty where the outcome was there already.
+        The error of each step; empty if the weights were read from `path`.
 
     Raises
     ------
     InputError
-        The model's generator sees the signals, or the study has contact only.
+        The model's generator sees the signals, or the study has no signal but contact.
     """
     if model.config.backbone.generator_signals:
         expected = "a generator that reads sequence only"
-        raise InputError("pre-training", found="generator_signals", expected=expected, fix="leave one of them out")
+        raise InputError("pre-training", found="generator_signals", expected=expected, fix="omit one of the two")
     columns = [i for i, spec in enumerate(study.signal_specs) if not spec.is_contact]
     if not columns:
         raise InputError(
-            study.path, found="no signal but contact", expected="one to predict", fix="leave pre-training out"
+            study.path, found="no signal but contact", expected="a signal to predict", fix="omit --pretrain-steps"
         )
     reader = [model.encoder] if model.encoder is not None else [model.sequence_embedding, model.generator]
     errors = []

@@ -1,8 +1,8 @@
-"""Which program starts the processes of distributed work, and which of them this one is.
+"""Detection of the program that started the processes of distributed work, and of the number of this process.
 
-Lightning guesses both from whatever stands in the environment: inside a SLURM job, or with LOCAL_RANK left over from
-something else, one training would wait for peers that nobody starts. Here torchrun and srun count only where they have
-started as many processes as were asked for; otherwise one process is alone, and work on several starts its own.
+Lightning guesses both from the environment: inside a SLURM job, or with a LOCAL_RANK that another program has set, a
+training would wait for processes that are never started. Here torchrun and srun count only if they have started as
+many processes as were requested; otherwise a single process works alone, and several are started by the first.
 """
 
 from __future__ import annotations
@@ -12,12 +12,18 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-WAIT_SECONDS = 120  # of other processes, for the first one to make the run folder
-STARTED_BY = "SEQ2EXP_STARTED_BY"  # in the processes that we start: "how many:process that started them"
+WAIT_SECONDS = 120  # how long other processes wait for the first one to create the run folder
+STARTED_BY = "SEQ2EXP_STARTED_BY"  # set for the processes that we start: "number of processes:id of their parent"
 
 
 def process_number(processes: int = 1, nodes: int = 1) -> int:
-    """Return the number of this process among so many, 0 for the first or the only one."""
+    """Return the number of this process among all, 0 for the first or the only one.
+
+    Parameters
+    ----------
+    processes, nodes : int
+        Number of processes per host, and of hosts.
+    """
     environ, size = os.environ, processes * nodes
     names = {"torchrun": "RANK", "srun": "SLURM_PROCID"}
     starter = starter_of(size, environ)
@@ -30,25 +36,25 @@ def process_number(processes: int = 1, nodes: int = 1) -> int:
 
 
 def starter_of(size: int, environ: Mapping[str, str]) -> str | None:
-    """Return "torchrun" or "srun" where it has started `size` processes, of which this is one."""
+    """Return "torchrun" or "srun" if it has started `size` processes of which this is one, else None."""
     if size == 1:
         return None
     numbers = {name: environ.get(name, "") for name in ("RANK", "LOCAL_RANK", "SLURM_PROCID")}
     if "TORCHELASTIC_RUN_ID" in environ and environ.get("WORLD_SIZE") == str(size):
         return "torchrun" if numbers["RANK"].isdigit() and numbers["LOCAL_RANK"].isdigit() else None
-    # Inside a job, but not started by srun, there is no step: the variables are then those of the job alone.
+    # Inside a job, but not started by srun, there is no step: the variables then describe only the job.
     step = environ.get("SLURM_STEP_NUM_TASKS") == str(size) and environ.get("SLURM_NTASKS") == str(size)
     return "srun" if step and numbers["SLURM_PROCID"].isdigit() else None
 
 
 def started_by_us(size: int, environ: Mapping[str, str]) -> bool:
-    """Whether the process above this one started it as one of so many."""
+    """Return whether the parent process has started this one as one of `size`."""
     mine = environ.get(STARTED_BY) == f"{size}:{os.getppid()}"
     return mine and environ.get("LOCAL_RANK", "").isdigit()
 
 
 def wait_for_first(path: Path, processes: int = 1, nodes: int = 1) -> None:
-    """Wait, unless this is the first process, until the first has made a file; gives up after WAIT_SECONDS."""
+    """Wait until the first process has written `path`, for at most WAIT_SECONDS; the first process does not wait."""
     end = time.monotonic() + WAIT_SECONDS
     while process_number(processes, nodes) > 0 and not path.exists() and time.monotonic() < end:
         time.sleep(0.1)

@@ -1,7 +1,7 @@
-"""Training a study: data, run folder, bookkeeping; resumable at any time, on one process or many.
+"""Training on a study: data, run folder and records; resumable at any time, on one process or several.
 
-The order of the genes follows from the seed and the step alone, as do the draws (`lightning_module`). An
-interrupted training goes on from its last validation.
+The order of the genes depends only on the seed and the step, as do the draws (`lightning_module`). An interrupted
+training resumes from its last validation.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import lightning
 import numpy as np
@@ -46,11 +47,11 @@ from model_core.training.pretrain import pretrain
 from model_core.training.ranks import process_number, wait_for_first
 
 HISTORY = ("step", "seconds", "loss", "prediction", "kl", "validation_mse", "validation_pearson")
-LARGEST_KEPT = 128 << 20  # bytes of a freed block that is kept: holes of larger ones cost more than they save
+LARGEST_KEPT = 128 << 20  # bytes of the largest freed block that is kept; larger ones cost more than they save
 
 
 class Bookkeeping(Callback):
-    """Shows progress, and after each validation keeps the best weights and a line of history."""
+    """Lightning callback that shows progress and saves the best weights and the history after each validation."""
 
     def __init__(self, run: Run, metadata: dict, job: Job):
         self.run, self.metadata, self.job = run, metadata, job
@@ -72,7 +73,7 @@ class Bookkeeping(Callback):
             return
         self.validated = trainer.global_step
         found, terms = module.validation, module.average_terms()
-        training = module.training_config  # under random blocks the mask has not begun to learn
+        training = module.training_config  # under random blocks the mask is not trained yet
         settled = trainer.global_step > min(training.block_steps, training.steps - 1)
         best = settled and found["mse"] is not None and found["mse"] < module.best_mse
         if best:
@@ -112,36 +113,47 @@ def train(
     processes: int = 1,
     nodes: int = 1,
 ) -> Run:
-    """Train a model on a study and leave a run folder; an interrupted training of the same folder goes on.
+    """Train a model on a study into a run folder, or resume an interrupted training of the same folder.
 
     Parameters
     ----------
+    study : Study
+        Genes, labels, sequence and signals.
     config : Seq2ExpConfig
-        What the model is; its signals are those of the study.
+        Settings of the model; its signals must be those of the study.
     training : TrainConfig
-        How it is trained; `batch_size` counts the genes of a step over all processes.
+        Settings of the training; `batch_size` counts the genes per step over all processes.
     out : str or Path
-        Run folder, new or of an interrupted training with the same settings.
+        Run folder: new, or of an interrupted training with the same settings.
     device : str or None
         "cpu", "cuda" or None = the GPU if there is one.
     processes, nodes : int
-        GPUs (or, on the CPU, processes) on each of so many hosts; torchrun and srun are recognised where they started
-        as many, and nothing else of the surroundings counts (`ranks`).
+        GPUs (on the CPU: processes) per host, and hosts. torchrun and srun are recognised if they have started as many
+        processes; other variables of the environment are ignored (`ranks`).
+
+    Returns
+    -------
+    Run
+        The run folder, with the checkpoint and the metrics of the training.
 
     Raises
     ------
     InputError
-        No labelled training or validation genes, another run in `out`, or memory that runs out.
+        There are no labelled training or validation genes, `out` holds another run, or memory runs out.
     """
     if training.batch_size % (processes * nodes):
         found = f"a batch of {training.batch_size} for {processes * nodes} processes"
-        raise InputError("training", found=found, expected="the same share for each", fix="choose another --batch-size")
+        raise InputError(
+            "training", found=found, expected="the same number of genes for each", fix="choose another --batch-size"
+        )
     genes = study.genes()
     labelled = genes[np.isfinite(genes["label"])]
     parts = {name: labelled[labelled["split"] == name].reset_index(drop=True) for name in ("train", "validation")}
     for name in (name for name, part in parts.items() if part.empty):
         found = f"no gene with a label in the {name} split"
-        raise InputError(study.name, found=found, expected="some", fix="set label and [genes.split] in study.toml")
+        raise InputError(
+            study.name, found=found, expected="at least one", fix="set label and [genes.split] in study.toml"
+        )
     scale = study.feature_scale()
     run = begin_run(study, config, training, out, processes, nodes)
     last = run.path / "training" / "last.ckpt"
@@ -157,9 +169,9 @@ def train(
     if training.pretrain_steps and not first:
         pretrain(model, study, data["train"], training, run.path / "training" / "pretrained.safetensors", device)
     if training.pretrain_steps and model.encoder is not None:
-        model.encoder.requires_grad_(False)  # expression would only wear it down
+        model.encoder.requires_grad_(False)  # training on expression would degrade it
     metadata = _checkpoint_metadata(study, genes, scale, training)
-    settings = {"num_workers": training.workers, "collate_fn": collate}
+    settings: dict[str, Any] = {"num_workers": training.workers, "collate_fn": collate}
     order = EndlessBatches(len(data["train"]), training.batch_size, training.seed, first * training.accumulate)
     batches = DataLoader(data["train"], batch_sampler=order, **settings)
     validation = DataLoader(data["validation"], batch_size=training.batch_size, **settings)
@@ -169,7 +181,7 @@ def train(
         module = Seq2ExpModule(model, training)
         resumed = str(last) if last.exists() else None
         trainer.fit(module, batches, validation, ckpt_path=resumed, weights_only=True)
-        if book.validated < trainer.global_step:  # the last step counts, wherever the interval ends
+        if book.validated < trainer.global_step:  # the last step is validated too, wherever the interval ends
             trainer.validate(module, validation, verbose=False)
     if trainer.is_global_zero:
         _record(run, trainer, module, time.monotonic() - book.started)
@@ -184,7 +196,7 @@ def train_seeds(
     seeds: Sequence[int],
     device: str | None = None,
 ) -> list[Run]:
-    """Train once for each seed into OUT/seed-N, and write OUT/seeds.json: best validation MSE, its mean and sd."""
+    """Train once per seed into OUT/seed-N and write OUT/seeds.json: best validation MSE of each, their mean and sd."""
     runs = [train(study, config, replace(training, seed=s), Path(out) / f"seed-{s}", device) for s in seeds]
     found = [run.metrics["training"]["best_validation_mse"] for run in runs]
     spread = {"mean": statistics.fmean(found), "sd": statistics.stdev(found) if len(found) > 1 else None}
@@ -194,7 +206,7 @@ def train_seeds(
 
 
 def _checkpoint_metadata(study: Study, genes: pd.DataFrame, scale: FeatureScale, training: TrainConfig) -> dict:
-    """Return what a checkpoint keeps of its training: what scoring compares a study with, and the settings."""
+    """Return the metadata of a checkpoint: what scoring compares a study with, and the settings of the training."""
     return {
         "study": study.name,
         "signals": [{"name": signal.name, "transform": signal.transform} for signal in study.signal_specs],
@@ -206,14 +218,14 @@ def _checkpoint_metadata(study: Study, genes: pd.DataFrame, scale: FeatureScale,
 
 @contextmanager
 def _as_user_errors() -> Iterator[None]:
-    """Turn what ends a training into what the user can act on, and keep Lightning's advice out of the way."""
+    """Raise errors that the user can act on, and suppress Lightning's advice."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module="lightning")  # its advice on workers and on its own deprecations
         try:
             yield
         except (torch.cuda.OutOfMemoryError, MemoryError):
             do = "use a smaller --batch-size, --window or --width"
-            raise InputError("training", found="no memory left", expected="room for a batch", fix=do) from None
+            raise InputError("training", found="out of memory", expected="memory for a batch", fix=do) from None
         except SystemExit:  # Lightning's way to end on Ctrl-C
             raise KeyboardInterrupt from None
 
@@ -228,11 +240,12 @@ def _trainer(
     processes: int,
     nodes: int,
 ) -> lightning.Trainer:
-    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)  # its banner and tips say nothing to our users
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)  # its banner and tips do not help our users
     every = max(1, round(genes / training.batch_size / training.validations_per_epoch))
     # Under a control mask, and under random blocks, the generator gets no gradient.
     idle = config.mask.kind != "learned" or training.block_steps > 0
     many = "ddp_find_unused_parameters_true" if idle else "ddp"
+    precision: Any = training.precision  # one of the names that Lightning checks
     return lightning.Trainer(
         accelerator="gpu" if device.type == "cuda" else "cpu",
         devices=processes if device.index is None else [device.index],
@@ -241,7 +254,7 @@ def _trainer(
         max_steps=training.steps,
         accumulate_grad_batches=training.accumulate,
         gradient_clip_val=training.clip,
-        precision=training.precision,
+        precision=precision,
         val_check_interval=min(every, training.steps * training.accumulate),
         check_val_every_n_epoch=None,
         num_sanity_val_steps=0,
@@ -276,12 +289,20 @@ def begin_run(
     processes: int = 1,
     nodes: int = 1,
 ) -> Run:
-    """Return the run folder of a training: new, or the one in which the same training was begun before.
+    """Return the run folder of a training: new, or the one in which the same training was started before.
 
     Parameters
     ----------
+    study : Study
+        The study to train on.
+    config : Seq2ExpConfig
+        Settings of the model.
+    training : TrainConfig
+        Settings of the training.
+    out : str or Path
+        The run folder.
     processes, nodes : int
-        That will train; all but the first wait until it is made.
+        Processes per host, and hosts; all but the first process wait until it has created the folder.
 
     Raises
     ------

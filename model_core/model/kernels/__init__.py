@@ -1,1 +1,1 @@
-"""Kernels of the scan and the convolution, for CPU and GPU, each beside its definition in PyTorch."""
+"""Kernels of the scan and the convolution, for CPU and GPU, each with its definition in PyTorch."""

@@ -1,14 +1,15 @@
 """A block of the backbone on the CPU without gradients: the same numbers, computed chunk by chunk.
 
 A window of 200,000 bases fits into no cache, and each intermediate tensor of it costs 200 MB of memory traffic. Here a
-block walks along the window twice, from left to right for the forward scan and back for the reversed one, a few
-thousand bases at a time: what is between two products stays in the cache, and only the branches x and z, the sum of
-both scans and the residual stream exist at full length. A `block` is a `model_core.model.backbone.Block`.
+block processes the window twice, from left to right for the forward scan and back for the reversed one, a few thousand
+bases at a time: intermediate values stay in the cache, and only the branches x and z, the sum of both scans and the
+residual stream exist at full length.
 """
 
 from __future__ import annotations
 
 import itertools
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -19,8 +20,44 @@ from model_core.model.kernels.simd import LANES
 CHUNK = 4096  # bases
 
 
-def can_run(block: nn.Module, residual: Tensor, valid: Tensor | None) -> bool:
-    """Whether `advance` may stand in: float32 on the CPU, no gradient wanted, no padding, whole vectors of channels."""
+class Direction(Protocol):
+    """Parameters of one direction, as in `model_core.model.backbone.Direction`."""
+
+    convolution: nn.Conv1d
+    x_proj: nn.Linear
+    dt_proj: nn.Linear
+    A_log: nn.Parameter
+    D: nn.Parameter
+
+
+class Mixer(Protocol):
+    """Parameters of a mixer, as in `model_core.model.backbone.Mixer`."""
+
+    in_proj: nn.Linear
+    out_proj: nn.Linear
+
+    @property
+    def forward_scan(self) -> Direction: ...
+
+    @property
+    def reverse_scan(self) -> Direction: ...
+
+
+class Block(Protocol):
+    """Parts of a block, as in `model_core.model.backbone.Block`."""
+
+    @property
+    def norm(self) -> nn.RMSNorm: ...
+
+    @property
+    def mixer(self) -> Mixer: ...
+
+
+def can_run(block: Block, residual: Tensor, valid: Tensor | None) -> bool:
+    """Return whether `advance` can compute the block.
+
+    It needs float32 on the CPU, no gradient, no padding, and a number of channels that LANES divides.
+    """
     return (
         residual.device.type == "cpu"
         and residual.dtype == block.norm.weight.dtype == torch.float32
@@ -31,15 +68,18 @@ def can_run(block: nn.Module, residual: Tensor, valid: Tensor | None) -> bool:
     )
 
 
-def room_for(block: nn.Module, residual: Tensor) -> list[Tensor]:
-    """Room for x, z and the sum of the scans of one gene, (L, E) each; blocks may use it one after the other."""
+def room_for(block: Block, residual: Tensor) -> list[Tensor]:
+    """Allocate memory for x, z and the sum of the scans of one gene, (L, E) each; blocks can share it in turn."""
     return [residual.new_empty(residual.shape[1], block.mixer.out_proj.in_features) for _ in range(3)]
 
 
 def advance(
-    block: nn.Module, residual: Tensor, keep: Tensor | None, normed: bool, wanted: slice, room: list[Tensor]
+    block: Block, residual: Tensor, keep: Tensor | None, normed: bool, wanted: slice, room: list[Tensor]
 ) -> Tensor:
-    """`Block.advance` without padding, gene by gene; returns the residual stream (B, length of `wanted`, d)."""
+    """Return the residual stream (B, length of `wanted`, d) after a block, gene by gene.
+
+    The arguments are those of `model_core.model.backbone.Block.advance`, without padding.
+    """
     out = residual[:, wanted].clone()
     for g in range(len(residual)):
         _one(block, residual[g], None if keep is None else keep[g], normed, wanted, room, out[g])
@@ -47,7 +87,7 @@ def advance(
 
 
 def _one(
-    block: nn.Module,
+    block: Block,
     residual: Tensor,
     keep: Tensor | None,
     normed: bool,
@@ -73,11 +113,12 @@ def _one(
         out[part.start - wanted.start : part.stop - wanted.start].addmm_(y[part], back)
 
 
-def _scan(direction: nn.Module, x: Tensor, z: Tensor, y: Tensor, over: slice, wanted: slice, reverse: bool) -> None:
-    """Scan the positions `over` of x; what is `wanted` of them is written to y, or with `reverse` added to it."""
+def _scan(direction: Direction, x: Tensor, z: Tensor, y: Tensor, over: slice, wanted: slice, reverse: bool) -> None:
+    """Scan the positions `over` of x; write outputs at `wanted` to y, or with `reverse` add them to it."""
     scan = CarriedScan(direction.A_log, direction.D, reverse)
     R, N = direction.dt_proj.in_features, direction.A_log.shape[1]
     weight, bias = direction.convolution.weight[:, 0].t().contiguous(), direction.convolution.bias
+    assert bias is not None  # a Conv1d has one unless it is made without
     into, widen, offset = direction.x_proj.weight.t(), direction.dt_proj.weight.t(), direction.dt_proj.bias
     parts = [part for piece in _pieces(over, wanted) for part in _parts(piece)]
     for part in reversed(parts) if reverse else parts:
@@ -88,11 +129,11 @@ def _scan(direction: nn.Module, x: Tensor, z: Tensor, y: Tensor, over: slice, wa
 
 
 def _parts(over: slice) -> list[slice]:
-    """Return the chunks of a range."""
+    """Return a range in chunks of at most CHUNK bases."""
     return [slice(i, min(i + CHUNK, over.stop)) for i in range(over.start, over.stop, CHUNK)]
 
 
 def _pieces(over: slice, wanted: slice) -> list[slice]:
-    """A range cut where `wanted` begins and ends."""
+    """Return the parts of a range, split where `wanted` begins and ends."""
     cuts = sorted({over.start, over.stop, *(c for c in (wanted.start, wanted.stop) if over.start < c < over.stop)})
     return [slice(*ends) for ends in itertools.pairwise(cuts)]

@@ -1,8 +1,8 @@
 """The causal convolution with SiLU on the GPU: Triton kernels, forward and backward.
 
-The formula is in `scan`. A program takes a tile of positions and channels and reads it once per tap,
-all but the first time out of the cache. Bytes moved per base for E channels of w bytes: forward 2 w E (x read, y
-written), which is all that there is to move; backward 3 w E: the values before SiLU are computed again and not kept.
+The formula is in `scan`. A program processes a tile of positions and channels and reads it once per
+tap, from the cache after the first time. Bytes moved per base for E channels of w bytes: forward 2 w E (x read, y
+written), the minimum; backward 3 w E, because the values before SiLU are recomputed and not kept.
 """
 
 from __future__ import annotations
@@ -14,12 +14,13 @@ from torch import Tensor
 
 from model_core.model.kernels.scan_gpu import _read, _sigmoid
 
-ROWS, BLOCK = 64, 64  # positions and channels of a program: 16 values a thread of 8 warps, in rows of whole cache lines
+# Positions and channels of a program: 16 values per thread of 8 warps, in rows of whole cache lines.
+ROWS, BLOCK = 64, 64
 
 
 @triton.jit
 def _before_silu(x, weight, base, t, c, inside_c, length, channels, STEP: tl.constexpr, TAPS: tl.constexpr):
-    """sum_k weight[k] x[t - STEP (TAPS - 1 - k)], zeros beyond the ends: (positions, channels)."""
+    """Return sum_k weight[k] x[t - STEP (TAPS - 1 - k)], zeros beyond the ends: (positions, channels)."""
     total = tl.zeros([t.shape[0], c.shape[0]], tl.float32)
     for k in tl.static_range(TAPS):
         source = t - STEP * (TAPS - 1 - k)
@@ -47,7 +48,7 @@ def _backward(
     x, weight, bias, dout, dx, dweight, dbias, length, channels,
     STEP: tl.constexpr, TAPS: tl.constexpr, ROWS: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """dx, and per tile of positions the sums for `dweight` (batch, tiles, taps, channels) and `dbias`."""
+    """Compute dx, and per tile of positions the sums for `dweight` (batch, tiles, taps, channels) and `dbias`."""
     tile, g = tl.program_id(0), tl.program_id(2).to(tl.int64)
     rows, c = tile * ROWS + tl.arange(0, ROWS), tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
     base = g * length * channels
@@ -105,5 +106,5 @@ def _grid(x: Tensor) -> tuple[int, int, int]:
 
 
 def convolution_gpu(x: Tensor, weight: Tensor, bias: Tensor, reverse: bool) -> Tensor:
-    """`model_core.model.kernels.scan.causal_convolution` for CUDA tensors of float32, bf16 or float16."""
+    """Compute `scan.causal_convolution` for CUDA tensors of float32, bf16 or float16."""
     return _Convolution.apply(x, weight, bias, reverse)

@@ -1,4 +1,4 @@
-"""The two sequence operations of Mamba, each one function: its definition in PyTorch, and kernels beside it.
+"""The two sequence operations of Mamba: one function each, with a definition in PyTorch and faster kernels.
 
 The selective scan:
 
@@ -24,10 +24,14 @@ from torch import Tensor
 
 from model_core.cache import notice, stand_in, why_not_writable
 
+scan_cpu: Callable[..., Tensor] | None = None
+convolution_cpu: Callable[..., Tensor] | None = None
 try:
-    from model_core.model.kernels.scan_cpu import convolution_cpu, scan_cpu
-except ImportError:  # a bare GPU machine has no numba
-    convolution_cpu = scan_cpu = None
+    from model_core.model.kernels import scan_cpu as compiled
+except ImportError:
+    pass  # a bare GPU machine has no numba
+else:
+    scan_cpu, convolution_cpu = compiled.scan_cpu, compiled.convolution_cpu
 
 
 def _on_cpu(x: Tensor) -> bool:
@@ -40,13 +44,13 @@ def _on_gpu(x: Tensor) -> bool:
 
 @functools.cache
 def _gpu_kernels() -> tuple[Callable, Callable] | None:
-    """(scan, convolution) in Triton, imported when the first CUDA tensor comes; None, with a warning, without Triton.
+    """Import (scan, convolution) in Triton for the first CUDA tensor; None, with a warning, where Triton cannot run.
 
-    Triton brings its own compiler for kernels, but builds one small file in C on its first start.
+    Triton has its own compiler for kernels, but it builds one small file in C on its first start.
     """
     if "TRITON_CACHE_DIR" not in os.environ and why_not_writable(Path(os.path.expanduser("~")) / ".triton" / "cache"):
         os.environ["TRITON_CACHE_DIR"] = str(stand_in() / "triton")  # or it would fail
-        notice("triton", f"The home cannot be written: the GPU's machine code is kept in {stand_in()}.")
+        notice("triton", f"The home directory is not writable: compiled GPU kernels are kept in {stand_in()}.")
     try:
         from model_core.model.kernels.convolution_gpu import convolution_gpu
         from model_core.model.kernels.scan_gpu import scan_gpu, start
@@ -54,8 +58,8 @@ def _gpu_kernels() -> tuple[Callable, Callable] | None:
         start()
     except (ImportError, RuntimeError, OSError, subprocess.SubprocessError) as error:
         warnings.warn(
-            f"the GPU kernels cannot be used ({error}); the scan goes step by step, which is slow: install triton (it "
-            "comes with PyTorch's GPU build), and for its first start gcc or clang and Python's header files",
+            f"the GPU kernels cannot be used ({error}); the scan runs step by step, which is slow. Install triton "
+            "(part of PyTorch's GPU build) and, for its first start, gcc or clang and the header files of Python",
             stacklevel=3,
         )
         return None
@@ -65,7 +69,7 @@ def _gpu_kernels() -> tuple[Callable, Callable] | None:
 def selective_scan(
     u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor, z: Tensor, reverse: bool = False
 ) -> Tensor:
-    """Gated output of the selective scan, on the fastest way that the tensors' device and dtype allow.
+    """Compute the gated output of the selective scan with the fastest kernel for the tensors' device and dtype.
 
     Parameters
     ----------
@@ -82,7 +86,7 @@ def selective_scan(
     z : Tensor
         (batch, length, channels) gate before SiLU.
     reverse : bool
-        Run from the last position to the first.
+        Whether to scan from the last position to the first.
 
     Returns
     -------
@@ -99,10 +103,10 @@ def selective_scan(
 def scan_definition(
     u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor, z: Tensor, reverse: bool = False
 ) -> Tensor:
-    """The recurrence written out step by step; any device, autograd by PyTorch. See `selective_scan`."""
+    """Compute `selective_scan` by its recurrence, step by step, on any device; autograd by PyTorch."""
     dt = F.softplus(delta)
     h = u.new_zeros(u.shape[0], u.shape[2], A.shape[1])  # (batch, channels, states)
-    ys = [None] * u.shape[1]
+    ys = [u.new_empty(0)] * u.shape[1]
     positions = range(u.shape[1] - 1, -1, -1) if reverse else range(u.shape[1])
     for t in positions:
         decay = torch.exp(dt[:, t, :, None] * A)
@@ -112,7 +116,7 @@ def scan_definition(
 
 
 def causal_convolution(x: Tensor, weight: Tensor, bias: Tensor, reverse: bool = False) -> Tensor:
-    """SiLU of a depthwise convolution that looks back only (with `reverse`: ahead only).
+    """Compute the SiLU of a causal depthwise convolution (with `reverse`: anticausal).
 
     y_t = silu(bias + sum_k weight_k x_{t - K + 1 + k}), zeros before the first position.
 
@@ -121,9 +125,11 @@ def causal_convolution(x: Tensor, weight: Tensor, bias: Tensor, reverse: bool = 
     x : Tensor
         (batch, length, channels).
     weight : Tensor
-        (channels, 1, K);
+        (channels, 1, K).
     bias : Tensor
         (channels,).
+    reverse : bool
+        Whether a position sees those after it in place of those before it.
 
     Returns
     -------
@@ -138,7 +144,7 @@ def causal_convolution(x: Tensor, weight: Tensor, bias: Tensor, reverse: bool = 
 
 
 def convolution_definition(x: Tensor, weight: Tensor, bias: Tensor, reverse: bool = False) -> Tensor:
-    """`causal_convolution` as a sum of shifted copies; any device, autograd by PyTorch."""
+    """Compute `causal_convolution` as a sum of shifted copies, on any device; autograd by PyTorch."""
     if reverse:
         weight = weight.flip(-1)
     taps = weight.shape[-1]

@@ -1,17 +1,18 @@
 """The sequence operations of Mamba on the CPU: numba kernels that need no compiler at installation.
 
 The formulas are in `scan`; all numbers are float32, sixteen at once (`simd`). In the scan each
-thread takes one gene and some of its channels and walks along the sequence with the states of these channels in its
-first-level cache. Memory: the forward pass keeps the states once every `CHUNK` positions, the backward pass recomputes
-those of one chunk for sixteen channels at a time, so no (length x channels x states) array ever exists.
+thread processes some channels of one gene along the sequence, with the states of these channels in its first-level
+cache. Memory: the forward pass keeps the states once every `CHUNK` positions, the backward pass recomputes those of
+one chunk for sixteen channels at a time, so no (length x channels x states) array is ever allocated.
 
 Inside the kernels the decay rates A are in units of log 2 and laid out (channels / LANES, states, LANES), as are the
-states: what sixteen channels need lies together.
+states: the values of sixteen channels are adjacent.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numba
 import numpy as np
@@ -38,28 +39,30 @@ from model_core.model.kernels.simd import (
 )
 
 CHUNK = 32  # positions between saved states
-AHEAD = 16  # positions that are asked for before they are needed
-ROWS = 256  # positions a thread convolves at once
+AHEAD = 16  # positions between a prefetch and its use
+ROWS = 256  # positions that a thread convolves at once
+_NUMBA: Any = numba.config  # its settings are made at import, unseen by a type checker
 
 
 def _compiled(**options) -> Callable:
-    """`njit` whose machine code is kept for the next process: beside this file, in the user's cache, or in a temporary
-    folder of this user where neither can be written."""
+    """Return `njit` with a cache of machine code for the next process.
+
+    The cache is next to this file, in the user's cache, or, where neither is writable, in a temporary folder.
+    """
 
     def decorate(function: Callable) -> Callable:
         settings = {"error_model": "numpy", **options}
         try:
             return njit(cache=True, **settings)(function)
         except RuntimeError:  # numba found no place to write to
-            numba.config.CACHE_DIR = str(stand_in() / "numba")
+            _NUMBA.CACHE_DIR = str(stand_in() / "numba")
         try:
             compiled = njit(cache=True, **settings)(function)
-            notice(
-                "numba", f"Neither the installation nor the home can be written: machine code is kept in {stand_in()}."
-            )
+            words = "Neither the installation nor the home directory is writable: machine code is kept in"
+            notice("numba", f"{words} {stand_in()}.")
         except RuntimeError:
             compiled = njit(**settings)(function)
-            notice("numba", "Machine code can be kept nowhere: each start compiles it again.")
+            notice("numba", "No folder for machine code is writable: the kernels are compiled again at each start.")
         return compiled
 
     return decorate
@@ -72,9 +75,9 @@ def _compiled(**options) -> Callable:
 def _scan_forward(u, delta, A, B, C, D, z, reverse, width, begin, write, add, h0, out, states):
     """Scan a chunk: position t of u, delta, B and C is position begin + t of z and out.
 
-    `h0` (batch, channels * states) is the state before it and becomes the state after it. out is left
-    alone without `write`, and added to with `add`.
-    `width` channels a task. `states` (batch, chunks, channels * states) has no chunks where no gradient is wanted.
+    `h0` (batch, channels * states) is the state before the chunk and becomes the state after it. `out` is unchanged
+    without `write`, and added to with `add`. A task has `width` channels. `states` (batch, chunks, channels * states)
+    has no chunks where no gradient is needed.
     """
     batch, length, channels = u.shape
     N, chunks = B.shape[2], states.shape[1]
@@ -115,7 +118,7 @@ def _scan_forward(u, delta, A, B, C, D, z, reverse, width, begin, write, add, h0
 
 @_compiled()
 def _chunk_again(u, delta, A, B, C, g, start, stop, reverse, c, hs, decays, dts, ys):
-    """Walk through one chunk again for the channels c .. c + LANES, keeping what the way back needs.
+    """Recompute one chunk for the channels c .. c + LANES and keep what the backward pass needs.
 
     `hs` holds the state before the chunk in its first row and gets the state after each position.
     """
@@ -140,7 +143,10 @@ def _chunk_again(u, delta, A, B, C, g, start, stop, reverse, c, hs, decays, dts,
 
 @_compiled(parallel=True)
 def _scan_backward(u, delta, A, B, C, D, z, reverse, width, states, dout, du, ddelta, dA, dB, dC, dD, dz):
-    """Gradients; dA (batch, like A) and dD (batch, channels) per gene, dB and dC (batch, blocks, length, states)."""
+    """Compute gradients.
+
+    dA (batch, like A) and dD (batch, channels) are per gene, dB and dC per block (batch, blocks, length, states).
+    """
     batch, length, channels = u.shape
     N, chunks = B.shape[2], states.shape[1]
     blocks = (channels + width - 1) // width
@@ -198,7 +204,7 @@ def _scan_backward(u, delta, A, B, C, D, z, reverse, width, states, dout, du, dd
 
 @njit(inline="always")
 def _before_silu(x, weight, bias, g, t, step, c):
-    """bias + sum_k weight[k] x[t - step (K - 1 - k)] of LANES channels, zeros beyond the ends."""
+    """Return bias + sum_k weight[k] x[t - step (K - 1 - k)] of LANES channels, zeros beyond the ends."""
     length, channels = x.shape[1:]
     pre = load(bias, c)
     for k in range(weight.shape[0]):
@@ -223,7 +229,7 @@ def _convolution_forward(x, weight, bias, step, begin, out):
 
 @_compiled(parallel=True)
 def _convolution_backward(x, weight, bias, step, dout, dpre, dweight, dbias):
-    """Gradients before SiLU, and per task those of weight and bias (added up by the caller)."""
+    """Compute gradients before SiLU, and per task those of weight and bias (summed by the caller)."""
     batch, length, channels = x.shape
     parts, taps = (length + ROWS - 1) // ROWS, weight.shape[0]
     for task in prange(batch * parts):
@@ -246,7 +252,7 @@ def _convolution_backward(x, weight, bias, step, dout, dpre, dweight, dbias):
 
 @_compiled(parallel=True)
 def _convolution_input(dpre, weight, step, dx):
-    """Gradient of the input: the convolution reversed."""
+    """Compute the gradient of the input, a convolution in the other direction."""
     batch, length, channels = dpre.shape
     parts, taps = (length + ROWS - 1) // ROWS, weight.shape[0]
     for task in prange(batch * parts):
@@ -270,24 +276,24 @@ def _arrays(*tensors):
 
 
 def _use_torch_threads() -> int:
-    threads = min(torch.get_num_threads(), numba.config.NUMBA_NUM_THREADS)
+    threads = min(torch.get_num_threads(), _NUMBA.NUMBA_NUM_THREADS)
     numba.set_num_threads(threads)
     return threads
 
 
 def _width(batch: int, channels: int) -> int:
-    """Channels a task: as many as leave work for all threads, for narrow rows are slow to fetch."""
+    """Return the channels per task: as many as leave work for all threads, since narrow rows are slow to read."""
     tasks = -(-_use_torch_threads() // batch)
     return -(-channels // (LANES * tasks)) * LANES
 
 
 def _together(A: Tensor) -> Tensor:
-    """(channels, states) as the kernels lay it out: (channels / LANES, states, LANES)."""
+    """Return (channels, states) in the layout of the kernels: (channels / LANES, states, LANES)."""
     return A.view(-1, LANES, A.shape[1]).transpose(1, 2).contiguous()
 
 
 def _apart(A: Tensor) -> Tensor:
-    """`_together` undone."""
+    """Invert `_together`."""
     return A.transpose(1, 2).reshape(-1, A.shape[1])
 
 
@@ -326,7 +332,7 @@ class _Scan(torch.autograd.Function):
 
 
 def scan_cpu(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor, z: Tensor, reverse: bool) -> Tensor:
-    """`model_core.model.kernels.scan.selective_scan` for float32 tensors on the CPU."""
+    """Compute `scan.selective_scan` for float32 tensors on the CPU."""
     channels = u.shape[2]
     if missing := -channels % LANES:  # channels of zeros, which stay zero
         u, delta, z = (F.pad(t, (0, missing)) for t in (u, delta, z))
@@ -337,14 +343,16 @@ def scan_cpu(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tenso
 
 
 class CarriedScan:
-    """A scan of one gene, chunk by chunk, that carries its state along; no gradients.
+    """A scan of one gene in chunks, which keeps the state between them; no gradients.
 
     Parameters
     ----------
     A_log : Tensor
-        (channels, states), D: (channels,), float32; channels is a multiple of LANES.
+        (channels, states) float32, log of the negative decay rates; channels is a multiple of LANES.
+    D : Tensor
+        (channels,) float32, skip weight.
     reverse : bool
-        Chunks come from right to left.
+        Whether chunks are passed from right to left.
     """
 
     def __init__(self, A_log: Tensor, D: Tensor, reverse: bool):
@@ -357,14 +365,22 @@ class CarriedScan:
     def __call__(
         self, u: Tensor, delta: Tensor, B: Tensor, C: Tensor, z: Tensor, begin: int, out: Tensor | None, add: bool
     ) -> None:
-        """Go on over u, delta (length, channels) and B, C (length, states).
+        """Scan the next chunk.
 
         Parameters
         ----------
+        u, delta : Tensor
+            (length, channels), of the chunk.
+        B, C : Tensor
+            (length, states), of the chunk.
         z : Tensor
-            (window, channels); the chunk begins at its position `begin`.
+            (window, channels), of the whole window.
+        begin : int
+            Position of the chunk in z and out.
         out : Tensor or None
-            Like z; the chunk is written there, or with `add` added. None: only the state moves on.
+            (window, channels), receives the outputs. None: only the state is updated.
+        add : bool
+            Whether outputs are added to `out` instead of written.
         """
         inputs = [t[None] for t in (u, delta)], [t[None] for t in (B, C)]
         (u, delta), (B, C) = inputs
@@ -377,14 +393,25 @@ class CarriedScan:
 
 
 def convolve(x: Tensor, weight: Tensor, bias: Tensor, part: slice, reverse: bool) -> Tensor:
-    """`causal_convolution` of the positions `part` of x (window, channels), which sees its neighbours; no gradients.
+    """Compute `causal_convolution` of x at the positions `part`, without gradients.
 
     Parameters
     ----------
+    x : Tensor
+        (window, channels); positions outside `part` are read where the convolution needs them.
     weight : Tensor
         (taps, channels), contiguous.
     bias : Tensor
         (channels,).
+    part : slice
+        Positions to compute.
+    reverse : bool
+        As in `scan.causal_convolution`.
+
+    Returns
+    -------
+    Tensor
+        (length of `part`, channels).
     """
     _use_torch_threads()
     out = x.new_empty(1, part.stop - part.start, x.shape[1])
@@ -417,7 +444,7 @@ class _Convolution(torch.autograd.Function):
 
 
 def convolution_cpu(x: Tensor, weight: Tensor, bias: Tensor, reverse: bool) -> Tensor:
-    """`model_core.model.kernels.scan.causal_convolution` for float32 tensors on the CPU."""
+    """Compute `scan.causal_convolution` for float32 tensors on the CPU."""
     channels = x.shape[2]
     if missing := -channels % LANES:
         x, weight, bias = F.pad(x, (0, missing)), F.pad(weight, (0, 0, 0, 0, 0, missing)), F.pad(bias, (0, missing))

@@ -2,22 +2,23 @@
 
 The formulas are in `model_core.model.kernels.scan`. The sequence is cut into chunks, and a scan has three phases:
 
-1. `_chunk_ends`: what each chunk makes of an empty state, and the sum of its step sizes (so its decay: exp(A sum dt)).
-2. `_join`: a short scan over the chunks gives the state with which each of them starts.
-3. `_outputs`: each chunk again, from its starting state, now with outputs.
+1. `_chunk_ends`: the state after each chunk for an initial state of zero, and the sum of its step sizes, which gives
+   its decay: exp(A sum dt).
+2. `_join`: a short scan over the chunks gives the initial state of each of them.
+3. `_outputs`: each chunk again, from its initial state, with outputs.
 
-The way back is the same from the other end: phases 1 and 2 on the gradient of the state, then `_gradients`, which
-recomputes the states of `TILE` positions at a time from the one that the forward pass kept ahead of them, so no
-(length x channels x states) array ever exists. Every sum has a fixed order: same input, same bits.
+The backward pass is the same from the other end: phases 1 and 2 on the gradient of the state, then `_gradients`, which
+recomputes the states of `TILE` positions at a time from the one that the forward pass kept before them, so no
+(length x channels x states) array is ever allocated. Every sum has a fixed order: same input, same bits.
 
-In phases 1 and 3 and in `_gradients` a program is a block of channels that walks along its chunk with all states in
-registers, one warp for up to 16 states; so a sum over states or over the block's channels costs little or nothing.
+In phases 1 and 3 and in `_gradients` a program processes a block of channels along its chunk with all states in
+registers, one warp for up to 16 states; so sums over states or over the block's channels are cheap.
 
 Bytes moved per base and direction, for E channels, N states and inputs of w bytes (float32 4, bf16 2). Forward:
-w (6 E + 3 N), which is u and delta twice, z and y once, B twice, C once; once each would be w (4 E + 2 N), but one pass
-alone could not be parallel over length. Backward: w (10 E + 4 N) + 16 N E / 32. In training the kept states are written
+w (6 E + 3 N), which is u and delta twice, z and y once, B twice, C once; once each would be w (4 E + 2 N), but a single
+pass cannot be parallel over length. Backward: w (10 E + 4 N) + 16 N E / 32. In training the kept states are written
 and read: 4 E N / TILE each way. A pass also takes E N exponentials per base; a multiprocessor issues 16 per cycle, so
-that at 16 states these, and not the bytes, may be what a fast card waits for (docs/speed.md).
+that at 16 states these, and not the bytes, may limit a fast card (docs/speed.md).
 """
 
 from __future__ import annotations
@@ -30,24 +31,24 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-TILE = 8  # positions between kept states; as many states as fit into a program's registers on the way back
-BLOCK = 32  # channels of a program, one a lane
+TILE = 8  # positions between kept states; as many states as fit into a program's registers in the backward pass
+BLOCK = 32  # channels of a program, one per lane
 JOINED = 64  # chunks that `_join` takes at once
-WARPS = 24  # per multiprocessor, that hide the latency of memory: as many as have room for their states in registers
+WARPS = 24  # per multiprocessor, to hide the latency of memory: as many as fit their states into registers
 LOG2E, LN2 = tl.constexpr(math.log2(math.e)), tl.constexpr(math.log(2.0))
 
 
 class Plan(NamedTuple):
-    """How a scan is cut up."""
+    """Division of a scan into programs."""
 
     chunk: int  # positions that a program walks along, a multiple of TILE
     block: int  # its channels
-    rows: int  # its states, filled up to a power of two
-    warps: int  # its warps: more than 16 states a channel are shared between several
+    rows: int  # its states, padded to a power of two
+    warps: int  # its warps: more than 16 states per channel are shared between several
 
 
 def plan(batch: int, length: int, channels: int, states: int, processors: int) -> Plan:
-    """Just so many chunks that all multiprocessors are busy at once: every further chunk costs a state to join."""
+    """Return the plan with the fewest chunks that occupy all multiprocessors; each chunk costs a state to join."""
     block, rows = min(BLOCK, triton.next_power_of_2(channels)), triton.next_power_of_2(states)
     warps = max(1, rows // 16)
     chunks = max(1, WARPS * processors // (warps * batch * triton.cdiv(channels, block)))
@@ -62,7 +63,7 @@ def _sigmoid(x):
 
 @triton.jit
 def _softplus(x):
-    """log(1 + exp(x)) = max(x, 0) + 2 artanh(e / (2 + e)), e = exp(-|x|): exact to float32 also for tiny steps."""
+    """Return log(1 + exp(x)) = max(x, 0) + 2 artanh(e / (2 + e)), e = exp(-|x|), exact to float32 for tiny steps."""
     e = tl.exp2(-tl.abs(x) * LOG2E)
     s = e / (2.0 + e)
     q = s * s
@@ -77,19 +78,19 @@ def _softplus(x):
 
 @triton.jit
 def _after(decay, value, next_decay, next_value):
-    """Two steps h <- decay h + value as one."""
+    """Combine two steps h <- decay h + value into one."""
     return decay * next_decay, next_decay * value + next_value
 
 
 @triton.jit
 def _read(at, mask):
-    """As float32, 0 outside the mask."""
+    """Read values as float32, 0 outside the mask."""
     return tl.load(at, mask=mask, other=0.0).to(tl.float32)
 
 
 @triton.jit
 def _load_decay(A, n, c, states, channels):
-    """Rows n and columns c of A (states, channels) in units of log 2, 0 beyond both."""
+    """Read rows n and columns c of A (states, channels) in units of log 2, 0 beyond both."""
     inside = (n < states)[:, None] & (c < channels)[None, :]
     return tl.load(A + n[:, None] * channels + c[None, :], mask=inside, other=0.0) * LOG2E
 
@@ -99,10 +100,10 @@ def _chunk_ends(
     value, gate, delta, A, W, w_batch, w_row, ends, dts,
     length, channels, states, chunk, REVERSE: tl.constexpr, ADJOINT: tl.constexpr, N: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    """Phase 1: `ends` (batch, chunks, states, channels) and `dts` (batch, chunks, channels).
+    """Compute `ends` (batch, chunks, states, channels) and `dts` (batch, chunks, channels), phase 1.
 
     Forward: the state after the chunk, value = u, W = B. Adjoint: the gradient of the state before the chunk,
-    value = gradient of the output, W = C, walked from the chunk's last position to its first.
+    value = gradient of the output, W = C, from the chunk's last position to its first.
     """
     k, g = tl.program_id(1), tl.program_id(2).to(tl.int64)
     c, n = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK), tl.arange(0, N)
@@ -134,7 +135,7 @@ def _chunk_ends(
 
 @triton.jit
 def _join(ends, dts, A, starts, chunks, channels, states, BACK: tl.constexpr, ROWS: tl.constexpr, BLOCK: tl.constexpr):
-    """Phase 2: the state with which each chunk starts (with BACK: the gradient with which it ends)."""
+    """Compute the initial state of each chunk (with BACK: the gradient of its final state), phase 2."""
     n, g = tl.program_id(1), tl.program_id(2).to(tl.int64)
     rows, c = tl.arange(0, ROWS), tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     decay = tl.load(A + n * channels + c, mask=c < channels, other=0.0) * LOG2E
@@ -159,7 +160,7 @@ def _outputs(
     length, channels, states, chunk, REVERSE: tl.constexpr, KEEP: tl.constexpr, N: tl.constexpr, BLOCK: tl.constexpr,
     SPAN: tl.constexpr,
 ):  # fmt: skip
-    """Phase 3: outputs, and with KEEP the states ahead of every SPAN positions (batch, tiles, states, channels)."""
+    """Compute outputs, phase 3; with KEEP also the states (batch, tiles, states, channels) before every SPAN steps."""
     k, g = tl.program_id(1), tl.program_id(2).to(tl.int64)
     c, n = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK), tl.arange(0, N)
     inside, in_states = c < channels, n < states
@@ -191,9 +192,9 @@ def _gradients(
     u, delta, A, B, C, D, z, b_batch, b_row, c_batch, c_row, dout, kept, flow, du, ddelta, dz, dA, dB, dC, dD,
     length, channels, states, chunk, REVERSE: tl.constexpr, N: tl.constexpr, BLOCK: tl.constexpr, SPAN: tl.constexpr,
 ):  # fmt: skip
-    """All gradients of a chunk, from its last position to its first, SPAN positions at a time.
+    """Compute all gradients of a chunk, from its last position to its first, SPAN positions at a time.
 
-    `flow` (batch, chunks, states, channels): gradient of the state behind the chunk. dA: the same shape. dB and dC:
+    `flow` (batch, chunks, states, channels): gradient of the state after the chunk. dA: the same shape. dB and dC:
     (batch, blocks, length, states). dD: (batch, chunks, channels).
     """
     block, k, g = tl.program_id(0), tl.program_id(1), tl.program_id(2).to(tl.int64)
@@ -212,9 +213,9 @@ def _gradients(
         i0 = k * chunk + (tiles - 1 - j) * SPAN
         tile = g * tl.cdiv(length, SPAN) + i0 // SPAN
         h = tl.load(kept + tile * states * channels + cell, mask=inside_both, other=0.0)
-        before = ()  # the state ahead of each position
+        before = ()  # the state before each position
         for r in tl.static_range(SPAN):
-            before = before + (h,)  # noqa: RUF005 (Triton knows no other way)
+            before = before + (h,)  # type: ignore[assignment]  # noqa: RUF005 (Triton can grow a tuple in no other way)
             t = length - 1 - (i0 + r) if REVERSE else i0 + r
             inside = in_channels & (i0 + r < length)
             at = (g * length + t) * channels + c
@@ -259,7 +260,7 @@ def _gradients(
 
 
 def start() -> None:
-    """Bring Triton's driver up, so that what it lacks is said before a kernel is asked for (RuntimeError, OSError)."""
+    """Start Triton's driver, so that missing parts raise RuntimeError or OSError before a kernel is launched."""
     if not triton.knobs.runtime.interpret:
         triton.runtime.driver.active.get_current_target()
 
@@ -269,7 +270,7 @@ def _processors(x: Tensor) -> int:
 
 
 def _starts(value, gate, delta, A, W, cut: Plan, reverse: bool, adjoint: bool) -> Tensor:
-    """Phases 1 and 2: (batch, chunks, states, channels) float32. A is (states, channels) from here on."""
+    """Run phases 1 and 2; return (batch, chunks, states, channels) float32. A is (states, channels) from here on."""
     batch, length, channels = value.shape
     states, chunks = len(A), triton.cdiv(length, cut.chunk)
     starts = value.new_zeros(batch, chunks, states, channels, dtype=torch.float32)
@@ -330,9 +331,9 @@ class _Scan(torch.autograd.Function):
 
 
 def scan_gpu(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor, z: Tensor, reverse: bool) -> Tensor:
-    """`scan.selective_scan` for CUDA tensors of float32, bf16 or float16; the state is float32.
+    """Compute `scan.selective_scan` for CUDA tensors of float32, bf16 or float16; the state is float32.
 
-    B and C may be slices of a wider tensor: only their last axis must be dense.
+    B and C may be slices of a wider tensor: only their last axis must be contiguous.
     """
     keep = torch.is_grad_enabled() and any(t.requires_grad for t in (u, delta, A, B, C, D, z))
     return _Scan.apply(u, delta, A, B, C, D, z, reverse, keep)

@@ -1,7 +1,7 @@
-"""Sixteen float32 numbers at once inside numba kernels, and the elementary functions that the scan needs of them.
+"""Vectors of sixteen float32 numbers inside numba kernels, with the elementary functions that the scan needs.
 
-Numba leaves it to LLVM to find out which loops can use the machine's vector units, and for the scan's it often finds
-none. Here the vector is a type of its own: LLVM puts it into one AVX-512 register, two of AVX2, or four of SSE or NEON.
+Numba relies on LLVM to vectorise loops, which often fails for those of the scan. Here the vector is a type of its own:
+LLVM puts it into one AVX-512 register, two of AVX2, or four of SSE or NEON.
 
     a = load(array, i)           # array.ravel()[i : i + LANES] of a C-contiguous float32 array, no bounds check
     store(array, i, fma(a, b, c))
@@ -25,11 +25,11 @@ LOG2E, LN2 = math.log2(math.e), math.log(2.0)
 
 _FLOATS = ir.VectorType(ir.FloatType(), LANES)
 _INTS = ir.VectorType(ir.IntType(32), LANES)
-_CONTRACT = ("contract", "nsz")  # a product and a sum may become one instruction; nothing else may move
+_CONTRACT = ("contract", "nsz")  # a product and a sum may become one instruction; nothing else is reordered
 
 
 class VectorType(types.Type):
-    """Numba's type of a vector."""
+    """Numba type of a vector of LANES float32."""
 
     def __init__(self):
         super().__init__(name=f"float32x{LANES}")
@@ -54,7 +54,7 @@ def _pointer(context, builder, signature, array, index):
 
 @intrinsic
 def load(typing, array, index):
-    """LANES numbers of a C-contiguous float32 array from flat position `index`."""
+    """Read LANES numbers of a C-contiguous float32 array from flat position `index`."""
 
     def generate(context, builder, signature, arguments):
         return builder.load(_pointer(context, builder, signature, *arguments), align=4)
@@ -76,7 +76,10 @@ def store(typing, array, index, value):
 
 @intrinsic
 def prefetch(typing, array, index):
-    """Ask for the cache line of flat position `index`, which may lie outside: strides are too much for the hardware."""
+    """Prefetch the cache line of flat position `index`, which may lie outside the array.
+
+    The hardware does not prefetch the strides of the scan by itself.
+    """
 
     def generate(context, builder, signature, arguments):
         data = context.make_array(signature.args[0])(context, builder, value=arguments[0]).data
@@ -93,7 +96,7 @@ def prefetch(typing, array, index):
 
 @intrinsic
 def splat(typing, number):
-    """A float32 in every lane."""
+    """Return a vector with a float32 in every lane."""
 
     def generate(context, builder, signature, arguments):
         first = builder.insert_element(ir.Constant(_FLOATS, ir.Undefined), arguments[0], ir.Constant(ir.IntType(32), 0))
@@ -105,7 +108,7 @@ def splat(typing, number):
 
 @intrinsic
 def total(typing, value):
-    """The sum of the lanes."""
+    """Return the sum of the lanes."""
 
     def generate(context, builder, signature, arguments):
         kind = ir.FunctionType(ir.FloatType(), [ir.FloatType(), _FLOATS])
@@ -120,7 +123,7 @@ def total(typing, value):
 
 
 def _binary(name: str):
-    """The intrinsic of an operation that LLVM's builder has under `name`."""
+    """Return the intrinsic of the operation `name` of LLVM's builder."""
 
     @intrinsic
     def operation(typing, a, b):
@@ -153,7 +156,7 @@ for _python_operator, _name in (
 
 @intrinsic
 def fma(typing, a, b, c):
-    """a * b + c, in one rounding where the machine can."""
+    """Return a * b + c, with a single rounding where the processor has such an instruction."""
 
     def generate(context, builder, signature, arguments):
         a, b, c = arguments
@@ -164,7 +167,7 @@ def fma(typing, a, b, c):
 
 @intrinsic
 def maximum(typing, a, b):
-    """The greater of each pair of lanes."""
+    """Return the greater of each pair of lanes."""
 
     def generate(context, builder, signature, arguments):
         a, b = arguments
@@ -175,7 +178,7 @@ def maximum(typing, a, b):
 
 @intrinsic
 def _shift_exponent(typing, value, whole):
-    """value * 2^k, with k in the lowest bits of `whole` = k + 1.5 * 2^23; no lane may leave the normal numbers."""
+    """Return value * 2^k, with k in the lowest bits of `whole` = k + 1.5 * 2^23; results must be normal numbers."""
 
     def generate(context, builder, signature, arguments):
         value, whole = (builder.bitcast(argument, _INTS) for argument in arguments)
@@ -190,13 +193,13 @@ def _shift_exponent(typing, value, whole):
 
 @njit(inline="always")
 def constant(number):
-    """A number that is known when the kernel is compiled, in every lane."""
+    """Return a vector with a compile-time constant in every lane."""
     return splat(np.float32(number))
 
 
 @njit
 def _power_of_two(r, whole):
-    """2^r * 2^k for |r| <= 1/2; the polynomial is the Chebyshev fit of degree 5, relative error 1.1e-7."""
+    """Return 2^r * 2^k for |r| <= 1/2; the polynomial is the Chebyshev fit of degree 5, relative error 1.1e-7."""
     p = constant(1.340043216540429e-3)
     p = fma(p, r, constant(9.676037097864609e-3))
     p = fma(p, r, constant(5.550327214209104e-2))
@@ -208,19 +211,19 @@ def _power_of_two(r, whole):
 
 @njit
 def power_of_two(t):
-    """2^t for t <= 126; relative error below 2e-7, and 2^-126 for anything below that."""
+    """Return 2^t for t <= 126, with relative error below 2e-7; 2^-126 for t below -126."""
     t = maximum(t, constant(-126.0))
-    whole = t + constant(12582912.0)  # 1.5 * 2^23: the sum has no room for a fraction, so it is rounded away
+    whole = t + constant(12582912.0)  # 1.5 * 2^23: the sum cannot hold a fraction, so it is rounded to an integer
     return _power_of_two(t - (whole - constant(12582912.0)), whole)
 
 
 @njit
 def exp(x):
-    """exp(x) for x <= 87, relative error below 3e-7."""
+    """Return exp(x) for x <= 87, relative error below 3e-7."""
     t = maximum(x * constant(LOG2E), constant(-126.0))
     whole = t + constant(12582912.0)
     k = whole - constant(12582912.0)
-    # The remainder in two steps (Cody and Waite), so that large arguments lose nothing.
+    # The remainder in two steps (Cody and Waite), so that large arguments keep their precision.
     r = fma(k, constant(-0.693359375), maximum(x, constant(-87.336544)))
     r = fma(k, constant(2.12194440e-4), r)
     return _power_of_two(r * constant(LOG2E), whole)
@@ -228,13 +231,13 @@ def exp(x):
 
 @njit
 def magnitude(x):
-    """|x|."""
+    """Return |x|."""
     return maximum(x, constant(0.0) - x)
 
 
 @njit
 def softplus(x):
-    """log(1 + exp(x)): max(x, 0) + 2 artanh(e / (2 + e)) with e = exp(-|x|)."""
+    """Return log(1 + exp(x)) = max(x, 0) + 2 artanh(e / (2 + e)) with e = exp(-|x|)."""
     e = exp(constant(0.0) - magnitude(x))
     s = e / (constant(2.0) + e)
     q = s * s
@@ -250,5 +253,5 @@ def softplus(x):
 
 @njit
 def sigmoid(x):
-    """1 / (1 + exp(-x))."""
+    """Return 1 / (1 + exp(-x))."""
     return constant(1.0) / (constant(1.0) + exp(constant(0.0) - maximum(x, constant(-87.0))))
