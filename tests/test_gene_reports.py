@@ -94,7 +94,7 @@ def test_names_of_files_are_drawn_as_they_are(registry):
     ("asked", "words"),
     [
         ({"gene": "NOPE"}, "NOPE"),
-        ({"gene": "MYC", "locus": "chr2:9,001-9,500"}, "touches its window"),
+        ({"gene": "MYC", "locus": "chr2:9,001-9,500"}, "overlaps its window"),
         ({"gene": "MYC", "locus": "somewhere"}, "locus"),
         ({"gene": "MYC", "threshold": 1.5}, "0 to 1"),
     ],
