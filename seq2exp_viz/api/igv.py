@@ -178,11 +178,12 @@ def _why(view: RunView, base: str, gene_id: str, threshold: float | None) -> lis
     rows = [_row("certainty", label, "Why", on=False, **sure)] if view.run.band == "beta" else []
     if mask_components.unavailable_reason(view) is not None:
         return rows
-    reads = "sequence and signals say" if view.settings.backbone.generator_signals else "sequence says"
+    sequence = "Component of sequence and signals" if view.settings.backbone.generator_signals else "Sequence component"
+    difference = f"Disagreement: {sequence[0].lower()}{sequence[1:]} minus signal component"
     for part, label, colour, least in (
-        ("network", f"What the {reads}", palette.SEQUENCE_COMPONENT, 0),
-        ("signals", "What the signals say", palette.SIGNAL_COMPONENT, 0),
-        ("disagreement", f"Disagreement: what the {reads}, less the signals", palette.COMPONENT_DIFFERENCE, -1),
+        ("network", sequence, palette.SEQUENCE_COMPONENT, 0),
+        ("signals", "Signal component", palette.SIGNAL_COMPONENT, 0),
+        ("disagreement", difference, palette.COMPONENT_DIFFERENCE, -1),
     ):
         style = {"height": 64, "color": colour.css, "quantity": "Mean" if least == 0 else "Difference of means"}
         config = {**_own(view, base, gene_id, "why", part), **style, "area": True, "min": least, "max": 1}
@@ -243,7 +244,7 @@ def _controls(view: RunView, base: str, gene_id: str | None) -> list[dict]:
             "min": 0,
             "max": 1,
         }
-        rows.append(_row("merged", "All genes' masks, highest", "Controls", on=False, **config))
+        rows.append(_row("merged", "Masks of all genes (maximum)", "Controls", on=False, **config))
     for kind, label, colour in (
         ("causal", "Planted: causal", palette.CAUSAL),
         ("decoys", "Planted: decoys", palette.DECOY),

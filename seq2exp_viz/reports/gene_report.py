@@ -139,7 +139,7 @@ def _gene(view: RunView, gene: str, threshold: float | None, number: int) -> str
         "mean_mask": "Mean mask",
         **({"beta_sd": "Sd of z under its Beta"} if view.run.band == "beta" else {}),
         "distance_to_tss": "Distance to TSS (bp)",
-        **({"effect": "Effect", "controls": "Control regions at least as strong"} if known else {}),
+        **({"effect": "Effect", "controls": "Rank among control regions"} if known else {}),
         "words": "Class",
         "peak": "Peak",
     }
@@ -147,7 +147,7 @@ def _gene(view: RunView, gene: str, threshold: float | None, number: int) -> str
     caption = escape(" ".join(caption_words(view, place)))
     listed = _table(elements, columns) if len(elements) else "<p>No element at this threshold.</p>"
     if known:
-        words = "Effect: the prediction with the mask as it is, minus the prediction without this element. "
+        words = "Effect: the prediction with the mask as it is, minus that with this element switched off. "
         listed += f'<p class="quiet">{escape(f"{words}{BACKGROUND} {effects_caveat(view.run.config)}".strip())}</p>'
     return (
         f"<section><h2>{escape(str(row['symbol']))}</h2>\n"
