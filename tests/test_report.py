@@ -119,4 +119,4 @@ def test_without_truth_peaks_pairs_and_labels_the_page_still_reads(found):
     assert drawn == {}
     assert "contain no planted elements" in page
     assert "The run has no peaks" in page
-    assert "one seed here" in page
+    assert "this comparison has one seed" in page
