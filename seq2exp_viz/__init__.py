@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 __all__ = ["browse", "figure", "open_run"]
 
 
-def __getattr__(name: str):
-    """The notebook functions, imported when they are first asked for."""
+def __getattr__(name: str) -> Any:
+    """Return a notebook function, which is imported when it is first used."""
     if name in __all__:
         from seq2exp_viz import notebook
 

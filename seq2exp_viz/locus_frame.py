@@ -1,8 +1,8 @@
-"""A locus in a notebook's output: a frame that holds igv.js and all data, and what the kernel may ask of it.
+"""A locus in a notebook's output: a frame with igv.js and all data, and the commands that the kernel can send to it.
 
-The frame's document comes with the output (srcdoc), is cut off from the notebook (sandbox) and may fetch nothing (its
-policy), so that it draws again wherever the saved notebook is opened and trusted. Under it lies a picture: it is seen
-until igv.js has drawn, and wherever scripts are taken out of a notebook.
+The frame's document is part of the output (srcdoc), is isolated from the notebook (sandbox) and may not fetch anything
+(its policy), so that it works wherever the saved notebook is opened and trusted. An image below it is visible until
+igv.js has drawn, and wherever scripts are removed from a notebook.
 """
 
 from __future__ import annotations
@@ -20,30 +20,29 @@ from seq2exp_viz.reports.locus_figure import Place, caption_words, locus_bytes, 
 from seq2exp_viz.runs.run_view import RunView
 from seq2exp_viz.serving import modules, static_files
 
-ROOM, GAP = 120, 5  # pixels: igv.js's bar, ruler and margins; between two tracks
-DPI = 130  # of the picture, 7.2 inches wide
+ROOM, GAP = 120, 5  # pixels: toolbar, ruler and margins of igv.js; between two tracks
+DPI = 130  # of the image, 7.2 inches wide
 SANDBOX = "allow-scripts allow-downloads"  # without allow-same-origin: it cannot reach the notebook or its server
 STILL = (
-    "A picture of what igv.js shows here. To move and to zoom: run the cell, or trust the notebook"
+    "This is an image of the view in igv.js. To move and zoom, run the cell or trust the notebook"
     " (in JupyterLab: Trust Notebook in the command palette)."
 )
 
 
 class LocusBrowser:
-    """A locus that igv.js shows in a cell's output; what its methods ask is done there, in the reader's browser.
+    """A locus that igv.js shows in a cell's output; the browser of the reader executes what its methods request.
 
-    The kernel cannot look into the browser: each method shows the answer under its own cell and returns None.
-    `seq2exp_viz.figure` gives a picture to Python.
+    The kernel cannot read from the browser: each method shows the answer below its own cell and returns None.
+    `seq2exp_viz.figure` returns an image to Python.
 
     Parameters
     ----------
     view : RunView
         The run.
     place : Place
-        gene, window and threshold.
+        Gene, region and threshold.
     config : dict
-        Of igv.js, with "chromosome" and without a reference
-    file (`seq2exp_viz.notebook.locus_config`).
+        Configuration of igv.js, with "chromosome" and without a file of the genome (`notebook.locus_config`).
     """
 
     def __init__(self, view: RunView, place: Place, config: dict):
@@ -57,7 +56,7 @@ class LocusBrowser:
         return f"<{self._symbol} in igv.js, {place.chrom}:{place.start + 1:,}-{place.end:,}>"
 
     def display(self, igv: str = "vendored") -> None:
-        """Show it below the cell that is running. igv: as of `static_files.igv_script`."""
+        """Show the locus below the running cell; `igv` chooses the igv.js as in `static_files.igv_script`."""
         from IPython.display import display
 
         caption = " ".join(caption_words(self._view, self._place))
@@ -69,12 +68,17 @@ class LocusBrowser:
         display({"text/html": html, "image/png": png, "text/plain": f"{STILL}\n{caption}"}, raw=True)
 
     def search(self, locus: str) -> None:
-        """Go to "chr1:1,000-2,000", counted from 1; the gene's symbol or id shows its whole window.
+        """Show a region such as "chr1:1,000-2,000" (1-based); the gene's symbol or id shows its window.
+
+        Parameters
+        ----------
+        locus : str
+            The region, or the gene.
 
         Raises
         ------
         InputError
-            No locus, or outside the gene's window, where nothing was brought along.
+            Not a region, or one outside the gene's window, for which the output has no data.
         """
         whole = locus.strip() in (self._symbol, self._place.gene)
         place = place_of(self._view, self._place.gene, None if whole else locus)
@@ -90,7 +94,7 @@ class LocusBrowser:
         self._ask("zoomOut", f"{self._symbol}: zoom out")
 
     def to_svg(self) -> None:
-        """Show what igv.js shows now as an SVG below the cell, with a link that saves it."""
+        """Show the current view of igv.js as an SVG below the cell, with a link that saves it."""
         self._ask("svg", f"{self._symbol}: igv.js as SVG")
 
     def _ask(self, act: str, words: str, **more: int) -> None:
@@ -101,14 +105,14 @@ class LocusBrowser:
 
 
 def frame_document(config: dict, name: str, igv: Path) -> str:
-    """Return the HTML document of the frame: igv.js, modules and data are one gzip inside it, so no text can break out.
+    """Return the HTML document of the frame, with igv.js, modules and data in one gzip, so that nothing needs escaping.
 
     Parameters
     ----------
     config : dict
-        igv.js's, and "chromosome".
+        Configuration of igv.js, and "chromosome".
     name : str
-        letters, digits, hyphens.
+        Name of the frame: letters, digits and hyphens.
     igv : Path
         The igv.js file.
     """
@@ -119,7 +123,7 @@ def frame_document(config: dict, name: str, igv: Path) -> str:
 
 
 def output_html(name: str, document: str, picture: bytes, caption: str, height: int) -> str:
-    """Return the output: a line of text and a picture, and over them the frame, `height` pixels high."""
+    """Return the HTML of the output: a line of text and an image, covered by the frame, `height` pixels high."""
     src = f"data:image/png;base64,{base64.b64encode(picture).decode()}"
     return (
         f'<div style="position: relative; min-height: {height}px"><p>{escape(STILL)}</p>'
@@ -130,7 +134,7 @@ def output_html(name: str, document: str, picture: bytes, caption: str, height: 
 
 
 def message_html(message: dict, words: str) -> str:
-    """Return a line of text, and a script that sends `message` to its frame and replaces the text with the answer."""
+    """Return HTML with a line of text, which a script replaces by the frame's answer to `message`."""
     script = (files("seq2exp_viz") / "locus_message.js").read_text(encoding="utf-8").rstrip()
     line = f"{message['to']}-{message['number']}"
     return f'<div id="{line}">{escape(words)}</div><script>{script}({json.dumps(message)});</script>'

@@ -1,4 +1,4 @@
-"""A run in a notebook: `open_run` gives tables and arrays, `browse` shows a gene's locus in igv.js."""
+"""A run in a notebook: `open_run` returns tables and arrays, `browse` shows a gene's locus in igv.js."""
 
 from __future__ import annotations
 
@@ -17,19 +17,31 @@ from seq2exp_viz.runs import binning
 from seq2exp_viz.runs.run_view import RunView
 from seq2exp_viz.runs.style import peak_name
 
-BINS = 4_000  # of each drawn line; the numbers travel inside the notebook
-SECONDS = 120  # at most, for gene models that are not in the cache yet
+BINS = 4_000  # per drawn line; the numbers are stored in the notebook
+SECONDS = 120  # of waiting for gene models that are not in the cache yet
 
 
 def open_run(path: str | Path) -> Run:
-    """The run folder at `path`.
+    """Open the run folder at `path`.
 
-    `.genes` and `.elements` are DataFrames, `.mask(gene)` holds arrays (mean, sd, interval(), alpha, beta), `.cut(gene,
-    threshold)` cuts elements anew; `.manifest`, `.config`, `.metrics` are dicts.
+    Of the returned run, `.genes` and `.elements` are DataFrames, `.mask(gene)` returns arrays (mean, sd, interval(),
+    alpha, beta), `.cut(gene, threshold)` cuts elements at another threshold; `.manifest`, `.config` and `.metrics` are
+    dicts.
+
+    Parameters
+    ----------
+    path : str or Path
+        The run folder.
+
+    Returns
+    -------
+    Run
+        The opened run.
 
     Raises
     ------
-    model_core.errors.InputError: the folder is no run.
+    model_core.errors.InputError
+        The folder is not a run.
     """
     return Run.open(path)
 
@@ -39,35 +51,36 @@ def browse(
 ) -> LocusBrowser:
     """Show a gene's window in igv.js: genes, signals, contact, peaks, mask with its 95 % range, elements.
 
-    igv.js and everything that is drawn are put into the cell's output, so that it needs no server and no file and is
-    there again when the saved notebook is opened; bases are not drawn. Where scripts are taken out, as JupyterLab does
-    with a notebook that is not trusted, a picture of the same remains.
+    igv.js and all data are stored in the cell's output, so that the view needs no server and no file, and is available
+    again when the saved notebook is opened; bases are not shown. Where scripts are removed, as JupyterLab does in a
+    notebook that is not trusted, an image of the same view remains.
 
     Parameters
     ----------
     run : str or Path or Run
-        A run folder, or what `open_run` gave.
+        A run folder, or the run that `open_run` returned.
     gene : str or None
         Symbol or id of a scored gene; None takes the first.
     threshold : float or None
-        0 to 1, at which elements are cut; None takes the run's rule.
+        0 to 1, at which elements are cut; None takes the run's.
     bins : int
-        Points of each line over the window.
+        Number of bins of each line over the window.
 
     Returns
     -------
     LocusBrowser
-        What was drawn, with `.search("chr1:1-1000")`, `.zoom_in()`, `.zoom_out()`, `.to_svg()`.
+        The view, with `.search("chr1:1-1000")`, `.zoom_in()`, `.zoom_out()`, `.to_svg()`.
 
     Raises
     ------
-    model_core.errors.InputError: no run, no such gene, or not inside a notebook.
+    model_core.errors.InputError
+        Not a run, no such gene, or not inside a notebook.
     """
     from IPython import get_ipython
 
     if get_ipython() is None:
-        do = "use it in Jupyter, or run `seq2exp-viz serve`"
-        raise InputError("browse", found="no notebook around it", expected="a cell of a notebook", fix=do)
+        do = "call it in a Jupyter notebook, or run `seq2exp-viz serve`"
+        raise InputError("browse", found="a call outside a notebook", expected="a cell of a notebook", fix=do)
     view = _opened(run if isinstance(run, Run) else open_run(run))
     place = place_of(view, _gene_id(view.run, gene), None, threshold)
     view.wait_for_models(SECONDS)
@@ -84,32 +97,33 @@ def figure(
     output: str | Path | None = None,
     caption: bool = True,
 ) -> Any:
-    """A gene's locus for a paper: genes, signals, peaks, mask with its 95 % band, elements.
+    """Draw a gene's locus for a publication: genes, signals, peaks, mask with its 95 % band, elements.
 
     Parameters
     ----------
     run : str or Path or Run
-        A run folder, or what `open_run` gave.
+        A run folder, or the run that `open_run` returned.
     gene : str
         Symbol or id of a scored gene.
     locus : str or tuple[str, int, int] or None
-        (chrom, start, end), 0-based half-open, or as one types it ("chr1:1,000-2,000", "1,000-2,000"), counted from 1;
-        None takes the gene's window.
+        (chrom, start, end), 0-based half-open, or text such as "chr1:1,000-2,000" or "1,000-2,000", 1-based; None takes
+        the gene's window.
     threshold : float or None
-        0 to 1, at which elements are cut; None takes the run's rule.
+        0 to 1, at which elements are cut; None takes the run's.
     output : str or Path or None
-        File to write (.pdf, .svg or .png); None returns the picture alone.
+        File to write (.pdf, .svg or .png); None writes no file.
     caption : bool
-        Whether it says what is drawn.
+        Whether a caption is drawn below the figure.
 
     Returns
     -------
-    Any
-        IPython.display.SVG, which a notebook shows; its `.data` is the SVG text.
+    IPython.display.SVG
+        The figure, which a notebook shows; its `.data` is the SVG text.
 
     Raises
     ------
-    model_core.errors.InputError: no run, no such gene, or a place outside its window.
+    model_core.errors.InputError
+        Not a run, no such gene, or a region outside its window.
     """
     from IPython.display import SVG
 
@@ -123,9 +137,10 @@ def figure(
 
 
 def locus_config(view: RunView, place: Place, bins: int = BINS) -> dict:
-    """igv.js's configuration of `place`, with all data inside it; "chromosome" is the one it needs: name, shown, size.
+    """Return the configuration of igv.js for a region, with all data inside it.
 
-    Names of tracks are escaped, as igv.js shows them as HTML; those of features are not: the frame's pop-up does it.
+    "chromosome" is the only chromosome: its name in igv.js, the shown name and its size in bp. Names of tracks are
+    escaped, because igv.js inserts them as HTML; names of features are escaped by the frame's pop-up.
     """
     name = view.igv_names.given(place.chrom)
     chromosome = {"name": name, "shown": place.chrom, "size": view.run.chrom_sizes[place.chrom]}
@@ -154,7 +169,7 @@ def locus_config(view: RunView, place: Place, bins: int = BINS) -> dict:
 
 
 def _opened(run: Run) -> RunView:
-    """The run, whose notes on what is missing appear under the cell."""
+    """Return the view of a run, whose notes on missing inputs appear below the cell."""
     view = RunView.open("notebook", run)
     view.missing.listen(lambda line: print(f"note: {line}", file=sys.stderr, flush=True))
     return view
@@ -205,5 +220,5 @@ def _annotation(name: str, view: RunView, place: Place, features: list[dict], **
 
 
 def _on(name: str, features: list[dict]) -> list[dict]:
-    """The same features with the chromosome's name in igv.js."""
+    """Return the features with the chromosome's name in igv.js."""
     return [{**feature, "chr": name} for feature in features]

@@ -67,7 +67,7 @@ def test_certainty_is_what_the_beta_says_and_follows_the_threshold(client, regis
 
 
 def test_a_part_that_does_not_exist_is_told(client):
-    assert "no part of a mask" in get(client, "/api/v1/why/genes/MYC/why/everything", 404)["message"]
+    assert "not a component of a mask" in get(client, "/api/v1/why/genes/MYC/why/everything", 404)["message"]
 
 
 def test_why_tracks_are_off_at_first_and_missing_where_signals_are(registry, tmp_path):

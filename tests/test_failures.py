@@ -99,16 +99,16 @@ def test_genes_are_drawn_without_a_cache_and_page_window_and_check_say_so(run_fo
     genes = client.get("/api/v1/here/models/gene?chrom=chr1&start=9000&end=12000").get_json()
     assert all(gene["exons"] and gene["end"] - gene["start"] > 1 for gene in genes)
     assert genes
-    words = [line for line in told if "Gene models cannot be kept in" in line]
+    words = [line for line in told if "Gene models cannot be stored in" in line]
     assert len(words) == 1
     assert words[0].startswith("note on here:")
     assert any(
-        "Gene models cannot be kept in" in note for note in revision(registry.first)["notes"]
+        "Gene models cannot be stored in" in note for note in revision(registry.first)["notes"]
     )  # asked by the page
     registry.close()
     lines: list[str] = []
     assert check_runs([run_folder], lines.append)
-    assert any(line.startswith("  note: Gene models cannot be kept in") for line in lines)
+    assert any(line.startswith("  note: Gene models cannot be stored in") for line in lines)
 
 
 def test_the_command_says_it_and_exits_well(run_folder):
@@ -117,7 +117,7 @@ def test_the_command_says_it_and_exits_well(run_folder):
     words = [sys.executable, "-m", "seq2exp_viz.cli", "serve", str(run_folder), "--check"]
     done = subprocess.run(words, env=environ, cwd=ROOT, capture_output=True, text=True, timeout=180)
     assert done.returncode == 0, done.stderr
-    assert "note: Gene models cannot be kept in /proc/nohome/.cache/seq2exp-viz" in done.stdout
+    assert "note: Gene models cannot be stored in /proc/nohome/.cache/seq2exp-viz" in done.stdout
     assert "Traceback" not in done.stderr
 
 
@@ -218,7 +218,7 @@ def test_an_unexpected_failure_of_an_answer_is_json_that_the_page_can_show(run_f
         answer = client.get("/api/v1/here/genes/MYC/mask")
         assert answer.status_code == 500
         assert str(problem.args[-1]) in answer.get_json()["message"]
-        assert "its window says more" in answer.get_json()["message"]
+        assert "its terminal shows the details" in answer.get_json()["message"]
         assert "Traceback" in capsys.readouterr().err
     registry.close()
 

@@ -94,7 +94,7 @@ def test_names_of_files_are_drawn_as_they_are(registry):
     ("asked", "words"),
     [
         ({"gene": "NOPE"}, "NOPE"),
-        ({"gene": "MYC", "locus": "chr2:9,001-9,500"}, "touches its window"),
+        ({"gene": "MYC", "locus": "chr2:9,001-9,500"}, "overlaps its window"),
         ({"gene": "MYC", "locus": "somewhere"}, "locus"),
         ({"gene": "MYC", "threshold": 1.5}, "0 to 1"),
     ],
@@ -216,7 +216,7 @@ def test_the_page_hands_out_figure_and_report(client):
     for path in ("genes/MYC/figure.exe", "genes/MYC/figure.svg?threshold=x", "report", "report?genes=" + "MYC," * 51):
         assert get(client, f"/lab/api/v1/pub/{path}", 400).get_json()["message"], path
     assert "NOPE" in get(client, "/lab/api/v1/pub/report?genes=NOPE", 404).get_json()["message"]
-    assert "touches" in get(client, "/lab/api/v1/pub/genes/MYC/figure.svg?locus=chr2:1-5", 404).get_json()["message"]
+    assert "overlaps" in get(client, "/lab/api/v1/pub/genes/MYC/figure.svg?locus=chr2:1-5", 404).get_json()["message"]
 
 
 @pytest.mark.parametrize("prefer", ["vendored", "notebook"])

@@ -68,7 +68,13 @@ def test_the_page_stands_alone_and_says_the_caveats_first(found, tmp_path):
     text = re.sub(r"<svg.*?</svg>", "", page, flags=re.S)
     assert text.index("Read this first") < text.index("The mask is its signal prior") < text.index("<table")
     assert ACCURACY[:60] in text
-    for heading in ("same share", "Against peaks", "Against CRISPR pairs", "Prediction", "Uncertainty over seeds"):
+    for heading in (
+        "same share",
+        "Comparison with peaks",
+        "Comparison with CRISPR pairs",
+        "Prediction",
+        "Uncertainty over seeds",
+    ):
         assert heading in text
     assert set(drawn) == {"ranking", "kept", "curves", "threshold", "distance", "unmatched", "crispr", "prediction"}
     assert write_report(tmp_path, found) == tmp_path / "report.html"
@@ -111,6 +117,6 @@ def test_without_truth_peaks_pairs_and_labels_the_page_still_reads(found):
     page, drawn = report(*Comparison(summary, tables))
     parsed(page)
     assert drawn == {}
-    assert "hold no planted truth" in page
+    assert "contain no planted elements" in page
     assert "The run has no peaks" in page
-    assert "one seed here" in page
+    assert "this comparison has one seed" in page

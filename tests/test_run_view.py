@@ -40,7 +40,7 @@ def test_an_opened_run_lists_what_is_missing_and_why(tmp_path):
     view = RunView.open("tiny", run, tmp_path / "cache")
     found = dict(view.missing)
     assert list(found) == ["Bases are not shown", "DNase is not shown", "Genes are not drawn"]
-    assert found["DNase is not shown"] == f"{study.parent / 'DNase.bw'} is not there."
+    assert found["DNase is not shown"] == f"{study.parent / 'DNase.bw'} does not exist."
     assert view.notes == [f"{what}: {why}" for what, why in view.missing]
     assert [track.name for track in view.signals] == ["H3K27ac", "Hi-C"]
     assert (view.genome, view.models, view.prior_config) == (None, None, None)
@@ -76,5 +76,5 @@ def test_a_signal_that_goes_away_later_takes_nothing_else_along(tmp_path):
     assert "signal-1" not in {row["id"] for row in tracks}
     answer = client.get("/api/v1/tiny/signals/DNase?chrom=chr1&start=0&end=1000")
     assert answer.status_code == 404
-    assert answer.get_json()["message"] == "The file of DNase is not there any more."
+    assert answer.get_json()["message"] == "The file of DNase no longer exists."
     registry.close()

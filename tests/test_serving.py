@@ -51,7 +51,7 @@ def test_check_says_what_would_be_served_and_ends(run_folder, environ, tmp_path)
         "2 genes scored",
         "signals: H3K27ac, DNase, Hi-C",
         "1 MACS3",
-        "genome: there",
+        "genome: available",
     ):
         assert words.replace("1 MACS3", "MACS3 peaks") in said, words
     (tmp_path / "broken").mkdir()

@@ -248,7 +248,7 @@ def test_too_many_jobs_are_refused_in_the_same_words(folder):
     try:
         for number in range(50):
             assert shared.start("run", folder, f"G{number}", "score", f"gene {number}").state == "queued"
-        with pytest.raises(TooMany, match="50 jobs wait already"):
+        with pytest.raises(TooMany, match="50 jobs are waiting already"):
             shared.start("run", folder, "one more", "score")
         assert shared.all()[0]["title"] == "Score gene 49"
         assert shared.running("run", "G3", "score").gene == "G3"

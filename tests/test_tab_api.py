@@ -396,8 +396,8 @@ def test_decisions_of_another_version_are_found_and_those_of_no_gene_are_counted
 @pytest.mark.parametrize(
     ("symbols", "ok", "words"),
     [
-        (["gone"], False, "1 decisions, none on a gene of this run"),
-        (["gone", "MYC"], True, "2 audit decisions, 1 of them on genes that this run does not have"),
+        (["gone"], False, "1 decisions, none about a gene of this run"),
+        (["gone", "MYC"], True, "2 audit decisions, 1 of them about genes that this run does not have"),
         (["MYC"], True, "1 audit decisions"),
     ],
 )

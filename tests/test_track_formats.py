@@ -119,12 +119,12 @@ OWN = (
 )
 OWN_ADVICE = {
     **TEXT_ADVICE,
-    **dict.fromkeys(ALIGNED, "make a bigWig of its coverage, for instance with bamCoverage"),
+    **dict.fromkeys(ALIGNED, "convert its coverage to a bigWig, for instance with bamCoverage"),
     **dict.fromkeys(
         ("contacts.hic", "contacts.mcool"),
-        "name it under [[signals]] of a study, which shows the contact to each start site",
+        "add it to [[signals]] of a study, which shows its contact with each start site",
     ),
-    **dict.fromkeys(("genome.fa", "genome.2bit"), "name it as the genome of a study"),
+    **dict.fromkeys(("genome.fa", "genome.2bit"), "use it as the genome of a study"),
 }
 ONE = {"chr": "chr1", "start": 100, "end": 200, "name": "one"}
 FULL = {**ONE, "score": 900, "strand": "+"}

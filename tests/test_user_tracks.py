@@ -45,7 +45,7 @@ def test_names_without_chr_are_read_in_the_genomes_spelling_and_the_rest_is_coun
     told = read_track(text, "a.bed", SIZES)
     assert [(f["chr"], f["start"]) for f in told["features"]] == [("chr1", 100)]
     assert told["notes"][0].startswith("2 rows lie on chromosomes")
-    assert told["notes"][1].startswith("1 rows end behind")
+    assert told["notes"][1].startswith("1 rows end beyond")
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_names_without_chr_are_read_in_the_genomes_spelling_and_the_rest_is_coun
         (b"just words\n", "mine.bed"),
         (b"chr1\t5\tx\n", "mine.bed line 1"),
         (b"chrQ\t1\t2\n", "only chromosomes 'chrQ'"),
-        (gzip.compress(BED)[:-9], "cut-off gzip"),
+        (gzip.compress(BED)[:-9], "truncated gzip"),
         (gzip.compress(b"#" * 17_000_000), "16 MB"),
         (b"chr1\t1\t2\n" * 50_001, "50,001 rows"),
     ],
@@ -101,7 +101,7 @@ def test_a_bigwig_is_known_by_its_head_and_tail(bigwig):
         (bigwig, b"\0\0\0\0", SIZES, "truncated"),
         (bigwig[:100], bigwig[-4:], SIZES, "damaged header"),
         (bigwig, bigwig[-4:], {"chrQ": 40_000}, "only chromosomes 'chr1'"),
-        (b"\xeb\xf2\x89\x87" + bigwig[4:], bigwig[-4:], SIZES, "a whole bigBed"),
+        (b"\xeb\xf2\x89\x87" + bigwig[4:], bigwig[-4:], SIZES, "a complete bigBed"),
     ):
         with pytest.raises(InputError, match=words):
             check_bigwig(head, tail, "x.bw", sizes)

@@ -112,7 +112,7 @@ def test_a_head_that_fixes_alpha_and_beta_shows_no_width(runs, tmp_path):
         *(("tracks", part) for part in ('"certainty"', "Where z lies")),
         *(("mask", part) for part in ('"low"', '"high"')),
         ("figure", "central 95 %"),
-        ("report", "Beta sd of z"),
+        ("report", "Sd of z under its Beta"),
         ("notebook", '"low"'),
     ):
         assert words in soft[place], (place, words)

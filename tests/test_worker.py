@@ -219,7 +219,7 @@ def test_only_so_many_jobs_wait(run):
     try:
         for number in range(50):
             jobs.start("tiny", run.path, f"G{number}", "score")
-        with pytest.raises(TooMany, match="50 jobs wait already"):
+        with pytest.raises(TooMany, match="50 jobs are waiting already"):
             jobs.start("tiny", run.path, "one more", "score")
         assert jobs.cancel(1)
         assert not jobs.cancel(1)

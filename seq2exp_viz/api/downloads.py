@@ -1,4 +1,4 @@
-"""One gene's elements and mask as files, made when they are asked for (formats: `run_folder.tracks`)."""
+"""One gene's elements and mask as files, written on request (formats: `run_folder.tracks`)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ DECIMALS = 4
 
 
 def elements_bed(elements: pd.DataFrame, comments: Sequence[str] = ()) -> bytes:
-    """BED9+ with a header line, as in the run folder's elements.bed.
+    """Return BED9+ with a header line, as in the run folder's elements.bed.
 
     Parameters
     ----------
@@ -31,7 +31,7 @@ def elements_bed(elements: pd.DataFrame, comments: Sequence[str] = ()) -> bytes:
 
 
 def mask_bigwig(mask: GeneMask, sizes: Mapping[str, int]) -> bytes:
-    """A bigWig with zoom levels of one gene's mask, clipped to its chromosome (`sizes`: bp of each)."""
+    """Return a bigWig with zoom levels of one gene's mask, clipped to its chromosome (`sizes`: bp of each)."""
     first = max(0, -(mask.start // mask.resolution))  # bins before the chromosome's first base are left out
     block = Block(mask.chrom, mask.start + first * mask.resolution, mask.resolution, mask.mask[first:])
     last = -(-(sizes[mask.chrom] - block.start) // mask.resolution)

@@ -1,4 +1,4 @@
-"""The JSON and byte interface of the page: keyed by the run's name and the gene's id, never by a path."""
+"""The routes of the page for JSON and files, addressed by the key of a run and the id of a gene, never by a path."""
 
 from __future__ import annotations
 
@@ -34,7 +34,8 @@ if TYPE_CHECKING:
     from seq2exp_viz.worker.shared_jobs import SharedJobs
 
 MOST_FEATURES = 5_000
-PARTS = {"network": "network", "signals": "signals", "disagreement": "difference"}  # in the address, of `MaskParts`
+# Part in the address: field of `MaskParts`.
+PARTS = {"network": "network", "signals": "signals", "disagreement": "difference"}
 MIMETYPES = {".bed": "text/plain", ".tsv": "text/tab-separated-values", ".json": "application/json"}
 
 
@@ -43,9 +44,23 @@ def api(
     base: str,
     jobs: Jobs | SharedJobs,
     prefer: str = "vendored",
-    allowed: AllowedFiles = AllowedFiles(),  # noqa: B008  of no folder, and never changed
+    allowed: AllowedFiles = AllowedFiles(),  # noqa: B008  it has no folder, and is never changed
 ) -> Blueprint:
-    """All routes below `base`; `registry` and `allowed` are all that they look into; `prefer` chooses igv.js."""
+    """Return all routes below `base`.
+
+    Parameters
+    ----------
+    registry : RunRegistry
+        The runs that are served.
+    base : str
+        Prefix of the page's addresses.
+    jobs : Jobs or SharedJobs
+        Questions and jobs for the models.
+    prefer : str
+        "vendored" or "notebook": which igv.js is served.
+    allowed : AllowedFiles
+        Files outside the runs that may be opened.
+    """
     site, routes = Blueprint("site", __name__), Blueprint("api", __name__, url_prefix=f"/{PREFIX}")
     route = guarded(routes, registry)
 
@@ -65,7 +80,7 @@ def api(
 
     @route("/<run>/place")
     def place_of_text(view: RunView) -> Response:
-        """The place that a text means: typed on the contig `chrom`, or with `written` as the page writes places."""
+        """Return the region that a text names, typed on the contig `chrom` or, with `written`, in the page's form."""
         read = read_place if "written" in request.args else parse_place
         text = request.args.get("q", "")[:LONGEST]
         return as_json(dict(zip(COORDINATES, read(text, view.contigs, request.args.get("chrom")), strict=True)))
@@ -88,7 +103,7 @@ def api(
 
 
 def add_files(site: Blueprint, registry: RunRegistry, prefer: str) -> None:
-    """Add what lies beside the interface, without its version: served files of runs, and igv.js."""
+    """Add the routes outside the versioned interface: files of runs, and igv.js."""
 
     @site.route("/igv.js")
     def igv_library() -> Response:
@@ -96,13 +111,13 @@ def add_files(site: Blueprint, registry: RunRegistry, prefer: str) -> None:
 
     @site.route("/data/<path:rest>")
     def nowhere(rest: str) -> Response:  # without it Dash would answer with the page
-        return as_json({"message": f"There is nothing at {rest[:80]!r}."}, 404)
+        return as_json({"message": f"Nothing is served at {rest[:80]!r}."}, 404)
 
     @guarded(site, registry)("/data/<run>/<file>")
     def data(view: RunView, file: str) -> Response:
         path = view.file(file)
         if path is None:
-            return as_json({"message": f"This run serves no file {file[:80]!r}."}, 404)
+            return as_json({"message": f"This run has no file {file[:80]!r}."}, 404)
         kind = next((kind for ending, kind in MIMETYPES.items() if file.endswith(ending)), "application/octet-stream")
         response = send_bytes(path, request, kind)
         if "download" in request.args:
@@ -111,7 +126,7 @@ def add_files(site: Blueprint, registry: RunRegistry, prefer: str) -> None:
 
 
 def add_gene_routes(route: Callable) -> None:
-    """What belongs to one gene: its mask, contact, prior and elements, and the two downloads."""
+    """Add the routes of one gene: its mask, contact, prior and elements, and the two downloads."""
 
     @route("/<run>/genes/<path:gene>/mask")
     def mask(view: RunView, gene: str) -> Response:
@@ -122,7 +137,7 @@ def add_gene_routes(route: Callable) -> None:
     @route("/<run>/genes/<path:gene>/contact/<name>")
     def contact(view: RunView, gene: str, name: str) -> Response:
         if name not in {track.name for track in view.signals if track.file is None}:
-            raise Unavailable(f"{name[:80]!r} is no contact signal of this run.")
+            raise Unavailable(f"{name[:80]!r} is not a contact signal of this run.")
         return vector(view, gene, view.contact(gene, name))
 
     @route("/<run>/genes/<path:gene>/prior")
@@ -132,7 +147,7 @@ def add_gene_routes(route: Callable) -> None:
     @route("/<run>/genes/<path:gene>/why/<part>")
     def why(view: RunView, gene: str, part: str) -> Response:
         if part not in PARTS:
-            raise Unavailable(f"{part[:80]!r} is no part of a mask: network, signals or disagreement.")
+            raise Unavailable(f"{part[:80]!r} is not a component of a mask: expected network, signals or disagreement.")
         found = mask_components.parts(view, gene)
         each = np.repeat(getattr(found, PARTS[part]), view.run.manifest["resolution"])
         return vector(view, gene, each, signal_weight=found.signal_weight)
@@ -166,7 +181,7 @@ def add_gene_routes(route: Callable) -> None:
     def signal(view: RunView, name: str) -> Response:
         track = next((track for track in view.signals if name in (track.name, track.id)), None)
         if track is None or track.file is None:
-            raise Unavailable(f"{name[:80]!r} is no coverage signal of this run.")
+            raise Unavailable(f"{name[:80]!r} is not a coverage signal of this run.")
         where = view.igv_names.own(request.args.get("chrom", ""))
         path = view.bigwig(track)
         return as_json(
@@ -175,15 +190,15 @@ def add_gene_routes(route: Callable) -> None:
 
 
 def add_interval_routes(route: Callable) -> None:
-    """Intervals in a view: gene models, peaks, planted truth, blacklist."""
+    """Add the routes of intervals in a view: gene models, peaks, planted elements, blacklist."""
 
     @route("/<run>/models/<level>")
     def models(view: RunView, level: str) -> Response:
         if level not in ("gene", "transcript") or view.models is None:
-            raise Unavailable("There are no such gene models in this run.")
+            raise Unavailable("This run has no such gene models.")
         table = view.models.table(level)
         chrom, start, end = place(view)
-        if table is None:  # the annotation is still being read: the scored genes' start sites stand in
+        if table is None:  # the annotation is still being read: the scored genes' start sites replace it
             return for_igv(view, start_sites(view.run.genes, chrom, start, end))
         return for_igv(view, table.features(chrom, start, end))
 
@@ -201,7 +216,7 @@ def add_interval_routes(route: Callable) -> None:
 
 
 def add_blank_genome(route: Callable) -> None:
-    """A genome of N for runs whose FASTA is elsewhere: igv.js does not start without one. And names for igv.js."""
+    """Add the routes of contig names, and of a genome of N for runs without FASTA: igv.js requires a genome."""
 
     @route("/<run>/contigs.tsv")
     def contigs(view: RunView) -> Response:
@@ -209,7 +224,7 @@ def add_blank_genome(route: Callable) -> None:
 
     @route("/<run>/genome.fai")
     def renamed_index(view: RunView) -> Response:
-        """The index of the genome with igv.js's names; igv.js finds bases by index alone."""
+        """Return the index of the genome with igv.js's names; igv.js finds bases by the index only."""
         name = next((name for name in ("genome.fa.fai", "genome.fa.gz.fai") if name in view.files), None)
         if name is None:
             raise Unavailable("This run's genome is not on this machine.")
@@ -230,20 +245,20 @@ def add_blank_genome(route: Callable) -> None:
 
 
 def renamed_lines(view: RunView, index: str) -> str:
-    """The lines of a FASTA index with igv.js's names; lines of contigs that the run does not have are left out."""
+    """Return the lines of a FASTA index with igv.js's names, without contigs that the run does not have."""
     rows = [line.split("\t", 1) for line in index.splitlines()]
     sizes, given = view.run.chrom_sizes, view.igv_names.given
     return "".join(f"{given(row[0])}\t{row[1]}\n" for row in rows if len(row) == 2 and row[0] in sizes)
 
 
 def for_igv(view: RunView, features: list[dict]) -> Response:
-    """Features on the genome's contigs as an answer to igv.js, which has names of its own for some of them."""
+    """Return features as an answer to igv.js, with its names of contigs."""
     given = view.igv_names.given
     return as_json([{**feature, "chr": given(feature["chr"])} for feature in features])
 
 
 def vector(view: RunView, gene: str, values: np.ndarray, **more: object) -> Response:
-    """Means of a per-base vector over a gene's window, as the query asks, with `more` beside them."""
+    """Return bin means of a per-base vector over a gene's window, in the region of the query, with fields `more`."""
     window = view.run.window(gene)
     start, end = integer("start", window.start), integer("end", window.end)
     bins = integer("bins", 1000)
@@ -251,7 +266,7 @@ def vector(view: RunView, gene: str, values: np.ndarray, **more: object) -> Resp
 
 
 def element_answer(view: RunView, gene: str, threshold: float | None) -> dict:
-    """The gene's elements at a threshold, and how much of the window they cover."""
+    """Return the gene's elements at a threshold, and the share of the window that they cover, as JSON values."""
     row, table = view.run.gene(gene), view.cut(gene, threshold)
     learned = int(view.run.mask(gene).learned.sum()) * view.run.manifest["resolution"]
     mine = table[table["class"] != PROMOTER_CLASS]
@@ -284,8 +299,10 @@ def _element(item: dict, beta: bool) -> dict:
 
 
 def interval_features(table: pd.DataFrame | None, chrom: str, start: int, end: int) -> list[dict]:
-    """Rows of an interval table in chrom:start-end for igv.js; of too many, the longest. Columns of words and numbers
-    besides the place go along and are shown when a feature is clicked."""
+    """Return the rows of an interval table in chrom:start-end for igv.js, at most the MOST_FEATURES longest.
+
+    Other columns of text and numbers are included: igv.js shows them when a feature is clicked.
+    """
     if table is None:
         return []
     starts, ends = table["start"].to_numpy(np.int64), table["end"].to_numpy(np.int64)
@@ -298,7 +315,7 @@ def interval_features(table: pd.DataFrame | None, chrom: str, start: int, end: i
 
 
 def start_sites(genes: pd.DataFrame, chrom: str, start: int, end: int) -> list[dict]:
-    """The scored genes' start sites, as features one base long."""
+    """Return the scored genes' start sites in chrom:start-end, as features of one base."""
     here = genes[(genes["chrom"] == chrom) & genes["tss"].between(start, end - 1)]
     return [
         {"chr": chrom, "start": int(tss), "end": int(tss) + 1, "name": str(name), "strand": str(strand)}

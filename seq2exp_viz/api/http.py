@@ -1,4 +1,4 @@
-"""What all routes share: the guard, reading of queries and JSON bodies, JSON answers, files to be saved."""
+"""Functions that all routes share: error handling, reading of queries and JSON bodies, answers and attachments."""
 
 from __future__ import annotations
 
@@ -21,17 +21,23 @@ LONGEST_BODY = 4_096  # bytes of a JSON request
 
 
 class RequestError(ValueError):
-    """A parameter of the request is not what it should be."""
+    """A parameter of the request is invalid."""
 
 
 def as_json(value: object, status: int = 200) -> Response:
-    """A compact JSON answer that the browser asks for again each time; NaN becomes null."""
+    """Return a compact JSON answer that the browser revalidates each time.
+
+    Raises
+    ------
+    ValueError
+        `value` contains NaN or an infinity, which JSON does not have.
+    """
     text = json.dumps(value, separators=(",", ":"), allow_nan=False)
     return Response(text, status, {"Cache-Control": "no-cache"}, mimetype="application/json")
 
 
 def integer(name: str, default: int | None = None) -> int:
-    """A whole number out of the query; fractions, which igv.js sends after a drag, are rounded down."""
+    """Return an integer of the query; fractions, which igv.js sends after a drag, are rounded down."""
     text = request.args.get(name, "")
     try:
         value = float(text) if text else float(default if default is not None else "nan")
@@ -41,7 +47,7 @@ def integer(name: str, default: int | None = None) -> int:
 
 
 def threshold_of(asked: Request) -> float | None:
-    """The threshold in the query, None where it is missing."""
+    """Return the threshold of the query, None where it is missing."""
     text = asked.args.get("threshold", "")
     if not text:
         return None
@@ -55,12 +61,12 @@ def threshold_of(asked: Request) -> float | None:
 
 
 def attachment(content: bytes, name: str, kind: str) -> Response:
-    """Bytes to be saved under a name."""
+    """Return bytes that the browser saves under a name."""
     return Response(content, 200, {"Content-Disposition": content_disposition(name)}, mimetype=kind)
 
 
 def guarded(routes: Blueprint, registry: RunRegistry) -> Callable:
-    """A decorator like `routes.route` for rules with <run>: the answer is given the opened run, errors become words."""
+    """Return a decorator like `routes.route` for rules with <run>: it passes the opened run, and handles errors."""
 
     def route(rule: str, methods: tuple[str, ...] = ("GET",)) -> Callable:
         def register(answer: Callable) -> Callable:
@@ -68,7 +74,7 @@ def guarded(routes: Blueprint, registry: RunRegistry) -> Callable:
             def guard(run: str, **names: str) -> Response:
                 view = registry.get(run)
                 if view is None:
-                    return as_json({"message": f"There is no run {run[:80]!r} here."}, 404)
+                    return as_json({"message": f"There is no run {run[:80]!r} on this server."}, 404)
                 try:
                     return answer(view, **names)
                 except RequestError as problem:
@@ -77,12 +83,12 @@ def guarded(routes: Blueprint, registry: RunRegistry) -> Callable:
                     return as_json({"message": f"No such range: {problem}"}, 416)
                 except (InputError, FileNotFoundError) as problem:
                     return as_json({"message": str(problem)}, 404)
-                except Exception as problem:  # the page shows the message; a page of HTML it could not read
+                except Exception as problem:  # the page shows the message; it could not read an HTML page
                     traceback.print_exc()
                     why = problem.strerror if isinstance(problem, OSError) and problem.strerror else repr(problem)[:200]
-                    return as_json({"message": f"The server failed ({why}); its window says more."}, 500)
+                    return as_json({"message": f"The server failed ({why}); its terminal shows the details."}, 500)
 
-            name = f"{' '.join(methods)} {rule}".replace(".", "_")  # Flask wants one for each, without dots
+            name = f"{' '.join(methods)} {rule}".replace(".", "_")  # Flask requires a unique one, without dots
             return routes.route(rule, methods=list(methods), endpoint=name)(guard)
 
         return register
@@ -91,11 +97,14 @@ def guarded(routes: Blueprint, registry: RunRegistry) -> Callable:
 
 
 def json_body(longest: int = LONGEST_BODY) -> dict:
-    """The JSON object of a writing request.
+    """Return the JSON object of a writing request.
 
-    Asking for its content type keeps forms of other sites out, which may send text only.
+    The content type is checked because forms of other sites, which can send only text, must not be accepted.
 
-    Raises RequestError where it is no JSON object, or more than `longest` bytes.
+    Raises
+    ------
+    RequestError
+        The body is not a JSON object, or longer than `longest` bytes.
     """
     if (request.content_length or 0) > longest or not request.is_json:
         raise RequestError(f"expected a JSON object of at most {longest:,} bytes (Content-Type: application/json)")
@@ -105,12 +114,12 @@ def json_body(longest: int = LONGEST_BODY) -> dict:
     except (ValueError, RecursionError):
         body = None
     if not isinstance(body, dict):
-        raise RequestError("the body is no JSON object, or too long")
+        raise RequestError(f"the body is not a JSON object of at most {longest:,} bytes")
     return body
 
 
 def place(view: RunView) -> tuple[str, int, int]:
-    """chrom, start, end of the query, the chromosome in the genome's own spelling; the query may have igv.js's."""
+    """Return (chrom, start, end) of the query; igv.js's name of a chromosome is replaced by the genome's."""
     chrom = request.args.get("chrom", "")
     known = view.contigs.find(view.igv_names.own(chrom))
     if known is None:
@@ -119,7 +128,7 @@ def place(view: RunView) -> tuple[str, int, int]:
 
 
 def records(table: pd.DataFrame) -> list[dict]:
-    """Rows as JSON values: NumPy numbers become Python's, NaN and missing become None."""
+    """Return rows as JSON values: NumPy numbers become Python's, NaN and missing values become None."""
     columns = {}
     for name in table.columns:
         values = table[name].to_numpy()

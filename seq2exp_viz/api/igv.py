@@ -1,12 +1,13 @@
-"""The configuration of igv.js: the reference, and one dict per track in igv.js's own field names.
+"""The configuration of igv.js: the reference, and one dict per track with igv.js's own field names.
 
-Pure functions of an open run. Everything in these dicts survives an igv.js session: strings and numbers, no functions.
-igv.js puts track names into the page as HTML, so every name that comes from a file is escaped here.
+These are pure functions of an open run. The dicts contain only values that an igv.js session can store. igv.js inserts
+track names into the page as HTML, so every name that comes from a file is escaped here.
 """
 
 from __future__ import annotations
 
 from html import escape
+from typing import Any
 from urllib.parse import quote, urlencode
 
 import numpy as np
@@ -24,20 +25,20 @@ from seq2exp_viz.serving.byte_ranges import version_of
 
 
 def data_url(view: RunView, base: str, file: str) -> str:
-    """The address of a served file; it carries the file's version, so that a browser may keep what it has read."""
+    """Return the address of a served file; it includes the file's version, so that a browser may cache it."""
     return f"{base}data/{view.key}/{quote(file)}?v={version_of(view.files[file])}"
 
 
 def api_url(view: RunView, base: str, *parts: str, **query: object) -> str:
-    """The address of an answer of the JSON interface."""
+    """Return the address of an answer of the JSON interface."""
     address = f"{base}{PREFIX}/{view.key}/" + "/".join(quote(part, safe="") for part in parts)
     return address + (f"?{urlencode(query)}" if query else "")
 
 
 def reference(view: RunView, base: str) -> dict:
-    """The genome for igv.js: the study's FASTA, or its chromosomes filled with N where that is elsewhere."""
+    """Return the genome for igv.js: the study's FASTA, or chromosomes of N where the FASTA is not available."""
     assembly = escape(view.study.assembly if view.study else "genome")
-    # With a file of aliases igv.js does not make up its own, which fail on some names and take others for one.
+    # With a file of aliases igv.js does not derive its own, which fail on some names and confuse others.
     aliases = api_url(view, base, "contigs.tsv")
     chosen = {"id": assembly, "name": assembly, "wholeGenomeView": False, "aliasURL": aliases}
     files = view.files
@@ -55,7 +56,7 @@ def reference(view: RunView, base: str) -> dict:
 def tracks(
     view: RunView, base: str, gene_id: str | None, threshold: float | None, second: RunView | None = None
 ) -> list[dict]:
-    """All tracks of a run, top to bottom; of a `second` run the same gene's mask, and the difference.
+    """Return all tracks of a run, top to bottom, with the mask of a `second` run and the difference.
 
     Returns
     -------
@@ -74,12 +75,12 @@ def tracks(
     return rows
 
 
-def _row(name: str, label: str, group: str, on: bool = True, **config: object) -> dict:
+def _row(name: str, label: str, group: str, on: bool = True, **config: Any) -> dict:
     return {"id": name, "label": label, "group": group, "on": on, "config": config}
 
 
-def _features(url: str, **config: object) -> dict:
-    """A track of intervals that the server answers view by view; the place is filled in by igv.js."""
+def _features(url: str, **config: Any) -> dict[str, Any]:
+    """Return a track of intervals that igv.js requests for each view; it fills in the region."""
     joined = url + ("&" if "?" in url else "?") + "chrom=$CHR&start=$START&end=$END"
     source = {"url": joined, "method": "GET", "contentType": "application/json"}
     # Without expandQuery=False igv.js asks for whole chromosomes, however narrow the view.
@@ -111,10 +112,11 @@ def _measured(view: RunView, base: str, gene_id: str | None) -> list[dict]:
         colour = palette.SIGNALS[number % len(palette.SIGNALS)].css
         if signal.file is not None:
             if view.file(signal.file) is None:
-                continue  # gone since the run was opened
+                continue  # removed since the run was opened
             url = data_url(view, base, signal.file)
-            config = {"type": "wig", "format": "bigwig", "url": url, "color": colour, "height": 46, "autoscale": True}
-            rows.append(_row(signal.id, signal.name, "Measured", **config, min=0))
+            config: dict[str, Any] = {"type": "wig", "format": "bigwig", "url": url, "color": colour}
+            config |= {"height": 46, "autoscale": True, "min": 0}
+            rows.append(_row(signal.id, signal.name, "Measured", **config))
         elif gene_id is not None:
             rows.append(
                 _row(
@@ -132,7 +134,7 @@ def _measured(view: RunView, base: str, gene_id: str | None) -> list[dict]:
     return rows
 
 
-def _contact(view: RunView, base: str, gene_id: str, signal: SignalTrack, colour: str) -> dict:
+def _contact(view: RunView, base: str, gene_id: str, signal: SignalTrack, colour: str) -> dict[str, Any]:
     return {
         **_own(view, base, gene_id, "contact", signal.name),
         "height": 46,
@@ -143,7 +145,7 @@ def _contact(view: RunView, base: str, gene_id: str, signal: SignalTrack, colour
     }
 
 
-def _own(view: RunView, base: str, gene_id: str, *parts: str) -> dict:
+def _own(view: RunView, base: str, gene_id: str, *parts: str) -> dict[str, Any]:
     window = view.run.window(gene_id)
     size = view.run.chrom_sizes[window.chrom]
     region = region_for_igv(view, window.chrom, max(0, window.start), min(window.end, size))
@@ -151,7 +153,7 @@ def _own(view: RunView, base: str, gene_id: str, *parts: str) -> dict:
 
 
 def region_for_igv(view: RunView, chrom: str, start: int, end: int) -> dict:
-    """The region of a track (0-based half-open) with igv.js's name of its contig, and the genome's."""
+    """Return the region of a track (0-based half-open) with igv.js's name of its contig, and the genome's."""
     given = view.igv_names.given(chrom)
     return {"chrom": given, "start": start, "end": end, **({} if given == chrom else {"name": chrom})}
 
@@ -176,7 +178,7 @@ def _why(view: RunView, base: str, gene_id: str, threshold: float | None) -> lis
     rows = [_row("certainty", label, "Why", on=False, **sure)] if view.run.band == "beta" else []
     if mask_components.unavailable_reason(view) is not None:
         return rows
-    reads = " (also reads the signals)" if view.prior_config.backbone.generator_signals else ""
+    reads = " (also reads the signals)" if view.settings.backbone.generator_signals else ""
     for part, label, colour, least in (
         ("network", f"Sequence component{reads}", palette.SEQUENCE_COMPONENT, 0),
         ("signals", "Signal component", palette.SIGNAL_COMPONENT, 0),
@@ -241,7 +243,7 @@ def _controls(view: RunView, base: str, gene_id: str | None) -> list[dict]:
             "min": 0,
             "max": 1,
         }
-        rows.append(_row("merged", "All genes' masks, highest", "Controls", on=False, **config))
+        rows.append(_row("merged", "Masks of all genes (maximum)", "Controls", on=False, **config))
     for kind, label, colour in (
         ("causal", "Planted: causal", palette.CAUSAL),
         ("decoys", "Planted: decoys", palette.DECOY),
@@ -260,9 +262,25 @@ def _controls(view: RunView, base: str, gene_id: str | None) -> list[dict]:
 def browser(
     view: RunView, base: str, gene_id: str | None, threshold: float | None, second: RunView | None = None
 ) -> dict:
-    """All that the page needs to put a gene on the screen: reference, tracks, first locus, colours.
+    """Return all that the page needs to show a gene: reference, tracks and first locus.
 
-    Raises InputError where the gene is not scored in this run.
+    Parameters
+    ----------
+    view : RunView
+        The run.
+    base : str
+        Prefix of the page's addresses.
+    gene_id : str or None
+        gene_id or symbol; None shows a chromosome without a gene.
+    threshold : float or None
+        0 to 1; None takes the run's.
+    second : RunView or None
+        A second run.
+
+    Raises
+    ------
+    InputError
+        The gene is not scored in this run.
     """
     locus = None
     if gene_id is not None:

@@ -1,10 +1,10 @@
-"""The interface to live model work: what-if questions about a gene, and jobs."""
+"""The routes of the live model: what-if questions about a gene, and jobs."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 
 from flask import Blueprint, Response
 
@@ -23,11 +23,11 @@ from seq2exp_viz.worker.jobs import KINDS, Jobs, Task, TooMany
 if TYPE_CHECKING:
     from seq2exp_viz.worker.shared_jobs import SharedJobs
 
-WAIT_SECONDS = 2.0  # for an answer, before the browser is asked to come back: threads that answer are few
+WAIT_SECONDS = 2.0  # for an answer, before the browser has to ask again: the server has few threads
 LONGEST_QUESTION = 32_768  # bytes
 MOST_REGIONS, MOST_CONTROLS, CONTROLS = 500, 100, 20
 LAST_BASE = 2**32
-FORGOTTEN = ": it was never asked for, or the process that kept it has ended since"
+FORGOTTEN = ": it was never started, or the process that kept it has ended"
 STATUS = {"done": 200, "cancelled": 409, "failed": 503}  # of a question that has ended
 
 
@@ -80,7 +80,7 @@ def add_model_routes(routes: Blueprint, route: Callable, registry: RunRegistry, 
 def _add_questions(route: Callable, jobs: Jobs | SharedJobs) -> None:
     @route("/<run>/whatif")
     def offer(view: RunView) -> Response:
-        """Answer whether one can ask, how far the answers can be trusted, on which GPU if any, and in which unit."""
+        """Return whether a what-if is available, its caveats, the GPU if any, and the unit of the answers."""
         config, unit, off = view.run.config, label_words(view), unavailable_reason(view.run)
         line = " ".join(filter(None, [caveat_line(config), "" if off else gpu_words()]))
         return as_json({"off": off, "note": caveat(config), "line": line, "unit": unit})
@@ -92,7 +92,7 @@ def _add_questions(route: Callable, jobs: Jobs | SharedJobs) -> None:
         question = question_of(body)
         page = body.get("page") or ""
         if not isinstance(page, str) or len(page) > 64:
-            raise RequestError("page: expected a text of at most 64 letters")
+            raise RequestError("page: expected a text of at most 64 characters")
         if off := unavailable_reason(view.run):
             return as_json({"message": off}, 503)
         task = jobs.ask(view.key, view.run.path, _model_version(view.run), gene, question, page)
@@ -107,17 +107,17 @@ def _add_questions(route: Callable, jobs: Jobs | SharedJobs) -> None:
 
     @route("/<run>/genes/<path:gene>/occlusion")
     def occlusion(view: RunView, gene: str) -> Response:
-        """The occlusion track over a view, as the query asks; 404 where it was not computed."""
+        """Return the occlusion track in the region of the query; 404 where it was not computed."""
         track = view.run.occlusion(str(view.run.gene(gene)["gene_id"]))
         if track is None:
-            raise Unavailable("The occlusion of this gene was not computed yet.")
+            raise Unavailable("The occlusion of this gene has not been computed.")
         first, last = integer("start", track.start), integer("end", track.start + track.length)
         bins = integer("bins", 1000)
         return as_json(vector_summary(track.bases, track.chrom, track.start, first, last, bins, digits=6))
 
     @route("/<run>/genes/<path:gene>/effects")
     def effects(view: RunView, gene: str) -> Response:
-        """What is known of the gene's elements, and the job that is finding out."""
+        """Return the known effects of the gene's elements, and the job that computes them, if any."""
         gene_id = str(view.run.gene(gene)["gene_id"])
         job = jobs.running(view.key, gene_id, "effects")
         rows = {row["element"]: row for row in _effect_rows(view.run, gene_id)} | (
@@ -127,7 +127,7 @@ def _add_questions(route: Callable, jobs: Jobs | SharedJobs) -> None:
 
 
 def _model_version(run: Run) -> str:
-    """Changes with what answers to a what-if depend on: the weights, the rule of the elements, the run itself."""
+    """Return a text that changes when answers to a what-if may: with the weights, the element rule or the run."""
     return f"{run.manifest['created']} {run.checkpoint_sha256} {run.manifest['element_rule']}"
 
 
@@ -138,9 +138,9 @@ def _effect_rows(run: Run, gene_id: str) -> list[dict]:
 
 
 def answer_of(view: RunView, task: Task) -> Response:
-    """The answer to a question, or (202) how far it is and the id to ask again with."""
+    """Return the answer to a question, or, with status 202, its progress and the id for the next request."""
     if task.state == "done":
-        return as_json({**task.result, "note": caveat(view.run.config)})
+        return as_json({**(task.result or {}), "note": caveat(view.run.config)})
     if task.ended:
         return as_json({"message": task.message}, STATUS[task.state])
     shown = task.shown()
@@ -148,19 +148,19 @@ def answer_of(view: RunView, task: Task) -> Response:
 
 
 def job_answer(job: Task) -> dict:
-    """A job with all that came out of it so far."""
+    """Return a job with all its results so far."""
     return {**job.shown(), "rows": list(dict(job.rows).values()), "result": job.result}
 
 
 def name_of(value: object) -> str:
-    """A gene's name out of a request."""
+    """Return the name of a gene in a request's body, checked."""
     if not isinstance(value, str) or not 0 < len(value) <= 200 or not value.isprintable():
-        raise RequestError("gene: expected an id or symbol of at most 200 letters")
+        raise RequestError("gene: expected an id or symbol of at most 200 characters")
     return value
 
 
 def question_of(body: dict) -> dict:
-    """off, on, threshold and controls of a what-if, checked; every one may be missing."""
+    """Return off, on, threshold and controls of a what-if, checked; each may be missing in the body."""
     controls = body.get("controls", CONTROLS)
     if not _whole(controls) or not 0 <= controls <= MOST_CONTROLS:
         raise RequestError(f"controls: expected a whole number from 0 to {MOST_CONTROLS}")
@@ -169,7 +169,7 @@ def question_of(body: dict) -> dict:
 
 
 def threshold_in(body: dict) -> float | None:
-    """The threshold of a request's body, None for the run's own."""
+    """Return the threshold of a request's body, None for the run's own."""
     threshold = body.get("threshold")
     if threshold is None:
         return None
@@ -183,18 +183,18 @@ def _regions(name: str, given: object) -> list[list[int]]:
         return []
     if not isinstance(given, list) or len(given) > MOST_REGIONS:
         raise RequestError(f"{name}: expected a list of at most {MOST_REGIONS} regions")
-    found = set()
+    found: set[tuple[int, int]] = set()
     for region in given:
-        bounds = (region.get("start"), region.get("end")) if isinstance(region, dict) else (None, None)
-        if not all(_whole(bound) for bound in bounds) or not 0 <= bounds[0] < bounds[1] <= LAST_BASE:
+        start, end = (region.get("start"), region.get("end")) if isinstance(region, dict) else (None, None)
+        if not _whole(start) or not _whole(end) or not 0 <= start < end <= LAST_BASE:
             raise RequestError(f'{name}: expected regions {{"start": 0-based, "end": one past the last base}}')
-        found.add(bounds)
+        found.add((start, end))
     return [list(bounds) for bounds in sorted(found)]
 
 
-def _whole(value: object) -> bool:
+def _whole(value: object) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def _number(value: object) -> bool:
+def _number(value: object) -> TypeGuard[float]:
     return _whole(value) or isinstance(value, float)

@@ -1,4 +1,4 @@
-"""What a person takes away from the page: figure, report, a session for IGV."""
+"""The routes for figures, reports and IGV sessions."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from seq2exp_viz.file_names import run_part
 from seq2exp_viz.runs.run_view import RunView
 from seq2exp_viz.runs.style import peak_name
 
-MOST_GENES = 50  # of a report that a request may ask for; the command line writes longer ones
+MOST_GENES = 50  # per report of a request; the command line writes longer ones
 KINDS = {"pdf": "application/pdf", "svg": "image/svg+xml", "png": "image/png"}
 ORIGIN = re.compile(r"https?://[A-Za-z0-9._~-]+(:\d{1,5})?|https?://\[[0-9A-Fa-f:]+\](:\d{1,5})?")
 
 
 def add_sharing_routes(route: Callable, base: str, igv_version: str) -> None:
-    """The figure and session of a gene, and the report of several; what draws them is loaded when first asked for."""
+    """Add the routes of a gene's figure and session and of reports; the drawing code is imported on first use."""
 
     @route("/<run>/genes/<path:gene>/figure.<kind>")
     def figure(view: RunView, gene: str, kind: str) -> Response:
@@ -38,10 +38,9 @@ def add_sharing_routes(route: Callable, base: str, igv_version: str) -> None:
     def report_of(view: RunView) -> Response:
         names = [name.strip() for name in request.args.get("genes", "").split(",") if name.strip()]
         if not 0 < len(names) <= MOST_GENES:
-            found, do = f"{len(names)} genes", "for more, use `seq2exp-viz report`"
-            raise RequestError(
-                str(Problem("report", found=found, expected=f"1 to {MOST_GENES}, comma between", fix=do))
-            )
+            found, expected = f"{len(names)} genes", f"1 to {MOST_GENES} comma-separated genes"
+            do = "use `seq2exp-viz report` for more genes"
+            raise RequestError(str(Problem("report", found=found, expected=expected, fix=do)))
         from seq2exp_viz.reports.gene_report import report
 
         text = report(view, names, threshold_of(request))
@@ -53,12 +52,12 @@ def add_sharing_routes(route: Callable, base: str, igv_version: str) -> None:
             raise RequestError(f"igv-session.{kind[:10]}: expected json or xml")
         origin = request.args.get("origin") or request.host_url.rstrip("/")
         if not ORIGIN.fullmatch(origin):
-            raise RequestError("origin: expected the page's own, such as http://127.0.0.1:8050")
+            raise RequestError("origin: expected the origin of the page, such as http://127.0.0.1:8050")
         from seq2exp_viz.reports.locus_figure import place_of
 
         seen = place_of(view, gene, locus_of_request(view), threshold_of(request))
         found = igv_session(view, origin + base, seen.gene, seen.threshold, igv_version)
-        # The IGV desktop program reads the genome's own names, igv.js those that it is given with the genome.
+        # IGV desktop reads the genome's own names of contigs, igv.js the names in the session's reference.
         chrom = view.igv_names.given(seen.chrom) if kind == "json" else seen.chrom
         found["locus"] = f"{chrom}:{seen.start + 1}-{seen.end}"
         text = json.dumps(found, indent=1) if kind == "json" else session_xml(found)
@@ -66,31 +65,39 @@ def add_sharing_routes(route: Callable, base: str, igv_version: str) -> None:
 
 
 def locus_of_request(view: RunView) -> str | tuple[str, int, int] | None:
-    """The place of a query: chrom, start, end as the page sends them (0-based), or `locus` as a person writes it."""
+    """Return the region of a query: chrom, start, end as the page sends them (0-based), or `locus` as typed."""
     return place(view) if "chrom" in request.args else request.args.get("locus") or None
 
 
 def igv_session(view: RunView, base: str, gene_id: str, threshold: float, igv_version: str) -> dict:
-    """A session of standard tracks, all with absolute addresses, that igv.js and the IGV web app open.
+    """Return a session of standard tracks with absolute addresses, for igv.js and the IGV web app.
 
     Parameters
     ----------
+    view : RunView
+        The run.
     base : str
         The page's address, with scheme, host and prefix.
+    gene_id : str
+        gene_id.
+    threshold : float
+        At which elements are cut, 0 to 1.
     igv_version : str
-        Of the igv.js that this page is shown with.
+        Version of the igv.js that the page uses.
 
     Raises
     ------
     InputError
-        The run's genome is not on this machine; no browser starts without one.
+        The run's genome is not on this machine; IGV requires one.
     """
     reference = igv.reference(view, base)
     if not view.igv_names.renamed:
-        del reference["aliasURL"]  # a session of plain names needs nothing more of this server than its files
+        del reference["aliasURL"]  # a session with plain names needs only the files of this server
     if "genome.fa" not in view.files and "genome.fa.gz" not in view.files:
         expected = "the study's genome on this machine"
-        raise InputError("session", found="no genome file", expected=expected, fix="take the elements as BED instead")
+        raise InputError(
+            "session", found="no genome file", expected=expected, fix="download the elements as BED instead"
+        )
     symbol = escape(str(view.run.gene(gene_id)["symbol"]))
     mask = igv.api_url(view, base, "genes", gene_id, "mask.bigWig")
     bed = igv.api_url(view, base, "genes", gene_id, "elements.bed", threshold=threshold)
@@ -110,7 +117,7 @@ def igv_session(view: RunView, base: str, gene_id: str, threshold: float, igv_ve
 
 
 def session_xml(found: dict) -> str:
-    """The same session in the XML of the IGV desktop program."""
+    """Return a session (`igv_session`) as the XML of IGV desktop."""
     lines = ['<?xml version="1.0" encoding="UTF-8" standalone="no"?>']
     genome = escape(found["reference"]["fastaURL"], quote=True)
     lines.append(f'<Session genome="{genome}" locus="{escape(found["locus"], quote=True)}" version="8">')

@@ -1,4 +1,4 @@
-"""The interface behind the tabs: elements, genes that use a region, the peak audit, a second run."""
+"""The routes of the page's tabs: elements, genes that use a region, the peak audit, a second run."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ TSV = "text/tab-separated-values"
 
 
 def add_routes(route: Callable, registry: RunRegistry) -> None:
-    """Add all routes of this module; `registry` is where a second run is looked up."""
+    """Add all routes of this module; a second run is looked up in `registry`."""
     _add_tables(route)
     _add_genes_using_region(route)
     _add_audit(route)
@@ -52,7 +52,7 @@ def add_routes(route: Callable, registry: RunRegistry) -> None:
         name = request.args.get("from", "")
         other = registry.get(name)
         if other is None:
-            raise Unavailable(f"There is no run {name[:80]!r} here.")
+            raise Unavailable(f"There is no run {name[:80]!r} on this server.")
         start, values = second_run.difference(view, other, gene)
         window = view.run.window(gene)
         first, last = integer("start", window.start), integer("end", window.end)
@@ -78,7 +78,7 @@ def _add_genes_using_region(route: Callable) -> None:
 
     @route("/<run>/owners/arcs")
     def arcs(view: RunView) -> Response:
-        """The same for the track class of elements: one block a start site, tied to the region's middle."""
+        """Return these genes for the track of elements: a block per start site, an arc to the region's middle."""
         chrom, start, end = place(view)
         table, _ = genes_using_region(view, chrom, start, end)
         kept = table[table["mean_mask"].notna()]
@@ -128,17 +128,17 @@ def _add_audit(route: Callable) -> None:
         body = json_body()
         rows = audit(view).queue
         try:
-            bounds = int(body.get("start")), int(body.get("end"))
-        except (TypeError, ValueError, OverflowError):
+            bounds = tuple(int(body[name]) for name in ("start", "end"))
+        except (KeyError, TypeError, ValueError, OverflowError):
             raise RequestError("start and end: expected whole numbers") from None
         same = (rows["gene_id"] == str(body.get("gene_id"))) & (rows["start"] == bounds[0]) & (rows["end"] == bounds[1])
         found = rows[same & (rows["kind"] == str(body.get("kind")))]
         if found.empty:
-            raise Unavailable("There is no such disagreement in this run.")
+            raise Unavailable("This run has no such disagreement.")
         known = {name: found.iloc[0][name] for name in ("gene_id", "symbol", "kind", "chrom", "start", "end", "name")}
         try:
-            said = {name: body.get(name) for name in ("decision", "note", "who")}
-            line = append_decision(view.run.path, {**known, **said})
+            decision = {name: body.get(name) for name in ("decision", "note", "who")}
+            line = append_decision(view.run.path, {**known, **decision})
         except InputError as problem:
             raise RequestError(str(problem)) from None
         return as_json(line, 201)
@@ -149,17 +149,17 @@ def _add_audit(route: Callable) -> None:
 
 
 def with_decisions(rows: pd.DataFrame, decisions: pd.DataFrame) -> pd.DataFrame:
-    """The queue's rows with decision, note, who and when of the last decision on each, None where there is none."""
+    """Return rows of the queue with decision, note, who and when of the last decision on each, or None."""
     keys = ["gene_id", "kind", "chrom", "start", "end"]
     plain = rows.astype({name: str for name in rows.columns if isinstance(rows[name].dtype, pd.CategoricalDtype)})
-    said = ["decision", "note", "who", "when"]
+    columns = ["decision", "note", "who", "when"]
     if decisions.empty:
-        return plain.assign(**dict.fromkeys(said))
-    return plain.merge(decisions[[*keys, *said]], "left", keys)
+        return plain.assign(**dict.fromkeys(columns))
+    return plain.merge(decisions[[*keys, *columns]], "left", keys)
 
 
 def tsv(table: pd.DataFrame, name: str) -> Response:
-    """A table as a file to save."""
+    """Return a table as a TSV file that the browser saves."""
     return attachment(table_text(table, "%.6g").encode(), name, TSV)
 
 
@@ -168,4 +168,4 @@ def _json(name: str) -> object:
     try:
         return json.loads(text) if text else None
     except (ValueError, RecursionError):
-        raise RequestError(f"{name}: no JSON") from None
+        raise RequestError(f"{name}: expected JSON") from None

@@ -1,8 +1,8 @@
-"""Tracks that a person brings along: checked here, kept in the person's browser alone, or opened from allowed folders.
+"""Tracks of the user: checked on the server, and kept only in the user's browser, or opened from allowed folders.
 
-A dropped file stays in the browser: of a bigWig or bigBed only its header travels to be checked, a text file travels,
-is answered as features, and is forgotten. So nothing has to expire, and nobody else can ask for it. Of a file that is
-too large its first bytes travel, so that the answer can name its format.
+A dropped file stays in the browser. The browser sends only the header of a bigWig or bigBed, which is checked; it sends
+a text file, which is answered as features and not stored. Therefore nothing has to expire, and no other user can read
+it. Of a file that is too large the browser sends the first bytes, so that the answer can name its format.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from seq2exp_viz.serving.byte_ranges import RangeError, send_bytes, version_of
 
 
 def add_own_track_routes(route: Callable, routes: Blueprint, base: str, allowed: AllowedFiles) -> None:
-    """Check a dropped track, list the allowed ones, open one of them."""
+    """Add the routes that check a dropped track, list the allowed files, and open one of them."""
 
     @route("/<run>/own", methods=["POST"])
     def own(view: RunView) -> Response:
         name = " ".join(request.args.get("name", "track").split())[:80]
         unknown = request.content_length is None and "Transfer-Encoding" in request.headers
         if unknown or (request.content_length or 0) > MOST_BYTES:
-            found, do = "a file that is too large to send", "make a bigWig or bigBed of it"
+            found, do = "a file that is too large to send", "convert it to a bigWig or bigBed"
             return as_json(
                 {"message": str(Problem(name, found=found, expected=f"at most {MOST_BYTES // 1_000_000} MB", fix=do))},
                 413,
@@ -50,7 +50,7 @@ def add_own_track_routes(route: Callable, routes: Blueprint, base: str, allowed:
     def open_allowed(view: RunView, key: str) -> Response:
         path = allowed.path(key)
         if path is None:
-            raise Unavailable("There is no such file among the allowed ones any more.")
+            raise Unavailable("This file is no longer among the allowed files.")
         with path.open("rb") as file:
             head = file.read(HEAD)
             if is_binary_index(head):
@@ -65,7 +65,7 @@ def add_own_track_routes(route: Callable, routes: Blueprint, base: str, allowed:
     def allowed_bytes(key: str) -> Response:
         path = allowed.path(key)
         if path is None:
-            return as_json({"message": "There is no such file among the allowed ones."}, 404)
+            return as_json({"message": "There is no such file among the allowed files."}, 404)
         try:
             return send_bytes(path, request)
         except RangeError as problem:

@@ -1,10 +1,11 @@
-"""Figures of a comparison, as SVG text that takes the ink of the page it stands in, light or dark."""
+"""Figures of a comparison, as SVG text in the text colour of the page, light or dark."""
 
 from __future__ import annotations
 
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -17,7 +18,7 @@ from matplotlib.ticker import FuncFormatter
 from model_core import palette
 from seq2exp_viz.reports.canvas import inline_svg, plain_settings
 
-INK, LINE = palette.Colour(1, 2, 3).hex, palette.Colour(4, 5, 6).hex  # stand-ins, replaced by the page's colours
+INK, LINE = palette.Colour(1, 2, 3).hex, palette.Colour(4, 5, 6).hex  # placeholders, replaced by the page's colours
 WIDTH = 7.6  # inches
 COLOURS = {kind: colour.hex for kind, colour in palette.SCORE_KINDS.items()}
 SERIES = tuple(colour.hex for colour in palette.SERIES)
@@ -39,7 +40,15 @@ STYLE = {
 
 
 def figures(tables: dict[str, pd.DataFrame], summary: dict) -> dict[str, str]:
-    """name -> SVG text of each figure that these tables allow; the same tables give the same text."""
+    """Return the SVG text of each figure that these tables allow, by name; the same tables give the same text.
+
+    Parameters
+    ----------
+    tables : dict[str, DataFrame]
+        Tables of `model_core.evaluation.compare.Comparison`.
+    summary : dict
+        Its summary.
+    """
     scores, curves = tables["scores"], tables["curves"]
     truth = bool(summary["causal_share"])
     found = {}
@@ -61,12 +70,12 @@ def figures(tables: dict[str, pd.DataFrame], summary: dict) -> dict[str, str]:
 
 
 def with_genes(scores: pd.DataFrame) -> pd.Series:
-    """The names of scores; of those that only some of the judged genes have, with how many."""
+    """Return the names of scores, with the number of genes where not all judged genes have the score."""
     fewer = scores["genes"] < scores["genes"].max()
     return scores["score"].where(~fewer, scores["score"] + " (" + scores["genes"].astype(str) + " genes)")
 
 
-def _svg(name: str, draw) -> str:
+def _svg(name: str, draw: Callable[[], Figure]) -> str:
     with mpl.rc_context(plain_settings({**STYLE, "svg.hashsalt": name})):
         figure = draw()
         FigureCanvasSVG(figure)
@@ -79,7 +88,7 @@ def _svg(name: str, draw) -> str:
     return re.sub(r'font: ([0-9.]+)px [^;"]*', r"font: \1px system-ui, 'DejaVu Sans', sans-serif", svg)
 
 
-def _axes(height: float, columns: int = 1, **options) -> tuple[Figure, np.ndarray]:
+def _axes(height: float, columns: int = 1, **options: Any) -> tuple[Figure, np.ndarray]:
     figure = Figure(figsize=(WIDTH, height), layout="constrained")
     return figure, figure.subplots(1, columns, squeeze=False, **options)[0]
 
@@ -100,7 +109,7 @@ def _ranking(scores: pd.DataFrame, guess: float) -> Figure:
     figure, (axes,) = _axes(0.7 + 0.24 * len(rows))
     _bars(axes, list(with_genes(rows)), rows["auprc"].to_numpy(), [COLOURS[kind] for kind in rows["kind"]])
     axes.axvline(guess, color=INK, linestyle=(0, (3, 3)), linewidth=1)
-    axes.set_xlabel(f"AUPRC per base (broken line: a guess, {guess:.3f})")
+    axes.set_xlabel(f"AUPRC per base (dashed line: random ranking, {guess:.3f})")
     axes.set_xlim(0, 1.12 * max(rows["auprc"].max(), guess))
     return figure
 
@@ -121,7 +130,7 @@ def _kept(scores: pd.DataFrame, share: float) -> Figure:
     axes.set_yticks(places, with_genes(rows))
     axes.tick_params(axis="y", length=0)
     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{100 * x:.0f} %"))
-    axes.set_xlabel(f"share of their bases kept, when {100 * share:.1f} % of all are (broken line: chance)")
+    axes.set_xlabel(f"share of these bases kept when {100 * share:.1f} % of all are kept (dashed line: random ranking)")
     figure.legend(loc="outside upper right", ncols=3)
     return figure
 
@@ -132,7 +141,7 @@ def _curves(curves: pd.DataFrame, scores: pd.DataFrame, column: str, guess: floa
     for number, name in enumerate(chosen):
         rows = curves[curves["score"] == name]
         style = (0, (3, 2)) if name in ("random", "nearest the TSS") else "-"
-        wide = {"linewidth": 5, "alpha": 0.6} if name == "mask" else {}  # the prior's line often lies on it
+        wide = {"linewidth": 5, "alpha": 0.6} if name == "mask" else {}  # the line of the prior often coincides with it
         colour = SERIES[number % len(SERIES)]
         axes.plot(rows["kept_share"], rows[column], label=name, color=colour, linestyle=style, **wide)
     if guess is not None:
@@ -148,14 +157,14 @@ def _curves(curves: pd.DataFrame, scores: pd.DataFrame, column: str, guess: floa
 
 
 def _best(scores: pd.DataFrame, column: str) -> list[str]:
-    """The mask, its prior, the best of each further kind, and chance: few enough to tell apart."""
-    scores = scores[scores["genes"] == scores["genes"].max()]  # others stand on other bases
+    """Return the mask, its prior, the best score of each other kind, and random: few enough to distinguish."""
+    scores = scores[scores["genes"] == scores["genes"].max()]  # other scores cover other bases
     fixed = [name for name in ("mask", "signal prior", "sequence only") if (scores["score"] == name).any()]
     for kind in ("signal", "peaks", "effect", "control"):
         rows = scores[(scores["kind"] == kind) & (scores["score"] != "random")]
         by = "auprc" if column == "precision" and rows["auprc"].notna().any() else "in_peaks"
         if column == "in_peaks" and kind == "peaks":
-            continue  # peaks in peaks say nothing
+            continue  # the share of peaks in peaks has no meaning
         if len(rows) and rows[by].notna().any():
             fixed.append(rows.loc[rows[by].idxmax(), "score"])
     return [*fixed, "random"]
@@ -198,7 +207,7 @@ def _distance(table: pd.DataFrame) -> Figure:
     )
     axes.set_xticks(places, rows["group"])
     axes.yaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{100 * x:g} %"))
-    axes.set_xlabel("distance to the start site")
+    axes.set_xlabel("distance to the TSS")
     axes.set_ylabel("share of bases")
     figure.legend(loc="outside upper right", ncols=2)
     return figure
@@ -219,7 +228,7 @@ def _unmatched(table: pd.DataFrame) -> Figure:
 
 def _range(first: int, last: int) -> str:
     if pd.isna(first):
-        return "no peak on it"
+        return "no peak on the chromosome"
     if pd.isna(last):
         return f"{first // 1000} kb or more"
     if last < 1000:

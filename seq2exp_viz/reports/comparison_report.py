@@ -1,4 +1,4 @@
-"""A comparison as one HTML file: caveats first, figures and tables inside, nothing asked of any server."""
+"""A comparison as one HTML file: caveats first, figures and tables embedded, no request to any server."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from html import escape
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -31,27 +32,30 @@ tr.own td { background: var(--soft); font-weight: 600; }
 figure { margin: .8rem 0 .4rem; } svg { width: 100%; height: auto; display: block; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .15rem 1.2rem; margin: .6rem 0; } dt { color: var(--quiet); } dd { margin: 0; }
 @media print { body { max-width: none; margin: 0; } h2 { break-after: avoid; } figure, table { break-inside: avoid; } }
-"""  # noqa: E501  a rule of the style sheet a line
+"""  # noqa: E501  one rule of the style sheet per line
 ACCURACY = (
-    "Accuracy does not validate a mask: a model that sees 2 kb around the start site predicts about as well as one "
-    "that sees 200 kb. Judge a mask by what it keeps, beside the rivals below."
+    "Accuracy does not validate a mask: a model that sees 2 kb around the TSS predicts about as well as one that sees "
+    "200 kb. Judge a mask by the bases it keeps, compared with the baseline scores below."
 )
 
 INTERVALS = (
-    "Each interval is of one model alone (marginal), over the same genes. Whether two models differ is a question for "
-    "the differences gene by gene (a paired comparison), which is not made here; overlap of intervals is no answer."
+    "Each interval is of one model alone (marginal), over the same genes. Whether two models differ has to be tested "
+    "with per-gene differences (a paired comparison), which this report does not do; overlap of the intervals does not "
+    "answer it."
 )
 
-Cell = Callable[[object], str]
+Columns = dict[str, tuple[str, Callable[[Any], str]]]  # column -> (heading, how its cells are written)
 
 
 def report(summary: dict, tables: dict[str, pd.DataFrame]) -> tuple[str, dict[str, str]]:
-    """(the page as HTML text, name -> SVG text of its figures).
+    """Return the page as HTML text, and the SVG text of its figures by name.
 
     Parameters
     ----------
-    summary, tables
-        Of `model_core.evaluation.compare.Comparison`.
+    summary : dict
+        Summary of a `model_core.evaluation.compare.Comparison`.
+    tables : dict[str, DataFrame]
+        Its tables.
     """
     drawn = figures(tables, summary)
     title = f"{summary['run']}: is this mask worth looking at?"
@@ -66,17 +70,17 @@ def report(summary: dict, tables: dict[str, pd.DataFrame]) -> tuple[str, dict[st
         _missing(summary),
     ]
     made = f"Made by seq2exp-viz {version('seq2exp-viz')}, {escape(summary['created'])}."
-    foot = f'<p class="quiet">{made} Tables lie in the same folder, tab-separated.</p>'
+    foot = f'<p class="quiet">{made} The tables are in the same folder as tab-separated files.</p>'
     return html_page(title, STYLE, [*filter(None, sections), foot], dark=True), drawn
 
 
 def write_report(folder: Path, found: Comparison) -> Path:
-    """Write report.html and figures/NAME.svg into the folder of the tables; the path of the report."""
+    """Write report.html and figures/NAME.svg into the folder of the tables, and return the path of the report."""
     page, drawn = report(found.summary, found.tables)
     (folder / "figures").mkdir(exist_ok=True)
     for path in files_in(folder / "figures", "*.svg"):
         if path.stem not in drawn:
-            path.unlink()  # of an earlier call with other files
+            path.unlink()  # left by an earlier call with other inputs
     for name, text in drawn.items():
         write_text(folder / "figures" / f"{name}.svg", text)
     write_text(folder / "report.html", page)
@@ -93,12 +97,12 @@ def _head(summary: dict) -> str:
     facts = {
         "Study": (summary["study"] or "not found") + (" (simulated)" if summary["simulated"] else ""),
         "Model": f"{summary['variant']}, mask: {summary['mask']}",
-        "Judged": f"{genes}, {summary['learned_bases']:,} bases of their windows, promoter and blacklist left out",
+        "Evaluated on": f"{genes}, {summary['learned_bases']:,} window bases outside promoter and blacklist",
         "Elements": f"{_percent(summary['element_share'])} of these bases; threshold {rule['threshold']:.3f} ({kept})",
         "Peaks": ", ".join(summary["peak_sets"]) or "none",
     }
     if summary["beside"]:
-        facts["Beside"] = ", ".join(f"{name} (mask: {mask})" for name, mask in summary["beside"].items())
+        facts["Compared with"] = ", ".join(f"{name} (mask: {mask})" for name, mask in summary["beside"].items())
     rows = "".join(f"<dt>{escape(name)}</dt><dd>{escape(text)}</dd>" for name, text in facts.items())
     return f"<h1>Is this mask worth looking at?</h1>\n<p>Run <b>{escape(summary['run'])}</b></p>\n<dl>{rows}</dl>"
 
@@ -110,23 +114,23 @@ def _first(summary: dict) -> str:
 
 def _scores(summary: dict, tables: dict[str, pd.DataFrame], drawn: dict[str, str]) -> str:
     scores, truth = tables["scores"], bool(summary["causal_share"])
-    parts = ["<h2>What is kept, when all keep the same share</h2>"]
+    parts = ["<h2>Bases kept at the same share</h2>"]
     share = _percent(summary["element_share"])
     parts.append(
-        f"<p>Each row keeps its highest {share} of the bases, as many as the mask's elements hold, so that nobody "
-        "wins by keeping more. Only the peaks as called stand at their own share.</p>"
+        f"<p>Each score keeps its highest {share} of the bases, as many as the mask's elements contain, so that no "
+        "score gains by keeping more. Only the peaks as called keep their own share.</p>"
     )
     if truth:
         parts.append(f"<p>{escape(_verdict(scores, summary))}</p>")
-        parts.append(_figure(drawn, "ranking", "How well each score ranks planted causal bases above all others."))
+        parts.append(_figure(drawn, "ranking", "How well each score ranks planted causal bases above all other bases."))
         parts.append(
             _figure(
                 drawn,
                 "kept",
-                "Good would be: causal elements at the far right, decoys at the far left.",
+                "A good score keeps causal elements (far right) and does not keep decoys (far left).",
             )
         )
-        columns = {
+        columns: Columns = {
             "score": ("", str),
             "kept_share": ("kept", _percent),
             "auprc": ("AUPRC", _three),
@@ -135,14 +139,14 @@ def _scores(summary: dict, tables: dict[str, pd.DataFrame], drawn: dict[str, str
             "recall": ("causal bases kept", _percent),
             "decoys_kept": ("decoy bases kept", _percent),
             "elements_found": ("causal elements found", _percent),
-            "weak_found": ("weak ones found", _percent),
-            "elements_causal": ("own elements causal", _percent),
+            "weak_found": ("weak causal elements found", _percent),
+            "elements_causal": ("kept elements causal", _percent),
             "rank_correlation": ("rank corr. with mask", _three),
         }
     else:
         parts.append(
-            "<p>These windows hold no planted truth, so the table cannot say who is right; it says how far the mask "
-            "differs from what costs nothing.</p>"
+            "<p>These windows contain no planted elements, so the table cannot show which score is right. It shows how "
+            "far the mask differs from scores that need no model.</p>"
         )
         columns = {
             "score": ("", str),
@@ -155,12 +159,12 @@ def _scores(summary: dict, tables: dict[str, pd.DataFrame], drawn: dict[str, str
     own = (scores["kind"] == "mask") | (scores["score"] == "mask elements")
     parts.append(_table(scores.assign(score=with_genes(scores)), columns, own))
     parts.append(
-        '<p class="quiet">signal prior: the mask if the sequence said nothing. sequence only: the mask without its '
-        "signals' part. nearest the TSS: bases by their distance to the start site. random: the gene's own mask "
-        "turned round in its window. A rank correlation near 1 means: the same ranking as the mask.</p>"
+        '<p class="quiet">signal prior: the mask without its sequence component. sequence only: the mask without its '
+        "signal component. nearest the TSS: bases ranked by their distance to the TSS. random: the gene's own mask, "
+        "shifted circularly in its window. A rank correlation near 1 means the same ranking as the mask.</p>"
     )
     right = "are causal" if truth else "lie in peaks"
-    parts.append(_figure(drawn, "curves", f"How many of the kept bases {right}, whatever share is kept."))
+    parts.append(_figure(drawn, "curves", f"Share of the kept bases that {right}, by the share of all bases kept."))
     return "\n".join([*parts, _file("scores.tsv, curves.tsv")])
 
 
@@ -172,21 +176,21 @@ def _verdict(scores: pd.DataFrame, summary: dict) -> str:
 
     causal, decoys = kept("mask")
     words = (
-        f"{_percent(summary['causal_share'])} of the bases are causal, which is the AUPRC of a guess. The mask keeps "
-        f"{causal} of the causal bases and {decoys} of the bases of decoys"
+        f"{_percent(summary['causal_share'])} of the bases are causal, which is the AUPRC of a random ranking. The "
+        f"mask keeps {causal} of the causal bases and {decoys} of the bases of decoys"
     )
     rivals = rows[rows["kind"].isin(("signal", "peaks"))]
     if len(rivals):
         best = rivals["auprc"].idxmax()
         causal, decoys = kept(best)
-        words += f"; the best single rival, {best}, keeps {causal} and {decoys}"
+        words += f"; the best baseline score, {best}, keeps {causal} and {decoys}"
     return words + "."
 
 
 def _peaks(tables: dict[str, pd.DataFrame], drawn: dict[str, str]) -> str:
     if "peaks" not in tables:
-        return "<h2>Against peaks</h2><p>The run has no peaks, and none were named with --against.</p>"
-    columns = {
+        return "<h2>Comparison with peaks</h2><p>The run has no peaks, and none were given with --against.</p>"
+    columns: Columns = {
         "peak_set": ("", str),
         "group": ("distance to the TSS", str),
         "kept_share": ("bases in elements", _percent),
@@ -195,21 +199,21 @@ def _peaks(tables: dict[str, pd.DataFrame], drawn: dict[str, str]) -> str:
         "peaks_in_elements": ("peaks' bases in elements", _percent),
         "jaccard": ("Jaccard", _three),
         "elements": ("elements", _count),
-        "elements_only_here": ("only here", _count),
+        "elements_only_here": ("elements without a peak", _count),
         "peaks": ("peaks", _count),
-        "peaks_only_there": ("only there", _count),
+        "peaks_only_there": ("peaks without an element", _count),
     }
     parts = [
-        "<h2>Against peaks</h2>",
-        "<p>How far the mask's elements and called peaks are the same bases, over the windows of all scored genes. A "
-        "peak says that something is open or marked there, and nothing about this gene: agreement is no proof, and "
-        "disagreement no error.</p>",
+        "<h2>Comparison with peaks</h2>",
+        "<p>How far the mask's elements and the called peaks are the same bases, over the windows of all scored genes. "
+        "A peak shows that chromatin is open or marked, and nothing about this gene: agreement does not prove a mask "
+        "right, and disagreement does not prove it wrong.</p>",
         _table(tables["peaks"], columns, own=tables["peaks"]["by"] == "all"),
-        _figure(drawn, "threshold", "The same over the threshold; the dot is the run's own."),
-        _figure(drawn, "distance", "Share of bases in elements and in peaks, by distance to the start site."),
-        _figure(drawn, "unmatched", "How far elements without a peak lie from the nearest one."),
+        _figure(drawn, "threshold", "Agreement with peaks as the threshold changes; the dot is the run's threshold."),
+        _figure(drawn, "distance", "Share of bases in elements and in peaks, by distance to the TSS."),
+        _figure(drawn, "unmatched", "Distance from each element without a peak to the nearest peak."),
         "<h3>Genes that differ most</h3>",
-        "<p>Genes with the most elements outside peaks.</p>",
+        "<p>The genes with the most elements outside peaks.</p>",
     ]
     genes = tables["peaks_by_gene"]
     genes = genes[genes["peak_set"] == genes["peak_set"].iloc[0]].sort_values("elements_only_here", ascending=False)
@@ -224,22 +228,22 @@ def _crispr(summary: dict, tables: dict[str, pd.DataFrame], drawn: dict[str, str
         return ""
     about = summary["crispr"]
     parts = [
-        "<h2>Against CRISPR pairs</h2>",
-        f"<p>{about['judged']:,} of {about['pairs']:,} tested element-gene pairs can be judged with this run. "
-        "Each score says how well it tells the pairs where silencing the element changed the gene from those where it "
-        "did not.</p>",
+        "<h2>Comparison with CRISPR pairs</h2>",
+        f"<p>{about['judged']:,} of {about['pairs']:,} tested element-gene pairs can be evaluated with this run. For "
+        "each score, the AUPRC measures how well it separates pairs in which silencing the element changed the gene "
+        "from pairs in which it did not.</p>",
     ]
     if summary["limits_of_pairs"]:
         parts.append(f'<div class="box">{_list(summary["limits_of_pairs"])}</div>')
     if "crispr" in tables:
         parts.append(
-            _figure(drawn, "crispr", "AUPRC with its 95 % interval, of each score alone; the broken line is a guess.")
+            _figure(drawn, "crispr", "AUPRC of each score with its 95 % interval; the dashed line is a random ranking.")
         )
         parts.append(_pairs_table(tables["crispr"]))
     if about["reasons"]:
         rows = pd.DataFrame({"reason": about["reasons"].keys(), "pairs": about["reasons"].values()})
         parts.append("<h3>Pairs left out</h3>")
-        parts.append(_table(rows, {"reason": ("why", str), "pairs": ("pairs", _count)}))
+        parts.append(_table(rows, {"reason": ("reason", str), "pairs": ("pairs", _count)}))
         left = tables["crispr_left_out"]
         genes = sorted(left.loc[left["reason"].str.startswith("gene"), "gene"].unique())
         if genes:
@@ -251,9 +255,10 @@ def _crispr(summary: dict, tables: dict[str, pd.DataFrame], drawn: dict[str, str
 
 
 def _pairs_table(table: pd.DataFrame) -> str:
-    """One row a score, one column a distance bin that has pairs: AUPRC with its interval."""
+    """Return a table of AUPRC with its interval: one row per score, one column per distance bin that has pairs."""
     scores = list(dict.fromkeys(table["score"]))
-    shown, columns = pd.DataFrame({"score": ["a guess", *scores]}), {"score": ("AUPRC (95 % interval)", str)}
+    shown = pd.DataFrame({"score": ["random ranking", *scores]})
+    columns: Columns = {"score": ("AUPRC (95 % interval)", str)}
     for distance, rows in table[table["pairs"] > 0].groupby("distance", sort=False):
         most = rows.loc[rows["pairs"].idxmax()]
         cells = [_three(most["positive_share"])]
@@ -274,7 +279,7 @@ def _prediction(tables: dict[str, pd.DataFrame], drawn: dict[str, str]) -> str:
     for name in ("mse", "mae", "pearson", "spearman"):
         numbers = table[[name, f"{name}_low", f"{name}_high"]].itertuples(index=False)
         shown[name] = [_interval(*three) for three in numbers]
-    columns = {
+    columns: Columns = {
         "run": ("run", str),
         "mask": ("mask", str),
         "by": ("by", str),
@@ -288,8 +293,8 @@ def _prediction(tables: dict[str, pd.DataFrame], drawn: dict[str, str]) -> str:
     return "\n".join(
         [
             "<h2>Prediction</h2>",
-            "<p>How well each run predicts expression, with 95 % intervals over genes, all on the same genes. Where "
-            "a run under a control mask is as good, the mask was not needed for the prediction.</p>",
+            "<p>How well each run predicts expression, with 95 % intervals over genes; all runs are evaluated on the "
+            "same genes. Where a run with a control mask predicts as well, the prediction does not need the mask.</p>",
             _figure(drawn, "prediction", INTERVALS),
             _table(shown, columns, own=shown["by"] == "split", most=60),
             _file("prediction.tsv"),
@@ -300,28 +305,29 @@ def _prediction(tables: dict[str, pd.DataFrame], drawn: dict[str, str]) -> str:
 def _seeds(summary: dict, tables: dict[str, pd.DataFrame]) -> str:
     if "seeds" not in tables:
         return (
-            "<h2>Uncertainty</h2><p>Only differences between trained seeds show it, and there is one seed here: "
-            "<code>seq2exp-viz train STUDY --seeds 2,22,222</code>, score each run, then compare again.</p>"
+            "<h2>Uncertainty</h2><p>Uncertainty is measured by differences between models that were trained with other "
+            "seeds, and this comparison has one seed. Train more with <code>seq2exp-viz train STUDY --seeds "
+            "2,22,222</code>, score each run, then compare again.</p>"
         )
     means = summary["seeds"]
-    columns = {
+    columns: Columns = {
         "run_a": ("run", str),
         "run_b": ("run", str),
-        "elements_back": ("elements that come back", _percent),
+        "elements_back": ("elements found again", _percent),
         "element_jaccard": ("Jaccard of elements", _three),
-        "mask_difference": ("mask moves by", _three),
+        "mask_difference": ("mask difference", _three),
         "mask_rank_correlation": ("rank corr. of masks", _three),
         "elements_with_effect": ("effects compared", _count),
-        "effect_difference": ("effect moves by", _three),
+        "effect_difference": ("effect difference", _three),
         "effect_rank_correlation": ("rank corr. of effects", _three),
     }
     return "\n".join(
         [
             "<h2>Uncertainty over seeds</h2>",
-            "<p>The same training with other random numbers. An element that does not come back owes itself to "
-            "them.</p>",
+            "<p>These runs differ only in the random seed of the training. An element that is not found again with "
+            "another seed depends on the seed.</p>",
             _table(tables["seeds"], {**columns, "run_b": ("and", str)}),
-            f"<p>Between seeds the mask of a base moves by {_three(means['seed_sd'])} (standard deviation, mean over "
+            f"<p>The standard deviation of a base's mask between seeds is {_three(means['seed_sd'])} (mean over "
             f"bases). {_width_words(summary, means)}</p>",
             _file("seeds.tsv"),
         ]
@@ -329,12 +335,12 @@ def _seeds(summary: dict, tables: dict[str, pd.DataFrame]) -> str:
 
 
 def _width_words(summary: dict, means: dict) -> str:
-    """How the width of one model's Betas stands beside that."""
+    """Return a sentence that compares the width of one model's Betas with the difference between seeds."""
     if summary["band"] == "none":
-        return "One model alone says nothing of it: alpha + beta of each base is fixed."
+        return "One model does not estimate it, because alpha + beta of each base is fixed."
     return (
-        f"The Beta of one model has a standard deviation of {_three(means['beta_sd'])}, which its priors set. Neither "
-        "number stands for the other."
+        f"The standard deviation of z under the Beta of one model is {_three(means['beta_sd'])}, which its priors set. "
+        "Neither number is an estimate of the other."
     )
 
 
@@ -358,13 +364,11 @@ def _figure(drawn: dict[str, str], name: str, caption: str) -> str:
 
 
 def _file(names: str) -> str:
-    return f'<p class="file">In full: {escape(names)}</p>'
+    return f'<p class="file">Complete tables: {escape(names)}</p>'
 
 
-def _table(
-    table: pd.DataFrame, columns: dict[str, tuple[str, Cell]], own: pd.Series | None = None, most: int = MOST_ROWS
-) -> str:
-    """An HTML table of some columns, each with a heading and a way to write its cells; rows of `own` stand out."""
+def _table(table: pd.DataFrame, columns: Columns, own: pd.Series | None = None, most: int = MOST_ROWS) -> str:
+    """Return an HTML table of some columns; rows of `own` are highlighted."""
     left = {name for name, (_, write) in columns.items() if write is str}
     head = "".join(
         f"<th{' class=t' if name in left else ''}>{escape(title)}</th>" for name, (title, _) in columns.items()
@@ -383,7 +387,7 @@ def _table(
 
 
 def _interval(value: float, low: float, high: float, more: str = "") -> str:
-    """A number with its interval, such as "0.342 (0.26 to 0.43)"; nothing where there is none."""
+    """Return a number with its interval, such as "0.342 (0.26 to 0.43)"; "" where it is not finite."""
     return f"{value:.3f} ({low:.2f} to {high:.2f}{more})" if math.isfinite(value) else ""
 
 

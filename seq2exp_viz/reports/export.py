@@ -36,20 +36,20 @@ def export(
     kind : str
         "bed", "bigwig" or "narrowpeak".
     genes : str or Sequence[str] or None
-        gene_id or symbol of one or several genes; None = all genes. Masks of several are merged by max.
+        gene_id or symbol of one or several genes; None exports all genes. Masks of several genes are merged by max.
     output : str or Path or None
-        The file; by default RUN[.GENE] with the kind's suffix, in the current folder. Several genes need a name.
+        The file; by default RUN[.GENE] with the kind's suffix, in the current folder. Required for several genes.
     resolution : int or None
-        bp of a bin of a bigWig.
+        Bin size of a bigWig in bp; None takes the run's.
     decimals : int or None
-        Of a bigWig; None = do not round.
+        Decimals of a bigWig's values; None does not round.
     bgzip : bool
-        Compress BED or narrowPeak and index it with tabix; adds .gz to the name.
+        Whether BED or narrowPeak is compressed and indexed with tabix; .gz is appended to the name.
 
     Raises
     ------
     InputError
-        An unknown kind or gene, a run that is not assembled, or options that do not belong to the kind.
+        An unknown kind or gene, a run that is not assembled, or options that do not apply to the kind.
     """
     if kind not in SUFFIXES:
         raise InputError("export", found=f"kind {kind!r}", expected=f"one of {', '.join(SUFFIXES)}", fix="choose one")
@@ -58,19 +58,21 @@ def export(
             "export",
             found="bgzip for a bigWig",
             expected="BED or narrowPeak",
-            fix="leave it out; a bigWig is compressed",
+            fix="leave out --bgzip; a bigWig is always compressed",
         )
     if kind != "bigwig" and resolution is not None:
-        raise InputError("export", found=f"a resolution for {kind}", expected="bigwig", fix="leave it out")
+        raise InputError("export", found=f"--resolution for {kind}", expected="bigwig", fix="leave it out")
     names = [genes] if isinstance(genes, str) else genes or None
     if output is None and names is not None and len(names) > 1:
-        found, expected = f"{len(names)} genes", "a name for the file"
-        raise InputError("export", found=found, expected=expected, fix="name it with --output")
+        found, expected = f"{len(names)} genes and no file name", "a file name for several genes"
+        raise InputError("export", found=found, expected=expected, fix="give it with --output")
     output = Path(output) if output else Path(default_name(run, kind, names[0] if names else None, bgzip))
     if bgzip and output.suffix != ".gz":
-        output = output.with_name(f"{output.name}.gz")  # programs go by the ending
+        output = output.with_name(f"{output.name}.gz")  # other programs decide by the extension
     if not output.parent.is_dir():
-        raise InputError(output, found=f"no folder {output.parent}", expected="an existing folder", fix="make it first")
+        raise InputError(
+            output, found=f"no folder {output.parent}", expected="an existing folder", fix="create it first"
+        )
     if kind == "bigwig":
         blocks = mask_blocks(run, names, resolution)
         write_bigwig(output, run.chrom_sizes, blocks, decimals, None if names else _merged_bins(run, resolution))
@@ -84,19 +86,19 @@ def export(
 
 
 def default_name(run: Run, kind: str, gene: str | None = None, bgzip: bool = False) -> str:
-    """The file name of an export: run, gene where there is one, and what it is; safe on any file system."""
+    """Return the file name of an export from run, gene and kind; it is valid on any file system."""
     return file_stem(run, gene) + SUFFIXES[kind] + (".gz" if bgzip else "")
 
 
 def file_stem(run: Run, gene: str | None = None) -> str:
-    """RUN or RUN.SYMBOL in letters that any file system takes; genes of one name get their ids, too."""
+    """Return RUN or RUN.SYMBOL, valid on any file system; genes with the same symbol also get their ids."""
     if gene is None:
         return run_part(run.name)
     return f"{run_part(run.name)}.{gene_parts(run.genes)[str(run.gene(gene)['gene_id'])]}"
 
 
 def named_elements(run: Run, names: Sequence[str] | None = None) -> pd.DataFrame:
-    """Return ELEMENT_COLUMNS of a run or of the genes that are named, sorted; `name` is GENE1:E1."""
+    """Return ELEMENT_COLUMNS of a run or of some genes, sorted; `name` becomes SYMBOL:E1."""
     if names is None:
         table = _assembled(run).elements
     else:
@@ -106,13 +108,13 @@ def named_elements(run: Run, names: Sequence[str] | None = None) -> pd.DataFrame
 
 
 def _chosen(run: Run, names: Sequence[str]) -> pd.DataFrame:
-    """Return the rows of `Run.genes` that are named, each once, in the order of that table."""
+    """Return the rows of `Run.genes` for some names, each once, in the order of that table."""
     wanted = {run.gene(name)["gene_id"] for name in names}
     return run.genes[run.genes["gene_id"].isin(wanted)]
 
 
 def as_narrowpeak(elements: pd.DataFrame) -> pd.DataFrame:
-    """Elements, without promoters, as NARROWPEAK_COLUMNS: signal_value = max_mask; p and q are not given (-1)."""
+    """Return elements without promoters as NARROWPEAK_COLUMNS: signal_value = max_mask, no p and q (-1)."""
     table = elements[elements["class"] != PROMOTER_CLASS]
     return table.assign(
         signal_value=table["max_mask"], minus_log10_p=-1, minus_log10_q=-1, summit=table["thickStart"] - table["start"]
@@ -120,19 +122,26 @@ def as_narrowpeak(elements: pd.DataFrame) -> pd.DataFrame:
 
 
 def mask_blocks(run: Run, names: Sequence[str] | None, resolution: int | None) -> Iterator[Block]:
-    """Return the masks of the genes that are named, or of all, merged by max.
+    """Return the masks of some genes, or of all, merged by max.
 
     Parameters
     ----------
+    run : Run
+        The run; assembled, unless genes are named.
     names : Sequence[str] or None
-        gene_id or symbol of each; None = all genes.
+        gene_id or symbol of each; None takes all genes.
     resolution : int or None
-        bp of a bin; by default the run's, for all genes that of the run's track.
+        Bin size in bp; None takes that of the run, or, for all genes, that of the run's merged track.
+
+    Returns
+    -------
+    Iterator[Block]
+        Blocks in the order of chromosomes and positions.
     """
     least = run.manifest["resolution"]
     if resolution is not None and resolution < least:
         found, expected = f"resolution {resolution} bp", f"at least the run's {least} bp"
-        raise InputError("export", found=found, expected=expected, fix="ask for a coarser one")
+        raise InputError("export", found=found, expected=expected, fix="choose a coarser resolution")
     if names is None:
         stated = _assembled(run).manifest["assembled"]["track_resolution"]
         return merged_track(run, resolution or stated)
@@ -140,7 +149,7 @@ def mask_blocks(run: Run, names: Sequence[str] | None, resolution: int | None) -
 
 
 def _merged_bins(run: Run, resolution: int | None) -> float:
-    """How many bins the merged mask of an assembled run has."""
+    """Return the number of bins of the merged mask of an assembled run."""
     bases = covered_bases(run.genes, run.manifest["window"], run.chrom_sizes)
     return bases / (resolution or run.manifest["assembled"]["track_resolution"])
 
@@ -152,6 +161,6 @@ def _assembled(run: Run) -> Run:
     if not run.manifest.get("assembled"):
         expected = "a run whose masks were assembled"
         raise InputError(
-            run.path, found="no elements yet", expected=expected, fix="wait for scoring to end, or name one gene"
+            run.path, found="no elements yet", expected=expected, fix="wait for scoring to end, or name genes"
         )
     return run

@@ -1,4 +1,4 @@
-"""A report of chosen genes as one HTML file: figures as SVG, tables and caveats inside, nothing asked of any server."""
+"""A report of chosen genes as one HTML file: SVG figures, tables and caveats embedded, no request to any server."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ svg { width: 100%; height: auto; margin: .6rem 0; } figure { margin: 0; } figcap
 .warn { background: var(--box); border-left: 4px solid var(--warn); padding: .5rem .9rem; margin: .8rem 0; }
 .key { display: inline-block; width: .8em; height: .8em; margin-right: .4em; }
 @media print { body { margin: 0; max-width: none; } section { break-inside: avoid; } }
-"""  # noqa: E501  a rule of the style sheet a line
+"""  # noqa: E501  one rule of the style sheet per line
 
 
 def report(
@@ -38,14 +38,16 @@ def report(
     threshold: float | None = None,
     on_progress: Callable[[str], None] | None = None,
 ) -> str:
-    """The report as HTML text; the same run, genes and threshold give the same text.
+    """Return the report as HTML text; the same run, genes and threshold give the same text.
 
     Parameters
     ----------
+    view : RunView
+        The run.
     genes : Sequence[str]
-        gene_id or symbol of each, at most MOST_GENES; one named twice is shown once.
+        gene_id or symbol of each, at most MOST_GENES; duplicates are shown once.
     threshold : float or None
-        0 to 1, at which elements are cut; None takes the run's rule.
+        0 to 1, at which elements are cut; None takes the run's.
     on_progress : callable or None
         Called with each gene's symbol when it is done.
 
@@ -57,7 +59,7 @@ def report(
     chosen = list(dict.fromkeys(str(view.run.gene(name)["gene_id"]) for name in genes))
     if not 0 < len(chosen) <= MOST_GENES:
         found, expected = f"{len(chosen)} genes", f"1 to {MOST_GENES}"
-        raise InputError("report", found=found, expected=expected, fix="name the genes that matter")
+        raise InputError("report", found=found, expected=expected, fix="choose fewer genes")
     symbols = [str(view.run.gene(gene)["symbol"]) for gene in chosen]
     title = f"{', '.join(symbols[:5])}{' ...' if len(symbols) > 5 else ''} in {view.run.name}"
     sections = []
@@ -81,13 +83,13 @@ def _facts(view: RunView) -> str:
     study = manifest.get("study") or {}
     checkpoint = manifest.get("checkpoint") or {}
     facts = {
-        "Run": f"{view.run.name}, made {manifest['created']}",
+        "Run": f"{view.run.name}, created {manifest['created']}",
         "Model": f"{manifest['variant']}, window {length_words(manifest['window'])}, "
         f"promoter {length_words(manifest['promoter'])}, seed {manifest.get('seed')}",
         "Study": view.study.name if view.study else "not on this machine",
         "Genome": view.study.assembly if view.study else "",
-        "Elements": f"threshold {rule.threshold:.4f} on the mask smoothed over {rule.smooth_bp} bp, runs closer than "
-        f"{rule.max_gap} bp joined, shorter than {rule.min_length} bp dropped",
+        "Elements": f"threshold {rule.threshold:.4f} on the mask smoothed over {rule.smooth_bp} bp; regions closer "
+        f"than {rule.max_gap} bp are joined, regions shorter than {rule.min_length} bp are left out",
         "Study file, sha256": study.get("sha256", "none"),
         "Checkpoint, sha256": checkpoint.get("sha256", "none"),
         "Written by": f"seq2exp-viz {version('seq2exp-viz')}",
@@ -106,9 +108,9 @@ def _overview(view: RunView, genes: list[str]) -> str:
         "split": "Split",
         "observed": "Observed",
         "predicted": "Predicted",
-        "kept_percent": "Kept %",
+        "kept_percent": "Bases kept (%)",
         "elements": "Elements",
-        "elements_without_peak": "Without a peak",
+        "elements_without_peak": "Elements without a peak",
     }
     unit = label_words(view)
     note = f'<p class="quiet">Observed and predicted: {escape(unit)}.</p>' if unit else ""
@@ -126,26 +128,26 @@ def _gene(view: RunView, gene: str, threshold: float | None, number: int) -> str
     effects = view.run.effects
     mine = effects[effects["gene_id"] == gene][["start", "end", "effect", "control_rank", "control_n"]]
     known = len(mine) > 0 and elements[["start", "end"]].merge(mine).shape[0] > 0
-    if known:  # they were computed for the run's own threshold
+    if known:  # effects are computed at the run's threshold
         elements = elements.merge(mine, on=["start", "end"], how="left")
         ranks = zip(elements["control_rank"], elements["control_n"], strict=True)
         elements["controls"] = ["" if pd.isna(n) else control_words(rank, n) for rank, n in ranks]
     columns = {
         "name": "Element",
-        "place": "Place (from 1)",
-        "length": "bp",
+        "place": "Position (1-based)",
+        "length": "Length (bp)",
         "mean_mask": "Mean mask",
-        **({"beta_sd": "Beta sd of z"} if view.run.band == "beta" else {}),
-        "distance_to_tss": "From start site",
-        **({"effect": "Effect", "controls": "Among control regions"} if known else {}),
-        "words": "What it is",
+        **({"beta_sd": "Sd of z under its Beta"} if view.run.band == "beta" else {}),
+        "distance_to_tss": "Distance to TSS (bp)",
+        **({"effect": "Effect", "controls": "Rank among control regions"} if known else {}),
+        "words": "Class",
         "peak": "Peak",
     }
     svg = _inlined(locus_bytes(view, place, "svg", caption=False).decode(), f"g{number}-", str(row["symbol"]))
     caption = escape(" ".join(caption_words(view, place)))
     listed = _table(elements, columns) if len(elements) else "<p>No element at this threshold.</p>"
     if known:
-        words = "Effect: predicted expression with the mask as it is, less the same with this element switched off. "
+        words = "Effect: the prediction with the mask as it is, minus that with this element switched off. "
         listed += f'<p class="quiet">{escape(f"{words}{BACKGROUND} {effects_caveat(view.run.config)}".strip())}</p>'
     return (
         f"<section><h2>{escape(str(row['symbol']))}</h2>\n"
@@ -176,6 +178,6 @@ def _shown(value: object) -> str:
 
 
 def _inlined(svg: str, prefix: str, title: str) -> str:
-    """Return the drawing so that several can stand in one page, with a label for screen readers."""
+    """Return a drawing for a page with several drawings, with a label for screen readers."""
     label = f'<svg role="img" aria-label="Locus of {escape(title, quote=True)}"'
     return inline_svg(svg, prefix).replace("<svg", label, 1)

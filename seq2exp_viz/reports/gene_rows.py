@@ -1,4 +1,4 @@
-"""Gene models of a figure: packed into rows so that neither boxes nor names meet, then drawn."""
+"""Gene models of a figure: arranged in rows so that neither boxes nor names overlap, then drawn."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from model_core import palette
 from seq2exp_viz.runs.run_view import RunView
 
 MOST_ROWS = 6
-LETTER = 0.0085  # width of a letter of a name, as a share of the figure's
+LETTER = 0.0085  # width of a character of a name, relative to the width of the figure
 COLOUR = palette.GENE.unit
 
 
 def gene_rows(view: RunView, chrom: str, start: int, end: int) -> list[list[dict]]:
-    """Features of `ModelTable.features` in rows, the longest genes first; while the annotation is being read, none.
+    """Return features of `ModelTable.features` in at most MOST_ROWS rows, the longest genes first.
 
-    What does not fit into MOST_ROWS is left out.
+    Genes that do not fit are left out. There are no rows while the annotation is being read.
     """
     table = view.models.table("gene") if view.models is not None else None
     if table is None:
@@ -36,7 +36,7 @@ def gene_rows(view: RunView, chrom: str, start: int, end: int) -> list[list[dict
 
 
 def draw_genes(axes: Axes, rows: list[list[dict]]) -> None:
-    """A line for each gene, boxes for its exons (low ones outside the coding part), its name and its direction."""
+    """Draw each gene: a line, boxes for its exons (lower outside the coding part), name and direction."""
     axes.set_ylim(-len(rows), 0)
     axes.set_yticks([])
     axes.spines["left"].set_visible(False)
@@ -54,7 +54,7 @@ def draw_genes(axes: Axes, rows: list[list[dict]]) -> None:
 
 
 def _room(gene: dict, start: int, end: int) -> tuple[float, float]:
-    """What a gene and its name take up, in bp."""
+    """Return the interval that a gene and its name occupy, in bp."""
     left, right = max(gene["start"], start), min(gene["end"], end)
     half = (len(gene["name"]) + 3) * LETTER * (end - start) / 2
     return min(left, (left + right) / 2 - half), max(right, (left + right) / 2 + half)

@@ -1,4 +1,4 @@
-"""The frame of a report: one HTML file that asks nothing of any server, in the colours of the page."""
+"""The HTML document of a report: one file without requests to any server, in the colours of the page."""
 
 from __future__ import annotations
 
@@ -9,16 +9,18 @@ from model_core.palette import BOX, DARK, LIGHT, css_variables
 
 
 def html_page(title: str, style: str, parts: Iterable[str], dark: bool = False) -> str:
-    """Return a whole HTML document.
+    """Return an HTML document.
 
     Parameters
     ----------
+    title : str
+        Title of the document, escaped here.
     style : str
-        Style sheet; it may use the variables of `palette.LIGHT` and --box, the ground of a caveat.
+        Style sheet; it may use the variables of `palette.LIGHT` and --box, the background of a caveat.
     parts : Iterable[str]
         HTML of the body, one below the other.
     dark : bool
-        Whether it follows the reader's colour scheme. Its figures must then take the page's ink.
+        Whether it follows the colour scheme of the browser. Its figures must then use the text colour of the page.
     """
     schemes = f":root {{ color-scheme: light; {css_variables(LIGHT | {'box': BOX['light']})} }}"
     if dark:

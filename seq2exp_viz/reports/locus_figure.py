@@ -1,7 +1,7 @@
-"""A locus as a figure for a paper: genes, signals, peaks, mask with its 95 % band, elements and a scale bar.
+"""A locus as a figure for a publication: genes, signals, peaks, mask with its 95 % band, elements and a scale bar.
 
-Drawn by matplotlib on canvases of its own, without pyplot, so that a server's threads share nothing; text stays text
-in PDF and SVG. The same run, gene, place and threshold give the same bytes.
+matplotlib draws it without pyplot, so that the threads of a server share no figure; text remains text in PDF and SVG.
+The same run, gene, region and threshold give the same bytes.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from importlib.metadata import version
 
 import matplotlib as mpl
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_pdf import FigureCanvasPdf
@@ -32,15 +33,11 @@ from seq2exp_viz.reports.canvas import plain_settings
 from seq2exp_viz.reports.gene_rows import draw_genes, gene_rows
 from seq2exp_viz.runs import binning
 from seq2exp_viz.runs.run_view import RunView
-from seq2exp_viz.runs.style import (
-    PRIOR_LINE,
-    label_words,
-    length_words,
-    peak_name,
-)
+from seq2exp_viz.runs.study_inputs import SignalTrack
+from seq2exp_viz.runs.style import PRIOR_LINE, label_words, length_words, peak_name
 
 CANVASES = {"pdf": FigureCanvasPdf, "svg": FigureCanvasSVG, "png": FigureCanvasAgg}
-WIDTH = 7.2  # inches: two columns of a journal
+WIDTH = 7.2  # inches: two columns of a journal page
 LEFT, RIGHT, TOP, GAP = 1.15, 0.12, 0.14, 0.12  # inches
 FONT = 7  # points
 BINS = 1_200
@@ -57,12 +54,12 @@ STYLE = {
     "svg.hashsalt": "seq2exp-viz",
     "path.simplify": False,
 }
-_DRAWING = threading.Lock()  # matplotlib's settings and font caches belong to the whole process
+_DRAWING = threading.Lock()  # matplotlib's settings and font caches are shared by the process
 
 
 @dataclass(frozen=True)
 class Place:
-    """What is drawn: chrom:start-end, 0-based half-open, of one gene's window at one threshold."""
+    """The drawn region chrom:start-end, 0-based half-open, of one gene's window, and the threshold of its elements."""
 
     gene: str
     chrom: str
@@ -73,7 +70,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Band:
-    """One row of the figure: its height in inches, its name, and what draws it."""
+    """One row of the figure: its height in inches, its name, and the function that draws it."""
 
     height: float
     name: str
@@ -83,22 +80,24 @@ class Band:
 def place_of(
     view: RunView, gene: str, locus: str | tuple[str, int, int] | None = None, threshold: float | None = None
 ) -> Place:
-    """The place that a person asks for; without a locus the gene's whole window inside its chromosome.
+    """Return the region to draw; without a locus, the gene's window, clipped to its chromosome.
 
     Parameters
     ----------
+    view : RunView
+        The run.
     gene : str
         gene_id or symbol.
     locus : str or tuple[str, int, int] or None
-        (chrom, start, end), 0-based half-open, or what a person types (`model_core.places`), counted from 1; positions
-        alone lie on the gene's contig.
+        (chrom, start, end), 0-based half-open, or text as users type it (`model_core.places`), 1-based; positions
+        without a chromosome are on the gene's contig.
     threshold : float or None
-        None takes the run's rule.
+        0 to 1; None takes the run's.
 
     Raises
     ------
     InputError
-        No such gene, a locus that does not touch the gene's window, or a threshold outside 0 to 1.
+        No such gene, a locus that does not overlap the gene's window, or a threshold outside 0 to 1.
     """
     gene_id = str(view.run.gene(gene)["gene_id"])
     window = view.run.window(gene_id)
@@ -108,8 +107,8 @@ def place_of(
         chrom, first, last = parse_place(locus, view.contigs, window.chrom) if isinstance(locus, str) else locus
         if chrom != window.chrom or first >= end or last <= start:
             found = f"{locus if isinstance(locus, str) else shown(*locus)} for {gene}"
-            expected = f"a place that touches its window, {shown(window.chrom, start, end)}"
-            raise InputError("locus", found=found, expected=expected, fix="choose another place or gene")
+            expected = f"a region that overlaps its window, {shown(window.chrom, start, end)}"
+            raise InputError("locus", found=found, expected=expected, fix="choose another region or gene")
         start, end = max(0, first), min(last, size)
     chosen = view.run.rule.threshold if threshold is None else float(threshold)
     if not 0 <= chosen <= 1:
@@ -118,18 +117,31 @@ def place_of(
 
 
 def locus_bytes(view: RunView, place: Place, kind: str = "pdf", caption: bool = True, dpi: int = 300) -> bytes:
-    """The figure as a file: "pdf", "svg" or "png" (`dpi` dots an inch).
+    """Return the figure as the content of a file.
+
+    Parameters
+    ----------
+    view : RunView
+        The run.
+    place : Place
+        Region and threshold.
+    kind : str
+        "pdf", "svg" or "png".
+    caption : bool
+        Whether a caption is drawn below the figure.
+    dpi : int
+        Dots per inch of a PNG.
 
     Raises
     ------
     InputError
-        Another kind.
+        An unknown kind.
     """
     if kind not in CANVASES:
         raise InputError("figure", found=f"kind {kind!r}", expected=f"one of {', '.join(CANVASES)}", fix="choose one")
     dated = {"pdf": {"CreationDate": None}, "svg": {"Date": None}, "png": {}}[kind]
     with _DRAWING, mpl.rc_context(plain_settings(STYLE)), warnings.catch_warnings():
-        # A symbol may hold letters that matplotlib's fonts lack: text stays text in SVG, a box is drawn elsewhere.
+        # A symbol may have letters that matplotlib's fonts lack: SVG keeps the text, other formats show a box.
         warnings.filterwarnings("ignore", r"Glyph .* missing from|Matplotlib currently does not support")
         figure = locus_figure(view, place, caption)
         content = io.BytesIO()
@@ -138,7 +150,7 @@ def locus_bytes(view: RunView, place: Place, kind: str = "pdf", caption: bool = 
 
 
 def locus_figure(view: RunView, place: Place, caption: bool = True) -> Figure:
-    """The figure itself, for a notebook; `locus_bytes` writes it."""
+    """Return the figure of matplotlib, for a notebook; `locus_bytes` writes it to a file."""
     bands = _bands(view, place)
     words = textwrap.wrap(" ".join(caption_words(view, place)), 126) if caption else []
     below = 0.42 + 0.13 * len(words) + 0.04
@@ -164,20 +176,20 @@ def locus_figure(view: RunView, place: Place, caption: bool = True) -> Figure:
 
 
 def caption_words(view: RunView, place: Place) -> list[str]:
-    """What one must know to read the figure, in sentences."""
+    """Return the sentences of the figure's caption."""
     gene, manifest = view.run.gene(place.gene), view.run.manifest
-    peaks = f"; elements that share bases with a {peak_name(view)} peak are blue, the others orange"
+    peaks = f"; elements that overlap a {peak_name(view)} peak are blue, the others orange"
     numbers = f"predicted {_number(gene['predicted'])}, observed {_number(gene['observed'])} {label_words(view)}"
     window = length_words(manifest["window"])
     band = ""
     if view.run.band == "beta":
-        band = " and central 95 % of z under its Beta (band), as the model's priors set it"
+        band = " and central 95 % of z under its Beta (band), whose width the model's priors set"
     sentences = [
         f"{gene['symbol']} ({gene['gene_id']}), {place.chrom}:{place.start + 1:,}-{place.end:,}"
         + (f" ({view.study.assembly})." if view.study else "."),
         f"Run {view.run.name}: {manifest['variant']} model, {window} window; {numbers.rstrip()}.",
-        f"Mask: mean of z (line){band}; dashed: threshold {place.threshold:.3f}; grey: the promoter, always kept.",
-        "Elements: runs of kept bases, with arcs to the start site"
+        f"Mask: mean of z (line){band}; dashed line: threshold {place.threshold:.3f}; grey: promoter, always kept.",
+        "Elements: contiguous regions of kept bases, with arcs to the TSS"
         + (peaks if view.peaks is not None else "; the study has no peaks")
         + "; the promoter is black.",
         *(["All data are simulated."] if manifest["simulated"] else []),
@@ -193,15 +205,15 @@ def _bands(view: RunView, place: Place) -> list[Band]:
     for number, signal in enumerate(view.signals):
         colour = palette.SIGNALS[number % len(palette.SIGNALS)].unit
         bands.append(_signal(view, place, signal, colour))
-    if view.peaks is not None:
-        bands.append(Band(0.16, f"{peak_name(view)} peaks", lambda axes: _blocks(axes, _peaks(view, place))))
+    if (peaks := view.peaks) is not None:
+        bands.append(Band(0.16, f"{peak_name(view)} peaks", lambda axes: _blocks(axes, _peaks(peaks, place))))
     symbol = str(view.run.gene(place.gene)["symbol"])
     bands.append(Band(1.15, f"Mask of\n{symbol}", lambda axes: _mask(axes, view, place)))
     bands.append(Band(0.62, "Elements", lambda axes: _elements(axes, view, place)))
     return bands
 
 
-def _signal(view: RunView, place: Place, signal, colour: tuple) -> Band:
+def _signal(view: RunView, place: Place, signal: SignalTrack, colour: tuple) -> Band:
     if signal.file is None:
         values, origin = view.contact(place.gene, signal.name), view.run.window(place.gene).start
         got = binning.vector_summary(values, place.chrom, origin, place.start, place.end, BINS)
@@ -222,8 +234,7 @@ def _signal(view: RunView, place: Place, signal, colour: tuple) -> Band:
     return Band(0.4, name, draw)
 
 
-def _peaks(view: RunView, place: Place) -> list[tuple[int, int, tuple]]:
-    peaks = view.peaks
+def _peaks(peaks: pd.DataFrame, place: Place) -> list[tuple[int, int, tuple]]:
     here = peaks[(peaks["chrom"] == place.chrom) & (peaks["start"] < place.end) & (peaks["end"] > place.start)]
     colour = palette.PEAK.unit
     return [(int(start), int(end), colour) for start, end in zip(here["start"], here["end"], strict=True)]
@@ -233,7 +244,7 @@ def _blocks(axes: Axes, blocks: list[tuple[int, int, tuple]], low: float = 0, he
     axes.set_ylim(0, 1)
     axes.set_yticks([])
     axes.spines["left"].set_visible(False)
-    least = (axes.get_xlim()[1] - axes.get_xlim()[0]) / 700  # a block is never thinner than can be seen
+    least = (axes.get_xlim()[1] - axes.get_xlim()[0]) / 700  # a block is at least as wide as can be seen
     for start, end, colour in blocks:
         axes.broken_barh([(start, max(end - start, least))], (low, height), facecolor=colour, linewidth=0)
 
@@ -276,7 +287,7 @@ def _elements(axes: Axes, view: RunView, place: Place) -> None:
 
 
 def _scale(axes: Axes, place: Place, ground: float) -> None:
-    """The axis under the lowest row, in kb or Mb, and a bar of a round length."""
+    """Draw the axis below the lowest row, in kb or Mb, and a scale bar of a round length."""
     span = place.end - place.start
     unit, name = (1e6, "Mb") if span >= 2e6 else (1e3, "kb")
     axes.spines["bottom"].set_visible(True)
@@ -286,7 +297,8 @@ def _scale(axes: Axes, place: Place, ground: float) -> None:
     length = max(
         step for power in range(10) for step in (10**power, 2 * 10**power, 5 * 10**power) if step <= max(1, span / 6)
     )
-    figure = axes.figure
+    figure = axes.get_figure(root=True)
+    assert figure is not None  # the axes were added to a figure
     box = axes.get_position()
     right, height = box.x1, figure.get_figheight()
     left = right - box.width * length / span

@@ -1,6 +1,6 @@
-"""Signals of a view: a vector averaged into as many bins as there are pixels, a bigWig through its zoom levels.
+"""Binned signals of a view: means of a vector in one bin per pixel, summaries of a bigWig from its zoom levels.
 
-A mask bins itself (`GeneMask.summary`); the arithmetic of all of them is `model_core.bins`.
+A mask has its own method (`GeneMask.summary`); all use the arithmetic of `model_core.bins`.
 """
 
 from __future__ import annotations
@@ -18,14 +18,27 @@ DIGITS = 4
 def vector_summary(
     values: np.ndarray, chrom: str, origin: int, start: int, end: int, bins: int, digits: int = DIGITS
 ) -> dict:
-    """Return means of per-base `values` (n,), whose first base is `origin`, in chrom:start-end, as JSON values.
+    """Return bin means of a per-base vector in chrom:start-end, as JSON values.
 
-    What is not finite is left out of the means, which are rounded to `digits` decimals; a bin of nothing else is None.
+    Parameters
+    ----------
+    values : ndarray
+        float (n,), one value per base; values that are not finite are left out of the means.
+    chrom : str
+        Chromosome, which is copied into the result.
+    origin : int
+        Position of the first value, 0-based.
+    start, end : int
+        Region, 0-based half-open.
+    bins : int
+        Largest number of bins.
+    digits : int
+        Decimals to which the means are rounded.
 
     Returns
     -------
     dict
-        Chrom, start, end, bin (bp) and the list mean, as in `GeneMask.summary`.
+        chrom, start, end, bin (bp) and the list mean, as in `GeneMask.summary`; None in a bin without a finite value.
     """
     grid = view_grid(origin, len(values), start, end, bins)
     part = values[grid.part].astype(np.float64)
@@ -35,12 +48,17 @@ def vector_summary(
 
 
 def bigwig_summary(path: Path, chrom: str, start: int, end: int, bins: int) -> dict:
-    """Return mean and highest value of a bigWig in chrom:start-end; None in bins without values.
+    """Return bin means and bin maxima of a bigWig in chrom:start-end, as JSON values.
+
+    Returns
+    -------
+    dict
+        chrom, start, end, bin (bp) and the lists mean and max; None in a bin without values.
 
     Raises
     ------
     InputError
-        The file is no bigWig.
+        The file is not a bigWig.
     """
     bins = max(1, min(int(bins), MOST_BINS, max(1, end - start)))
     if start >= end:

@@ -1,4 +1,4 @@
-"""`serve --check`: what of each run would be on the screen, and what is missing."""
+"""`serve --check`: what the page would show of each run, and what is missing."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ ANNOTATION_SECONDS = 600  # a whole genome's GTF takes half a minute
 def check_runs(runs: Sequence[str | Path], notify: Callable[[str], None]) -> bool:
     """Open every run, describe what would be served, and return whether all could be opened.
 
-    No port is opened, and nothing is written but gene models into the cache, as a server would. What is merely
-    missing (signals on another machine) is reported as on the page, and is no failure.
+    No port is opened, and nothing is written except gene models into the cache, as a server would. Missing inputs
+    (signals on another machine) are reported as on the page, and are not a failure.
     """
     good = True
     for path in runs:
@@ -44,7 +44,7 @@ def describe(view: RunView) -> list[str]:
     Raises
     ------
     InputError
-        A mask that the run names cannot be read, or decisions that belong to another run.
+        A mask of the run cannot be read, or the audit decisions belong to another run.
     """
     manifest, genes = view.run.manifest, view.run.genes
     asked = manifest["progress"].get("asked")
@@ -57,20 +57,21 @@ def describe(view: RunView) -> list[str]:
         view.run.mask(str(genes.iloc[gene]["gene_id"]))  # raises where the first or the last mask cannot be read
     signals = ", ".join(track.name for track in view.signals) or "none"
     peaks = f"{len(view.peaks):,} {style.peak_name(view)} peaks" if view.peaks is not None else "no peaks"
-    lines += [f"signals: {signals}", peaks, f"genome: {'there' if view.genome is not None else 'drawn as N'}"]
+    genome = "available" if view.genome is not None else "not available, bases are shown as N"
+    lines += [f"signals: {signals}", peaks, f"genome: {genome}"]
     why_not = mask_components.unavailable_reason(view)
     lines += [f"components of the mask: {'available' if why_not is None else why_not}"]
     decisions = read_decisions(view.run.path)
     if len(decisions):
         known, unknown = of_genes(decisions, view.run.finder)
         if known.empty:
-            found, expected = f"{unknown:,} decisions, none on a gene of this run", "those of this run"
+            found, expected = f"{unknown:,} decisions, none about a gene of this run", "decisions about its genes"
             raise InputError(
-                view.run.path / FILE, found=found, expected=expected, fix="put the file back to its own run"
+                view.run.path / FILE, found=found, expected=expected, fix="move the file back to its own run"
             )
-        missed = f", {unknown:,} of them on genes that this run does not have" if unknown else ""
+        missed = f", {unknown:,} of them about genes that this run does not have" if unknown else ""
         lines += [f"{len(decisions):,} audit decisions{missed}"]
     off = unavailable_reason(view.run)
-    lines += [f"what-if: {off or 'can be asked'}"]
+    lines += [f"what-if: {off or 'available'}"]
     view.wait_for_models(ANNOTATION_SECONDS)
     return lines + [f"note: {note}" for note in view.notes]

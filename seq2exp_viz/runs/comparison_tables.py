@@ -14,7 +14,10 @@ FIRST = ("scores", "crispr", "peaks", "prediction", "seeds")
 
 
 def comparison_tables(folder: Path) -> list[tuple[str, list[list[str]], bool]]:
-    """(name, cells with the header first, whether it was cut short) of each table in RUN/compare/, verdicts first."""
+    """Return (name, rows of cells with the header first, whether rows were left out) of each table in RUN/compare/.
+
+    The tables of FIRST come first, in that order.
+    """
     found = []
     first = {name: place for place, name in enumerate(FIRST)}
     for path in sorted(files_in(folder, "*.tsv"), key=lambda path: (first.get(path.stem, len(FIRST)), path)):

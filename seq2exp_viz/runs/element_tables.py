@@ -20,10 +20,22 @@ REPEATED = ("symbol", "gene_id", "name", "class", "chrom", "peak")
 
 
 def element_table(view: RunView, gene_id: str | None = None, threshold: float | None = None) -> pd.DataFrame:
-    """COLUMNS of all elements of the run, or of one gene at a threshold; promoters left out.
+    """Return COLUMNS of all elements of the run, or of one gene at a threshold; promoters are left out.
 
-    effect, and control_rank (how many of control_n control regions are at least as strong), are NaN where no effect was
-    computed; at a threshold other than the run's there are none. beta_sd is NaN where the run's band is not "beta".
+    Parameters
+    ----------
+    view : RunView
+        The run.
+    gene_id : str or None
+        One gene; None returns the elements of all genes at the run's threshold.
+    threshold : float or None
+        0 to 1; None takes the run's.
+
+    Returns
+    -------
+    DataFrame
+        effect, and control_rank (how many of control_n control regions are at least as strong), are NaN where no effect
+        was computed, as at any threshold but the run's. beta_sd is NaN where the run's band is not "beta".
     """
     if gene_id is None:
         return _all(view)
@@ -32,7 +44,7 @@ def element_table(view: RunView, gene_id: str | None = None, threshold: float | 
 
 
 def _all(view: RunView) -> pd.DataFrame:
-    """The elements of all genes, words held once each: 250,000 rows take about 25 MB."""
+    """Return the elements of all genes, text as categories: 250,000 rows take about 25 MB."""
     path = view.run.path / "elements" / "elements.bed"
     if not path.is_file():
         return _shaped(view, pd.DataFrame(columns=list(ELEMENT_COLUMNS)), None)
@@ -42,7 +54,7 @@ def _all(view: RunView) -> pd.DataFrame:
 
 
 def _read(path: Path) -> pd.DataFrame:
-    """The columns of elements.bed that are shown; words as categories from the start, which saves two thirds."""
+    """Read the columns of elements.bed that are shown, text as categories, which saves two thirds of the memory."""
     wanted = [name for name in ELEMENT_COLUMNS if name in COLUMNS]
     types = dict.fromkeys(REPEATED, "category") | dict.fromkeys(("start", "end", "distance_to_tss"), "int64")
     options = {"sep": "\t", "header": None, "quoting": 3, "keep_default_na": False}

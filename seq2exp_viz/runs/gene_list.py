@@ -1,4 +1,4 @@
-"""All genes of a run's study as one list: the scored ones with their numbers, the others with their place."""
+"""All genes of a run's study in one table: scored genes with their numbers, the others with their start site only."""
 
 from __future__ import annotations
 
@@ -13,18 +13,20 @@ SITE_COLUMNS = ("gene_id", "symbol", "chrom", "tss", "strand", "split")
 
 
 def gene_list(view: RunView, second: RunView | None = None) -> pd.DataFrame:
-    """Every gene of the study's table that lies on the run's chromosomes, scored ones first.
+    """Return every gene of the study's table that lies on the run's chromosomes, scored ones first.
 
     Parameters
     ----------
+    view : RunView
+        The run.
     second : RunView or None
-        A second run, whose prediction for the same gene_id stands in `predicted_beside`.
+        A second run, whose prediction for the same gene_id is the column `predicted_beside`.
 
     Returns
     -------
     DataFrame
-        Gene_id, symbol, chrom, tss (0-based), strand, split, observed, predicted, kept_percent, elements,
-        elements_without_peak, state ("scored" or "not scored"); effect (the strongest, by size) and effect_element
+        gene_id, symbol, chrom, tss (0-based), strand, split, observed, predicted, kept_percent, elements,
+        elements_without_peak, state ("scored" or "not scored"); effect (the largest, by size) and effect_element
         where effects were computed; predicted_beside with a second run.
     """
     scored = view.run.genes.drop(columns=["start", "end", "residual"]).assign(state=SCORED)
@@ -41,10 +43,10 @@ def gene_list(view: RunView, second: RunView | None = None) -> pd.DataFrame:
 
 
 def unscored(view: RunView) -> pd.DataFrame:
-    """SITE_COLUMNS, observed and state of the genes that the study's table names and the run has not scored.
+    """Return SITE_COLUMNS, observed and state of the genes that are in the study's table but not scored by the run.
 
-    No rows where the study names no table (its genes are then those of the annotation, which takes long to read), or
-    where the table is elsewhere.
+    There are no rows where the study has no table (its genes are then those of the annotation, which is slow to read),
+    or where the table is not on this machine.
     """
     columns = [*SITE_COLUMNS, "observed", "state"]
     sites = view.sites
@@ -56,7 +58,7 @@ def unscored(view: RunView) -> pd.DataFrame:
 
 
 def unscored_gene(view: RunView, text: str) -> dict | None:
-    """gene_id, symbol, chrom, tss, strand of a gene of the study that is not scored, by id or symbol, or None."""
+    """Return gene_id, symbol, chrom, tss and strand of an unscored gene of the study, by id or symbol, or None."""
     rows = unscored(view)
     finder = view.keep(
         "unscored genes", (view.revision, id(view.sites)), lambda: GeneFinder(rows["gene_id"], rows["symbol"])
@@ -66,7 +68,7 @@ def unscored_gene(view: RunView, text: str) -> dict | None:
 
 
 def suggestions(view: RunView, text: str, most: int = 8) -> list[str]:
-    """Symbols that begin with `text`, then such as hold it, scored genes first; shorter ones first."""
+    """Return symbols that begin with `text`, then those that contain it; within each, shorter symbols first."""
     typed = text.strip().upper()[:40]
     if not typed:
         return []
@@ -79,7 +81,7 @@ def suggestions(view: RunView, text: str, most: int = 8) -> list[str]:
 
 
 def strongest_effects(view: RunView) -> pd.DataFrame:
-    """By gene_id: element and effect of the strongest element, by size; no rows before effects are computed."""
+    """Return element and effect of each gene's strongest element, by gene_id; no rows before effects are computed."""
     table = view.run.effects
     if not len(table):
         return pd.DataFrame(columns=["element", "effect"])

@@ -1,9 +1,9 @@
-"""Gene and transcript models for the genome browser, made once from a GTF and kept in a cache.
+"""Gene and transcript models for the genome browser, parsed once from a GTF and kept in a cache.
 
-A GTF of a whole genome is a million lines and more, plain or gzipped, and seldom indexed. It is parsed once, in a
-process of its own (`python -m seq2exp_viz.runs.gene_models GTF`, which answers on standard output), into a few small
-arrays; after that a view costs a binary search. Where the cache cannot be written the arrays stay in memory, and that
-is said. All coordinates are 0-based half-open.
+A GTF of a whole genome has more than a million lines, plain or gzipped, and is rarely indexed. It is parsed once, in a
+separate process (`python -m seq2exp_viz.runs.gene_models GTF`, which writes to standard output), into a few small
+arrays; afterwards each view takes a binary search. Where the cache cannot be written, the arrays stay in memory and a
+note says so. All coordinates are 0-based half-open.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -45,8 +46,18 @@ COPY_GAP = 100_000  # bp
 class ModelTable:
     """Gene models of one level, sorted by chromosome and start.
 
-    name, id, kind, strand, chrom: str arrays (n,). start, end: int64 (n,). cds_start, cds_end: int64 (n,), equal
-    where nothing is coding. offset: int64 (n + 1,) into exon_start, exon_end int64.
+    Attributes
+    ----------
+    name, id, kind, strand, chrom : ndarray
+        str (n,).
+    start, end : ndarray
+        int64 (n,).
+    cds_start, cds_end : ndarray
+        int64 (n,), equal where nothing is coding.
+    offset : ndarray
+        int64 (n + 1,): the exons of model i are those from offset[i] to offset[i + 1].
+    exon_start, exon_end : ndarray
+        int64 (exons,).
     """
 
     name: np.ndarray
@@ -71,7 +82,7 @@ class ModelTable:
         return {str(names[k]): slice(bounds[i], bounds[i + 1]) for i, k in enumerate(order)}
 
     def rows(self, chrom: str, start: int, end: int) -> np.ndarray:
-        """int64: rows that share a base with chrom:start-end."""
+        """Return the rows that share a base with chrom:start-end, int64."""
         part = self.chromosomes.get(chrom)
         if part is None:
             return np.empty(0, np.int64)
@@ -79,9 +90,9 @@ class ModelTable:
         return part.start + np.flatnonzero(self.end[part.start : stop] > start)
 
     def features(self, chrom: str, start: int, end: int) -> list[dict]:
-        """What igv.js draws in chrom:start-end: one dict a model; exons only where the view is narrow enough."""
+        """Return the features of igv.js in chrom:start-end, one dict per model; exons only up to DETAIL_SPAN bp."""
         rows = self.rows(chrom, start, end)
-        if len(rows) > MOST:  # keep the longest: the others are not a pixel wide
+        if len(rows) > MOST:  # keep the longest: the others are narrower than a pixel
             lengths = self.end[rows] - self.start[rows]
             rows = np.sort(rows[np.argsort(-lengths, kind="stable")[:MOST]])
         detailed = end - start <= DETAIL_SPAN
@@ -118,8 +129,15 @@ def _exon(start: int, end: int, cds_start: int, cds_end: int) -> dict:
 
 
 def model_table(gtf: pd.DataFrame, level: str) -> ModelTable:
-    """Models out of a GTF table (`annotation.read_gtf`): one a gene, with the union of its exons, or one a
-    transcript."""
+    """Return the models of a GTF table (`annotation.read_gtf`).
+
+    Parameters
+    ----------
+    gtf : DataFrame
+        Rows of type exon, CDS and stop_codon.
+    level : str
+        "gene" (one model per gene, with the union of its exons) or "transcript" (one model per transcript).
+    """
     owner = "gene_id" if level == "gene" else "transcript_id"
     exons = gtf[(gtf["type"] == "exon") & (gtf[owner] != "")]
     keys = ["chrom", owner, "copy"] if level == "gene" else ["chrom", owner]
@@ -158,8 +176,11 @@ def model_table(gtf: pd.DataFrame, level: str) -> ModelTable:
 
 
 def _copies(exons: pd.DataFrame) -> pd.DataFrame:
-    """`exons` with a column `copy`: where an annotation uses one gene id for several places (repeat families, ids that
-    are symbols), transcripts further apart than COPY_GAP are drawn as models of their own."""
+    """Return `exons` with a column `copy`, the number of the gene's copy.
+
+    Where an annotation uses one gene id for several places (repeat families, symbols as ids), transcripts further apart
+    than COPY_GAP are drawn as separate models.
+    """
     keys = ["chrom", "gene_id", "transcript_id"]
     spans = exons.groupby(keys, observed=True).agg(first=("start", "min"), last=("end", "max")).reset_index()
     spans = spans.sort_values(["chrom", "gene_id", "first"], kind="stable")
@@ -172,10 +193,10 @@ def _copies(exons: pd.DataFrame) -> pd.DataFrame:
 
 
 def _union(group: np.ndarray, start: np.ndarray, end: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(group, start, end) of merged intervals; the input is sorted by group, then start."""
+    """Return (group, start, end) of merged intervals, int64 (m,); the input is sorted by group, then start."""
     if not len(group):
         return group, start, end
-    far = np.int64(max(end.max(), 1) + 1)  # puts every group on its own part of one long line
+    far = np.int64(max(end.max(), 1) + 1)  # an offset per group, so that intervals of different groups never touch
     line_start, line_end = start + group * far, end + group * far
     reach = np.maximum.accumulate(line_end)
     fresh = np.concatenate([[True], line_start[1:] > reach[:-1]])
@@ -185,15 +206,15 @@ def _union(group: np.ndarray, start: np.ndarray, end: np.ndarray) -> tuple[np.nd
 
 
 def packed(gtf_path: Path) -> bytes:
-    """Both levels of a GTF as the bytes of an .npz.
+    """Return both levels of a GTF as the bytes of an .npz.
 
     Raises
     ------
     InputError
-        No readable GTF.
+        The file is not a readable GTF.
     """
     gtf = annotation.read_gtf(gtf_path, types=("exon", "CDS", "stop_codon"))
-    arrays = {}
+    arrays: dict[str, Any] = {}
     for level in LEVELS:
         table = model_table(gtf, level)
         arrays |= {f"{level}.{field}": getattr(table, field) for field in ModelTable.__dataclass_fields__}
@@ -203,7 +224,7 @@ def packed(gtf_path: Path) -> bytes:
 
 
 def _maker() -> str:
-    """Return a digest of the code that makes the models: another version makes them anew."""
+    """Return a digest of the code that parses the models: another version parses them again."""
     digest = hashlib.sha256()
     for source in (__file__, annotation.__file__, bed.__file__):
         digest.update(Path(source).read_bytes())
@@ -211,16 +232,21 @@ def _maker() -> str:
 
 
 class GeneModels:
-    """The models of one GTF; the first use starts their parsing, and until it has ended `table` gives None.
+    """The models of one GTF; the first use starts the parsing, and until it has ended `table` returns None.
 
     Parameters
     ----------
     path : Path
         GTF, plain or gzipped.
     folder : Path or None
-        Where the cache lies.
+        Folder of the cache; None takes the user's.
     report : callable
-        Called, from a thread, where the models cannot be made or kept.
+        Called, from a thread, where the models cannot be parsed or stored.
+
+    Attributes
+    ----------
+    problem : str or None
+        Why there are no models.
     """
 
     def __init__(self, path: Path, folder: Path | None = None, report: Callable[[Missing], None] = lambda found: None):
@@ -232,12 +258,12 @@ class GeneModels:
         self._content: bytes | None = None  # where the cache does not have them
         self._damaged = False  # the cache
         self._tables: dict[str, ModelTable] = {}
-        self._process: subprocess.Popen | None = None
+        self._process: subprocess.Popen[bytes] | None = None
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
 
     def start(self) -> None:
-        """Begin to parse in the background where the cache is missing or damaged."""
+        """Start parsing in the background where the cache is missing or damaged."""
         with self._lock:
             held = self._content is not None or (self.cache.is_file() and not self._damaged)
             if self._thread is None and self.problem is None and not held:
@@ -245,7 +271,7 @@ class GeneModels:
                 self._thread.start()
 
     def wait(self, seconds: float) -> bool:
-        """Wait until the models are there; whether they are."""
+        """Wait at most `seconds` for the models, and return whether they are available."""
         end = time.monotonic() + seconds
         while self.table("gene") is None and self.problem is None and time.monotonic() < end:
             thread = self._thread
@@ -254,7 +280,7 @@ class GeneModels:
         return self.table("gene") is not None
 
     def table(self, level: str) -> ModelTable | None:
-        """The models of a level ("gene" or "transcript"), or None while they are being made or cannot be."""
+        """Return the models of a level ("gene" or "transcript"); None while they are parsed or where that failed."""
         if level in self._tables:
             return self._tables[level]
         self.start()
@@ -266,8 +292,8 @@ class GeneModels:
             except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as problem:
                 if self._content is not None:
                     raise
-                self._damaged = True  # made anew
-                why = f"those kept in {self.cache} are damaged ({problem})."
+                self._damaged = True  # parsed again
+                why = f"The cache {self.cache} is damaged ({problem})."
                 self.report(Missing("Gene models are parsed again", why))
         return self._tables.get(level) or self.table(level)
 
@@ -277,7 +303,7 @@ class GeneModels:
             return ModelTable(**{field: stored[f"{level}.{field}"] for field in ModelTable.__dataclass_fields__})
 
     def _parse(self) -> None:
-        """The work of the thread: whatever goes wrong ends as `problem` and is reported."""
+        """Parse in the thread: any error becomes `problem` and is reported."""
         try:
             self.problem = self._ask()
         except Exception as problem:  # no caller waits for this thread, so it reports its own failure
@@ -288,16 +314,20 @@ class GeneModels:
             self._thread = None
 
     def _ask(self) -> str | None:
-        """Have the GTF parsed by a process of its own and keep what it gives; why not, or None."""
+        """Parse the GTF in a separate process and store its result; return why that failed, or None."""
         command = [sys.executable, "-m", "seq2exp_viz.runs.gene_models", str(self.path)]
-        pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         with self._lock:
-            self._process = subprocess.Popen(command, env=child_environment(), **pipes)
-        content, said = self._process.communicate()
-        code = self._process.returncode
-        if code:
-            lines = said.decode("utf-8", "replace").strip().splitlines()
-            killed = "the process that reads the annotation was killed (perhaps there was no memory left)"
+            process = self._process = subprocess.Popen(
+                command,
+                env=child_environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+            )
+        content, errors = process.communicate()
+        if code := process.returncode:
+            lines = errors.decode("utf-8", "replace").strip().splitlines()
+            killed = "The process that reads the annotation was killed, possibly because memory ran out."
             return killed if code == -signal.SIGKILL else (lines or [f"{self.path} could not be read"])[-1]
         self._content = content
         try:
@@ -306,14 +336,14 @@ class GeneModels:
                 temporary.write_bytes(content)
         except OSError as problem:
             why = (problem.strerror or str(problem)).lower()
-            why = f"{why}. Each start parses the annotation again; SEQ2EXP_CACHE names another folder."
-            self.report(Missing(f"Gene models cannot be kept in {self.cache.parent}", why))
-        else:  # what was damaged once stays in memory, too, lest it be made over and over
+            why = f"{why}. Each start parses the annotation again; set SEQ2EXP_CACHE to another folder."
+            self.report(Missing(f"Gene models cannot be stored in {self.cache.parent}", why))
+        else:  # models whose cache was damaged once also stay in memory, so that they are not parsed repeatedly
             self._content, self._damaged = content if self._damaged else None, False
         return None
 
     def close(self) -> None:
-        """Stop parsing, if it is still going on."""
+        """Stop parsing where it has not ended."""
         with self._lock:
             thread, process, self.report = self._thread, self._process, lambda found: None
         if thread is not None:
@@ -323,9 +353,9 @@ class GeneModels:
 
 
 def main() -> None:
-    """Answer with the packed models of the GTF that is named; a problem is one line on standard error, exit code 2."""
+    """Write the packed models of a GTF to standard output; an error is one line on standard error, exit code 2."""
     answer = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what libraries print must not come between
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what libraries print must not mix with the models
     try:
         content = packed(Path(sys.argv[1]))
     except InputError as problem:

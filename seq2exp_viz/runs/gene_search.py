@@ -1,4 +1,4 @@
-"""What a person typed into the search box: a gene of the run, a gene of the annotation, a locus, or nothing found."""
+"""Search for the text of the search box: a gene of the run, of the study or of the annotation, or a locus."""
 
 from __future__ import annotations
 
@@ -12,26 +12,30 @@ from seq2exp_viz.runs.run_view import RunView
 
 __all__ = ["LONGEST", "chromosome", "find"]
 
-LONGEST = 2_000  # letters of a query that are looked at
-SHOWN = 80  # of these, in a message
-MOST_NAMES = 2_000  # of contigs, among which near ones are looked for
+LONGEST = 2_000  # characters of a query that are read
+SHOWN = 80  # of these, shown in a message
+MOST_NAMES = 2_000  # of contigs that are compared with a misspelt name
 MARGIN = 0.15  # share of a gene's length that is shown on either side of it
 
 
 def find(view: RunView, text: str, here: str | None = None) -> dict:
-    """Where the text leads, as JSON values: names of genes first, then of contigs, then places.
+    """Find the gene or place that a text names, as JSON values; genes go before contigs and places.
 
     Parameters
     ----------
+    view : RunView
+        The run.
+    text : str
+        What the user typed.
     here : str or None
-        The contig on the screen, on which two positions alone lie.
+        The contig on the screen, which applies to positions without a chromosome.
 
     Returns
     -------
     dict
-        Kind: "gene" (of the run: gene_id, symbol), "unscored" (of the study: gene_id, symbol, tss, strand), "locus" or
-        "nothing"; chrom, start, end (0-based half-open) unless nothing was found; message: words for the person, ""
-        where there is nothing to say; suggestions: texts that would have led somewhere.
+        kind: "gene" (of the run: gene_id, symbol), "unscored" (of the study: gene_id, symbol, tss, strand), "locus" or
+        "nothing"; chrom, start, end (0-based half-open) unless nothing was found; message: a sentence for the user, or
+        ""; suggestions: texts that can be found.
     """
     typed = text[:LONGEST].strip("\r\n ")
     name = " ".join(typed.split())
@@ -53,7 +57,7 @@ def _scored(view: RunView, text: str) -> dict | None:
     if not found:
         return None
     row, several = genes.iloc[found[0]], len(found)
-    note = f"{several} genes are called {text}; this is {row['gene_id']}." if several > 1 else ""
+    note = f"{several} genes are named {text}; {row['gene_id']} is shown." if several > 1 else ""
     place = {"chrom": str(row["chrom"]), "start": int(row["start"]), "end": int(row["end"])}
     names = {"gene_id": str(row["gene_id"]), "symbol": str(row["symbol"])}
     return {"kind": "gene", **names, **place, "message": note}
@@ -79,7 +83,7 @@ def _place(view: RunView, text: str, here: str | None) -> dict | None:
         message = message if works in message else f"{message} Try {works}."
         return {"kind": "nothing", "message": message, "suggestions": [works]}
     pasted = "\t" in text
-    message = f"Read as a row of a BED file (0-based): {shown(chrom, start, end)}." if pasted else ""
+    message = f"The text was read as a BED row (0-based): {shown(chrom, start, end)}." if pasted else ""
     return {"kind": "locus", "chrom": chrom, "start": start, "end": end, "message": message}
 
 
@@ -95,7 +99,7 @@ def _annotated(view: RunView, text: str) -> dict | None:
     if chrom not in view.run.chrom_sizes:
         return None
     margin = int((end - start) * MARGIN) + 500
-    message = f"{table.name[row]} was not scored in this run, so it has no mask; this is where it lies."
+    message = f"{table.name[row]} was not scored in this run and has no mask; its position is shown."
     size = view.run.chrom_sizes[chrom]
     place = {"chrom": chrom, "start": max(0, start - margin), "end": min(size, end + margin)}
     return {"kind": "locus", **place, "message": message}
@@ -113,7 +117,7 @@ def _nothing(view: RunView, text: str) -> dict:
 
 
 def _examples(view: RunView) -> list[str]:
-    """A gene of this run and a place in its window, both of which lead somewhere."""
+    """Return a gene of this run and a place in its window, both of which can be found."""
     if not len(view.run.genes):
         return [example(view.run.chrom_sizes)]
     row = view.run.genes.iloc[0]

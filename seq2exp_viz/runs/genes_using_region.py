@@ -1,4 +1,4 @@
-"""The genes whose windows hold a region, and how strongly the mask of each keeps it."""
+"""The genes whose windows contain a region, and how strongly the mask of each keeps it."""
 
 from __future__ import annotations
 
@@ -18,21 +18,25 @@ COLUMNS = (
 
 
 def genes_using_region(view: RunView, chrom: str, start: int, end: int) -> tuple[pd.DataFrame, int]:
-    """Return the scored genes whose window holds bases of chrom:start-end, those that keep it most first.
+    """Return the scored genes whose window overlaps chrom:start-end, those that keep it most first.
 
     Parameters
     ----------
+    view : RunView
+        The run.
+    chrom : str
+        Chromosome.
     start, end : int
-        0-based half-open, at most LONGEST bp.
+        Region, 0-based half-open, at most LONGEST bp.
 
     Returns
     -------
     tuple[DataFrame, int]
-        (table, count): COLUMNS of at most MOST_GENES genes, and how many genes there are in all. mean_mask and
-        max_mask: the mask, as the model uses it, over the `bases` learned bases of the region (NaN where none is:
-        promoter or blacklist). distance: bp from the TSS to the region's middle, negative upstream on the gene's
-        strand. element: the gene's element that shares most bases with the region, or ""; class, effect, control_rank
-        and control_n are that element's (`element_table`).
+        (table, count): COLUMNS of at most MOST_GENES genes, and the number of all such genes. mean_mask and max_mask
+        are those of the mask, as the model uses it, over the `bases` learned bases of the region (NaN where there are
+        none, as in promoter and blacklist). distance: bp from the TSS to the region's middle, negative upstream on the
+        gene's strand. element: the gene's element that shares most bases with the region, or ""; class, effect,
+        control_rank and control_n are that element's (`element_table`).
 
     Raises
     ------
@@ -41,7 +45,7 @@ def genes_using_region(view: RunView, chrom: str, start: int, end: int) -> tuple
     """
     if not 0 <= start < end or end - start > LONGEST:
         found = f"{chrom}:{start + 1:,}-{end:,}"
-        raise InputError("region", found=found, expected=f"1 to {LONGEST:,} bp", fix="choose a shorter one")
+        raise InputError("region", found=found, expected=f"1 to {LONGEST:,} bp", fix="choose a region of that length")
     genes = view.run.genes
     near = genes[(genes["chrom"] == chrom) & (genes["start"] < end) & (genes["end"] > start)]
     middle = (start + end) // 2
@@ -53,7 +57,7 @@ def genes_using_region(view: RunView, chrom: str, start: int, end: int) -> tuple
 
 
 def _row(view: RunView, gene: dict, start: int, end: int, middle: int) -> dict:
-    mask = view.run.mask(gene["gene_id"])  # not remembered: these are many, and each is looked at once
+    mask = view.run.mask(gene["gene_id"])  # not cached: there are many, and each is read once
     first, stop = (start - mask.start) // mask.resolution, -(-(end - mask.start) // mask.resolution)
     part = slice(max(0, first), max(0, stop))
     values = mask.mask[part][mask.learned[part]]
@@ -87,7 +91,7 @@ def _by_gene(view: RunView) -> dict[str, pd.DataFrame]:
 
 
 class _Groups:
-    """Rows of a table by gene_id without copying it."""
+    """Rows of a table by gene_id, without a copy of the table."""
 
     def __init__(self, table: pd.DataFrame):
         self.table, self.places = table, table.groupby("gene_id", observed=True).indices

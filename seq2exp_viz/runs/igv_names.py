@@ -1,9 +1,9 @@
-"""Names that igv.js cannot misread, for contigs whose own names it would.
+"""Substitute names in igv.js for contigs whose own names igv.js would misread.
 
-igv.js passes places on as text (`name:start-end`, cut at the first colon), puts names into addresses as they are, knows
-other spellings of names ("1" for "chr1", any case), and fails on `gi|...|NAME.1|`. So a contig with anything but plain
-letters in its name, or with a name that differs from another's in case or "chr" alone, has a plain name of its own in
-igv.js. The two are tied one to one; pages, files and messages have the genome's own names.
+igv.js passes places on as text (`name:start-end`, split at the first colon), puts names into addresses unquoted,
+accepts other spellings of names ("1" for "chr1", any case), and fails on `gi|...|NAME.1|`. Therefore a contig whose
+name has other than plain characters, or differs from another name only in case or in "chr", has a plain substitute
+name in igv.js. The mapping is one to one; pages, files and messages use the genome's own names.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Mapping
 
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*", re.ASCII)
-_TAKEN = {"all"}  # the whole genome; and what JavaScript's objects have, which igv.js uses as tables
+_TAKEN = {"all"}  # the whole genome; and properties of JavaScript objects, which igv.js uses as tables
 _TAKEN |= {
     "constructor",
     "hasownproperty",
@@ -52,15 +52,15 @@ class IgvNames:
         self._back = {given: name for name, given in self.renamed.items()}
 
     def given(self, name: str) -> str:
-        """A contig's name in igv.js."""
+        """Return a contig's name in igv.js."""
         return self.renamed.get(name, name)
 
     def own(self, given: str) -> str:
-        """The genome's name of what igv.js calls `given`."""
+        """Return the genome's name of the contig that igv.js calls `given`."""
         return self._back.get(given, given)
 
     def aliases(self) -> str:
-        """igv.js's file of aliases: a contig a line, its name in igv.js, then names that files may have for it."""
+        """Return igv.js's file of aliases, one line per contig: its name in igv.js, then names that files may use."""
         mitochondrial = [name for name in self._order if name.lower() in ("chrm", "mt", "m", "chrmt")]
         lines = []
         for name in self._order:
@@ -73,5 +73,5 @@ class IgvNames:
 
 
 def _folded(name: str) -> str:
-    """The same for names that igv.js takes for one another."""
+    """Return one spelling for all names that igv.js treats as the same."""
     return re.sub(r"^(?:chr)+", "", name.lower())

@@ -1,4 +1,4 @@
-"""Why bases are kept, for an open run: the mask's two parts, and on which side of the threshold each Beta lies."""
+"""Why bases are kept: the two components of a mask, and on which side of the threshold each Beta lies."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from model_core.evaluation.mask_components import MaskParts, learned_numbers, ma
 from seq2exp_viz.runs.binning import DIGITS
 from seq2exp_viz.runs.run_view import RunView
 
-LEVEL = 0.95  # share of z that has to lie on one side of the threshold
+LEVEL = 0.95  # probability that z lies on one side of the threshold
 
 
 def unavailable_reason(view: RunView) -> str | None:
-    """Why this run's masks cannot be split, in words for the page; None where they can."""
+    """Return why the masks of a run cannot be split into components, as a sentence; None where they can."""
     if view.prior_config is None:
-        return "Its signals are not on this machine, so their part of the mask cannot be computed."
+        return "The signals of this run are not on this machine, so their component of the mask cannot be computed."
     kind = view.prior_config.mask.kind
     if kind != "learned":
-        return f"This run's mask is the control “{kind}”: nothing in it was learned."
+        return f"The mask of this run is the control “{kind}”, which was not learned."
     if needs_checkpoint(view.prior_config):
         if view.run.manifest["resolution"] > 1:
-            return "The masks of this run are stored in bins of several bases: they cannot be split."
+            return "The masks of this run are stored in bins of several bases, which cannot be split into components."
         try:
             learned_numbers(_checkpoint(view), view.prior_config)
         except InputError as problem:
@@ -32,14 +32,17 @@ def unavailable_reason(view: RunView) -> str | None:
 
 
 def _checkpoint(view: RunView) -> Path:
-    """The run's checkpoint; where it is not on this machine, the place in the run folder where it is looked for."""
+    """Return the path of the run's checkpoint; where it is not on this machine, its expected path in the run folder."""
     return view.run.checkpoint or view.run.path / "checkpoint.safetensors"
 
 
 def parts(view: RunView, gene: str) -> MaskParts:
-    """The two parts of a gene's mask, remembered.
+    """Return the two components of a gene's mask, cached.
 
-    Raises InputError, in the words of `unavailable_reason`, where they cannot be had.
+    Raises
+    ------
+    Unavailable
+        The mask cannot be split, for the reason that `unavailable_reason` gives.
     """
     reason = unavailable_reason(view)
     if reason is not None:
@@ -54,21 +57,35 @@ def parts(view: RunView, gene: str) -> MaskParts:
 
 
 def certainty_summary(view: RunView, gene: str, threshold: float, start: int, end: int, bins: int) -> dict:
-    """Shares of the learned bases whose z lies above the threshold, and below it, by LEVEL, in at most `bins` bins.
+    """Return, per bin, the shares of learned bases whose z almost surely lies above or below the threshold.
+
+    Parameters
+    ----------
+    view : RunView
+        The run.
+    gene : str
+        gene_id.
+    threshold : float
+        0 to 1.
+    start, end : int
+        Region, 0-based half-open.
+    bins : int
+        Largest number of bins.
 
     Returns
     -------
     dict
-        Chrom, start, end, bin (bp), level, threshold, and equally long lists kept (P(z >= threshold) > LEVEL) and
-        hidden (P(z < threshold) > LEVEL), 0 to 1; None in a bin without a learned base. The rest has z on both sides.
+        chrom, start, end, bin (bp), level, threshold, and equally long lists kept (P(z >= threshold) > LEVEL) and
+        hidden (P(z < threshold) > LEVEL), 0 to 1; None in a bin without a learned base. The z of all other bases may
+        lie on either side.
 
     Raises
     ------
-    InputError
-        The model fixes alpha + beta, so that this would follow from the mean alone.
+    Unavailable
+        The model fixes alpha + beta, so the answer would follow from the mean alone.
     """
     if view.run.band != "beta":
-        raise Unavailable("This model fixes alpha + beta of each base: how z is spread follows from its mean alone.")
+        raise Unavailable("This model fixes alpha + beta of each base: the sd of z follows from its mean alone.")
     mask = view.run.mask(gene)
     kept, hidden = view.remember(
         ("certainty", gene, threshold), lambda: beta_certainty(mask.alpha, mask.beta, threshold, LEVEL)

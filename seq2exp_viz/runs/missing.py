@@ -1,4 +1,4 @@
-"""What a run cannot show, and why: for the page, the terminal and programs."""
+"""List of what a run cannot show, and why, for the page, the terminal and programs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,12 @@ from model_core.cache import notices
 class Missing(NamedTuple):
     """Something that is not available.
 
-    what: the consequence for the user, such as "Bases are not shown". why: the reason.
+    Attributes
+    ----------
+    what : str
+        Consequence for the user, such as "Bases are not shown".
+    why : str
+        The reason.
     """
 
     what: str
@@ -23,7 +28,7 @@ class Missing(NamedTuple):
 
 
 class MissingList:
-    """All that is missing of one run, each entry once; it may grow while background work goes on, from any thread."""
+    """All that is missing of one run, each entry once; it may grow from any thread while background work continues."""
 
     def __init__(self) -> None:
         self._found: list[Missing] = []
@@ -34,7 +39,7 @@ class MissingList:
         return iter(list(self._found))
 
     def add(self, found: Missing) -> None:
-        """Add an entry and notify the listener, unless it is known."""
+        """Add an entry and notify the listener, unless the entry is known."""
         with self._lock:
             if found in self._found:
                 return
@@ -43,12 +48,12 @@ class MissingList:
             self._notify(str(found))
 
     def listen(self, notify: Callable[[str], None]) -> None:
-        """Have `notify` called with a line for each entry, those so far and those to come."""
+        """Call `notify` with a line for each entry so far, and for each later one when it is added."""
         self._notify = notify
         for found in self:
             notify(str(found))
 
     def lines(self) -> list[str]:
-        """Return a line for each entry, and for each cache folder that another one stands in for."""
+        """Return a line for each entry, and for each cache folder that another folder replaces."""
         lines = [str(found) for found in self]
         return [*lines, *(words for words in notices() if words not in lines)]

@@ -1,4 +1,4 @@
-"""Where the mask of a gene and the peak caller disagree: elements without a peak, peaks without an element."""
+"""Disagreements between the mask of a gene and the peak caller: elements without a peak, peaks without an element."""
 
 from __future__ import annotations
 
@@ -18,12 +18,16 @@ COLUMNS = ("kind", "gene_id", "symbol", "chrom", "start", "end", "name", "streng
 
 
 class Audit(NamedTuple):
-    """Disagreements of all genes, and how much they agree.
+    """Disagreements of all genes, and counts of agreement.
 
-    queue: COLUMNS, worst first: by `rank`, the share (0 to 1) of its own kind that is not stronger. strength: mean
-    mask of an element, signal value of a peak.
-    genes: by gene_id: with_peak, without_peak (elements), used, unused (peaks of the window; those that touch the
-    promoter, which is always kept, count for neither).
+    Attributes
+    ----------
+    queue : DataFrame
+        COLUMNS, strongest first, by `rank`: the share (0 to 1) of disagreements of the same kind that are not stronger.
+        strength: mean mask of an element, signal value of a peak.
+    genes : DataFrame
+        By gene_id: with_peak, without_peak (numbers of elements); used, unused (numbers of peaks of the window, without
+        those that touch the promoter, which is always kept).
     """
 
     queue: pd.DataFrame
@@ -31,7 +35,7 @@ class Audit(NamedTuple):
 
 
 def audit(view: RunView) -> Audit:
-    """The audit of a run by its own elements and peaks, remembered; empty where it has no peaks or no elements yet."""
+    """Return the audit of a run from its elements and peaks, cached; empty where it has no peaks or no elements yet."""
     files = [stamp(path) for path in view.run.peak_files]
     version = (stamp(view.run.path / "elements" / "elements.bed"), files, len(view.run.genes))
     return view.keep("audit", version, lambda: _audit(view))
@@ -67,7 +71,7 @@ def _audit(view: RunView) -> Audit:
 
 
 class _Peaks(NamedTuple):
-    """Peaks of one chromosome by start: their rows in the table, their bounds, the longest one's length."""
+    """Peaks of one chromosome by start: rows in the table, int64 (n,); bounds, int64 (n,); length of the longest."""
 
     rows: np.ndarray
     starts: np.ndarray
@@ -81,10 +85,12 @@ def _sorted(peaks: pd.DataFrame, rows: np.ndarray) -> _Peaks:
     return _Peaks(rows[order], starts[order], ends[order], int((ends - starts).max()))
 
 
-def _peaks_of(peaks: _Peaks | None, start, end, left, right, from_, to) -> tuple[np.ndarray, np.ndarray]:
-    """(rows of the peaks in start-end that do not touch the promoter left-right, bool: shares a base with an element).
+def _peaks_of(
+    peaks: _Peaks | None, start: int, end: int, left: int, right: int, from_: np.ndarray, to: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the rows of the peaks in start-end outside the promoter left-right, and whether each overlaps an element.
 
-    from_, to: bounds of the gene's elements, sorted, apart from each other.
+    from_, to: bounds of the gene's elements, sorted and not overlapping.
     """
     if peaks is None:
         return np.zeros(0, np.int64), np.zeros(0, bool)
@@ -98,12 +104,14 @@ def _peaks_of(peaks: _Peaks | None, start, end, left, right, from_, to) -> tuple
     return rows, (at < len(to)) & (from_[np.minimum(at, len(to) - 1)] < last)
 
 
-def _queue(genes: pd.DataFrame, elements: pd.DataFrame, peaks: pd.DataFrame, gene_of, peak_of) -> pd.DataFrame:
+def _queue(
+    genes: pd.DataFrame, elements: pd.DataFrame, peaks: pd.DataFrame, gene_of: np.ndarray, peak_of: np.ndarray
+) -> pd.DataFrame:
     alone = elements[elements["class"] == "without_peak"]
     first = alone[["gene_id", "symbol", "chrom", "start", "end", "name", "distance_to_tss"]].assign(
         kind=ELEMENT, strength=alone["mean_mask"]
     )
-    # Words as categories before there are many rows: each is then held once.
+    # Text becomes categories before there are many rows: each text is then stored once.
     found = peaks[["chrom", "name"]].astype("category").iloc[peak_of].reset_index(drop=True)
     owner = genes[["gene_id", "symbol"]].astype("category").iloc[gene_of].reset_index(drop=True)
     signal = peaks["signal_value"] if (peaks["signal_value"] > 0).any() else peaks["score"]

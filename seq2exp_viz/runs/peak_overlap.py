@@ -1,7 +1,7 @@
-"""A run's mask compared with its peaks and with controls, on a sample of genes: quick at any size of a run.
+"""A run's mask compared with its peaks and with controls, on a sample of genes, so that it is fast for any run.
 
 Bases and sets are counted by the functions of `compare` (`model_core.evaluation`), so page and report differ only in
-the genes they count and in the cut that is not assembled yet.
+the genes they count, and in that the page cuts elements before the run is assembled.
 """
 
 from __future__ import annotations
@@ -32,10 +32,21 @@ ELEMENTS, RANDOM, PRIOR = "elements of the mask", "random regions", "signals alo
 class Overlap(NamedTuple):
     """Counts over the learned bases of `genes` sampled genes.
 
-    edges: (BINS + 1,), 0 to 1. inside, outside: (BINS,) bases whose mask falls in each, inside and outside peaks.
-    thresholds, kept: share of bases at or above each threshold in the smoothed mask. sets: set, genes (it was counted
-    on) and COUNTS and MEASURES of `model_core.evaluation.peak_overlap`, a row per set of bases; no rows without peaks.
-    means: mean mask inside and outside peaks.
+    Attributes
+    ----------
+    genes : int
+        Number of sampled genes.
+    edges : ndarray
+        Bin edges of the mask, float64 (BINS + 1,), 0 to 1.
+    inside, outside : ndarray
+        Bases whose mask falls into each bin, inside and outside peaks, float64 (BINS,).
+    thresholds, kept : ndarray
+        Thresholds, and the share of bases at or above each in the smoothed mask, float64 (BINS + 1,).
+    sets : DataFrame
+        One row per set of bases: set, genes (the number counted), COUNTS and MEASURES of
+        `model_core.evaluation.peak_overlap`; no rows without peaks.
+    means : tuple[float, float]
+        Mean mask inside and outside peaks.
     """
 
     genes: int
@@ -49,7 +60,7 @@ class Overlap(NamedTuple):
 
 
 def overlap(view: RunView) -> Overlap | None:
-    """Return the counts, remembered; None before a gene is scored."""
+    """Return the counts, cached; None before a gene is scored."""
     genes = view.run.genes
     if not len(genes):
         return None
@@ -58,7 +69,7 @@ def overlap(view: RunView) -> Overlap | None:
 
 
 def _sample(genes: pd.DataFrame) -> list[str]:
-    """Return test genes where there are any, evenly over the table."""
+    """Return at most MOST_GENES genes, evenly spaced in the table: test genes where there are any."""
     pool = genes[genes["split"] == "test"] if (genes["split"] == "test").any() else genes
     places = np.unique(np.linspace(0, len(pool) - 1, min(MOST_GENES, len(pool))).astype(int))
     return list(pool["gene_id"].iloc[places])
@@ -90,7 +101,7 @@ def _overlap(view: RunView, names: list[str]) -> Overlap:
 
 
 class _SampleCounts:
-    """COUNTS of the sets of bases that are compared, added up over genes."""
+    """COUNTS of the compared sets of bases, summed over genes."""
 
     def __init__(self) -> None:
         self.sets = {ELEMENTS: np.zeros(len(COUNTS), np.int64), RANDOM: np.zeros(len(COUNTS), np.int64)}
@@ -102,7 +113,7 @@ class _SampleCounts:
     def add(
         self, mask: GeneMask, cover: Cover, elements: tuple[np.ndarray, np.ndarray], prior: np.ndarray | None
     ) -> None:
-        """Count one gene; `elements`: (starts, ends) in bins; `prior`: float32 (window,), or None."""
+        """Add the counts of one gene; `elements`: (starts, ends) in bins; `prior`: float32 (window,), or None."""
         learned = mask.learned
         chosen = marked(*elements, len(learned))
         for name, bounds in ((ELEMENTS, elements), (RANDOM, runs(shifted(chosen, learned, self.rng)))):

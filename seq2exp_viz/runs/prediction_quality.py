@@ -1,4 +1,4 @@
-"""How good the model's numbers are: correlation of predicted with observed, the training's history, all metrics."""
+"""Quality of the predictions: correlation of predicted with observed, history of the training, all metrics."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-FEWEST_GENES = 4  # of a chromosome, for a correlation with an interval
+FEWEST_GENES = 4  # per chromosome, for a correlation with an interval
 EVALUATED = ("test", "validation", "train")
 
 
 def pearson(genes: pd.DataFrame, split: str = "test") -> tuple[float, int] | None:
-    """(correlation of observed with predicted, number of genes) over one split; None for fewer than three genes."""
+    """Return (Pearson correlation of observed and predicted, number of genes) of a split; None below three genes."""
     rows = genes[(genes["split"] == split) & genes["observed"].notna() & genes["predicted"].notna()]
     if len(rows) < 3:
         return None
@@ -26,7 +26,7 @@ def pearson(genes: pd.DataFrame, split: str = "test") -> tuple[float, int] | Non
 
 
 def scatter_title(genes: pd.DataFrame) -> str:
-    """The scatter's title, with the correlation over the test genes, or over all where there are too few."""
+    """Return the title of the scatter plot, with the correlation over test genes (over all where they are few)."""
     found = pearson(genes)
     which = "test genes" if found else "genes"
     found = found or pearson(genes.assign(split="test"))
@@ -34,10 +34,18 @@ def scatter_title(genes: pd.DataFrame) -> str:
 
 
 def by_chromosome(genes: pd.DataFrame) -> tuple[pd.DataFrame, str]:
-    """(chrom, genes, pearson, low, high: its 95 % interval by Fisher's z; which split these genes are).
+    """Return the Pearson correlation of each chromosome, and the split of its genes.
 
-    The test genes where there are any, else validation, else all; chromosomes with fewer than FEWEST_GENES are left
-    out.
+    Parameters
+    ----------
+    genes : DataFrame
+        `Run.genes`.
+
+    Returns
+    -------
+    tuple[DataFrame, str]
+        chrom, genes, pearson, low, high (its 95 % interval by Fisher's z); chromosomes with fewer than FEWEST_GENES are
+        left out. The first of EVALUATED that has genes, or "" for all genes.
     """
     known = genes[genes["observed"].notna() & genes["predicted"].notna()]
     split = next((name for name in EVALUATED if (known["split"] == name).any()), "")
@@ -56,7 +64,7 @@ def by_chromosome(genes: pd.DataFrame) -> tuple[pd.DataFrame, str]:
 
 
 def history(path: Path) -> pd.DataFrame | None:
-    """training/history.csv: step and numbers a row; None where the run was not trained here or the file is damaged."""
+    """Read training/history.csv, one row per step; None where the run was not trained here or the file is damaged."""
     try:
         table = pd.read_csv(path, quoting=3).apply(pd.to_numeric, errors="coerce")
     except (OSError, ValueError):
@@ -65,8 +73,10 @@ def history(path: Path) -> pd.DataFrame | None:
 
 
 def metric_rows(metrics: dict[str, Any]) -> list[tuple[str, str]]:
-    """(name, value) of the plain numbers in metrics.json, groups before the names and predictions first; tables inside
-    it are left out."""
+    """Return (name, value) of each number in metrics.json, its groups as prefixes, predictions first.
+
+    Tables inside metrics.json are left out.
+    """
     rows: list[tuple[str, str]] = []
 
     def walk(value: Any, names: tuple[str, ...]) -> None:

@@ -1,4 +1,4 @@
-"""All runs of a server, by the keys that stand in URLs."""
+"""All runs of a server, by the keys in their URLs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,20 @@ from seq2exp_viz.runs.run_view import RunView
 
 
 class RunRegistry:
-    """All runs of a server, by key, in the order given."""
+    """All runs of a server, by key, in the order given.
+
+    Parameters
+    ----------
+    runs : Iterable[str or Path or Run]
+        Run folders or opened runs.
+    cache : Path or None
+        Folder for derived files; None takes the user's cache.
+
+    Raises
+    ------
+    InputError
+        No run, or a folder that is not a run.
+    """
 
     def __init__(self, runs: Iterable[str | Path | Run], cache: Path | None = None):
         self.runs: dict[str, RunView] = {}
@@ -38,7 +51,7 @@ class RunRegistry:
         return iter(self.runs.values())
 
     def get(self, key: str) -> RunView | None:
-        """The run with this key, or None."""
+        """Return the run with this key, or None."""
         return self.runs.get(key)
 
     @property
@@ -47,16 +60,16 @@ class RunRegistry:
         return next(iter(self.runs.values()))
 
     def at_close(self, stop: Callable[[], None]) -> None:
-        """Have `stop` called when the registry is closed."""
+        """Register `stop`, which is called when the registry is closed."""
         self._stops.append(stop)
 
     def prepare(self, notify: Callable[[str], None] = lambda line: print(line, file=sys.stderr, flush=True)) -> None:
-        """Begin in the background what the first page would wait for, and gene models that no earlier server left.
+        """Start reading in the background what the first page needs, and gene models that are not in the cache.
 
         Parameters
         ----------
         notify : callable
-            Called with a line for all that is missing, now and later; from any thread.
+            Called with a line for each missing input, now and later, from any thread.
         """
         for view in self:
             view.missing.listen(partial(_notify_of_run, notify, view.key))
@@ -66,7 +79,7 @@ class RunRegistry:
                 view.models.start()
 
     def close(self) -> None:
-        """Stop what goes on in the background."""
+        """Stop all background work."""
         while self._stops:
             self._stops.pop()()
         for view in self:
@@ -87,7 +100,7 @@ def _read_ahead(view: RunView) -> None:
             view.cut(genes["gene_id"].iloc[0])
     except (InputError, OSError) as problem:
         view.missing.add(Missing("The first gene could not be read", str(problem)))
-    except Exception as problem:  # no caller waits for this thread, so it reports its own failure
+    except Exception as problem:  # no caller waits for this thread, so it reports its own error
         traceback.print_exc()
         view.missing.add(Missing("The first gene could not be read", f"{type(problem).__name__}: {problem}"))
 

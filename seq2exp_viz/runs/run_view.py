@@ -1,7 +1,7 @@
-"""One run as a server shows it: its study opened, its files given ids, its slow answers remembered.
+"""One run as a server shows it: its opened study, its files by id, and a cache of slow answers.
 
-A request never brings a path. It brings the key of a run and the id of a file or gene, and both are looked up here.
-What the run itself knows (genes, masks, its rule, its manifest) is asked of `RunView.run`.
+A request never carries a path. It carries the key of a run and the id of a file or gene, and both are looked up here.
+Genes, masks, the element rule and the manifest are those of `RunView.run`.
 """
 
 from __future__ import annotations
@@ -36,20 +36,25 @@ PEAKS = "peaks.narrowPeak"
 
 
 class RunView:
-    """One run on the registry; `RunView.open` makes it.
-
-    path: the run folder. study, genome, signals, models, prior_config: as in `StudyInputs`.
+    """One run of the registry; `RunView.open` creates it.
 
     Parameters
     ----------
     key : str
-        Its name in URLs: letters, digits, dot, dash and underscore, unique on the registry.
+        Its name in URLs: letters, digits, dot, dash and underscore, unique in the registry.
     run : Run
         The opened run folder.
     inputs : StudyInputs
-        What is there of its study.
+        The available inputs of its study.
     missing : MissingList
         What is not available and why; it may grow later.
+
+    Attributes
+    ----------
+    path : Path
+        The run folder.
+    study, genome, signals, models, prior_config
+        As in `StudyInputs`.
     """
 
     def __init__(self, key: str, run: Run, inputs: StudyInputs, missing: MissingList):
@@ -67,6 +72,10 @@ class RunView:
 
         Parameters
         ----------
+        key : str
+            Name of the run in URLs.
+        run : Run
+            The opened run folder.
         cache : Path or None
             Folder for derived files; None takes the user's cache.
         """
@@ -75,19 +84,21 @@ class RunView:
 
     @property
     def notes(self) -> list[str]:
-        """What is missing or could not be kept, as lines for the page; there may be more later."""
+        """What is missing or could not be stored, as lines for the page; there may be more later."""
         return self.missing.lines()
 
     def wait_for_models(self, seconds: float) -> None:
-        """Wait until gene models are read; where they are not after `seconds`, add that to `missing`."""
+        """Wait at most `seconds` until the gene models are read; add an entry to `missing` where they are not."""
         if self.models is not None and not self.models.wait(seconds) and self.models.problem is None:
-            self.missing.add(Missing("Genes are not drawn yet", f"the annotation is being read since {seconds:g} s."))
+            self.missing.add(
+                Missing("Genes are not drawn yet", f"After {seconds:g} s the annotation is still being read.")
+            )
 
     # ------------------------------------------------------------------------------------------ the run
 
     @property
     def run(self) -> Run:
-        """The run as it stands on disk now: opened again when its manifest has changed, for a run may be growing."""
+        """The run as it is on disk now: opened again when its manifest has changed, because a run may be growing."""
         stamp = self._manifest_stamp()
         with self._lock:
             if stamp != self._stamp:
@@ -99,7 +110,7 @@ class RunView:
 
     @property
     def revision(self) -> str:
-        """Changes when a gene is added or the tables are rewritten; cheap."""
+        """A text that changes when a gene is added or the tables are rewritten; cheap to compute."""
         marks = []
         for name in ("scores.jsonl", "genes.tsv", "manifest.json"):
             try:
@@ -116,14 +127,14 @@ class RunView:
 
     @cached_property
     def igv_names(self) -> IgvNames:
-        """What the contigs are called in igv.js."""
+        """The names of the contigs in igv.js."""
         return IgvNames(self.run.chrom_sizes)
 
     # ------------------------------------------------------------------------------------------ files by their id
 
     @cached_property
     def _own_files(self) -> dict[str, Path]:
-        """id -> where in the run folder it lies, once it has been made."""
+        """Path of each file of the run folder by id; a file may not exist yet."""
         places = {
             "elements.bed": "elements/elements.bed",
             "genes.tsv": "genes.tsv",
@@ -134,8 +145,8 @@ class RunView:
         return {name: self.path / place for name, place in places.items()}
 
     def file(self, name: str) -> Path | None:
-        """The path of a file by its id, None for anything the run does not name; nothing else is ever served."""
-        if name == PEAKS:  # called later than the rest, and named after the sample
+        """Return the path of a file by its id, or None for any other text; no other file is ever served."""
+        if name == PEAKS:  # written later than the rest, and named after the sample
             return self.run.peak_files[0] if len(self.run.peak_files) == 1 else None
         path = self._study_files.get(name) or self._own_files.get(name)
         if path is None and name.startswith("file-"):
@@ -143,15 +154,21 @@ class RunView:
         return path if path is not None and path.is_file() else None
 
     def bigwig(self, signal: SignalTrack) -> Path:
-        """Return the path of a signal's bigWig; raises Unavailable where it has gone since the run was opened."""
+        """Return the path of a signal's bigWig.
+
+        Raises
+        ------
+        Unavailable
+            The file was removed since the run was opened.
+        """
         path = self.file(signal.file) if signal.file is not None else None
         if path is None:
-            raise Unavailable(f"The file of {signal.name} is not there any more.")
+            raise Unavailable(f"The file of {signal.name} no longer exists.")
         return path
 
     @cached_property
     def sites(self) -> pd.DataFrame | None:
-        """The genes of the study's table, scored or not, as `Study.gene_sites`; None where there is no table here."""
+        """The genes of the study's table, scored or not, as `Study.gene_sites`; None where there is no table."""
         if self.study is None or self.study.gene_settings.table is None:
             return None
         try:
@@ -161,7 +178,7 @@ class RunView:
             return None
 
     def keep(self, name: str, version: Any, make: Callable[[], Any]) -> Any:
-        """The answer of `make` under a name, made again when the version of its source changes; one version is kept."""
+        """Return the result of `make`, cached under a name until `version` changes; one version is kept."""
         held = self._tables.get(name)
         if held is None or held[0] != version:
             held = self._tables[name] = (version, make())
@@ -169,7 +186,7 @@ class RunView:
 
     @property
     def files(self) -> dict[str, Path]:
-        """id -> path of all that may be downloaded now."""
+        """Path of each file that may be downloaded now, by id."""
         return {
             name: path
             for name in [*self._study_files, *self._own_files, PEAKS]
@@ -177,7 +194,7 @@ class RunView:
         }
 
     def file_stem(self, gene_id: str) -> str:
-        """RUN.GENE, what the names of a gene's files begin with."""
+        """Return RUN.GENE, with which the names of a gene's files begin."""
         parts = self.keep("file parts", self.revision, lambda: gene_parts(self.run.genes))
         return f"{run_part(self.key)}.{parts[gene_id]}"
 
@@ -185,9 +202,9 @@ class RunView:
 
     @property
     def peaks(self) -> pd.DataFrame | None:
-        """The peaks of the run (`Run.peaks`); None where there are none, or they cannot be read, which is noted."""
+        """The peaks of the run (`Run.peaks`); None where there are none or they cannot be read (see `missing`)."""
         for path in unreadable(self.path / "peaks", "*.narrowPeak"):
-            self.missing.add(Missing("Peaks that this user may not read are left out", str(path)))
+            self.missing.add(Missing("Peaks that the server may not read are left out", str(path)))
         try:
             return self.run.peaks
         except (InputError, OSError) as problem:
@@ -195,42 +212,42 @@ class RunView:
             return None
 
     def interval(self, gene_id: str) -> tuple[np.ndarray, np.ndarray] | None:
-        """(low, high) of the central 95 % of z, float32 (bins,), remembered; None where alpha + beta is fixed."""
+        """Return (low, high) of the central 95 % of z, float32 (bins,), cached; None where alpha + beta is fixed."""
         if self.run.band != "beta":
             return None
         return self.run.mask(gene_id).drawn_interval
 
     def cut(self, gene_id: str, threshold: float | None = None) -> pd.DataFrame:
-        """The gene's elements at a threshold (None: the run's rule), remembered."""
+        """Return the gene's elements at a threshold (None: the run's), cached."""
         run = self.run
         rule = run.rule if threshold is None else run.rule.at(threshold)
 
         def make() -> pd.DataFrame:
             return cut_elements(run.mask(gene_id), rule, run.gene(gene_id), self.peaks)
 
-        # The manifest is written after the peaks have come, so its time tells cuts without and with peaks apart.
+        # The manifest is written after the peaks, so its time distinguishes cuts without and with peaks.
         return self._cuts.get((gene_id, rule, self._gene_stamp, self._stamp), make)
 
     def contact(self, gene_id: str, name: str) -> np.ndarray:
-        """Contact of each base of the window with this gene's TSS: float32 (window,)."""
+        """Return the contact of each base of the window with this gene's TSS: float32 (window,), cached."""
         return self._vectors.get((name, gene_id), lambda: self._read([name], self.run.window(gene_id))[:, 0])
 
     def model_signals(self, gene_id: str) -> np.ndarray:
-        """The signals of a gene's window as the model sees them: float32 (window, signals), remembered."""
+        """Return the signals of a gene's window as the model reads them: float32 (window, signals), cached."""
         names = list(self.settings.signals)
         return self._vectors.get(("signals", gene_id), lambda: self._read(names, self.run.window(gene_id)))
 
     def prior(self, gene_id: str) -> np.ndarray:
-        """What the signals alone would keep: float32 (window,), 0 to 1, remembered."""
+        """Return the mask that the signals alone would give: float32 (window,), 0 to 1, cached."""
         key = ("prior", gene_id)
         return self._vectors.get(key, lambda: signal_prior(self.model_signals(gene_id), self.settings))
 
     def remember(self, key: tuple, make: Callable[[], Any]) -> Any:
-        """What `make` gives, kept among the last few answers of this run."""
+        """Return the result of `make`, cached among the last few answers of this run."""
         return self._vectors.get((*key, self._gene_stamp), make)
 
     def truth(self, kind: str) -> pd.DataFrame | None:
-        """What a simulation planted ("causal" or "decoys"), or None."""
+        """Return the elements that a simulation planted, of kind "causal" or "decoys", or None."""
         planted = self.study.truth if self.study is not None else None
         path = getattr(planted, kind, None) if kind in ("causal", "decoys") else None
         if path is None or not Path(path).is_file():
@@ -238,7 +255,7 @@ class RunView:
         return self._vectors.get(("truth", kind), lambda: read_bed(path))
 
     def _read(self, names: list[str], window: Window) -> np.ndarray:
-        """float32 (window, signals). One at a time: the readers of bigWig and Hi-C files are not made for threads."""
+        """Read signals, float32 (window, signals), in one thread at a time: the readers are not thread-safe."""
         if self.study is None:
             raise Unavailable("The study of this run is not on this machine.")
         with self._reading:
@@ -247,12 +264,12 @@ class RunView:
 
     @property
     def settings(self) -> Seq2ExpConfig:
-        """The model's settings, for what needs its signals; raises Unavailable where `prior_config` is None."""
+        """The model's settings, for what needs its signals; it raises Unavailable where `prior_config` is None."""
         if self.prior_config is None:
             raise Unavailable("The signals of this run are not on this machine, so their prior cannot be computed.")
         return self.prior_config
 
     @property
     def _gene_stamp(self) -> str:
-        """Scored masks never change in place; a run folder made anew has another creation time."""
+        """Creation time of the run folder: scored masks never change in place, but a folder may be created anew."""
         return str(self.run.manifest["created"])

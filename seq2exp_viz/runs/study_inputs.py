@@ -1,6 +1,6 @@
-"""What a run shows of its study's own files, opened once: genome, raw signals, gene models, settings of the model.
+"""The inputs of a run from its study, opened once: genome, raw signals, gene models, settings of the model.
 
-Each of them may be missing on this machine. Then it is None, or not in the list, and a `MissingList` says why.
+Each of them may be missing on this machine. It is then None, or not in the list, and a `MissingList` gives the reason.
 """
 
 from __future__ import annotations
@@ -24,7 +24,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SignalTrack:
-    """A raw signal of the study: `file` is the id of its bigWig, or None for contact read from a Hi-C file."""
+    """A raw signal of the study.
+
+    Attributes
+    ----------
+    name, id : str
+        Its name in the study, and its id in addresses.
+    file : str or None
+        Id of its bigWig; None for contact that is read from a Hi-C file.
+    transform : str
+        Transform that the model applies.
+    """
 
     name: str
     id: str
@@ -36,9 +46,18 @@ class SignalTrack:
 class StudyInputs:
     """The opened inputs of a run.
 
-    study, genome: None where they are not on this machine. signals: those whose files are there. models: gene models
-    of the annotation, or None. prior_config: the model's settings where all its signals are there, so that the prior
-    alone can be computed, or None. files: id -> path of the files of genome and signals that may be downloaded.
+    Attributes
+    ----------
+    study, genome
+        None where they are not on this machine.
+    signals : list[SignalTrack]
+        Signals whose files exist.
+    models : GeneModels or None
+        Gene models of the annotation.
+    prior_config : Seq2ExpConfig or None
+        The model's settings where all its signals exist, so that the prior alone can be computed.
+    files : dict[str, Path]
+        Path of each file of genome and signals that may be downloaded, by id.
     """
 
     study: Study | None
@@ -50,14 +69,16 @@ class StudyInputs:
 
 
 def open_inputs(run: Run, cache: Path, missing: MissingList) -> StudyInputs:
-    """Open what is there of the study that a run was made from.
+    """Open the available inputs of the study that a run was made from.
 
     Parameters
     ----------
+    run : Run
+        The run.
     cache : Path
         Folder for derived files.
     missing : MissingList
-        Gets what is not available, and later what fails while gene models are parsed in the background.
+        Receives what is not available, and later what fails while gene models are parsed in the background.
     """
     study = _study(run, missing)
     genome = _genome(run, study, missing)
@@ -70,17 +91,17 @@ def open_inputs(run: Run, cache: Path, missing: MissingList) -> StudyInputs:
 
 
 def _study(run: Run, missing: MissingList) -> Study | None:
-    """Return the study as the run resolved it."""
+    """Return the study with the paths that the run recorded."""
     from model_core.study.study import Study
 
     if not run.study:
-        missing.add(Missing("Raw signals cannot be shown", "The run does not say which study it was made from."))
+        missing.add(Missing("Raw signals are not shown", "The run does not record which study it was made from."))
         return None
     try:
         described = run.manifest["study"] or {}
         return Study.restore(run.study, described.get("path") or run.path / "study.toml")
     except ValueError as problem:
-        missing.add(Missing("The study named by the run could not be read", first_line(problem)))
+        missing.add(Missing("The study of the run could not be read", first_line(problem)))
         return None
 
 
@@ -107,7 +128,7 @@ def _genome_files(genome: Genome | None) -> dict[str, Path]:
 
 
 def _signal_paths(study: Study | None, missing: MissingList) -> dict[str, Path]:
-    """Return id -> file of each signal that is there; a BAM's coverage is not computed here, only looked up."""
+    """Return the file of each available signal by id; the coverage of a BAM is not computed here, only looked up."""
     paths: dict[str, Path] = {}
     if study is None:
         return paths
@@ -121,7 +142,7 @@ def _signal_paths(study: Study | None, missing: MissingList) -> dict[str, Path]:
         if path is not None and path.is_file():
             paths[f"signal-{number}"] = path
             continue
-        why = f"the coverage of {spec.path} was not computed." if spec.is_bam else f"{spec.path} is not there."
+        why = f"The coverage of {spec.path} was not computed." if spec.is_bam else f"{spec.path} does not exist."
         missing.add(Missing(f"{spec.name} is not shown", why))
     return paths
 
@@ -142,7 +163,7 @@ def _models(study: Study | None, cache: Path, missing: MissingList) -> GeneModel
     try:
         return GeneModels(annotation, cache, missing.add)
     except OSError:
-        missing.add(Missing("Genes are not drawn", f"{annotation} is not there."))
+        missing.add(Missing("Genes are not drawn", f"{annotation} does not exist."))
         return None
 
 

@@ -1,4 +1,4 @@
-"""Words that the page, the figure and the report share, so that a thing is called the same; colours: `palette`."""
+"""Terms that the page, the figure and the report share; colours are those of `palette`."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from seq2exp_viz.runs.run_view import RunView
 
 CERTAINTY_WORDS = {
     "kept": "95 % of z above the threshold",
-    "undecided": "z on both sides of it",
-    "hidden": "95 % of z below it",
+    "undecided": "z on both sides of the threshold",
+    "hidden": "95 % of z below the threshold",
 }
 CLASS_WORDS = {
     "promoter": "promoter, always kept",
@@ -29,25 +29,25 @@ def colour_of(kind: str) -> str:
 
 
 def class_words(view: RunView, kind: str) -> str:
-    """`CLASS_WORDS` with the name of who called the peaks."""
+    """Return the entry of `CLASS_WORDS` with the name of the peak caller."""
     return CLASS_WORDS[kind].replace("a peak", f"{peak_name(view)} peak")
 
 
 def peak_name(view: RunView) -> str:
-    """Who called the peaks, as the study says it."""
+    """Return the name of the peak caller, as the study states it."""
     settings = view.study.peak_settings if view.study else None
     return settings.name if settings else "MACS3"
 
 
 def label_words(view: RunView) -> str:
-    """The unit of observed and predicted, as the study states it."""
+    """Return the unit of observed and predicted values, as the study states it."""
     settings = view.study.gene_settings if view.study is not None else None
     if settings is None or settings.label is None:
         return ""
     words = {"log10p1": "log10({} + 1)", "log1p": "ln({} + 1)", "sqrt": "square root of {}", "none": "{}"}
-    return words.get(settings.label_transform, "{}").format(settings.label)
+    return words.get(settings.label_transform or "none", "{}").format(settings.label)
 
 
 def length_words(bases: int) -> str:
-    """8.19 kb, 250 bp."""
+    """Return a length as text, such as "8.19 kb" or "250 bp"."""
     return f"{bases / 1000:.3g} kb" if bases >= 1000 else f"{bases} bp"

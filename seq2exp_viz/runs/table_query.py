@@ -1,14 +1,15 @@
-"""Filters and orders of a table, as the page's grid states them, done where the table is: on the server."""
+"""Filtering and sorting of a table on the server, as the page's grid requests them."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 MOST_CONDITIONS = 20
-_TEXT = {
+_TEXT: dict[str, Callable[[pd.Series, str], pd.Series]] = {
     "contains": lambda cells, x: cells.str.contains(x, regex=False),
     "notContains": lambda cells, x: ~cells.str.contains(x, regex=False),
     "equals": lambda cells, x: cells == x,
@@ -16,7 +17,7 @@ _TEXT = {
     "startsWith": lambda cells, x: cells.str.startswith(x),
     "endsWith": lambda cells, x: cells.str.endswith(x),
 }
-_NUMBER = {
+_NUMBER: dict[str, Callable[[pd.Series, float, float | None], pd.Series]] = {
     "equals": lambda cells, x, _: cells == x,
     "notEqual": lambda cells, x, _: cells != x,
     "lessThan": lambda cells, x, _: cells < x,
@@ -28,10 +29,12 @@ _NUMBER = {
 
 
 def rows_of(table: pd.DataFrame, filters: Any, sorts: Any) -> pd.DataFrame:
-    """The rows that pass all filters, in the order asked for; what is no filter or names no column is passed over.
+    """Return the rows that pass all filters, in the requested order; invalid filters and unknown columns are ignored.
 
     Parameters
     ----------
+    table : DataFrame
+        The rows.
     filters : Any
         AG Grid's filterModel: column -> {"filterType": "text" or "number", "type", "filter", "filterTo"}, or
         {"operator": "AND" or "OR", "conditions": [...]}. Text is compared without case.
@@ -66,13 +69,14 @@ def _passes(cells: pd.Series, model: dict) -> np.ndarray:
         return blank if kind == "blank" else ~blank
     if pd.api.types.is_numeric_dtype(cells):
         low, high = _number(wanted), _number(model.get("filterTo"))
-        test = _NUMBER.get(kind)
-        usable = test is not None and low is not None and (kind != "inRange" or high is not None)
-        return test(cells, low, high).to_numpy(bool) if usable else np.ones(len(cells), bool)
+        compare = _NUMBER.get(kind)
+        if compare is None or low is None or (kind == "inRange" and high is None):
+            return np.ones(len(cells), bool)
+        return compare(cells, low, high).to_numpy(bool)
     test = _TEXT.get(kind)
     if test is None or wanted is None:
         return np.ones(len(cells), bool)
-    if isinstance(cells.dtype, pd.CategoricalDtype):  # each word is looked at once
+    if isinstance(cells.dtype, pd.CategoricalDtype):  # each text is tested once
         words = pd.Series(cells.cat.categories, dtype=str).str.lower()
         return np.append(test(words, str(wanted).lower()).to_numpy(bool), False)[cells.cat.codes]
     return test(cells.astype(str).str.lower(), str(wanted).lower()).to_numpy(bool)

@@ -1,7 +1,7 @@
-"""Tracks that come as text, as features of igv.js: annotation, variants, values, and pairs of places.
+"""Readers of tracks in text formats, as features of igv.js: annotation, variants, values, and pairs of regions.
 
-Every function takes the numbered lines of a file (`model_core.bed.read_lines`) and gives dicts with chr, start, end
-(0-based half-open) in the file's own spelling of chromosomes; a line that cannot be read is named in an InputError.
+Every function takes the numbered lines of a file (`model_core.bed.read_lines`) and yields dicts with chr, start, end
+(0-based half-open), chromosomes spelt as in the file. A line that cannot be read raises an InputError with its number.
 """
 
 from __future__ import annotations
@@ -9,12 +9,16 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 from urllib.parse import unquote
+
+import pandas as pd
 
 from model_core.errors import InputError
 from model_core.track_formats import fields_of, is_genepred
 
 Lines = Iterable[tuple[int, str]]
+Feature = dict[str, Any]
 _NOTE = re.compile(r'([\w.:-]+)\s+(?:"((?:[^"\\]|\\.)*)"|([^\s;"]+))\s*(?:;|$)')  # of a GTF
 _PLACE = re.compile(r"([^\s:,]+):([0-9]+)-([0-9]+),(\S+)")  # the other end of a longrange row
 _CODING = ("CDS", "start_codon", "stop_codon")
@@ -23,15 +27,15 @@ _NAMES = ("gene_name", "Name", "gene", "gene_symbol", "ID", "transcript_id", "ge
 _WIG = {"chrom", "start", "step", "span"}
 
 
-def wig_features(lines: Lines) -> Iterator[dict]:
-    """chr, start, end, value of a wig: fixedStep and variableStep blocks (starts count from 1), and bedGraph rows.
+def wig_features(lines: Lines) -> Iterator[Feature]:
+    """Yield chr, start, end and value of a wig: fixedStep and variableStep blocks (1-based), and bedGraph rows.
 
-    Neighbours of one value in a fixedStep block are joined.
+    Adjacent intervals of equal value are joined.
     """
-    held: dict | None = None
+    held: Feature | None = None
     for feature in _wig_rows(lines):
-        joins = held is not None and all(held[key] == feature[key] for key in ("chr", "value"))
-        if joins and held["end"] == feature["start"]:
+        same = held is not None and all(held[key] == feature[key] for key in ("chr", "value"))
+        if held is not None and same and held["end"] == feature["start"]:
             held["end"] = feature["end"]
             continue
         if held is not None:
@@ -41,8 +45,8 @@ def wig_features(lines: Lines) -> Iterator[dict]:
         yield held
 
 
-def _wig_rows(lines: Lines) -> Iterator[dict]:
-    block: dict | None = None
+def _wig_rows(lines: Lines) -> Iterator[Feature]:
+    block: dict[str, Any] | None = None
     for number, fields in _rows(lines):
         if fields[0] in ("fixedStep", "variableStep"):
             block = _wig_block(number, fields)
@@ -50,7 +54,7 @@ def _wig_rows(lines: Lines) -> Iterator[dict]:
             start, end = (_whole(number, text) for text in fields[1:3])
             yield _ordered(number, {"chr": fields[0], "start": start, "end": end, "value": _value(number, fields[3])})
         elif block is None:
-            raise _wrong(number, repr(" ".join(fields)[:40]), "a line that begins with fixedStep or variableStep first")
+            raise _wrong(number, repr(" ".join(fields)[:40]), "a line with fixedStep or variableStep before the values")
         elif block["fixed"] and len(fields) == 1:
             start, block["start"] = block["start"], block["start"] + block["step"]
             place = {"chr": block["chrom"], "start": start, "end": start + block["span"]}
@@ -64,8 +68,9 @@ def _wig_rows(lines: Lines) -> Iterator[dict]:
             raise _wrong(number, f"{len(fields)} columns", expected)
 
 
-def _wig_block(number: int, fields: Sequence[str]) -> dict:
-    given = dict(field.partition("=")[::2] for field in fields[1:])
+def _wig_block(number: int, fields: Sequence[str]) -> dict[str, Any]:
+    parts = (field.partition("=") for field in fields[1:])
+    given = {key: value for key, _, value in parts}
     fixed = fields[0] == "fixedStep"
     if not given.get("chrom") or (fixed and "start" not in given) or set(given) - _WIG:
         raise _wrong(
@@ -74,21 +79,23 @@ def _wig_block(number: int, fields: Sequence[str]) -> dict:
             f"{fields[0]} chrom=... {'start=... step=...' if fixed else ''}".strip(),
         )
     span = _whole(number, given.get("span", "1"), least=1)
-    block = {"fixed": fixed, "chrom": given["chrom"], "span": span}
+    block: dict[str, Any] = {"fixed": fixed, "chrom": given["chrom"], "span": span}
     if fixed:
         block["start"] = _whole(number, given["start"], least=1) - 1
         block["step"] = _whole(number, given.get("step", "1"), least=1)
     return block
 
 
-def pair_features(lines: Lines, kind: str) -> Iterator[dict]:
-    """chr1, start1, end1, chr2, start2, end2 and where given name, score, value: one arc of igv.js for each row.
+def pair_features(lines: Lines, kind: str) -> Iterator[Feature]:
+    """Yield one arc of igv.js per row: chr1, start1, end1, chr2, start2, end2, and name, score, value where given.
 
     Parameters
     ----------
+    lines : Iterable[tuple[int, str]]
+        Numbered lines of the file.
     kind : str
-        "bedpe", "interact" (UCSC's 18 columns, or 17 of them) or "longrange" (place and value in column 4). Rows
-        without a second place (-1 in a BEDPE) are left out.
+        "bedpe", "interact" (UCSC's 18 columns, or 17 of them) or "longrange" (region and value in column 4). Rows
+        without a second region (-1 in a BEDPE) are left out.
     """
     for number, row in _rows(lines):
         if kind == "longrange":
@@ -98,7 +105,7 @@ def pair_features(lines: Lines, kind: str) -> Iterator[dict]:
         if len(row) < at[1] + 3:
             raise _wrong(number, f"{len(row)} columns", f"at least {at[1] + 3}, separated by tabs")
         if kind == "bedpe" and not row[1].lstrip("-").isdecimal():
-            continue  # the line that names the columns
+            continue  # the header line
         if "-1" in (*row[at[0] + 1 : at[0] + 3], *row[at[1] + 1 : at[1] + 3]):
             continue
         feature = _ends(number, row[at[0] : at[0] + 3], row[at[1] : at[1] + 3])
@@ -108,7 +115,7 @@ def pair_features(lines: Lines, kind: str) -> Iterator[dict]:
         yield {key: value for key, value in feature.items() if value is not None}
 
 
-def _longrange(number: int, row: Sequence[str]) -> dict:
+def _longrange(number: int, row: Sequence[str]) -> Feature:
     found = _PLACE.fullmatch(row[3]) if len(row) > 3 else None
     if found is None:
         raise _wrong(number, repr(" ".join(row)[:80]), "chrom, start, end and chrom:start-end,value")
@@ -116,16 +123,16 @@ def _longrange(number: int, row: Sequence[str]) -> dict:
     return {**_ends(number, row[:3], found.groups()[:3]), **({} if value is None else {"value": value, "score": value})}
 
 
-def _ends(number: int, first: Sequence[str], second: Sequence[str]) -> dict:
-    feature = {}
+def _ends(number: int, first: Sequence[str], second: Sequence[str]) -> Feature:
+    feature: Feature = {}
     for end, (chrom, start, stop) in (("1", first), ("2", second)):
         place = _ordered(number, {"start": _whole(number, start), "end": _whole(number, stop)})
         feature |= {f"chr{end}": chrom, f"start{end}": place["start"], f"end{end}": place["end"]}
     return feature
 
 
-def variant_features(lines: Lines) -> Iterator[dict]:
-    """chr, start, end (of the reference allele, or to INFO's END), name, and REF, ALT, quality, filter of a VCF."""
+def variant_features(lines: Lines) -> Iterator[Feature]:
+    """Yield the variants of a VCF: chr, start, end (of REF, or INFO's END), name, ref, alt, quality and filter."""
     for number, row in _rows(lines):
         if len(row) < 5:
             raise _wrong(number, f"{len(row)} columns", "at least 5: CHROM, POS, ID, REF, ALT")
@@ -134,14 +141,14 @@ def variant_features(lines: Lines) -> Iterator[dict]:
         stop = int(end[1]) if end else start + max(len(row[3]), 1)
         change = f"{row[3]}>{row[4]}"
         name = row[2] if row[2] not in ("", ".") else change if len(change) < 30 else f"{change[:27]}..."
-        feature = {"chr": row[0], "start": max(start, 0), "end": max(stop, start + 1), "name": name}
+        feature: Feature = {"chr": row[0], "start": max(start, 0), "end": max(stop, start + 1), "name": name}
         feature |= {"ref": row[3][:100], "alt": row[4][:100]}
         feature |= {key: row[at] for key, at in (("quality", 5), ("filter", 6)) if len(row) > at and row[at] != "."}
         yield feature
 
 
-def genepred_features(lines: Lines) -> Iterator[dict]:
-    """One transcript a row of genePred, genePredExt (with or without bin) or refFlat, with exons."""
+def genepred_features(lines: Lines) -> Iterator[Feature]:
+    """Yield one transcript with exons per row of genePred, genePredExt (with or without bin) or refFlat."""
     for number, row in _rows(lines):
         at = is_genepred(row)
         if at is None:
@@ -160,8 +167,8 @@ def genepred_features(lines: Lines) -> Iterator[dict]:
         }
 
 
-def block_features(table) -> Iterator[dict]:
-    """What igv.js draws of BED12's blocks, for each row of `bed.read_bed`: {} where the blocks are unsound."""
+def block_features(table: pd.DataFrame) -> Iterator[Feature]:
+    """Yield the exons of BED12's blocks for igv.js, per row of `bed.read_bed`: {} where the blocks are invalid."""
     columns = ("start", "end", "thick_start", "thick_end", "block_count", "block_sizes", "block_starts")
     for start, end, thick, thick_end, count, sizes, starts in zip(*(table[name] for name in columns), strict=True):
         numbers = (thick, thick_end, count)
@@ -173,31 +180,27 @@ def block_features(table) -> Iterator[dict]:
         yield drawn(exons, int(thick), int(thick_end)) if all(b <= end for _, b in exons) else {}
 
 
-def gff_features(lines: Lines, kind: str) -> Iterator[dict]:
-    """The transcripts of a GTF or GFF3 with their exons, and whatever else stands in it as plain features.
+def gff_features(lines: Lines, kind: str) -> Iterator[Feature]:
+    """Yield the transcripts of a GTF or GFF3 with their exons, and all other rows as features without exons.
 
-    Genes whose transcripts are there are left out: igv.js would draw them twice.
+    Genes whose transcripts are in the file are left out, because igv.js would draw them twice.
 
     Parameters
     ----------
+    lines : Iterable[tuple[int, str]]
+        Numbered lines of the file.
     kind : str
         "GTF", "GFF3" or "GFF".
     """
-    parents: dict[str, dict] = {}
-    rows: list[dict] = []
-    for number, row in _rows(lines, until="##FASTA"):
-        if len(row) < 8:
-            raise _wrong(number, f"{len(row)} columns", "9, separated by tabs")
-        start, end = _whole(number, row[3], least=1) - 1, _whole(number, row[4], least=1)
-        place = _ordered(number, {"chr": row[0], "start": start, "end": end})
-        notes = _notes(row[8] if len(row) > 8 else "", kind)
-        rows.append({**place, "type": row[2], "strand": row[6], "notes": notes})
+    parents: dict[str, dict[str, Any]] = {}
+    rows = [_gff_row(number, columns, kind) for number, columns in _rows(lines, until="##FASTA")]
     by_transcript = kind != "GFF3"
     for row in rows:
         own = row["notes"].get("transcript_id" if by_transcript else "ID", "")
         if row["type"] not in _PARTS and own:
             parents[f"{row['chr']}\t{own}"] = row
-    drawn_rows, children = [], set()
+    drawn_rows: list[dict[str, Any]] = []
+    children: set[str] = set()
     for row in rows:
         owners = [row["notes"].get("transcript_id", "")] if by_transcript else row["notes"].get("Parent", "").split(",")
         if row["type"] in _PARTS and any(owners):
@@ -221,7 +224,16 @@ def gff_features(lines: Lines, kind: str) -> Iterator[dict]:
         yield _gff_feature(row)
 
 
-def _add_part(parent: dict, part: dict) -> None:
+def _gff_row(number: int, columns: Sequence[str], kind: str) -> dict[str, Any]:
+    if len(columns) < 8:
+        raise _wrong(number, f"{len(columns)} columns", "9, separated by tabs")
+    start, end = _whole(number, columns[3], least=1) - 1, _whole(number, columns[4], least=1)
+    place = _ordered(number, {"chr": columns[0], "start": start, "end": end})
+    notes = _notes(columns[8] if len(columns) > 8 else "", kind)
+    return {**place, "type": columns[2], "strand": columns[6], "notes": notes}
+
+
+def _add_part(parent: dict[str, Any], part: dict[str, Any]) -> None:
     span = (part["start"], part["end"])
     parent["start"], parent["end"] = min(parent["start"], span[0]), max(parent["end"], span[1])
     kept = parent.setdefault("coding" if part["type"] in _CODING else "exons", [])
@@ -229,7 +241,7 @@ def _add_part(parent: dict, part: dict) -> None:
         kept.append(span)
 
 
-def _gff_feature(row: dict) -> dict:
+def _gff_feature(row: dict[str, Any]) -> Feature:
     notes = row["notes"]
     name = next((notes[key] for key in _NAMES if notes.get(key)), row["type"])
     feature = {"chr": row["chr"], "start": row["start"], "end": row["end"], "name": name, "type": row["type"]}
@@ -244,7 +256,7 @@ def _gff_feature(row: dict) -> dict:
 
 
 def _joined(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
-    """The union of intervals: UTRs and coding parts of one exon become it again."""
+    """Return the union of intervals, which rejoins the UTRs and coding parts of one exon."""
     joined: list[tuple[int, int]] = []
     for start, end in sorted(spans):
         if joined and start <= joined[-1][1]:
@@ -261,11 +273,11 @@ def _notes(text: str, kind: str) -> dict[str, str]:
     return {name.strip(): unquote(value.strip()) for name, _, value in pairs if name.strip()}
 
 
-def drawn(exons: Iterable[tuple[int, int]], cds_start: int, cds_end: int) -> dict:
-    """exons, and cdStart, cdEnd, as igv.js draws them: thick where coding, thin elsewhere."""
+def drawn(exons: Iterable[tuple[int, int]], cds_start: int, cds_end: int) -> Feature:
+    """Return exons, cdStart and cdEnd as igv.js draws them: thick where coding, thin elsewhere."""
     made = []
     for start, end in exons:
-        exon: dict = {"start": start, "end": end}
+        exon: Feature = {"start": start, "end": end}
         if cds_start >= cds_end or end <= cds_start or start >= cds_end:
             exon["utr"] = True
         else:
@@ -276,7 +288,7 @@ def drawn(exons: Iterable[tuple[int, int]], cds_start: int, cds_end: int) -> dic
 
 
 def _rows(lines: Lines, until: str | None = None) -> Iterator[tuple[int, list[str]]]:
-    """(line number, columns) of the lines that hold something: no comment, track or browser line."""
+    """Yield (line number, columns) of each line except empty, comment, track and browser lines."""
     for number, line in lines:
         if until is not None and line.startswith(until):
             return
@@ -306,11 +318,11 @@ def _number(text: str) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _ordered(number: int, place: dict) -> dict:
+def _ordered(number: int, place: Feature) -> Feature:
     if place["end"] < place["start"]:
         raise _wrong(number, f"start {place['start']} after end {place['end']}", "start <= end")
     return place
 
 
 def _wrong(number: int, found: str, expected: str) -> InputError:
-    return InputError(f"line {number}", found=found, expected=expected, fix="mend the line")
+    return InputError(f"line {number}", found=found, expected=expected, fix="correct the line")

@@ -1,4 +1,4 @@
-"""A track that a person brings along: its format found by its content, its rows held against the genome shown."""
+"""A track of the user: its format is found by its content, its rows are compared with the genome on the screen."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import tempfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import TypeVar
 
 import pandas as pd
 import pybigtools
@@ -27,9 +28,10 @@ from seq2exp_viz.runs.text_tracks import (
     wig_features,
 )
 
-MOST_BYTES = 16_000_000  # of a text file, packed or not
+T = TypeVar("T")
+MOST_BYTES = 16_000_000  # of a text file, compressed or not
 MOST_ROWS = 50_000
-MOST_VALUES = 200_000  # rows of a bedGraph, blocks of equal value of a wig
+MOST_VALUES = 200_000  # rows of a bedGraph, intervals of equal value of a wig
 HEAD = 1_000_000  # bytes of a bigWig from which its chromosomes are read, of a large file from which its format is read
 SHOWN = ("name", "score", "strand", "signal_value", "minus_log10_p", "minus_log10_q")
 EXPECTED = (
@@ -39,97 +41,95 @@ _VALUES, _PAIRS = ("bedGraph", "wig"), ("bedpe", "interact", "longrange")
 _READ = (*INTERVALS, *_VALUES, *_PAIRS, "GTF", "GFF3", "GFF", "genePred", "VCF")
 _DO = {  # what to do with a file that the page does not draw
     **TO_TEXT,
-    **dict.fromkeys(("BAM", "SAM", "CRAM"), "make a bigWig of its coverage, for instance with bamCoverage"),
+    **dict.fromkeys(("BAM", "SAM", "CRAM"), "convert its coverage to a bigWig, for instance with bamCoverage"),
     "BCF": "convert it with bcftools view -O v",
-    **dict.fromkeys(
-        ("hic", "HDF5"), "name it under [[signals]] of a study, which shows the contact to each start site"
-    ),
-    "TDF": "make a bigWig of it",
-    **dict.fromkeys(("FASTA", "2bit"), "name it as the genome of a study"),
+    **dict.fromkeys(("hic", "HDF5"), "add it to [[signals]] of a study, which shows its contact with each start site"),
+    "TDF": "convert it to a bigWig",
+    **dict.fromkeys(("FASTA", "2bit"), "use it as the genome of a study"),
 }
 
 
 def is_binary_index(head: bytes) -> bool:
-    """Whether a file that begins so claims to be a bigWig or bigBed, of which the browser reads parts by itself."""
+    """Return whether a file that begins with `head` is a bigWig or bigBed, of which the browser reads byte ranges."""
     return not head.startswith(GZIP) and format_of_head(head[:64]) in ("bigWig", "bigBed")
 
 
 def check_bigwig(head: bytes, tail: bytes, name: str, sizes: Mapping[str, int]) -> dict:
-    """What of a bigWig or bigBed must be known before a browser reads it.
+    """Check a bigWig or bigBed before the browser reads it.
 
     Parameters
     ----------
     head : bytes
         Its first HEAD bytes, or all.
     tail : bytes
-        Its last four.
+        Its last four bytes.
     name : str
-        For messages.
+        Name of the file, for messages.
     sizes : Mapping[str, int]
         bp of each chromosome of the genome on the screen.
 
     Returns
     -------
     dict
-        Kind "bigwig", "bigbed" or "biginteract"; aliases: the genome's chromosome -> the file's, where they differ; and
-        notes: sentences for the person.
+        kind: "bigwig", "bigbed" or "biginteract"; aliases: the file's name of each chromosome of the genome, where they
+        differ; notes: sentences for the user.
 
     Raises
     ------
     InputError
-        Neither, cut off, or of another genome.
+        The file is neither, truncated, or of another genome.
     """
     kind = format_of_head(head[:64])
     if kind == "bigBed":
         if tail[-4:] != head[:4]:
-            found, do = "no end mark", "it is cut off: copy or make it again"
-            raise InputError(name, found=found, expected="a whole bigBed", fix=do)
+            found, do = "a truncated file (no end mark)", "copy or create it again"
+            raise InputError(name, found=found, expected="a complete bigBed", fix=do)
     else:
         _checked(head[:64].ljust(64, b"\0") + tail[-4:], name, check_whole)
     try:
         file = pybigtools.open(io.BytesIO(head))
         chroms = dict(file.chroms())
         table = str(file.sql()) if kind == "bigBed" else ""
-    except Exception as problem:  # the library raises what its language's errors become
-        found, do = f"a damaged header ({str(problem)[:80]})", "copy or make it again"
-        raise InputError(name, found=found, expected=f"a whole {kind}", fix=do) from None
+    except Exception as problem:  # the library does not document which errors it raises
+        found, do = f"a damaged header ({str(problem)[:80]})", "copy or create it again"
+        raise InputError(name, found=found, expected=f"a complete {kind}", fix=do) from None
     find = ContigNames(chroms).alias
     spelling = {known: find(known) for known in sizes}
     known = {chrom: own for chrom, own in spelling.items() if own is not None}
     if not known:
         raise _other_genome(name, list(chroms), sizes)
     longer = [chrom for chrom, own in known.items() if chroms[own] != sizes[chrom]]
-    differs = kind == "bigWig" and longer  # a bigBed may state its chromosomes' lengths only as far as it has rows
-    notes = [f"Of another length than here: {listed(longer)}. Is it the same assembly?"] if differs else []
+    differs = kind == "bigWig" and longer  # a bigBed may state lengths that end with its last row
+    notes = [f"The lengths of {listed(longer)} differ from this genome. Is it the same assembly?"] if differs else []
     shown = "biginteract" if "interact" in table.split("(")[0].lower() else kind.lower()
     return {"kind": shown, "aliases": {chrom: own for chrom, own in known.items() if own != chrom}, "notes": notes}
 
 
 def read_track(content: bytes, name: str, sizes: Mapping[str, int], size: int | None = None) -> dict:
-    """A text file as features for igv.js, its format found by its content.
+    """Read a text file as features for igv.js; its format is found by its content.
 
     Parameters
     ----------
     content : bytes
-        The whole file, plain or gzipped; or its first HEAD bytes, where it is larger than MOST_BYTES.
+        The complete file, plain or gzipped; or its first HEAD bytes, where it is larger than MOST_BYTES.
     name : str
-        For messages, and for what the content leaves open.
+        Name of the file, for messages and for formats that the content leaves open.
     sizes : Mapping[str, int]
         bp of each chromosome of the genome on the screen.
     size : int or None
-        Bytes of the whole file; None: content is all.
+        Size of the complete file in bytes; None where `content` is complete.
 
     Returns
     -------
     dict
-        Kind: a key of `track_formats.FORMATS`; show: "annotation", "wig" or "interact", the track of igv.js; features
-        (chr, start, end; for pairs chr1 ... end2; with SHOWN, value, exons where given) in the genome's spelling of
-        chromosomes; notes: sentences for the person, on rows that were left out.
+        kind: a key of `track_formats.FORMATS`; show: "annotation", "wig" or "interact", the type of track in igv.js;
+        features (chr, start, end; for pairs chr1 ... end2; with SHOWN, value, exons where given), chromosomes spelt as
+        in the genome; notes: sentences for the user on rows that were left out.
 
     Raises
     ------
     InputError
-        A format that is not drawn, too large, damaged, or of another genome.
+        The file has a format that is not drawn, or is too large, damaged, or of another genome.
     """
     kind = format_of_head(content, name)
     if kind not in (*_READ, *UNTOLD):
@@ -140,17 +140,17 @@ def read_track(content: bytes, name: str, sizes: Mapping[str, int], size: int | 
         raise InputError(name, found="no row", expected=EXPECTED, fix="check the file")
     most = MOST_VALUES if show == "wig" else MOST_ROWS
     if len(features) > most:
-        do = "make a bigWig of it, or keep the rows of some chromosomes"
+        do = "convert it to a bigWig or bigBed, or keep the rows of some chromosomes"
         raise InputError(name, found=f"{len(features):,} rows", expected=f"at most {most:,}", fix=do)
     inside, notes = _on_genome(features, name, sizes)
     named = kind == "BED" and all(set(row) == {"chr", "start", "end", "name"} for row in inside)
     if named and all(row["name"].isdecimal() for row in inside):
-        notes.append("Column 4 was read as names: name the file .bedGraph if it holds values.")
+        notes.append("Column 4 was read as names. If it contains values, rename the file to end in .bedGraph.")
     return {"kind": kind, "show": show, "features": inside, "notes": notes}
 
 
 def _features(content: bytes, name: str, kind: str) -> tuple[list[dict], str]:
-    """All rows of a file as features, sorted as igv.js wants them, and the kind of track that shows them."""
+    """Return all rows of a file as features, sorted as igv.js requires, and the type of track that shows them."""
 
     def through(read: Callable[..., Iterator[dict]], *more: str) -> list[dict]:
         def numbered(path: Path) -> list[dict]:
@@ -197,7 +197,7 @@ def _records(table: pd.DataFrame, columns: list[str] | tuple[str, ...]) -> list[
 
 
 def _on_genome(features: list[dict], name: str, sizes: Mapping[str, int]) -> tuple[list[dict], list[str]]:
-    """The features that lie on the genome, in its spelling of chromosomes, and what is to be said of the others."""
+    """Return the features that lie on the genome, chromosomes spelt as in it, and notes about the others."""
     ends = [("chr1", "end1"), ("chr2", "end2")] if "chr1" in features[0] else [("chr", "end")]
     find = ContigNames(sizes).alias
     spelling = {chrom: find(chrom) for chrom in {row[key] for row in features for key, _ in ends}}
@@ -215,25 +215,25 @@ def _on_genome(features: list[dict], name: str, sizes: Mapping[str, int]) -> tup
     if len(known) < len(features):
         notes.append(f"{len(features) - len(known):,} rows lie on chromosomes that this genome does not have.")
     if len(inside) < len(known):
-        notes.append(f"{len(known) - len(inside):,} rows end behind their chromosome. Is it the same assembly?")
+        notes.append(f"{len(known) - len(inside):,} rows end beyond their chromosome. Is it the same assembly?")
     if not inside:
         raise InputError(
-            name, found="no row inside the genome", expected="rows of this genome", fix="check the assembly"
+            name, found="no row inside the genome", expected="rows on this genome", fix="check the assembly"
         )
     return inside, notes
 
 
 def _span(row: dict) -> dict:
-    """Where an arc lies: igv.js 3.8 works it out by itself, 3.1.4 does not. Of two chromosomes the first counts."""
+    """Return the region of an arc, of its first chromosome where it has two; igv.js 3.1.4 does not compute it."""
     both = ("1", "2") if row["chr1"] == row["chr2"] else ("1",)
     start, end = min(row[f"start{n}"] for n in both), max(row[f"end{n}"] for n in both)
     return {"chr": row["chr1"], "start": start, "end": end}
 
 
-def _checked(content: bytes, name: str, read: Callable):
-    """What `read` makes of the bytes as a file; its complaints name the person's file, not ours."""
+def _checked(content: bytes, name: str, read: Callable[[Path], T]) -> T:
+    """Read bytes with `read` as a file; errors name the user's file, not the temporary one."""
     with tempfile.TemporaryDirectory() as scratch:
-        # Of the name only the ending counts, and only where it is one of ours: a message names it alike.
+        # Only a known extension of the name is kept; messages contain the name itself.
         path = Path(scratch) / f"track{_ending(name)}"
         path.write_bytes(content)
         try:
@@ -253,12 +253,12 @@ def _unpacked(content: bytes, name: str, kind: str, size: int | None) -> bytes:
             with gzip.open(io.BytesIO(content)) as stream:
                 content = stream.read(MOST_BYTES + 1)
         except (EOFError, gzip.BadGzipFile, zlib.error):
-            found, do = "a damaged or cut-off gzip", "copy or download it again"
-            raise InputError(name, found=found, expected="a whole file", fix=do) from None
+            found, do = "a damaged or truncated gzip file", "copy or download it again"
+            raise InputError(name, found=found, expected="a complete file", fix=do) from None
     if max(len(content), size or 0) > MOST_BYTES:
         prefix = f"{FORMATS[kind]} of " if kind not in UNTOLD else ""
         found = f"{prefix}more than {MOST_BYTES // 1_000_000} MB of text"
-        do = "make a bigWig or bigBed of it, or keep some chromosomes"
+        do = "convert it to a bigWig or bigBed, or keep some chromosomes"
         raise InputError(name, found=found, expected="a smaller file", fix=do)
     return content
 
@@ -266,5 +266,5 @@ def _unpacked(content: bytes, name: str, kind: str, size: int | None) -> bytes:
 def _other_genome(name: str, found: list[str], sizes: Mapping[str, int]) -> InputError:
     expected = f"those of this genome ({listed(list(sizes))})"
     return InputError(
-        name, found=f"only chromosomes {listed(found)}", expected=expected, fix="bring a track of the same assembly"
+        name, found=f"only chromosomes {listed(found)}", expected=expected, fix="use a track of the same assembly"
     )

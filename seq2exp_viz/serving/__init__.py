@@ -1,1 +1,1 @@
-"""Bytes and who may have them: ranges, access, the files of igv.js."""
+"""Byte ranges of files, access control, and the files of igv.js and of the page."""

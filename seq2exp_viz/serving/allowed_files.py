@@ -1,4 +1,4 @@
-"""Files that `serve --allow FOLDER` lets the page open: listed by id, so that no request ever brings a path."""
+"""Files that `serve --allow FOLDER` lets the page open, listed by id so that no request ever carries a path."""
 
 from __future__ import annotations
 
@@ -10,16 +10,18 @@ from typing import NamedTuple
 from model_core.errors import InputError
 from model_core.listing import files_below
 
-_TEXT = (".bed", ".narrowpeak", ".broadpeak", ".gappedpeak", ".bedgraph", ".bdg", ".wig", ".bedpe", ".interact")
-_TEXT += (".longrange", ".gtf", ".gff", ".gff3", ".genepred", ".refflat", ".vcf")
-# By name, as each request lists the folders: what a file holds is told when it is opened.
+_TEXT = (
+    *(".bed", ".narrowpeak", ".broadpeak", ".gappedpeak", ".bedgraph", ".bdg", ".wig", ".bedpe", ".interact"),
+    *(".longrange", ".gtf", ".gff", ".gff3", ".genepred", ".refflat", ".vcf"),
+)
+# Chosen by name, as each request lists the folders: the content is checked when a file is opened.
 ENDINGS = (".bigwig", ".bw", ".bigbed", ".bb", *_TEXT, *(f"{ending}.gz" for ending in _TEXT))
 MOST_FILES = 2_000
 DEEPEST = 6  # folders below the allowed one
 
 
 class Listed(NamedTuple):
-    """One file: its id, its name below the allowed folder, its size in bytes and where it lies."""
+    """One file: its id, its name below the allowed folder, its size in bytes and its path."""
 
     id: str
     name: str
@@ -28,14 +30,19 @@ class Listed(NamedTuple):
 
 
 class AllowedFiles:
-    """The track files below some folders, looked up anew at each request.
+    """The track files below some folders, listed anew for each request.
 
     Links that lead out of the folder are not followed.
+
+    Parameters
+    ----------
+    folders : Iterable[str or Path]
+        Folders whose track files may be opened.
 
     Raises
     ------
     InputError
-        A folder is not there.
+        A folder does not exist.
     """
 
     def __init__(self, folders: Iterable[str | Path] = ()):
@@ -45,7 +52,7 @@ class AllowedFiles:
                 raise InputError(folder, found="no such folder", expected="a folder with tracks", fix="correct --allow")
 
     def files(self) -> list[Listed]:
-        """What may be opened now, by name; at most MOST_FILES, without strays and files without a byte."""
+        """Return the files that may be opened now, by name: at most MOST_FILES, without stray and empty files."""
         found: list[Listed] = []
         for number, folder in enumerate(self.folders):
             for path in _tracks_below(folder):
@@ -59,7 +66,7 @@ class AllowedFiles:
         return found
 
     def path(self, key: str) -> Path | None:
-        """Where the file with this id lies, or None for any other text."""
+        """Return the path of the file with this id, or None where no allowed file has it."""
         return next((file.path for file in self.files() if file.id == key), None)
 
 

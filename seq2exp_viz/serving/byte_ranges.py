@@ -1,7 +1,7 @@
 """Bytes of a file, whole or by range, the same under every WSGI server.
 
-Flask's send_file hands the range to the server's file wrapper, which under gunicorn reads and throws away all bytes
-before it; here a range is one pread, so its price does not grow with the offset.
+Flask's send_file passes the range to the server's file wrapper, which under gunicorn reads and discards all bytes
+before it; here a range is one pread, so its cost does not grow with the offset.
 """
 
 from __future__ import annotations
@@ -20,14 +20,26 @@ FOREVER = "private, max-age=31536000, immutable"
 
 
 class RangeError(ValueError):
-    """The range begins behind the end of the file, or asks for several pieces."""
+    """A range that begins behind the end of the file, or a request for several ranges."""
 
 
 def byte_range(header: str | None, size: int) -> tuple[int, int] | None:
-    """The half-open byte interval that a Range header asks of a file of `size` bytes; None means the whole file.
+    """Return the half-open byte interval that a Range header requests of a file; None means the complete file.
 
-    Clipped at the end of the file. A header in another unit or not understood is ignored, as HTTP wants it.
-    Raises RangeError for a start behind the end, an empty suffix and several ranges.
+    The interval is clipped at the end of the file. A header in another unit, or malformed, is ignored, as HTTP
+    requires.
+
+    Parameters
+    ----------
+    header : str or None
+        Value of the Range header.
+    size : int
+        Size of the file in bytes.
+
+    Raises
+    ------
+    RangeError
+        A start behind the end, an empty suffix or several ranges.
     """
     if not header or not header.strip().lower().startswith("bytes"):
         return None
@@ -51,13 +63,13 @@ def byte_range(header: str | None, size: int) -> tuple[int, int] | None:
 
 
 def version_of(path: Path) -> str:
-    """A short text that changes when the file does: modification time and size, in hexadecimal."""
+    """Return a short text that changes when the file does: modification time and size, in hexadecimal."""
     found = os.stat(path)
     return f"{found.st_mtime_ns:x}-{found.st_size:x}"
 
 
 class Answer(NamedTuple):
-    """Status, headers and body of an answer, as plain as WSGI wants them."""
+    """Status, headers and body of an answer, in the types of WSGI."""
 
     status: int
     headers: list[tuple[str, str]]
@@ -65,10 +77,10 @@ class Answer(NamedTuple):
 
 
 def answer(path: Path, environ: Mapping[str, str], mimetype: str = "application/octet-stream") -> Answer:
-    """The file, or the range of it that a WSGI request asks for (200, 206, 304 or 416).
+    """Return a file, or the range of it that a WSGI request asks for (status 200, 206, 304 or 416).
 
-    Only ever called with a path that a run names. A URL that carries the file's version (`?v=`) may be kept by the
-    browser; any other must be asked for again.
+    The path must come from a run or an allowed folder, never from the request. A URL that carries the file's version
+    (`?v=`) may be cached by the browser; any other must be revalidated.
     """
     handle = os.open(path, os.O_RDONLY)
     try:
@@ -103,7 +115,7 @@ def answer(path: Path, environ: Mapping[str, str], mimetype: str = "application/
 
 
 def send_bytes(path: Path, request: Request, mimetype: str = "application/octet-stream") -> Response:
-    """`answer` as a Flask response."""
+    """Return `answer` as a Flask response."""
     status, headers, body = answer(path, request.environ, mimetype)
     return Response(body, status, headers, direct_passthrough=True)
 
@@ -119,7 +131,7 @@ def _read(handle: int, start: int, stop: int) -> bytes:
 
 
 class _Pieces:
-    """Blocks of a file one after the other; WSGI calls `close` also when the client goes away half-way."""
+    """Iterator over the blocks of a file; WSGI calls `close` also when the client disconnects before the end."""
 
     def __init__(self, handle: int, start: int, stop: int):
         self.handle, self.at, self.stop = handle, start, stop

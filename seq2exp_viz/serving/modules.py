@@ -1,8 +1,8 @@
-"""The page's JavaScript modules: their bare names, and the import map that says where each lies.
+"""The JavaScript modules of the page: their bare names, and the import map that gives the address of each.
 
 A module imports another by its bare name, "seq2exp/page/state" for assets/page/state.js, so that one file serves the
-page (where names stand for addresses) and a notebook (where they stand for the text itself). In the page each address
-ends with a digest of the file: a module has one address there, and a new version has a new one.
+page (where a name maps to an address) and a notebook (where it maps to the text itself). In the page each address
+ends with a digest of the file: a module has one address there, and a new version has a new address.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ FOLDERS = tuple(sorted({*PAGE, *NOTEBOOK}))
 
 
 class Head(NamedTuple):
-    """What stands in the page's head, and the source expression that lets the policy run it."""
+    """HTML of the page's head, and the source expression that allows it in the Content-Security-Policy."""
 
     html: str
     source: str
@@ -37,7 +37,7 @@ def modules(folders: Iterable[str]) -> dict[str, Path]:
 
 
 def page_head(base: str) -> Head:
-    """Return the page's import map and a preload of each module, so that the browser asks for all at once.
+    """Return the page's import map and a preload of each module, so that the browser requests all of them at once.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Who may ask the server, and what the page may do: token, Host check and headers, as hooks on a Flask app."""
+"""Access to the server and permissions of the page: token, Host check and headers, as hooks on a Flask app."""
 
 from __future__ import annotations
 
@@ -12,23 +12,24 @@ from urllib.parse import urlencode, urlsplit
 
 from flask import Flask, Response, redirect, request
 from werkzeug.http import parse_cookie
+from werkzeug.wrappers import Response as PlainResponse
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]", "::1"})
 
 
 @dataclass(frozen=True)
 class Access:
-    """The rule by which a request is let in.
+    """The rule by which requests are accepted.
 
     Parameters
     ----------
     token : str or None
-        Secret that every request must show (query, cookie or header), or None: then only requests whose Host header is
-        one of `hosts` are answered, so that a foreign page cannot reach us by renaming its address.
+        Secret that every request must carry (in query, cookie or header). With None, only requests whose Host header
+        is one of `hosts` are answered, which prevents DNS rebinding by a page of another site.
     hosts : frozenset[str]
         Host names without port.
     path : str
-        Path below which the cookie counts (the URL prefix).
+        Path below which the cookie is sent (the URL prefix).
     """
 
     token: str | None = None
@@ -37,12 +38,12 @@ class Access:
 
     @property
     def cookie(self) -> str:
-        """Name of the cookie; another one for each token, because cookies do not know ports."""
+        """Name of the cookie; it differs for each token, because cookies are shared by all ports of a host."""
         return f"seq2exp_viz_{hashlib.sha256((self.token or '').encode()).hexdigest()[:8]}"
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach `host`; names other than localhost count as reachable from outside."""
+    """Return whether only this machine can reach `host`; names other than localhost count as reachable from outside."""
     if host == "localhost":
         return True
     try:
@@ -52,15 +53,15 @@ def is_loopback(host: str) -> bool:
 
 
 def access_for(host: str, token: str | None = None, path: str = "/") -> Access:
-    """No token on a loopback address unless one is given; a random one on every other address."""
-    token = token or None  # an empty one would let everybody in
+    """Return the access rule of an address: no token on a loopback address unless given, a random one elsewhere."""
+    token = token or None  # an empty token would admit every request
     if token is None and not is_loopback(host):
         token = secrets.token_urlsafe(24)
     return Access(token=token, path=path)
 
 
 def content_security_policy(script_hashes: list[str]) -> str:
-    """The policy that keeps the page on this machine: igv.js would otherwise ask igv.org after any 404."""
+    """Return the policy that confines requests to this server: igv.js would otherwise ask igv.org after any 404."""
     scripts = " ".join(["script-src 'self'", *(f"'{item.strip(chr(39))}'" for item in script_hashes)])
     return "; ".join(
         [
@@ -80,12 +81,12 @@ def content_security_policy(script_hashes: list[str]) -> str:
 
 
 def protect(server: Flask, access: Access, policy: str) -> None:
-    """Put the token and Host checks before, and the security headers after, every request of `server`."""
+    """Register the token and Host checks before, and the security headers after, every request of `server`."""
 
     @server.before_request
-    def check() -> Response | None:
+    def check() -> PlainResponse | None:
         if access.token is not None and _shown_in_url(access.token):
-            return _remember(access)
+            return _remember(access, access.token)
         refused = refusal(access, request.environ)
         return Response(refused[0] + "\n", status=refused[1], mimetype="text/plain") if refused else None
 
@@ -100,7 +101,7 @@ def protect(server: Flask, access: Access, policy: str) -> None:
 
 
 def refusal(access: Access, environ: Mapping[str, str]) -> tuple[str, int] | None:
-    """Why a WSGI request is not let in, in words, with the HTTP status; None where it is."""
+    """Return why a WSGI request is rejected, with the HTTP status; None where it is accepted."""
     if foreign := _foreign(environ):
         return foreign, 403
     if access.token is None:
@@ -113,7 +114,7 @@ def refusal(access: Access, environ: Mapping[str, str]) -> tuple[str, int] | Non
 
 
 def _host(environ: Mapping[str, str]) -> str:
-    """The Host header without its port, lower case."""
+    """Return the Host header without its port, in lower case."""
     host = environ.get("HTTP_HOST", "").strip().lower()
     if host.startswith("["):
         return host.split("]", 1)[0] + "]"
@@ -121,18 +122,20 @@ def _host(environ: Mapping[str, str]) -> str:
 
 
 def _foreign(environ: Mapping[str, str]) -> str:
-    """Why a writing request does not come from our own page, in words; "" where it does (reading ones are held by the
-    browser's own rule)."""
+    """Return why a writing request does not come from the page of this server; "" where it does.
+
+    Reading requests are restricted by the browser's same-origin rule.
+    """
     if environ.get("REQUEST_METHOD") in ("GET", "HEAD", "OPTIONS"):
         return ""
     if environ.get("HTTP_SEC_FETCH_SITE", "same-origin") not in ("same-origin", "none"):
         return "This request came from another site."
     origin, host = environ.get("HTTP_ORIGIN"), environ.get("HTTP_HOST", "")
-    if not origin or (_netloc(origin) == host.lower() != ""):  # without: a program; browsers always say it
+    if not origin or (_netloc(origin) == host.lower() != ""):  # without: a program; browsers always send it
         return ""
     return (
-        f"The page stands at {origin[:200]!r}, but this server was reached as {host[:200]!r}. Only its own page may "
-        "write. A proxy in between must pass the Host header on as the visitor sent it, with the port "
+        f"The request came from a page at {origin[:200]!r}, but reached this server as {host[:200]!r}. Only the page "
+        "of this server may write. A proxy must pass on the Host header as the browser sent it, with the port "
         "(nginx: proxy_set_header Host $http_host;)."
     )
 
@@ -154,14 +157,14 @@ def _shown_in_url(token: str) -> bool:
     return hmac.compare_digest(shown.encode(), token.encode())
 
 
-def _remember(access: Access) -> Response:
-    """Trade the token in the URL for a cookie, so that links copied from the page do not carry it."""
+def _remember(access: Access, token: str) -> PlainResponse:
+    """Replace the token in the URL by a cookie, so that links copied from the page do not carry it."""
     rest = urlencode([(name, value) for name, value in request.args.items(multi=True) if name != "token"])
     # The path is our own and relative, so that it holds behind any prefix.
     response = redirect("./" + request.path.rsplit("/", 1)[-1] + (f"?{rest}" if rest else ""))
     response.autocorrect_location_header = False
-    # Lax, so that a link to the page works from a mail; writing requests are held by the Origin check.
-    response.set_cookie(access.cookie, access.token, httponly=True, samesite="Lax", path=access.path)
+    # Lax, so that a link to the page works from an e-mail; writing requests are restricted by the Origin check.
+    response.set_cookie(access.cookie, token, httponly=True, samesite="Lax", path=access.path)
     return response
 
 

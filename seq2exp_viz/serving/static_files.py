@@ -1,4 +1,4 @@
-"""Where the browser side lies: the assets folder, in a checkout and in a wheel alike, and the igv.js to serve."""
+"""Paths of the browser's files: the assets folder, in a checkout and in a wheel, and the igv.js to serve."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import NamedTuple
 from model_core.errors import InputError
 from seq2exp_viz.serving import vendor
 
-CLASSIC_SCRIPT = "dash_clientside.js"  # tells the assets folder from another of that name
+CLASSIC_SCRIPT = "dash_clientside.js"  # distinguishes the assets folder from another of that name
 
 
 class IgvScript(NamedTuple):
-    """An igv.js file, its version, and where it comes from, in words."""
+    """An igv.js file, its version, and a description of its origin."""
 
     path: Path
     version: str
@@ -22,9 +22,12 @@ class IgvScript(NamedTuple):
 
 
 def folder() -> Path:
-    """The assets folder: inside the package once installed, beside it in a checkout.
+    """Return the assets folder: inside the package once installed, next to it in a checkout.
 
-    Raises InputError where neither is there.
+    Raises
+    ------
+    InputError
+        Neither exists.
     """
     package = Path(__file__).resolve().parents[1]
     for place in (package / "assets", package.parent / "assets"):
@@ -36,26 +39,26 @@ def folder() -> Path:
 
 
 def igv_script(prefer: str = "vendored") -> IgvScript:
-    """The igv.js 3.8 that the build put into assets/vendor, else the 3.1.4 inside the igv-notebook package.
+    """Return the igv.js 3.8 that the build put into assets/vendor, else the 3.1.4 of the igv-notebook package.
 
     Parameters
     ----------
     prefer : str
-        "vendored", or "notebook" to take igv-notebook's in any case.
+        "vendored", or "notebook" to use that of igv-notebook in any case.
 
     Raises
     ------
     InputError
-        Neither is there.
+        Neither exists.
     """
     vendored = folder() / "vendor" / "igv.min.js"
     if prefer == "vendored" and vendored.is_file():
         return IgvScript(vendored, vendor.VERSION, "put in place at build time")
     found = find_spec("igv_notebook")
     home = Path(found.origin).parent if found is not None and found.origin else None
-    # js/igv.min.js of the same package is an older version: the .iife.js is the one VERSION_IGV speaks of.
+    # js/igv.min.js of the same package is an older version: VERSION_IGV states the version of the .iife.js.
     script = home / "js" / "igv.iife.js" if home else None
-    if script is None or not script.is_file():
+    if home is None or script is None or not script.is_file():
         where = "assets/vendor and igv-notebook"
         raise InputError(
             where,

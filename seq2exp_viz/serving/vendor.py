@@ -1,8 +1,8 @@
-"""Put igv.js into ``assets/vendor/`` with the ordinary npm client: ``python -m seq2exp_viz.serving.vendor``.
+"""Download igv.js into ``assets/vendor/`` with the npm client: ``python -m seq2exp_viz.serving.vendor``.
 
-igv.js is never committed. The build hook (``hatch_build.py``) and ``make`` call this file; it needs nothing but
-the standard library, because it also runs while the wheel is being built. Without npm nothing is lost: the
-page then serves the igv.js 3.1.4 that the igv-notebook package carries, and says so.
+igv.js is never committed. The build hook (``hatch_build.py``) and ``make`` call this file; it uses only the standard
+library, because it also runs while the wheel is being built. npm is optional: without it the page serves the igv.js
+3.1.4 of the igv-notebook package, and shows that version.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class VendorError(RuntimeError):
 
 
 def vendored(folder: Path) -> bool:
-    """Whether ``folder`` already holds the pinned igv.js, byte for byte."""
+    """Return whether ``folder`` already holds the pinned igv.js, byte for byte."""
     try:
         note = json.loads((folder / "igv.json").read_text(encoding="utf-8"))
         text = (folder / "igv.min.js").read_bytes()
@@ -39,14 +39,17 @@ def vendored(folder: Path) -> bool:
 
 
 def integrity_of(archive: Path) -> str:
-    """The archive's integrity string as npm writes it: ``sha512-`` and the base64 of the digest."""
+    """Return the archive's integrity string as npm writes it: ``sha512-`` and the base64 of the digest."""
     return "sha512-" + base64.b64encode(hashlib.sha512(archive.read_bytes()).digest()).decode()
 
 
 def unpack(archive: Path, folder: Path) -> None:
-    """Check ``archive`` against the pin and put igv.min.js and its licence into ``folder``, each atomically.
+    """Check ``archive`` against the pinned digest and write igv.min.js and its licence into ``folder``, atomically.
 
-    Raises VendorError when the digest is another one than the pinned.
+    Raises
+    ------
+    VendorError
+        The digest differs from the pinned one, or a file is missing from the archive.
     """
     found = integrity_of(archive)
     if found != INTEGRITY:
@@ -64,16 +67,19 @@ def unpack(archive: Path, folder: Path) -> None:
 
 
 def vendor(root: Path) -> str:
-    """Fetch igv.js into ``root/assets/vendor`` unless it is there; returns one sentence that says what was done.
+    """Fetch igv.js into ``root/assets/vendor`` unless it is there, and return a sentence that reports what was done.
 
-    Raises VendorError when npm is missing, fails, or brings another file than the pinned one.
+    Raises
+    ------
+    VendorError
+        npm is missing or fails, or the file differs from the pinned one.
     """
     folder = root / FOLDER
     if vendored(folder):
         return f"igv.js {VERSION} is already in {folder}."
     npm = shutil.which("npm")
     if npm is None:
-        raise VendorError("npm was not found, so igv.js 3.1.4 out of igv-notebook will be served; install npm for 3.8.")
+        raise VendorError("npm was not found, so igv.js 3.1.4 of igv-notebook will be served; install npm for 3.8.")
     with tempfile.TemporaryDirectory() as scratch:
         command = [npm, "pack", f"igv@{VERSION}", "--silent"]
         done = subprocess.run(command, cwd=scratch, capture_output=True, text=True, timeout=300)
@@ -92,7 +98,7 @@ def _write(path: Path, content: bytes) -> None:
 
 
 def main() -> int:
-    """Vendor into the checkout this file lies in; exit code 1 (and one sentence) where it cannot be done."""
+    """Fetch igv.js into the checkout of this file; exit with code 1 and one sentence where that fails."""
     try:
         print(vendor(Path(__file__).resolve().parents[2]))
     except (VendorError, subprocess.TimeoutExpired, OSError) as problem:

@@ -1,1 +1,1 @@
-"""Live model work: one long-lived process that has torch, and the jobs and questions that go to it."""
+"""Live model work: one long-lived process that imports torch, and the jobs and questions sent to it."""

@@ -1,4 +1,4 @@
-"""What the self-test says of the GPU that the model process uses, found out without torch in the server's process."""
+"""Result of the self-test on the GPU of the model process, found without importing torch into the server."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ SECONDS = 30.0  # to import torch and open the GPU, on a busy machine
 
 @functools.cache
 def card_here() -> Card | None:
-    """Return the card that a model would run on, asked of a process of its own; None where there is none.
+    """Return the GPU that a model would run on, as a child process reports it; None where there is none.
 
-    Without a GPU driver on this machine no process is started. The answer is kept until this process ends.
+    Without a GPU driver on this machine no process is started. The result is cached until this process ends.
     """
     if missing_packages() or not any(path.exists() for path in DRIVERS):
         return None
@@ -31,7 +31,7 @@ def card_here() -> Card | None:
         )
         found = json.loads(asked.stdout)
         return None if found is None else Card(**found)
-    except (OSError, ValueError, TypeError, subprocess.TimeoutExpired):  # the model process will say what is wrong
+    except (OSError, ValueError, TypeError, subprocess.TimeoutExpired):  # the model process reports what is wrong
         return None
 
 

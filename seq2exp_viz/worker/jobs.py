@@ -1,4 +1,4 @@
-"""Questions and jobs for the models of the runs: who asked what, how far it is, what came out."""
+"""Questions and jobs for the models of the runs: their origin, their progress and their results."""
 
 from __future__ import annotations
 
@@ -27,9 +27,24 @@ MOST_ANSWERS = 2_000  # of questions
 class Task:
     """One question (kind "whatif") or job.
 
-    id: counts on. run, gene: keys of the page. threshold: of a job's elements, None for the run's.
-    state: queued, running, done, failed or cancelled.
-    done, total: predictions or steps. rows: early results of a job, by element. result: what came out.
+    Attributes
+    ----------
+    id : int
+        Increasing number.
+    run, gene, kind, title, page : str
+        Key of the run, gene_id, "whatif" or one of KINDS, title for the list of jobs, and id of the page that asked.
+    threshold : float or None
+        At which a job's elements are cut, 0 to 1; None for the run's.
+    state : str
+        "queued", "running", "done", "failed" or "cancelled".
+    done, total : int
+        Predictions or steps, so far and in all.
+    message : str
+        Current step, or why the task failed.
+    rows : dict[str, dict]
+        Early results of a job, by element.
+    result : dict or None
+        Final result.
     """
 
     id: int
@@ -45,39 +60,39 @@ class Task:
     message: str = ""
     rows: dict[str, dict] = field(default_factory=dict)
     result: dict | None = None
-    began: float | None = None  # when the first prediction was reported
+    began: float | None = None  # time of the first report of progress
     first: int = 0
     key: tuple | None = None  # under which an answer is remembered
-    process: int | None = None  # the number of the process that has it
+    process: int | None = None  # the number of the process that works on it
 
     @property
     def ended(self) -> bool:
-        """Whether nothing more will come."""
+        """Whether the task is done, failed or cancelled."""
         return self.state in ENDED
 
     def seconds_left(self, now: float) -> float | None:
-        """By the pace so far, None while that is unknown."""
+        """Estimate the seconds left from the pace so far; None while that is unknown."""
         if self.state != "running" or self.began is None or self.done <= self.first:
             return None
         return round((now - self.began) / (self.done - self.first) * (self.total - self.done), 1)
 
     def shown(self) -> dict:
-        """JSON values for a list of jobs."""
+        """Return the task as JSON values for a list of jobs."""
         names = ("id", "run", "gene", "kind", "title", "state", "done", "total", "message")
         return {name: getattr(self, name) for name in names} | {"seconds_left": self.seconds_left(time.monotonic())}
 
 
 class TooMany(RuntimeError):
-    """More waits already than anybody can want."""
+    """Too many jobs are waiting already."""
 
 
 class Jobs:
-    """All tasks of a server. Its worker is started with the first of them; safe to use from several threads.
+    """All tasks of a server; the worker is started with the first of them. Thread-safe.
 
     Parameters
     ----------
     command : Sequence[str]
-        What to start as the worker.
+        Command line of the worker.
     first : int
         Id of the first task.
     """
@@ -92,17 +107,29 @@ class Jobs:
     # ---- asking
 
     def ask(self, run: str, path: Path, version: str, gene: str, question: Mapping, page: str = "") -> Task:
-        """A what-if about a gene; one that was answered before is answered at once, and what the same page asked before
-        is cancelled.
+        """Start a what-if about a gene; a question that was answered before gets its earlier answer at once.
+
+        An earlier question of the same page is cancelled.
 
         Parameters
         ----------
-        run, path
-            Its key and folder.
+        run : str
+            Key of the run.
+        path : Path
+            Folder of the run.
         version : str
-            Changes with the run's weights, rule and masks.
+            A text that changes with the run's weights, rule and masks.
+        gene : str
+            gene_id.
         question : Mapping
-            off, on (lists of [start, end]), threshold (None: the run's), controls (how many).
+            off, on (lists of [start, end], 0-based half-open), threshold (None: the run's), controls (their number).
+        page : str
+            Id of the page that asks; "" for a program.
+
+        Returns
+        -------
+        Task
+            The task, which may have ended.
         """
         key = (str(path), version, gene, repr(sorted(question.items())))
         with self._changed:
@@ -121,29 +148,45 @@ class Jobs:
     def start(
         self, run: str, path: Path, gene: str, kind: str, name: str | None = None, threshold: float | None = None
     ) -> Task:
-        """A job about a gene; where the same waits or runs, that one.
+        """Start a job about a gene, or return the same job where it is waiting or running.
 
         Parameters
         ----------
+        run : str
+            Key of the run.
+        path : Path
+            Folder of the run.
+        gene : str
+            gene_id.
         kind : str
             One of KINDS.
         name : str or None
-            Of the gene, for the title.
+            Name of the gene, for the title.
         threshold : float or None
-            At which its elements are cut (None: the run's; only then are effects kept in the run).
+            At which its elements are cut, 0 to 1; None for the run's, the only one whose effects are stored in the run.
+
+        Returns
+        -------
+        Task
+            The job.
+
+        Raises
+        ------
+        TooMany
+            MOST_WAITING jobs are waiting already.
         """
         with self._changed:
             for task in self._waiting(kind):
                 if (task.run, task.gene, task.threshold) == (run, gene, threshold):
                     return task
             if len(self._waiting()) >= MOST_WAITING:
-                raise TooMany(f"{MOST_WAITING} jobs wait already: cancel some, or come back later.")
+                raise TooMany(f"{MOST_WAITING} jobs are waiting already: cancel some, or try again later.")
             task = self._new(run, gene, kind, KINDS[kind].format(name or gene))
             task.threshold = threshold
         return self._hand_over(task, path, {"threshold": threshold})
 
     def cancel(self, number: int) -> bool:
-        """Cancel a task; whether there was one to cancel."""
+        """Cancel a task, and return whether there was one to cancel."""
         with self._changed:
             task = self._tasks.get(number)
             if task is None or task.ended:
@@ -153,37 +196,37 @@ class Jobs:
         return True
 
     def close(self) -> None:
-        """Stop the worker and all that waits for it."""
+        """Stop the worker; all tasks that have not ended fail."""
         self.worker.close()
         with self._changed:
             for task in self._waiting():
                 self._end(task, "failed", "The server is stopping.")
 
-    # ---- looking
+    # ---- reading
 
     def get(self, number: int) -> Task | None:
-        """A task by its id, None where it is unknown or forgotten."""
+        """Return a task by its id; None where it is unknown or no longer kept."""
         with self._changed:
             return self._tasks.get(number)
 
     def all(self) -> list[dict]:
-        """Every job that is remembered, the newest first; questions are not among them."""
+        """Return every job that is kept, the newest first; questions are not among them."""
         with self._changed:
             return [task.shown() for task in reversed(self._tasks.values()) if task.kind != "whatif"]
 
     def running(self, run: str, gene: str, kind: str) -> Task | None:
-        """The job of this kind about a gene, its elements by the run's rule, that waits or runs."""
+        """Return the waiting or running job of a kind about a gene at the run's own threshold, or None."""
         with self._changed:
             found = (t for t in self._waiting(kind) if (t.run, t.gene, t.threshold) == (run, gene, None))
             return next(found, None)
 
     def record(self, task: Task) -> dict:
-        """All of a task that another process needs, as JSON values that no longer change: `Task(**record)`."""
+        """Return a snapshot of a task as JSON values for another process, which calls `Task(**record)`."""
         with self._changed:
             return asdict(replace(task, key=None, process=None))
 
     def wait(self, task: Task, seconds: float) -> Task:
-        """The task, once it has ended or the time is over."""
+        """Return the task once it has ended, or after `seconds`."""
         with self._changed:
             self._changed.wait_for(lambda: task.ended, seconds)
             return task
@@ -202,7 +245,7 @@ class Jobs:
         return task
 
     def _hand_over(self, task: Task, path: Path, more: dict) -> Task:
-        with self._changed:  # so that the end of this very process is heard after it is noted who has the task
+        with self._changed:  # so that the end of this process is handled after the task has its number
             if self.worker.pid is None:
                 task.message = "starting the model"
             try:
@@ -224,7 +267,7 @@ class Jobs:
             else:
                 task.result = message.get("result")
                 if message["state"] == "done" and task.key is not None:
-                    self._remember(task.key, task.result)
+                    self._remember(task.key, task.result or {})
                 words = message.get("message") or (task.result or {}).get("message", "")
                 self._end(task, message["state"], words)
             self._changed.notify_all()

@@ -1,8 +1,8 @@
-"""One process with the questions and jobs of all processes of a web server: `python -m ... jobs_server PLACE`.
+"""One process with the questions and jobs of all processes of a web server: `python -m ... jobs_server STEM`.
 
-The web processes (seq2exp_viz.worker.shared_jobs) start it and ask it over a Unix socket, one line of JSON a request:
-{"do": name of a method, "with": its arguments}, answered by {"value": ...} or {"error": words}. It ends when no web
-process has been there for a while, and with it the model's process.
+The web processes (seq2exp_viz.worker.shared_jobs) start it and send requests over a Unix socket, one line of JSON per
+request: {"do": name of a method, "with": its arguments}, answered by {"value": ...} or {"error": message}. It ends, and
+with it the model process, when no web process has existed for LINGER_SECONDS.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ from pathlib import Path
 
 from seq2exp_viz.worker.jobs import Jobs, Task, TooMany
 
-LINGER_SECONDS = 45.0  # without any web process: where all were killed, new ones are there within it
+LINGER_SECONDS = 45.0  # without any web process: where all were killed, new ones have started within it
 LOOK_SECONDS = 1.0
 METHODS = ("ask", "start", "cancel", "get", "all", "running", "wait")
 ENDINGS = {"socket": ".socket", "present": ".present", "starting": ".starting"}
 
 
 def place_of(stem: Path, what: str) -> Path:
-    """Where the "socket", the lock of those who are "present" or of the one who is "starting" lies."""
+    """Return the path of the "socket", or of the lock file of the "present" processes or of the "starting" one."""
     return stem.with_name(stem.name + ENDINGS[what])
 
 
 def answer(jobs: Jobs, line: bytes) -> dict:
-    """What one request is answered: a JSON object."""
+    """Return the answer to one request, a JSON object."""
     request = json.loads(line)
     if request["do"] not in METHODS:
         return {"error": f"no method {request['do']!r}"}
@@ -51,7 +51,7 @@ def answer(jobs: Jobs, line: bytes) -> dict:
 
 
 class JobsServer(socketserver.ThreadingUnixStreamServer):
-    """Answers the web processes, each request in a thread of its own, because some wait for the model."""
+    """Server for the web processes; each request has its own thread, because some wait for the model."""
 
     daemon_threads = True
     request_queue_size = 128
@@ -61,7 +61,7 @@ class JobsServer(socketserver.ThreadingUnixStreamServer):
         super().__init__(str(place_of(stem, "socket")), Request)
 
     def handle_error(self, request, client_address) -> None:
-        """A web process that was killed in the midst of a request is no error of ours."""
+        """Report an error, unless it is that a web process was killed during its request."""
         if not isinstance(sys.exception(), ConnectionError):
             super().handle_error(request, client_address)
 
@@ -69,8 +69,10 @@ class JobsServer(socketserver.ThreadingUnixStreamServer):
 class Request(socketserver.StreamRequestHandler):
     """One connection of a web process, with one request."""
 
+    server: JobsServer
+
     def handle(self) -> None:
-        """Read the request, answer it."""
+        """Read the request and answer it."""
         line = self.rfile.readline()
         if line:
             self.wfile.write(json.dumps(answer(self.server.jobs, line), allow_nan=False).encode() + b"\n")
@@ -82,8 +84,12 @@ def wait_until_alone(present: int, stopped: threading.Event, linger: float = LIN
     Parameters
     ----------
     present : int
-        Descriptor of the file that each web process keeps a shared lock on. It is left locked, so that a web process
-        that comes now waits until this process has ended, and then starts another.
+        Descriptor of the file that each web process holds a shared lock on. It is left locked, so that a web process
+        that starts now waits until this process has ended, and then starts another.
+    stopped : Event
+        Ends the wait.
+    linger : float
+        Seconds without a web process.
     """
     alone = None
     while not stopped.wait(LOOK_SECONDS):
@@ -99,14 +105,14 @@ def wait_until_alone(present: int, stopped: threading.Event, linger: float = LIN
 
 
 def main(stem: Path, linger: float = LINGER_SECONDS) -> None:
-    """Answer until all web processes have gone or a signal ends it."""
+    """Answer requests until all web processes have ended, or until SIGTERM."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the web server, whose end is noticed
     stopped = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stopped.set())
     present = os.open(place_of(stem, "present"), os.O_RDWR | os.O_CREAT, 0o600)
     with suppress(FileNotFoundError):
-        place_of(stem, "socket").unlink()  # of one that was killed: whoever starts us holds the lock for it
-    # Numbers that no earlier process has given, so that a page which asks for an old job is not told of another.
+        place_of(stem, "socket").unlink()  # left by a killed process; our starter holds the lock
+    # Numbers that no earlier process has used, so that a page that asks for an old job does not get another one.
     jobs = Jobs(first=int(time.time()))
     server = JobsServer(stem, jobs)
     threading.Thread(target=server.serve_forever, daemon=True).start()

@@ -1,9 +1,9 @@
-"""The process that has the model: `python -m seq2exp_viz.worker.model_process [DEVICE]`. Torch is imported here alone.
+"""The process that runs the model: `python -m seq2exp_viz.worker.model_process [DEVICE]`. Only it imports torch.
 
-Lines of JSON. In: {"id", "kind", "run", "gene", ...} is a task, {"cancel": id} ends one. The end of the input ends the
-process. Out, with the task's id: {"state": "running", "done", "total", "message"} as it goes, {"row": {...}} for a
-result that is there early, and at last {"state": "done", "result": {...}}, {"state": "failed", "message"} or
-{"state": "cancelled"}. A task of kind "whatif" goes first, also in the midst of a longer one.
+It reads and writes lines of JSON. Input: {"id", "kind", "run", "gene", ...} is a task, {"cancel": id} cancels one; the
+end of the input ends the process. Output, each with the task's id: {"state": "running", "done", "total", "message"} as
+progress, {"row": {...}} for an early result, and finally {"state": "done", "result": {...}}, {"state": "failed",
+"message"} or {"state": "cancelled"}. A task of kind "whatif" has priority, and also interrupts a longer one.
 """
 
 from __future__ import annotations
@@ -18,22 +18,35 @@ import traceback
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from io import TextIOWrapper
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 from model_core.errors import InputError
 from model_core.files import json_values
 
-MODELS, GENES = 2, 8  # kept ready; a gene of 200 kb takes 10 MB
-PROGRESS_SECONDS = 0.1  # between two words on progress
+if TYPE_CHECKING:
+    import numpy as np
+
+    from model_core.perturbation.run_model import RunModel
+    from model_core.perturbation.what_if import Edit, WhatIf
+
+MODELS, GENES = 2, 8  # kept in memory; a gene of 200 kb takes 10 MB
+PROGRESS_SECONDS = 0.1  # between two reports of progress
 
 
 class Cancelled(Exception):
-    """Somebody does not want this task any more."""
+    """The task was cancelled."""
 
 
 class TaskQueue:
-    """The tasks that wait: questions before jobs, each in its order. Read by a thread of its own."""
+    """The waiting tasks: questions before jobs, each in order of arrival; a separate thread reads them.
+
+    Parameters
+    ----------
+    lines : IO[str]
+        Input of the process.
+    """
 
     def __init__(self, lines: IO[str]):
         self._lines, self._ready = lines, threading.Condition()
@@ -53,43 +66,53 @@ class TaskQueue:
                     else:
                         (self._questions if message["kind"] == "whatif" else self._jobs).append(message)
                     self._ready.notify()
-        except Exception:  # without this thread the process would wait for ever: its end is what the server hears
+        except Exception:  # without this thread the process would wait for ever; the server notices its end
             traceback.print_exc()
             code = 1
-        os._exit(code)  # 0: the server has ended, nobody waits for what is in hand
+        os._exit(code)  # 0: the server has ended, so no result is awaited
 
     def next(self) -> dict:
-        """The next task, waited for."""
+        """Wait for the next task and return it."""
         with self._ready:
             self._ready.wait_for(lambda: self._questions or self._jobs)
             return (self._questions or self._jobs).popleft()
 
     def question(self) -> dict | None:
-        """The next question, if one waits."""
+        """Return the next question if one is waiting, else None."""
         with self._ready:
             return self._questions.popleft() if self._questions else None
 
     def unwanted(self, number: int) -> bool:
-        """Whether a task was cancelled."""
+        """Return whether a task was cancelled."""
         with self._ready:
             return number in self._unwanted
 
 
 class TaskRunner:
-    """Does tasks, with the models and windows of the last ones kept at hand."""
+    """Runner of tasks, which keeps the models and windows of the last ones in memory.
 
-    def __init__(self, inbox: TaskQueue, send: Callable[[dict], None], device: str | None = None):
+    Parameters
+    ----------
+    inbox : TaskQueue
+        Waiting tasks.
+    send : callable
+        Called with each message for the server.
+    device : str or None
+        Of torch, such as "cuda"; None chooses one.
+    """
+
+    def __init__(self, inbox: TaskQueue, send: Callable[[dict], object], device: str | None = None):
         self.inbox, self.send, self.device = inbox, send, device
-        self._models: OrderedDict[str, tuple[int, object]] = OrderedDict()
-        self._genes: OrderedDict[tuple[str, str], object] = OrderedDict()
-        self._controls: OrderedDict[tuple, object] = OrderedDict()
-        self._stack: list[dict] = []  # the task in hand is the last; those before wait for it
+        self._models: OrderedDict[str, tuple[int, RunModel]] = OrderedDict()
+        self._genes: OrderedDict[tuple[str, str], WhatIf] = OrderedDict()
+        self._controls: OrderedDict[tuple, np.ndarray] = OrderedDict()
+        self._stack: list[dict] = []  # the current task is the last; those before wait for it
 
     def do(self, task: dict) -> None:
-        """Do one task and send its end, whatever happens."""
+        """Run one task and send its result, or why it failed."""
         task_id = {"id": task["id"]}
         try:
-            with self._in_hand(task):
+            with self._current(task):
                 self._check()
                 result = getattr(self, f"_{task['kind']}")(task)
             self.send({**task_id, "state": "done", "result": json_values(result)})
@@ -115,14 +138,15 @@ class TaskRunner:
         model = self._model(task["run"])
         what_if = self._gene(model, task["gene"])
         edit = Edit(*(tuple((start, end) for start, end in task[name]) for name in ("off", "on")))
-        self._expect(2 + task["controls"], "asking the predictor")
+        self._expect(2 + task["controls"], "predicting expression")
         baseline = what_if.baseline
         predicted = float(what_if.under([edit])[0])
         delta, control = predicted - baseline, None
         if task["controls"] and (edit.off or edit.on):
             compared = self._compared(model, what_if, task, edit)
-            control = dict(zip(("control_n", "control_mean", "control_sd"), summary(compared), strict=True))
-            control["control_rank"] = control_rank(delta, compared)
+            number, mean, sd = summary(compared)
+            rank = control_rank(delta, compared)
+            control = {"control_n": number, "control_mean": mean, "control_sd": sd, "control_rank": rank}
         return {
             "predicted": predicted,
             "baseline": baseline,
@@ -132,16 +156,19 @@ class TaskRunner:
             "seconds": round(time.monotonic() - began, 3),
         }
 
-    def _compared(self, model, what_if, task: dict, edit):
-        """Return the deltas of random edits of the same lengths, outside the elements at the question's threshold."""
+    def _compared(self, model: RunModel, what_if: WhatIf, task: dict, edit: Edit) -> np.ndarray:
+        """Return the deltas of random edits of the same lengths, float32 (n,).
+
+        Their regions lie outside the elements at the threshold of the question.
+        """
         from model_core.perturbation.knockout import control_effects, free_bases, length_class
 
-        lengths = tuple(tuple(length_class(end - start) for start, end in regions) for regions in edit)
-        key = (task["run"], model.checkpoint, task["gene"], task["threshold"], lengths, task["controls"])
+        off, on = (tuple(length_class(end - start) for start, end in regions) for regions in (edit.off, edit.on))
+        key = (task["run"], model.checkpoint, task["gene"], task["threshold"], (off, on), task["controls"])
         if key not in self._controls:
             elements = model.run.cut(task["gene"], task["threshold"])
             free = free_bases(what_if, elements, model.run.chrom_sizes)
-            found = -control_effects(what_if, free, *lengths, task["controls"], task["gene"])
+            found = -control_effects(what_if, free, off, on, task["controls"], task["gene"])
             _keep(self._controls, key, found, 500)
         return self._controls[key]
 
@@ -153,13 +180,13 @@ class TaskRunner:
         model = self._model(task["run"])
         what_if, run = self._gene(model, task["gene"]), model.run
         elements = run.cut(task["gene"], task["threshold"])
-        self._expect(count_knock_outs(elements), "switching elements off")
+        self._expect(count_knock_outs(elements), "switching off one element after another")
 
         def arrived(row: list) -> None:
             self.send({"id": task["id"], "row": row_values(row, model.label_transform)})
 
         record = effects_record(model, what_if, run.gene(task["gene"]), elements, CONTROLS, arrived)
-        if task["threshold"] is None:  # the run keeps what is true of the elements by its own rule
+        if task["threshold"] is None:  # the run stores effects of the elements at its own threshold only
             append_effects(run.path, record)
             write_effect_table(run.path, run.effects)
         return {"elements": len(record["rows"])}
@@ -169,7 +196,7 @@ class TaskRunner:
 
         model = self._model(task["run"])
         what_if, elements = self._gene(model, task["gene"]), model.run.cut(task["gene"], task["threshold"])
-        self._expect(1 + len(elements) * (len(elements) - 1) // 2, "adding element after element")
+        self._expect(1 + len(elements) * (len(elements) - 1) // 2, "adding one element after another")
         found = smallest_set(what_if, elements)
         return {**found._asdict(), "difference": found.difference}
 
@@ -179,7 +206,7 @@ class TaskRunner:
 
         model = self._model(task["run"])
         what_if = self._gene(model, task["gene"])
-        self._expect(count_blocks(what_if.window.length), "hiding region after region")
+        self._expect(count_blocks(what_if.window.length), "hiding one region after another")
         write_occlusion(model.run.path, occlude(what_if, task["gene"], model.checkpoint))
         return {}
 
@@ -192,13 +219,13 @@ class TaskRunner:
         _keep(self._genes, (task["run"], gene_id), what_if, GENES)
         self._progress("cutting elements, merging tracks", 2)
         derived = derive(model.run)
-        note = "" if derived else "The merged track and the BED file get this gene when the run is scored again."
-        return {"gene": gene_id, "message": note}
+        late = "The merged track and the BED file will include this gene once the run is scored again."
+        return {"gene": gene_id, "message": "" if derived else late}
 
-    # ---- what tasks share
+    # ---- shared by the tasks
 
-    def _model(self, path: str):
-        """The model of a run, with the run as it now is."""
+    def _model(self, path: str) -> RunModel:
+        """Return the model of a run, with the run as it is on disk now."""
         from model_core.run_folder.run import Run
 
         stamp = (Path(path) / "manifest.json").stat().st_mtime_ns
@@ -218,8 +245,8 @@ class TaskRunner:
             _keep(self._models, path, (stamp, model), MODELS)
         return self._models[path][1]
 
-    def _gene(self, model, gene_id: str):
-        """A gene's window and mask."""
+    def _gene(self, model: RunModel, gene_id: str) -> WhatIf:
+        """Return the window and mask of a gene."""
         key = (str(model.run.path), gene_id)
         if key not in self._genes:
             self._progress("reading the window and computing its mask")
@@ -231,7 +258,7 @@ class TaskRunner:
         return self._genes[key]
 
     @contextmanager
-    def _in_hand(self, task: dict) -> Iterator[None]:
+    def _current(self, task: dict) -> Iterator[None]:
         self._stack.append({**task, "done": 0, "total": 0, "message": "", "sent": 0.0})
         try:
             yield
@@ -250,7 +277,7 @@ class TaskRunner:
         self.send({"id": task["id"], "state": "running", **{name: task[name] for name in ("done", "total", "message")}})
 
     def _predicted(self, count: int) -> None:
-        """After each batch of predictions: send progress, end where unwanted, and let questions go first."""
+        """Report progress after a batch of predictions, end a cancelled task, and answer waiting questions first."""
         task = self._stack[-1]
         task["done"] = min(task["done"] + count, task["total"])
         self._check()
@@ -273,11 +300,12 @@ def _keep(held: OrderedDict, key: object, value: object, most: int) -> None:
 
 
 def main() -> None:
-    """Do tasks until the input ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the server, which then closes our input
+    """Run tasks until the input ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the server, which then closes the input
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", buffering=1, encoding="utf-8")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what libraries print must not come between
-    sys.stdin.reconfigure(encoding="utf-8")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what libraries print must not mix with the answers
+    if isinstance(sys.stdin, TextIOWrapper):
+        sys.stdin.reconfigure(encoding="utf-8")
     runner = TaskRunner(
         TaskQueue(sys.stdin),
         lambda message: answers.write(json.dumps(message, allow_nan=False) + "\n"),

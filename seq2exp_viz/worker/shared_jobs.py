@@ -1,4 +1,4 @@
-"""The questions and jobs of a web server that has several processes: all ask one process that keeps them."""
+"""The questions and jobs of a web server with several processes, all kept by one further process."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ COMMAND = (sys.executable, "-m", "seq2exp_viz.worker.jobs_server")
 START_SECONDS = 30.0
 ANSWER_SECONDS = 30.0  # more than any request waits for the model
 LONGEST_PLACE = 100  # bytes of a socket's path; systems take 104 to 108
-GONE = "The process that asks the model has ended; the log of the server may say why. Ask again to start a new one."
+GONE = "The process that keeps the jobs has ended; the log of the server may show why. Ask again to start a new one."
 
 
 def shared_folder() -> Path:
-    """A folder of this user alone below the system's folder for temporary files; made where it is missing.
+    """Return a folder below the system's temporary folder that only this user can use; it is created if missing.
 
     Raises
     ------
     InputError
-        It cannot be made, or belongs to somebody else.
+        It cannot be created, or other users can write to it.
     """
     advice = "set TMPDIR to a folder that only this user can write to"
     try:
@@ -43,30 +43,30 @@ def shared_folder() -> Path:
             folder.mkdir(mode=0o700)
         found = folder.lstat()
     except OSError as problem:
-        where = problem.filename or "the folder for temporary files"
+        where = problem.filename or "the temporary folder"
         raise InputError(
             where, found=problem.strerror or str(problem), expected="a place for a socket", fix=advice
         ) from None
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
         raise InputError(
-            folder, found="something others can write to", expected="a folder of this user alone", fix=advice
+            folder, found="a path that other users can write to", expected="a folder of this user only", fix=advice
         )
     return folder
 
 
 class SharedJobs:
-    """As `Jobs`, kept in one process that the first question of any web process starts.
+    """The interface of `Jobs`, with all tasks in one process that the first question of any web process starts.
 
-    Tasks are snapshots: `get` and `wait` give newer ones. Safe to use from several threads and after a fork.
+    Tasks are snapshots: `get` and `wait` return newer ones. Safe to use from several threads and after a fork.
 
     Parameters
     ----------
     name : str
         Processes that give the same name share their tasks.
     folder : Path or None
-        Of this user alone, for the socket and its locks; default `shared_folder()`.
+        Folder of this user only, for the socket and its locks; default `shared_folder()`.
     command : Sequence[str]
-        What to start as the process that keeps the tasks; the stem of its files is added.
+        Command line of the process that keeps the tasks; the stem of its files is appended.
 
     Raises
     ------
@@ -83,49 +83,50 @@ class SharedJobs:
                 self.stem, found=found, expected="a short one", fix="set TMPDIR to a folder with a shorter path"
             )
         self._lock = threading.Lock()
-        # Held until the last process that has it, also by a fork, has closed it or has ended.
+        # The lock lasts until every process that has the descriptor, also by a fork, has closed it or ended.
         self._present: int | None = os.open(place_of(self.stem, "present"), os.O_RDWR | os.O_CREAT, 0o600)
         fcntl.flock(self._present, fcntl.LOCK_SH)
 
-    # ---- as Jobs
+    # ---- the interface of Jobs
 
     def ask(self, run: str, path: Path, version: str, gene: str, question: Mapping, page: str = "") -> Task:
-        """A what-if about a gene, as `Jobs.ask`."""
+        """Start a what-if about a gene, as `Jobs.ask`."""
         given = {"run": run, "path": str(path), "version": version, "gene": gene, "question": question, "page": page}
         return self._begun("whatif", run, gene, "ask", given)
 
     def start(
         self, run: str, path: Path, gene: str, kind: str, name: str | None = None, threshold: float | None = None
     ) -> Task:
-        """A job about a gene, as `Jobs.start`."""
+        """Start a job about a gene, as `Jobs.start`."""
         given = {"run": run, "path": str(path), "gene": gene, "kind": kind, "name": name, "threshold": threshold}
         return self._begun(kind, run, gene, "start", given)
 
     def cancel(self, number: int) -> bool:
-        """Cancel a task; whether there was one to cancel."""
+        """Cancel a task, and return whether there was one to cancel."""
         return bool(self._request("cancel", number=number))
 
     def get(self, number: int) -> Task | None:
-        """A task by its id, None where it is unknown or forgotten."""
+        """Return a task by its id; None where it is unknown or no longer kept."""
         return _task(self._request("get", number=number))
 
     def all(self) -> list[dict]:
-        """Every job that is remembered, the newest first; questions are not among them."""
-        return self._request("all") or []
+        """Return every job that is kept, the newest first; questions are not among them."""
+        jobs = self._request("all")
+        return jobs if isinstance(jobs, list) else []
 
     def running(self, run: str, gene: str, kind: str) -> Task | None:
-        """The job of this kind about a gene, its elements by the run's rule, that waits or runs."""
+        """Return the waiting or running job of a kind about a gene at the run's own threshold, or None."""
         return _task(self._request("running", run=run, gene=gene, kind=kind))
 
     def wait(self, task: Task, seconds: float) -> Task:
-        """The task as it is once it has ended or the time is over."""
+        """Return the newest state of a task once it has ended, or after `seconds`."""
         if task.ended:
             return task
         now = _task(self._request("wait", number=task.id, seconds=seconds))
         return now if now is not None else _failed(task)
 
     def close(self) -> None:
-        """This process asks nothing more; the process that keeps the tasks ends some time after the last has left."""
+        """Stop using the process that keeps the tasks; it ends some time after the last web process has."""
         with self._lock:
             present, self._present = self._present, None
             if present is not None:
@@ -137,13 +138,14 @@ class SharedJobs:
         if self._present is None:
             return Task(0, run, gene, kind, "", state="failed", message="The server is stopping.")
         try:
-            return _task(self._request(do, **given) or self._request(do, begin=True, **given))
+            task = _task(self._request(do, **given) or self._request(do, begin=True, **given))
+            return task if task is not None else Task(0, run, gene, kind, "", state="failed", message=GONE)
         except OSError as problem:
-            words = f"The process that asks the model could not be started ({problem})."
+            words = f"The process that keeps the jobs could not be started ({problem})."
             return Task(0, run, gene, kind, "", state="failed", message=words)
 
     def _request(self, do: str, begin: bool = False, **given: object) -> object:
-        """The answer to a request, None where no process keeps tasks; with `begin` one is started."""
+        """Return the answer to a request; None where no process keeps tasks, unless `begin` starts one."""
         if begin:
             self._begin()
         try:
@@ -190,7 +192,7 @@ class SharedJobs:
                     process.wait()
                     raise OSError(f"it did not answer within {START_SECONDS:.0f} s")
                 time.sleep(0.02)
-            threading.Thread(target=process.wait, daemon=True).start()  # so that its end leaves no zombie
+            threading.Thread(target=process.wait, daemon=True).start()  # so that no zombie process remains
 
     def _answers(self) -> bool:
         try:
