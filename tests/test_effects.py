@@ -255,7 +255,7 @@ def test_the_command_writes_the_table_says_the_caveat_and_resumes(study, tmp_pat
     done = CliRunner().invoke(app, [*words, "--gene", symbol])
     assert done.exit_code == 0, done.output
     assert "effects.tsv" in done.output
-    assert "does not say whether its model was trained" in done.output
+    assert "does not record whether its model was trained" in done.output
     assert len(read_effects(run.path)) == 1
     assert run.occlusion(symbol) is not None
     running = subprocess.Popen([sys.executable, "-m", "seq2exp_viz.cli", *words, "--all"], stderr=subprocess.DEVNULL)
