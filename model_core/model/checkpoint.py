@@ -48,10 +48,22 @@ def load_checkpoint(path: str | Path, device: str | None = None) -> Seq2Exp:
     device : str or None
         "cpu", "cuda" or None = the GPU if there is one.
 
+    Returns
+    -------
+    Seq2Exp
+        The model in evaluation mode, on the device.
+
     Raises
     ------
     InputError
         Not a checkpoint, damaged, hostile, or of other keys or shapes than its configuration asks for.
+
+    Examples
+    --------
+    >>> import model_core
+    >>> model = model_core.load_checkpoint("model.safetensors", device="cpu")
+    >>> model.config.window, model.config.signals
+    (4000, ('H3K27ac', 'DNase', 'Hi-C'))
     """
     model, _ = load_with_metadata(path, device)
     return model

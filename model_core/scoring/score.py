@@ -170,8 +170,14 @@ def score(
     ----------
     run : Run
         The run folder; its own checkpoint is used unless another is named.
+    study : Study
+        Genome, signals and peaks.
     genes : DataFrame
         Rows of `choose_genes`.
+    checkpoint : str or Path or None
+        The weights; None takes the run's own.
+    device : str or None
+        "cpu", "cuda" or None = the GPU if there is one.
     batch_size : int
         Windows at once.
     workers : int or None
@@ -180,10 +186,26 @@ def score(
         GPUs (or, on the CPU, processes) on each of so many hosts; each scores its share into a part of the run, and the
         first one merges them. In the others the run is returned as the first one leaves it.
 
+    Returns
+    -------
+    Run
+        The run, with these genes scored.
+
     Raises
     ------
     InputError
         No checkpoint, signals that do not fit it, or memory that runs out.
+
+    Examples
+    --------
+    >>> import model_core
+    >>> study, run = model_core.load_study("my-study"), model_core.open_run("my-run")
+    >>> genes = study.genes()
+    >>> len(run.scored), len(genes)
+    (4, 6)
+    >>> run = model_core.score(run, study, genes, "model.safetensors", device="cpu")
+    >>> len(run.scored)
+    6
     """
     group = ProcessGroup(processes, nodes, device)
     try:

@@ -116,6 +116,8 @@ def train(
 
     Parameters
     ----------
+    study : Study
+        Genes, labels and signals.
     config : Seq2ExpConfig
         What the model is; its signals are those of the study.
     training : TrainConfig
@@ -128,10 +130,27 @@ def train(
         GPUs (or, on the CPU, processes) on each of so many hosts; torchrun and srun are recognised where they started
         as many, and nothing else of the surroundings counts (`ranks`).
 
+    Returns
+    -------
+    Run
+        The run, with the weights of the best validation.
+
     Raises
     ------
     InputError
         No labelled training or validation genes, another run in `out`, or memory that runs out.
+
+    Examples
+    --------
+    A tiny model, two steps:
+
+    >>> import model_core
+    >>> study = model_core.load_study("my-study")
+    >>> config = study.config(window=1_000, promoter=100, d_model=8, n_layers=1)
+    >>> training = study.train_config(steps=2, batch_size=1, warmup=1)
+    >>> run = model_core.train(study, config, training, "trained", device="cpu")
+    >>> run.checkpoint.name, run.manifest["kind"]
+    ('checkpoint.safetensors', 'training')
     """
     if training.batch_size % (processes * nodes):
         found = f"a batch of {training.batch_size} for {processes * nodes} processes"
