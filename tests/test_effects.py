@@ -319,7 +319,7 @@ def test_the_caveat_says_what_the_model_has_seen():
     assert hidden_in_training({"model": soft, "training": {"block_steps": 0}}) is False
     assert "only where it is exactly 0" in caveat({"model": soft, "training": {"block_steps": 0}})
     assert "masks of 0 and 1" in caveat({"model": hard, "training": {"block_steps": 0}})
-    assert "does not say" in caveat({"model": soft})
+    assert "does not record" in caveat({"model": soft})
     assert hidden_in_training({"model": {"mask": "random"}}) is True
 
 
