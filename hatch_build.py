@@ -1,4 +1,4 @@
-"""Build hook: bring igv.js into the wheel and the sdist by npm; where npm is missing, build without it and say so."""
+"""Build hook: fetch igv.js by npm for the wheel and the sdist; without npm, warn and build without it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 
 class VendorIgv(BuildHookInterface):
-    """Runs ``seq2exp_viz/serving/vendor.py`` by its path: the package cannot be imported while it is being built."""
+    """Hook that runs ``seq2exp_viz/serving/vendor.py`` by its path, as the package cannot be imported while built."""
 
     def initialize(self, version: str, build_data: dict) -> None:
         root = Path(self.root)

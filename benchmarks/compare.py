@@ -1,7 +1,7 @@
-"""How long `compare` takes and how much memory, on made-up masks of 200 kb windows: python benchmarks/compare.py.
+"""Time and memory of `compare` on simulated masks of 200 kb windows: python benchmarks/compare.py.
 
-Masks, signals, peaks and genes are made up; no model runs. With fewer genes than 2,000 the time for 2,000 is stated by
-proportion, which holds because every gene costs the same.
+Masks, signals, peaks and genes are simulated; no model runs. With fewer genes than 2,000 the time for 2,000 genes is
+extrapolated in proportion, as every gene costs the same.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ narrowpeak = "MACS3.narrowPeak"
 
 
 def make_study(folder: Path, genes: int, rng: np.random.Generator) -> Path:
-    """One chromosome, hills of signal every few kb, a peak on each hill, genes all along."""
+    """Write a study of one chromosome: a hill of signal with a peak every few kb, and genes; return its study.toml."""
     size = SPACING * (genes + 8)
     (folder / "genome.fa").write_bytes(
         b">chr1\n" + rng.choice(np.frombuffer(b"ACGT", np.uint8), size).tobytes() + b"\n"
@@ -91,7 +91,7 @@ def make_study(folder: Path, genes: int, rng: np.random.Generator) -> Path:
 
 
 def make_run(folder: Path, study_file: Path, rng: np.random.Generator) -> Run:
-    """Masks that follow the first signal's hills, with noise at every base, as a network's have."""
+    """Make a run whose masks follow the first signal's hills, with noise at every base as in a model's masks."""
     study = load_study(study_file)
     config = study.config(variant="soft", window=WINDOW, promoter=PROMOTER)
     lengths = {"window": WINDOW, "promoter": PROMOTER}
@@ -109,7 +109,7 @@ def make_run(folder: Path, study_file: Path, rng: np.random.Generator) -> Run:
 
 
 def measured(run: Path, what: str) -> dict:
-    """Seconds and peak memory (MB) of `what` in a fresh process: "floor" reads all masks, "compare" compares."""
+    """Measure seconds and peak memory (MB) in a new process: "floor" reads all masks, "compare" compares."""
     words = [sys.executable, __file__, "--inside", what, str(run)]
     return json.loads(subprocess.run(words, capture_output=True, text=True, check=True).stdout.splitlines()[-1])
 
@@ -127,7 +127,7 @@ def inside(what: str, path: Path) -> None:
 
 
 def peak_mb() -> float:
-    """The most memory this program held (MB): on Linux without what the process that started it held before."""
+    """Return the peak memory of this process (MB); on Linux without the memory of its parent process."""
     status = Path("/proc/self/status")
     if status.exists():
         return next(int(line.split()[1]) for line in status.read_text().splitlines() if line.startswith("VmHWM")) / 1000
@@ -135,7 +135,7 @@ def peak_mb() -> float:
 
 
 def main() -> None:
-    """Make a run, read it, compare it; print a table."""
+    """Make a run, read its masks, compare it, and print the results."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--genes", type=int, default=200)
     parser.add_argument("--json", type=Path)
@@ -151,11 +151,11 @@ def main() -> None:
     print(f"{options.genes:,} genes x {WINDOW:,} bp, one process")
     for what, label in (("floor", "reading the masks alone"), ("compare", "compare")):
         numbers = found[what]
-        print(f"{label}: {numbers['seconds']:.1f} s, {numbers['cpu']:.1f} s of them computing, {numbers['mb']:.0f} MB")
-    print(f"compare over reading, computing: {found['compare']['cpu'] / found['floor']['cpu']:.1f}")
+        print(f"{label}: {numbers['seconds']:.1f} s, {numbers['cpu']:.1f} s of them CPU time, {numbers['mb']:.0f} MB")
+    print(f"CPU time of compare over reading: {found['compare']['cpu'] / found['floor']['cpu']:.1f}")
     if options.genes < ASKED:
         minutes = (found["compare"][key] / options.genes * ASKED / 60 for key in ("seconds", "cpu"))
-        print("{:,} genes by proportion: {:.1f} minutes, {:.1f} of them computing".format(ASKED, *minutes))
+        print("{:,} genes, extrapolated: {:.1f} minutes, {:.1f} of them CPU time".format(ASKED, *minutes))
     if options.json:
         options.json.write_text(json.dumps({"genes": options.genes, **found}, indent=1))
 

@@ -2,10 +2,10 @@
 
     python benchmarks/genome.py [--data FOLDER] [--windows 200] [--length 200000] [--json FILE]
 
-Each window is read by each reader in turn; the order changes from window to window, and nothing is read twice. The
-real sequence is that of --data (chromosome 22, known in parts between 16 and 26 Mb), where it is there; the simulated
-one is 60 Mb of random letters, as whole genomes are without long stretches of N. pyfaidx reads a bgzipped file only
-with biopython.
+Each window is read by each reader in turn; the order changes from window to window, and no window is read twice. The
+real sequence is that of --data (chromosome 22, known in parts between 16 and 26 Mb), where given; the simulated one is
+60 Mb of random bases, as whole genomes have few long regions of N. pyfaidx reads a bgzipped file only with
+biopython.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ KNOWN = {"real": (16_000_000, 26_000_000), "simulated": (0, 60_000_000)}
 
 
 def simulate(path: Path, rng: np.random.Generator) -> None:
-    """A FASTA of random letters in lines of 60."""
+    """Write a FASTA of random bases in lines of 60."""
     lines = np.full((KNOWN["simulated"][1] // 60, 61), ord("\n"), np.uint8)
     lines[:, :60] = rng.choice(np.frombuffer(b"ACGT", np.uint8), (len(lines), 60))
     path.write_bytes(f">{CHROM}\n".encode() + lines.tobytes())
 
 
 def readers(path: Path) -> dict[str, Callable[[int, int], str]]:
-    """(start, end) -> bases, by reader; those that cannot read the file are left out."""
+    """Return functions (start, end) -> bases by name of the reader, without those that cannot read the file."""
     genome, fasta = Genome(path), pysam.FastaFile(str(path))
     found = {
         "ours": lambda start, end: genome.sequence(CHROM, start, end),
@@ -52,7 +52,7 @@ def readers(path: Path) -> dict[str, Callable[[int, int], str]]:
 
 
 def measure(path: Path, starts: list[int], length: int) -> dict[str, float]:
-    """Median milliseconds of a window, by reader."""
+    """Measure the median time per window in ms, by reader."""
     reading = readers(path)
     times: dict[str, list[float]] = {name: [] for name in reading}
     for number, start in enumerate(starts):

@@ -1,9 +1,9 @@
-"""A run of 18,377 genes in the page: time until it can be used, bytes of the list, jumps, memory of the web process.
+"""Page of a run with 18,377 genes: time until it is usable, bytes of the gene list, jumps, memory of the web process.
 
 python benchmarks/grid.py [--genes 18377] [--jumps 100] [--folder DIR] [--json FILE]
 
-The run is made up (masks for 40 genes only; the others have numbers, elements and no mask) and kept in --folder. The
-server is a process of its own, so that its memory is its own.
+The run is simulated (masks for 40 genes only; the others have numbers, elements and no mask) and kept in --folder. The
+server runs in a separate process, so that its memory can be measured.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ from model_core.run_folder.run import Run
 from model_core.run_folder.tracks import write_bed
 
 WINDOW, PROMOTER, RESOLUTION, CHROMS, SIZE = 200_000, 2_000, 100, 22, 130_000_000
-MASKS, ELEMENTS, PEAKS = 40, 14, 60_000  # genes with a mask; elements a gene; peaks in all
+MASKS, ELEMENTS, PEAKS = 40, 14, 60_000  # genes with a mask; elements per gene; peaks in all
 ROWS = "document.querySelectorAll('#genes .ag-center-cols-container [row-id]').length > 5"
 
 
 def made_up(folder: Path, count: int, seed: int = 0) -> Path:
-    """A run folder of `count` genes, those with masks first on chr1."""
+    """Make a run folder of `count` genes; those with masks come first, on chr1."""
     rng = np.random.default_rng(seed)
     sizes = {f"chr{i + 1}": SIZE for i in range(CHROMS)}
     shape = {"window": WINDOW, "promoter": PROMOTER, "resolution": RESOLUTION}
@@ -62,7 +62,7 @@ def made_up(folder: Path, count: int, seed: int = 0) -> Path:
 
 
 def gene_rows(rng: np.random.Generator, count: int) -> list[dict]:
-    """Genes as the journal holds them, without their row."""
+    """Return genes as in the journal, without their row."""
     tss = rng.integers(WINDOW, SIZE - WINDOW, count)
     level = rng.gamma(2, 0.5, count)
     guess = level * 0.8 + rng.normal(0, 0.3, count)
@@ -82,7 +82,7 @@ def gene_rows(rng: np.random.Generator, count: int) -> list[dict]:
 
 
 def element_rows(rng: np.random.Generator, genes: pd.DataFrame) -> pd.DataFrame:
-    """ELEMENTS rows a gene, in equal distances inside its window."""
+    """Return ELEMENTS rows per gene, at equal distances inside its window."""
     rows = genes.loc[genes.index.repeat(ELEMENTS)].reset_index(drop=True)
     number = np.tile(np.arange(ELEMENTS), len(genes))
     start = rows["tss"] - WINDOW // 2 + 5_000 + 13_000 * number
@@ -98,24 +98,24 @@ def element_rows(rng: np.random.Generator, genes: pd.DataFrame) -> pd.DataFrame:
 
 
 def peak_lines(rng: np.random.Generator) -> str:
-    """PEAKS narrowPeak lines, sorted."""
+    """Return PEAKS narrowPeak lines, sorted."""
     chrom, start = rng.integers(1, CHROMS + 1, PEAKS), rng.integers(0, SIZE - 1_000, PEAKS)
     rows = sorted(zip((f"chr{i}" for i in chrom), start, range(PEAKS), strict=True))
     return "".join(f"{c}\t{s}\t{s + 500}\tpeak{i}\t500\t.\t{5 + i % 40}\t8\t6\t250\n" for c, s, i in rows)
 
 
 def memory_mb(pid: int, field: str = "VmRSS") -> float:
-    """MB of a process that are in memory (VmRSS), or were at most (VmHWM); Linux."""
+    """Return the resident (VmRSS) or peak (VmHWM) memory of a process in MB; Linux."""
     found = re.search(rf"{field}:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
     return int(found[1]) / 1000 if found else float("nan")
 
 
 def main() -> None:
-    """Make the run, serve it, open it, jump, print."""
+    """Make the run, serve it, open the page, jump between genes, and print the results."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--genes", type=int, default=18_377)
     parser.add_argument("--jumps", type=int, default=100)
-    parser.add_argument("--folder", type=Path, help="where the run is made, and found the next time")
+    parser.add_argument("--folder", type=Path, help="folder of the run, which a later call uses again")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     folder = options.folder or Path(tempfile.mkdtemp()) / "big"
@@ -153,7 +153,7 @@ def main() -> None:
 
 
 def visit(address: str, pid: int, jumps: int) -> dict:
-    """What a person's browser sees."""
+    """Measure times, bytes and memory in a browser that opens the page and jumps between genes."""
     path = os.environ.get("CHROMIUM") or shutil.which("chromium") or sys.exit("no Chromium: set CHROMIUM")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)

@@ -1,4 +1,4 @@
-"""A jump from gene to gene in headless Chromium with at least 10 tracks: time until all are drawn, requests, bytes.
+"""Jumps from gene to gene in headless Chromium with at least 10 tracks: time until all are drawn, requests, bytes.
 
 python benchmarks/jump.py RUN [--jumps 20] [--igv vendored|notebook] [--json FILE]
 """
@@ -42,7 +42,7 @@ def wait(page, expression: str) -> None:
 
 
 def main() -> None:
-    """Open the page, switch controls on until 10 tracks are shown, jump, print."""
+    """Open the page, show 10 tracks, jump between genes, and print the results."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("run", type=Path)
     parser.add_argument("--jumps", type=int, default=20)
@@ -91,7 +91,7 @@ def main() -> None:
     result = {"tracks": tracks, "igv": options.igv, "opened_s": opened, "jumps_s": times, **moved}
     print(f"igv.js {options.igv}: page drawn after {opened:.2f} s; {len(times)} jumps with {tracks} tracks")
     print(f"median {statistics.median(times):.3f} s, slowest {max(times):.3f} s")
-    print(f"{moved['requests'] / len(times):.0f} requests and {moved['bytes'] / len(times) / 1000:.0f} kB a jump")
+    print(f"{moved['requests'] / len(times):.0f} requests and {moved['bytes'] / len(times) / 1000:.0f} kB per jump")
     if options.json:
         options.json.write_text(json.dumps(result, indent=1))
 

@@ -1,10 +1,10 @@
-"""Many people at once: clients that ask ranges and masks of a served run on loopback, beside Flask's plain send_file.
+"""Many clients at once: requests for ranges and masks of a served run on loopback, compared with Flask's send_file.
 
 python benchmarks/load.py RUN [--clients 50] [--seconds 60] [--json FILE]
 
-Each client keeps one connection and asks in turn what igv.js asks: 64 kB ranges of the run's bigWigs, a gene's mask in
-1,000 bins, its elements. Then the same clients ask the same ranges of Flask's send_file, under the same waitress. Any
-answer but 200 or 206, and any broken connection, is an error; the exit code is 1 if there was one.
+Each client keeps one connection and sends the requests of igv.js in turn: 64 kB ranges of the run's bigWigs, a gene's
+mask in 1,000 bins, its elements. Then the same clients request the same ranges from Flask's send_file, under the same
+waitress. Any status but 200 or 206, and any broken connection, is an error; the exit code is 1 if there was one.
 """
 
 from __future__ import annotations
@@ -29,20 +29,23 @@ RANGE = 65_536
 
 
 def serve(run: str, ports) -> None:
-    """The server, in a process of its own; /plain/FILE is Flask's send_file."""
+    """Serve a run in this process; /plain/FILE uses Flask's send_file."""
     shelf = RunRegistry([run])
     server: Flask = create_app(shelf).server
     view = shelf.first
     server.add_url_rule("/plain/<name>", view_func=lambda name: send_file(view.file(name), conditional=True))
     files = {name: path.stat().st_size for name, path in view.files.items() if name.endswith(".bigWig")}
-    view.cut(view.run.genes["gene_id"].iloc[0])  # what is imported at the first mask is not what is measured
+    view.cut(view.run.genes["gene_id"].iloc[0])  # imports of the first request are not measured
     sock = bind("127.0.0.1", 0)
     ports.put((sock.getsockname()[1], view.key, files, list(view.run.genes["gene_id"][:200])))
     listen(server, sock)
 
 
-def questions(key: str, files: dict[str, int], genes: list[str], seed: int, way: str):
-    """What one client asks, without end: (path, headers, kind); `way` is "mixed", or ranges alone: "ours", "plain"."""
+def requests_of(key: str, files: dict[str, int], genes: list[str], seed: int, way: str):
+    """Yield the requests of one client without end: (path, headers, kind).
+
+    `way` is "mixed" for all kinds, or "ours" or "plain" for ranges alone.
+    """
     rng = random.Random(seed)
     names = list(files)
     while True:
@@ -57,11 +60,11 @@ def questions(key: str, files: dict[str, int], genes: list[str], seed: int, way:
             yield f"/api/v1/{key}/genes/{gene}/elements", {}, "elements"
 
 
-def client(port: int, told: tuple, seconds: float, seed: int, way: str, answers) -> None:
-    """Ask until the time is over; (kind, seconds) of each answer and the errors into the queue."""
+def client(port: int, served: tuple, seconds: float, seed: int, way: str, answers) -> None:
+    """Send requests until the time is over; put (kind, seconds) of each answer and the errors into the queue."""
     connection, taken, errors = http.client.HTTPConnection("127.0.0.1", port, timeout=60), [], []
     end = time.perf_counter() + seconds
-    for path, headers, kind in questions(*told, seed, way):
+    for path, headers, kind in requests_of(*served, seed, way):
         began = time.perf_counter()
         if began > end:
             break
@@ -78,11 +81,11 @@ def client(port: int, told: tuple, seconds: float, seed: int, way: str, answers)
     answers.put((taken, errors))
 
 
-def measure(port: int, told: tuple, clients: int, seconds: float, way: str) -> dict:
-    """Requests a second, latencies by kind in ms, and errors of all clients together."""
+def measure(port: int, served: tuple, clients: int, seconds: float, way: str) -> dict:
+    """Measure requests per second, latencies by kind in ms, and errors of all clients together."""
     answers = multiprocessing.Queue()
     processes = [
-        multiprocessing.Process(target=client, args=(port, told, seconds, seed, way, answers))
+        multiprocessing.Process(target=client, args=(port, served, seconds, seed, way, answers))
         for seed in range(clients)
     ]
     began = time.perf_counter()
@@ -103,7 +106,7 @@ def measure(port: int, told: tuple, clients: int, seconds: float, way: str) -> d
 
 
 def main() -> None:
-    """Measure both ways and print requests, latencies, errors and the ratio of range requests a second."""
+    """Measure both servers and print requests, latencies, errors and the ratio of range requests per second."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("run", type=Path)
     parser.add_argument("--clients", type=int, default=50)
@@ -113,11 +116,11 @@ def main() -> None:
     ports = multiprocessing.Queue()
     server = multiprocessing.Process(target=serve, args=(str(options.run), ports), daemon=True)
     server.start()
-    port, *told = ports.get(timeout=120)
+    port, *served = ports.get(timeout=120)
     short = max(1.0, options.seconds / 6)
     try:
-        mixed = measure(port, tuple(told), options.clients, options.seconds, "mixed")
-        ranges = {way: measure(port, tuple(told), options.clients, short, way) for way in ("ours", "plain")}
+        mixed = measure(port, tuple(served), options.clients, options.seconds, "mixed")
+        ranges = {way: measure(port, tuple(served), options.clients, short, way) for way in ("ours", "plain")}
     finally:
         server.terminate()
         server.join()

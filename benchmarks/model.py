@@ -1,12 +1,12 @@
-"""The whole forward pass against the floor: the time of its matrix products alone, measured in the same run.
+"""Forward pass compared with its lower bound: the time of its matrix products alone, measured in the same process.
 
     python benchmarks/model.py [--length 200000] [--variants soft hard] [--runs 3] [--definition 8192] [--sweep]
 
 Paper size (width 128, 4 + 4 blocks, 16 states), float32. The products are the 8 input, 16 low-rank, 16 step-size and 8
-output projections of the soft model, as one call each. `--definition`: at this length also against the model whose scan
-and convolution are the definitions in PyTorch, step by step. `--sweep`: cost a base from 2,048 to 400,000 bp.
-The hard model is made to keep a tenth of the window, and takes turns with a soft one. Each length runs in a process of
-its own, so that the peak of its memory is its own; medians.
+output projections of the soft model, one call each. `--definition`: at this length, also compared with the model whose
+scan and convolution are the step-by-step definitions in PyTorch. `--sweep`: cost per base from 2,048 to 400,000 bp.
+The hard model keeps a tenth of the window and is measured in turn with a soft one. Each length runs in a separate
+process, so that its peak memory can be measured. Times are medians.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ from model_core.model.kernels import scan
 from model_core.model.seq2exp import Seq2Exp
 
 LENGTHS = (2_048, 8_192, 16_384, 32_768, 65_536, 131_072, 200_000, 400_000)
-KEPT = 0.1  # of the window, for the hard model
+KEPT = 0.1  # share of the window that the hard model keeps
 
 
 def seconds(call, runs: int) -> float:
-    """Median time of `call`, after one run that does not count."""
+    """Measure the median time of `call` in seconds, after one run that does not count."""
     return in_turn([call], runs)[0]
 
 
 def in_turn(calls, runs: int) -> list[float]:
-    """Median time of each call, one after the other and again, so that a busy moment meets all of them alike."""
+    """Measure the median time of each call in seconds; the calls alternate, so that other load affects all alike."""
     times = [[] for _ in calls]
     for run in range(runs + 1):
         for call, own in zip(calls, times, strict=True):
@@ -50,14 +50,14 @@ def in_turn(calls, runs: int) -> list[float]:
 
 
 def inputs(length: int) -> list[torch.Tensor]:
-    """A gene's sequence (1, L, 4), signals (1, L, 3) and features (1, 9), random."""
+    """Return random sequence (1, L, 4), signals (1, L, 3) and features (1, 9) of a gene."""
     generator = torch.Generator().manual_seed(0)
     sequence = torch.nn.functional.one_hot(torch.randint(4, (1, length), generator=generator), 4).float()
     return [sequence, torch.rand(1, length, 3, generator=generator) * 3, torch.randn(1, 9, generator=generator)]
 
 
 def products(length: int):
-    """All matrix products of the soft model's backbones, on tensors that are there already."""
+    """Return a function that computes all matrix products of the soft model's backbones, on prepared tensors."""
     shapes = [(8, 128, 512), (16, 256, 40), (16, 8, 256), (8, 256, 128)]
     work = [(n, torch.randn(length, k), torch.randn(k, m), torch.empty(length, m)) for n, k, m in shapes]
 
@@ -70,7 +70,7 @@ def products(length: int):
 
 
 def measure(variant: str, length: int, runs: int, with_definition: bool) -> dict:
-    """Seconds and peak memory of one variant at one length, in this process."""
+    """Measure seconds and peak memory of one variant at one length, in this process."""
     keep_freed_memory()  # as the commands do
     torch.manual_seed(0)
     model = Seq2Exp(recipe(variant, window=length)).eval()
@@ -83,7 +83,7 @@ def measure(variant: str, length: int, runs: int, with_definition: bool) -> dict
     def whole():
         if keep is None:
             return model(*genes).expression
-        model.mask_parameters(*genes[:2])  # its generator has to see the whole window
+        model.mask_parameters(*genes[:2])  # its generator reads the whole window
         return model.predict(*genes, keep)
 
     with torch.no_grad():
@@ -113,7 +113,7 @@ def main() -> None:
     parser.add_argument("--length", type=int, default=200_000)
     parser.add_argument("--variants", nargs="+", default=["soft", "hard"], choices=["soft", "hard"])
     parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("--definition", type=int, metavar="LENGTH", help="length at which to run the definition, too")
+    parser.add_argument("--definition", type=int, metavar="LENGTH", help="length at which the definition also runs")
     parser.add_argument("--sweep", action="store_true")
     parser.add_argument("--one", help=argparse.SUPPRESS)  # variant, length and definition of a child process
     a = parser.parse_args()

@@ -1,4 +1,4 @@
-"""64 kB ranges of a big file, six clients: our handler beside Flask's send_file, under the same waitress.
+"""64 kB ranges of a large file for six clients: this server's handler and Flask's send_file, under the same waitress.
 
 python benchmarks/ranges.py [--size-mb 256] [--requests 600] [--json FILE]
 """
@@ -27,22 +27,22 @@ RANGE, CLIENTS, OURS = 65_536, 6, "/data/run/big.bin"
 
 
 class OneFile:
-    """A shelf with one run that serves one file: what `RangesFirst` looks into."""
+    """Registry of one run with one file, as `RangesFirst` needs it."""
 
     def __init__(self, path: Path):
         self.path = path
 
     def get(self, key: str) -> OneFile | None:
-        """The run, under the name `run`."""
+        """Return the run for the key `run`."""
         return self if key == "run" else None
 
     def file(self, name: str) -> Path | None:
-        """The file by its id."""
+        """Return the file with this id."""
         return self.path if name == "big.bin" and self.path.is_file() else None
 
 
 def application(path: Path) -> Flask:
-    """One Flask app with Flask's way to the file, and ours in front of it as in the real server."""
+    """Return a Flask app that serves the file by send_file, and by this server's handler in front of it."""
     app = Flask("benchmark")
     app.add_url_rule("/send_file", view_func=lambda: send_file(path, conditional=True))
     app.wsgi_app = RangesFirst(app.wsgi_app, OneFile(path), Access())
@@ -50,9 +50,9 @@ def application(path: Path) -> Flask:
 
 
 def client(port: int, way: str, size: int, count: int, seed: int, answers) -> None:
-    """Ask for `count` random ranges over one kept connection; seconds of each into the queue.
+    """Request `count` random ranges over one kept connection; put the seconds of each into the queue.
 
-    A bare socket, because Python's HTTP client costs more than the servers that are compared.
+    A bare socket is used, because Python's HTTP client costs more than the servers that are compared.
     """
     rng = random.Random(seed)
     sock = socket.create_connection(("127.0.0.1", port))
@@ -66,7 +66,7 @@ def client(port: int, way: str, size: int, count: int, seed: int, answers) -> No
         while wanted is None or got < wanted:
             read = sock.recv_into(memoryview(buffer)[got:])
             if read == 0:
-                sys.exit(f"{way}: the server hung up")
+                sys.exit(f"{way}: the server closed the connection")
             got += read
             if wanted is None:
                 head = buffer.find(b"\r\n\r\n", 0, got)
@@ -78,7 +78,7 @@ def client(port: int, way: str, size: int, count: int, seed: int, answers) -> No
 
 
 def measure(port: int, way: str, size: int, count: int) -> dict:
-    """Requests a second and latencies of all clients together."""
+    """Measure requests per second and latencies of all clients together."""
     answers = multiprocessing.Queue()
     clients = [
         multiprocessing.Process(target=client, args=(port, way, size, count, seed, answers)) for seed in range(CLIENTS)
@@ -101,17 +101,17 @@ def measure(port: int, way: str, size: int, count: int) -> dict:
 
 
 def serve(path: str, ports) -> None:
-    """The server, in a process of its own."""
+    """Serve the file in this process."""
     sock = bind("127.0.0.1", 0)
     ports.put(sock.getsockname()[1])
     listen(application(Path(path)), sock)
 
 
 def main() -> None:
-    """Measure both ways in turn, three rounds each, and print the best round of each."""
+    """Measure both handlers in turn, three rounds each, and print the best round of each."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--size-mb", type=int, default=256)
-    parser.add_argument("--requests", type=int, default=300, help="of each client and round")
+    parser.add_argument("--requests", type=int, default=300, help="requests per client and round")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:

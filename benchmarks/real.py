@@ -1,15 +1,15 @@
-"""Masks on real input: K562, chromosome 22. Trains soft, causal and an unmasked model, and judges them side by side.
+"""Masks on real input (K562, chromosome 22): a soft, a causal and an unmasked model, trained and compared.
 
     python benchmarks/real.py --data FOLDER --out real [--window 200000]
 
-Training genes are those of five blocks of the chromosome, test genes those of the last one; the label is RNA. The
-models are narrow (width 16, 2 + 2 blocks) and the windows a third of the paper's, so that all of it takes half an hour
-on two cores; at the paper's 200,000 bp it takes three times that, and more tested pairs are in reach. Pairs that CRISPR
-tested are judged for every gene, trained on or not: no model has seen them. Elements of those genes are switched off
-one by one, in the soft and the causal model.
+Training genes are those of five blocks of the chromosome, test genes those of the last block; the label is RNA. The
+models are narrow (width 16, 2 + 2 blocks) and the windows a third of the paper's, so that the benchmark takes half an
+hour on two cores; at the paper's 200,000 bp it takes three times as long, and more tested pairs lie in the windows.
+Pairs that were tested by CRISPR are evaluated for every gene, training genes included, as no model was trained on them.
+Elements of those genes are switched off one by one, in the soft and the causal model.
 
-Trainings that were stopped go on; runs that are there are not made again. Prints the limits, then the tables, and
-leaves each run's report in OUT/MODEL/compare.
+Interrupted trainings are resumed; existing runs are used again. The limits are printed first, then the tables; each
+run's report is written to OUT/MODEL/compare.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ MODELS = {  # model settings, training settings
     "soft": ({"variant": "soft"}, {"steps": 150}),
     "causal": ({"variant": "causal"}, STAGES),
 }
-PEAKS = "K562.DNase.macs3_bdgpeakcall.narrowPeak"  # beside the study's own, of MACS2
+PEAKS = "K562.DNase.macs3_bdgpeakcall.narrowPeak"  # in addition to the study's own peaks, of MACS2
 PAIRS = "crispr_pairs.chr22.tsv"
 OF_SCORES = {
     "in_peaks": "in MACS2 peaks",
@@ -49,7 +49,7 @@ OF_SCORES = {
 
 
 def made(study: Study, model: str, window: int, tested: list[str], out: Path) -> Run:
-    """The scored run of a model; of a model with a mask the elements of the tested genes are switched off."""
+    """Train and score a model, switch off the elements of the tested genes if it has a mask, and return its run."""
     settings, training = MODELS[model]
     config = study.config(window=window, **settings, d_model=16, n_layers=2)
     run, minutes = trained(study, config, study.train_config(**COMMON, **training), out)
@@ -63,7 +63,7 @@ def made(study: Study, model: str, window: int, tested: list[str], out: Path) ->
 
 
 def tested_genes(study: Study, pairs: Path, window: int) -> list[str]:
-    """Genes of the study, with a label, that have a tested element within the window."""
+    """Return the genes of the study with a label and a tested element within the window."""
     genes, near = study.genes().set_index("symbol"), read_pairs(pairs)
     near = near[near["gene"].isin(genes.index[genes["label"].notna()])]
     middle = (near["start"] + near["end"]) / 2
@@ -75,7 +75,7 @@ def interval(row: pd.Series, name: str) -> str:
 
 
 def printed(found: dict[str, Comparison]) -> None:
-    """Tables in Markdown, the limits first: those of all models, then each model's own."""
+    """Print the limits, first those common to all models, then each model's own, and the tables in Markdown."""
     limits = {model: [*one.summary["limits"], *one.summary["limits_of_pairs"]] for model, one in found.items()}
     common = [limit for limit in next(iter(limits.values())) if all(limit in own for own in limits.values())]
     print("\n".join(f"- {limit}" for limit in common))
@@ -100,9 +100,9 @@ def printed(found: dict[str, Comparison]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="the folder of real data")
+    parser.add_argument("--data", type=Path, required=True, help="folder of real data")
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--window", type=int, default=WINDOW, help="bp of a model's window")
+    parser.add_argument("--window", type=int, default=WINDOW, help="window of the models in bp")
     a = parser.parse_args()
     a.out.mkdir(parents=True, exist_ok=True)
     (a.out / "study.toml").write_text(real_study_toml(a.data))

@@ -1,12 +1,13 @@
-"""The study.toml of the real data folder: K562, chromosome 22 of GRCh38."""
+"""Text of a study.toml for the real data folder: K562, chromosome 22 of GRCh38."""
 
 from pathlib import Path
 
 
 def real_study_toml(folder: Path) -> str:
-    """The text of a study.toml that names the files in `folder` by absolute paths.
+    """Return the text of a study.toml that names the files in `folder` by absolute paths.
 
-    Labels are K562 RNA (TPM), as the folder has no CAGE; blocks 5 and 6 of the chromosome validate and test.
+    Labels are K562 RNA (TPM), as the folder has no CAGE; blocks 5 and 6 of the chromosome are validation and test
+    split.
     """
     folder = Path(folder).resolve()
     return f"""\
@@ -14,10 +15,10 @@ schema = 1
 name = "k562-chr22"
 assembly = "hg38"
 limits = [
-    "The genome file knows 65 % of the chromosome's bases; the rest is N, which the model sees as nothing.",
-    "DNase and H3K27ac are rebuilt from peak calls and counts, zero elsewhere: they follow peaks by their making.",
-    "The label is RNA (TPM), not CAGE, which Seq2Exp was made for.",
-    "One chromosome, with training and test genes on blocks of it: no test on unseen chromosomes.",
+    "The genome file has 65 % of the chromosome's bases; the rest is N, which the model reads as no base.",
+    "DNase and H3K27ac are rebuilt from peak calls and counts, zero elsewhere: they follow the peaks by construction.",
+    "The label is RNA (TPM), not CAGE, for which Seq2Exp was designed.",
+    "Training and test genes lie on blocks of one chromosome: there is no test on unseen chromosomes.",
     "K562 carries extra copies of chr22:19-23.3 Mb; the signals are not corrected for it.",
 ]
 
@@ -28,10 +29,10 @@ blacklist = "{folder}/hg38-blacklist.v2.chr22.bed"
 
 [genes]
 table = "{folder}/genes.chr22.tsv"
-id = "symbol"  # one gene_id, ENSG00000273032, stands in three lines of the table
+id = "symbol"  # one gene_id, ENSG00000273032, is in three lines of the table
 label = "K562_TPM"
 label_transform = "log10p1"
-zscore_promoter_activity = true  # RPM of one chromosome run into thousands
+zscore_promoter_activity = true  # RPM of a single chromosome reaches thousands
 
 [genes.split]
 column = "block"

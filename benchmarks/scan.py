@@ -1,9 +1,10 @@
-"""The CPU scan against its definition in PyTorch: time as a ratio in one run, and agreement.
+"""CPU scan compared with its definition in PyTorch: ratio of times in one process, and agreement.
 
     python benchmarks/scan.py [--length 8192] [--channels 256] [--states 16] [--runs 5]
 
-Both compute the same selective scan in float32 on the same threads; the definition goes step by step, as the released
-code does without its CUDA kernel. Medians; the exact values are the definition in float64.
+Both compute the same selective scan in float32 on the same threads; the definition computes step by step, as the
+released code does without its CUDA kernel. Times are medians; the exact values are those of the definition in
+float64.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from model_core.model.kernels.scan import scan_definition, selective_scan
 
 
 def seconds(call, runs: int) -> float:
-    """Median time of `call`, after one run that does not count."""
+    """Measure the median time of `call` in seconds, after one run that does not count."""
     call()
     times = []
     for _ in range(runs):
@@ -30,7 +31,7 @@ def seconds(call, runs: int) -> float:
 
 
 def both_ways(scan, inputs):
-    """Forward and backward."""
+    """Return a function that runs a scan forward and backward."""
     inputs = [t.detach().requires_grad_() for t in inputs]
     return lambda: torch.autograd.grad(scan(*inputs).sum(), inputs)
 

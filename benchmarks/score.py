@@ -1,13 +1,13 @@
-"""Scoring a study: how much of the time is the model's, and whether memory grows with the number of genes.
+"""Scoring a study: the model's share of the time, and whether memory grows with the number of genes.
 
     python benchmarks/score.py [--genes 40] [--window 8192] [--width 32] [--depth 2] [--batch-size 1]
                                [--device cpu] [--workers N] [--checkpoint FILE] [--json FILE]
 
-A simulated study (FASTA, two bigWigs, Hi-C as .mcool) is scored at places all over its genome into a new run folder: at
---genes of them, and at four times as many. The peer is the model alone: windows that were read before, answers left in
-memory. Each number of genes has a process of its own, in which peer and scoring follow each other after a first batch
-that does not count. Other seconds: the model loaded, quantiles of the signals compared, elements and tracks assembled.
-Linux only, for the memory.
+A simulated study (FASTA, two bigWigs, Hi-C as .mcool) is scored at --genes sites all over its genome into a new run
+folder, and then at four times as many. Scoring is compared with the model alone, on windows in memory and without
+output files. Each number of genes has a separate process, which runs both after a first batch that does not count.
+Other seconds: loading the model, comparing quantiles of the signals, assembling elements and tracks. Linux only, for
+the memory.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ FOR_THE_PEER = 24  # windows held in memory
 
 
 def untrained(path: Path, study: Study, options: argparse.Namespace) -> Path:
-    """A checkpoint of a model with random weights."""
+    """Write a checkpoint of a model with random weights and return its path."""
     torch.manual_seed(0)
     sizes = {"window": options.window, "promoter": options.window // 100, "d_model": options.width}
     metadata = {
@@ -49,13 +49,13 @@ def untrained(path: Path, study: Study, options: argparse.Namespace) -> Path:
 
 
 def memory(what: str) -> int:
-    """Bytes of this process: VmRSS now, VmHWM at the most."""
+    """Return the memory of this process in bytes: VmRSS (now) or VmHWM (peak)."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return 1024 * next(int(line.split()[1]) for line in lines if line.startswith(what))
 
 
 def measure(count: int, study: Path, checkpoint: Path, out: Path, options: argparse.Namespace, answers) -> None:
-    """Score `count` places; times and memory into the queue."""
+    """Score `count` sites; put times and memory into the queue."""
     source = load_study(study)
     rng = np.random.default_rng(count)
     sizes = source.genome().sizes
@@ -75,7 +75,7 @@ def measure(count: int, study: Path, checkpoint: Path, out: Path, options: argpa
     alone()
     run = run_for(source, checkpoint, out)
     peer = [alone()]
-    Path("/proc/self/clear_refs").write_text("5")  # the peak so far is forgotten
+    Path("/proc/self/clear_refs").write_text("5")  # resets the peak
     before, began = memory("VmRSS"), time.perf_counter()
     run = score(run, source, genes, checkpoint, options.device, options.batch_size, options.workers)
     whole, peak = time.perf_counter() - began, memory("VmHWM") - before
@@ -85,13 +85,13 @@ def measure(count: int, study: Path, checkpoint: Path, out: Path, options: argpa
 
 
 def main() -> None:
-    """Measure both numbers of genes and print a line each."""
+    """Measure both numbers of genes and print a line for each."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name, value in {"genes": 40, "window": 8192, "width": 32, "depth": 2, "batch-size": 1}.items():
         parser.add_argument(f"--{name}", type=int, default=value)
     parser.add_argument("--device")
     parser.add_argument("--workers", type=int)
-    parser.add_argument("--checkpoint", type=Path, help="in place of random weights; needs the study's signals")
+    parser.add_argument("--checkpoint", type=Path, help="checkpoint with the study's signals (default: random weights)")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     rows = []

@@ -1,4 +1,4 @@
-"""How long `serve` takes until it answers, and how much memory it holds: python benchmarks/serve.py RUN [RUN ...]."""
+"""Time until `serve` answers, and its memory: python benchmarks/serve.py RUN [RUN ...]."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TOUR = ("", "_dash-layout", "_dash-dependencies", "igv.js", "api/v1/runs")
 
 
 def start(runs: list[Path]) -> tuple[subprocess.Popen, str, float]:
-    """A fresh server process, its address, and the seconds until its page answered."""
+    """Start a server; return its process, its address, and the seconds until its page answered."""
     with bind("127.0.0.1", 0) as sock:
         port = sock.getsockname()[1]
     address = f"http://127.0.0.1:{port}/"
@@ -34,13 +34,13 @@ def start(runs: list[Path]) -> tuple[subprocess.Popen, str, float]:
 
 
 def resident_mb(pid: int) -> float:
-    """Resident memory of a process in MB (Linux)."""
+    """Return the resident memory of a process in MB (Linux)."""
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     return int(next(line.split()[1] for line in lines if line.startswith("VmRSS"))) / 1000
 
 
 def browse(address: str, genes: int) -> None:
-    """Visit the page and, of each run, the first genes with mask, elements, contact and models."""
+    """Request the page and, for the first genes of each run, mask, elements, contact and gene models."""
     for path in TOUR:
         urllib.request.urlopen(address + path).read()
     for run in json.load(urllib.request.urlopen(f"{address}api/v1/runs")):
@@ -54,10 +54,10 @@ def browse(address: str, genes: int) -> None:
 
 
 def main() -> None:
-    """Start three times; print seconds and memory."""
+    """Start the server three times; print seconds and memory."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("runs", nargs="+", type=Path)
-    parser.add_argument("--genes", type=int, default=30, help="visited before the second reading of memory")
+    parser.add_argument("--genes", type=int, default=30, help="genes that are opened before memory is measured again")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     seconds, fresh, used = [], [], []
@@ -73,7 +73,7 @@ def main() -> None:
             process.wait()
     result = {"ready_s": seconds, "memory_fresh_mb": fresh, "memory_used_mb": used}
     print(f"ready after {statistics.median(seconds):.2f} s (of 3: {', '.join(f'{x:.2f}' for x in seconds)})")
-    print(f"memory {max(fresh):.0f} MB fresh, {max(used):.0f} MB after {options.genes} genes of each run")
+    print(f"memory {max(fresh):.0f} MB after the start, {max(used):.0f} MB after {options.genes} genes of each run")
     if options.json:
         options.json.write_text(json.dumps(result, indent=1))
 

@@ -1,11 +1,11 @@
-"""The mask of a genome as a bigWig: time, bytes and memory by resolution and rounding, beside plain pyBigWig.
+"""Mask of a genome as a bigWig: time, bytes and memory by resolution and rounding, compared with plain pyBigWig.
 
     python benchmarks/tracks.py [--genes 100] [--window 200000] [--json FILE]
 
-Masks are simulated: a noisy low mask with hills, in windows that overlap by half. The peer takes a finished array of
-the unrounded mask, one value a base, and writes it with pyBigWig alone; ours reads the masks of the run, forces,
-merges, bins and rounds them as well. Each file is written by a process of its own; its peak memory above its start is
-told. The genome's size is extrapolated to 3.1e9 bases, all of them scored. Linux only, for the memory.
+Masks are simulated: a noisy low mask with hills, in windows that overlap by half. Plain pyBigWig writes a finished
+array of the unrounded mask, one value per base; this project's writer also reads the masks of the run, forces, merges,
+bins and rounds them. Each file is written by a separate process, whose peak memory above its start is reported. The
+size is extrapolated to a genome of 3.1e9 bases, all of them scored. Linux only, for the memory.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ WAYS = ((1, None), (1, 3), (1, 2), (16, 3), (64, 3))  # bp, decimals
 
 
 def make_run(folder: Path, genes: int, window: int) -> Run:
-    """A run of masks like those of a trained model: low and noisy, with hills of some hundred bases."""
+    """Make a run with masks like those of a trained model: low and noisy, with hills of some hundred bases."""
     rng = np.random.default_rng(0)
     size = window * (genes // 2 + 2)
     run = Run.create(folder, window=window, promoter=window // 100, chrom_sizes={"chr1": size})
@@ -45,7 +45,7 @@ def make_run(folder: Path, genes: int, window: int) -> Run:
 
 
 def plain(path: Path, values: Path, sizes: dict[str, int]) -> None:
-    """One value a base, as it is, in pieces of a million."""
+    """Write one value per base with pyBigWig, in pieces of a million."""
     whole = np.load(values, mmap_mode="r")
     with pyBigWig.open(str(path), "w") as file:
         file.addHeader(list(sizes.items()))
@@ -56,32 +56,32 @@ def plain(path: Path, values: Path, sizes: dict[str, int]) -> None:
 
 
 def ours(path: Path, run: Path, resolution: int, decimals: int | None, streamed: bool) -> None:
-    """The merged mask of a run."""
+    """Write the merged mask of a run with this project's writer."""
     if streamed:
         tracks.MOST_VALUES = 0
     opened = Run.open(run)
     tracks.write_bigwig(path, opened.chrom_sizes, merged_track(opened, resolution), decimals, 1)
 
 
-def told(work, arguments: tuple, answers) -> None:
-    """Seconds and peak bytes above the start of one work, into the queue."""
-    Path("/proc/self/clear_refs").write_text("5")  # the peak so far is forgotten
+def measured(work, arguments: tuple, answers) -> None:
+    """Run a function; put its seconds and its peak bytes above the start into the queue."""
+    Path("/proc/self/clear_refs").write_text("5")  # resets the peak
     before, began = memory("VmRSS"), time.perf_counter()
     work(*arguments)
     answers.put({"seconds": time.perf_counter() - began, "memory": memory("VmHWM") - before})
 
 
 def memory(what: str) -> int:
-    """Bytes of this process: VmRSS now, VmHWM at the most."""
+    """Return the memory of this process in bytes: VmRSS (now) or VmHWM (peak)."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return 1024 * next(int(line.split()[1]) for line in lines if line.startswith(what))
 
 
 def alone(work, path: Path, *arguments) -> dict:
-    """What one work took in a fresh process, and the bytes of its file."""
+    """Measure a writer in a new process: seconds, memory, and bytes of its file."""
     context = multiprocessing.get_context("spawn")
     answers = context.Queue()
-    process = context.Process(target=told, args=(work, (path, *arguments), answers))
+    process = context.Process(target=measured, args=(work, (path, *arguments), answers))
     process.start()
     found = answers.get(timeout=600)
     process.join()
@@ -89,7 +89,7 @@ def alone(work, path: Path, *arguments) -> dict:
 
 
 def main() -> None:
-    """Write the file each way and print a line a file."""
+    """Write the file in each way and print a line per file."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--genes", type=int, default=100)
     parser.add_argument("--window", type=int, default=200_000)
@@ -111,7 +111,7 @@ def main() -> None:
                 row = {"file": f"{resolution} bp, {words}" + (", streamed" if streamed else "")}
                 rows.append(row | alone(ours, folder / "ours.bigWig", run.path, resolution, decimals, streamed))
     print(f"{options.genes} genes with windows of {options.window:,} bp, {bases:,} bases")
-    print(f"{'file':<32} {'seconds':>8} {'of plain':>8} {'bytes a base':>12} {'genome':>9} {'memory':>8}")
+    print(f"{'file':<32} {'seconds':>8} {'of plain':>8} {'bytes/base':>12} {'genome':>9} {'memory':>8}")
     for row in rows:
         row |= {"bytes_a_base": row["bytes"] / bases, "times": row["seconds"] / peer["seconds"]}
         size = f"{row['bytes_a_base']:12.3f} {row['bytes_a_base'] * GENOME / 1e9:6.2f} GB {row['memory'] / 1e6:5.0f} MB"

@@ -1,9 +1,10 @@
-"""A training step against the forward pass of the same window, and its peak memory.
+"""Training step compared with the forward pass of the same window, and its peak memory.
 
     python benchmarks/train_step.py [--lengths 8192 32768] [--runs 3]
 
-Paper size (width 128, 4 + 4 blocks), soft, float32, one window: draw of z, loss, backward. Each length is run in a
-process of its own, so that the peak of its memory is its own; medians. 200,000 bp takes a few minutes on two cores.
+Paper size (width 128, 4 + 4 blocks), soft, float32, one window: draw of z, loss, backward. Each length runs in a
+separate process, so that its peak memory can be measured. Times are medians; 200,000 bp takes a few minutes on two
+cores.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from model_core.training.train import LARGEST_KEPT
 
 
 def measure(length: int, runs: int) -> dict:
-    """Seconds of forward and of a step, and peak memory, in this process."""
+    """Measure the seconds of a forward pass and of a training step, and peak memory, in this process."""
     keep_freed_memory(LARGEST_KEPT)  # as training does
     torch.manual_seed(0)
     config = recipe("soft", window=length)

@@ -1,10 +1,10 @@
-"""What a what-if costs: one gene's mask computed once, then the predictor alone for each changed mask.
+"""Cost of a what-if: one gene's mask is computed once, then the predictor alone for each changed mask.
 
     python benchmarks/whatif.py [--window 200000] [--kept 0.1] [--runs 3] [--device cpu]
 
-Random weights and a random window, for time depends on neither. `mask`: generator, once a gene. `question`: one changed
-mask, the median of `runs`. The hard model reads kept bases alone: `kept` of the window. `blocks` masks at once is what
-ranking and occlusion do; the time is that of one of them.
+Weights and window are random, as the time depends on neither. `mask`: the generator, once per gene. `question`: one
+changed mask, median of `runs`. The hard model reads only the kept bases, a share `kept` of the window. Ranking and
+occlusion predict `blocks` masks at once; the time is per mask.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from model_core.window import Window
 
 
 def window_of(length: int, signals: int, features: int) -> Batch:
-    """A random window, alone in its batch."""
+    """Return a batch of one random window."""
     letters = torch.randint(0, 4, (1, length))
     hidden = torch.zeros(1, length, dtype=torch.bool)
     sequence = torch.nn.functional.one_hot(letters, 4).to(torch.uint8)
@@ -34,7 +34,7 @@ def window_of(length: int, signals: int, features: int) -> Batch:
 
 
 def masks_of(count: int, length: int, kept: float) -> np.ndarray:
-    """Masks (count, length) of 0 and 1 in blocks of 500 bp, about `kept` of them kept, the middle in any case."""
+    """Return masks (count, length) of 0 and 1 in blocks of 500 bp, a share `kept` of them 1; the middle is always 1."""
     rng = np.random.default_rng(0)
     blocks = rng.random((count, -(-length // 500))) < kept
     masks = np.repeat(blocks, 500, axis=1)[:, :length].astype(np.float32)
@@ -43,7 +43,7 @@ def masks_of(count: int, length: int, kept: float) -> np.ndarray:
 
 
 def seconds(call) -> float:
-    """Time of one call, the device's work included."""
+    """Measure the time of one call in seconds, including the device's work."""
     start = time.perf_counter()
     call()
     if torch.cuda.is_available():
@@ -52,7 +52,7 @@ def seconds(call) -> float:
 
 
 def measured(variant: str, a: argparse.Namespace) -> dict:
-    """Times of one variant at the paper's width and depth."""
+    """Measure the times of one variant at the paper's width and depth."""
     torch.manual_seed(0)
     config = recipe(variant, window=a.window)
     model = Seq2Exp(config).to(a.device).eval()
@@ -63,7 +63,7 @@ def measured(variant: str, a: argparse.Namespace) -> dict:
     )
     masks = masks_of(a.runs + 1, a.window, a.kept)
     found = {"variant": variant, "mask_s": seconds(lambda: gene.mask)}
-    seconds(lambda: gene.predicted(masks[:1]))  # kernels are made ready
+    seconds(lambda: gene.predicted(masks[:1]))  # kernels are compiled
     found["question_s"] = statistics.median(
         seconds(lambda i=i: gene.predicted(masks[i : i + 1])) for i in range(1, a.runs + 1)
     )

@@ -1,12 +1,12 @@
-"""Windows read a second, by kind of file, beside the same files read with bare pyBigWig and pysam.
+"""Windows read per second, by kind of file, compared with the same files read with bare pyBigWig and pysam.
 
     python benchmarks/windows.py [--data FOLDER] [--windows 50] [--length 200000] [--processes 2] [--json FILE]
 
-A window has bases, two bigWigs and contact to its start site. FASTA, sparse bigWig and .mcool are the real ones of
---data (chromosome 22) where they are there, else simulated; the bigWig with a random value at every base, the worst
-case, is simulated; .hic and stored contact hold the numbers of the map. Each process reads its share of the windows;
-the time is that of the slowest, without its start. The peer reads bases and bigWigs only and encodes nothing. CPU ms is
-what a window costs one core, which tells more than the clock where others use the machine.
+A window has bases, two bigWigs and contact to its start site. FASTA, sparse bigWig and .mcool are the real files of
+--data (chromosome 22) where given, else simulated; the bigWig with a random value at every base, the worst case, is
+simulated; .hic and stored contact hold the numbers of the map. Each process reads its share of the windows; the time is
+that of the slowest process, without its start. Bare pyBigWig and pysam read bases and bigWigs only and encode nothing.
+CPU ms is the time of one core per window, which is more reliable than the clock on a shared machine.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ writer.finalize()
 
 
 def write_map(folder: Path, name: str, pixels: np.ndarray, size: int) -> Path:
-    """A .cool or .hic of int64 (pixels, 3): bin1, bin2, count."""
+    """Write a .cool or .hic of pixels, int64 (pixels, 3): bin1, bin2, count; return its path."""
     np.save(folder / "pixels.npy", pixels)
     words = [sys.executable, "-c", WRITE_MAP, folder / "pixels.npy", folder / name, str(size), str(BIN)]
     subprocess.run(words, check=True, capture_output=True)
@@ -60,7 +60,7 @@ def write_map(folder: Path, name: str, pixels: np.ndarray, size: int) -> Path:
 
 
 def simulate(folder: Path, rng: np.random.Generator) -> dict[str, Path]:
-    """FASTA, sparse bigWig and .cool in the place of the real files."""
+    """Write a simulated FASTA, sparse bigWig and .cool; return their paths by kind."""
     size = REGION[1] + 1_000_000
     letters = np.full(size, ord("N"), np.uint8)
     letters[slice(*REGION)] = rng.choice(np.frombuffer(b"ACGT", np.uint8), REGION[1] - REGION[0])
@@ -81,7 +81,7 @@ def simulate(folder: Path, rng: np.random.Generator) -> dict[str, Path]:
 
 
 def signals(folder: Path, files: dict[str, Path], windows: list[Window], rng: np.random.Generator) -> dict:
-    """(bigWigs, contacts): readers by kind of file."""
+    """Return readers of bigWigs and of contacts, by kind of file."""
     size = Genome(files["fasta"]).sizes[CHROM]
     with pyBigWig.open(str(folder / "dense.bw"), "w") as file:
         file.addHeader([(CHROM, size)])
@@ -117,7 +117,7 @@ def signals(folder: Path, files: dict[str, Path], windows: list[Window], rng: np
 
 
 def bare(fasta: Path, bigwig: Path, windows: list[Window]) -> None:
-    """The same stretches of the same files, with nothing made of them."""
+    """Read the same regions of the same files, without encoding them."""
     bases = pysam.FastaFile(str(fasta))
     files = [pyBigWig.open(str(bigwig)) for _ in range(2)]
     for window in windows:
@@ -127,13 +127,13 @@ def bare(fasta: Path, bigwig: Path, windows: list[Window]) -> None:
 
 
 def ours(reader: WindowReader, windows: list[Window]) -> None:
-    """The windows as the model takes them."""
+    """Read the windows as the model's input."""
     for window in windows:
         reader.read(window)
 
 
 def timed(work, windows: list[Window], barrier, answers) -> None:
-    """Do the work once for its first window, then in step with the others; seconds into the queue."""
+    """Run `work` on its first window, then together with the other processes; put its seconds into the queue."""
     work(windows[:1])
     barrier.wait()
     began, busy = time.perf_counter(), time.process_time()
@@ -142,7 +142,7 @@ def timed(work, windows: list[Window], barrier, answers) -> None:
 
 
 def measure(work, windows: list[Window], processes: int) -> tuple[float, float]:
-    """(windows a second, CPU ms a window) of `processes` that share the windows."""
+    """Measure (windows per second, CPU ms per window) of `processes` that share the windows."""
     barrier, answers = multiprocessing.Barrier(processes), multiprocessing.Queue()
     shares = [windows[i::processes] for i in range(processes)]
     started = [multiprocessing.Process(target=timed, args=(work, share, barrier, answers)) for share in shares]

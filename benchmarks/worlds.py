@@ -1,15 +1,15 @@
-"""Do masks find planted causal elements? Several simulated worlds, several models, real training, real MACS3.
+"""Recovery of planted causal elements by masks: several simulated worlds and models, real training, real MACS3.
 
     python benchmarks/worlds.py --out worlds [--worlds harder] [--models causal soft] [--seeds 0 1 2]
 
-Every model is trained from one-hot sequence (no motif is given to it), on windows of 4,096 bp with 700 + 600 training
-genes, and judged on 200 genes of a chromosome that was not trained on. Of a causal model the elements are switched off
-one by one; of the unmasked one, if it comes ahead of the others, the window is hidden block after block. Oracles are
-no models: one scans for the true grammar, one knows the sites that carry it, open or closed; both weigh by DNase.
+Every model is trained from one-hot sequence (it gets no motif), on windows of 4,096 bp with 700 + 600 training genes,
+and evaluated on 200 genes of a chromosome without training genes. The elements of a causal model are switched off one
+by one; for the unmasked model, which should come first, the window is hidden block by block. Oracles are no models: one
+scans for the true grammar, one knows the sites with it, open or closed; both are weighted by DNase.
 
-A run that is there already is not made again, and models of the same world and seed share one encoder. A causal model
-takes some seven minutes on one core; several calls may work on different models, seeds or worlds at once. Prints a
-table for each world, of all that OUT holds.
+Existing runs are used again, and models of the same world and seed share one encoder. A causal model takes about seven
+minutes on one core; several calls may work on different models, seeds or worlds at once. A table of all results in OUT
+is printed for each world.
 """
 
 from __future__ import annotations
@@ -114,12 +114,12 @@ UNMASKED = "unmasked-0"  # the run whose occlusion is a rival
 RIVALS = ("signal prior", "H3K27ac", "DNase", "MACS3", f"occlusion of {UNMASKED}", "nearest the TSS", "random")
 KNOCK_OUTS = "knock-out of elements"
 SCAN, SITES = "oracle: scan for the true grammar x DNase", "oracle: true sites x DNase"
-MISMATCHES = 1  # of a motif that the oracle still reads
-NEIGHBOURHOOD = 150  # bp over which it counts motifs
+MISMATCHES = 1  # allowed in a motif that the oracle counts
+NEIGHBOURHOOD = 150  # bp over which the oracle counts motifs
 
 
 def study_of(folder: Path, world: World) -> Study:
-    """The world's study, simulated and with its peaks called, or the one that is there."""
+    """Return the world's study, with its peaks called; it is simulated where it does not exist yet."""
     if not (folder / "study.toml").exists():
         simulate_study(folder, seed=1, world=world)
     study = load_study(folder / "study.toml")
@@ -128,25 +128,25 @@ def study_of(folder: Path, world: World) -> Study:
 
 
 def trained(study: Study, config: Seq2ExpConfig, training: TrainConfig, out: Path) -> tuple[Run, float]:
-    """A trained run, and the minutes that it took, those of a shared encoder included."""
+    """Train a model; return its run and the minutes of the training, including those of a shared encoder."""
     run = begin_run(study, config, training, out)
     before = borrowed_encoder(run, training)
     started = time.monotonic()
     run = train(study, config, training, out)
     minutes = (time.monotonic() - started + before) / 60
     lend_encoder(run, training, 60 * minutes - run.metrics["training"]["seconds"])
-    if not (out / "minutes.json").exists():  # a training that was there already takes no time
+    if not (out / "minutes.json").exists():  # an existing training takes no time
         write_json(out / "minutes.json", {"minutes": minutes})
     return run, json.loads((out / "minutes.json").read_text())["minutes"]
 
 
 def shared_encoder(run: Run, training: TrainConfig) -> Path:
-    """Where the models of a world and seed share their encoder: what it learns follows from study and seed alone."""
+    """Return the path of the encoder that the models of a world and seed share; it depends on study and seed alone."""
     return run.path.parent / f"encoder-{training.seed}-{training.pretrain_steps}.safetensors"
 
 
 def borrowed_encoder(run: Run, training: TrainConfig) -> float:
-    """Take the shared encoder, if it is there; the seconds that it took."""
+    """Copy the shared encoder into a run, where it exists; return the seconds of its training."""
     shared, own = shared_encoder(run, training), run.path / "training" / "pretrained.safetensors"
     if own.exists() or not shared.exists():
         return 0.0
@@ -162,8 +162,8 @@ def lend_encoder(run: Run, training: TrainConfig, seconds: float) -> None:
             shutil.copy(own, unfinished)
 
 
-def asked(run: Run, model: str) -> None:
-    """The rivals that a model itself is: occlusion of the unmasked one, knock-outs of what a causal one keeps."""
+def compute_effects(run: Run, model: str) -> None:
+    """Compute the effects that are compared with masks: occlusion of the unmasked model, knock-outs of a causal one."""
     if model == "unmasked":
         occlusion_of(RunModel(run), choose_scored(run))
     elif model == "causal":
@@ -171,7 +171,7 @@ def asked(run: Run, model: str) -> None:
 
 
 def judged(run: Run, study: Study, world: World, minutes: float) -> dict:
-    """What is printed of a run: its mask (smoothed over 100 bp, as elements are cut) and Pearson on the test genes."""
+    """Return the results of a run: of its mask (smoothed over 100 bp, as for elements), and Pearson on test genes."""
     unmasked = run.path.parent / UNMASKED
     found = compare(run, beside=[unmasked] if is_scored(unmasked) and unmasked != run.path else [])
     scores, curves = found.tables["scores"].set_index("score"), found.tables["curves"].set_index("score")
@@ -183,7 +183,7 @@ def judged(run: Run, study: Study, world: World, minutes: float) -> dict:
         values |= {f"{key}_tenth": float(curves.loc[name, key]) for key in AT_TENTH}
         return {key: None if math.isnan(value) else value for key, value in values.items()}
 
-    prior = found.summary["rank_correlation_with_prior"]  # None: a mask that is the same everywhere
+    prior = found.summary["rank_correlation_with_prior"]  # None for a constant mask
     answer = {"pearson": run.metrics["prediction"]["test"]["pearson"], "minutes": minutes, "prior_correlation": prior}
     answer |= shown(own)
     if KNOCK_OUTS in scores.index:
@@ -198,13 +198,13 @@ def is_scored(path: Path) -> bool:
 
 
 def oracles(run: Run, study: Study, world: World, share: float) -> dict[str, dict[str, float]]:
-    """What knowing the causal grammar, or its sites, would find together with the signal; COLUMNS of each oracle."""
+    """Return COLUMNS of each oracle, which combines the causal grammar, or its sites, with the signal."""
     truth = Truth.read(study.truth.causal, study.truth.decoys)
     truth = truth.for_run(run.genes, run.chrom_sizes, study.gene_sites())
     sites = pd.concat([read_bed(study.truth.causal.with_name(name)) for name in ("causal.bed", "closed.bed")])
     genome, dnase = study.genome(), next(signal for signal in study.signals() if signal.name == "DNase")
     dnase.prepare()
-    counts = {name: np.zeros((4, LEVELS), np.int64) for name in (SCAN, SITES)}  # by what a base is to the gene
+    counts = {name: np.zeros((4, LEVELS), np.int64) for name in (SCAN, SITES)}  # by kind of base
     for gene in run.genes.loc[judged_genes(run.genes), "gene_id"]:
         mask = run.mask(gene)
         length = mask.end - mask.start
@@ -222,7 +222,7 @@ def oracles(run: Run, study: Study, world: World, share: float) -> dict[str, dic
 
 
 def measured(counts: np.ndarray, share: float) -> dict[str, float]:
-    """COLUMNS of a score, from how many bases of each kind, (4, LEVELS), it has at each level."""
+    """Return COLUMNS of a score from the number of bases of each kind at each level, (4, LEVELS)."""
     causal, whole = counts[STRONG] + counts[WEAK], counts.sum(axis=1)
     kept, tenth = (kept_of(counts, part * counts.sum()) for part in (share, TENTH))
     return {
@@ -237,7 +237,7 @@ def measured(counts: np.ndarray, share: float) -> dict[str, float]:
 
 
 def grammar(sequence: str, world: World) -> np.ndarray:
-    """float32 (L,): around each base, the rarer one of a causal grammar's motifs, counted on either strand."""
+    """Count, around each base, the rarer motif of a causal grammar on either strand: float32 (L,)."""
     bases = np.frombuffer(sequence.upper().encode(), np.uint8)
 
     def count(letter: str) -> np.ndarray:
@@ -254,7 +254,7 @@ def grammar(sequence: str, world: World) -> np.ndarray:
 
 
 def table(world: str, found: dict[str, list[dict]]) -> str:
-    """A world's table in Markdown."""
+    """Return a world's table in Markdown."""
     names = [*COLUMNS.values(), *OF_MODELS.values(), "seeds"]
     lines = [f"\n### {world}\n", f"| | {' | '.join(names)} |", "|---|" + "--:|" * len(names)]
     for model, runs in found.items():
@@ -263,7 +263,7 @@ def table(world: str, found: dict[str, list[dict]]) -> str:
         if knock_outs := [run["knock_outs"] for run in runs if "knock_outs" in run]:
             cells = [spread([run[name] for run in knock_outs]) for name in COLUMNS] + [""] * len(OF_MODELS)
             lines.append(f"| *{model}: effects of its elements* | {' | '.join(cells)} | {len(knock_outs)} |")
-    rivals = max((runs[0]["rivals"] for runs in found.values()), key=len)  # without occlusion beside the first models
+    rivals = max((runs[0]["rivals"] for runs in found.values()), key=len)  # the first models have no occlusion
     for name, values in rivals.items():
         cells = [spread([values[key]]) for key in COLUMNS] + [""] * len(OF_MODELS)
         lines.append(f"| *{name}* | {' | '.join(cells)} | |")
@@ -271,14 +271,14 @@ def table(world: str, found: dict[str, list[dict]]) -> str:
 
 
 def spread(values: list[float | None]) -> str:
-    """Mean, and sd where there are several; nothing where one of them cannot be told."""
+    """Format the mean, and sd of several values; "" where a value is unknown."""
     if None in values:
         return ""
     return f"{statistics.fmean(values):.3f}" + (f" ± {statistics.stdev(values):.3f}" if len(values) > 1 else "")
 
 
 def results(out: Path) -> dict[str, dict[str, list[dict]]]:
-    """world -> model -> what was judged of its runs in OUT, by rising seed; worlds and models in their order here."""
+    """Read the results in OUT: world -> model -> results of its runs by seed, in the order of WORLDS and MODELS."""
     found: dict[str, dict[str, list[dict]]] = {}
     for world in WORLDS:
         for model in MODELS:
@@ -312,7 +312,7 @@ def main() -> None:
                 training = study.train_config(**COMMON, **training, seed=seed)
                 run, minutes = trained(study, config, training, a.out / f"{world}-runs" / f"{slug(model)}-{seed}")
                 score(run, study, choose_genes(study.genes()))
-                asked(run, model)
+                compute_effects(run, model)
                 result = judged(run, study, WORLDS[world], minutes)
                 write_json(run.path / "judged.json", result)
                 shown = ", ".join(f"{COLUMNS[name]} {spread([result[name]])}" for name in ("auprc", "decoys_kept"))

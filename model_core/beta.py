@@ -79,10 +79,21 @@ def beta_interval(alpha: np.ndarray, beta: np.ndarray, level: float = 0.95) -> t
 def beta_certainty(
     alpha: np.ndarray, beta: np.ndarray, threshold: float, level: float = 0.95
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return where z is certain to be above or below a threshold: (above, below), bool arrays of the inputs' shape.
+    """Return where z lies above or below a threshold with a high probability under its Beta.
 
-    above: P(z >= threshold) > `level`; below: P(z < threshold) > `level`. Bases in neither have z on both sides of the
-    threshold (0 to 1; at 0 all are above it).
+    Parameters
+    ----------
+    alpha, beta : ndarray
+        Parameters of the Beta, above 0, of any one shape.
+    threshold : float
+        0 to 1; at 0 every z lies above it.
+    level : float
+        Probability that has to be exceeded, between 0 and 1.
+
+    Returns
+    -------
+    above, below : ndarray
+        bool, of the inputs' shape: P(z >= threshold) > `level`, and P(z < threshold) > `level`.
     """
     from scipy.special import betainc, betaincc
 
@@ -104,7 +115,8 @@ def beta_interval_for_drawing(
     low, high = _quantile_tables(_checked(level))
     step = np.log(_HIGHEST / _LOWEST) / (_STEPS - 1)
     places = np.stack([np.log(np.clip(x, _LOWEST, _HIGHEST) / _LOWEST) / step for x in (alpha, beta)])
-    return tuple(map_coordinates(table, places, output=np.float32, order=1, mode="nearest") for table in (low, high))
+    drawn = {"output": np.float32, "order": 1, "mode": "nearest"}
+    return map_coordinates(low, places, **drawn), map_coordinates(high, places, **drawn)
 
 
 @lru_cache(maxsize=4)
@@ -131,9 +143,9 @@ def force(values: Numbers, promoter: Numbers, blacklist: Numbers) -> Numbers:
 
     Parameters
     ----------
-    values
+    values : array or tensor
         (..., L), numbers; those of forced bases are lost, with their gradient.
-    promoter, blacklist
+    promoter, blacklist : array or tensor
         (..., L), bool.
     """
     return values * ~(promoter | blacklist) + promoter

@@ -1,4 +1,4 @@
-"""Bins: counts and means of per-base values over runs of equal length. Stated here once for masks, signals and figures.
+"""Bins: counts and means of per-base values over runs of equal length, for masks, signals and figures.
 
 A vector holds one value for every `resolution` bp from `origin` on. A bin holds `size` values; the last one may be
 shorter where a vector does not divide.
@@ -10,14 +10,22 @@ from typing import NamedTuple
 
 import numpy as np
 
-MOST_BINS = 6_000  # of one view
+MOST_BINS = 6_000  # per view
 
 
 class Grid(NamedTuple):
-    """The bins of a view over a vector.
+    """Bins of a view over a vector.
 
-    start, end: bp on the chromosome, 0-based half-open, of the bins together. width: bp of a bin. size: values of a
-    bin. part: the values that lie in the bins.
+    Attributes
+    ----------
+    start, end : int
+        Bounds of all bins together on the chromosome, 0-based half-open.
+    width : int
+        bp per bin.
+    size : int
+        Values per bin.
+    part : slice
+        The values of the vector that lie in the bins.
     """
 
     start: int
@@ -36,18 +44,20 @@ def bin_width(span: int, bins: int, resolution: int = 1) -> int:
 def view_grid(origin: int, length: int, start: int, end: int, bins: int, resolution: int = 1) -> Grid:
     """Return at most about `bins` bins that cover start-end of a vector.
 
-    Bins begin at multiples of their width from `origin` on, so that panning does not make a drawn line tremble.
+    Bins begin at multiples of their width from `origin` on, so that a drawn line does not change while the view moves.
 
     Parameters
     ----------
     origin : int
         First base of the vector on its chromosome.
     length : int
-        Values of the vector.
+        Number of values of the vector.
     start, end : int
-        The view, 0-based half-open; clipped to the vector. A view beside the vector has no bins.
+        The view, 0-based half-open; clipped to the vector. A view outside the vector has no bins.
+    bins : int
+        Number of bins over the view.
     resolution : int
-        bp of a value.
+        bp per value.
     """
     start, end = max(start, origin), min(end, origin + length * resolution)
     if start >= end:
@@ -71,8 +81,10 @@ def bin_means(values: np.ndarray, size: int, known: np.ndarray) -> np.ndarray:
     ----------
     values : ndarray
         Numbers or bool (n,).
+    size : int
+        Values per bin.
     known : ndarray
-        bool (n,): the values that count.
+        bool (n,): which values count.
     """
     counts = bin_sums(known.astype(np.int64), size)
     sums = bin_sums(np.where(known, values, 0).astype(np.float64), size)
@@ -91,6 +103,8 @@ def half_covered(bases: np.ndarray, resolution: int) -> np.ndarray:
     ----------
     bases : ndarray
         bool (n,); n is a multiple of `resolution`.
+    resolution : int
+        Bases per bin.
     """
     return bases if resolution == 1 else bases.reshape(-1, resolution).sum(axis=1) * 2 >= resolution
 

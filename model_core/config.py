@@ -24,25 +24,38 @@ VARIANTS = ("soft", "hard", "causal")
 
 @dataclass(frozen=True)
 class Seq2ExpConfig(Settings):
-    """Everything that decides what the model computes; it travels inside every checkpoint.
+    """Settings that decide what the model computes; every checkpoint contains them.
 
-    The defaults are the paper's soft model; `recipe` gives the published settings of each variant. What spans groups
-    is checked here: a prior for each signal, a contact among the signals, and `NEEDS`.
+    The defaults are the paper's soft model; `recipe` returns the published settings of each variant. Rules across
+    groups are checked here: a prior for each signal, a contact among the signals, and `NEEDS`.
 
     Attributes
     ----------
     variant
-        "soft" and "hard" of the paper, or "causal", ours.
+        "soft" or "hard" as in the paper, or "causal", this project's own.
     window
-        L, bases around a TSS that the model sees.
+        Length L of the window around a TSS that the model reads, in bp.
     promoter
-        Central bases, always kept, over which the predictor averages; above 0, at most `window`.
+        Central bp of the window, always kept, over which the predictor averages; above 0, at most `window`.
     signals
         Names of the signals, in the order of the model's input.
     reverse_complement
         Whether genes on the minus strand are read along their own strand.
     backbone, prior, mask, predictor
-        The groups.
+        The groups of settings.
+
+    Examples
+    --------
+    >>> import model_core
+    >>> config = model_core.Seq2ExpConfig()
+    >>> config.variant, config.window, config.backbone.d_model
+    ('soft', 200000, 128)
+    >>> config.replace(window=4_000, promoter=400, d_model=16).backbone.d_model
+    16
+    >>> config.replace(promoter=300_000)
+    Traceback (most recent call last):
+    ...
+    model_core.errors.InputError: ...
     """
 
     CHOICES: ClassVar[Mapping[str, tuple[str, ...]]] = {"variant": VARIANTS}
@@ -62,7 +75,7 @@ class Seq2ExpConfig(Settings):
     predictor: PredictorConfig = field(default=PredictorConfig())
 
     def problems(self) -> Iterator[Problem]:
-        """Yield what is wrong with the values."""
+        """Yield the problems of the values."""
         yield from super().problems()
         if len(self.signals) != len(self.prior.b):
             found = f"{len(self.signals)} signals, {len(self.prior.b)} b and {len(self.prior.w)} w"
@@ -76,7 +89,7 @@ class Seq2ExpConfig(Settings):
 
     @property
     def band(self) -> str:
-        """What the width of z is under its Beta: "beta", set by the priors, or "none" where alpha + beta is fixed."""
+        """Meaning of the width of z: "beta", set by the priors, or "none" where alpha + beta is fixed."""
         return "none" if self.mask.head == "logit" else "beta"
 
     def promoter_in(self, length: int) -> slice:
@@ -124,7 +137,7 @@ _OTHER_FLAT_NAMES = {
 
 
 class Setting(NamedTuple):
-    """What is known of a setting by its path."""
+    """Flat name and field of a setting."""
 
     flat_name: str
     field: dataclasses.Field
@@ -180,7 +193,7 @@ def given_settings(values: Mapping[str, Any]) -> dict[str, tuple[str, Any]]:
         path = PATHS[name]
         if path in given:
             found = f"one setting under two names, {given[path][0]} and {name}"
-            raise InputError(Settings.WHERE, found=found, expected="one of them", fix="take one away")
+            raise InputError(Settings.WHERE, found=found, expected="one of them", fix="remove one")
         given[path] = (name, value)
     return given
 
@@ -203,7 +216,7 @@ def unknown_setting(where: object, name: str, value: object = None) -> Problem:
     known = [path for path in SETTINGS if path.startswith(f"{group}.")] if group in GROUPS else []
     known = known or [setting.flat_name for setting in SETTINGS.values()]
     near = [PATHS[last]] if group and last in PATHS else difflib.get_close_matches(name, [*known, *PATHS], 1, 0.6)
-    fix = f"did you mean '{near[0]}'?" if near else "take it away"
+    fix = f"did you mean '{near[0]}'?" if near else "remove it"
     return Problem(where, found=f"an unknown key '{name}'", expected=f"one of {', '.join(known)}", fix=fix)
 
 
@@ -246,8 +259,8 @@ RECIPES: dict[str, dict[str, Any]] = {
         "position_embedding": True,
         "generator_signals": True,
     },
-    # Ours, of the repairs that pay (docs/evidence.md): a mask that hides, a KL that leaves its mean free to move, an
-    # encoder that knows motifs, and a readout that distal elements reach.
+    # This project's own, of the changes that improved the mask (docs/results.md): a mask that hides bases, a KL that
+    # leaves its mean free to move, an encoder of motifs, and a readout that distal elements reach.
     "causal": {
         "head": "logit",
         "kl": "mean",
@@ -267,9 +280,9 @@ def recipe(variant: str, **settings: Any) -> Seq2ExpConfig:
     Parameters
     ----------
     variant : str
-        "soft" and "hard" as published, "causal" ours.
-    **settings
-        By flat name, as the command line has them (`d_model=32`, `prior_b=(1.5, 0.2)`, `decision="top"`), or in
+        "soft" and "hard" as published, or "causal", this project's own.
+    **settings : Any
+        By flat name, as on the command line (`d_model=32`, `prior_b=(1.5, 0.2)`, `decision="top"`), or in
         groups (`backbone={"d_model": 32}`).
 
     Raises
@@ -283,7 +296,7 @@ def recipe(variant: str, **settings: Any) -> Seq2ExpConfig:
 def read_model_config(described: Mapping[str, Any]) -> Seq2ExpConfig | None:
     """Read a model's settings out of the content of a run's config.json, in groups or with flat names.
 
-    What they leave out, in runs of older versions, is as in the recipe of their variant.
+    Settings that are missing, as in runs of older versions, are those of the variant's recipe.
 
     Parameters
     ----------
@@ -293,7 +306,7 @@ def read_model_config(described: Mapping[str, Any]) -> Seq2ExpConfig | None:
     Returns
     -------
     Seq2ExpConfig or None
-        None where config.json says nothing of a model.
+        None where config.json has no settings of a model.
 
     Raises
     ------
@@ -303,7 +316,7 @@ def read_model_config(described: Mapping[str, Any]) -> Seq2ExpConfig | None:
     stated = described.get("model")
     if not stated:
         return None
-    given_settings(stated)  # before it is taken apart
+    given_settings(stated)  # raises for settings that are no table or unknown
     return recipe(**{"variant": Seq2ExpConfig.variant, **stated})
 
 
@@ -317,7 +330,7 @@ def model_config(described: Mapping[str, Any]) -> Seq2ExpConfig | None:
 
 @dataclass(frozen=True)
 class TrainConfig(Settings):
-    """How a model is trained; the defaults are the paper's recipe.
+    """Training settings; the defaults are the paper's recipe.
 
     Attributes
     ----------
@@ -388,9 +401,15 @@ class TrainConfig(Settings):
 
 
 def causal_stages(steps: int) -> dict[str, int]:
-    """The two stages ahead of a causal mask, for so many steps in all: settings of `TrainConfig`.
+    """Return the settings of `TrainConfig` for the two stages that precede the training of a causal mask.
 
     The encoder learns the signals for three times as many steps, at most 10,000; the predictor learns under random
-    blocks for the first half. Found on small worlds (benchmarks/worlds.py), not tuned at paper size.
+    blocks for the first half of the steps. The values were found on small simulated studies (benchmarks/worlds.py) and
+    are not tuned at the paper's size.
+
+    Parameters
+    ----------
+    steps : int
+        Steps of the training (`TrainConfig.steps`).
     """
     return {"pretrain_steps": min(3 * steps, 10_000), "block_steps": steps // 2}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -20,17 +21,6 @@ class Problem:
         What was expected instead.
     fix : str
         What the user can do.
-
-    Attributes
-    ----------
-    where
-        File, setting or option, with the line or key where there is one.
-    found
-        What stands there.
-    expected
-        What was expected instead.
-    fix
-        What the user can do about it.
     """
 
     where: object
@@ -74,7 +64,7 @@ class InputError(ValueError):
         """Return the same error at another place, for instance in a file that the user knows by another name."""
         return InputError(where, found=self.found, expected=self.expected, fix=self.fix)
 
-    def __reduce__(self) -> tuple:
+    def __reduce__(self) -> tuple[Any, ...]:
         return _rebuilt, (type(self), self.problems, self.args)
 
 
@@ -107,7 +97,7 @@ class Unavailable(InputError):
         ValueError.__init__(self, sentence)
 
 
-def _rebuilt(kind: type[InputError], problems: tuple[Problem, ...], args: tuple) -> InputError:
+def _rebuilt(kind: type[InputError], problems: tuple[Problem, ...], args: tuple[Any, ...]) -> InputError:
     """Rebuild an error from another process."""
     error = kind.__new__(kind)
     error.problems, error.args = problems, args

@@ -40,20 +40,25 @@ def write_text(path: str | Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8", newline="")
 
 
-def write_json(path: str | Path, value: dict) -> None:
+def write_json(path: str | Path, value: Mapping[str, Any]) -> None:
     """Write indented JSON atomically; NaN and infinity, which are not JSON, raise ValueError."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
-def append_json_line(path: Path, value: dict) -> None:
-    """Append one line of JSON and wait until it is on the disk; where that fails, no part of it stays.
+def append_json_line(path: Path, value: Mapping[str, Any]) -> None:
+    """Append one line of JSON and wait until it is on the disk; if that fails, the file stays as it was.
 
     Parameters
     ----------
     path : Path
-        Made where missing; ends with a whole line (`cut_torn_line`).
-    value : dict
-        JSON values; NaN and infinity, which not all readers know, are a ValueError.
+        The file, created where missing; it ends with a whole line (`cut_torn_line`).
+    value : dict[str, Any]
+        JSON values.
+
+    Raises
+    ------
+    ValueError
+        A value is NaN or infinite, which is no JSON.
     """
     line = json.dumps(value, ensure_ascii=False, allow_nan=False) + "\n"
     length = path.stat().st_size if path.exists() else 0
@@ -69,9 +74,9 @@ def append_json_line(path: Path, value: dict) -> None:
 
 
 def whole_lines(path: Path) -> Iterator[bytes]:
-    """Return the lines of a file, without their ends; not a last line that a killed writer left without its end.
+    """Yield the lines of a file, without their ends; none without the file.
 
-    No file: no lines.
+    A last line that a killed writer left without its end is left out.
     """
     if path.exists():
         with path.open("rb") as lines:
@@ -81,7 +86,7 @@ def whole_lines(path: Path) -> Iterator[bytes]:
 
 
 def cut_torn_line(path: Path) -> None:
-    """Cut off a last line that a killed writer left without its end; for the one who holds the file's lock."""
+    """Remove a last line that a killed writer left without its end; the caller holds the file's lock."""
     if not path.exists():
         return
     with path.open("rb+") as file:

@@ -1,9 +1,9 @@
-"""Every colour of page, figures, reports, tracks and exported files, by what it stands for.
+"""Colours of page, figures, reports, tracks and exported files, by meaning.
 
-Okabe and Ito's colours, distinct with any colour vision, carry meaning (classes of elements, certainty, components of
-a mask); dull ones of different lightness stand for the raw signals, which carry their names. No other module of
-Python holds a colour of its own; the style sheet's variables and the tracks' JavaScript are held against this one
-(tests/test_palette.py).
+Okabe and Ito's colours, which are distinct with any colour vision, have a meaning (classes of elements, certainty,
+components of a mask); muted colours of different lightness are used for the raw signals, which are labelled. No other
+Python module defines a colour; tests/test_palette.py compares the style sheet's variables and the tracks' JavaScript
+with this module.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 
 class Colour(NamedTuple):
-    """An sRGB colour: red, green, blue, each 0 to 255."""
+    """Colour in sRGB: red, green, blue, each 0 to 255."""
 
     red: int
     green: int
@@ -20,22 +20,22 @@ class Colour(NamedTuple):
 
     @property
     def css(self) -> str:
-        """Such as "rgb(0, 114, 178)"."""
+        """Text for CSS, such as "rgb(0, 114, 178)"."""
         return f"rgb({self.red}, {self.green}, {self.blue})"
 
     @property
     def hex(self) -> str:
-        """Such as "#0072b2"."""
+        """Hexadecimal text, such as "#0072b2"."""
         return f"#{self.red:02x}{self.green:02x}{self.blue:02x}"
 
     @property
     def item_rgb(self) -> str:
-        """Such as "0,114,178", the itemRgb column of BED."""
+        """Text for the itemRgb column of BED, such as "0,114,178"."""
         return f"{self.red},{self.green},{self.blue}"
 
     @property
     def unit(self) -> tuple[float, float, float]:
-        """(red, green, blue), 0 to 1, as matplotlib takes them."""
+        """Values for matplotlib: (red, green, blue), each 0 to 1."""
         return self.red / 255, self.green / 255, self.blue / 255
 
 
@@ -66,7 +66,7 @@ TRACK_INK = {
     "line": Colour(205, 210, 217),
     "grid": Colour(226, 229, 234),
 }
-IGV_FRAME = {  # igv.js's own labels, handles and pop-ups, which lie on white in both colour schemes
+IGV_FRAME = {  # igv.js's own labels, handles and pop-ups, which have a white background in both colour schemes
     "handle": Colour(241, 243, 246),
     "handle under the pointer": Colour(205, 212, 220),
     "border": Colour(205, 211, 219),
@@ -110,7 +110,7 @@ DARK = {
     "warn": Colour(240, 178, 102),
     "soft": Colour(32, 38, 45),
 }
-BOX = {"light": Colour(255, 244, 227), "dark": Colour(45, 36, 23)}  # behind a caveat in a report
+BOX = {"light": Colour(255, 244, 227), "dark": Colour(45, 36, 23)}  # background of a caveat in a report
 SELECTED_ROW = Colour(32, 69, 107)  # in the dark; in the light AG Grid has its own
 MARKS = {  # in both schemes
     "mask": MASK,

@@ -1,4 +1,4 @@
-"""The groups of a model's settings; the paper's soft model is the default of each. `config` puts them together."""
+"""Groups of a model's settings, with the paper's soft model as the default of each; `config` combines them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from model_core.settings import COUNT, NOT_NEGATIVE, POSITIVE, SHARE, Need, Rang
 
 @dataclass(frozen=True)
 class BackboneConfig(Settings):
-    """Sizes of the two stacks of bidirectional Mamba blocks, generator and predictor, and what the generator reads.
+    """Sizes of the two stacks of bidirectional Mamba blocks, generator and predictor, and inputs of the generator.
 
     Attributes
     ----------
@@ -35,9 +35,9 @@ class BackboneConfig(Settings):
     position_embedding
         Whether a learned embedding of the position in the window is added; the window's length is then fixed.
     encoder
-        Channels of a convolutional motif encoder beside the one-hot sequence; 0 for none.
+        Channels of a convolutional motif encoder that is added to the one-hot sequence; 0 for none.
     generator_signals
-        Whether the generator sees the signals, too.
+        Whether the generator also reads the signals.
     shared
         Whether generator and predictor are one stack of blocks.
     """
@@ -75,20 +75,21 @@ class BackboneConfig(Settings):
 
 @dataclass(frozen=True)
 class PriorConfig(Settings):
-    """What the signals add to the Beta of z: alpha2 = scale sum_i w_i (s_i + beta_min), beta2 with b_i in place of s_i.
+    """Prior from the signals in the Beta of z: alpha2 = scale sum_i w_i (s_i + beta_min), beta2 with b_i for s_i.
 
     Attributes
     ----------
     b
-        The value of each signal, in its unit after its transform, at which it votes one half; 0 or more.
+        Value of each signal, in its unit after its transform, at which its share of the prior's mean is one half; 0 or
+        more.
     w
-        The weight of each signal's vote; 0 or more, at least one above 0.
+        Weight of each signal in the prior; 0 or more, at least one above 0.
     scale
-        Factor on both parameters: how much the signals count against the sequence; above 0.
+        Factor on both parameters, which weights the signals against the sequence; above 0.
     learned
-        Whether `scale` is where a trained scale starts; needs the head `beta`.
+        Whether the scale is trained, with `scale` as its initial value; needs the head `beta`.
     beta_min
-        Lowest alpha1 and beta1 of the sequence, also added to signals and b; 0 or more.
+        Lowest alpha1 and beta1 of the sequence; also added to the signals and to b; 0 or more.
     """
 
     PREFIX: ClassVar[str] = "prior"
@@ -104,7 +105,7 @@ class PriorConfig(Settings):
     beta_min: float = 1.0
 
     def problems(self) -> Iterator[Problem]:
-        """Yield what is wrong with the values."""
+        """Yield the problems of the values."""
         yield from super().problems()
         b, w = self.path("b"), self.path("w")
         if len(self.b) != len(self.w):
@@ -116,21 +117,22 @@ class PriorConfig(Settings):
 
 @dataclass(frozen=True)
 class MaskConfig(Settings):
-    """How z is made of its parts, drawn, decided, applied, and kept sparse.
+    """Settings of the mask: how z is computed, drawn, decided, applied and kept sparse.
 
     Attributes
     ----------
     kind
-        "learned", or a control in its place: "promoter" (nothing else is kept), "random" (blocks), "signal" (mean of
-        the prior), "macs3" (peaks), "all" (nothing is hidden).
+        "learned", or a control instead: "promoter" (nothing else is kept), "random" (blocks), "signal" (mean of the
+        prior), "macs3" (peaks), "all" (nothing is hidden).
     head
         "beta": z ~ Beta of sequence and prior; "logit": sequence logit + learned signal logit.
     z_scale
         Factor on alpha and beta of z; above 0.
     beta_product_exact
-        Whether the 1 that the product of two Beta densities asks for is subtracted; needs the head `beta`.
+        Whether 1 is subtracted from the summed parameters, as in a product of two Beta densities; needs the head
+        `beta`.
     decision
-        How z becomes the mask.
+        Rule by which z becomes the mask.
     apply
         How the mask hides a base: "multiply" (its embedding), "gather" (only kept positions are read), "gate"
         (multiplied after each norm), "absent" (a learned embedding in its place).
@@ -140,11 +142,11 @@ class MaskConfig(Settings):
         The KL that keeps masks sparse, "beta": of the Beta of z to a Beta of mean `kl_mu`; "mean": of
         Bernoulli(E[z]) to Bernoulli(kl_mu).
     kl_mu
-        Mean that the KL pulls z towards; between 0 and 1.
+        Mean of the target distribution of the KL; between 0 and 1.
     kl_scale
-        alpha of the Beta that `kl = "beta"` pulls z towards; above 0.
+        alpha of the target Beta of `kl = "beta"`; above 0.
     kl_weight
-        lambda, weight of the KL in the loss; 0 or more.
+        Weight of the KL in the loss, lambda of the paper; 0 or more.
     """
 
     PREFIX: ClassVar[str] = "mask"
@@ -180,19 +182,19 @@ class MaskConfig(Settings):
 
 @dataclass(frozen=True)
 class PredictorConfig(Settings):
-    """What the predictor sees, and how its hidden states become one number.
+    """Inputs of the predictor, and how its hidden states become one number.
 
     Attributes
     ----------
     n_gene_features
-        Features of a gene beside its window; 0 or more.
+        Number of gene features that it reads in addition to the window; 0 or more.
     log_signals
-        Whether the predictor sees log(1 + signal).
+        Whether it reads log(1 + signal).
     readout
-        "promoter": mean hidden state over the promoter; "window": beside it, hidden states summed over the window,
-        weighed by mask and contact.
+        "promoter": mean hidden state over the promoter; "window": in addition, hidden states summed over the window,
+        weighted by mask and contact.
     contact
-        Name of the signal that weighs them, a contact; None weighs all bases alike.
+        Name of the contact signal of these weights; None weights all bases equally.
     released_padding
         Whether, with `mask.apply` gather, the padding of a batch enters the scans, as in the release.
     """

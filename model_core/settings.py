@@ -1,4 +1,4 @@
-"""Settings that check themselves: types, choices, ranges, and what makes sense only together."""
+"""Settings that check themselves: types, choices, ranges, and values that need others."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _MOST = sys.float_info.max
 
 
 class Range(NamedTuple):
-    """The lowest and the highest value of a number, both allowed, and the same in words."""
+    """Lowest and highest allowed value of a number, and the range as text for messages."""
 
     low: float
     high: float
@@ -45,7 +45,7 @@ _TYPES: dict[str, tuple[type, ...]] = {  # annotation of a field -> types of its
 
 
 class Need(NamedTuple):
-    """A value of one setting that makes sense only with some values of another; else it would be ignored."""
+    """Value of one setting that has an effect only with some values of another setting."""
 
     name: str
     value: object
@@ -55,13 +55,13 @@ class Need(NamedTuple):
 
 @dataclass(frozen=True)
 class Settings:
-    """Base of groups of settings: frozen, checked when made, each rule beside the fields that it is about.
+    """Base of groups of settings: frozen, and checked when created by the rules of each group.
 
     Raises
     ------
     InputError
-        A value of the wrong type, none of the choices, out of range, or without meaning beside another. `found`
-        names the setting as PREFIX.name.
+        A value of the wrong type, none of the choices, out of range, or without an effect because of another setting.
+        `found` names the setting as PREFIX.name.
     """
 
     WHERE: ClassVar[str] = "model settings"  # `where` of the errors
@@ -84,7 +84,7 @@ class Settings:
         return f"{cls.PREFIX}.{name}" if cls.PREFIX else name
 
     def problems(self) -> Iterator[Problem]:
-        """Yield what is wrong with the values; later checks rely on those before them."""
+        """Yield the problems of the values; later checks rely on those before them."""
         yield from self._type_problems()
         yield from self._choice_problems()
         yield from self._range_problems()
@@ -120,12 +120,12 @@ class Settings:
         return Problem(self.WHERE, found=found, expected=expected, fix=fix)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain JSON values, a table for each group."""
+        """Return the settings as JSON values, a table for each group."""
         return dataclasses.asdict(self)
 
 
 def fits(value: object, field: dataclasses.Field) -> bool:
-    """Return whether a value has a field's type; a list counts as a tuple, True and False are no numbers."""
+    """Return whether a value has a field's type; a list counts as a tuple, and True and False are no numbers."""
     value, annotation = tuple(value) if isinstance(value, list) else value, str(field.type)
     kinds = _TYPES.get(annotation, (type(field.default),))  # another annotation is that of a group
     if isinstance(value, bool) != (kinds == (bool,)) or not isinstance(value, kinds):

@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from model_core.cache import held_file, user_cache, writable_folder
 from model_core.files import write_json
@@ -22,13 +22,13 @@ KERNELS = Path(__file__).with_name("model") / "kernels"
 
 
 class Card(NamedTuple):
-    """What a verdict holds for.
+    """Card, driver, PyTorch and kernels to which a verdict applies.
 
     Attributes
     ----------
-    name, driver, torch
+    name, driver, torch : str
         Name of the card, version of its driver, version of PyTorch.
-    kernels
+    kernels : str
         Hash of the source of this project's kernels.
     """
 
@@ -39,15 +39,15 @@ class Card(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """What is known about a card.
+    """Result of the self-test on a card.
 
     Attributes
     ----------
-    state
+    state : str
         "passed", "failed", "missing" (the self-test was not run) or "damaged" (its file cannot be read).
-    date
+    date : str
         Day of the self-test, as 2026-11-29; "" where it is not known.
-    failed
+    failed : tuple[str, ...]
         Names of the checks that failed.
     """
 
@@ -57,19 +57,21 @@ class Verdict(NamedTuple):
 
 
 def kernel_hash() -> str:
-    """Return a hash of the source of the kernels, so that a changed kernel asks for a new self-test."""
+    """Return a hash of the source of the kernels, so that a changed kernel needs a new self-test."""
     found = hashlib.sha256()
     for path in files_in(KERNELS, "*.py"):
         found.update(path.name.encode() + b"\0" + path.read_bytes())
     return found.hexdigest()[:12]
 
 
-def save_verdict(card: Card, findings: Mapping) -> Path:
+def save_verdict(card: Card, findings: Mapping[str, Any]) -> Path:
     """Write the verdict of a self-test to the user's cache.
 
     Parameters
     ----------
-    findings : Mapping
+    card : Card
+        The card.
+    findings : Mapping[str, Any]
         JSON values of `selftest.smoke`.
 
     Returns
@@ -86,7 +88,7 @@ def save_verdict(card: Card, findings: Mapping) -> Path:
 
 
 def read_verdict(card: Card) -> Verdict:
-    """Return the verdict on a card; a file that cannot be read, or is of another card, is damaged and not believed."""
+    """Return the verdict on a card; a file that cannot be read, or belongs to another card, counts as damaged."""
     path = held_file(_folder(), _file_name(card))
     try:
         held = json.loads(path.read_text(encoding="utf-8"))

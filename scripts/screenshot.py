@@ -1,4 +1,4 @@
-"""Pictures of the page, light and dark: python scripts/screenshot.py RUN [RUN ...] --out docs/page [--gene G].
+"""Screenshots of the page, light and dark: python scripts/screenshot.py RUN [RUN ...] --out docs/page [--gene G].
 
 Serves the runs on a free port, opens them in headless Chromium (playwright with the system's browser; $CHROMIUM or
 `chromium` on the PATH) and writes OUT-light.png and OUT-dark.png, and for each of --tabs OUT-TAB-light.png and so on.
@@ -29,7 +29,7 @@ ARGUMENTS = (
 
 
 def chromium() -> str:
-    """Path of the browser, or exit with words on how to get one."""
+    """Return the path of the browser; without one, exit with instructions to install it."""
     found = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
     if not found:
         sys.exit("No Chromium found: apt-get install chromium, or set CHROMIUM to its path.")
@@ -53,7 +53,7 @@ def wait_until_drawn(page: Page) -> None:
 
 
 def open_tab(page: Page, tab: str) -> None:
-    """Open a tab and give it something to show: the first element, the first disagreement."""
+    """Open a tab and select its first element or disagreement."""
     page.click(f"#tab-{tab}")
     page.wait_for_timeout(2_500)
     if tab == "elements" and page.query_selector('#elements-table [row-index="0"] [col-id="name"]'):
@@ -64,17 +64,17 @@ def open_tab(page: Page, tab: str) -> None:
 
 
 def main() -> None:
-    """Parse the arguments and take both pictures."""
+    """Parse the arguments and take the screenshots."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("runs", nargs="+", type=Path)
-    parser.add_argument("--out", type=Path, required=True, help="path and stem of the pictures")
+    parser.add_argument("--out", type=Path, required=True, help="path of the screenshots, without their endings")
     parser.add_argument("--gene")
-    parser.add_argument("--locus", help="chrom:start-end, counted from 1")
+    parser.add_argument("--locus", help="region chrom:start-end, 1-based")
     parser.add_argument("--threshold", type=float)
     parser.add_argument("--size", default="1280x800")
-    parser.add_argument("--beside", help="key of a second run to lay beside the first")
-    parser.add_argument("--tabs", default="", help="tabs below the browser to open, comma between, or all")
-    parser.add_argument("--tracks", default="", help="ids of further tracks to switch on, comma between")
+    parser.add_argument("--beside", help="key of a second run to compare with the first")
+    parser.add_argument("--tabs", default="", help="comma-separated tabs to open below the browser, or all")
+    parser.add_argument("--tracks", default="", help="comma-separated ids of further tracks to show")
     options = parser.parse_args()
     width, height = map(int, options.size.split("x"))
     sock = bind("127.0.0.1", 0)

@@ -9,7 +9,7 @@ from typing import Any
 
 from model_core import palette
 from model_core.errors import InputError
-from model_core.run_folder.run import Run
+from model_core.run_folder.run import Run, open_run
 from seq2exp_viz.api.genes import element_answer, interval_features
 from seq2exp_viz.locus_frame import LocusBrowser
 from seq2exp_viz.reports.locus_figure import Place, locus_bytes, place_of
@@ -19,31 +19,6 @@ from seq2exp_viz.runs.style import peak_name
 
 BINS = 4_000  # per drawn line; the numbers are stored in the notebook
 SECONDS = 120  # of waiting for gene models that are not in the cache yet
-
-
-def open_run(path: str | Path) -> Run:
-    """Open the run folder at `path`.
-
-    Of the returned run, `.genes` and `.elements` are DataFrames, `.mask(gene)` returns arrays (mean, sd, interval(),
-    alpha, beta), `.cut(gene, threshold)` cuts elements at another threshold; `.manifest`, `.config` and `.metrics` are
-    dicts.
-
-    Parameters
-    ----------
-    path : str or Path
-        The run folder.
-
-    Returns
-    -------
-    Run
-        The opened run.
-
-    Raises
-    ------
-    model_core.errors.InputError
-        The folder is not a run.
-    """
-    return Run.open(path)
 
 
 def browse(
@@ -75,6 +50,16 @@ def browse(
     ------
     model_core.errors.InputError
         Not a run, no such gene, or not inside a notebook.
+
+    Examples
+    --------
+    In a cell of a notebook:
+
+    >>> import seq2exp_viz
+    >>> browser = seq2exp_viz.browse("my-run", "MYC")
+    >>> browser
+    <MYC in igv.js, chr1:8,001-12,000>
+    >>> browser.search("chr1:9,001-9,500")
     """
     from IPython import get_ipython
 
@@ -124,6 +109,14 @@ def figure(
     ------
     model_core.errors.InputError
         Not a run, no such gene, or a region outside its window.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> import seq2exp_viz
+    >>> drawn = seq2exp_viz.figure("my-run", "MYC", locus="chr1:9,001-11,000", output="MYC.pdf")
+    >>> "<svg" in drawn.data, Path("MYC.pdf").exists()
+    (True, True)
     """
     from IPython.display import SVG
 

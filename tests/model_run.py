@@ -31,13 +31,13 @@ def lively(config, seed: int) -> Seq2Exp:
     return model.eval()
 
 
-def score_with(study, folder: Path, genes, **settings) -> Run:
+def score_with(study, folder: Path, genes, name: str = "run", **settings) -> Run:
     """A run of a study, scored with a lively model of these settings (of Seq2ExpConfig) on the CPU, and assembled."""
     config = study.config(**settings)
     signals = [{"name": spec.name, "transform": spec.transform} for spec in study.signal_specs]
     metadata = {"feature_scale": study.feature_scale().to_dict(), "signals": signals, "signal_quantiles": {}}
     save_checkpoint(folder / "model.safetensors", lively(config, 3), metadata)
-    run = run_for(study, folder / "model.safetensors", folder / "run")
+    run = run_for(study, folder / "model.safetensors", folder / name)
     score(run, study, genes, run.checkpoint, "cpu")
     smooth, threshold = (0, 0.5) if config.mask.decision.kind == "hard" else (20, 0.64)
     assemble(run, rule=ElementRule(threshold, smooth, max_gap=10, min_length=16))

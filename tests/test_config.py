@@ -219,7 +219,7 @@ def found_in(values):
         ({"prior": {"scael": 1.0}}, "an unknown key 'prior.scael'", "did you mean 'prior.scale'?"),
         ({"mask": {"top_share": 0.1}}, "an unknown key 'mask.top_share'", "did you mean 'mask.decision.share'?"),
         ({"prior": {"prior_b": []}}, "an unknown key 'prior.prior_b'", "did you mean 'prior.b'?"),
-        ({"zzz": 5}, "an unknown key 'zzz'", "take it away"),
+        ({"zzz": 5}, "an unknown key 'zzz'", "remove it"),
         ({"prior": 3}, "prior = 3", "write prior as a table, or its settings as prior.NAME"),
     ],
 )

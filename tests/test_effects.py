@@ -255,7 +255,7 @@ def test_the_command_writes_the_table_says_the_caveat_and_resumes(study, tmp_pat
     done = CliRunner().invoke(app, [*words, "--gene", symbol])
     assert done.exit_code == 0, done.output
     assert "effects.tsv" in done.output
-    assert "does not say whether its model was trained" in done.output
+    assert "does not record whether its model was trained" in done.output
     assert len(read_effects(run.path)) == 1
     assert run.occlusion(symbol) is not None
     running = subprocess.Popen([sys.executable, "-m", "seq2exp_viz.cli", *words, "--all"], stderr=subprocess.DEVNULL)
@@ -319,7 +319,7 @@ def test_the_caveat_says_what_the_model_has_seen():
     assert hidden_in_training({"model": soft, "training": {"block_steps": 0}}) is False
     assert "only where it is exactly 0" in caveat({"model": soft, "training": {"block_steps": 0}})
     assert "masks of 0 and 1" in caveat({"model": hard, "training": {"block_steps": 0}})
-    assert "does not say" in caveat({"model": soft})
+    assert "does not record" in caveat({"model": soft})
     assert hidden_in_training({"model": {"mask": "random"}}) is True
 
 

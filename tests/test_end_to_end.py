@@ -145,7 +145,7 @@ def test_real_input_from_check_to_export_at_200_kb(shared_data, tmp_path):
     elements = run.elements
     assert set(elements["class"]) <= {"promoter", "with_peak", "without_peak"}
     shown = command("compare", run.path, "--crispr", shared_data / "crispr_pairs.chr22.tsv")
-    assert "The genome file knows 65 %" in shown  # the study's limits stand above its numbers
+    assert "The genome file has 65 %" in shown  # the study's limits stand above its numbers
     assert "105 tested pairs can" in shown
     assert (run.path / "compare" / "report.html").stat().st_size > 10_000
     command("export", run.path, "bed", "--gene", "MAPK1", "-o", tmp_path / "MAPK1.bed")

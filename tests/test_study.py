@@ -337,7 +337,7 @@ def test_all_problems_are_told_at_once(small):
         ('name = "ATAC"', 'name = "H3K27ac"', ["[[signals]]", "the same name", "rename"]),
         ('label_transform = "log10p1"', "", ["label_transform", "log10p1"]),
         ('label_transform = "log10p1"', 'label_transform = "ln"', ["label_transform", "ln", "log10p1"]),
-        ('table = "genes.tsv"', "", ["[genes]", "a table beside label"]),
+        ('table = "genes.tsv"', "", ["[genes]", "a table with label"]),
         ('test = ["chr2"]', 'test = ["chr3"]', ["no gene with chrom 'chr3'", "'chr1', 'chr2'", "test"]),
         ('validation = []\ntest = ["chr2"]', 'validation = ["chr2"]\ntest = ["chr2"]', ["'chr2' in both validation"]),
         ("validation = []", 'validation = []\ncolumn = "fold"', ["no column 'fold'", "split"]),

@@ -96,6 +96,13 @@ def compare(
     ------
     InputError
         The run has no elements, or a given file or run cannot be used.
+
+    Examples
+    --------
+    >>> import model_core
+    >>> comparison = model_core.compare(model_core.open_run("my-run"))
+    >>> comparison.summary["run"], "mask" in comparison.tables["scores"]["score"].tolist()
+    ('my-run', True)
     """
     if not run.manifest.get("assembled"):
         found, do = "no elements", f"run `seq2exp-viz score {run.path}`"

@@ -62,6 +62,13 @@ def load_checkpoint(path: str | Path, device: str | None = None) -> Seq2Exp:
     ------
     InputError
         The file is missing, not a checkpoint, damaged or unsafe, or its keys or shapes do not fit its configuration.
+
+    Examples
+    --------
+    >>> import model_core
+    >>> model = model_core.load_checkpoint("model.safetensors", device="cpu")
+    >>> model.config.window, model.config.signals
+    (4000, ('H3K27ac', 'DNase', 'Hi-C'))
     """
     model, _ = load_with_metadata(path, device)
     return model

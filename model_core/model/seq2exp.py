@@ -71,6 +71,22 @@ class Seq2Exp(nn.Module):
     14. Lower-case bases count as upper case (the release stops with an error).
     15. The spread of z at zero signal is set by the prior (`prior.scale`), it is not a calibrated confidence.
     16. A soft model is not trained on masks with elements switched off, so a what-if is outside its training data.
+
+    Parameters
+    ----------
+    config : Seq2ExpConfig
+        The settings.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import model_core
+    >>> config = model_core.Seq2ExpConfig().replace(window=1_000, promoter=100, d_model=8, n_layers=1)
+    >>> model = model_core.Seq2Exp(config)
+    >>> sequence, signals, features = np.zeros((1, 1_000, 4)), np.zeros((1, 1_000, 3)), np.zeros((1, 9))
+    >>> found = model.score(sequence, signals, features)
+    >>> found.mask.shape, found.expression.shape
+    ((1, 1000), (1,))
     """
 
     def __init__(self, config: Seq2ExpConfig):

@@ -1,4 +1,4 @@
-"""From the masks of a run to its derived files: elements, the merged track, genes.tsv, counts. No torch."""
+"""Derived files of a run, computed from its masks: elements, merged track, genes.tsv, counts. No torch."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -24,6 +25,7 @@ from model_core.run_folder.elements import (
     default_rule,
 )
 from model_core.run_folder.gene_scores import DERIVED, GENE_COLUMNS
+from model_core.run_folder.mask_store import GeneMask
 from model_core.run_folder.merge import merged_by_max
 from model_core.run_folder.run import Run
 from model_core.run_folder.tracks import MOST_VALUES, Block, write_bed, write_bigwig, write_narrowpeak
@@ -40,39 +42,40 @@ def assemble(
     rule: ElementRule | None = None,
     track_resolution: int | None = None,
     decimals: int | None = DECIMALS,
-) -> dict:
-    """Derive elements/elements.bed, tracks/mask.bigWig and genes.tsv from the masks; note the rule in the manifest.
+) -> dict[str, Any]:
+    """Derive elements/elements.bed, tracks/mask.bigWig and genes.tsv from the masks; write the rule to the manifest.
 
-    Doing it again gives the same files. Each gene's mask is read three times; memory does not grow with the genes.
+    A second call writes the same files. Each gene's mask is read three times; memory does not grow with the number of
+    genes.
 
     Parameters
     ----------
     run : Run
-        With at least one scored gene.
+        Run with at least one scored gene.
     study_peaks : DataFrame or str or Path or Sequence[str or Path] or None
-        The peaks of the study, which take the place of the run's: files of called peaks, each copied with the .json
-        beside it, or a table; None leaves the run's peaks as they are.
+        Peaks of the study, which replace the run's: files of called peaks, each copied with the .json file of the same
+        name, or a table; None leaves the run's peaks as they are.
     rule : ElementRule or None
-        How to cut elements; by default that of `default_rule` over all genes.
+        How to cut elements; by default `default_rule` over all genes.
     track_resolution : int or None
-        bp of a bin of the merged track; by default `default_track_resolution`.
+        bp per bin of the merged track; by default `default_track_resolution`.
     decimals : int or None
-        Of the merged track; None = do not round.
+        Decimals of the merged track; None for no rounding.
 
     Returns
     -------
-    dict
-        What stands in metrics.json under `counts`.
+    dict[str, Any]
+        The counts, as in metrics.json under `counts`.
 
     Raises
     ------
     InputError
-        Nothing is scored, or another process writes to the run.
+        No gene is scored, or another process writes to the run.
     """
     if not run.scored:
         raise InputError(run.path, found="no scored gene", expected="at least one", fix="score genes first")
     with run.writing():
-        run.update(assembled=None)  # whoever reads meanwhile can see that the derived files are changing
+        run.update(assembled=None)  # tells a reader that the derived files are changing
         _copy_peaks(run, study_peaks)
         if rule is None:
             rule = default_rule(map(run.mask, run.genes["gene_id"]), run.decision.binary)
@@ -91,19 +94,23 @@ def assemble(
 
 
 def merged_track(run: Run, resolution: int, genes: pd.DataFrame | None = None) -> Iterator[Block]:
-    """Merge masks by max, in bins of `resolution` bp, chromosome by chromosome.
+    """Yield the masks of genes merged by max, in bins of `resolution` bp, chromosome by chromosome.
 
     Parameters
     ----------
+    run : Run
+        The run.
+    resolution : int
+        bp per bin.
     genes : DataFrame or None
-        Rows of `Run.genes`, in its order; None = all.
+        Rows of `Run.genes`, in its order; None for all.
     """
     for chrom, here in (run.genes if genes is None else genes).groupby("chrom", sort=True):
         yield from merged_by_max(map(run.mask, here["gene_id"]), run.chrom_sizes[chrom], resolution)
 
 
 def provenance(run: Run, rule: ElementRule) -> list[str]:
-    """Comment lines for files cut from a run: which run, model, study and rule; the same whenever they are the same."""
+    """Return comment lines for files cut from a run: run, model, study and rule, without times."""
     manifest = run.manifest
     study, checkpoint = (manifest.get(name) or {} for name in ("study", "checkpoint"))
     simulated = " simulated=true" if manifest["simulated"] else ""
@@ -115,7 +122,17 @@ def provenance(run: Run, rule: ElementRule) -> list[str]:
 
 
 def covered_bases(genes: pd.DataFrame, window: int, sizes: Mapping[str, int]) -> int:
-    """How many bases lie in at least one gene's window; genes: chrom, tss. window: bp. sizes: bp of chromosomes."""
+    """Count the bases that lie in the window of at least one gene.
+
+    Parameters
+    ----------
+    genes : DataFrame
+        chrom, tss (0-based).
+    window : int
+        Length of the windows in bp.
+    sizes : Mapping[str, int]
+        Length in bp of each chromosome.
+    """
     start = window_start(genes["tss"], window)
     end = np.minimum(start + window, genes["chrom"].map(dict(sizes)).astype(np.int64))
     windows = merge(pd.DataFrame({"chrom": genes["chrom"], "start": start.clip(lower=0), "end": end}))
@@ -123,7 +140,15 @@ def covered_bases(genes: pd.DataFrame, window: int, sizes: Mapping[str, int]) ->
 
 
 def default_track_resolution(bases: int, resolution: int) -> int:
-    """bp of a bin of the merged track: the masks' own, doubled until these bases make at most 2^26 bins."""
+    """Return the bp per bin of the merged track: those of the masks, doubled until there are at most 2^26 bins.
+
+    Parameters
+    ----------
+    bases : int
+        Bases that the track covers (`covered_bases`).
+    resolution : int
+        bp per bin of the masks.
+    """
     while bases / resolution > MOST_VALUES:
         resolution *= 2
     return resolution
@@ -142,11 +167,11 @@ def _copy_peaks(run: Run, peaks: pd.DataFrame | str | Path | Sequence[str | Path
         given = {_copy_with_record(Path(path), folder) for path in paths}
     for path in files_in(folder):
         if path.stem not in given and path.suffix in (".narrowPeak", ".json"):
-            path.unlink()  # peaks of an earlier call, which the study no longer names
+            path.unlink()  # peaks of an earlier call that the study no longer names
 
 
 def _copy_with_record(path: Path, folder: Path) -> str:
-    """Copy peaks and their record; the name they get. What is no plain narrowPeak is written as one: others read it."""
+    """Copy a file of peaks and its record, and return its name; other formats are written as plain narrowPeak."""
     if not path.is_file():
         raise InputError(path, found="no such file", expected="called peaks", fix="call peaks first")
     bare = path.with_suffix("") if path.suffix.lower() == ".gz" else path
@@ -166,8 +191,8 @@ def _copy(source: Path, target: Path) -> None:
 
 
 def _cut_all(run: Run, rule: ElementRule) -> pd.DataFrame:
-    """Write elements.bed; one row a gene: gene_id, DERIVED, `learned` and `kept` bases of its window."""
-    rows: list[dict] = []
+    """Write elements.bed; return one row per gene: gene_id, DERIVED, `learned` and `kept` bases of its window."""
+    rows: list[dict[str, Any]] = []
 
     def tables() -> Iterator[pd.DataFrame]:
         yield pd.DataFrame(columns=list(ELEMENT_COLUMNS))  # the header, even if nothing is found
@@ -187,7 +212,7 @@ def _cut_all(run: Run, rule: ElementRule) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _measures(mask, elements: pd.DataFrame) -> dict:
+def _measures(mask: GeneMask, elements: pd.DataFrame) -> dict[str, Any]:
     elements = elements[elements["class"] != PROMOTER_CLASS]
     return {
         "kept_percent": 100 * mask.kept_fraction,
@@ -206,7 +231,7 @@ def _write_genes(run: Run, measures: pd.DataFrame) -> None:
     write_text(run.path / "genes.tsv", table_text(lines))
 
 
-def _counts(genes: pd.DataFrame, peaks: bool) -> dict:
+def _counts(genes: pd.DataFrame, peaks: bool) -> dict[str, Any]:
     found, without = int(genes["elements"].sum()), int(genes["elements_without_peak"].sum())
     return {
         "genes": len(genes),

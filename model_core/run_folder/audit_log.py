@@ -1,4 +1,4 @@
-"""audit.jsonl: what people decided about disagreements of mask and peaks, one line a decision, never rewritten."""
+"""audit.jsonl: decisions by users on disagreements between mask and peaks, one line per decision, never rewritten."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ COLUMNS = ("when", "who", "gene_id", "symbol", "kind", "chrom", "start", "end", 
 LONGEST = {"note": 1_000, "who": 60}  # letters
 _NUMBERS = ("start", "end")
 _WAIT_SECONDS = 10.0  # for another writer's line
-_threads = threading.Lock()  # the lock file holds other processes off, this one the threads of a server
+_threads = threading.Lock()  # the lock file excludes other processes, this lock the other threads of a server
 
 
 def append_decision(run: Path, decision: dict[str, Any]) -> dict[str, Any]:
-    """Add one decision and wait until it is on the disk; several processes may do so at once.
+    """Append one decision and wait until it is on the disk; several processes may do so at once.
 
     Parameters
     ----------
@@ -39,15 +39,15 @@ def append_decision(run: Path, decision: dict[str, Any]) -> dict[str, Any]:
     Returns
     -------
     dict[str, Any]
-        The line as written, with `when` (ISO 8601, UTC).
+        The line as written, with `when` (time of the decision, ISO 8601, UTC).
 
     Raises
     ------
     InputError
-        Another decision, too long a note, or a run folder that cannot be written to.
+        An unknown decision, a note or name that is too long, or a run folder that cannot be written to.
     """
     who = " ".join(str(decision.get("who") or "").split()) or _user()
-    line = {
+    line: dict[str, Any] = {
         "when": datetime.now(UTC).isoformat(timespec="seconds"),
         "who": who,
         **{name: str(decision[name]) for name in ("gene_id", "symbol", "kind", "chrom")},
@@ -75,7 +75,10 @@ def append_decision(run: Path, decision: dict[str, Any]) -> dict[str, Any]:
 
 
 def read_decisions(run: Path) -> pd.DataFrame:
-    """COLUMNS of all decisions, oldest first; torn lines and such as are none are passed over. No file: no rows."""
+    """Read all decisions, oldest first: a table of COLUMNS, empty without a file.
+
+    Torn lines and lines that are no decision are skipped.
+    """
     rows = []
     for text in whole_lines(run / FILE):
         try:
@@ -87,16 +90,23 @@ def read_decisions(run: Path) -> pd.DataFrame:
 
 
 def of_genes(decisions: pd.DataFrame, finder: GeneFinder) -> tuple[pd.DataFrame, int]:
-    """(decisions with the run's own gene_id, number of those on genes that the run does not have).
+    """Find the genes of decisions in a run.
 
-    A decision that was copied from another run may call the gene by another version, or by its symbol.
+    A decision that was copied from another run may name the gene by another version of its id, or by its symbol.
 
     Parameters
     ----------
     decisions : DataFrame
         From `read_decisions`.
     finder : GeneFinder
-        Of the run's genes.
+        Finder of the run's genes.
+
+    Returns
+    -------
+    known : DataFrame
+        The decisions on genes of the run, with the run's own gene_id.
+    unknown : int
+        Number of decisions on genes that the run does not have.
     """
     rows = [
         finder.row(symbol, gene_id) for symbol, gene_id in zip(decisions["symbol"], decisions["gene_id"], strict=True)
@@ -107,7 +117,7 @@ def of_genes(decisions: pd.DataFrame, finder: GeneFinder) -> tuple[pd.DataFrame,
 
 
 def latest(decisions: pd.DataFrame) -> pd.DataFrame:
-    """The last decision on each place of each gene."""
+    """Return the last decision on each region of each gene."""
     return decisions.drop_duplicates(["gene_id", "kind", "chrom", "start", "end"], keep="last")
 
 

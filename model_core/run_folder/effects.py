@@ -1,4 +1,4 @@
-"""Knock-out effects on disk: a journal with a line a gene, and the table that is made of it. No torch."""
+"""Knock-out effects on disk: a journal with one line per gene, and the table made from it. No torch."""
 
 from __future__ import annotations
 
@@ -36,14 +36,18 @@ _INTEGERS = ("start", "end", "control_n")
 def fold_change(difference: Any, label_transform: str | None) -> Any:
     """Return the ratio of CAGE + 1 that a difference means: 10 ** difference where the label is log10(CAGE + 1).
 
-    Of an effect: with the element over without it; of a delta: after over before. NaN where the label is no logarithm.
-
     Parameters
     ----------
-    difference : Any
-        An effect or a delta, or an array of them, in the label's unit.
+    difference : float or ndarray
+        Effects or deltas, in the label's unit.
     label_transform : str or None
-        The study's name for it.
+        Transform of the label, as the study names it.
+
+    Returns
+    -------
+    float or ndarray
+        float64, of the input's shape. For an effect: with the element over without it; for a delta: after over before.
+        NaN where the label is no logarithm.
     """
     base = _LOGARITHMS.get(label_transform or "")
     values = np.asarray(difference, np.float64)
@@ -58,15 +62,15 @@ def control_rank(effect: float, controls: np.ndarray) -> int | None:
     Parameters
     ----------
     effect : float
-        Of the element; a delta is ranked among deltas.
+        Effect of the element; or a delta, which is ranked among deltas.
     controls : ndarray
-        (n,) of the control regions.
+        float (n,), the same of the control regions.
     """
     return int(np.sum(np.abs(controls) >= abs(effect))) if len(controls) else None
 
 
 def hidden_in_training(config: Mapping) -> bool | None:
-    """Whether the predictor of a run learned under masks with random stretches switched off (method: point 16).
+    """Return whether the predictor was trained on masks with random regions switched off (method: point 16).
 
     Parameters
     ----------
@@ -76,7 +80,7 @@ def hidden_in_training(config: Mapping) -> bool | None:
     Returns
     -------
     bool or None
-        None where the run does not say how the model was trained.
+        None where the run does not record how the model was trained.
     """
     model, training = model_config(config), config.get("training")
     if model is not None and model.mask.kind == "random":
@@ -85,31 +89,45 @@ def hidden_in_training(config: Mapping) -> bool | None:
 
 
 def caveat(config: Mapping) -> str:
-    """One sentence on how far the answers of `Run.config`'s model to a what-if can be trusted; "" where they can."""
+    """Describe in one sentence how far a model's answers to a what-if can be trusted; "" without a reservation.
+
+    Parameters
+    ----------
+    config : Mapping
+        `Run.config`.
+    """
     seen = hidden_in_training(config)
     if seen:
         return ""
     if seen is None:
-        return "This run does not say whether its model was trained on masks with stretches switched off."
+        return "This run does not record whether its model was trained on masks with regions switched off."
     mask = (model_config(config) or Seq2ExpConfig()).mask
     if mask.decision.binary:
         return (
-            "This model was trained on its own masks of 0 and 1, not on masks with single elements switched off: read "
-            "its what-if answers with care."
+            "This model was trained on its own masks of 0 and 1, not on masks with single elements switched off: "
+            "interpret its what-if answers with care."
         )
     if mask.apply == "multiply":
         return (
             "This model was not trained on masks with elements switched off, and its mask hides a base only where it "
-            "is exactly 0: a what-if asks it about something it has never seen."
+            "is exactly 0: in a what-if the model predicts for an input unlike those it was trained on."
         )
     return (
-        "This model was not trained on masks with elements switched off: a what-if asks it about something it has "
-        "never seen."
+        "This model was not trained on masks with elements switched off: in a what-if the model predicts for an input "
+        "unlike those it was trained on."
     )
 
 
-def row_values(row: Sequence, label_transform: str | None) -> dict:
-    """Return ROW by name, with the fold change, as JSON values."""
+def row_values(row: Sequence[Any], label_transform: str | None) -> dict[str, Any]:
+    """Return the values of ROW by name, with the fold change, as JSON values.
+
+    Parameters
+    ----------
+    row : Sequence
+        Values in the order of ROW.
+    label_transform : str or None
+        Transform of the label, as the study names it.
+    """
     values = dict(zip(ROW, row, strict=True))
     effect = math.nan if values["effect"] is None else values["effect"]
     return json_values({**values, "fold_change": float(fold_change(effect, label_transform))})
@@ -121,9 +139,9 @@ def control_words(rank: int | None, controls: int) -> str:
     Parameters
     ----------
     rank : int or None
-        Missing (None, NaN or NA) where no control region fits.
+        The `control_rank`; missing (None, NaN or NA) where no control region fits.
     controls : int
-        `control_n`.
+        Number of control regions, `control_n`.
     """
     if rank is None or pd.isna(rank):
         return "no control region fits"
@@ -131,20 +149,24 @@ def control_words(rank: int | None, controls: int) -> str:
 
 
 def caveat_line(config: Mapping) -> str:
-    """`caveat` in a few words, for where there is little room."""
+    """Return `caveat` in a few words, for places with little room."""
     seen = hidden_in_training(config)
     if seen:
         return ""
     if seen is None:
         return "Unknown whether trained with elements off."
-    return "Not trained with elements off: read with care."
+    return "Not trained with elements off: interpret with care."
 
 
 def append_effects(run_folder: Path, record: Mapping) -> None:
-    """Append one gene's record to effects/effects.jsonl and wait until it is on the disk; several writers may.
+    """Append one gene's record to effects/effects.jsonl and wait until it is on the disk.
+
+    Several processes may do so at once.
 
     Parameters
     ----------
+    run_folder : Path
+        The run folder.
     record : Mapping
         gene_id, symbol, chrom, predicted, label_transform, rule, checkpoint, controls, and `rows`: a list of ROW values
         for each element.
@@ -162,19 +184,20 @@ def append_effects(run_folder: Path, record: Mapping) -> None:
         append_json_line(path, json_values({**record, "schema": SCHEMA}))
 
 
-def read_effects(run_folder: Path) -> dict[str, dict]:
-    """Read effects/effects.jsonl: gene_id -> its last record, one of schema 1 as schema 2 states it.
+def read_effects(run_folder: Path) -> dict[str, dict[str, Any]]:
+    """Read effects/effects.jsonl: gene_id -> its last record; records of schema 1 are converted to schema 2.
 
-    A torn last line, and lines that are no records, are left out.
+    A torn last line and lines that are no records are left out.
     """
     found = map(_record, whole_lines(run_folder / FOLDER / "effects.jsonl"))
     return {record["gene_id"]: record for record in found if record is not None}
 
 
 def effect_table(records: Iterable[Mapping]) -> pd.DataFrame:
-    """Return EFFECT_COLUMNS of records, one row per element, in their order and by falling effect within a gene.
+    """Return the table of records: EFFECT_COLUMNS, one row per element, by falling effect within a gene.
 
-    control_rank is an integer that may be missing (pandas' Int64): where no control region fits.
+    The genes are in the order of the records. control_rank is an integer that is missing (pandas' Int64) where no
+    control region fits.
     """
     tables = []
     for record in records:
@@ -189,19 +212,19 @@ def effect_table(records: Iterable[Mapping]) -> pd.DataFrame:
 
 
 def valid(record: Mapping, rule: Mapping | None, checkpoint: str | None) -> bool:
-    """Whether a record was computed from elements of this rule and with the checkpoint of this sha256."""
+    """Return whether a record was computed from elements of this rule and with the checkpoint of this sha256."""
     return record["rule"] == rule and record["checkpoint"] == checkpoint
 
 
 def write_effect_table(run_folder: Path, table: pd.DataFrame) -> Path:
-    """Write EFFECT_COLUMNS to effects/effects.tsv, atomically; 6 digits behind the point."""
+    """Write a table of EFFECT_COLUMNS to effects/effects.tsv, atomically, with 6 decimals; return its path."""
     path = run_folder / FOLDER / "effects.tsv"
     path.parent.mkdir(exist_ok=True)
     write_text(path, table_text(table, "%.6f"))
     return path
 
 
-def _record(line: bytes) -> dict | None:
+def _record(line: bytes) -> dict[str, Any] | None:
     try:
         record = json.loads(line)
         needed = ("gene_id", "symbol", "chrom", "predicted", "label_transform", "rule", "checkpoint", "controls")

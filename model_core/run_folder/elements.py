@@ -1,4 +1,4 @@
-"""Elements: runs of kept bases, cut out of a gene's mask by a stated rule."""
+"""Elements: runs of kept bases, cut from a gene's mask by a stated rule."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -30,12 +31,25 @@ _LEVELS = 2**20  # of the histogram; its steps are exact in float32
 
 @dataclass(frozen=True)
 class ElementRule:
-    """How elements are cut: bases at or above `threshold` in the smoothed mask, joined, short runs dropped.
+    """Rule by which elements are cut: bases at or above `threshold` in the smoothed mask, joined, short runs dropped.
 
-    threshold: 0 to 1. smooth_bp: bp over which the mask is averaged first (each base with smooth_bp // 2 on either
-    side; 0 = not at all). max_gap: runs with a gap below this many bp become one. min_length: runs below this many
-    bp are dropped.
-    kept_target: the share of bases that the threshold was chosen for, or None where it was given.
+    Parameters
+    ----------
+    threshold : float
+        Lowest value of the smoothed mask in an element, 0 to 1.
+    smooth_bp : int
+        bp over which the mask is averaged first (each base with smooth_bp // 2 on either side); 0 for no smoothing.
+    max_gap : int
+        Runs with a gap of fewer bp than this are joined.
+    min_length : int
+        Runs of fewer bp than this are dropped.
+    kept_target : float or None
+        Share of bases for which the threshold was chosen, 0 to 1; None where the threshold was given.
+
+    Raises
+    ------
+    InputError
+        A value out of its range.
     """
 
     threshold: float
@@ -44,7 +58,7 @@ class ElementRule:
     min_length: int = 50
     kept_target: float | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not 0 <= self.threshold <= 1:
             raise InputError("element rule", found=f"threshold {self.threshold}", expected="0 to 1", fix="correct it")
         for name in ("smooth_bp", "max_gap", "min_length"):
@@ -54,23 +68,23 @@ class ElementRule:
                 )
 
     def at(self, threshold: float) -> ElementRule:
-        """The same rule with a threshold that somebody chose."""
+        """Return the same rule with another threshold, 0 to 1, chosen by the user."""
         return dataclasses.replace(self, threshold=threshold, kept_target=None)
 
-    def to_dict(self) -> dict:
-        """Plain JSON values for the manifest."""
+    def to_dict(self) -> dict[str, Any]:
+        """Return the rule as JSON values, for the manifest."""
         return dataclasses.asdict(self)
 
     @classmethod
-    def from_dict(cls, values: Mapping) -> ElementRule:
-        """The rule a manifest states."""
+    def from_dict(cls, values: Mapping[str, Any]) -> ElementRule:
+        """Return the rule that a manifest states."""
         return cls(**{field.name: values[field.name] for field in dataclasses.fields(cls) if field.name in values})
 
 
 class KeptHistogram:
-    """Counts mask values as they stream by, for the threshold that keeps a share of them; always 8 MB."""
+    """Histogram of mask values, for the threshold that keeps a share of them; it takes 8 MB, however many values."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.counts = np.zeros(_LEVELS + 1, np.int64)
 
     def add(self, values: np.ndarray) -> None:
@@ -78,12 +92,23 @@ class KeptHistogram:
         self.counts += np.bincount((values * np.float32(_LEVELS)).astype(np.int64), minlength=_LEVELS + 1)
 
     def threshold(self, share: float) -> tuple[float, float]:
-        """(lowest threshold, in steps of 2^-20, that at most `share` of the values reach; share that does).
+        """Return the lowest threshold that at most a given share of the values reaches.
 
-        The share is exact; the threshold is less than 2^-20 (about 1e-6) above the lowest number that does the same.
-        Where a plateau of equal values sits at the quantile, all of it stays below the threshold. No threshold is
-        above 1: where more than `share` of the values are 1, all of these are kept. Where nothing was counted (a
-        window that is all promoter) there is nothing to cut, and the threshold is 1.
+        Where many values equal the quantile, all of them stay below the threshold. No threshold is above 1: where more
+        than `share` of the values are 1, all of these are kept. Without any value (a window that is all promoter) the
+        threshold is 1.
+
+        Parameters
+        ----------
+        share : float
+            Highest share of the values that is kept, 0 to 1.
+
+        Returns
+        -------
+        threshold : float
+            0 to 1, in steps of 2^-20 (about 1e-6).
+        kept : float
+            The share of the values at or above it, exact.
         """
         total = int(self.counts.sum())
         if not total:
@@ -95,10 +120,17 @@ class KeptHistogram:
 
 
 def smoothed(mask: GeneMask, bases: int) -> np.ndarray:
-    """Centred moving average of the mask over its learned bins: float32 (bins,); forced bins as they are.
+    """Return the centred moving average of a mask over its learned bins: float32 (bins,).
 
-    Each bin is averaged with those at most bases / 2 away, rounded to whole bins; forced bins count for
-    nothing.
+    Each learned bin is averaged with the learned bins at most bases / 2 away, rounded to whole bins; forced bins keep
+    their values.
+
+    Parameters
+    ----------
+    mask : GeneMask
+        The mask.
+    bases : int
+        Width of the average in bp; 0 for none.
     """
     half = round(bases / 2 / mask.resolution)
     if half == 0:
@@ -113,9 +145,16 @@ def smoothed(mask: GeneMask, bases: int) -> np.ndarray:
 
 
 def default_rule(masks: Iterable[GeneMask], binary: bool) -> ElementRule:
-    """The rule for a run: the threshold that keeps 5 % of learned bases, or 0.5 where masks hold 0 and 1 only.
+    """Choose the rule of a run: the threshold that keeps 5 % of learned bases, or 0.5 for masks of 0 and 1.
 
     The 5 % are counted in the smoothed masks, before runs are joined and dropped.
+
+    Parameters
+    ----------
+    masks : Iterable[GeneMask]
+        The masks of the genes that count.
+    binary : bool
+        Whether the masks hold 0 and 1 only (`DecisionRule.binary`).
     """
     if binary:
         return ElementRule(0.5, smooth_bp=0)
@@ -129,18 +168,25 @@ def default_rule(masks: Iterable[GeneMask], binary: bool) -> ElementRule:
 def kept_runs(
     values: np.ndarray, learned: np.ndarray, rule: ElementRule, resolution: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(starts, ends) int64, in bins: runs of learned bins that reach the threshold, joined, no short ones.
+    """Return the runs of learned bins that reach the threshold, joined, without the short ones.
 
     Runs are never joined across a forced bin, so that no element holds blacklisted bases or the promoter.
 
     Parameters
     ----------
     values : ndarray
-        Float (bins,), the smoothed mask.
+        float (bins,), the smoothed mask.
     learned : ndarray
-        Bool (bins,).
+        bool (bins,).
+    rule : ElementRule
+        Threshold, largest gap and shortest length.
     resolution : int
-        bp of a bin.
+        bp per bin.
+
+    Returns
+    -------
+    starts, ends : ndarray
+        int64 (runs,), in bins, half-open.
     """
     starts, ends = runs(learned & (values >= rule.threshold))
     forced_before = np.concatenate(([0], np.cumsum(~learned)))
@@ -154,22 +200,30 @@ def kept_runs(
     return starts[long], ends[long]
 
 
-def cut_elements(mask: GeneMask, rule: ElementRule, gene: Mapping, peaks: pd.DataFrame | None = None) -> pd.DataFrame:
-    """The elements of one gene and its promoter: ELEMENT_COLUMNS, left to right.
-
-    name: E1, E2, ... by falling mean_mask (ties: nearer the TSS first), and `promoter`. score: 1000 x
-    mean_mask.
-    thickStart, thickEnd: the summit, where the mask is highest (the middle one of equals). beta_sd: mean
-    standard deviation of z under its Beta. distance_to_tss: bp from TSS to summit, negative upstream on the
-    gene's strand.
-    peak: the peak that shares most bases with the element, or ".".
+def cut_elements(
+    mask: GeneMask, rule: ElementRule, gene: Mapping[str, Any] | pd.Series, peaks: pd.DataFrame | None = None
+) -> pd.DataFrame:
+    """Cut the elements of one gene from its mask.
 
     Parameters
     ----------
-    gene : Mapping
-        gene_id, symbol, tss, strand.
+    mask : GeneMask
+        The mask of the gene's window.
+    rule : ElementRule
+        How to cut.
+    gene : Mapping[str, Any] or Series
+        gene_id, symbol, tss (0-based), strand.
     peaks : DataFrame or None
-        chrom, start, end, name, or None where nothing was called.
+        chrom, start, end, name of called peaks; None where none were called.
+
+    Returns
+    -------
+    DataFrame
+        ELEMENT_COLUMNS of the elements and the promoter, left to right. name: E1, E2, ... by falling mean_mask (ties:
+        nearer the TSS first), and `promoter`. score: 1000 x mean_mask, rounded. thickStart, thickEnd: the summit, where
+        the mask is highest (the middle one of equals). beta_sd: mean standard deviation of z under its Beta.
+        distance_to_tss: bp from TSS to summit, negative upstream on the gene's strand. peak: name of the peak that
+        shares most bases with the element, or ".".
     """
     starts, ends = kept_runs(smoothed(mask, rule.smooth_bp), mask.learned, rule, mask.resolution)
     table = _measured(mask, starts, ends)
@@ -186,7 +240,7 @@ def cut_elements(mask: GeneMask, rule: ElementRule, gene: Mapping, peaks: pd.Dat
 
 
 def _measured(mask: GeneMask, starts: np.ndarray, ends: np.ndarray) -> pd.DataFrame:
-    """Bounds and summit of each run of bins on the chromosome, its mean and highest mask, its mean sd of z."""
+    """Return bounds and summit of each run of bins on the chromosome, mean and highest mask, and mean sd of z."""
     measured = {name: np.zeros(len(starts)) for name in ("mean_mask", "max_mask", "beta_sd")}
     summit = np.zeros(len(starts), np.int64)
     for i, (start, end) in enumerate(zip(starts, ends, strict=True)):
@@ -217,7 +271,7 @@ def _peak_class(table: pd.DataFrame, mask: GeneMask, peaks: pd.DataFrame | None)
     return np.where(best < shared.shape[1] - 1, WITH_PEAK, WITHOUT_PEAK).astype(object), names[best]
 
 
-def _as_bed(table: pd.DataFrame, mask: GeneMask, gene: Mapping) -> pd.DataFrame:
+def _as_bed(table: pd.DataFrame, mask: GeneMask, gene: Mapping[str, Any] | pd.Series) -> pd.DataFrame:
     upstream = -1 if gene["strand"] == "-" else 1
     table = table.assign(
         chrom=mask.chrom,
@@ -234,14 +288,24 @@ def _as_bed(table: pd.DataFrame, mask: GeneMask, gene: Mapping) -> pd.DataFrame:
 
 
 def read_elements(path: str | Path) -> pd.DataFrame:
-    """Read ELEMENT_COLUMNS of an element file written by `assemble` or `export`, also of schema 1.
+    """Read an element file written by `assemble` or `export`, also of schema 1.
+
+    Parameters
+    ----------
+    path : str or Path
+        BED with a header line.
+
+    Returns
+    -------
+    DataFrame
+        ELEMENT_COLUMNS, in the order of the file.
 
     Raises
     ------
     InputError
-        Another header.
+        The file has another header.
     """
-    types = dict.fromkeys(ELEMENT_COLUMNS, str)
+    types: dict[str, type] = dict.fromkeys(ELEMENT_COLUMNS, str)
     types |= dict.fromkeys(("start", "end", "score", "thickStart", "thickEnd", "distance_to_tss"), np.int64)
     types |= dict.fromkeys(("mean_mask", "max_mask", "beta_sd"), np.float64)
     with Path(path).open(encoding="utf-8") as lines:

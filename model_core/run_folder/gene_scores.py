@@ -1,4 +1,4 @@
-"""Scored genes: the journal's record of one, and the table of all."""
+"""Scored genes: the journal's record of one gene, and the table of all."""
 
 from __future__ import annotations
 
@@ -16,29 +16,36 @@ from model_core.run_folder.journal import FIELDS
 from model_core.tsv import read_table
 from model_core.window import Site, window_start
 
-DERIVED = ("kept_percent", "elements", "elements_without_peak")  # what `assemble` adds
+DERIVED = ("kept_percent", "elements", "elements_without_peak")  # added by `assemble`
 GENE_COLUMNS = (
     *("gene_id", "symbol", "chrom", "tss", "strand", "start", "end"),
     *("split", "observed", "predicted", "residual", *DERIVED),
 )
 
 
-def journal_record(gene: Mapping, row: int, sizes: Mapping[str, int], run: Path) -> dict:
-    """The journal's line for a scored gene whose masks go into `row`.
+def journal_record(gene: Mapping[str, Any], row: int, sizes: Mapping[str, int], run: Path) -> dict[str, Any]:
+    """Return the journal's record of a scored gene.
 
     Parameters
     ----------
-    gene : Mapping
+    gene : Mapping[str, Any]
         gene_id, chrom, tss (0-based), strand, predicted; symbol, split, observed where known.
+    row : int
+        Row of the gene's masks in the store.
     sizes : Mapping[str, int]
-        bp of each chromosome.
+        Length in bp of each chromosome.
     run : Path
-        The folder, for messages.
+        The run folder, for messages.
+
+    Returns
+    -------
+    dict[str, Any]
+        FIELDS as JSON values; predicted and observed in the label's unit, None where not finite.
 
     Raises
     ------
     InputError
-        The gene lies off these chromosomes, its strand is no strand, or a name breaks a table.
+        The TSS is not on these chromosomes, the strand is neither + nor -, or a name holds a tab or line end.
     """
     gene_id, chrom, tss, strand = str(gene["gene_id"]), str(gene["chrom"]), int(gene["tss"]), gene["strand"]
     symbol = _text(gene.get("symbol")) or gene_id
@@ -56,28 +63,30 @@ def journal_record(gene: Mapping, row: int, sizes: Mapping[str, int], run: Path)
     return {**place, "split": _text(gene.get("split")), **values, "row": row}
 
 
-def site_gene(site: Site) -> dict:
-    """gene_id, symbol, chrom, tss, strand of a place that is no gene of a table; the id is what one types.
+def site_gene(site: Site) -> dict[str, Any]:
+    """Return gene_id, symbol, chrom, tss and strand of a site that is no gene of a table.
 
-    The id counts from 1: Site("chr22", 19854894, "+") is "chr22:19854895:+".
+    The id is the site as users type it, 1-based: Site("chr22", 19854894, "+") is "chr22:19854895:+".
     """
     name = f"{site.chrom}:{site.position + 1}:{site.strand}"
     return {"gene_id": name, "symbol": name, "chrom": site.chrom, "tss": site.position, "strand": site.strand}
 
 
-def gene_table(records: Mapping[str, dict], window: int, sizes: Mapping[str, int], derived: Path) -> pd.DataFrame:
-    """GENE_COLUMNS of the journal's records, by chrom, start, gene_id.
+def gene_table(
+    records: Mapping[str, Mapping[str, Any]], window: int, sizes: Mapping[str, int], derived: Path
+) -> pd.DataFrame:
+    """Return the table of the journal's records: GENE_COLUMNS, sorted by chrom, start, gene_id.
 
     Parameters
     ----------
-    records : Mapping[str, dict]
-        gene_id -> journal line.
+    records : Mapping[str, Mapping[str, Any]]
+        gene_id -> journal record.
     window : int
-        bp.
+        Length of the windows in bp.
     sizes : Mapping[str, int]
-        bp of each chromosome.
+        Length in bp of each chromosome.
     derived : Path
-        genes.tsv, which need not be there and may know fewer genes.
+        genes.tsv, which may be missing or lack some of the genes.
     """
     table = pd.DataFrame(records.values(), columns=list(FIELDS)).drop(columns="row")
     table = table.astype({"tss": np.int64, "observed": np.float64, "predicted": np.float64})
@@ -92,7 +101,7 @@ def gene_table(records: Mapping[str, dict], window: int, sizes: Mapping[str, int
 
 
 def _derived(path: Path) -> pd.DataFrame:
-    """DERIVED of the genes in genes.tsv by gene_id; no rows where there is no file."""
+    """Read the columns DERIVED of genes.tsv, indexed by gene_id; no rows without the file."""
     if not path.exists():
         return pd.DataFrame(columns=list(DERIVED), index=pd.Index([], dtype=str), dtype=np.float64)
     table = read_table(path, None)

@@ -1,4 +1,4 @@
-"""scores.jsonl: a line for each scored gene, appended once its masks are on disk; and the appender's lock."""
+"""scores.jsonl: one line per scored gene, appended once its masks are on disk; and the lock of the one writer."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import json
 import os
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any, NoReturn
 
 from model_core.errors import InputError
 from model_core.files import whole_lines
@@ -16,11 +17,22 @@ from model_core.files import whole_lines
 FIELDS = ("gene_id", "symbol", "chrom", "tss", "strand", "split", "observed", "predicted", "row")
 
 
-def read_journal(path: Path) -> tuple[list[dict], int]:
-    """(the whole lines as dicts with FIELDS, how many bytes they take).
+def read_journal(path: Path) -> tuple[list[dict[str, Any]], int]:
+    """Read the journal of scored genes.
 
-    A last line that is torn (the writer was killed inside it) is not whole: it is left out, and its row in
-    the masks is free again.
+    A torn last line (the writer was killed while writing it) is left out, and its row in the masks is free again.
+
+    Parameters
+    ----------
+    path : Path
+        scores.jsonl, which may be missing.
+
+    Returns
+    -------
+    records : list[dict[str, Any]]
+        FIELDS of each scored gene, by row.
+    length : int
+        Bytes of the file that these lines take.
 
     Raises
     ------
@@ -28,8 +40,9 @@ def read_journal(path: Path) -> tuple[list[dict], int]:
         A line before the last is no JSON, lacks a field, is out of row order, or repeats a gene.
     """
     whole = list(whole_lines(path))
-    records: list[dict] = []
-    seen, length = set(), sum(len(line) + 1 for line in whole)
+    records: list[dict[str, Any]] = []
+    seen: set[str] = set()
+    length = sum(len(line) + 1 for line in whole)
     for number, line in enumerate(whole, 1):
         try:
             record = _record(line)
@@ -46,14 +59,14 @@ def read_journal(path: Path) -> tuple[list[dict], int]:
     return records, length
 
 
-def _record(line: bytes) -> dict:
+def _record(line: bytes) -> dict[str, Any]:
     record = json.loads(line)
     if not isinstance(record, dict) or any(name not in record for name in FIELDS):
         raise ValueError("not the line of a gene")
     return record
 
 
-def _damaged(path: Path, number: int, found: str) -> None:
+def _damaged(path: Path, number: int, found: str) -> NoReturn:
     where = f"{path} line {number}"
     raise InputError(
         where, found=found, expected="one whole line for each gene", fix="score the genes again into a new run"
@@ -61,20 +74,19 @@ def _damaged(path: Path, number: int, found: str) -> None:
 
 
 class Lock:
-    """A file that one writer at a time can hold; it names the writer's process and host.
+    """Lock that one writer at a time can hold: a file that names the writer's process and host.
 
     Parameters
     ----------
     path : Path
-        The lock file. It is there while the lock is held. One left by a process that is dead is taken
-    over.
+        The lock file, which exists while the lock is held. One that a dead process has left is taken over.
     """
 
     def __init__(self, path: Path):
         self.path = path
 
     def acquire(self) -> None:
-        """Take the lock.
+        """Acquire the lock.
 
         Raises
         ------
@@ -98,12 +110,12 @@ class Lock:
             ) from None
 
     def release(self) -> None:
-        """Give the lock back."""
+        """Release the lock."""
         self.path.unlink(missing_ok=True)
 
     @contextmanager
     def held(self, seconds: float = 0.0) -> Iterator[None]:
-        """Hold the lock inside the block; wait up to `seconds` for another writer to give it back.
+        """Hold the lock inside the block; wait up to `seconds` for another writer to release it.
 
         Raises
         ------
@@ -125,7 +137,7 @@ class Lock:
             self.release()
 
     def _create(self) -> None:
-        # Linked into place whole, so that nobody ever reads a lock without its holder.
+        # Linked into place when complete, so that a lock is never read without its holder.
         temporary = self._mine("new")
         temporary.write_text(json.dumps({"pid": os.getpid(), "host": socket.gethostname()}), encoding="utf-8")
         try:
@@ -133,7 +145,7 @@ class Lock:
         finally:
             temporary.unlink()
 
-    def _read(self) -> dict:
+    def _read(self) -> dict[str, Any]:
         with suppress(OSError, ValueError):
             holder = json.loads(self.path.read_text(encoding="utf-8"))
             if isinstance(holder, dict):
@@ -144,9 +156,9 @@ class Lock:
         return self.path.with_name(f"{self.path.name}.{kind}.{os.getpid()}")
 
 
-def _may_live(holder: dict) -> bool:
+def _may_live(holder: Mapping[str, Any]) -> bool:
     if holder.get("host") != socket.gethostname() or not isinstance(holder.get("pid"), int):
-        return True  # another machine, or unreadable: nobody here can know
+        return True  # another machine, or unreadable: it cannot be known here
     try:
         os.kill(holder["pid"], 0)
     except ProcessLookupError:

@@ -1,13 +1,15 @@
-"""manifest.json: what a run is and what it was made from."""
+"""manifest.json: the kind of a run, its lengths and rules, and the files from which it was made."""
 
 from __future__ import annotations
 
 import json
 import os
 import platform
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
+from typing import Any, overload
 
 from model_core.errors import InputError
 from model_core.fingerprint import sha256_of
@@ -15,12 +17,12 @@ from model_core.listing import is_empty
 from model_core.run_folder.schema1 import manifest_of_2
 
 SCHEMA = 2
-BANDS = ("none", "beta", "members")  # what the width drawn around a mask is: nothing, the Beta of z, between members
+BANDS = ("none", "beta", "members")  # meaning of the band around a mask: none, sd of z under its Beta, between members
 _NEEDED = (
     *("kind", "name", "variant", "decision", "band"),
     *("window", "promoter", "resolution", "element_rule", "progress"),
 )
-_NEEDED_IN_1 = ("variant", "element_rule")  # the others are looked for once it reads as schema 2
+_NEEDED_IN_1 = ("variant", "element_rule")  # the others are checked after the conversion to schema 2
 _RECORDED = ("seq2exp-viz", "numpy", "scipy", "pandas", "zarr", "torch")  # packages whose versions are kept
 _LEFTOVERS = (
     "study.json",
@@ -31,8 +33,25 @@ _LEFTOVERS = (
 )  # written before the manifest
 
 
-def new_manifest(folder: Path, study: str | Path | None, checkpoint: str | Path | None, **entries) -> dict:
-    """A manifest for a run without scored genes; `entries` are its other fields (docs/run-folder.md)."""
+def new_manifest(
+    folder: Path, study: str | Path | None, checkpoint: str | Path | None, **entries: Any
+) -> dict[str, Any]:
+    """Return the manifest of a run without scored genes.
+
+    Parameters
+    ----------
+    folder : Path
+        The run folder.
+    study, checkpoint : str or Path or None
+        Files from which the run is made; recorded with their sha256.
+    **entries : Any
+        Its other fields (docs/run-folder.md).
+
+    Raises
+    ------
+    InputError
+        A file is missing.
+    """
     return {
         "schema": SCHEMA,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -45,8 +64,8 @@ def new_manifest(folder: Path, study: str | Path | None, checkpoint: str | Path 
     }
 
 
-def read_manifest(folder: Path) -> dict:
-    """Read the manifest of a run folder; one of schema 1 is returned as schema 2 states it.
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """Read the manifest of a run folder; one of schema 1 is converted to schema 2.
 
     Raises
     ------
@@ -89,8 +108,15 @@ def read_manifest(folder: Path) -> dict:
     return manifest
 
 
-def read_json(path: Path, without: dict | None = None) -> dict:
-    """Return what a JSON file of a run folder holds; `without`, where that is given and there is no file.
+def read_json(path: Path, without: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Read a JSON file of a run folder.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    without : dict[str, Any] or None
+        Returned where the file is missing; None makes that an error.
 
     Raises
     ------
@@ -107,8 +133,21 @@ def read_json(path: Path, without: dict | None = None) -> dict:
         ) from None
 
 
-def check_lengths(where: object, manifest: dict) -> None:
-    """Raise InputError unless window, promoter and resolution are whole numbers that fit together."""
+def check_lengths(where: object, manifest: Mapping[str, Any]) -> None:
+    """Check that window, promoter and resolution (bp) are whole numbers that fit together.
+
+    Parameters
+    ----------
+    where : object
+        The run folder or its file, for the message.
+    manifest : Mapping[str, Any]
+        With these three entries.
+
+    Raises
+    ------
+    InputError
+        They are no whole numbers of at least 1, or do not fit together.
+    """
     window, promoter, resolution = (manifest[name] for name in ("window", "promoter", "resolution"))
     if any(not isinstance(x, int) or x < 1 for x in (window, promoter, resolution)):
         found = f"window {window!r}, promoter {promoter!r}, resolution {resolution!r}"
@@ -124,14 +163,30 @@ def check_lengths(where: object, manifest: dict) -> None:
 
 
 def is_free(folder: Path) -> bool:
-    """Whether a run can be created here: nothing there, an empty folder, or what a killed creation left."""
+    """Return whether a run can be created here: nothing, an empty folder, or leftovers of a killed creation."""
     if not folder.exists():
         return True
     return folder.is_dir() and is_empty(folder, _LEFTOVERS)
 
 
-def described_file(path: str | Path | None, folder: Path) -> dict | None:
-    """{"path": absolute, "relative": from the run folder, "sha256": of the content}, or None for no file.
+@overload
+def described_file(path: str | Path, folder: Path) -> dict[str, str]: ...
+@overload
+def described_file(path: str | Path | None, folder: Path) -> dict[str, str] | None: ...
+def described_file(path: str | Path | None, folder: Path) -> dict[str, str] | None:
+    """Return paths and hash of a file, as a manifest records it; None for no file.
+
+    Parameters
+    ----------
+    path : str or Path or None
+        The file.
+    folder : Path
+        The run folder.
+
+    Returns
+    -------
+    dict[str, str] or None
+        "path": absolute; "relative": from the run folder; "sha256": hash of the content.
 
     Raises
     ------

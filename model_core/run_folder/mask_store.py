@@ -1,4 +1,4 @@
-"""Masks of single genes: the Zarr store that holds them and the object a reader gets."""
+"""Masks of single genes: the Zarr store that holds them, and the mask of one gene as it is read."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -24,14 +25,23 @@ _MOST_STEPS = 8  # of float16 by which a rounded number is moved back across the
 
 @dataclass(frozen=True, eq=False)
 class GeneMask:
-    """The mask of one gene's window; bins of `resolution` bases, left to right on the forward strand.
+    """Mask of one gene's window, in bins of `resolution` bases, left to right on the forward strand.
 
-    chrom, start, end: the window, 0-based half-open; start may be negative, end may lie beyond the
-    chromosome.
-    alpha, beta: float32 (bins,), > 0, as the model gave them, before forcing.
-    forced: int8 (bins,): -1 learned, 0 blacklist or beyond the chromosome, 1 promoter.
-    cutoff: the lowest E[z] that the model keeps (`DecisionRule.cutoff`), where its mask is 1[E[z] >= cutoff];
-        None where its mask is E[z].
+    Attributes
+    ----------
+    chrom : str
+        Chromosome of the window.
+    start, end : int
+        Bounds of the window, 0-based half-open; start may be negative, end may lie beyond the chromosome.
+    resolution : int
+        bp per bin.
+    alpha, beta : ndarray
+        float32 (bins,), above 0: parameters of the Beta of z from the model, before forcing.
+    forced : ndarray
+        int8 (bins,): -1 learned, 0 blacklist or beyond the chromosome, 1 promoter.
+    cutoff : float or None
+        Lowest E[z] that the model keeps (`DecisionRule.cutoff`) where its mask is 1[E[z] >= cutoff]; None where its
+        mask is E[z].
     """
 
     chrom: str
@@ -45,44 +55,56 @@ class GeneMask:
 
     @cached_property
     def learned(self) -> np.ndarray:
-        """bool (bins,): the bins the model decided."""
+        """Bins that the model decided: bool (bins,)."""
         return self.forced == beta_distribution.LEARNED
 
     @cached_property
     def mean(self) -> np.ndarray:
-        """float32 (bins,), 0 to 1: E[z], and 0 or 1 where forced."""
+        """Mean E[z], 0 to 1, and 0 or 1 where forced: float32 (bins,)."""
         return self._with_forced(self._expected)
 
     @cached_property
     def mask(self) -> np.ndarray:
-        """float32 (bins,), 0 to 1: the mask as the predictor reads it: E[z], or 1[E[z] >= cutoff]; forced as `mean`."""
+        """Mask as the predictor reads it, 0 to 1: E[z] or 1[E[z] >= cutoff], forced as `mean`: float32 (bins,)."""
         return self.mean if self.cutoff is None else self._with_forced(self._expected >= self.cutoff)
 
     @cached_property
     def sd(self) -> np.ndarray:
-        """float32 (bins,): spread of z (standard deviation under its Beta); 0 where forced."""
+        """Standard deviation of z under its Beta; 0 where forced: float32 (bins,)."""
         return np.where(self.learned, beta_distribution.beta_sd(self.alpha, self.beta), 0).astype(np.float32)
 
     def interval(self, level: float = 0.95, exact: bool = False) -> tuple[np.ndarray, np.ndarray]:
-        """(low, high), float32 (bins,): the central `level` range of z; both the forced value where forced.
+        """Return the central `level` range of z.
 
-        From a table made for drawing (within 0.001, about 20 ms for 200,000 bins), or `exact` (about 0.5 s).
+        Parameters
+        ----------
+        level : float
+            Probability of the range, between 0 and 1.
+        exact : bool
+            Whether to invert the Beta exactly (about 0.5 s for 200,000 bins); else a table made for drawing is used
+            (within 0.001, about 20 ms).
+
+        Returns
+        -------
+        low, high : ndarray
+            float32 (bins,); both hold the forced value where a bin is forced.
         """
         ends = beta_distribution.beta_interval if exact else beta_distribution.beta_interval_for_drawing
-        return tuple(self._with_forced(x) for x in ends(self.alpha, self.beta, level))
+        low, high = ends(self.alpha, self.beta, level)
+        return self._with_forced(low), self._with_forced(high)
 
     @cached_property
     def drawn_interval(self) -> tuple[np.ndarray, np.ndarray]:
-        """`interval(0.95)`, computed once: what a page or a figure draws around the mean."""
+        """Range `interval(0.95)`, computed once, which the page and the figures draw around the mean."""
         return self.interval(0.95)
 
     def per_base(self, start: int, end: int) -> np.ndarray:
-        """Return the mask of each base of start-end, which lies in the window: float32 (end - start,)."""
+        """Return the mask of each base of start-end (0-based half-open, inside the window): float32 (end - start,)."""
         return np.repeat(self.mask, self.resolution)[start - self.start : end - self.start]
 
     def summary(
         self, start: int, end: int, bins: int, interval: tuple[np.ndarray, np.ndarray] | None = None, digits: int = 4
-    ) -> dict:
+    ) -> dict[str, Any]:
         """Return the mask in chrom:start-end, averaged into at most about `bins` bins, as JSON values.
 
         A bin is the mean over the bins of the mask that the model decided; one without any has the forced value.
@@ -90,16 +112,18 @@ class GeneMask:
         Parameters
         ----------
         start, end : int
-            0-based half-open.
+            Bounds of the view, 0-based half-open.
+        bins : int
+            Number of bins over the view.
         interval : tuple[ndarray, ndarray] or None
             (low, high), float32 (bins of the mask,), of the central 95 % of z; None where it is not to be drawn.
         digits : int
-            Decimals.
+            Decimals of the values.
 
         Returns
         -------
         dict
-            Chrom, start, end, bin (bp) and equally long lists mean, low and high (unless there is no interval) and
+            chrom, start, end, bin (bp) and equally long lists mean, low and high (unless there is no interval) and
             forced (-1 learned, 0 blacklist or beyond the chromosome, 1 promoter); empty outside the window.
         """
         grid = view_grid(self.start, len(self.mask), start, end, bins, self.resolution)
@@ -120,7 +144,7 @@ class GeneMask:
 
     @property
     def kept_fraction(self) -> float:
-        """Share of the learned bins that is kept, 0 to 1: mean of a soft mask, share of ones in a hard."""
+        """Share of the learned bins that is kept, 0 to 1: mean of a soft mask, share of ones in a hard mask."""
         return beta_distribution.kept_fraction(self.mask, self.forced)
 
     @cached_property
@@ -132,7 +156,14 @@ class GeneMask:
 
 
 def binned(values: np.ndarray, bins: int) -> np.ndarray:
-    """Means over `bins` equal runs of `values`, float32 (bins,); of `bins` values, the values themselves.
+    """Return the means over `bins` equal runs of `values`, float32 (bins,); of `bins` values, these themselves.
+
+    Parameters
+    ----------
+    values : ndarray
+        Float (n,), n a multiple of `bins`.
+    bins : int
+        Number of runs.
 
     Raises
     ------
@@ -148,12 +179,10 @@ def binned(values: np.ndarray, bins: int) -> np.ndarray:
 
 
 def packed(alpha: np.ndarray, beta: np.ndarray, cutoff: np.ndarray | float = 0.5) -> tuple[np.ndarray, np.ndarray]:
-    """float16 pair of the inputs' shape that keeps E[z] within 0.0003, and whether E[z] >= `cutoff` as it was.
+    """Round alpha and beta to float16 so that E[z] moves by at most 0.0003 and stays on its side of `cutoff`.
 
-    The latter holds for a cutoff of at least 0.001; below it, steps of float16 are too wide.
-
-    What is beyond float16 is scaled down together (the mean stays, the spread, below 0.002 there, grows a
-    little).
+    The side is kept for a cutoff of at least 0.001; below it, the steps of float16 are too wide. Pairs beyond the range
+    of float16 are scaled down together: the mean stays, and the standard deviation, below 0.002 there, grows a little.
 
     Parameters
     ----------
@@ -161,6 +190,11 @@ def packed(alpha: np.ndarray, beta: np.ndarray, cutoff: np.ndarray | float = 0.5
         float32 (genes, bins) or (bins,).
     cutoff : ndarray or float
         0 to 1, one for all or broadcast against them.
+
+    Returns
+    -------
+    alpha, beta : ndarray
+        float16, of the inputs' shape.
     """
     shrink = np.minimum(1, _LARGEST / np.maximum(alpha, beta).clip(1))
     small = [np.clip(x * shrink, _SMALLEST, _LARGEST).astype(np.float16) for x in (alpha, beta)]
@@ -178,34 +212,36 @@ def packed(alpha: np.ndarray, beta: np.ndarray, cutoff: np.ndarray | float = 0.5
 
 
 class MaskStore:
-    """masks.zarr: arrays `alpha` and `beta`, float16 (rows, bins), one chunk a row.
+    """Zarr store masks.zarr with the arrays `alpha` and `beta`, float16 (rows, bins), one chunk per row.
 
     Parameters
     ----------
     path : Path
         The Zarr folder (Zarr format 3).
     bins : int
-        Bins of a row.
+        Bins per row.
     """
 
     def __init__(self, path: Path, bins: int):
         self.path, self.bins = Path(path), bins
-        self._open: dict | None = None
+        self._open: dict[str, Any] | None = None  # Zarr arrays by name
 
     @property
     def rows(self) -> int:
-        """Rows on disk; those past the journal's end are leftovers of a killed writer."""
+        """Number of rows on disk; those beyond the journal's end are leftovers of a killed writer."""
         return min(array.shape[0] for array in self._arrays(again=True).values()) if self.path.exists() else 0
 
     def write(self, row: int, alpha: np.ndarray, beta: np.ndarray, cutoff: np.ndarray | float = 0.5) -> None:
-        """Write rows from `row` (0 to `rows`) on and wait until they are on the disk.
+        """Write rows from `row` on and wait until they are on the disk.
 
         Parameters
         ----------
+        row : int
+            First row that is written, 0 to `rows`.
         alpha, beta : ndarray
-            float32 (genes, bins); rows written at once share the waiting for the arrays' metadata.
+            float32 (genes, bins); rows that are written together wait only once for the arrays' metadata.
         cutoff : ndarray or float
-            As `packed` takes it.
+            As in `packed`.
         """
         self._begin()
         last = row + len(alpha)
@@ -216,10 +252,12 @@ class MaskStore:
             self._to_disk(name, range(row, last))
 
     def adopt(self, row: int, others: Sequence[tuple[MaskStore, int]]) -> None:
-        """Take over rows of other stores of as many bins, without a copy, as the rows from `row` on.
+        """Link rows of other stores with the same number of bins, without a copy, as the rows from `row` on.
 
         Parameters
         ----------
+        row : int
+            First row that is written, 0 to `rows`.
         others : Sequence[tuple[MaskStore, int]]
             (store, its row), all on the same file system.
         """
@@ -235,12 +273,12 @@ class MaskStore:
             self._to_disk(name, range(row, last))
 
     def read(self, row: int) -> tuple[np.ndarray, np.ndarray]:
-        """(alpha, beta) of a row, float32 (bins,) each.
+        """Read alpha and beta of a row: (alpha, beta), float32 (bins,) each.
 
         Raises
         ------
         InputError
-            The row is not there.
+            The row is missing or damaged.
         """
         arrays = self._arrays(again=self._open is None or any(x.shape[0] <= row for x in self._open.values()))
         if any(row >= array.shape[0] for array in arrays.values()):
@@ -253,7 +291,7 @@ class MaskStore:
         return alpha, beta
 
     def tidy(self) -> None:
-        """Remove the half-written chunks of a killed writer; for the one writer alone."""
+        """Remove the half-written chunks of a killed writer; only the holder of the run's lock may call it."""
         for name in ("alpha", "beta"):
             for path in temporary_files(self.path / name, r".*\.partial"):
                 path.unlink()
@@ -281,12 +319,12 @@ class MaskStore:
                 dtype="float16",
                 fill_value=0,
                 compressors=[BloscCodec(cname="zstd", clevel=3, shuffle="shuffle")],
-                chunk_key_encoding={"name": "default", "separator": "."},  # one file a row, no folder a row
+                chunk_key_encoding={"name": "default", "separator": "."},  # one file per row, no folder per row
             )
         os.replace(temporary, self.path)
         fsync(self.path.parent)
 
-    def _arrays(self, again: bool = False) -> dict:
+    def _arrays(self, again: bool = False) -> dict[str, Any]:
         import zarr
 
         if self._open is None or again:

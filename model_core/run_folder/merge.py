@@ -1,4 +1,4 @@
-"""One track out of many masks: the highest mask of all genes whose windows cover a base."""
+"""One track from many masks: the highest mask of all genes whose windows cover a base."""
 
 from __future__ import annotations
 
@@ -12,18 +12,23 @@ from model_core.run_folder.tracks import Block
 
 
 def merged_by_max(masks: Iterable[GeneMask], size: int, resolution: int) -> Iterator[Block]:
-    """The highest mask at each base of a chromosome, averaged over `resolution` bp: Blocks, left to right.
+    """Yield the highest mask at each base of a chromosome, averaged over `resolution` bp, in Blocks from left to right.
 
-    Only the bases that a window to come may still change are kept in memory.
+    Only the bases that a later window may still change are kept in memory.
 
     Parameters
     ----------
     masks : Iterable[GeneMask]
-        Of one chromosome, by start of their windows.
+        Masks on one chromosome, by start of their windows.
     size : int
-        bp of the chromosome.
+        Length of the chromosome in bp.
     resolution : int
-        bp of a bin; bins begin at multiples of it. Bases in no window do not count; a bin of such is NaN.
+        bp per bin; bins begin at multiples of it. Bases in no window do not count; a bin without others is NaN.
+
+    Raises
+    ------
+    ValueError
+        The masks are not sorted.
     """
     chrom, origin, held = "", 0, np.empty(0, np.float32)  # held[i]: the highest mask so far at origin + i
     for mask in masks:

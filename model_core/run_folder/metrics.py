@@ -1,29 +1,33 @@
-"""How good predictions are: errors and correlations with their intervals."""
+"""Quality of predictions: errors, and correlations with their intervals."""
 
 from __future__ import annotations
+
+from typing import TypeAlias
 
 import numpy as np
 from scipy import stats
 
+Metrics: TypeAlias = dict[str, int | float | list[float] | None]
 
-def prediction_metrics(observed: np.ndarray, predicted: np.ndarray) -> dict[str, float | int | list | None]:
-    """MSE, MAE, Pearson with its 95 % interval, and Spearman of one set of genes.
+
+def prediction_metrics(observed: np.ndarray, predicted: np.ndarray) -> Metrics:
+    """Compute MSE, MAE, Pearson with its 95 % interval, and Spearman of one set of genes.
 
     Parameters
     ----------
     observed, predicted : ndarray
-        (n,), log10(CAGE + 1); pairs with a NaN are left out.
+        Float (n,), in the label's unit, log10(CAGE + 1) in the paper; pairs with a NaN are left out.
 
     Returns
     -------
-    dict[str, float or int or list or None]
+    dict[str, int or float or list[float] or None]
         {"genes", "mse", "mae", "pearson", "pearson_95": [low, high], "spearman"}; correlations are None where they do
         not exist (fewer than 3 genes, or a constant). The interval is Fisher's transformation; None below 4 genes.
     """
     known = np.isfinite(observed) & np.isfinite(predicted)
     y, p = np.asarray(observed, float)[known], np.asarray(predicted, float)[known]
     n = len(y)
-    result = {"genes": n, "mse": None, "mae": None, "pearson": None, "pearson_95": None, "spearman": None}
+    result: Metrics = {"genes": n, "mse": None, "mae": None, "pearson": None, "pearson_95": None, "spearman": None}
     if n:
         result |= {"mse": float(np.mean((y - p) ** 2)), "mae": float(np.mean(np.abs(y - p)))}
     if n >= 3 and np.ptp(y) > 0 and np.ptp(p) > 0:

@@ -1,4 +1,4 @@
-"""Occlusion tracks on disk: what hiding each block of a gene's window does to an unmasked prediction. No torch."""
+"""Occlusion tracks on disk: the effect of hiding each block of a window on an unmasked prediction. No torch."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import hashlib
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -15,16 +16,26 @@ from model_core.run_folder.effects import FOLDER
 
 @dataclass(frozen=True, eq=False)
 class Occlusion:
-    """The occlusion track of one gene.
+    """Occlusion track of one gene.
 
-    gene_id, chrom, start: the gene, and the first base of its window (may be negative).
-    block, step: bp hidden at once, and bp from one block to the next; a bin has `step` bp.
-    effects: float32 (bins,): prediction of everything kept minus the same with a block hidden, mean of the
-        block / step blocks over the bin; positive = the bin raises expression; NaN where all of a bin is forced
-        (promoter, blacklist). Bin i covers start + i * step and the step - 1 bases after it, the last one perhaps
-        fewer.
-    predicted: of everything kept but the blacklist.
-    checkpoint: sha256.
+    Attributes
+    ----------
+    gene_id, chrom : str
+        The gene and its chromosome.
+    start : int
+        First base of the window, 0-based; may be negative.
+    length : int
+        Length of the window in bp.
+    block, step : int
+        bp hidden at once, and bp from one block to the next; a bin has `step` bp.
+    effects : ndarray
+        float32 (bins,): the prediction with everything kept minus the prediction with a block hidden, mean of the
+        block / step blocks over the bin; positive where the bin raises expression; NaN where the whole bin is forced
+        (promoter, blacklist). Bin i covers the `step` bases from start + i * step on; the last bin may be shorter.
+    predicted : float
+        Prediction with everything kept but the blacklist, in the label's unit.
+    checkpoint : str
+        sha256 of the model's weights.
     """
 
     gene_id: str
@@ -39,12 +50,12 @@ class Occlusion:
 
     @property
     def bases(self) -> np.ndarray:
-        """float32 (length,): the effects, each bin's value at each of its bases."""
+        """Effect at each base: float32 (length,), the value of the base's bin."""
         return np.repeat(self.effects, self.step)[: self.length]
 
 
 def occlusion_path(run_folder: Path, gene_id: str) -> Path:
-    """Where a gene's track lies; names of genes, which may hold any letter, do not become names of files."""
+    """Return the path of a gene's track: a hash of the id, as an id may hold characters that a file name may not."""
     return run_folder / FOLDER / "occlusion" / f"{hashlib.sha256(gene_id.encode()).hexdigest()[:24]}.npz"
 
 
@@ -53,19 +64,42 @@ def write_occlusion(run_folder: Path, track: Occlusion) -> None:
     path = occlusion_path(run_folder, track.gene_id)
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as temporary, temporary.open("wb") as file:
-        np.savez_compressed(file, **{name: np.asarray(value) for name, value in vars(track).items()})
+        values: dict[str, Any] = {name: np.asarray(value) for name, value in vars(track).items()}
+        np.savez_compressed(file, **values)
 
 
 def read_occlusion(run_folder: Path, gene_id: str, checkpoint: str | None) -> Occlusion | None:
-    """A gene's track by the checkpoint of this sha256; None where it was not computed, or the file is damaged."""
+    """Read the track of a gene.
+
+    Parameters
+    ----------
+    run_folder : Path
+        The run folder.
+    gene_id : str
+        The gene.
+    checkpoint : str or None
+        sha256 of the run's weights.
+
+    Returns
+    -------
+    Occlusion or None
+        None where the track was not computed with this checkpoint, or its file is damaged.
+    """
     path = occlusion_path(run_folder, gene_id)
     try:
         with np.load(path, allow_pickle=False) as stored:
             values = {name: stored[name][()] for name in stored.files}
-        words = {name: str(values[name]) for name in ("gene_id", "chrom", "checkpoint")}
-        numbers = {name: int(values[name]) for name in ("start", "length", "block", "step")}
-        effects, predicted = np.asarray(values["effects"], np.float32), float(values["predicted"])
+        track = Occlusion(
+            gene_id=str(values["gene_id"]),
+            chrom=str(values["chrom"]),
+            start=int(values["start"]),
+            length=int(values["length"]),
+            block=int(values["block"]),
+            step=int(values["step"]),
+            effects=np.asarray(values["effects"], np.float32),
+            predicted=float(values["predicted"]),
+            checkpoint=str(values["checkpoint"]),
+        )
     except (FileNotFoundError, KeyError, ValueError, EOFError, zipfile.BadZipFile):
         return None
-    track = Occlusion(**words, **numbers, effects=effects, predicted=predicted)
     return track if (track.gene_id, track.checkpoint) == (gene_id, checkpoint) else None

@@ -1,4 +1,4 @@
-"""The run folder: what training or scoring leaves, and all that the viewer needs (docs/run-folder.md)."""
+"""Run folder: the result of training or scoring, with all that the viewer needs (docs/run-folder.md)."""
 
 from __future__ import annotations
 
@@ -29,24 +29,45 @@ from model_core.run_folder.occlusion import Occlusion, read_occlusion
 from model_core.run_folder.run_files import RunFiles, stamp
 from model_core.window import Window, window_start
 
-MEANING = ("window", "promoter", "resolution", "variant", "decision", "band")  # what masks of one run have in common
+MEANING = ("window", "promoter", "resolution", "variant", "decision", "band")  # the same for all masks of a run
 _JSON_FILES = ("config.json", "metrics.json", "study.json")
 _GENES_FOR_A_FIRST_RULE = 64  # a power of two
 
 
 class Run(RunFiles):
-    """One run folder, made by `Run.create`, opened by `Run.open`. Reading needs no lock.
+    """Run folder: scored genes, their masks, elements, tracks and effects.
 
-    What a writer adds meanwhile is seen at the next access; dicts and tables that are handed out are shared:
-    copy them before changing them.
+    `Run.open` opens a run, `Run.create` makes a new one. Reading needs no lock, and what a writer adds meanwhile is
+    seen at the next access. Dicts and tables that are returned are shared: copy them before changing them.
+
+    Parameters
+    ----------
+    path : Path
+        The run folder.
+    manifest : dict[str, Any]
+        From `manifest.read_manifest`.
+
+    Examples
+    --------
+    >>> import model_core
+    >>> run = model_core.Run.open("my-run")
+    >>> run.genes["symbol"].tolist()
+    ['MYC', 'HBB', 'GATA1', 'BCR']
+    >>> mask = run.mask("MYC")
+    >>> mask.chrom, mask.start, mask.end, mask.mean.shape
+    ('chr1', 8000, 12000, (4000,))
+    >>> elements = run.cut("MYC", threshold=0.6)
+    >>> elements.loc[elements["class"] == "promoter", ["start", "end", "mean_mask"]].values.tolist()
+    [[9800.0, 10200.0, 1.0]]
     """
 
-    def __init__(self, path: Path, manifest: dict):
+    def __init__(self, path: Path, manifest: dict[str, Any]):
         super().__init__(path, manifest)
         self._masks = MaskStore(path / "masks.zarr", manifest["window"] // manifest["resolution"])
-        self._recent = Recent()
+        self._recent = Recent()  # gene_id -> GeneMask
         self._lock = Lock(path / "lock")
-        self._written: dict[str, dict] | None = None  # gene_id -> journal line, while this object is the writer
+        # gene_id -> journal record, while this object is the writer
+        self._written: dict[str, dict[str, Any]] | None = None
 
     @classmethod
     def create(
@@ -66,8 +87,8 @@ class Run(RunFiles):
         seed: int | None = None,
         study: str | Path | None = None,
         checkpoint: str | Path | None = None,
-        resolved: dict | None = None,
-        config: dict | None = None,
+        resolved: dict[str, Any] | None = None,
+        config: dict[str, Any] | None = None,
         blacklist: pd.DataFrame | None = None,
         asked: int | None = None,
     ) -> Run:
@@ -76,34 +97,46 @@ class Run(RunFiles):
         Parameters
         ----------
         path : str or Path
-            A folder that is not there, is empty, or was left by a creation that was killed.
+            A folder that does not exist, is empty, or was left by a creation that was killed.
         window, promoter, resolution : int
-            bp; the resolution divides the window.
+            Lengths in bp of the window around each TSS, of the promoter in its centre and of a bin; the resolution
+            divides the window.
         chrom_sizes : Mapping[str, int]
-            bp of each chromosome of the assembly.
+            Length in bp of each chromosome of the assembly.
+        variant : str
+            Variant of the model: "soft", "hard" or "causal".
         decision : DecisionRule or None
-            How the model makes its mask of z; by default that of the published variant.
+            How the model makes its mask of z; by default that of the variant.
         band : str or None
-            One of `manifest.BANDS`, what the width around a mask is; by default that of the published variant.
+            Meaning of the band around a mask, one of `manifest.BANDS`; by default that of the variant.
         kind : str
             "training" or "scoring".
+        name : str or None
+            Name of the run; by default that of the folder.
+        simulated : bool
+            Whether the data are simulated.
         seed : int or None
-            Of the random numbers.
-        asked : int or None
-            How many genes are to be scored.
+            Random seed of the training.
         study, checkpoint : str or Path or None
-            The files the run is made from; recorded with their sha256.
-        resolved : dict or None
+            Files from which the run is made; recorded with their sha256.
+        resolved : dict[str, Any] or None
             The study with absolute paths (study.json).
-        config : dict or None
-            Model and training settings (config.json).
+        config : dict[str, Any] or None
+            Settings of model and training (config.json).
         blacklist : DataFrame or None
             chrom, start, end.
+        asked : int or None
+            Number of genes that are to be scored.
+
+        Returns
+        -------
+        Run
+            The new run, without scored genes.
 
         Raises
         ------
         InputError
-            The folder holds something else, or the lengths do not fit.
+            The folder holds other files, or the lengths do not fit together.
         """
         path = Path(path)
         if not is_free(path):
@@ -132,18 +165,22 @@ class Run(RunFiles):
             write_text(
                 path / "blacklist.bed", rows.to_csv(sep="\t", header=False, index=False, lineterminator="\n", quoting=3)
             )
-        write_json(path / "manifest.json", manifest)  # last: a folder with a manifest is whole
+        write_json(path / "manifest.json", manifest)  # last: a folder with a manifest is complete
         return cls(path, manifest)
 
     @classmethod
     def open(cls, path: str | Path) -> Run:
         """Open a run folder.
 
+        Parameters
+        ----------
+        path : str or Path
+            The folder.
+
         Raises
         ------
         InputError
-            No run folder, one of a newer schema, or one that is damaged, half-written or has the
-        chrom.sizes of another genome.
+            No run folder; or one of a newer schema, damaged, half-written, or with the chrom.sizes of another genome.
         """
         run = cls(Path(path), read_manifest(Path(path)))
         rows = run._masks.rows
@@ -162,15 +199,15 @@ class Run(RunFiles):
 
     @property
     def scored(self) -> set[str]:
-        """gene_id of each scored gene."""
+        """Ids (gene_id) of the scored genes."""
         return set(self._records())
 
     @property
     def genes(self) -> pd.DataFrame:
-        """GENE_COLUMNS of each scored gene by chrom, start, gene_id; DERIVED ones are NaN before `assemble`.
+        """Table of the scored genes: GENE_COLUMNS, sorted by chrom, start, gene_id.
 
-        tss: 0-based. start, end: the window inside the chromosome. residual: observed - predicted.
-        kept_percent: 0-100.
+        tss: 0-based. start, end: the part of the window inside the chromosome. observed, predicted: in the label's
+        unit. residual: observed - predicted. kept_percent: 0 to 100. The columns DERIVED are NaN before `assemble`.
         """
         derived = self.path / "genes.tsv"
         records = self._records()
@@ -181,7 +218,7 @@ class Run(RunFiles):
         return self._cached("genes", (len(records), stamp(derived)), table)
 
     def gene(self, name: str) -> pd.Series:
-        """The row of `genes` that is called so, by gene_id or symbol (`gene_finder.GeneFinder`).
+        """Return the row of `genes` with this gene_id or symbol (`gene_finder.GeneFinder`).
 
         Raises
         ------
@@ -203,20 +240,26 @@ class Run(RunFiles):
 
     @property
     def finder(self) -> GeneFinder:
-        """Finds rows of `genes` by id or symbol."""
+        """Finder of rows of `genes` by id or symbol."""
         genes = self.genes
         return self._cached("finder", len(genes), lambda: GeneFinder(genes["gene_id"], genes["symbol"]))
 
     def mask(self, name: str) -> GeneMask:
-        """Return the mask of a gene, by gene_id or symbol; promoter, blacklist and all off the chromosome forced.
+        """Return the mask of a gene, by gene_id or symbol.
 
-        The masks read last stay in memory (5 MB for 200 kb), for stored masks never change.
+        Promoter, blacklist and bases beyond the chromosome are forced. The masks read last stay in memory (5 MB each
+        for 200 kb), as stored masks never change.
+
+        Raises
+        ------
+        InputError
+            No such gene, or several.
         """
         records = self._records()
         gene_id = name if name in records else str(self.gene(name)["gene_id"])
         return self._recent.get(gene_id, lambda: self._read_mask(records[gene_id]))
 
-    def _read_mask(self, record: Mapping) -> GeneMask:
+    def _read_mask(self, record: Mapping[str, Any]) -> GeneMask:
         alpha, beta = self._masks.read(record["row"])
         start = window_start(record["tss"], self.manifest["window"])
         forced = self.forced(record["chrom"], start)
@@ -233,9 +276,9 @@ class Run(RunFiles):
 
     @property
     def rule(self) -> ElementRule:
-        """The rule the elements were cut by; before `assemble`, the default rule of the first genes.
+        """Rule by which the elements were cut; before `assemble`, the default rule over the first genes.
 
-        Those are the first 1, 2, 4, ... 64 genes that were scored, so that the rule seldom changes while a run grows.
+        These are the first 1, 2, 4, ... 64 genes that were scored, so that the rule seldom changes while a run grows.
         """
         if self.manifest["element_rule"]:
             return ElementRule.from_dict(self.manifest["element_rule"])
@@ -245,28 +288,49 @@ class Run(RunFiles):
 
     @property
     def elements(self) -> pd.DataFrame:
-        """ELEMENT_COLUMNS of all genes' elements and promoters, sorted; no rows until `assemble` has run."""
+        """Table of the elements and promoters of all genes: ELEMENT_COLUMNS, sorted; no rows before `assemble`."""
         return self._file("elements/elements.bed", read_elements, pd.DataFrame(columns=list(ELEMENT_COLUMNS)))
 
     def cut(self, name: str, threshold: float | None = None) -> pd.DataFrame:
-        """ELEMENT_COLUMNS of one gene, by gene_id or symbol; by the run's rule, or at another threshold."""
+        """Cut the elements of one gene.
+
+        Parameters
+        ----------
+        name : str
+            The gene's gene_id or symbol.
+        threshold : float or None
+            Threshold of the mask, 0 to 1; None for the run's rule.
+
+        Returns
+        -------
+        DataFrame
+            ELEMENT_COLUMNS of its elements and promoter, left to right.
+
+        Raises
+        ------
+        InputError
+            No such gene, or a threshold out of range.
+        """
         gene = self.gene(name)
         rule = self.rule if threshold is None else self.rule.at(threshold)
         return cut_elements(self.mask(gene["gene_id"]), rule, gene, self.peaks)
 
     @property
     def effects(self) -> pd.DataFrame:
-        """EFFECT_COLUMNS of all elements knocked out so far with the run's checkpoint, cut by its present rule; by gene
-        in the order of `genes`, then by falling effect. No rows where `seq2exp-viz effects` was not run."""
+        """Table of knock-out effects: EFFECT_COLUMNS, by gene in the order of `genes`, then by falling effect.
+
+        It holds the elements that were knocked out with the run's checkpoint and cut by its present rule; no rows where
+        `seq2exp-viz effects` was not run.
+        """
         return self._cached("effects", (*self._effect_marks, stamp(self._journal)), self._effects)
 
     @property
-    def effect_records(self) -> dict[str, dict]:
-        """gene_id -> the record of its effects that `effects` is made of (model_core.run_folder.effects)."""
+    def effect_records(self) -> dict[str, dict[str, Any]]:
+        """Records from which `effects` is made, by gene_id (`model_core.run_folder.effects`)."""
         return self._cached("effect records", self._effect_marks, self._effect_records)
 
     def occlusion(self, name: str) -> Occlusion | None:
-        """The occlusion track of a gene, by gene_id or symbol; None where it was not computed."""
+        """Return the occlusion track of a gene, by gene_id or symbol; None where it was not computed."""
         records = self._records()
         gene_id = name if name in records else str(self.gene(name)["gene_id"])
         return read_occlusion(self.path, gene_id, self.checkpoint_sha256)
@@ -275,12 +339,12 @@ class Run(RunFiles):
 
     @contextmanager
     def writing(self, asked: int | None = None) -> Iterator[Run]:
-        """Hold the one writer's lock; `append` works inside. What a killed writer left half-done is dropped.
+        """Hold the lock of the one writer; `append` works inside. Leftovers of a killed writer are removed.
 
         Parameters
         ----------
         asked : int or None
-            How many genes are to be scored in all, for the manifest's progress; by default as it was.
+            Number of genes that are to be scored in all, for the manifest's progress; None leaves it unchanged.
 
         Raises
         ------
@@ -314,33 +378,39 @@ class Run(RunFiles):
             self._written = None
             self._lock.release()
 
-    def append(self, gene: Mapping, alpha: np.ndarray, beta: np.ndarray) -> None:
-        """Add one scored gene: first its masks, then its journal line, each on the disk before the next.
+    def append(self, gene: Mapping[str, Any], alpha: np.ndarray, beta: np.ndarray) -> None:
+        """Append one scored gene: first its masks, then its journal line, each on the disk before the next.
 
         Parameters
         ----------
-        gene : Mapping
+        gene : Mapping[str, Any]
             gene_id, chrom, tss (0-based), strand, predicted; symbol, split, observed where known.
         alpha, beta : ndarray
-            (window,) or (bins,), > 0; bases are averaged into bins.
+            float (window,) or (bins,), above 0; bases are averaged into bins.
 
         Raises
         ------
         InputError
-            The gene is scored already, or lies off the chromosomes of the run.
+            The gene is scored already, or lies beyond the chromosomes of the run.
         RuntimeError
-            Not inside `with run.writing():`.
+            The call is not inside `with run.writing():`.
         """
         self.extend([(gene, alpha, beta)])
 
-    def extend(self, scored: Sequence[tuple[Mapping, np.ndarray, np.ndarray]]) -> None:
-        """Add scored genes as `append` adds one: the masks of all, then their journal lines."""
+    def extend(self, scored: Sequence[tuple[Mapping[str, Any], np.ndarray, np.ndarray]]) -> None:
+        """Append several scored genes: the masks of all, then their journal lines.
+
+        Parameters
+        ----------
+        scored : Sequence[tuple[Mapping[str, Any], ndarray, ndarray]]
+            (gene, alpha, beta) of each, as in `append`.
+        """
         records = self._records_of([gene for gene, _, _ in scored])
         if records:
             columns = zip(*((alpha, beta) for _, alpha, beta in scored), strict=True)
             alpha, beta = (np.stack([binned(x, self._masks.bins) for x in column]) for column in columns)
             cutoffs = [self.decision.cutoff(z) for z in beta_mean(alpha, beta)]
-            if self.decision.kind == "top":  # another one for each gene
+            if self.decision.kind == "top":  # it differs between genes
                 for record, cutoff in zip(records, cutoffs, strict=True):
                     record["cutoff"] = cutoff
             sides = np.array([0.5 if cutoff is None else cutoff for cutoff in cutoffs], np.float64)[:, None]
@@ -348,17 +418,17 @@ class Run(RunFiles):
             self._note(records)
 
     def adopt(self, genes: Sequence[tuple[Run, str]]) -> None:
-        """Add genes that other runs of the same window and resolution scored: their masks' files, their lines.
+        """Append genes that other runs with the same window and resolution have scored; files of masks are linked.
 
         Parameters
         ----------
         genes : Sequence[tuple[Run, str]]
-            (run, gene_id); the runs lie on this run's file system.
+            (run, gene_id) of each; the runs lie on this run's file system.
 
         Raises
         ------
-        InputError
-            As `append`. RuntimeError: as `append`.
+        InputError, RuntimeError
+            As `append`.
         """
         theirs = [run._records()[gene_id] for run, gene_id in genes]
         records = self._records_of(theirs)
@@ -370,32 +440,42 @@ class Run(RunFiles):
             self._masks.adopt(records[0]["row"], rows)
             self._note(records)
 
-    def _records_of(self, genes: Sequence[Mapping]) -> list[dict]:
-        """The journal's records for genes that take the next rows."""
+    def _as_writer(self) -> dict[str, dict[str, Any]]:
+        """Return the journal's records by gene_id, to which the writer adds; RuntimeError outside `writing`."""
         if self._written is None:
             raise RuntimeError("Run.append was called outside `with run.writing():`")
-        records: dict[str, dict] = {}
+        return self._written
+
+    def _records_of(self, genes: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """Return the journal's records for genes that get the next rows."""
+        written = self._as_writer()
+        records: dict[str, dict[str, Any]] = {}
         for gene in genes:
-            record = journal_record(gene, len(self._written) + len(records), self.chrom_sizes, self.path)
-            if record["gene_id"] in self._written or record["gene_id"] in records:
+            record = journal_record(gene, len(written) + len(records), self.chrom_sizes, self.path)
+            if record["gene_id"] in written or record["gene_id"] in records:
                 found = f"gene {record['gene_id']!r} again"
                 raise InputError(self.path, found=found, expected="each gene once", fix="leave it out")
             records[record["gene_id"]] = record
         return list(records.values())
 
-    def _note(self, records: Sequence[dict]) -> None:
+    def _note(self, records: Sequence[dict[str, Any]]) -> None:
+        written = self._as_writer()
         for record in records:
             append_json_line(self._journal, record)
-            self._written[record["gene_id"]] = record
+            written[record["gene_id"]] = record
 
     def update(self, **changes: Any) -> None:
-        """Change entries of the manifest, on disk and here.
+        """Change entries of the manifest, on disk and in this object.
+
+        Parameters
+        ----------
+        **changes : Any
+            The new entries.
 
         Raises
         ------
         InputError
-            After genes were scored, a change of what their masks mean (window, promoter,
-        resolution, variant, decision, band).
+            A change of what the masks of scored genes mean (window, promoter, resolution, variant, decision, band).
         """
         manifest = {**read_manifest(self.path), **changes}
         changed = [x for x in MEANING if manifest.get(x) != self.manifest.get(x)]
@@ -408,8 +488,16 @@ class Run(RunFiles):
         self._recent = Recent()
         self._masks = MaskStore(self._masks.path, manifest["window"] // manifest["resolution"])
 
-    def write_json(self, name: str, value: dict) -> None:
-        """Write config.json, metrics.json or study.json, atomically."""
+    def write_json(self, name: str, value: dict[str, Any]) -> None:
+        """Write config.json, metrics.json or study.json atomically.
+
+        Parameters
+        ----------
+        name : str
+            Name of the file.
+        value : dict[str, Any]
+            JSON values.
+        """
         if name not in _JSON_FILES:
             raise ValueError(f"{name}: expected one of {', '.join(_JSON_FILES)}")
         write_json(self.path / name, value)
@@ -417,11 +505,11 @@ class Run(RunFiles):
     # ---- inside
 
     @property
-    def _effect_marks(self) -> tuple:
+    def _effect_marks(self) -> tuple[Any, ...]:
         journal = stamp(self.path / FOLDER / "effects.jsonl")
         return journal, repr(self.manifest["element_rule"]), self.checkpoint_sha256
 
-    def _effect_records(self) -> dict[str, dict]:
+    def _effect_records(self) -> dict[str, dict[str, Any]]:
         found = read_effects(self.path)
         if not found:
             return {}
@@ -436,14 +524,47 @@ class Run(RunFiles):
     def _journal(self) -> Path:
         return self.path / "scores.jsonl"
 
-    def _records(self) -> dict[str, dict]:
-        if self._written is not None:  # the writer knows; reading the journal for each gene would not be linear
+    def _records(self) -> dict[str, dict[str, Any]]:
+        if self._written is not None:  # reading the journal again for each appended gene would take quadratic time
             return self._written
         return self._cached("records", stamp(self._journal), self._read_records)
 
-    def _read_records(self) -> dict[str, dict]:
+    def _read_records(self) -> dict[str, dict[str, Any]]:
         return {record["gene_id"]: record for record in read_journal(self._journal)[0]}
 
     def _note_progress(self, asked: int | None) -> None:
         asked = self.manifest["progress"]["asked"] if asked is None else asked
         self.update(progress={"scored": len(self.scored), "asked": asked})
+
+
+def open_run(path: str | Path) -> Run:
+    """Open a run folder, to read its tables and arrays.
+
+    `.genes`, `.elements` and `.effects` are DataFrames; `.mask(gene)` holds arrays (mean, sd, interval(), alpha, beta);
+    `.cut(gene, threshold)` cuts elements at another threshold; `.manifest`, `.config` and `.metrics` are dicts.
+
+    Parameters
+    ----------
+    path : str or Path
+        The folder, made by `train` or `score`.
+
+    Returns
+    -------
+    Run
+        The run.
+
+    Raises
+    ------
+    InputError
+        The folder is no run, is damaged, or has a newer schema.
+
+    Examples
+    --------
+    >>> import model_core
+    >>> run = model_core.open_run("my-run")
+    >>> run.name, run.manifest["variant"], run.manifest["window"]
+    ('my-run', 'soft', 4000)
+    >>> run.genes[["symbol", "chrom", "tss", "strand"]].head(2).values.tolist()
+    [['MYC', 'chr1', 10000, '+'], ['HBB', 'chr1', 16000, '+']]
+    """
+    return Run.open(path)

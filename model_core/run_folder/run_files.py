@@ -1,4 +1,4 @@
-"""The files of a run folder that are read whole: JSON, sizes, blacklist, peaks. Read once while unchanged."""
+"""Files of a run folder that are read whole: JSON, sizes, blacklist, peaks; each is read once while unchanged."""
 
 from __future__ import annotations
 
@@ -14,48 +14,59 @@ from model_core.beta import BLACKLISTED, forced_state, promoter_bases
 from model_core.config import Seq2ExpConfig, model_config
 from model_core.decision import DecisionRule
 from model_core.errors import InputError
+from model_core.fingerprint import sha256_of
 from model_core.intervals import match_chromosomes, rasterise, sort
 from model_core.listing import files_in
-from model_core.run_folder.manifest import described_file, read_json
+from model_core.run_folder.manifest import read_json
 
 
 class RunFiles:
-    """What a run folder says of itself; the base of `Run`.
+    """Description, settings and small files of a run folder; the base of `Run`.
 
-    Dicts and tables that are handed out are shared: copy them before changing them.
+    Dicts and tables that are returned are shared: copy them before changing them.
+
+    Parameters
+    ----------
+    path : Path
+        The run folder.
+    manifest : dict[str, Any]
+        From `manifest.read_manifest`.
     """
 
-    def __init__(self, path: Path, manifest: dict):
+    def __init__(self, path: Path, manifest: dict[str, Any]):
         self.path, self.manifest = path, manifest
         self._cache: dict[str, tuple[Any, Any]] = {}
 
     @property
     def name(self) -> str:
-        """What people call the run."""
+        """Name of the run, as the page and the reports show it."""
         return self.manifest["name"]
 
     @property
     def decision(self) -> DecisionRule:
-        """How the model makes its mask of z."""
+        """Rule by which the model makes its mask of z."""
         return DecisionRule.from_dict(self.manifest["decision"])
 
     @property
     def band(self) -> str:
-        """What the width around a mask is: "beta", the width of z under the model's Beta (`beta_sd`); "none" where it
-        says nothing of its own: a logit head fixes alpha + beta, so that it follows from the mean."""
+        """Meaning of the band around a mask, one of `manifest.BANDS`.
+
+        "beta": the width of z under the model's Beta (`beta_sd`). "none": no band, because a logit head fixes
+        alpha + beta, so that the width follows from the mean. "members": the spread between ensemble members.
+        """
         return self.manifest["band"]
 
     @property
     def model_config(self) -> Seq2ExpConfig | None:
-        """The model's settings; None where config.json states none, or some that this version does not know."""
+        """Settings of the model; None where config.json has none, or some that this version does not know."""
         return model_config(self.config)
 
     @property
     def checkpoint(self) -> Path | None:
-        """The file of the run's weights: its own, or the one it was scored with; None where that is not there.
+        """File of the model's weights: the run's own, or the one it was scored with; None where it is missing.
 
-        A recorded file is looked for at its path from the run folder, then at its absolute path. Where both are there
-        and differ, the one with the recorded sha256 is taken.
+        A recorded file is searched at its path relative to the run folder, then at its absolute path. Where both exist
+        and differ, the one with the recorded sha256 is used.
         """
         own, recorded = self.path / "checkpoint.safetensors", self.manifest["checkpoint"]
         if recorded is None or own.is_file():
@@ -66,45 +77,49 @@ class RunFiles:
             return places[0] if places else None
 
         def same_weights() -> Path:
-            fits = (path for path in places if described_file(path, self.path)["sha256"] == recorded["sha256"])
-            return next(fits, places[0])
+            return next((path for path in places if sha256_of(path) == recorded["sha256"]), places[0])
 
         return self._cached("checkpoint", [recorded["sha256"], *map(stamp, places)], same_weights)
 
     @property
     def checkpoint_sha256(self) -> str | None:
-        """sha256 of the weights the run was scored with; None before training has ended."""
+        """Hash (sha256) of the weights with which the run was scored; None before training has ended."""
         return (self.manifest["checkpoint"] or {}).get("sha256")
 
     @property
-    def config(self) -> dict:
-        """Model configuration and training settings; empty where none was written."""
+    def config(self) -> dict[str, Any]:
+        """Settings of model and training (config.json); empty where none were written."""
         return self._file("config.json", read_json, {})
 
     @property
-    def metrics(self) -> dict:
-        """Numbers about the run; empty where none was written."""
+    def metrics(self) -> dict[str, Any]:
+        """Errors, correlations, counts and times of the run (metrics.json); empty where none were written."""
         return self._file("metrics.json", read_json, {})
 
     @property
-    def study(self) -> dict:
-        """The study as resolved, with absolute paths."""
+    def study(self) -> dict[str, Any]:
+        """Content of study.json: the study from which the run was made, with absolute paths."""
         return self._file("study.json", read_json, {})
 
     @property
     def chrom_sizes(self) -> dict[str, int]:
-        """bp of each chromosome, in the order of the assembly."""
+        """Length in bp of each chromosome, in the order of the assembly."""
         return self._file("chrom.sizes", _read_sizes, {})
 
     def require_genome(self, sizes: Mapping[str, int], fasta: Path) -> None:
-        """InputError unless a genome has the run's chromosomes, as long as they were when it was made.
+        """Check that a genome has the run's chromosomes, with the lengths that they had when the run was made.
 
         Parameters
         ----------
         sizes : Mapping[str, int]
-            bp of each chromosome of the genome.
+            Length in bp of each chromosome of the genome.
         fasta : Path
-            Its file, for the message.
+            File of the genome, for the message.
+
+        Raises
+        ------
+        InputError
+            A chromosome is missing or has another length.
         """
         match_chromosomes(sizes, self.chrom_sizes, fasta)
         other = [chrom for chrom, size in self.chrom_sizes.items() if sizes[chrom] != size]
@@ -118,32 +133,42 @@ class RunFiles:
 
     @property
     def blacklist(self) -> pd.DataFrame | None:
-        """chrom, start, end of the blacklist; None where there is none."""
+        """Intervals of the blacklist (chrom, start, end); None where the run has none."""
         return self._file("blacklist.bed", _read_blacklist, None)
 
     @property
     def peak_files(self) -> list[Path]:
-        """The narrowPeak files in peaks/, by name; a file without a byte counts only where there is no other."""
+        """Paths of the narrowPeak files in peaks/, by name; an empty file counts only where there is no other."""
         found = files_in(self.path / "peaks", "*.narrowPeak")
         return [path for path in found if path.stat().st_size] or found
 
     @property
     def peaks(self) -> pd.DataFrame | None:
-        """The rows of all narrowPeak files, sorted; None where there is no file."""
+        """Rows of all narrowPeak files, sorted; None where there is no file."""
         files = self.peak_files
         return self._cached("peaks", [stamp(file) for file in files], lambda: _read_peaks(files)) if files else None
 
     @property
     def merged_track(self) -> Path | None:
-        """The bigWig of all genes' masks merged by max; None until `assemble` has run."""
+        """Path of the bigWig with the masks of all genes merged by max; None until `assemble` has run."""
         path = self.path / "tracks" / "mask.bigWig"
         return path if path.exists() else None
 
     def forced(self, chrom: str, start: int) -> np.ndarray:
-        """int8 (bins,) of the window from `start`: -1 learned, 0 blacklist or off the chromosome, 1 promoter.
+        """Return which bins of a window the model did not decide.
 
-        A bin with any base off the chromosome counts as off it, so that nothing drawn or cut ever leaves the
-        chromosome.
+        Parameters
+        ----------
+        chrom : str
+            Chromosome of the window.
+        start : int
+            First base of the window, 0-based; may be negative.
+
+        Returns
+        -------
+        ndarray
+            int8 (bins,): -1 learned, 0 blacklist or beyond the chromosome, 1 promoter. A bin with any base beyond the
+            chromosome counts as beyond it, so that no mask or element leaves the chromosome.
         """
         window, resolution = self.manifest["window"], self.manifest["resolution"]
         blacklist = np.zeros(window, bool)
@@ -159,7 +184,7 @@ class RunFiles:
         return self._cached(name, stamp(path), lambda: read(path)) if path.exists() else without
 
     def _cached(self, key: str, version: Any, make: Callable[[], Any]) -> Any:
-        """What `make` gave for this version of its source; one version is kept."""
+        """Return the value that `make` returned for this version of its source; one version is kept per key."""
         held = self._cache.get(key)
         if held is None or held[0] != version:
             held = self._cache[key] = (version, make())
@@ -167,7 +192,7 @@ class RunFiles:
 
 
 def stamp(path: Path) -> tuple[int, int, int] | None:
-    """Something that changes when a file changes; None while there is none."""
+    """Return (modification time in ns, bytes, inode) of a file, which changes when the file does; None without it."""
     try:
         status = path.stat()
     except FileNotFoundError:
@@ -181,7 +206,7 @@ def _read_sizes(path: Path) -> dict[str, int]:
         return {chrom: int(size) for chrom, size in rows}
     except ValueError:
         raise InputError(
-            path, found="a damaged line", expected="chromosome and bp, a tab between", fix="mend it"
+            path, found="a damaged line", expected="chromosome and bp, separated by a tab", fix="copy the run again"
         ) from None
 
 

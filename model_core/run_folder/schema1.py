@@ -1,12 +1,13 @@
-"""What runs of schema 1 hold, in the words of schema 2: each function reads one kind of content.
+"""Conversion of runs of schema 1 to schema 2: each function converts one kind of content.
 
-Whoever reads a file of a run sees schema 2 alone. The manifest is rewritten at the first write to the run; lines of a
-journal are never rewritten, so each says its own schema; tables are rewritten whole (docs/run-folder.md).
+All readers of a run's files get schema 2. The manifest is rewritten at the first write to the run; lines of a journal
+are never rewritten, so each records its own schema; tables are rewritten whole (docs/run-folder.md).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from model_core.config import Seq2ExpConfig, model_config
 from model_core.decision import DecisionRule
@@ -15,15 +16,15 @@ RULE_NAMES = {"smooth": "smooth_bp", "join": "max_gap", "shortest": "min_length"
 ELEMENT_NAMES = {"spread": "beta_sd"}
 
 
-def manifest_of_2(manifest: Mapping, config: Mapping) -> dict:
-    """Return a manifest of schema 1 as schema 2 states it: `band` and `decision` added, the element rule's names new.
+def manifest_of_2(manifest: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:
+    """Convert a manifest of schema 1 to schema 2: `band` and `decision` added, the element rule with its new names.
 
     Parameters
     ----------
-    manifest : Mapping
-        manifest.json.
-    config : Mapping
-        config.json; its `model` says what the manifest of schema 1 does not.
+    manifest : Mapping[str, Any]
+        Content of manifest.json.
+    config : Mapping[str, Any]
+        Content of config.json; its `model` holds what the manifest of schema 1 lacks.
     """
     model, rule = model_config(config), manifest["element_rule"]
     return {
@@ -35,13 +36,13 @@ def manifest_of_2(manifest: Mapping, config: Mapping) -> dict:
     }
 
 
-def rule_of_2(rule: Mapping) -> dict:
+def rule_of_2(rule: Mapping[str, Any]) -> dict[str, Any]:
     """Return an element rule with the names of schema 2."""
     return {RULE_NAMES.get(name, name): value for name, value in rule.items()}
 
 
-def effects_of_2(record: Mapping) -> dict:
-    """Return a line of effects.jsonl with the rank of each element in place of the share that stood there.
+def effects_of_2(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Convert a record of effects.jsonl: the control rank of each element replaces the share of schema 1.
 
     The share was (1 + k) / (1 + n), where k of n control regions are at least as strong as the element.
     """
@@ -54,8 +55,8 @@ def element_header_of_2(header: str) -> str:
     return "\t".join(ELEMENT_NAMES.get(name, name) for name in header.split("\t"))
 
 
-def _decision(model: Seq2ExpConfig | None, variant: str) -> dict:
-    """Return how a model makes its mask of z, from its settings, or from its variant where they do not say it."""
+def _decision(model: Seq2ExpConfig | None, variant: str) -> dict[str, Any]:
+    """Return how a model makes its mask of z: from its settings, or from its variant without them."""
     decision = model.mask.decision if model else DecisionRule("hard" if variant == "hard" else "soft")
     return decision.to_dict()
 

@@ -1,4 +1,4 @@
-"""What ties a run to its study: a run made of a study, and the study of a run found again."""
+"""Connection between a run and its study: creation of a run for a study, and the study from which a run was made."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from model_core.study.study import Study, load_study
 
 
 def new_run_of(study: Study, model: Seq2ExpConfig, out: Path, **entries: Any) -> Run:
-    """Make the run folder of a model that reads a study.
+    """Create the run folder of a model that reads a study.
 
     Parameters
     ----------
     study : Study
-        Its genome, blacklist and resolved settings go into the folder.
+        The study; chromosome sizes, blacklist and resolved settings are copied into the folder.
     model : Seq2ExpConfig
-        The model's settings, which say what its masks mean.
+        Settings of the model, which decide what its masks mean.
     out : Path
-        The folder, free to be made.
-    entries : Any
+        The folder, missing or empty.
+    **entries : Any
         Other arguments of `Run.create`: `config` (the settings to record), kind, seed, checkpoint, resolution.
 
     Raises
@@ -47,12 +47,12 @@ def new_run_of(study: Study, model: Seq2ExpConfig, out: Path, **entries: Any) ->
 
 
 def study_of(run: Run) -> Study:
-    """Return the study a run was made from: where its manifest says, or at the same place relative to the run.
+    """Load the study from which a run was made: from its recorded path, or from the same path relative to the run.
 
     Raises
     ------
     InputError
-        Neither is there, the study has problems (`load_study`), or its genome is another by now.
+        Neither file exists, the study has problems (`load_study`), or its genome has changed.
     """
     recorded = run.manifest["study"]
     if recorded is None:

@@ -1,7 +1,7 @@
-"""Files for genome browsers: bigWig, BED and narrowPeak written whole and the same each time; bigWig summaries read.
+"""Files for genome browsers: reproducible bigWig, BED and narrowPeak files, and summaries of bigWigs.
 
-pyBigWig writes (numpy blocks, small files) what fits in memory, pybigtools the rest; pybigtools reads summaries
-(0.3 ms where pyBigWig's stats take 120).
+pyBigWig writes the files whose zoom levels fit in memory (numpy blocks, small files), pybigtools the larger ones;
+pybigtools reads summaries (0.3 ms, compared with 120 ms for pyBigWig's stats).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import repeat
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, TextIO
 
 import numpy as np
 import pandas as pd
@@ -28,7 +28,19 @@ MOST_VALUES = 2**26  # of a track by default, and the most whose zoom levels are
 
 
 class Block(NamedTuple):
-    """A part of a track: values[i] stands for the `span` bases from start + i * span on; NaN = no value."""
+    """Part of a track.
+
+    Attributes
+    ----------
+    chrom : str
+        Chromosome.
+    start : int
+        First base, 0-based.
+    span : int
+        bp per value.
+    values : ndarray
+        float (n,): values[i] is the value of the `span` bases from start + i * span on; NaN for no value.
+    """
 
     chrom: str
     start: int
@@ -43,31 +55,31 @@ def write_bigwig(
     decimals: int | None = None,
     values: float | None = None,
 ) -> None:
-    """Write a bigWig with zoom levels (browsers show none without). The same blocks give the same bytes.
+    """Write a bigWig with zoom levels, which browsers need to show it. The same blocks give the same bytes.
 
-    Memory: one block, and until the file is closed about 14 bytes a value for the zoom levels. A file of more than
-    MOST_VALUES `values` is streamed: that takes 20 MB whatever its size, about as long, and 1.6 times the disk, and its
-    header names only the chromosomes that have values.
+    Memory: one block, and until the file is closed about 14 bytes per value for the zoom levels. A file of more than
+    MOST_VALUES `values` is streamed: this takes 20 MB of memory whatever its size, about the same time and 1.6 times
+    the disk space, and the header names only the chromosomes that have values.
 
     Parameters
     ----------
     path : str or Path
-        Taken over atomically.
+        The file, replaced atomically.
     sizes : Mapping[str, int]
-        bp of each chromosome.
+        Length in bp of each chromosome.
     blocks : Iterable[Block]
         By chromosome (sorted by name), left to right, without overlaps.
     decimals : int or None
-        Round values first; repeated values are then stored once.
+        Decimals to which values are rounded first, so that repeated values are stored once; None for no rounding.
     values : float or None
-        How many there are at the most, where that is known.
+        Highest possible number of values, where it is known.
 
     Raises
     ------
     InputError
-        No value at all.
+        No base has a value.
     ValueError
-        Blocks out of order or off their chromosome.
+        Blocks out of order or beyond their chromosome.
     """
     write = _streamed if values is not None and values > MOST_VALUES else _with_zooms_in_memory
     with replacing(path) as temporary:
@@ -78,7 +90,7 @@ def write_bigwig(
 
 
 def _without_gaps(sizes: Mapping[str, int], blocks: Iterable[Block], decimals: int | None) -> Iterator[Block]:
-    """The values of `blocks`, rounded, as Blocks without gaps; ValueError where one is out of place."""
+    """Yield the values of `blocks`, rounded, as Blocks without gaps; ValueError where one is out of place."""
     last = ("", 0)
     for block in blocks:
         if (block.chrom, block.start) < last or not 0 <= block.start < sizes[block.chrom]:
@@ -94,7 +106,7 @@ def _without_gaps(sizes: Mapping[str, int], blocks: Iterable[Block], decimals: i
 
 
 def _with_zooms_in_memory(path: Path, sizes: Mapping[str, int], blocks: Iterable[Block], decimals: int | None) -> bool:
-    """Write by pyBigWig; whether there was any value."""
+    """Write with pyBigWig; return whether there was any value."""
     bigwig, written = pyBigWig.open(str(path), "w"), False
     bigwig.addHeader(list(sizes.items()))
     try:
@@ -106,7 +118,7 @@ def _with_zooms_in_memory(path: Path, sizes: Mapping[str, int], blocks: Iterable
     return written
 
 
-def _add(bigwig, part: Block, size: int) -> None:
+def _add(bigwig: Any, part: Block, size: int) -> None:
     """Add values without gaps: as steps of one width, or as intervals where equal neighbours make that smaller."""
     chrom, start, span, values = part
     starts, ends, kept = _intervals(part, size)
@@ -118,7 +130,7 @@ def _add(bigwig, part: Block, size: int) -> None:
 
 
 def _intervals(part: Block, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(start, end, value) of the runs of equal values in a part; the last one ends with the chromosome."""
+    """Return (starts, ends, values) of the runs of equal values in a part, the last one cut at the chromosome's end."""
     values = part.values
     edges = np.flatnonzero(np.concatenate(([True], values[1:] != values[:-1], [True])))
     places = part.start + edges * part.span
@@ -126,8 +138,8 @@ def _intervals(part: Block, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarr
 
 
 def _streamed(path: Path, sizes: Mapping[str, int], blocks: Iterable[Block], decimals: int | None) -> bool:
-    """Write by pybigtools, which keeps zoom levels in temporary files; whether there was any value."""
-    covered, failed = 0, []
+    """Write with pybigtools, which keeps zoom levels in temporary files; return whether there was any value."""
+    covered, failed = 0, list[BaseException]()
 
     def entries() -> Iterator[tuple[str, int, int, float]]:
         nonlocal covered
@@ -136,10 +148,10 @@ def _streamed(path: Path, sizes: Mapping[str, int], blocks: Iterable[Block], dec
                 starts, ends, values = _intervals(part, sizes[part.chrom])
                 covered += int(ends[-1] - starts[0])
                 yield from zip(repeat(part.chrom), starts.tolist(), ends.tolist(), values.tolist(), strict=False)
-        except BaseException as error:  # pybigtools would print it and go on
+        except BaseException as error:  # pybigtools would print it and continue
             failed.append(error)
 
-    target = path.with_name(f"{path.name}.bigWig")  # its writer goes by the ending
+    target = path.with_name(f"{path.name}.bigWig")  # its writer decides by the ending
     try:
         pybigtools.open(str(target), "w").write(dict(sizes), entries())
         if failed:
@@ -152,7 +164,7 @@ def _streamed(path: Path, sizes: Mapping[str, int], blocks: Iterable[Block], dec
         except pybigtools.BBIReadError:
             found = 0
         if found != covered:  # a full disk, which its writer reports on standard error alone
-            raise OSError(f"{path}: {found:,} of {covered:,} bases came to the disk")
+            raise OSError(f"{path}: {found:,} of {covered:,} bases were written to the disk")
         os.replace(target, path)
     finally:
         target.unlink(missing_ok=True)
@@ -160,16 +172,32 @@ def _streamed(path: Path, sizes: Mapping[str, int], blocks: Iterable[Block], dec
 
 
 def summary(path: str | Path, chrom: str, start: int, end: int, bins: int) -> tuple[np.ndarray, np.ndarray]:
-    """(mean, highest value) of a bigWig in `bins` equal bins of chrom:start-end: float32 (bins,) each; for drawing.
+    """Summarise a bigWig in equal bins of chrom:start-end, for drawing.
 
-    From the zoom levels, whose intervals are at most half a bin; one on a bin's edge may count on either side. Bins
-    without values, off the chromosome or on a chromosome that the file lacks are NaN; bases without a value do not
-    count in a mean.
+    Values are read from the zoom levels, whose intervals are at most half a bin; one on a bin's edge may count on
+    either side.
+
+    Parameters
+    ----------
+    path : str or Path
+        The bigWig.
+    chrom : str
+        Chromosome.
+    start, end : int
+        Bounds, 0-based half-open.
+    bins : int
+        Number of bins.
+
+    Returns
+    -------
+    mean, highest : ndarray
+        float32 (bins,). Bins without values, beyond the chromosome or on a chromosome that the file lacks are NaN;
+        bases without a value do not count in a mean.
 
     Raises
     ------
     InputError
-        No such file, no bigWig, or a cut-off one.
+        The file is missing, no bigWig, or truncated.
     """
     try:
         # Through a file object, for pybigtools refuses paths that end in anything but .bw or .bigWig.
@@ -190,15 +218,20 @@ def summary(path: str | Path, chrom: str, start: int, end: int, bins: int) -> tu
 def write_bed(
     path: str | Path, tables: Iterable[pd.DataFrame], comments: Sequence[str] = (), bgzip: bool = False
 ) -> None:
-    """Write tables one below the other: lines with ##, a line with # and the column names, rows; atomically.
+    """Write a BED file atomically: comment lines (##), a line with # and the column names, and the rows of all tables.
 
     Parameters
     ----------
     path : str or Path
-        With `bgzip` best ends in .gz; a tabix index (.tbi, or .csi for chromosomes beyond 512 Mb) goes beside it.
+        The file; with `bgzip` its name should end in .gz.
     tables : Iterable[DataFrame]
         At least one; the same columns, chrom, start, end first; sorted by chrom, start, end across all tables. Floats
         are written with 4 decimals.
+    comments : Sequence[str]
+        Text of the comment lines.
+    bgzip : bool
+        Whether to compress with bgzip and write a tabix index next to the file (.tbi, or .csi for chromosomes beyond
+        512 Mb).
     """
     with replacing(path) as temporary:
         longest = 0
@@ -214,9 +247,18 @@ def write_bed(
 
 
 def write_narrowpeak(path: str | Path, table: pd.DataFrame, bgzip: bool = False) -> None:
-    """Write NARROWPEAK_COLUMNS as narrowPeak, sorted, without a header; scores are clamped to 0 ... 1000.
+    """Write a narrowPeak file, sorted, without a header; scores are clamped to 0 to 1000.
 
-    A score above 1000, as MACS writes, breaks browsers that hold to the format.
+    A score above 1000, as MACS writes, breaks browsers that follow the format strictly.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file; with `bgzip` its name should end in .gz.
+    table : DataFrame
+        NARROWPEAK_COLUMNS.
+    bgzip : bool
+        As in `write_bed`.
     """
     score = np.clip(np.rint(table["score"].fillna(0)), 0, 1000).astype(np.int64)
     table = sort(table.assign(score=score)[list(NARROWPEAK_COLUMNS)])
@@ -227,12 +269,12 @@ def write_narrowpeak(path: str | Path, table: pd.DataFrame, bgzip: bool = False)
             _compress(temporary, Path(path), table["end"].max() if len(table) else 0)
 
 
-def _write_rows(lines, table: pd.DataFrame, floats: str = "%.4f") -> None:
+def _write_rows(lines: TextIO, table: pd.DataFrame, floats: str = "%.4f") -> None:
     table.to_csv(lines, sep="\t", header=False, index=False, float_format=floats, quoting=3, lineterminator="\n")
 
 
 def _compress(temporary: Path, path: Path, longest: int) -> None:
-    """bgzip a temporary file in its place and put its index beside the final path."""
+    """Compress a temporary file in place with bgzip and write its index next to the final path."""
     suffix, other = (".csi", ".tbi") if longest > LONGEST_FOR_TBI else (".tbi", ".csi")
     with replacing(temporary) as compressed:
         pysam.tabix_compress(str(temporary), str(compressed), force=True)

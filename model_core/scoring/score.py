@@ -199,10 +199,26 @@ def score(
     Run
         The run, in every process, after the first has completed it.
 
+    Returns
+    -------
+    Run
+        The run, with these genes scored.
+
     Raises
     ------
     InputError
         There is no checkpoint, its signals differ from the study's, or memory runs out.
+
+    Examples
+    --------
+    >>> import model_core
+    >>> study, run = model_core.load_study("my-study"), model_core.open_run("my-run")
+    >>> genes = study.genes()
+    >>> len(run.scored), len(genes)
+    (4, 6)
+    >>> run = model_core.score(run, study, genes, "model.safetensors", device="cpu")
+    >>> len(run.scored)
+    6
     """
     group = ProcessGroup(processes, nodes, device)
     try:

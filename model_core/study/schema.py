@@ -1,11 +1,11 @@
-"""The tables of `study.toml` and what may stand in them (reference: docs/study.md)."""
+"""Tables of `study.toml` and their allowed values (reference: docs/study.md)."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, model_validator
 
@@ -14,8 +14,8 @@ from model_core.study.gene_features import FEATURES
 from model_core.track_formats import FORMATS, TO_SIGNAL, UNTOLD, format_of
 
 CONTACT_FILES = (".hic", ".mcool", ".cool")
-CACHE = "cache"  # folder beside study.toml for what is computed once
-STORED_CONTACT = ".contact.json"  # index of contact vectors worked out before (stored_contact.py)
+CACHE = "cache"  # folder next to study.toml for files that are computed once
+STORED_CONTACT = ".contact.json"  # index of precomputed contact vectors (signals/hic_vectors.py)
 SIGNAL_FILES = (".bw", ".bigwig", ".bam", *CONTACT_FILES, STORED_CONTACT)
 _SETTINGS_OF = (
     (("scale",), ("bigWig files", "BAM files")),
@@ -39,17 +39,20 @@ def _known_transform(name: str) -> str:
 FilePath = Annotated[Path, AfterValidator(_against_folder)]
 TransformName = Annotated[str, AfterValidator(_known_transform)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$", max_length=80)]  # becomes a file name
-FeatureName = Literal[FEATURES]
+if TYPE_CHECKING:  # a type checker cannot evaluate the tuple
+    FeatureName = str
+else:
+    FeatureName = Literal[FEATURES]
 
 
 class Section(BaseModel):
-    """A table of study.toml: unknown keys are mistakes, values do not change after reading."""
+    """Table of study.toml: unknown keys are errors, and values do not change after reading."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class GenomeFiles(Section):
-    """[genome]: sequence and annotation, all of one assembly."""
+    """Table [genome]: sequence, annotation and blacklist, all of one assembly."""
 
     fasta: FilePath
     annotation: FilePath  # GTF, plain or gzipped
@@ -57,16 +60,16 @@ class GenomeFiles(Section):
 
 
 class Split(Section):
-    """[genes.split]: which genes validate and test; all others train."""
+    """Table [genes.split]: the genes of the validation and test splits; all others are training genes."""
 
     column: str | None = None  # of the table; default: the chromosomes
     validation: list[str | int | float] = []
     test: list[str | int | float] = []
-    gap: int = Field(0, ge=0)  # bp; training genes with a TSS this near a validation or test TSS are set aside
+    gap: int = Field(0, ge=0)  # bp; training genes this near to a validation or test TSS are left out
 
 
 class FeatureColumn(Section):
-    """A column of the gene table that holds a gene feature, already z-scored or not."""
+    """Column of the gene table that holds a gene feature, as raw values or as z-scores."""
 
     column: str
     zscored: bool = False
@@ -78,7 +81,7 @@ class FeatureColumn(Section):
 
 
 class Genes(Section):
-    """[genes]: the gene table, or none: then the genes come from the annotation, without labels."""
+    """Table [genes]: the gene table; without one the genes come from the annotation and have no labels."""
 
     table: FilePath | None = None  # TSV with a header
     id: str = "gene_id"
@@ -98,22 +101,22 @@ class Genes(Section):
     @model_validator(mode="after")
     def _fits_together(self) -> Genes:
         if self.table is None and (self.label is not None or self.features):
-            raise ValueError("a table beside label or features, which are columns of it")
+            raise ValueError("a table with label or features, which are columns of it")
         if self.label is not None and self.label_transform is None:
             choices = ", ".join(f'"{name}"' for name in TRANSFORMS)
-            raise ValueError(f"a label_transform beside the label, one of {choices} (the paper: log10p1)")
+            raise ValueError(f"a label_transform with the label, one of {choices} (the paper: log10p1)")
         return self
 
 
 class Prior(Section):
-    """What a signal adds to the mask's Beta: alpha grows with w (s + beta_min), beta with w (b + beta_min)."""
+    """Prior of a signal, b and w of the paper: alpha of z grows with w (s + beta_min), beta with w (b + beta_min)."""
 
     b: float = Field(ge=0)  # in the signal's unit after its transform
     w: float = Field(ge=0)
 
 
 class SignalSpec(Section):
-    """One [[signals]] entry."""
+    """Table [[signals]]: one signal."""
 
     name: Name
     path: FilePath
@@ -143,29 +146,29 @@ class SignalSpec(Section):
             if given and ending not in kinds:
                 raise ValueError(f"{', '.join(given)} only for {' and '.join(kinds)}")
         if self.shift is not None and self.extend is None:
-            raise ValueError("extend beside shift")
+            raise ValueError("extend with shift")
         if self.is_hic and self.transform != "none":
             raise ValueError("no transform for Hi-C files, which give log10(1 + contact) as it is")
         return self
 
     @property
     def is_bam(self) -> bool:
-        """Reads, whose coverage is the signal."""
+        """Whether the file is a BAM, whose coverage is the signal."""
         return self.path.name.lower().endswith(".bam")
 
     @property
     def is_hic(self) -> bool:
-        """A file of contacts, from which the contact to each TSS is read."""
+        """Whether the file holds Hi-C contacts, from which the contact to each TSS is read."""
         return self.path.name.lower().endswith((*CONTACT_FILES, STORED_CONTACT))
 
     @property
     def is_contact(self) -> bool:
-        """Contact to the TSS, not activity: not used for promoter activity, not judged at TSSs."""
+        """Whether the signal is contact to the TSS: it is no promoter activity, and is not checked at TSSs."""
         return self.is_hic if self.contact is None else self.contact
 
 
-def model_inputs(specs: Sequence[SignalSpec]) -> dict[str, tuple]:
-    """Return the settings of the model that [[signals]] gives: the signals' names and their priors, in order."""
+def model_inputs(specs: Sequence[SignalSpec]) -> dict[str, tuple[Any, ...]]:
+    """Return the model's settings that [[signals]] decides: the signals' names and their priors, in order."""
     return {
         "signals": tuple(spec.name for spec in specs),
         "prior_b": tuple(spec.prior.b for spec in specs),
@@ -174,7 +177,7 @@ def model_inputs(specs: Sequence[SignalSpec]) -> dict[str, tuple]:
 
 
 class Peaks(Section):
-    """[peaks]: a narrowPeak file, or what to call peaks from."""
+    """Table [peaks]: a narrowPeak file, or the data from which peaks are called."""
 
     name: Name = "MACS3"
     narrowpeak: FilePath | None = None
@@ -189,12 +192,12 @@ class Peaks(Section):
         if len(given) != 1:
             raise ValueError(f"exactly one of narrowpeak, reads, signal; not {' and '.join(given) or 'none'}")
         if self.control and not self.reads:
-            raise ValueError("reads beside control")
+            raise ValueError("reads with control")
         return self
 
 
 class Truth(Section):
-    """[truth]: what a simulation planted."""
+    """Table [truth]: the elements that a simulation planted."""
 
     causal: FilePath
     decoys: FilePath | None = None

@@ -1,4 +1,4 @@
-"""A study: the inputs of Seq2Exp, named in one `study.toml` (reference: docs/study.md)."""
+"""Study: the inputs of Seq2Exp, named in one `study.toml` (reference: docs/study.md)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from model_core.bed import read_bed, read_narrowpeak
 from model_core.config import Seq2ExpConfig, TrainConfig, merged, recipe
 from model_core.errors import InputError, Problem, Problems
 from model_core.signals.open import open_signal
-from model_core.signals.signal import Signal
+from model_core.signals.signal import BigWigSignal, Signal
 from model_core.study.annotation import read_gtf
 from model_core.study.check_tracks import absent_chromosomes
 from model_core.study.gene_features import FEATURES, LENGTHS, FeatureScale, feature_scale, raw_features
@@ -31,16 +31,44 @@ __all__ = ["FeatureScale", "Study", "load_study", "write_template"]
 
 
 class Study(Section):
-    """The inputs of Seq2Exp, as read from study.toml by `load_study`; all paths are absolute.
+    """Inputs of Seq2Exp, as `load_study` reads them from study.toml; all paths are absolute.
 
-    `resolved()` gives the same as JSON values, and `Study.restore` reads those back without looking at the files.
+    `resolved()` returns the study as JSON values, and `Study.restore` reads these back without opening the files.
+
+    Attributes
+    ----------
+    schema_version : int
+        Version of study.toml (`schema`); 1.
+    name, assembly : str
+        Name of the study and of its genome assembly.
+    simulated : bool
+        Whether the data are simulated.
+    limits : tuple[str, ...]
+        Sentences that are printed with every number made from the study.
+    genome_files, gene_settings, signal_specs, peak_settings, truth
+        The tables [genome], [genes], [[signals]], [peaks] and [truth].
+    model, training : dict[str, Any]
+        Settings of `Seq2ExpConfig` and of `TrainConfig` that differ from the defaults.
+
+    Examples
+    --------
+    >>> import model_core
+    >>> study = model_core.load_study("my-study")
+    >>> isinstance(study, model_core.Study)
+    True
+    >>> study.assembly, study.window, study.promoter
+    ('toy1', 4000, 400)
+    >>> study.genome().sizes
+    {'chr1': 40000, 'chr2': 40000}
+    >>> study.genes()["split"].value_counts().sort_index().to_dict()
+    {'test': 3, 'train': 2, 'validation': 1}
     """
 
     schema_version: Literal[1] = Field(alias="schema")
     name: Name
     assembly: str
     simulated: bool = False
-    limits: tuple[str, ...] = ()  # sentences, printed beside every number made from the study
+    limits: tuple[str, ...] = ()  # sentences that are printed with every number made from the study
     genome_files: GenomeFiles = Field(alias="genome")
     gene_settings: Genes = Field(Genes(), alias="genes")
     signal_specs: list[SignalSpec] = Field(alias="signals", min_length=1)
@@ -49,7 +77,7 @@ class Study(Section):
     model: dict[str, Any] = Field({})  # settings of Seq2ExpConfig, by flat name or in tables of groups
     training: dict[str, Any] = Field({})  # settings of TrainConfig
     _path: Path = PrivateAttr(Path("study.toml"))
-    # What was opened or read, kept from the first time it is asked for.
+    # What was opened or read, kept from the first request on.
     _genome: Genome | None = PrivateAttr(None)
     _signals: dict[str, Signal] | None = PrivateAttr(None)  # by name
     _annotation: pd.DataFrame | None = PrivateAttr(None)
@@ -58,26 +86,37 @@ class Study(Section):
 
     @property
     def path(self) -> Path:
-        """The study.toml."""
+        """Path of the study.toml."""
         return self._path
 
     @property
     def folder(self) -> Path:
-        """The folder of the study.toml; `cache` and `peaks` are made in it."""
+        """Folder of the study.toml, in which the folders `cache` and `peaks` are made."""
         return self._path.parent
 
     @property
     def window(self) -> int:
-        """bp around each TSS."""
+        """Length in bp of the window around each TSS."""
         return self.model.get("window", Seq2ExpConfig.window)
 
     @property
     def promoter(self) -> int:
-        """Central bp of each window that are always kept."""
+        """Length in bp of the promoter, the central part of each window, which is always kept."""
         return self.model.get("promoter", Seq2ExpConfig.promoter)
 
     def config(self, **settings: Any) -> Seq2ExpConfig:
-        """The model's configuration: this study's signals and priors, then [model], then `settings`."""
+        """Return the model's configuration: this study's signals and priors, then [model], then `settings`.
+
+        Parameters
+        ----------
+        **settings : Any
+            Settings of `Seq2ExpConfig`, as `config.recipe` reads them.
+
+        Raises
+        ------
+        InputError
+            An unknown setting, or values that do not fit together.
+        """
         inputs = model_inputs(self.signal_specs)
         config = recipe(**merged({"variant": Seq2ExpConfig.variant}, inputs, self.model, settings))
         contacts = [spec.name for spec in self.signal_specs if spec.is_contact]
@@ -86,22 +125,41 @@ class Study(Section):
         return config
 
     def train_config(self, **settings: Any) -> TrainConfig:
-        """How to train: the paper's recipe, then [training], then `settings`."""
+        """Return the training settings: the paper's recipe, then [training], then `settings`.
+
+        Parameters
+        ----------
+        **settings : Any
+            Settings of `TrainConfig`.
+
+        Raises
+        ------
+        InputError
+            A value that cannot be used.
+        """
         return TrainConfig(**{**self.training, **settings})
 
     def resolved(self) -> dict[str, Any]:
-        """The study as JSON values, every path absolute."""
+        """Return the study as JSON values, every path absolute."""
         return self.model_dump(mode="json", by_alias=True, exclude_none=True)
 
     @classmethod
     def restore(cls, values: dict[str, Any], path: str | Path) -> Study:
-        """The study from what `resolved` gave; `path` is that of its study.toml, which need not exist any more."""
+        """Return the study of the values that `resolved` returned.
+
+        Parameters
+        ----------
+        values : dict[str, Any]
+            From `resolved`.
+        path : str or Path
+            Path of its study.toml, which need not exist any more.
+        """
         study = cls.model_validate(values)
         study._path = Path(path)
         return study
 
     def genome(self) -> Genome:
-        """Return the sequence."""
+        """Return the genome sequence, opened once."""
         if self._genome is None:
             self._genome = Genome(self.genome_files.fasta)
         return self._genome
@@ -115,34 +173,35 @@ class Study(Section):
             self._signals = {spec.name: open_signal(spec, self.folder / CACHE) for spec in self.signal_specs}
         return [self._signals[spec.name] for spec in self.signal_specs]
 
-    def activity_signals(self) -> list[Signal]:
+    def activity_signals(self) -> list[BigWigSignal]:
         """Return the one or two signals of promoter activity.
 
-        Those that [genes] names, else the first two that are no contact.
+        These are the signals that [genes] names, else the first two that are no contact.
         """
         names = self.gene_settings.promoter_activity
         names = names or [spec.name for spec in self.signal_specs if not spec.is_contact][:2]
-        by_name = {signal.name: signal for signal in self.signals()}
+        by_name = {signal.name: signal for signal in self.signals() if isinstance(signal, BigWigSignal)}
         return [by_name[name] for name in names]
 
     def annotation(self) -> pd.DataFrame:
-        """Return the rows of the GTF, as `annotation.read_gtf` gives them; shared, so copy before a change."""
+        """Return the rows of the GTF, as from `annotation.read_gtf`; they are shared: copy them before a change."""
         if self._annotation is None:
             self._annotation = read_gtf(self.genome_files.annotation)
         return self._annotation
 
     def gene_sites(self) -> pd.DataFrame:
-        """Return the gene table without computed features: quick, and enough to place windows.
+        """Return the gene table without computed features: fast, and sufficient to place windows.
 
         Returns
         -------
         DataFrame
-            Gene_id, symbol, chrom, strand, split str; tss int64, 0-based; label float64, transformed, NaN where
-            unmeasured; the nine FEATURES float64, NaN unless the table has them.
+            gene_id, symbol, chrom, strand, split (str); tss (int64, 0-based); label (float64, transformed, NaN where
+            not measured); the nine FEATURES (float64, NaN unless the table has them).
 
         Raises
         ------
-        InputError or Problems: as `load_study`, and an annotation without such genes.
+        InputError
+            The table cannot be read, or the annotation has no gene of the requested types.
         """
         if self._sites is None:
             settings, sizes = self.gene_settings, self.genome().sizes
@@ -154,20 +213,25 @@ class Study(Section):
         return self._sites.copy()
 
     def genes(self, sites: pd.DataFrame | None = None) -> pd.DataFrame:
-        """Return the gene table with all nine features on their own scales (`genes.raw_features`).
+        """Return the gene table with all nine features on their own scales (`gene_features.raw_features`).
 
-        Features that [genes.features] names come from the table, all others are computed. NaN where a gene has none: an
-        empty cell, or an mRNA feature of a gene without coding sequence; `genes.standardise` puts the mean there.
+        Features that [genes.features] names come from the table, all others are computed. A feature is NaN where a gene
+        has none: an empty cell, or an mRNA feature of a gene without coding sequence; the model gets the mean instead.
 
         Parameters
         ----------
         sites : DataFrame or None
-            The rows of `gene_sites` that are wanted; by default all.
+            The requested rows of `gene_sites`; by default all.
 
         Returns
         -------
         DataFrame
-            N genes with the columns of `gene_sites`.
+            One row per gene, with the columns of `gene_sites`.
+
+        Raises
+        ------
+        InputError
+            As `gene_sites`, or a signal cannot be read.
         """
         if sites is None and self._genes is not None:
             return self._genes.copy()
@@ -181,7 +245,7 @@ class Study(Section):
         return genes
 
     def feature_scale(self) -> FeatureScale:
-        """The features' scale, from the training genes (from all, where the study has none)."""
+        """Compute the scale of the gene features from the training genes (from all, where the study has none)."""
         genes = self.genes()
         training = genes[genes.split == "train"]
         logged = (*LENGTHS, "PROMOTERACTIVITY") if self.gene_settings.zscore_promoter_activity else LENGTHS
@@ -189,12 +253,14 @@ class Study(Section):
 
     @property
     def zscored(self) -> frozenset[str]:
-        """Features that the table holds as z-scores."""
+        """Names of the features that the table holds as z-scores."""
         return frozenset(name for name, column in self.gene_settings.features.items() if column.zscored)
 
     def warnings(self, genes: pd.DataFrame) -> list[Problem]:
-        """What of the study matches nothing: values of [genes.split]; chromosomes of these genes that a signal does
-        not list, and where it is read as 0.
+        """Return what in the study matches nothing.
+
+        These are values of [genes.split] without a gene, and chromosomes of the genes that a signal does not list, on
+        which it is read as 0.
 
         Parameters
         ----------
@@ -204,16 +270,16 @@ class Study(Section):
         return [*self.gene_sites().attrs.get(WARNINGS, ()), *absent_chromosomes(self.signals(), genes)]
 
     def windows(self, genes: pd.DataFrame) -> list[Window]:
-        """One window for each row of a gene table."""
+        """Return the window of each row of a gene table."""
         columns = (genes.chrom, genes.tss.tolist(), genes.strand)
         return [Window(chrom, tss, strand, self.window) for chrom, tss, strand in zip(*columns, strict=True)]
 
     def blacklist(self) -> pd.DataFrame | None:
-        """The blacklist's intervals, or None where the study has none."""
+        """Read the blacklist's intervals; None where the study has none."""
         return None if self.genome_files.blacklist is None else read_bed(self.genome_files.blacklist)
 
     def peaks_path(self) -> Path | None:
-        """The narrowPeak: the one the study names, else the one called into its folder `peaks`, else None."""
+        """Return the path of the peaks: the file that the study names, or the one in its folder `peaks`; else None."""
         settings = self.peak_settings
         if settings is None:
             return None
@@ -221,24 +287,24 @@ class Study(Section):
         return settings.narrowpeak or (called if called.is_file() else None)
 
     def peaks(self) -> pd.DataFrame | None:
-        """The peaks, or None where the study has none or they are not called yet."""
+        """Read the peaks; None where the study has none or they are not called yet."""
         path = self.peaks_path()
         return None if path is None else read_narrowpeak(path)
 
     def reader(self) -> WindowReader:
-        """Reads sequence, signals and blacklist of windows; can be sent to other processes."""
+        """Return a reader of sequence, signals and blacklist of windows, which can be sent to other processes."""
         return WindowReader(self.genome(), self.signals(), self.blacklist())
 
 
 class StudyProblems(Problems):
-    """Everything that is wrong with a study.toml and the files it names.
+    """All problems of a study.toml and of the files that it names.
 
     Parameters
     ----------
-    problems
+    problems : Sequence[Problem]
         In the order found; at least one.
-    study
-        The study, where the TOML itself is right and only its files are not; None otherwise.
+    study : Study or None
+        The study, where the TOML itself is valid and only its files are not; None otherwise.
     """
 
     study: Study | None = None
@@ -249,17 +315,36 @@ class StudyProblems(Problems):
 
 
 def load_study(path: str | Path) -> Study:
-    """Return the study of a study.toml (or of a folder with one), its files looked into.
+    """Load a study and check its files.
 
-    Read are the FASTA's index, the gene table, the blacklist, the peaks and the headers of the signals; not the
-    annotation beyond its first lines, nor the signals' values: those `check.check_study` reads.
+    The FASTA's index, the gene table, the blacklist, the peaks, the first lines of the annotation and the headers of
+    the signals are read. The whole annotation and the signals' values are checked by `check.check_study`.
+
+    Parameters
+    ----------
+    path : str or Path
+        The study.toml, or the folder that holds it.
+
+    Returns
+    -------
+    Study
+        The study.
 
     Raises
     ------
     InputError
-        No readable TOML.
+        The file cannot be read, or is no TOML.
     StudyProblems
-        Everything that is wrong, at once.
+        All other problems, at once.
+
+    Examples
+    --------
+    >>> import model_core
+    >>> study = model_core.load_study("my-study/study.toml")
+    >>> study.name, [signal.name for signal in study.signals()]
+    ('tiny', ['H3K27ac', 'DNase', 'Hi-C'])
+    >>> study.gene_sites()[["symbol", "chrom", "tss", "strand"]].head(2).values.tolist()
+    [['MYC', 'chr1', 10000, '+'], ['GATA1', 'chr2', 13000, '-']]
     """
     path = Path(os.path.expanduser(path)).absolute()
     path = path / "study.toml" if path.is_dir() else path
@@ -280,12 +365,12 @@ def load_study(path: str | Path) -> Study:
 
 
 def write_template(path: str | Path) -> Path:
-    """Write a commented study.toml to fill in; an existing file is never overwritten.
+    """Write a study.toml with comments, to be filled in; an existing file is never overwritten.
 
     Parameters
     ----------
     path : str or Path
-        The file, or a folder to put study.toml into (made where missing).
+        The file, or the folder of the new study.toml (created where missing).
 
     Returns
     -------

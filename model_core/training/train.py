@@ -136,10 +136,27 @@ def train(
     Run
         The run folder, with the checkpoint and the metrics of the training.
 
+    Returns
+    -------
+    Run
+        The run, with the weights of the best validation.
+
     Raises
     ------
     InputError
         There are no labelled training or validation genes, `out` holds another run, or memory runs out.
+
+    Examples
+    --------
+    A tiny model, two steps:
+
+    >>> import model_core
+    >>> study = model_core.load_study("my-study")
+    >>> config = study.config(window=1_000, promoter=100, d_model=8, n_layers=1)
+    >>> training = study.train_config(steps=2, batch_size=1, warmup=1)
+    >>> run = model_core.train(study, config, training, "trained", device="cpu")
+    >>> run.checkpoint.name, run.manifest["kind"]
+    ('checkpoint.safetensors', 'training')
     """
     if training.batch_size % (processes * nodes):
         found = f"a batch of {training.batch_size} for {processes * nodes} processes"
