@@ -36,7 +36,7 @@ def unavailable_reason(run: Run) -> str:
         names, are = ", ".join(missing), "is" if len(missing) == 1 else "are"
         return f"What-if is off: {names} {are} not installed. Install with: pip install 'seq2exp-viz[model]'"
     if run.checkpoint_sha256 is None or run.checkpoint is None:
-        return "What-if is off: the checkpoint of this run's model is not on this machine."
+        return "What-if is off: the weights of this run's model are not on this machine."
     recorded = run.manifest["study"]
     if recorded is None or not any(p.is_file() for p in (Path(recorded["path"]), run.path / recorded["relative"])):
         return "What-if is off: the study that this run was made from is not on this machine."
