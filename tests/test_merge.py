@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from model_core.run_folder.mask_store import GeneMask
-from model_core.run_folder.merge import merged_by_max
+from model_core.run_folder.tracks import merged_by_max
 
 SIZE = 120
 

@@ -26,9 +26,8 @@ from model_core.run_folder.elements import (
 )
 from model_core.run_folder.gene_scores import DERIVED, GENE_COLUMNS
 from model_core.run_folder.mask_store import GeneMask
-from model_core.run_folder.merge import merged_by_max
 from model_core.run_folder.run import Run
-from model_core.run_folder.tracks import MOST_VALUES, Block, write_bed, write_bigwig, write_narrowpeak
+from model_core.run_folder.tracks import MOST_VALUES, Block, merged_by_max, write_bed, write_bigwig, write_narrowpeak
 from model_core.track_formats import format_of
 from model_core.tsv import table_text
 from model_core.window import window_start
