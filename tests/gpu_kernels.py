@@ -44,7 +44,7 @@ def relative(found, exact):
 
 
 def deviations(kernel, definition, inputs, names, dtype, reverse, twice=False):
-    """Of the output and of each gradient, from the definition in float64 on the same numbers."""
+    """Measure output and each gradient against the definition in float64 on the same numbers."""
     # What runs along the sequence is in `dtype`, parameters stay float32, as under autocast.
     given = [t.detach().to(DEVICE, dtype if t.ndim == 3 and t.shape[1] > 1 else torch.float32) for t in inputs]
     given = [t.requires_grad_() for t in given]

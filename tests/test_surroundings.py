@@ -86,7 +86,7 @@ EXACT = [name for name in SURROUNDINGS if name != "one thread"]
 
 
 def digest(path: Path) -> str:
-    """Of a file's bytes; of a checkpoint its weights', because safetensors writes its header in any order."""
+    """Hash a file's bytes, or of a checkpoint its weights', because safetensors writes its header in any order."""
     content = path.read_bytes()
     if path.suffix == ".safetensors":
         content = content[8 + int.from_bytes(content[:8], "little") :]

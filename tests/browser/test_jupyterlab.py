@@ -104,7 +104,7 @@ class Lab:
             self.process.wait(30)
 
     def address(self, name: str) -> str:
-        """Of a notebook in a workspace of its own, so that no earlier one is opened beside it."""
+        """Open a notebook in a workspace of its own, so that no earlier one is opened beside it."""
         return f"{self.url}lab/workspaces/{Path(name).stem}/tree/{name}?token={TOKEN}"
 
 
