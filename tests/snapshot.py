@@ -71,6 +71,7 @@ ANSWERS = {
 EXPORTS = {
     "elements.bed": ["bed"],
     "gene.bed": ["bed", "--gene", "MYC"],
+    "elements.gff3": ["gff3"],
     "elements.narrowPeak": ["narrowpeak"],
     "mask.bigWig": ["bigwig"],
     "gene.bigWig": ["bigwig", "--gene", "MYC"],

@@ -12,6 +12,7 @@ from model_core.run_folder.run import Run
 from seq2exp_viz.api.genes import interval_features
 from seq2exp_viz.api.http import records
 from seq2exp_viz.app import Settings, create_app
+from seq2exp_viz.reports.export import export
 from seq2exp_viz.runs import binning
 from seq2exp_viz.runs.gene_search import find
 from seq2exp_viz.runs.registry import RunRegistry
@@ -54,7 +55,8 @@ def test_an_unknown_run_is_a_404_in_words(client, path):
 
 
 @pytest.mark.parametrize(
-    "part", ["view?gene=NOPE", "genes/NOPE/mask", "genes/NOPE/elements", "genes/NOPE/elements.bed"]
+    "part",
+    ["view?gene=NOPE", "genes/NOPE/mask", "genes/NOPE/elements", "genes/NOPE/elements.bed", "genes/NOPE/elements.gff3"],
 )
 def test_an_unknown_gene_is_a_404_in_words(client, part):
     assert "NOPE" in get(client, f"/api/v1/tiny-run/{part}", 404)["message"]
@@ -213,6 +215,18 @@ def test_the_bed_download_is_what_the_page_shows(client):
         (i["chr"], i["start"], i["end"], i["name"]) for i in shown
     ]
     assert 'filename="tiny-run.MYC.elements.bed"' in answer.headers["Content-Disposition"]
+
+
+def test_the_gff3_download_is_what_the_page_shows_and_the_export_writes(client, registry, tmp_path):
+    shown = get(client, f"/api/v1/tiny-run/genes/{MYC}/elements?threshold=0.5")["elements"]
+    answer = client.get(f"/api/v1/tiny-run/genes/{MYC}/elements.gff3?threshold=0.5")
+    rows = [line.split("\t") for line in answer.data.decode().splitlines() if not line.startswith("#")]
+    assert [(row[0], int(row[3]) - 1, int(row[4]), row[8].split(";")[0]) for row in rows] == [
+        (item["chr"], item["start"], item["end"], f"ID={MYC}:{item['name']}") for item in shown
+    ]
+    assert 'filename="tiny-run.MYC.elements.gff3"' in answer.headers["Content-Disposition"]
+    by_rule = client.get(f"/api/v1/tiny-run/genes/{MYC}/elements.gff3").data
+    assert by_rule == export(registry["tiny-run"].run, "gff3", MYC, tmp_path / "a.gff3").read_bytes()
 
 
 def test_a_symbol_cannot_break_out_of_a_file_name(client):

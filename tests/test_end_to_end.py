@@ -59,7 +59,7 @@ def test_a_run_has_masks_predictions_elements_and_a_track(simulated):
 
 
 def test_exports_are_the_same_bytes_twice_and_bedtools_takes_them(simulated, tmp_path):
-    for kind in ("bed", "bigwig", "narrowpeak"):
+    for kind in ("bed", "bigwig", "narrowpeak", "gff3"):
         for name in ("one", "two"):
             command("export", simulated / "run", kind, "-o", tmp_path / f"{name}.{kind}")
         assert (tmp_path / f"one.{kind}").read_bytes() == (tmp_path / f"two.{kind}").read_bytes()

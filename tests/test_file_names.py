@@ -23,6 +23,7 @@ from seq2exp_viz.serve import bind, listen
 
 GENE_FILES = [
     "elements.bed",
+    "elements.gff3",
     "mask.bigWig",
     "figure.svg",
     "figure.pdf",

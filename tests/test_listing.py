@@ -157,7 +157,7 @@ def answers(root: Path, out: Path) -> dict:
         answer = client.post("/_dash-update-component", json=body)
         found[panel] = answer.status_code, answer.data
     registry.close()
-    for kind in ("bed", "narrowpeak", "bigwig"):
+    for kind in ("bed", "narrowpeak", "gff3", "bigwig"):
         found[kind] = export(run, kind, output=out / f"x.{kind}").read_bytes()
     compared = compare(Run.open(run.path))
     found["compare"] = {name: table.to_csv() for name, table in compared.tables.items()}

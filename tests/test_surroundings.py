@@ -35,7 +35,7 @@ def command(*words):
 small = ["--steps", "3", "--batch-size", "2", "--width", "8", "--depth", "1", "--device", "cpu"]
 command("train", study, "--variant", "causal", "--pretrain", "1", "--blocks", "1", *small, "--out", out + "/run")
 command("score", out + "/run", "--all", "--device", "cpu")
-for kind in ("bed", "narrowpeak", "bigwig"):
+for kind in ("bed", "narrowpeak", "gff3", "bigwig"):
     command("export", out + "/run", kind, "-o", out + "/all." + kind)
 command("figure", out + "/run", "--gene", "MYC", "-o", out + "/figure.svg")
 command("check", study)
@@ -51,7 +51,14 @@ for number, path in enumerate(("genes", "genes/MYC/mask", "genes/MYC/elements", 
 registry.close()
 """
 MADE = ("run/checkpoint.safetensors", "run/elements/elements.bed", "run/genes.tsv", "run/tracks/mask.bigWig")
-MADE += ("all.bed", "all.narrowpeak", "all.bigwig", "figure.svg", *(f"page.{number}.json" for number in range(4)))
+MADE += (
+    "all.bed",
+    "all.narrowpeak",
+    "all.gff3",
+    "all.bigwig",
+    "figure.svg",
+    *(f"page.{number}.json" for number in range(4)),
+)
 SETTLED = ("SLURM_", "OMP_", "MKL_", "OPENBLAS_", "CUDA_", "PYTHON", "LC_", "XDG_", "SEQ2EXP_", "PL_")
 SETTLED += ("LANG", "TZ", "TERM", "COLUMNS", "NO_COLOR", "MPLBACKEND", "DISPLAY", "RANK", "LOCAL_RANK", "WORLD_SIZE")
 SETTLED += ("MASTER_", "NODE_RANK", "GROUP_RANK", "TORCHELASTIC", "http", "HTTP", "ALL_PROXY", "all_proxy", "NUMBA_")

@@ -91,12 +91,14 @@ on("drawn", () => {
   place.append(el("input", { id: "report-genes", type: "text", placeholder: "Symbols or IDs: A,B", autocomplete: "off" }));
 });
 
-/* The server writes this link anew some time after the slider has moved; the slider counts. */
+const ELEMENT_FILES = { "get-bed": "elements.bed", "get-gff3": "elements.gff3" };
+
+/* The server writes these links anew some time after the slider has moved; the slider counts. */
 document.addEventListener(
   "click",
   (event) => {
-    const link = closest(event, "#get-bed");
-    if (link && state.gene) link.href = apiUrl(genePath("elements.bed"), { threshold: thresholdNow() });
+    const link = closest(event, "#get-bed, #get-gff3");
+    if (link && state.gene) link.href = apiUrl(genePath(ELEMENT_FILES[link.id]), { threshold: thresholdNow() });
   },
   true
 );

@@ -1,4 +1,4 @@
-"""Files for genome browsers: reproducible bigWig, BED and narrowPeak files, and summaries of bigWigs.
+"""Files for genome browsers: reproducible bigWig, BED, narrowPeak and GFF3 files, and summaries of bigWigs.
 
 pyBigWig writes the files whose zoom levels fit in memory (numpy blocks, small files), pybigtools the larger ones;
 pybigtools reads summaries (0.3 ms, compared with 120 ms for pyBigWig's stats).
@@ -7,10 +7,11 @@ pybigtools reads summaries (0.3 ms, compared with 120 ms for pyBigWig's stats).
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import repeat
 from pathlib import Path
-from typing import Any, NamedTuple, TextIO
+from typing import Any, Literal, NamedTuple, TextIO
 
 import numpy as np
 import pandas as pd
@@ -23,9 +24,15 @@ from model_core.bins import bin_means
 from model_core.errors import InputError
 from model_core.files import fsync, replacing
 from model_core.intervals import runs, sort
+from model_core.run_folder.elements import PROMOTER_CLASS
 from model_core.run_folder.mask_store import GeneMask
 
 LONGEST_FOR_TBI = 2**29  # bp of a chromosome that a .tbi index can address; beyond it .csi
+GFF3_SOURCE = "seq2exp-viz"
+GFF3_TYPES = {PROMOTER_CLASS: "promoter"}  # by class, terms of the Sequence Ontology: SO:0000167
+GFF3_TYPE = "regulatory_region"  # of all other classes: SO:0005836
+_NOT_IN_SEQID = re.compile(r"[^a-zA-Z0-9.:^*$@!+_?|-]")
+_NOT_IN_ATTRIBUTE = re.compile(r"[\x00-\x1f\x7f%;=&,]")
 MOST_VALUES = 2**26  # of a track by default, and the most whose zoom levels are made in memory (0.9 GB)
 
 
@@ -271,18 +278,75 @@ def write_narrowpeak(path: str | Path, table: pd.DataFrame, bgzip: bool = False)
             _compress(temporary, Path(path), table["end"].max() if len(table) else 0)
 
 
+def write_gff3(
+    path: str | Path,
+    table: pd.DataFrame,
+    sizes: Mapping[str, int],
+    comments: Sequence[str] = (),
+    bgzip: bool = False,
+) -> None:
+    """Write elements as GFF3, one feature each: 1-based, end included, sorted; atomically.
+
+    The score is mean_mask; ID is gene_id:name, which no other element has, and Name is symbol:name. Characters are
+    percent-encoded where the specification (GFF3 1.26, Sequence Ontology) asks for it, and no others.
+
+    Parameters
+    ----------
+    path : str or Path
+        As of `write_bed`.
+    table : DataFrame
+        `elements.ELEMENT_COLUMNS`, 0-based half-open.
+    sizes : Mapping[str, int]
+        bp of each chromosome; those with an element get a line ##sequence-region.
+    comments : Sequence[str]
+        Lines with one #, below these; two would be a directive.
+    """
+    table = sort(table)
+    columns = ("chrom", "start", "end", "name", "strand", "gene_id", "symbol", "class", "mean_mask")
+    rows = zip(*(table[column] for column in columns), strict=True)
+    seqids = {chrom: _encoded(chrom, _NOT_IN_SEQID) for chrom in table["chrom"].unique()}
+    with replacing(path) as temporary:
+        with temporary.open("w", encoding="utf-8", newline="") as lines:
+            lines.write("##gff-version 3\n")
+            lines.writelines(f"##sequence-region {seqid} 1 {sizes[chrom]}\n" for chrom, seqid in seqids.items())
+            lines.writelines(f"#{comment}\n" for comment in comments)
+            lines.writelines(_gff3_line(seqids[chrom], *rest) for chrom, *rest in rows)
+        if bgzip:
+            _compress(temporary, Path(path), table["end"].max() if len(table) else 0, "gff")
+
+
+def _gff3_line(
+    seqid: str, start: int, end: int, name: str, strand: str, gene_id: str, symbol: str, kind: str, mean_mask: float
+) -> str:
+    notes = {
+        "ID": f"{gene_id}:{name}",
+        "Name": f"{symbol}:{name}",
+        "gene_id": gene_id,
+        "class": kind,
+        "mean_mask": f"{mean_mask:.4f}",
+    }
+    attributes = ";".join(f"{key}={_encoded(text, _NOT_IN_ATTRIBUTE)}" for key, text in notes.items())
+    place = (seqid, GFF3_SOURCE, GFF3_TYPES.get(kind, GFF3_TYPE), str(start + 1), str(end))
+    return "\t".join((*place, notes["mean_mask"], strand, ".", attributes)) + "\n"
+
+
+def _encoded(text: str, reserved: re.Pattern) -> str:
+    """Return the text with %XX for each byte of the reserved characters."""
+    return reserved.sub(lambda found: "".join(f"%{byte:02X}" for byte in found[0].encode()), text)
+
+
 def _write_rows(lines: TextIO, table: pd.DataFrame, floats: str = "%.4f") -> None:
     table.to_csv(lines, sep="\t", header=False, index=False, float_format=floats, quoting=3, lineterminator="\n")
 
 
-def _compress(temporary: Path, path: Path, longest: int) -> None:
+def _compress(temporary: Path, path: Path, longest: int, preset: Literal["bed", "gff"] = "bed") -> None:
     """Compress a temporary file in place with bgzip and write its index next to the final path."""
     suffix, other = (".csi", ".tbi") if longest > LONGEST_FOR_TBI else (".tbi", ".csi")
     with replacing(temporary) as compressed:
         pysam.tabix_compress(str(temporary), str(compressed), force=True)
     with replacing(path.with_name(path.name + suffix)) as index:
         csi = suffix == ".csi"
-        pysam.tabix_index(str(temporary), preset="bed", force=True, index=str(index), csi=csi, keep_original=True)
+        pysam.tabix_index(str(temporary), preset=preset, force=True, index=str(index), csi=csi, keep_original=True)
         path.with_name(path.name + other).unlink(missing_ok=True)
     fsync(path.parent)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from model_core.run_folder.mask_store import GeneMask
-from model_core.run_folder.tracks import Block, write_bed, write_bigwig
+from model_core.run_folder.tracks import Block, write_bed, write_bigwig, write_gff3
 
 DECIMALS = 4
 
@@ -27,6 +27,24 @@ def elements_bed(elements: pd.DataFrame, comments: Sequence[str] = ()) -> bytes:
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / "elements.bed"
         write_bed(path, [elements], comments)
+        return path.read_bytes()
+
+
+def elements_gff3(elements: pd.DataFrame, sizes: Mapping[str, int], comments: Sequence[str] = ()) -> bytes:
+    """GFF3, as `seq2exp-viz export` writes it.
+
+    Parameters
+    ----------
+    elements : DataFrame
+        `model_core.run_folder.elements.ELEMENT_COLUMNS`.
+    sizes : Mapping[str, int]
+        bp of each chromosome.
+    comments : Sequence[str]
+        Lines below the directives.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        path = Path(scratch) / "elements.gff3"
+        write_gff3(path, elements, sizes, comments)
         return path.read_bytes()
 
 

@@ -165,11 +165,13 @@ def add_gene_routes(route: Callable) -> None:
 
     @route("/<run>/genes/<path:gene>/elements.bed")
     def bed(view: RunView, gene: str) -> Response:
-        row = view.run.gene(gene)
-        threshold = threshold_of(request)
-        rule = view.run.rule if threshold is None else view.run.rule.at(threshold)
-        content = downloads.elements_bed(view.cut(gene, threshold), provenance(view.run, rule))
-        return attachment(content, f"{view.file_stem(str(row['gene_id']))}.elements.bed", "text/plain")
+        elements, comments = cut_for_file(view, gene, threshold_of(request))
+        return elements_file(view, gene, "bed", downloads.elements_bed(elements, comments))
+
+    @route("/<run>/genes/<path:gene>/elements.gff3")
+    def gff3(view: RunView, gene: str) -> Response:
+        elements, comments = cut_for_file(view, gene, threshold_of(request))
+        return elements_file(view, gene, "gff3", downloads.elements_gff3(elements, view.run.chrom_sizes, comments))
 
     @route("/<run>/genes/<path:gene>/mask.bigWig")
     def bigwig(view: RunView, gene: str) -> Response:
@@ -263,6 +265,18 @@ def vector(view: RunView, gene: str, values: np.ndarray, **more: object) -> Resp
     start, end = integer("start", window.start), integer("end", window.end)
     bins = integer("bins", 1000)
     return as_json({**binning.vector_summary(values, window.chrom, window.start, start, end, bins), **more})
+
+
+def cut_for_file(view: RunView, gene: str, threshold: float | None) -> tuple[pd.DataFrame, list[str]]:
+    """Cut the gene's elements at a threshold and return them with the comment lines of their file."""
+    rule = view.run.rule if threshold is None else view.run.rule.at(threshold)
+    return view.cut(gene, threshold), provenance(view.run, rule)
+
+
+def elements_file(view: RunView, gene: str, ending: str, content: bytes) -> Response:
+    """Answer with the gene's elements as a file to save."""
+    stem = view.file_stem(str(view.run.gene(gene)["gene_id"]))
+    return attachment(content, f"{stem}.elements.{ending}", "text/plain")
 
 
 def element_answer(view: RunView, gene: str, threshold: float | None) -> dict:

@@ -231,6 +231,7 @@ def _gene_callbacks(app: Dash, registry: RunRegistry, base: str) -> None:
         Output("element-list", "children"),
         Output("cut-line", "children"),
         Output("get-bed", "href"),
+        Output("get-gff3", "href"),
         Output("get-bigwig", "href"),
         Input("gene", "data"),
         Input("threshold", "value"),
@@ -238,15 +239,14 @@ def _gene_callbacks(app: Dash, registry: RunRegistry, base: str) -> None:
     def show_elements(shown: dict | None, threshold: float | None):
         view, gene = chosen(registry, shown)
         if view is None or gene is None:
-            return [], "", "#", "#"
+            return [], "", "#", "#", "#"
         answer = element_answer(view, gene, threshold)
-        bed = api_url(
-            view, base, "genes", gene, "elements.bed", **({} if threshold is None else {"threshold": threshold})
-        )
+        query = {} if threshold is None else {"threshold": threshold}
         return (
             panel.element_list(answer),
             panel.cut_line(answer),
-            bed,
+            api_url(view, base, "genes", gene, "elements.bed", **query),
+            api_url(view, base, "genes", gene, "elements.gff3", **query),
             api_url(view, base, "genes", gene, "mask.bigWig"),
         )
 

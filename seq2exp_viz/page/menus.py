@@ -33,6 +33,7 @@ def export_menu() -> html.Details:
             _action("Session for IGV desktop", "igv-session", "xml"),
             _head("This gene"),
             html.A("Elements (BED)", id="get-bed", href="#", download=""),
+            html.A("Elements (GFF3)", id="get-gff3", href="#", download=""),
             html.A("Mask (bigWig)", id="get-bigwig", href="#", download=""),
             html.Label("Report of these genes (HTML, opens offline)", htmlFor="report-genes", className="menu-head"),
             html.Div(

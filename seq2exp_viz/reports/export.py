@@ -1,4 +1,4 @@
-"""`seq2exp-viz export`: elements as BED or narrowPeak, masks as bigWig, of a whole run or of chosen genes."""
+"""`seq2exp-viz export`: elements as BED, narrowPeak or GFF3, masks as bigWig, of a whole run or of chosen genes."""
 
 from __future__ import annotations
 
@@ -11,10 +11,15 @@ from model_core.errors import InputError
 from model_core.run_folder.assemble import DECIMALS, covered_bases, merged_track, provenance
 from model_core.run_folder.elements import PROMOTER_CLASS
 from model_core.run_folder.run import Run
-from model_core.run_folder.tracks import Block, write_bed, write_bigwig, write_narrowpeak
+from model_core.run_folder.tracks import Block, write_bed, write_bigwig, write_gff3, write_narrowpeak
 from seq2exp_viz.file_names import gene_parts, run_part
 
-SUFFIXES = {"bed": ".elements.bed", "bigwig": ".mask.bigWig", "narrowpeak": ".elements.narrowPeak"}
+SUFFIXES = {  # kind -> ending of its files
+    "bed": ".elements.bed",
+    "bigwig": ".mask.bigWig",
+    "narrowpeak": ".elements.narrowPeak",
+    "gff3": ".elements.gff3",
+}
 
 
 def export(
@@ -34,7 +39,7 @@ def export(
     run : Run
         Assembled, unless genes are named.
     kind : str
-        "bed", "bigwig" or "narrowpeak".
+        "bed", "bigwig", "narrowpeak" or "gff3".
     genes : str or Sequence[str] or None
         gene_id or symbol of one or several genes; None exports all genes. Masks of several genes are merged by max.
     output : str or Path or None
@@ -44,7 +49,7 @@ def export(
     decimals : int or None
         Decimals of a bigWig's values; None does not round.
     bgzip : bool
-        Whether BED or narrowPeak is compressed and indexed with tabix; .gz is appended to the name.
+        Whether BED, narrowPeak or GFF3 is compressed and indexed with tabix; .gz is appended to the name.
 
     Raises
     ------
@@ -57,7 +62,7 @@ def export(
         raise InputError(
             "export",
             found="bgzip for a bigWig",
-            expected="BED or narrowPeak",
+            expected="BED, narrowPeak or GFF3",
             fix="leave out --bgzip; a bigWig is always compressed",
         )
     if kind != "bigwig" and resolution is not None:
@@ -80,6 +85,8 @@ def export(
         rule = run.rule
         comments = [*provenance(run, rule), "coordinates=0-based,half-open name=symbol:element"]
         write_bed(output, [named_elements(run, names)], comments, bgzip)
+    elif kind == "gff3":
+        write_gff3(output, elements_of(run, names), run.chrom_sizes, provenance(run, run.rule), bgzip)
     else:
         write_narrowpeak(output, as_narrowpeak(named_elements(run, names)), bgzip)
     return output
@@ -98,13 +105,17 @@ def file_stem(run: Run, gene: str | None = None) -> str:
 
 
 def named_elements(run: Run, names: Sequence[str] | None = None) -> pd.DataFrame:
-    """Return ELEMENT_COLUMNS of a run or of some genes, sorted; `name` becomes SYMBOL:E1."""
-    if names is None:
-        table = _assembled(run).elements
-    else:
-        found = pd.concat([run.cut(gene_id) for gene_id in _chosen(run, names)["gene_id"]])
-        table = found.sort_values(["chrom", "start", "end", "gene_id"], ignore_index=True)
+    """Return `elements_of` a run or genes, with `name` as SYMBOL:E1."""
+    table = elements_of(run, names)
     return table.assign(name=table["symbol"] + ":" + table["name"])
+
+
+def elements_of(run: Run, names: Sequence[str] | None = None) -> pd.DataFrame:
+    """Return ELEMENT_COLUMNS of a run or of the genes that are named, sorted."""
+    if names is None:
+        return _assembled(run).elements
+    found = pd.concat([run.cut(gene_id) for gene_id in _chosen(run, names)["gene_id"]])
+    return found.sort_values(["chrom", "start", "end", "gene_id"], ignore_index=True)
 
 
 def _chosen(run: Run, names: Sequence[str]) -> pd.DataFrame:

@@ -180,6 +180,13 @@ def test_a_file_that_is_taken_right_after_the_slider_moved_is_of_its_new_thresho
         slow.value("document.getElementById('get-bed').click()")
     now = slow.value(SLIDER)
     assert f"threshold={now}" in saved.value.url
+    slow.page.focus("#threshold [role=slider]")
+    slow.page.keyboard.press("ArrowRight")
+    with slow.page.expect_download() as saved:
+        slow.value("document.getElementById('get-gff3').click()")
+    now = slow.value(SLIDER)
+    assert f"threshold={now}" in saved.value.url
+    assert "elements.gff3" in saved.value.url
     slow.page.click("#tab-elements")
     slow.until("document.querySelector('#elements-table [row-index=\"0\"]') !== null", 60)
     slow.page.focus("#threshold [role=slider]")

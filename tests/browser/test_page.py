@@ -135,6 +135,12 @@ def test_downloads_are_this_genes(visitor):
         visitor.page.click("#get-bed")
     assert saved.value.suggested_filename == "demo.MYC.elements.bed"
     assert "MYC" in saved.value.path().read_text()
+    with visitor.page.expect_download() as saved:
+        visitor.page.click("summary:has-text('Export')")
+        visitor.page.click("#get-gff3")
+    assert saved.value.suggested_filename == "demo.MYC.elements.gff3"
+    assert "threshold=0.5" in saved.value.url
+    assert saved.value.path().read_text().startswith("##gff-version 3\n")
 
 
 def click_on(visitor, track: str, base: int, down: int) -> str:
