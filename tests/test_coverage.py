@@ -179,6 +179,8 @@ def test_any_reads_are_counted_as_by_bedtools(tmp_path_factory, reads):
     made = coverage(path, folder / "bedtools.bw")
     # bedtools counts all mapped reads: those that ours leaves out are taken away first.
     kept = [read for read in reads if not any(read[3] & flag for flag in LEFT_OUT)]
+    # A read at base 0 that aligns no base ends before the chromosome, and bedtools then counts it everywhere.
+    kept = [read for read in kept if not (read[1] == 0 and read[2] == "5S")]
     filtered = bam(folder, (0, 0, "1M", 0), *kept, sizes=sizes, name="kept.bam")
     for chrom, size in sizes:
         assert depths(made, chrom, size) == genomecov(filtered, chrom, size)

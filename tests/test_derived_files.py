@@ -119,7 +119,7 @@ def test_the_page_shows_a_bams_own_coverage_or_none(tmp_path):
     others.append(cached_coverage(folder / "reads.bam", folder / "cache"))  # with other settings
     view = RunView.open("tiny", run, tmp_path / "cache")
     assert "signal-0.bigWig" not in view.files
-    assert f"H3K27ac is not shown: the coverage of {folder / 'reads.bam'} was not computed." in view.notes
+    assert f"H3K27ac is not shown: The coverage of {folder / 'reads.bam'} was not computed." in view.notes
     own = cached_coverage(folder / "reads.bam", folder / "cache", 50)
     for other in others:
         os.utime(other, (4_000_000_000, 4_000_000_000))  # later than its own

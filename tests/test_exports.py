@@ -276,11 +276,11 @@ def test_a_run_or_gene_named_like_a_path_does_not_leave_the_folder(tmp_path):
     [
         ({"kind": "gff"}, "kind 'gff'; expected one of bed, bigwig, narrowpeak, gff3"),
         ({"kind": "bigwig", "bgzip": True}, "bgzip for a bigWig"),
-        ({"kind": "bed", "resolution": 10}, "a resolution for bed"),
-        ({"kind": "gff3", "resolution": 10}, "a resolution for gff3"),
+        ({"kind": "bed", "resolution": 10}, "found --resolution for bed; expected bigwig"),
+        ({"kind": "gff3", "resolution": 10}, "found --resolution for gff3; expected bigwig"),
         ({"kind": "bigwig", "resolution": 0}, "at least the run's 1 bp"),
         ({"kind": "bed", "genes": "GENE9"}, "no gene 'GENE9'"),
-        ({"kind": "bed", "genes": ["GENE1", "GENE2"]}, "2 genes; expected a name for the file; name it with --output"),
+        ({"kind": "bed", "genes": ["GENE1", "GENE2"]}, "2 genes and no file name; expected a file name for several genes; give it with --output"),
         ({"kind": "bed", "output": "/nowhere/a.bed"}, "no folder /nowhere"),
     ],
 )

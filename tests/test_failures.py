@@ -279,7 +279,7 @@ def test_a_disk_that_takes_nothing_is_one_line_and_exit_code_2(monkeypatch, caps
     with pytest.raises(SystemExit) as ended:
         cli.main()
     assert ended.value.code == 2
-    assert f"error: /data/run/masks.zarr: {words}; make room" in capsys.readouterr().err
+    assert f"error: /data/run/masks.zarr: {words}; free disk space or choose another folder" in capsys.readouterr().err
 
 
 # ---------------------------------------------------------------------------------------------- the cache itself

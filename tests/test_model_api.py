@@ -54,7 +54,7 @@ def ended(client, job):
 def test_a_question_its_words_and_its_numbers(client, path):
     run = Run.open(path)
     assert client.get("/api/v1/run/whatif").json["off"] == ""
-    assert "does not say whether" in client.get("/api/v1/run/whatif").json["note"]
+    assert "does not record whether" in client.get("/api/v1/run/whatif").json["note"]
     gene = run.genes.iloc[0]
     first = run.cut(gene["gene_id"]).query("`class` != 'promoter'").iloc[0]
     region = {"start": int(first["start"]), "end": int(first["end"])}
