@@ -151,7 +151,7 @@ with warnings.catch_warnings(record=True) as said:
     warnings.simplefilter("always")
     assert torch.equal(scan.selective_scan(*inputs), scan.scan_definition(*inputs))
     scan.selective_scan(*inputs)
-assert len(said) == 1 and "install triton" in str(said[0].message)
+assert len(said) == 1 and "Install triton" in str(said[0].message)
 """
     child(["-c", code], interpret=False)
 

@@ -143,7 +143,7 @@ def test_a_window_that_cannot_be_read_is_told_in_the_readers_words_by_a_worker_t
     genes = study.genes().head(3).assign(tss=[10_000, 10**9, 20_000])
     data = GeneWindows(study, genes, model.config, study.feature_scale())
     for workers in (0, 1):
-        with pytest.raises(InputError, match="position 1,000,000,001") as caught:
+        with pytest.raises(InputError, match="TSS 1,000,000,001") as caught:
             list(batches(data, 1, workers))
         assert "Traceback" not in str(caught.value)
 
