@@ -53,7 +53,7 @@ def igv_script(prefer: str = "vendored") -> IgvScript:
     """
     vendored = folder() / "vendor" / "igv.min.js"
     if prefer == "vendored" and vendored.is_file():
-        return IgvScript(vendored, vendor.VERSION, "put in place at build time")
+        return IgvScript(vendored, vendor.VERSION, "bundled at build time")
     found = find_spec("igv_notebook")
     home = Path(found.origin).parent if found is not None and found.origin else None
     # js/igv.min.js of the same package is an older version: VERSION_IGV states the version of the .iife.js.
