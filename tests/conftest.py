@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from model_core import cache
+
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the command line does
 SHARED = Path(os.environ.get("SEQ2EXP_SHARED", Path(__file__).parents[1] / ".." / "shared")).resolve()
 
@@ -31,3 +33,9 @@ def shared_golden() -> Path:
 def pytest_make_parametrize_id(val):
     """Bytes are named by their length: what gzip writes holds the time, and parallel workers must agree on names."""
     return f"{len(val)} bytes" if isinstance(val, bytes) else None
+
+
+@pytest.fixture(autouse=True)
+def no_notices_of_other_tests(monkeypatch):
+    """Notices about caches are kept for the whole process, and pages list them: each test begins without any."""
+    monkeypatch.setattr(cache, "_notices", {})

@@ -39,8 +39,7 @@ def run_folder(tmp_path_factory) -> Path:
 
 @pytest.fixture(autouse=True)
 def fresh(monkeypatch, tmp_path):
-    """No notices of other tests, and temporary files of its own."""
-    monkeypatch.setattr(cache, "_notices", {})
+    """Give each test temporary files of its own."""
     (tmp_path / "tmp").mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "tmp"))
 
