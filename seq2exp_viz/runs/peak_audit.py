@@ -9,6 +9,7 @@ import pandas as pd
 from pandas.api.types import union_categoricals
 
 from model_core.run_folder.run import stamp
+from model_core.window import promoter_slice, window_start
 from seq2exp_viz.runs.element_tables import element_table
 from seq2exp_viz.runs.run_view import RunView
 
@@ -50,12 +51,15 @@ def _audit(view: RunView) -> Audit:
     groups = elements.groupby("gene_id", observed=True).indices
     nothing = np.zeros(0, np.int64)
     by_chrom = {chrom: _sorted(peaks, rows) for chrom, rows in peaks.groupby("chrom", observed=True).indices.items()}
-    half = view.run.manifest["promoter"] // 2
+    length = view.run.manifest["window"]
+    promoter = promoter_slice(length, view.run.manifest["promoter"])
     gene_of, peak_of, used, unused = [], [], [], []
     for number, gene in enumerate(genes[["gene_id", "chrom", "tss", "start", "end"]].itertuples(index=False)):
         gene_id, chrom, tss, start, end = gene
         mine = np.sort(groups.get(gene_id, nothing))
-        rows, taken = _peaks_of(by_chrom.get(chrom), start, end, tss - half, tss + half, starts[mine], ends[mine])
+        first = window_start(tss, length)
+        inside = first + promoter.start, first + promoter.stop
+        rows, taken = _peaks_of(by_chrom.get(chrom), start, end, *inside, starts[mine], ends[mine])
         used.append(int(taken.sum()))
         unused.append(int((~taken).sum()))
         peak_of.append(rows[~taken])
