@@ -161,7 +161,7 @@ def test_every_tab_opens_and_escape_closes_a_popup(visitor):
         visitor.until(f"document.querySelector('#panel-{name} {what}') !== null")
     with visitor.page.expect_download() as saved:
         visitor.page.click("a[href*='file-manifest.json']")
-    assert json.loads(saved.value.path().read_text())["schema"] == 1
+    assert json.loads(saved.value.path().read_text())["schema"] == 2
     visitor.page.click("#tab-close")
     visitor.until("document.getElementById('panel-files').hidden")
     visitor.quiet()
