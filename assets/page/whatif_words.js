@@ -9,7 +9,7 @@ export function signed(value) {
   return Number(text) === 0 ? "0.000" : `${value < 0 ? "−" : "+"}${text}`;
 }
 
-/* The same with three significant digits, for titles. */
+/* The same to three digits that count, for titles. */
 export const exactly = (value) => `${value < 0 ? "−" : "+"}${Math.abs(value).toPrecision(3)}`;
 
 /* One of two levels, with as many decimals as it takes to see that they differ. */
