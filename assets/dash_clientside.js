@@ -3,23 +3,13 @@
  * Dash looks up clientside functions in `window.dash_clientside.seq2exp`, and AG Grid looks up components of cells in
  * `window.dashAgGridComponentFunctions`: these two names cannot be avoided. The page's modules import each other by
  * names that the page's import map translates (seq2exp_viz/serving/modules.py); Dash must not list them, because it would
- * load them under another address and so a second time. Dash starts once `loaded` is done (seq2exp_viz/app.py).
+ * load them under another address and so a second time. Dash starts once `loaded` is done (seq2exp_viz/page_start.js).
  */
 (function () {
   "use strict";
 
   const namespace = { loaded: import("seq2exp/page/main").then(({ callbacks }) => void Object.assign(namespace, callbacks)) };
   window.dash_clientside = Object.assign(window.dash_clientside || {}, { seq2exp: namespace });
-
-  /* Without its modules the page stays empty: say so. */
-  namespace.loaded.catch((problem) => {
-    console.error(problem);
-    const line = document.createElement("div");
-    Object.assign(line, { id: "server-line", className: "server-line" });
-    line.setAttribute("role", "alert");
-    line.append("A part of this page could not be loaded. Load the page again. The terminal or the log of the server says why.");
-    document.body.append(line);
-  });
 
   /* A cell of the list of genes: a gene that is not scored can be scored. */
   window.dashAgGridComponentFunctions = Object.assign(window.dashAgGridComponentFunctions || {}, {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mimetypes
 from dataclasses import dataclass, field
+from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -40,8 +41,6 @@ INDEX = """<!DOCTYPE html>
         </div>
     </body>
 </html>"""
-# Dash starts once the page's modules are there (assets/dash_clientside.js), so that they see all its requests.
-START = "window.dash_clientside.seq2exp.loaded.then(() => new DashRenderer(), () => {});"
 # Folders of assets/ whose scripts Dash must not list: a module that is listed as well would be loaded twice, and igv.js
 # is loaded alongside the page and not before it.
 UNLISTED = [rf"^{name}$" for name in ("vendor", *modules.FOLDERS)]
@@ -99,7 +98,7 @@ def create_app(registry: RunRegistry, settings: Settings = Settings(), jobs: Job
         serve_locally=True,
         suppress_callback_exceptions=True,
     )
-    app.renderer = START
+    app.renderer = files("seq2exp_viz").joinpath("page_start.js").read_text(encoding="utf-8")
     app.layout = layout.page(registry, settings.prefix, script)
     callbacks.register(app, registry, settings.prefix)
     jobs = Jobs() if jobs is None else jobs  # their process is started by the first question

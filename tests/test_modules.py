@@ -66,7 +66,9 @@ def test_the_policy_lets_the_import_map_run_and_no_other_inline_script(client, p
 
 
 def test_map_preloads_script_and_start_stand_in_that_order(page):
-    places = [page.index(part) for part in ('"importmap"', "modulepreload", "dash_clientside.js", "new DashRenderer()")]
+    places = [
+        page.index(part) for part in ('"importmap"', "modulepreload", "dash_clientside.js", "new window.DashRenderer()")
+    ]
     assert places == sorted(places)
     assert re.findall(r'<link rel="modulepreload" href="([^"]+)">', page) == list(imports_of(page)[1].values())
 

@@ -362,7 +362,7 @@ def test_each_igv_draws_whatever_the_chromosome_is_called(new_page, tmp_path, ig
     (tmp_path / "page.html").write_text(output_html("seq2exp-test", document, b"", "", 500), encoding="utf-8")
     page = new_page()
     page.goto(f"file://{tmp_path / 'page.html'}")
-    frame = page.frame(name="seq2exp-test")
+    frame = page.wait_for_selector("iframe[name=seq2exp-test]").content_frame()
     end = time.monotonic() + SECONDS
     while not frame.evaluate(DRAWN):
         assert time.monotonic() < end, frame.evaluate("document.body.innerText")
