@@ -1,5 +1,5 @@
-/* Starts Dash once the page's modules are there, so that they see all its requests; else says that a part is missing.
- * Stands in the page itself (seq2exp_viz/app.py), so that it runs whatever could not be loaded. */
+/* Start Dash once the page's modules are there, so that they see all its requests; or say that a part is missing.
+ * It stands in the page itself (seq2exp_viz/app.py), so that it runs whatever could not be loaded. */
 (async () => {
   try {
     await window.dash_clientside.seq2exp.loaded;
@@ -10,7 +10,7 @@
     const line = document.createElement("div");
     Object.assign(line, { id: "server-line", className: "server-line" });
     line.setAttribute("role", "alert");
-    line.append("A part of this page could not be loaded. Load the page again; the server's window or log says why.");
+    line.append("A part of this page could not be loaded. Load the page again. The terminal or the log of the server says why.");
     document.body.append(line);
   }
 })();
