@@ -188,7 +188,7 @@ def test_the_smallest_set_is_what_a_greedy_loop_takes(run, model):
         share = shares[chosen[-1]]
     assert found.elements == chosen
     assert found.share == pytest.approx(share, abs=0.01)
-    assert found.difference == pytest.approx(everything - nothing, abs=2e-5)
+    assert found.effect == pytest.approx(everything - nothing, abs=2e-5)
     assert smallest_set(what_if, mine.iloc[:0]).elements == []
 
 

@@ -15,7 +15,7 @@ from model_core.run_folder.elements import PROMOTER_CLASS
 
 CONTROLS = 20  # random control regions per length class of a gene
 SHARE = 0.9  # share of the effect of all elements together that the smallest set retains
-NO_DIFFERENCE = 1e-6  # below it all elements together have no effect
+NO_EFFECT = 1e-6  # below it all elements together have no effect
 
 
 class SmallestSet(NamedTuple):
@@ -27,7 +27,7 @@ class SmallestSet(NamedTuple):
     none_kept: float  # predicted expression with every element switched off
 
     @property
-    def difference(self) -> float:
+    def effect(self) -> float:
         """Effect of all elements together."""
         return self.all_kept - self.none_kept
 
@@ -181,16 +181,16 @@ def smallest_set(what_if: WhatIf, elements: pd.DataFrame, share: float = SHARE) 
     regions = dict(zip(elements["name"], zip(elements["start"], elements["end"], strict=True), strict=True))
     everything = what_if.baseline
     nothing = float(what_if.under([Edit(off=tuple(regions.values()))])[0]) if regions else everything
-    difference = everything - nothing
+    effect = everything - nothing
     chosen: list[str] = []
-    if abs(difference) < NO_DIFFERENCE:
+    if abs(effect) < NO_EFFECT:
         return SmallestSet(chosen, 1.0, everything, nothing)
     reached = 0.0
     while reached < share and len(chosen) < len(regions):
         left = [name for name in regions if name not in chosen]
         kept = ({*chosen, name} for name in left)
         found = what_if.under(Edit(off=tuple(regions[n] for n in regions if n not in names)) for names in kept)
-        shares = (found.astype(np.float64) - nothing) / difference
+        shares = (found.astype(np.float64) - nothing) / effect
         best = int(np.argmax(shares))
         chosen.append(left[best])
         reached = float(shares[best])

@@ -134,7 +134,7 @@ def smallest_sets(model: RunModel, genes: pd.DataFrame) -> Iterator[str]:
         found = smallest_set(model.what_if(gene["gene_id"]), elements)
         count = int((elements["class"] != PROMOTER_CLASS).sum())
         names = ", ".join(found.elements) or "none"
-        kept = f"{found.share:.0%} of the effect of all {count} ({found.difference:+.3f})"
+        kept = f"{found.share:.0%} of the effect of all {count} ({found.effect:+.3f})"
         yield f"{gene['symbol']}: the elements {names} retain {kept}"
 
 

@@ -198,7 +198,7 @@ class TaskRunner:
         what_if, elements = self._gene(model, task["gene"]), model.run.cut(task["gene"], task["threshold"])
         self._expect(1 + len(elements) * (len(elements) - 1) // 2, "adding one element after another")
         found = smallest_set(what_if, elements)
-        return {**found._asdict(), "difference": found.difference}
+        return {**found._asdict(), "effect": found.effect}
 
     def _occlusion(self, task: dict) -> dict:
         from model_core.perturbation.occlusion import count_blocks, occlude
