@@ -62,7 +62,7 @@ def test_a_link_opens_the_same_view_again(visitor, chromium):
 
 def test_a_link_to_a_gene_that_is_not_there_says_so(visitor):
     visitor.open("?gene=NOSUCH")
-    visitor.until("document.getElementById('gene-head').textContent.includes(\"No scored gene 'NOSUCH'\")")
+    visitor.until("document.getElementById('gene-head').textContent.includes(\"no scored gene 'NOSUCH'\")")
 
 
 def test_on_another_chromosome_nothing_of_the_gene_is_drawn(visitor):
