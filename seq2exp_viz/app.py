@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dash import Dash
+from flask import Response, request
 
 from seq2exp_viz.api import genes
 from seq2exp_viz.page import callbacks, layout
@@ -107,8 +108,17 @@ def create_app(registry: RunRegistry, settings: Settings = Settings(), jobs: Job
     ranges_first = RangesFirst(app.server.wsgi_app, registry, settings.access)
     app.server.wsgi_app = WithPrefix(ranges_first, settings.prefix)
     protect(app.server, settings.access, content_security_policy([*app.csp_hashes(), head.source]))
+    app.server.after_request(_keep_modules)
     _write_once(app)
     return app
+
+
+def _keep_modules(answer: Response) -> Response:
+    """Let the browser keep the page's modules, whose addresses change with their content."""
+    place = request.path.removeprefix("/assets/")
+    if answer.status_code == 200 and place != request.path and modules.may_be_kept(place, request.args.get("v")):
+        answer.headers["Cache-Control"] = "private, max-age=31536000, immutable"
+    return answer
 
 
 def _write_once(app: Dash) -> None:

@@ -55,6 +55,9 @@ def test_every_module_of_the_page_has_one_address_that_serves_its_file(client, p
         with client.get(address) as answer:
             assert (answer.status_code, answer.mimetype) == (200, "text/javascript"), address
             assert answer.data == ALL[name].read_bytes()
+            assert "immutable" in answer.headers["Cache-Control"]
+        with client.get(f"{address[:-1]}x") as answer:  # no digest of the content: asked for again each time
+            assert "immutable" not in answer.headers.get("Cache-Control", "")
 
 
 def test_the_policy_lets_the_import_map_run_and_no_other_inline_script(client, page):

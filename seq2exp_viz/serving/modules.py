@@ -51,6 +51,16 @@ def page_head(base: str) -> Head:
     return Head(f'<script type="importmap">{text}</script>\n{preloads}', f"'sha256-{digest}'")
 
 
+def may_be_kept(place: str, digest: str | None) -> bool:
+    """Return whether the address of a module, its place below assets/ and the digest it ends with, is of its content.
+
+    What is served there never changes, so that a browser need not ask again.
+    """
+    return digest is not None and any(
+        _below(path) == place and _digest(path) == digest for path in modules(PAGE).values()
+    )
+
+
 def embedded_imports() -> dict[str, str]:
     """Return the imports of a notebook's import map: bare name -> data: address that holds the module."""
     texts = {name: path.read_text(encoding="utf-8") for name, path in modules(NOTEBOOK).items()}
