@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pyBigWig
 import pytest
-from viewer_run import EVIL, make_study, make_viewer_run
+from viewer_run import EVIL, get, make_study, make_viewer_run
 
 from model_core.run_folder.mask_store import GeneMask
 from model_core.run_folder.run import Run
@@ -34,12 +34,6 @@ def registry(tmp_path_factory):
 @pytest.fixture(scope="module")
 def client(registry):
     return create_app(registry, Settings(igv="notebook")).server.test_client()
-
-
-def get(client, path: str, status: int = 200):
-    answer = client.get(path)
-    assert answer.status_code == status, answer.data
-    return answer.get_json()
 
 
 # ---------------------------------------------------------------------------------------------- who is there

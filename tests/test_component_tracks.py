@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from viewer_run import make_study, make_viewer_run
+from viewer_run import get, make_study, make_viewer_run
 
 from model_core.evaluation.controls import signal_prior
 from seq2exp_viz.api.igv import tracks
@@ -25,12 +25,6 @@ def registry(tmp_path_factory):
 @pytest.fixture(scope="module")
 def client(registry):
     return create_app(registry, Settings(igv="notebook")).server.test_client()
-
-
-def get(client, path: str, status: int = 200):
-    answer = client.get(path)
-    assert answer.status_code == status, answer.data
-    return answer.get_json()
 
 
 def test_the_signals_part_is_the_prior_and_the_difference_is_a_difference(client, registry):

@@ -61,7 +61,12 @@ def test_the_readme_stays_short():
 
 @pytest.mark.parametrize("page", PAGES, ids=name)
 def test_no_page_names_a_folder_outside_the_repository(page):
-    assert not re.search(r"\.\./shared|(?<![\w.])/work/", page.read_text(encoding="utf-8"))
+    text = page.read_text(encoding="utf-8")
+    for path in re.findall(r"(?<![\w./])(?:\.\./)+[\w./-]*\w", text):
+        target = (page.parent / path).resolve()
+        assert target.is_relative_to(ROOT), path
+        assert target.exists(), path
+    assert not re.search(r"(?<![\w.:/])/(home|root|Users)/", text)
 
 
 def command_lines(page: Path) -> list[tuple[str, bool]]:

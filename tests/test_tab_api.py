@@ -9,7 +9,7 @@ import pyBigWig
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from viewer_run import EVIL, PROMOTER, WINDOW, add_genes, gene_table, make_study, make_viewer_run, mask_of
+from viewer_run import EVIL, PROMOTER, WINDOW, add_genes, gene_table, get, make_study, make_viewer_run, mask_of
 
 from model_core.errors import InputError
 from model_core.evaluation.compare import compare
@@ -50,12 +50,6 @@ def registry(tmp_path_factory):
 @pytest.fixture(scope="module")
 def client(registry):
     return create_app(registry, Settings(igv="notebook")).server.test_client()
-
-
-def get(client, path: str, status: int = 200):
-    answer = client.get(path)
-    assert answer.status_code == status, answer.data
-    return answer.get_json()
 
 
 # ------------------------------------------------------------------------------------------------ genes

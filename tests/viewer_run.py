@@ -201,3 +201,10 @@ causal = "causal.bed"
 window = 4000
 promoter = 400
 """
+
+
+def get(client, path: str, status: int = 200):
+    """Return the JSON of an answer that has this status."""
+    answer = client.get(path)
+    assert answer.status_code == status, answer.data
+    return answer.get_json()

@@ -17,7 +17,7 @@ from model_core.setting_groups import BackboneConfig
 try:
     from model_core.model.kernels import block_cpu
 except ImportError:  # a bare GPU machine has no numba
-    block_cpu = None  # type: ignore[assignment]  # a module or None
+    block_cpu = None  # type: ignore[assignment]  # mypy gives an imported module no other type
 
 DT_MIN, DT_MAX, DT_FLOOR = 1e-3, 1e-1, 1e-4
 DEFAULT_DEPTH = 64  # the depth by which the release scales output projections, whatever the real one (difference 12)

@@ -167,7 +167,7 @@ def _read_ours(path: Path) -> tuple[Seq2ExpConfig, dict, dict]:
     try:
         with safe_open(path, "pt") as file:
             header = file.metadata() or {}
-            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  safe_open cannot be iterated
     except (SafetensorError, OSError) as error:
         raise InputError(path, found=str(error), expected="a safetensors checkpoint", fix="copy it again") from None
     if header.get("format") != FORMAT:

@@ -448,7 +448,7 @@ def _within(seconds: float, check: Callable[[], dict]) -> dict:
     def work() -> None:
         try:
             ended.put(check())
-        except Exception as error:
+        except Exception as error:  # raised again by the thread that waits
             ended.put(error)
 
     threading.Thread(target=work, name=THREAD, daemon=True).start()

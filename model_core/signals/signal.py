@@ -63,7 +63,7 @@ class Signal(ABC):
         """
         return unlisted(self.sizes, chroms, self.path)
 
-    def prepare(self, progress: Callable[[float], None] | None = None) -> None:  # noqa: B027 - most need nothing
+    def prepare(self, progress: Callable[[float], None] | None = None) -> None:  # noqa: B027  optional: most signals need none
         """Do now the work that the first read would otherwise wait for.
 
         Parameters
