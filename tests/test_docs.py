@@ -69,6 +69,22 @@ def test_no_page_names_a_folder_outside_the_repository(page):
     assert not re.search(r"(?<![\w.:/])/(home|root|Users)/", text)
 
 
+SOURCES = [
+    path
+    for folder in ("model_core", "seq2exp_viz", "assets", "benchmarks", "scripts")
+    for path in (ROOT / folder).rglob("*")
+]
+
+
+def test_code_refers_to_pages_that_are_there():
+    pages = set()
+    for path in SOURCES:
+        if path.suffix in (".py", ".js", ".toml") and "vendor" not in path.parts:
+            pages |= set(re.findall(r"docs/[\w-]+\.md", path.read_text(encoding="utf-8")))
+    assert len(pages) > 3
+    assert {page for page in pages if not (ROOT / page).exists()} == set()
+
+
 def command_lines(page: Path) -> list[tuple[str, bool]]:
     """(line, whole) of each `seq2exp-viz ...` of a page; what stands in running text may leave out arguments."""
     text = page.read_text(encoding="utf-8")

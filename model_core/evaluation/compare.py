@@ -1,6 +1,6 @@
 """`compare`: a run's masks against MACS3 peaks, planted truth, CRISPR pairs and control runs.
 
-Every table is tab-separated with a header line; docs/evidence.md describes the columns. Bases are counted once for each
+Every table is tab-separated with a header line; docs/compare.md describes the columns. Bases are counted once for each
 gene whose window holds them, because a mask says "kept for this gene".
 """
 
