@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 DEMO ?= demo
 
-.PHONY: demo demo-run test nightly lint setup programs vendor clean
+.PHONY: demo demo-run test nightly lint lock audit setup programs vendor clean
 
 # The main job, end to end: simulate a study, train, score, call peaks with MACS3, show the page.
 demo: setup vendor
@@ -57,6 +57,26 @@ programs:
 	  { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
 	    { apt-get install -y -q $$program || { apt-get update -q && apt-get install -y -q $$program; }; }; } || \
 	  echo "No $$program found: tests need it (Debian: apt-get install $$program)"; done
+
+# The locks anew: what the project and its extra `model` need, on every platform, with hashes. Packages without wheels
+# go into requirements-built.lock; torch is locked by hand, as the CPU build comes from another index.
+LOCK = build/tools/bin/uv pip compile --constraints constraints.txt --generate-hashes --universal --python-version 3.11 \
+  --no-header --no-annotate --quiet
+lock: build/tools/.installed
+	echo "torch ; sys_platform == 'never'" > build/tools/without-torch.txt
+	$(LOCK) pyproject.toml requirements-lock.in --extra model --overrides build/tools/without-torch.txt \
+	  --no-emit-package torch --no-emit-package macs3 --no-emit-package cykhash --output-file requirements.lock
+	printf 'cykhash\nmacs3\n' | $(LOCK) - --no-deps --output-file requirements-built.lock
+
+# Known vulnerabilities of the versions in requirements.lock, from the public advisory database.
+audit: build/tools/.installed
+	build/tools/bin/pip-audit --disable-pip --require-hashes --strict --requirement requirements.lock \
+	  --requirement requirements-built.lock
+
+build/tools/.installed:
+	$(PYTHON) -m venv build/tools
+	build/tools/bin/python -m pip install --quiet uv==0.13.9 pip-audit==2.10.1
+	touch $@
 
 clean:
 	rm -rf $(VENV) $(DEMO) build dist assets/vendor node_modules
