@@ -14,6 +14,11 @@ from typing import BinaryIO
 from model_core.errors import InputError
 
 _REFUSED = ((stat.S_ISDIR, "a folder"), (stat.S_ISSOCK, "a socket"), (stat.S_ISBLK, "a disk"))
+_NO_PATHS = {
+    errno.ELOOP: "a link to itself",
+    errno.ENAMETOOLONG: "a name that is too long for the file system",
+    errno.ENOTDIR: "a file in the place of a folder",
+}
 _OPEN_FILES = re.compile(r"/proc/([0-9]+)(?:/task/[0-9]+)?/fd|/dev/fd")
 _MOST_LINKS = 40  # from link to link, as Linux follows them
 
@@ -26,7 +31,7 @@ def replaced_file(path: Path) -> Path | None:
     Raises
     ------
     InputError
-        A folder, a socket, a disk, a link to itself or into no folder, or a name that is too long.
+        A folder, a socket, a disk, a link to itself or into no folder, a file on the way, or a name that is too long.
     """
     if _open_file(path) is not None:
         return None
@@ -39,9 +44,9 @@ def replaced_file(path: Path) -> Path | None:
             raise InputError(path, found=f"a link to {place}, in no folder", expected=expected, fix=fix) from None
         return place
     except OSError as error:
-        if error.errno not in (errno.ELOOP, errno.ENAMETOOLONG):
+        found = _NO_PATHS.get(error.errno or 0)
+        if found is None:
             raise
-        found = "a link to itself" if error.errno == errno.ELOOP else f"a name of {len(path.name)} letters"
         raise InputError(_shown(path), found=found, expected=expected, fix=fix) from None
     for is_kind, found in _REFUSED:
         if is_kind(mode):
@@ -79,7 +84,7 @@ def _open_file(path: Path) -> int | Path | None:
         found = _OPEN_FILES.fullmatch(str(folder))
         if found and path.name.isdecimal():
             return int(path.name) if found[1] == str(os.getpid()) else folder / path.name
-        if not path.is_symlink():
+        if not os.path.islink(path):
             return None
         path = folder / os.readlink(path)
     return None
