@@ -2,36 +2,129 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
-import time
+import re
+import shutil
+import stat
+import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from model_core.listing import temporary_files
+from model_core.errors import InputError
+from model_core.listing import all_in
+from model_core.written_place import replaced_file, write_into
+
+_LONGEST_END = 200  # bytes of a name that its temporary one keeps; most file systems hold names of 255
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_PROBE = 1 << 20  # bytes
 
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary path that replaces `path` when the block ends without an error.
+    """Yield a temporary path whose file replaces `path` when the block ends without an error.
 
-    The temporary file is on the disk (fsync) before it is moved. It keeps the file's suffixes, so that writers that
-    depend on them (bgzip, bigWig) work. When the block fails it is removed and `path` stays unchanged.
+    The temporary file is on the disk (fsync) before it is moved, and gets the permissions of the file that it replaces.
+    It keeps the file's suffixes, so that writers that depend on them (bgzip, bigWig) work. When the block fails it is
+    removed and `path` stays unchanged. What is replaced, and what is written into instead: `written_place.py`.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file, which may be missing; its folder exists.
+
+    Raises
+    ------
+    InputError
+        As `replaced_file`.
+    OSError
+        It cannot be written; `filename` is `path`.
     """
     path = Path(path)
-    temporary = path.with_name(f".{os.getpid()}.{path.name}")
+    place = replaced_file(path)
+    if place is None:
+        with naming(path), tempfile.TemporaryDirectory(prefix="seq2exp-viz-") as folder:
+            temporary = Path(folder) / path.name
+            with naming(path, temporary):
+                yield temporary
+            write_into(path, temporary)
+        return
+    temporary = place.with_name(f".{os.getpid()}.{_end(path.name)}")
     try:
-        yield temporary
-        fsync(temporary)
-        os.replace(temporary, path)
-        fsync(path.parent)
+        with naming(path, temporary):
+            yield temporary
+            _keep_permissions(place, temporary)
+            fsync(temporary)
+            os.replace(temporary, place)
+            fsync(place.parent)
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # the error that removed it, or its folder, is the one to tell
+            temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def naming(path: Path, temporary: Path | None = None) -> Iterator[None]:
+    """Raise errors of the block with the file that they are about.
+
+    Parameters
+    ----------
+    path : Path
+        Named in an OSError that names no file, or `temporary`. An error of another kind becomes an OSError if the disk
+        is full: libraries report that as errors of their own.
+    temporary : Path or None
+        The temporary file that the block writes in its place.
+    """
+    try:
+        yield
+    except OSError as error:
+        unnamed = error.filename is None and error.errno is not None
+        if unnamed or (temporary is not None and str(error.filename) == str(temporary)):
+            error.filename, error.filename2 = str(path), None
+        raise
+    except InputError:
+        raise
+    except Exception as error:  # any library may have written the file
+        full = None if temporary is None else _why_full(temporary)
+        if full is None:
+            raise
+        raise OSError(full.errno, full.strerror, str(path)) from error
+
+
+def _why_full(temporary: Path) -> OSError | None:
+    """Return the error of a disk, a quota or a limit that lets a file grow no further; None where it can grow."""
+    try:
+        with temporary.open("ab") as file:
+            file.write(bytes(_PROBE))
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        return error if error.errno in _FULL else None
+    return None
+
+
+def _end(name: str) -> str:
+    """Return the end of a file's name, with its suffixes, short enough for the name of its temporary file."""
+    return os.fsencode(name)[-_LONGEST_END:].decode("utf-8", "ignore")
+
+
+def _keep_permissions(place: Path, temporary: Path) -> None:
+    try:
+        old = place.stat()
+    except FileNotFoundError:
+        return
+    new = temporary.stat()
+    with suppress(PermissionError):  # of another user's file, or on a file system without permissions
+        if hasattr(os, "chown") and (old.st_uid, old.st_gid) != (new.st_uid, new.st_gid):
+            os.chown(temporary, old.st_uid, old.st_gid)
+    with suppress(PermissionError):
+        if stat.S_IMODE(old.st_mode) != stat.S_IMODE(new.st_mode):
+            os.chmod(temporary, stat.S_IMODE(old.st_mode) & 0o777)
 
 
 def write_text(path: str | Path, text: str) -> None:
@@ -63,7 +156,7 @@ def append_json_line(path: Path, value: Mapping[str, Any]) -> None:
     line = json.dumps(value, ensure_ascii=False, allow_nan=False) + "\n"
     length = path.stat().st_size if path.exists() else 0
     try:
-        with path.open("ab") as file:
+        with naming(path), path.open("ab") as file:
             file.write(line.encode())
             file.flush()
             os.fsync(file.fileno())
@@ -114,16 +207,34 @@ def json_values(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def remove_leftovers(folder: Path) -> None:
-    """Remove temporary files of killed writers in a folder, those unchanged for an hour or more."""
-    for path in temporary_files(folder, r"\.[0-9]+\..*"):
-        if time.time() - path.stat().st_mtime > 3600:
-            path.unlink(missing_ok=True)
+def remove_leftovers(folder: Path, name: str | None = None) -> None:
+    """Remove what killed writers left of the files and folders that they had not moved into place.
+
+    Parameters
+    ----------
+    folder : Path
+        A folder in which only the holder of a lock writes; the caller holds it. No clock and no process number is
+        asked.
+    name : str or None
+        Name of the one file that the lock is for; None for all files of the folder.
+    """
+    end = ".*" if name is None else re.escape(_end(name))
+    for path in all_in(folder):
+        if re.fullmatch(rf"\.[0-9]+\.{end}", path.name, re.DOTALL):
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
 
 
 def fsync(path: str | Path) -> None:
     """Wait until a file, or a folder's list of files, is on the disk."""
-    handle = os.open(path, os.O_RDONLY)
+    try:
+        handle = os.open(path, os.O_RDONLY)
+    except PermissionError:
+        if os.path.isdir(path):
+            return  # one that may be written and not read, or any on Windows
+        raise
     try:
         os.fsync(handle)
     finally:

@@ -9,6 +9,7 @@ from typing import Any
 
 from model_core import palette
 from model_core.errors import InputError
+from model_core.files import replacing
 from model_core.run_folder.run import Run, open_run
 from seq2exp_viz.api.genes import element_answer, interval_features
 from seq2exp_viz.locus_frame import LocusBrowser
@@ -125,7 +126,9 @@ def figure(
     place = place_of(view, gene, locus, threshold)
     if output is not None:
         path = Path(output)
-        path.write_bytes(locus_bytes(view, place, path.suffix.lower().removeprefix("."), caption))
+        content = locus_bytes(view, place, path.suffix.lower().removeprefix("."), caption)
+        with replacing(path) as unfinished:
+            unfinished.write_bytes(content)
     return SVG(locus_bytes(view, place, "svg", caption).decode())
 
 

@@ -88,7 +88,8 @@ def break_off(server, folder, length=100_000):
         fetch_study(folder)
     server.breaks.clear()
     server.asked.clear()
-    assert (folder / "data" / "x.bin.part").stat().st_size == length
+    if server.etag is not None:  # else each try has begun anew
+        assert (folder / "data" / "x.bin.part").stat().st_size == length
     assert not (folder / "data" / "x.bin").exists()
 
 
@@ -106,7 +107,7 @@ def test_the_next_call_goes_on_where_a_killed_one_stopped(server, tmp_path):
 @pytest.mark.parametrize("etag", ['"v2"', None])
 def test_a_file_that_has_changed_meanwhile_is_begun_anew(server, tmp_path, etag):
     if etag is None:
-        server.etag = None  # then the size alone can tell
+        server.etag = None
     folder = one(server, tmp_path / "s")
     break_off(server, folder)
     server.etag, server.content["/x.bin"] = etag, CONTENT[::-1] + b"more"
@@ -261,7 +262,7 @@ def test_a_portal_that_asks_who_one_is_gets_the_netrc_and_else_says_so(server, t
 def test_two_calls_at_once_do_not_write_one_file(server, tmp_path):
     folder = one(server, tmp_path / "s")
     transfer = http.Resuming(folder / "data" / "x.bin")
-    with transfer._alone(), pytest.raises(InputError, match="another process that downloads it"):
+    with transfer.alone(), pytest.raises(InputError, match="another process that downloads it"):
         fetch_study(folder)
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from model_core.errors import InputError
 from model_core.files import append_json_line, cut_torn_line, whole_lines
-from model_core.run_folder.journal import Lock
+from model_core.lock import Lock
 
 
 @given(rows=st.lists(st.dictionaries(st.text(), st.text() | st.integers() | st.none()), max_size=5), cut=st.integers(1))

@@ -1,5 +1,6 @@
 """The run folder: what is written is what is read, and a killed writer costs at most the gene in hand."""
 
+import itertools
 import json
 import os
 import shutil
@@ -18,6 +19,7 @@ from hypothesis import strategies as st
 from run_builder import gene_row, make_run, random_masks
 
 from model_core.errors import InputError
+from model_core.lock import writing_into
 from model_core.places import parse_site
 from model_core.run_folder.elements import default_rule
 from model_core.run_folder.gene_scores import site_gene
@@ -211,7 +213,7 @@ def test_a_line_that_failed_is_not_in_the_way_of_the_next(tmp_path, monkeypatch)
     with run.writing():
         run.append(genes[0], np.ones(8), np.ones(8))
         with monkeypatch.context() as broken:
-            broken.setattr("model_core.run_folder.journal.os.fsync", full)
+            broken.setattr("model_core.files.os.fsync", full)
             broken.setattr(
                 "model_core.run_folder.mask_store.fsync", lambda _: None
             )  # the masks arrive, their line does not
@@ -223,18 +225,43 @@ def test_a_line_that_failed_is_not_in_the_way_of_the_next(tmp_path, monkeypatch)
     assert run.mask("C").alpha.tolist() == [3] * 8
 
 
+GONE = (
+    *(".77.manifest.json", ".78.mask.bigWig", ".79.masks.zarr/alpha/zarr.json", "lock.new.77", "lock.stale.78"),
+    *("elements/.77.elements.bed", "tracks/.77.mask.bigWig", "peaks/.77.a.narrowPeak", "training/.77.last.ckpt"),
+    *("effects/.77.effects.tsv", "effects/occlusion/.77.a.npz", "compare/.77.genes.tsv", "compare/figures/.77.a.svg"),
+    *("masks.zarr/alpha/c.9.abc.partial", "masks.zarr/beta/zarr.abc.partial", "masks.zarr/zarr.abc.partial"),
+)
+
+
 def test_what_killed_writers_left_is_cleared_away_and_nothing_else(tmp_path):
     run = make_run(tmp_path / "run", genes=1)
-    kept = [run.path / name for name in (".77.fresh.bigWig", ".notes", "masks.zarr/alpha/c.0.0")]
-    gone = [run.path / name for name in (".77.mask.bigWig", "masks.zarr/alpha/c.9.abc.partial")]
+    (run.path / "elements").mkdir()
+    kept = [run.path / name for name in (".notes", "elements/.77notes", "masks.zarr/alpha/c.0.0")]
+    gone = [run.path / name for name in GONE]
     for path in (*kept[:2], *gone):
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
-    os.utime(gone[0], (0, 0))
-    os.utime(kept[1], (0, 0))
+    now = time.time()
+    for path, age in zip(gone, itertools.cycle((0, 60, 10**8, -(10**8))), strict=False):  # also by other clocks
+        os.utime(path, (now - age, now - age))
     with run.writing():
         pass
     assert all(path.exists() for path in kept)
     assert not any(path.exists() for path in gone)
+
+
+def test_what_another_writer_is_writing_is_left_alone(tmp_path):
+    run = make_run(tmp_path / "run", genes=1)
+    for name in ("effects", "compare"):
+        (run.path / name).mkdir()
+        with writing_into(run.path / name):
+            half = run.path / name / ".77.half.tsv"
+            half.touch()
+            with run.writing():
+                pass
+            assert half.exists()
+        with writing_into(run.path / name):
+            assert not half.exists()
 
 
 def test_a_reader_sees_what_a_writer_adds(tmp_path):

@@ -1,7 +1,7 @@
 """Downloads of the files that a study's downloads.toml names: resumable, checked, one after the other.
 
-pooch compares checksums and moves complete files into place; `http.Resuming` does the transfer. Nothing that is
-downloaded is run; names are taken from downloads.toml only, never from a server.
+`http.Resuming` does the transfer, pooch compares checksums; only then a complete file is moved into place. Nothing that
+is downloaded is run; names are taken from downloads.toml only, never from a server.
 """
 
 from __future__ import annotations
@@ -279,6 +279,8 @@ def _host(address: str) -> str:
 
 def _item(folder: Path, source: Source) -> Item:
     target = folder / source.path
+    if target.is_symlink():  # the link stays, and the file comes to where it leads
+        target = Path(os.path.realpath(target))
     item = Item(source, target, "missing", checksum=source.checksum)
     part = partial_path(item.download)
     if target.exists():
@@ -321,33 +323,43 @@ def _check_space(items: list[Item]) -> None:
 
 
 def _fetch(item: Item, attempts: int) -> None:
-    pooch = _pooch()
-    if item.download.exists() and item.checksum and not pooch.hashes.hash_matches(item.download, item.checksum):
-        found, expected = "another file of that name", f"the file with the checksum {item.checksum}"
-        raise InputError(item.download, found=found, expected=expected, fix="move or rename it")
+    transfer = Resuming(item.download, item.size, attempts, checked=item.checksum is not None)
     try:
-        transfer = Resuming(item.download, item.size, attempts)
-        if not item.download.exists():
-            transfer.download(item.source.url)
-        pooch.retrieve(item.source.url, item.checksum, item.download.name, item.download.parent, downloader=transfer)
+        with transfer.alone():
+            if not item.download.exists():
+                transfer.download(item.source.url)
+                _check(transfer, item)
+                transfer.keep()
+            elif not _matches(item.download, item):
+                found, expected = "another file of that name", f"the file with the checksum {item.checksum}"
+                raise InputError(item.download, found=found, expected=expected, fix="move or rename it")
+            if item.source.unpack:
+                remove_leftovers(item.target.parent, item.target.name)
+                _unpack(item)
     except RefusedError as error:
         found = f"no file at {item.source.url} ({error})"
         by_hand = f"download it in a browser and put it at {item.download}"
         do = f"{item.source.login}; or {by_hand}" if item.source.login and error.login else f"try again, or {by_hand}"
         raise InputError(item.source.path, found=found, expected=item.source.about or "a download", fix=do) from None
-    except (InputError, UnreachableError):
+    except UnreachableError:
         raise
     except OSError as error:
         raise InputError(
             item.download, found=str(error), expected="a writable file", fix="free space and try again"
         ) from None
-    except ValueError:
+
+
+def _check(transfer: Resuming, item: Item) -> None:
+    """Remove a complete download and raise InputError if it has another checksum."""
+    if not _matches(transfer.part, item):
+        transfer.drop()
         found = "a download with another checksum (deleted)"
         do = "try again; contact the portal if the error persists"
-        raise InputError(item.download, found=found, expected=item.checksum or "its checksum", fix=do) from None
-    if item.source.unpack:
-        remove_leftovers(item.target.parent)
-        _unpack(item)
+        raise InputError(item.download, found=found, expected=str(item.checksum), fix=do)
+
+
+def _matches(path: Path, item: Item) -> bool:
+    return item.checksum is None or _pooch().hashes.hash_matches(path, item.checksum)
 
 
 def _pooch() -> Any:

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import re
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from model_core.errors import InputError
-from model_core.files import fsync, write_json
+from model_core.files import fsync, naming, write_json
+from model_core.lock import Lock
 from model_core.progress import Job
 
 TIMEOUT = (10, 60)  # seconds to connect, and between bytes
 LARGEST_LISTING = 5_000_000  # bytes
 _BLOCK = 1 << 18
+_CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18}|[*])")
 _HEADERS = {"Accept-Encoding": "identity", "User-Agent": "seq2exp-viz"}  # identity: bytes as stored on the server
 
 
@@ -44,61 +45,80 @@ class RefusedError(Exception):
 
 
 class Resuming:
-    """Downloader for pooch that writes a .part file next to the target, and resumes one that exists.
+    """Downloader that writes a .part file next to the target, and resumes one that exists.
 
-    It resumes only with the same file: the server's ETag or date of the first part is sent along (If-Range), and
-    where neither is known the total size must be the same. Otherwise it starts again.
+    It resumes only where two parts of different files cannot be joined unnoticed: the server's strong ETag of the first
+    part is sent along (If-Range) and must come back with the second, or a checksum of the whole will be compared. A
+    date does not suffice, as a file may change twice in a second. Otherwise it starts again. Nothing is written beyond
+    the size that the server or the portal states.
 
     Parameters
     ----------
     target : Path
         The requested file; a file of its name with .part appended is written.
     size : int or None
-        Its size in bytes, where known.
+        Its size in bytes, where known; a server that states another is refused.
+    checked : bool
+        Whether the caller compares a checksum of the whole file.
     attempts : int
         How often a transfer may end without progress before it fails.
     """
 
-    def __init__(self, target: Path, size: int | None = None, attempts: int = 5):
-        self.target, self.size, self.attempts = target, size, attempts
+    def __init__(self, target: Path, size: int | None = None, attempts: int = 5, checked: bool = False):
+        self.target, self.size, self.attempts, self.checked = target, size or None, attempts, checked
         self.part, self.notes = partial_path(target), target.with_name(f"{target.name}.part.json")
 
-    def __call__(self, url: str, output_file: str, pooch: Any, check_only: bool = False) -> None:
-        """Move the complete file of `download` to `output_file`, as pooch requires of a downloader."""
-        os.replace(self.part, output_file)
-        self.notes.unlink(missing_ok=True)
-
     def download(self, url: str) -> None:
-        """Transfer `url` into the .part file until it is complete.
+        """Transfer `url` into the .part file until it is complete; the caller is inside `alone`.
 
         Raises
         ------
         UnreachableError
             No connection, also after `attempts`.
         RefusedError
-            The server does not send the file.
-        InputError
-            Another process downloads the same file.
+            The server does not send the file, or not as it states.
+        OSError
+            It cannot be written.
         """
-        with self._alone():
-            failures, begun = 0, False
-            while True:
-                before = self._have()
-                try:
-                    if self._transfer(url):
-                        break
-                    reason: Exception = RefusedError("the transfer ends too early")
-                except UnreachableError as error:
-                    reason = error
-                begun = begun or self._have() > before
-                failures = 0 if self._have() > before else failures + 1
-                # A server that cannot be reached from the start is reported at once.
-                if failures >= (self.attempts if begun else min(self.attempts, 2)) or (
-                    not begun and isinstance(reason, UnreachableError)
-                ):
-                    raise reason
-                time.sleep(min(failures, 5))
-            fsync(self.part)
+        failures, begun, most = 0, False, self._have()
+        while True:
+            try:
+                if self._transfer(url):
+                    break
+                reason: Exception = RefusedError("the transfer ends too early")
+            except UnreachableError as error:
+                reason = error
+            further = self._have() > most  # one that begins anew each time and never comes further has to end, too
+            failures, begun, most = 0 if further else failures + 1, begun or further, max(most, self._have())
+            # A server that cannot be reached from the start is reported at once.
+            if failures >= (self.attempts if begun else min(self.attempts, 2)) or (
+                not begun and isinstance(reason, UnreachableError)
+            ):
+                raise reason
+            time.sleep(min(failures, 5))
+        fsync(self.part)
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Let no other process download the same file during the block.
+
+        Raises
+        ------
+        InputError
+            Another process downloads it.
+        """
+        self.part.parent.mkdir(parents=True, exist_ok=True)
+        lock = Lock(self.part.with_name(f"{self.part.name}.lock"))
+        try:
+            lock.acquire()
+        except InputError as error:
+            found = f"another process that downloads it ({error.problems[0].found})"
+            expected = "one download at a time"
+            raise InputError(self.part, found=found, expected=expected, fix=error.problems[0].fix) from None
+        try:
+            yield
+        finally:
+            lock.release()
 
     def _have(self) -> int:
         return self.part.stat().st_size if self.part.exists() else 0
@@ -106,39 +126,50 @@ class Resuming:
     def _transfer(self, url: str) -> bool:
         """Make one request, and return whether the file is complete after it."""
         have, notes = self._have(), self._read_notes(url)
-        headers = {}
-        if have and notes is not None:
-            headers["Range"] = f"bytes={have}-"
-            if notes.get("validator"):
-                headers["If-Range"] = notes["validator"]
+        if have and (notes is None or not (notes["etag"] or self.checked)):
+            have = 0  # what is here may be of another file: it is written over
+        headers = {"Range": f"bytes={have}-"} if have else {}
+        if have and notes is not None and notes["etag"]:
+            headers["If-Range"] = notes["etag"]
         with _answer("GET", url, headers, refuse=(416,)) as response:
+            if have and response.status_code in (206, 416) and not self._same_file(response, notes):
+                self.drop()
+                return False
             if response.status_code == 416:
-                if have == _total(response) and notes is not None:
+                if have and have == _total(response):
                     return True
-                self.part.unlink(missing_ok=True)
+                self.drop()
                 return False
-            going_on = response.status_code == 206 and _starts_at(response) == have
             total = _total(response)
-            if going_on and notes is not None and not notes.get("validator") and total != notes.get("size"):
-                self.part.unlink()
-                return False
-            if not going_on and response.status_code == 206:
-                self.part.unlink(missing_ok=True)
-                raise RefusedError("the server sends another part than requested")
-            self._write_notes(url, response, total)
-            with self.part.open("ab" if going_on else "wb") as file:
-                self._copy(response, file, have if going_on else 0, total)
-        expected = total if total is not None else self.size
+            if self.size is not None and total is not None and total != self.size:
+                raise RefusedError(f"the server states {total:,} bytes, before it were {self.size:,}")
+            if response.status_code == 206:
+                if not have or not _is_rest(response, have):
+                    self.drop()
+                    raise RefusedError("the server sends another part than requested")
+            elif response.status_code != 200:
+                raise RefusedError(f"{response.status_code} {response.reason} in place of a file")
+            going_on = response.status_code == 206
+            if not going_on:
+                self.drop()
+                self._write_notes(url, response, total)
+            stated = notes["size"] if going_on and notes is not None and total is None else total
+            expected = self.size if stated is None else stated
+            with naming(self.part), self.part.open("ab" if going_on else "wb") as file:
+                self._copy(response, file, have if going_on else 0, expected)
         return expected is None or self._have() == expected
 
     def _copy(self, response: Any, file: Any, have: int, total: int | None) -> None:
         import urllib3
 
-        megabytes = -(-(total or self.size or have) // 1_000_000)
+        megabytes = -(-(total or have) // 1_000_000)
         with Job(f"{self.target.name} (MB)", megabytes, have // 1_000_000) as job:
             try:
                 # Not iter_content, which would unpack files that a server marks as Content-Encoding: gzip.
                 for block in response.raw.stream(_BLOCK, decode_content=False):
+                    if total is not None and have + len(block) > total:
+                        self.drop()
+                        raise RefusedError(f"the server sends more than the {total:,} bytes that it states")
                     file.write(block)
                     have += len(block)
                     if have // 1_000_000 > job.done:
@@ -148,33 +179,40 @@ class Resuming:
             finally:
                 file.flush()
 
+    def keep(self) -> None:
+        """Move the complete file to its place."""
+        os.replace(self.part, self.target)
+        self.notes.unlink(missing_ok=True)
+        fsync(self.target.parent)
+
+    def drop(self) -> None:
+        """Remove the .part file, and start anew at the next request."""
+        self.part.unlink(missing_ok=True)
+        self.notes.unlink(missing_ok=True)
+
     def _read_notes(self, url: str) -> dict[str, Any] | None:
-        """Read the notes on the server's file; None where the part is not of this address."""
-        try:
+        """Read the notes on the server's file, `etag` and `size`; None where the part is not of this address."""
+        with suppress(OSError, ValueError):
             notes = json.loads(self.notes.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return None
-        known = isinstance(notes, dict) and notes.get("url") == url
-        return notes if known and (notes.get("validator") or notes.get("size")) else None
+            if isinstance(notes, dict) and notes.get("url") == url:
+                etag, size = notes.get("etag"), notes.get("size")
+                return {"etag": _strong(etag), "size": size if type(size) is int else None}
+        return None
+
+    def _same_file(self, response: Any, notes: dict[str, Any] | None) -> bool:
+        """Return whether the rest in a response is of the same file as the part with these notes.
+
+        The answer to If-Range comes with the ETag (RFC 9110, 15.3.7); without it, only a checksum can tell.
+        """
+        if notes is None or _total(response) not in (None, notes["size"]):
+            return False
+        etag = _strong(response.headers.get("ETag"))
+        if etag is None:
+            return self.checked or response.status_code == 416  # 416: all of the file is here, and nothing is joined
+        return etag == notes["etag"]
 
     def _write_notes(self, url: str, response: Any, total: int | None) -> None:
-        etag = response.headers.get("ETag", "")
-        strong = etag if etag and not etag.startswith("W/") else None
-        validator = strong or response.headers.get("Last-Modified")
-        write_json(self.notes, {"url": url, "validator": validator, "size": total})
-
-    @contextmanager
-    def _alone(self) -> Iterator[None]:
-        self.part.parent.mkdir(parents=True, exist_ok=True)
-        lock = self.part.with_name(f"{self.part.name}.lock")
-        with lock.open("w", encoding="utf-8") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                found, expected = "another process that downloads it", "one download at a time"
-                raise InputError(self.part, found=found, expected=expected, fix="wait until it ends") from None
-            yield
-            lock.unlink(missing_ok=True)
+        write_json(self.notes, {"url": url, "etag": _strong(response.headers.get("ETag")), "size": total})
 
 
 def partial_path(target: Path) -> Path:
@@ -258,12 +296,22 @@ def _total(response: Any) -> int | None:
     text = response.headers.get("Content-Range", "").rpartition("/")[2]
     if response.status_code not in (206, 416):
         text = response.headers.get("Content-Length", "")
-    return int(text) if text.isdecimal() else None
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 19 else None
 
 
-def _starts_at(response: Any) -> int | None:
-    text = response.headers.get("Content-Range", "").removeprefix("bytes ").partition("-")[0]
-    return int(text) if text.isdecimal() else None
+def _is_rest(response: Any, have: int) -> bool:
+    """Return whether a response is one part of a file, from byte `have` on, within the file, and as long as it says."""
+    found = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
+    if found is None:
+        return False
+    first, last, length = int(found[1]), int(found[2]), response.headers.get("Content-Length")
+    within = have == first <= last and (found[3] == "*" or last < int(found[3]))
+    return within and length in (None, str(last - first + 1))
+
+
+def _strong(etag: Any) -> str | None:
+    """Return an ETag if it changes with every byte of the file; None for a weak one (W/) or none."""
+    return etag if isinstance(etag, str) and re.fullmatch(r'"[^"\x00-\x20]+"', etag) else None
 
 
 def _short(error: object) -> str:

@@ -26,6 +26,7 @@ from model_core.evaluation.ranking import kept_of, ranking
 from model_core.files import json_values, write_json, write_text
 from model_core.intervals import match_chromosomes
 from model_core.listing import files_in
+from model_core.lock import writing_into
 from model_core.progress import Job
 from model_core.run_folder.elements import PROMOTER_CLASS
 from model_core.run_folder.run import Run
@@ -378,12 +379,13 @@ def _number(value: float | None) -> float | None:
 def _write(run: Run, tables: dict[str, pd.DataFrame], summary: dict) -> Comparison:
     folder = run.path / FOLDER
     folder.mkdir(exist_ok=True)
-    for path in files_in(folder, "*.tsv"):
-        if path.stem not in tables:
-            path.unlink()  # left by an earlier call with other files
-    for name, table in tables.items():
-        write_text(folder / f"{name}.tsv", table_text(table, "%.6g"))
     summary["tables"] = {f"{name}.tsv": len(table) for name, table in tables.items()}
     summary = json_values(summary)
-    write_json(folder / "summary.json", summary)
+    with writing_into(folder):
+        for path in files_in(folder, "*.tsv"):
+            if path.stem not in tables:
+                path.unlink()  # left by an earlier call with other files
+        for name, table in tables.items():
+            write_text(folder / f"{name}.tsv", table_text(table, "%.6g"))
+        write_json(folder / "summary.json", summary)
     return Comparison(summary, tables)

@@ -47,6 +47,7 @@ def derive(run: Run) -> bool:
     """
     if len(run.scored) > MOST_ASSEMBLED or run.manifest["element_rule"] is None:
         return False
-    assemble(run, rule=run.rule)
-    run.write_json("metrics.json", {**run.metrics, "prediction": run_metrics(run)})
+    with run.writing():
+        assemble(run, rule=run.rule)
+        run.write_json("metrics.json", {**run.metrics, "prediction": run_metrics(run)})
     return True

@@ -14,7 +14,7 @@ import pandas as pd
 from model_core.errors import InputError
 from model_core.files import append_json_line, cut_torn_line, whole_lines
 from model_core.gene_finder import GeneFinder
-from model_core.run_folder.journal import Lock
+from model_core.lock import Lock
 
 FILE = "audit.jsonl"
 DECISIONS = ("agree", "doubt", "note")

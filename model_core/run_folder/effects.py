@@ -13,7 +13,7 @@ import pandas as pd
 
 from model_core.config import Seq2ExpConfig, model_config
 from model_core.files import append_json_line, cut_torn_line, json_values, whole_lines, write_text
-from model_core.run_folder.journal import Lock
+from model_core.lock import writing_into
 from model_core.run_folder.manifest import SCHEMA
 from model_core.run_folder.schema1 import effects_of_2
 from model_core.tsv import table_text
@@ -28,7 +28,6 @@ EFFECT_COLUMNS = (
     *("gene_id", "symbol", "chrom", "element", "start", "end", "effect", "fold_change"),
     *("control_n", "control_mean", "control_sd", "control_rank", "predicted"),
 )
-WAIT_SECONDS = 20.0  # for another writer's line
 _LOGARITHMS = {"log10p1": 10.0, "log1p": math.e}  # label transforms under which a difference is a ratio
 _INTEGERS = ("start", "end", "control_n")
 
@@ -179,7 +178,7 @@ def append_effects(run_folder: Path, record: Mapping) -> None:
     folder = run_folder / FOLDER
     folder.mkdir(exist_ok=True)
     path = folder / "effects.jsonl"
-    with Lock(folder / "lock").held(WAIT_SECONDS):
+    with writing_into(folder):
         cut_torn_line(path)
         append_json_line(path, json_values({**record, "schema": SCHEMA}))
 
@@ -220,7 +219,8 @@ def write_effect_table(run_folder: Path, table: pd.DataFrame) -> Path:
     """Write a table of EFFECT_COLUMNS to effects/effects.tsv, atomically, with 6 decimals; return its path."""
     path = run_folder / FOLDER / "effects.tsv"
     path.parent.mkdir(exist_ok=True)
-    write_text(path, table_text(table, "%.6f"))
+    with writing_into(path.parent):
+        write_text(path, table_text(table, "%.6f"))
     return path
 
 

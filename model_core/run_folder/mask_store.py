@@ -292,7 +292,7 @@ class MaskStore:
 
     def tidy(self) -> None:
         """Remove the half-written chunks of a killed writer; only the holder of the run's lock may call it."""
-        for name in ("alpha", "beta"):
+        for name in (".", "alpha", "beta"):
             for path in temporary_files(self.path / name, r".*\.partial"):
                 path.unlink()
 

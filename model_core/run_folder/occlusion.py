@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from model_core.files import replacing
+from model_core.lock import writing_into
 from model_core.run_folder.effects import FOLDER
 
 
@@ -60,11 +61,15 @@ def occlusion_path(run_folder: Path, gene_id: str) -> Path:
 
 
 def write_occlusion(run_folder: Path, track: Occlusion) -> None:
-    """Write a gene's track, atomically."""
+    """Write a gene's track, atomically; several processes may do so at once."""
     path = occlusion_path(run_folder, track.gene_id)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as temporary, temporary.open("wb") as file:
-        values: dict[str, Any] = {name: np.asarray(value) for name, value in vars(track).items()}
+    values: dict[str, Any] = {name: np.asarray(value) for name, value in vars(track).items()}
+    with (
+        writing_into(run_folder / FOLDER, (path.parent.name,)),
+        replacing(path) as temporary,
+        temporary.open("wb") as file,
+    ):
         np.savez_compressed(file, **values)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -17,16 +17,17 @@ from model_core.beta import BLACKLISTED, beta_mean, forced_state, promoter_bases
 from model_core.config import Seq2ExpConfig, model_config
 from model_core.decision import DecisionRule
 from model_core.errors import InputError
-from model_core.files import append_json_line, remove_leftovers, write_json, write_text
+from model_core.files import append_json_line, naming, remove_leftovers, write_json, write_text
 from model_core.fingerprint import sha256_of
 from model_core.gene_finder import GeneFinder
 from model_core.intervals import listed, match_chromosomes, rasterise, sort
-from model_core.listing import files_in
+from model_core.listing import files_in, temporary_files
+from model_core.lock import Lock, writing_into
 from model_core.recent import Recent
 from model_core.run_folder.effects import FOLDER, effect_table, read_effects, valid
 from model_core.run_folder.elements import ELEMENT_COLUMNS, ElementRule, cut_elements, default_rule, read_elements
 from model_core.run_folder.gene_scores import gene_table, journal_record
-from model_core.run_folder.journal import Lock, read_journal
+from model_core.run_folder.journal import read_journal
 from model_core.run_folder.manifest import check_lengths, is_free, new_manifest, read_json, read_manifest
 from model_core.run_folder.mask_store import GeneMask, MaskStore, binned
 from model_core.run_folder.occlusion import Occlusion, read_occlusion
@@ -35,6 +36,8 @@ from model_core.window import Window, window_start
 MEANING = ("window", "promoter", "resolution", "variant", "decision", "band")  # the same for all masks of a run
 _JSON_FILES = ("config.json", "metrics.json", "study.json")
 _GENES_FOR_A_FIRST_RULE = 64  # a power of two
+_WRITTEN_UNDER_THE_LOCK = ("tracks", "elements", "peaks", "training")
+_WITH_A_LOCK_OF_THEIR_OWN = {"effects": ("occlusion",), "compare": ("figures",)}  # and their subfolders
 
 
 class Run:
@@ -143,11 +146,7 @@ class Run:
             The folder holds other files, or the lengths do not fit together.
         """
         path = Path(path)
-        if not is_free(path):
-            found = "a run" if (path / "manifest.json").exists() else "other files"
-            raise InputError(
-                path, found=found, expected="an empty or new folder", fix="resume that run or give another folder"
-            )
+        _require_free(path)
         lengths = {"window": window, "promoter": promoter, "resolution": resolution}
         described = {
             "kind": kind,
@@ -161,15 +160,17 @@ class Run:
         manifest = new_manifest(path, study, checkpoint, **described, **lengths, seed=seed, progress=progress)
         check_lengths(path, manifest)
         path.mkdir(parents=True, exist_ok=True)
-        write_json(path / "study.json", resolved or {})
-        write_json(path / "config.json", config or {})
-        write_text(path / "chrom.sizes", "".join(f"{chrom}\t{size}\n" for chrom, size in chrom_sizes.items()))
-        if blacklist is not None:
-            rows = blacklist[["chrom", "start", "end"]]
-            write_text(
-                path / "blacklist.bed", rows.to_csv(sep="\t", header=False, index=False, lineterminator="\n", quoting=3)
-            )
-        write_json(path / "manifest.json", manifest)  # last: a folder with a manifest is complete
+        with writing_into(path, seconds=0):
+            _require_free(path)  # another process may have made a run there meanwhile
+            write_json(path / "study.json", resolved or {})
+            write_json(path / "config.json", config or {})
+            write_text(path / "chrom.sizes", "".join(f"{chrom}\t{size}\n" for chrom, size in chrom_sizes.items()))
+            if blacklist is not None:
+                rows = blacklist[["chrom", "start", "end"]].to_csv(
+                    sep="\t", header=False, index=False, lineterminator="\n", quoting=3
+                )
+                write_text(path / "blacklist.bed", rows)
+            write_json(path / "manifest.json", manifest)  # last: a folder with a manifest is complete
         return cls(path, manifest)
 
     @classmethod
@@ -507,15 +508,7 @@ class Run:
             records, length = read_journal(self._journal)
             if self._journal.exists():
                 os.truncate(self._journal, length)
-            self._masks.tidy()
-            for folder in (
-                self.path,
-                *(
-                    self.path / name
-                    for name in ("tracks", "elements", "peaks", "training", "effects", "effects/occlusion")
-                ),
-            ):
-                remove_leftovers(folder)
+            self._tidy()
             self._written = {record["gene_id"]: record for record in records}
             self._note_progress(asked)
             try:
@@ -525,6 +518,18 @@ class Run:
         finally:
             self._written = None
             self._lock.release()
+
+    def _tidy(self) -> None:
+        """Remove what killed writers left half-written; the caller holds the lock."""
+        self._masks.tidy()
+        for folder in (self.path, *(self.path / name for name in _WRITTEN_UNDER_THE_LOCK)):
+            remove_leftovers(folder)
+        for path in temporary_files(self.path, r"lock\.(new|stale)\.[0-9]+"):  # of an older version
+            path.unlink(missing_ok=True)
+        for name, below in _WITH_A_LOCK_OF_THEIR_OWN.items():
+            if (self.path / name).is_dir():
+                with suppress(InputError), writing_into(self.path / name, below, 0):
+                    pass  # who writes there now tidies there, too
 
     def append(self, gene: Mapping[str, Any], alpha: np.ndarray, beta: np.ndarray) -> None:
         """Append one scored gene: first its masks, then its journal line, each on the disk before the next.
@@ -562,7 +567,8 @@ class Run:
                 for record, cutoff in zip(records, cutoffs, strict=True):
                     record["cutoff"] = cutoff
             sides = np.array([0.5 if cutoff is None else cutoff for cutoff in cutoffs], np.float64)[:, None]
-            self._masks.write(records[0]["row"], alpha, beta, sides)
+            with naming(self._masks.path):
+                self._masks.write(records[0]["row"], alpha, beta, sides)
             self._note(records)
 
     def adopt(self, genes: Sequence[tuple[Run, str]]) -> None:
@@ -585,7 +591,8 @@ class Run:
                 if "cutoff" in part:
                     record["cutoff"] = part["cutoff"]
             rows = [(run._masks, record["row"]) for (run, _), record in zip(genes, theirs, strict=True)]
-            self._masks.adopt(records[0]["row"], rows)
+            with naming(self._masks.path):
+                self._masks.adopt(records[0]["row"], rows)
             self._note(records)
 
     def _as_writer(self) -> dict[str, dict[str, Any]]:
@@ -694,6 +701,15 @@ class Run:
     def _note_progress(self, asked: int | None) -> None:
         asked = self.manifest["progress"]["asked"] if asked is None else asked
         self.update(progress={"scored": len(self.scored), "asked": asked})
+
+
+def _require_free(path: Path) -> None:
+    """Raise InputError unless a run can be made in a folder (`is_free`)."""
+    if not is_free(path):
+        found = "a run" if (path / "manifest.json").exists() else "other files"
+        raise InputError(
+            path, found=found, expected="an empty or new folder", fix="resume that run or give another folder"
+        )
 
 
 def open_run(path: str | Path) -> Run:

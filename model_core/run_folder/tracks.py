@@ -6,6 +6,7 @@ pybigtools reads summaries (0.3 ms, compared with 120 ms for pyBigWig's stats).
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -173,7 +174,7 @@ def _streamed(path: Path, sizes: Mapping[str, int], blocks: Iterable[Block], dec
         except pybigtools.BBIReadError:
             found = 0
         if found != covered:  # a full disk, which its writer reports on standard error alone
-            raise OSError(f"{path}: {found:,} of {covered:,} bases were written to the disk")
+            raise OSError(errno.ENOSPC, f"{found:,} of {covered:,} bases were written to the disk", str(path))
         os.replace(target, path)
     finally:
         target.unlink(missing_ok=True)

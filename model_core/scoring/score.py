@@ -230,8 +230,8 @@ def score(
                 took = _score_own_genes(run, study, genes, checkpoint, group, batch_size, workers)
                 group.wait()
                 merge_parts(run, list(genes["gene_id"]))
-            assemble(run, study.peaks_path())
-            run.write_json("metrics.json", {**run.metrics, "prediction": run_metrics(run), "scoring": took})
+                assemble(run, study.peaks_path())
+                run.write_json("metrics.json", {**run.metrics, "prediction": run_metrics(run), "scoring": took})
         else:
             group.wait()
             _score_own_genes(run, study, genes, checkpoint, group, batch_size, workers)

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -140,10 +139,11 @@ def simulate_study(folder: str | Path, seed: int = 0, world: World | None = None
             folder, found=found, expected="a new or empty folder", fix="choose another path, or remove this one"
         )
     folder.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    unfinished = folder.with_name(f".{os.getpid()}.{folder.name}")  # not of mkdtemp, which allows no other user
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir()
     try:
         _write_study(unfinished, seed, world)
-        unfinished.chmod(0o755)  # mkdtemp allows no other user
         for stray in all_in(folder):  # hidden files of a desktop are kept; only an empty folder can be replaced
             os.replace(stray, unfinished / stray.name)
         os.replace(unfinished, folder)

@@ -388,7 +388,12 @@ def write_template(path: str | Path) -> Path:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("x", encoding="utf-8") as file:
-            file.write(text)
+            try:
+                file.write(text)
+                file.flush()
+            except BaseException:
+                path.unlink()
+                raise
     except FileExistsError:
         raise InputError(
             path, found="a file", expected="a new path", fix="choose another, or remove this one"

@@ -173,6 +173,23 @@ def train(
         )
     scale = study.feature_scale()
     run = begin_run(study, config, training, out, processes, nodes)
+    with run.writing() if process_number(processes, nodes) == 0 else nullcontext():
+        return _fit(run, study, config, training, genes, parts, scale, device, processes, nodes)
+
+
+def _fit(
+    run: Run,
+    study: Study,
+    config: Seq2ExpConfig,
+    training: TrainConfig,
+    genes: pd.DataFrame,
+    parts: dict[str, pd.DataFrame],
+    scale: FeatureScale,
+    device: str | None,
+    processes: int,
+    nodes: int,
+) -> Run:
+    """Train, or resume, in a run folder of which the first process holds the lock."""
     last = run.path / "training" / "last.ckpt"
     first = torch.load(last, map_location="cpu", weights_only=True)["global_step"] if last.exists() else 0
     if first >= training.steps:

@@ -39,7 +39,7 @@ def export(
 
     names = options.gene_names(genes)
     settings: dict[str, Any] = {"resolution": resolution, "decimals": decimals, "bgzip": bgzip}
-    typer.echo(f"wrote {write_export(Run.open(run), kind, names or None, output, **settings)}")
+    _wrote(write_export(Run.open(run), kind, names or None, output, **settings))
 
 
 def figure(
@@ -68,7 +68,7 @@ def figure(
     content = locus_bytes(view, place, path.suffix.lower().removeprefix("."), caption, dpi)
     with replacing(path) as unfinished:
         unfinished.write_bytes(content)
-    typer.echo(f"wrote {path}")
+    _wrote(path)
 
 
 def report(
@@ -86,7 +86,7 @@ def report(
     view = _opened(run)
     path = _target(output or Path(f"{file_stem(view.run)}.report.html"))
     write_text(path, write_report(view, names, threshold, lambda symbol: typer.echo(f"drew {symbol}", err=True)))
-    typer.echo(f"wrote {path}")
+    _wrote(path)
 
 
 def _opened(run: Path) -> RunView:
@@ -99,8 +99,18 @@ def _opened(run: Path) -> RunView:
     return view
 
 
+def _wrote(path: Path) -> None:
+    """Report what was written; on standard error where that may have been standard output."""
+    from model_core.written_place import replaced_file
+
+    typer.echo(f"wrote {path}", err=replaced_file(path) is None)
+
+
 def _target(path: Path) -> Path:
-    """Return the path; raise InputError where its folder does not exist."""
+    """Return the path; raise InputError where its folder does not exist, or nothing can be written to it."""
+    from model_core.written_place import replaced_file
+
+    replaced_file(path)
     if not path.parent.is_dir():
         raise InputError(path, found=f"no folder {path.parent}", expected="an existing folder", fix="make it first")
     return path

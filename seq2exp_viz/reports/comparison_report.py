@@ -14,6 +14,7 @@ import pandas as pd
 from model_core.evaluation.compare import Comparison
 from model_core.files import write_text
 from model_core.listing import files_in
+from model_core.lock import writing_into
 from seq2exp_viz.reports.comparison_figures import figures, with_genes
 from seq2exp_viz.reports.html_page import html_page
 
@@ -77,13 +78,15 @@ def report(summary: dict, tables: dict[str, pd.DataFrame]) -> tuple[str, dict[st
 def write_report(folder: Path, found: Comparison) -> Path:
     """Write report.html and figures/NAME.svg into the folder of the tables, and return the path of the report."""
     page, drawn = report(found.summary, found.tables)
-    (folder / "figures").mkdir(exist_ok=True)
-    for path in files_in(folder / "figures", "*.svg"):
-        if path.stem not in drawn:
-            path.unlink()  # left by an earlier call with other inputs
-    for name, text in drawn.items():
-        write_text(folder / "figures" / f"{name}.svg", text)
-    write_text(folder / "report.html", page)
+    place = folder / "figures"
+    place.mkdir(exist_ok=True)
+    with writing_into(folder, (place.name,)):
+        for path in files_in(place, "*.svg"):
+            if path.stem not in drawn:
+                path.unlink()  # left by an earlier call with other inputs
+        for name, text in drawn.items():
+            write_text(place / f"{name}.svg", text)
+        write_text(folder / "report.html", page)
     return folder / "report.html"
 
 

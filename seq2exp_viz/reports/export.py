@@ -12,6 +12,7 @@ from model_core.run_folder.assemble import DECIMALS, covered_bases, merged_track
 from model_core.run_folder.elements import PROMOTER_CLASS
 from model_core.run_folder.run import Run
 from model_core.run_folder.tracks import Block, write_bed, write_bigwig, write_gff3, write_narrowpeak
+from model_core.written_place import replaced_file
 from seq2exp_viz.file_names import gene_parts, run_part
 
 SUFFIXES = {  # kind -> ending of its files
@@ -72,8 +73,12 @@ def export(
         found, expected = f"{len(names)} genes and no file name", "a file name for several genes"
         raise InputError("export", found=found, expected=expected, fix="give it with --output")
     output = Path(output) if output else Path(default_name(run, kind, names[0] if names else None, bgzip))
+    if bgzip and replaced_file(output) is None:
+        found, expected = "a pipe or a device, and --bgzip", "a file, next to which the index can lie"
+        raise InputError(output, found=found, expected=expected, fix="leave out --bgzip, or give a file")
     if bgzip and output.suffix != ".gz":
         output = output.with_name(f"{output.name}.gz")  # other programs decide by the extension
+    replaced_file(output)  # refused before hours of work, not after
     if not output.parent.is_dir():
         raise InputError(
             output, found=f"no folder {output.parent}", expected="an existing folder", fix="create it first"

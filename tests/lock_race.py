@@ -1,0 +1,118 @@
+"""Processes that fight for one lock while they are killed; also a program: python lock_race.py FOLDER ROUNDS SEED."""
+
+import json
+import multiprocessing
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections import Counter
+from contextlib import suppress
+from pathlib import Path
+
+import model_core.lock
+from model_core.errors import InputError
+from model_core.lock import Lock
+
+PROCESSES = 6
+SECONDS = 0.04  # for which the processes of a round fight
+
+
+def race(folder: Path, rounds: int, seed: int, by_name: bool = False) -> Counter:
+    """Count what happens in `rounds` rounds: "held", "two at once", "killed", "errors", "still refused".
+
+    Each round begins with another kind of lock file that a dead process left, and some holders are killed. `by_name`:
+    as where there are no locks.
+    """
+    rng, counts = random.Random(seed), Counter[str]()
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    left = {"pid": dead.pid, "host": socket.gethostname()}
+    contents = [None, json.dumps(left), json.dumps({**left, "machine": model_core.lock._machine(), "by": "name"})]
+    contents += [] if by_name else ["", json.dumps({**left, "pid": os.getpid(), "by": "flock"})]  # also a reused number
+    context = multiprocessing.get_context("fork")
+    for number in range(rounds):
+        for path in folder.iterdir():
+            path.unlink()
+        content = contents[number % len(contents)]
+        if content is not None:
+            (folder / "lock").write_text(content)
+        told, tell = os.pipe()
+        fighters = [context.Process(target=fight, args=(folder, rng.random(), tell, by_name)) for _ in range(PROCESSES)]
+        for fighter in fighters:
+            fighter.start()
+        while any(fighter.is_alive() for fighter in fighters):
+            time.sleep(rng.uniform(0, SECONDS / 4))
+            victim = rng.choice(fighters)
+            if rng.random() < 0.2 and victim.is_alive():
+                os.kill(victim.pid, signal.SIGKILL)
+        counts["killed"] += sum(fighter.exitcode == -signal.SIGKILL for fighter in fighters)
+        os.close(tell)
+        with os.fdopen(told) as lines:
+            counts.update(line.strip() for line in lines)
+        try:
+            with Lock(folder / "lock").held(1):
+                pass
+        except InputError:
+            counts["still refused"] += 1
+    return counts
+
+
+def fight(folder: Path, seed: float, tell: int, by_name: bool) -> None:
+    """Take the lock again and again, and tell what was found; die while holding it now and then."""
+    rng, end = random.Random(seed), time.monotonic() + SECONDS
+    if by_name:
+        model_core.lock.fcntl = None
+    mine, inside = folder / f"pid.{os.getpid()}", folder / "inside"
+    mine.write_text(str(os.getpid()))
+    while time.monotonic() < end:
+        lock = Lock(folder / "lock")
+        try:
+            lock.acquire()
+        except InputError:
+            continue
+        except BaseException:
+            os.write(tell, b"errors\n")
+            raise
+        enter(mine, inside, tell)
+        os.write(tell, b"held\n")
+        time.sleep(rng.uniform(0, 0.004))
+        if rng.random() < 0.1:
+            os.kill(os.getpid(), signal.SIGKILL)
+        inside.unlink()
+        lock.release()
+        time.sleep(rng.uniform(0, 0.002))
+
+
+def enter(mine: Path, inside: Path, tell: int) -> None:
+    """Link our number to `inside`; tell where a living process has it there."""
+    patience = time.monotonic() + 2
+    while True:
+        try:
+            os.link(mine, inside)
+            return
+        except FileExistsError:
+            pass
+        with suppress(FileNotFoundError):
+            if is_dead(int(inside.read_text())):  # a killed process loses its lock a moment before it is dead
+                inside.unlink()
+                continue
+            if time.monotonic() < patience:
+                continue
+        os.write(tell, b"two at once\n")  # the other is alive, or has just left
+        inside.unlink(missing_ok=True)
+
+
+def is_dead(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "ZX"
+    except OSError:
+        return True
+
+
+if __name__ == "__main__":
+    Path(sys.argv[1]).mkdir(parents=True, exist_ok=True)
+    print(dict(race(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), by_name=len(sys.argv) > 4)))
