@@ -91,6 +91,8 @@ def cut_torn_line(path: Path) -> None:
     A line's end can reach the disk before the bytes in front of it. Readers leave out such a line only while it is the
     last one.
     """
+    from model_core.records import is_whole  # the model runs without pydantic
+
     if not path.exists():
         return
     with path.open("rb+") as file:
@@ -99,21 +101,10 @@ def cut_torn_line(path: Path) -> None:
         if position == size > 0:  # the file ends with a line's end
             start = _line_start(file, size - 1)
             file.seek(start)
-            if not is_json(file.read(size - 1 - start)):
+            if not is_whole(file.read(size - 1 - start)):
                 position = start
         if position < size:
             file.truncate(position)
-
-
-def is_json(text: bytes) -> bool:
-    """Return whether a text is JSON, as `records.parse_json` reads it."""
-    from model_core.records import parse_json  # the model runs without pydantic
-
-    try:
-        parse_json(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _line_start(file: BinaryIO, end: int) -> int:

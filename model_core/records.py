@@ -58,6 +58,15 @@ def parse_json(text: bytes) -> Any:
     return from_json(text, allow_inf_nan=False)
 
 
+def is_whole(line: bytes) -> bool:
+    """Return whether a line was written to its end: it is JSON, if with numbers that are none (NaN, Infinity)."""
+    try:
+        from_json(line)
+    except ValueError:
+        return False
+    return True
+
+
 def check(value: Any, kind: type[Record], where: object, fix: str = COPY_AGAIN) -> None:
     """Check a value against declared fields.
 
@@ -238,7 +247,7 @@ def _line(line: bytes, kind: type[Record], where: str, fix: str, last: bool) -> 
     try:
         record = parse_json(line)
     except ValueError as error:
-        if last:
+        if last and not is_whole(line):
             return None
         raise InputError(where, found=f"a damaged line ({error})", expected="one whole line of JSON", fix=fix) from None
     check(record, kind, where, fix)

@@ -346,12 +346,12 @@ def test_journals_take_lines_of_several_writers_and_name_a_line_that_is_no_recor
     assert not os.path.exists(tmp_path / "effects" / "lock")
     whole = path.read_bytes()
     for damaged, words in (
-        (b"[1]\n", "found a list"),
-        (b'{"gene_id": 3}\n', "gene_id: found 3"),
-        (b"{\n", "a damaged line"),
+        (b"[1]\n", ": found a list"),
+        (b'{"gene_id": 3}\n', " gene_id: found 3"),
+        (b"{\n", ": found a damaged line"),
     ):
         path.write_bytes(whole + damaged + whole.splitlines(keepends=True)[-1])
-        with pytest.raises(InputError, match=f"effects.jsonl line 42 ?{words}|line 42: {words}"):
+        with pytest.raises(InputError, match=f"effects.jsonl line 42{words}"):
             read_effects(tmp_path)
     path.write_bytes(whole + b"{\n")  # the last line: torn, its end on the disk before the rest
     assert set(read_effects(tmp_path)) == set(found)
