@@ -12,10 +12,10 @@ import numpy as np
 import pandas as pd
 
 from model_core.errors import InputError
+from model_core.input_file import GZIP, open_text
 from model_core.track_formats import (
     BINARY,
     FORMATS,
-    GZIP,
     INTERVALS,
     PEAKS,
     TO_BED,
@@ -144,31 +144,25 @@ def read_lines(path: str | Path) -> Iterator[tuple[int, str]]:
     Raises
     ------
     InputError
-        Missing, a folder, a truncated gzip, or not text.
+        No readable regular file, a truncated gzip, not text, or more than `input_file.open_text` allows.
     """
     path = Path(path)
     number = 0
-    try:
-        with (
-            gzip.open(path, "rt", encoding="utf-8-sig")
-            if is_gzipped(path)
-            else path.open(encoding="utf-8-sig") as lines
-        ):
+    with open_text(path) as lines:
+        try:
             for number, line in enumerate(lines, 1):
                 yield number, line.rstrip("\n")
-    except FileNotFoundError:
-        raise InputError(path, found="no such file", expected="a text file", fix="check the path") from None
-    except (IsADirectoryError, PermissionError) as error:
-        raise InputError(
-            path, found=str(error.strerror).lower(), expected="a readable file", fix="check the path"
-        ) from None
-    except UnicodeDecodeError:
-        kind = format_of(path)
-        found = FORMATS[kind] if kind in BINARY else f"bytes that are not text after line {number}"
-        raise InputError(path, found=found, expected="a text file, plain or gzipped", fix="check the format") from None
-    except (EOFError, gzip.BadGzipFile, zlib.error):
-        found = f"a damaged or truncated gzip file after line {number}"
-        raise InputError(path, found=found, expected="a complete file", fix="copy or download it again") from None
+        except UnicodeDecodeError:
+            kind = format_of(path)
+            found = FORMATS[kind] if kind in BINARY else f"bytes that are not text after line {number}"
+            expected = "a text file, plain or gzipped"
+            raise InputError(path, found=found, expected=expected, fix="check the format") from None
+        except (EOFError, gzip.BadGzipFile, zlib.error):
+            found, do = f"a damaged or truncated gzip file after line {number}", "copy or download it again"
+            raise InputError(path, found=found, expected="a complete file", fix=do) from None
+        except OSError as error:
+            found, do = f"{(error.strerror or str(error)).lower()} after line {number}", "check the disk"
+            raise InputError(path, found=found, expected="a readable file", fix=do) from None
 
 
 def _read_table(

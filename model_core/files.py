@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -179,21 +179,37 @@ def whole_lines(path: Path) -> Iterator[bytes]:
 
 
 def cut_torn_line(path: Path) -> None:
-    """Remove a last line that a killed writer left without its end; the caller holds the file's lock."""
+    """Remove a last line that a killed writer left without its end, or that is no JSON; the caller holds the lock.
+
+    A line's end can reach the disk before the bytes in front of it. Readers leave out such a line only while it is the
+    last one.
+    """
+    from model_core.records import is_whole  # the model runs without pydantic
+
     if not path.exists():
         return
     with path.open("rb+") as file:
-        position = size = file.seek(0, os.SEEK_END)
-        while position > 0:
-            step = min(65_536, position)
-            file.seek(position - step)
-            found = file.read(step).rfind(b"\n")
-            if found >= 0:
-                position += found + 1 - step
-                break
-            position -= step
+        size = file.seek(0, os.SEEK_END)
+        position = _line_start(file, size)
+        if position == size > 0:  # the file ends with a line's end
+            start = _line_start(file, size - 1)
+            file.seek(start)
+            if not is_whole(file.read(size - 1 - start)):
+                position = start
         if position < size:
             file.truncate(position)
+
+
+def _line_start(file: BinaryIO, end: int) -> int:
+    """Return the byte after the last line end before byte `end`; 0 without one."""
+    while end > 0:
+        step = min(65_536, end)
+        file.seek(end - step)
+        found = file.read(step).rfind(b"\n")
+        if found >= 0:
+            return end - step + found + 1
+        end -= step
+    return 0
 
 
 def json_values(value: Any) -> Any:

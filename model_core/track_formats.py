@@ -13,6 +13,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from model_core.errors import InputError
+from model_core.input_file import GZIP, is_regular
 
 HEAD = 65_536  # bytes of a file (unpacked, where it is gzipped) that are examined
 _ROWS = 200  # rows in them that are examined
@@ -131,7 +132,6 @@ _MAGIC = (
     ),
 )
 _NEVER_GZIPPED = ("bigWig", "bigBed", "2bit", "CRAM", "hic", "HDF5", "TDF")
-GZIP = b"\x1f\x8b"
 _VALUE_ENDINGS = (".bedgraph", ".bdg", ".bg", ".cov", ".wig")
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?|[+-]?inf|nan", re.IGNORECASE)
 _WHOLE = re.compile(r"[0-9]{1,12}")
@@ -143,7 +143,9 @@ _ALLELES = re.compile(r"[ACGTNacgtn*.]+(,([ACGTNacgtn*.]+|<[^<>]+>))*|<[^<>]+>|.
 
 
 def format_of(path: str | Path) -> str:
-    """Return the format of a file, a key of FORMATS; "empty" where it cannot be opened (its reader reports why)."""
+    """Return the format of a file, a key of FORMATS; "empty" where it cannot be read (its reader reports why)."""
+    if not is_regular(path):
+        return "empty"
     try:
         with Path(path).open("rb") as file:
             return format_of_head(file.read(HEAD), str(path))

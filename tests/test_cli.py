@@ -1,5 +1,7 @@
 """The command line as a user meets it: help, examples, one message and exit code 2."""
 
+import errno
+import os
 import re
 import shlex
 import subprocess
@@ -181,3 +183,97 @@ def test_masks_and_seeds_are_read_from_words():
 def test_the_version_is_that_of_the_package():
     shown = CliRunner().invoke(cli.app, ["--version"])
     assert (shown.exit_code, shown.output.strip()) == (0, f"seq2exp-viz {metadata.version('seq2exp-viz')}")
+
+
+def a_limit_on_files(bytes_: int) -> str:
+    return f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({bytes_}, {bytes_}))"
+
+
+BEFORE = {  # what a person or the machine did -> (code that runs before the program, arguments, words)
+    "a limit on the size of files": (a_limit_on_files(64), ["init", "mine"], "mine/study.toml.*file too large"),
+    "no open files left": (
+        "import resource, model_core.study.study; resource.setrlimit(resource.RLIMIT_NOFILE, (3, 3))",
+        ["init", "mine"],
+        "too many open files",
+    ),
+    "a name of 300 letters": ("", ["check", "x" * 300], "file name too long"),
+    "a device": ("", ["check", "/dev/null"], "found a device; expected a study.toml, in a regular file"),
+}
+
+
+@pytest.mark.parametrize("case", BEFORE)
+def test_what_the_system_refuses_is_one_message_and_exit_code_2(tmp_path, case):
+    before, words, message = BEFORE[case]
+    code = f"import sys; sys.argv = {['x', *words]!r}\nfrom seq2exp_viz.cli import main\n{before}\nmain()"
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    said = " ".join((done.stdout + done.stderr).split())
+    assert done.returncode == 2, said
+    assert re.search(message, said), said
+    assert "Traceback" not in said
+
+
+@pytest.mark.parametrize(
+    ("number", "message"),
+    [
+        (errno.ENOSPC, "a/b: no space left on device; free disk space"),
+        (errno.EDQUOT, "a/b: disk quota exceeded; free disk space"),
+        (errno.EROFS, "a/b: read-only file system; choose another folder"),
+        (errno.EACCES, "a/b: permission denied; choose another folder"),
+        (errno.EISDIR, "a/b: is a directory; give another path"),
+        (errno.EFBIG, "a/b: file too large; raise the limit"),
+        (errno.EMFILE, "a/b: too many open files; raise the limit"),
+        (errno.EIO, "a/b: input/output error; check the disk"),
+        (errno.ETXTBSY, "a/b: text file busy; check the file and its disk"),
+    ],
+)
+def test_every_refusal_names_the_file_and_what_to_do(monkeypatch, capsys, number, message):
+    assert message in told(monkeypatch, capsys, OSError(number, os.strerror(number), "a/b"), 2)
+
+
+def test_memory_that_ran_out_and_names_that_are_no_text_are_told(monkeypatch, capsys):
+    assert "memory: found no memory left" in told(monkeypatch, capsys, MemoryError(), 2)
+    with pytest.raises(UnicodeEncodeError) as caught:
+        "caf\udce9".encode()
+    assert "found a name that is not UTF-8; expected UTF-8; rename" in told(monkeypatch, capsys, caught.value, 2)
+    without_number = OSError("Unable to open file")  # as h5py raises it
+    assert "unable to open file; check the file" in told(monkeypatch, capsys, without_number, 2)
+
+
+def test_a_fault_of_the_program_keeps_its_traceback_and_asks_for_a_report(monkeypatch, capsys):
+    said = told(monkeypatch, capsys, ZeroDivisionError("a bug"), 1)
+    assert "Traceback" in said
+    assert "ZeroDivisionError: a bug" in said
+    assert "Please report it" in said
+
+
+def test_a_traceback_is_shown_with_a_message_where_it_is_asked_for(monkeypatch, capsys):
+    monkeypatch.setenv("SEQ2EXP_DEBUG", "1")
+    assert "Traceback" in told(monkeypatch, capsys, InputError("a", found="b", expected="c", fix="d"), 2)
+
+
+def told(monkeypatch, capsys, error: BaseException, code: int) -> str:
+    """What `main` says where a command ends with this error, and with which exit code."""
+    monkeypatch.setattr(cli, "app", lambda: (_ for _ in ()).throw(error))
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == code
+    return capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", ["--help", "check nowhere"])
+def test_a_reader_that_ends_early_is_no_error(tmp_path, words):
+    read, write = os.pipe()
+    os.close(read)
+    command = [sys.executable, "-m", "seq2exp_viz.cli", *words.split()]
+    done = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, text=True, cwd=tmp_path)
+    os.close(write)
+    assert (done.returncode, done.stderr) == (141, "")
+
+
+def test_an_output_that_cannot_be_written_is_told(tmp_path):
+    code = f"{a_limit_on_files(0)}\nimport sys; sys.argv = ['x', '--version']\nfrom seq2exp_viz.cli import main\nmain()"
+    with (tmp_path / "out").open("w") as out:
+        done = subprocess.run([sys.executable, "-c", code], stdout=out, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 2
+    assert "file too large; raise the limit" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -323,7 +323,7 @@ def test_the_caveat_says_what_the_model_has_seen():
     assert hidden_in_training({"model": {"mask": "random"}}) is True
 
 
-def test_journals_take_lines_of_several_writers_and_skip_what_is_no_record(tmp_path):
+def test_journals_take_lines_of_several_writers_and_name_a_line_that_is_no_record(tmp_path):
     record = {"symbol": "A", "chrom": "chr1", "predicted": 1.0, "label_transform": "log10p1", "rule": {}}
     record |= {"checkpoint": "x", "controls": 2, "rows": [["E1", 5, 9, 0.25, 0, np.nan, np.nan, np.nan]]}
     code = (
@@ -336,7 +336,7 @@ def test_journals_take_lines_of_several_writers_and_skip_what_is_no_record(tmp_p
     assert [writer.wait() for writer in writers] == [0, 0]
     path = tmp_path / "effects" / "effects.jsonl"
     with path.open("a") as file:
-        file.write('[1]\n{"gene_id": 3}\n{"gene_id": "torn"')
+        file.write('{"gene_id": "torn"')
     append_effects(tmp_path, {**record, "gene_id": "last"})
     found = read_effects(tmp_path)
     assert set(found) == {f"{name}{i}" for name in "ab" for i in range(20)} | {"last"}
@@ -344,3 +344,16 @@ def test_journals_take_lines_of_several_writers_and_skip_what_is_no_record(tmp_p
     assert table["control_n"].tolist() == [0]
     assert table["control_sd"].isna().all()
     assert not os.path.exists(tmp_path / "effects" / "lock")
+    whole = path.read_bytes()
+    for damaged, words in (
+        (b"[1]\n", ": found a list"),
+        (b'{"gene_id": 3}\n', " gene_id: found 3"),
+        (b"{\n", ": found a damaged line"),
+    ):
+        path.write_bytes(whole + damaged + whole.splitlines(keepends=True)[-1])
+        with pytest.raises(InputError, match=f"effects.jsonl line 42{words}"):
+            read_effects(tmp_path)
+    path.write_bytes(whole + b"{\n")  # the last line: torn, its end on the disk before the rest
+    assert set(read_effects(tmp_path)) == set(found)
+    append_effects(tmp_path, {**record, "gene_id": "after"})
+    assert set(read_effects(tmp_path)) == set(found) | {"after"}

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import getpass
-import json
 import threading
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 
-from model_core.errors import InputError
-from model_core.files import append_json_line, cut_torn_line, whole_lines
+from model_core.errors import InputError, Problem
+from model_core.files import append_json_line, cut_torn_line
 from model_core.gene_finder import GeneFinder
 from model_core.lock import Lock
+from model_core.records import Base, Name, Record, read_json_lines
 
 FILE = "audit.jsonl"
 DECISIONS = ("agree", "doubt", "note")
@@ -74,18 +74,41 @@ def append_decision(run: Path, decision: dict[str, Any]) -> dict[str, Any]:
     return line
 
 
-def read_decisions(run: Path) -> pd.DataFrame:
+class Decided(Record):
+    """Fields of a line of audit.jsonl."""
+
+    when: str
+    who: str
+    gene_id: Name
+    symbol: str
+    kind: str
+    chrom: str
+    start: Base
+    end: Base
+    name: str
+    decision: Literal["agree", "doubt", "note"]
+    note: str
+
+
+def read_decisions(run: Path, problems: list[Problem] | None = None) -> pd.DataFrame:
     """Read all decisions, oldest first: a table of COLUMNS, empty without a file.
 
-    Torn lines and lines that are no decision are skipped.
+    A torn last line is left out.
+
+    Parameters
+    ----------
+    run : Path
+        The run folder.
+    problems : list[Problem] or None
+        Receives the problem of each damaged line, which is then left out; None raises the first.
+
+    Raises
+    ------
+    InputError
+        The file cannot be read; or a line before the last is no JSON, or lacks a field or has a wrong one.
     """
-    rows = []
-    for text in whole_lines(run / FILE):
-        try:
-            line = json.loads(text)
-            rows.append({name: int(line[name]) if name in _NUMBERS else str(line[name]) for name in COLUMNS})
-        except (ValueError, KeyError, TypeError):
-            continue
+    fix = "correct or remove this line"
+    rows = [line for _, _, line in read_json_lines(run / FILE, Decided, fix, problems)]
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import pandas as pd
+from pydantic import BeforeValidator, Field, model_validator
 
 from model_core.config import Seq2ExpConfig, model_config
-from model_core.files import append_json_line, cut_torn_line, json_values, whole_lines, write_text
+from model_core.files import append_json_line, cut_torn_line, json_values, write_text
 from model_core.lock import writing_into
+from model_core.records import Count, Name, Record, read_json_lines
 from model_core.run_folder.manifest import SCHEMA
 from model_core.run_folder.schema1 import effects_of_2
 from model_core.tsv import table_text
@@ -30,6 +31,33 @@ EFFECT_COLUMNS = (
 )
 _LOGARITHMS = {"log10p1": 10.0, "log1p": math.e}  # label transforms under which a difference is a ratio
 _INTEGERS = ("start", "end", "control_n")
+_Edge = Annotated[int, Field(ge=-(10**12), le=10**12)]  # bp
+_Row = Annotated[  # the last value, control_rank, is a share in schema 1
+    tuple[Name, _Edge, _Edge, float | None, Count, float | None, float | None, float | None],
+    BeforeValidator(lambda row: tuple(row) if isinstance(row, list) else row),
+]
+
+
+class GeneEffects(Record):
+    """Fields of a line of effects.jsonl."""
+
+    written_as: Annotated[Literal[1, 2], Field(alias="schema")] = 1
+    gene_id: Name
+    symbol: Name
+    chrom: Name
+    predicted: float | None
+    label_transform: str | None
+    rule: dict[str, float | None] | None
+    checkpoint: str | None
+    controls: Count
+    rows: list[_Row]
+
+    @model_validator(mode="after")
+    def _ranks_are_whole(self) -> GeneEffects:
+        odd = [row[-1] for row in self.rows if row[-1] is not None and not (row[-1] >= 0 and row[-1].is_integer())]
+        if self.written_as == SCHEMA and odd:
+            raise ValueError(f"a whole number as control_rank; a row has {odd[0]}")
+        return self
 
 
 def fold_change(difference: Any, label_transform: str | None) -> Any:
@@ -186,10 +214,19 @@ def append_effects(run_folder: Path, record: Mapping) -> None:
 def read_effects(run_folder: Path) -> dict[str, dict[str, Any]]:
     """Read effects/effects.jsonl: gene_id -> its last record; records of schema 1 are converted to schema 2.
 
-    A torn last line and lines that are no records are left out.
+    A torn last line is left out.
+
+    Raises
+    ------
+    InputError
+        The file cannot be read; or a line before the last is no JSON, or lacks a field or has a wrong one.
     """
-    found = map(_record, whole_lines(run_folder / FOLDER / "effects.jsonl"))
-    return {record["gene_id"]: record for record in found if record is not None}
+    path = run_folder / FOLDER / "effects.jsonl"
+    fix = "remove this line; the effects of its gene can be computed again"
+    found = {}
+    for _, _, record in read_json_lines(path, GeneEffects, fix):
+        found[record["gene_id"]] = effects_of_2(record) if record.get("schema", 1) == 1 else record
+    return found
 
 
 def effect_table(records: Iterable[Mapping]) -> pd.DataFrame:
@@ -222,15 +259,3 @@ def write_effect_table(run_folder: Path, table: pd.DataFrame) -> Path:
     with writing_into(path.parent):
         write_text(path, table_text(table, "%.6f"))
     return path
-
-
-def _record(line: bytes) -> dict[str, Any] | None:
-    try:
-        record = json.loads(line)
-        needed = ("gene_id", "symbol", "chrom", "predicted", "label_transform", "rule", "checkpoint", "controls")
-        whole = isinstance(record, dict) and all(name in record for name in needed)
-        if not whole or any(len(row) != len(ROW) for row in record["rows"]):
-            return None
-        return effects_of_2(record) if record.get("schema", 1) == 1 else record
-    except (ValueError, KeyError, TypeError):
-        return None

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+import io
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,9 @@ import pandas as pd
 from model_core import palette
 from model_core.beta import PROMOTER
 from model_core.errors import InputError
+from model_core.input_file import read_input
 from model_core.intervals import runs
+from model_core.records import shown
 from model_core.run_folder.mask_store import GeneMask
 from model_core.run_folder.schema1 import element_header_of_2
 
@@ -26,6 +29,7 @@ ELEMENT_COLUMNS = (
     *("chrom", "start", "end", "name", "score", "strand", "thickStart", "thickEnd", "itemRgb"),
     *("gene_id", "symbol", "class", "mean_mask", "max_mask", "beta_sd", "distance_to_tss", "peak"),
 )
+_MOST_BYTES = 1 << 30  # of an element file
 _LEVELS = 2**20  # of the histogram; its steps are exact in float32
 
 
@@ -287,38 +291,120 @@ def _as_bed(table: pd.DataFrame, mask: GeneMask, gene: Mapping[str, Any] | pd.Se
     return table[list(ELEMENT_COLUMNS)]
 
 
-def read_elements(path: str | Path) -> pd.DataFrame:
+_NUMBERS = {  # column -> lowest and highest value
+    **dict.fromkeys(("start", "end", "thickStart", "thickEnd"), (0, 10**12)),
+    "score": (0, 1000),
+    "distance_to_tss": (-(10**12), 10**12),
+    **dict.fromkeys(("mean_mask", "max_mask"), (0.0, 1.0)),
+    "beta_sd": (0.0, 1.0),
+}
+_CHOICES = {"strand": ("+", "-"), "class": tuple(CLASS_COLOURS)}
+_AGAIN = "assemble the run again: seq2exp-viz score RUN"
+
+
+def read_elements(path: str | Path, columns: Sequence[str] = ELEMENT_COLUMNS, text: str = "str") -> pd.DataFrame:
     """Read an element file written by `assemble` or `export`, also of schema 1.
 
     Parameters
     ----------
     path : str or Path
         BED with a header line.
+    columns : Sequence[str]
+        Columns to return, some of ELEMENT_COLUMNS.
+    text : str
+        dtype of columns of text; "category" takes a third of the memory.
 
     Returns
     -------
     DataFrame
-        ELEMENT_COLUMNS, in the order of the file.
+        The columns, in the order of ELEMENT_COLUMNS and of the file.
 
     Raises
     ------
     InputError
-        The file has another header.
+        Unreadable, another header, or a line with too few or too many cells or a wrong one; with the line.
     """
-    types: dict[str, type] = dict.fromkeys(ELEMENT_COLUMNS, str)
-    types |= dict.fromkeys(("start", "end", "score", "thickStart", "thickEnd", "distance_to_tss"), np.int64)
-    types |= dict.fromkeys(("mean_mask", "max_mask", "beta_sd"), np.float64)
-    with Path(path).open(encoding="utf-8") as lines:
-        header = next((line for line in lines if not line.startswith("##")), "").rstrip("\n")
-        if element_header_of_2(header) != "#" + "\t".join(ELEMENT_COLUMNS):
-            expected = "the columns of an element file"
-            raise InputError(path, found=f"header {header!r}", expected=expected, fix="assemble the run again")
-        return pd.read_csv(
-            lines,
-            sep="\t",
-            header=None,
-            names=list(ELEMENT_COLUMNS),
-            dtype=types,
-            keep_default_na=False,
-            quoting=3,
-        )
+    content = read_input(path, _MOST_BYTES, "an element file", _AGAIN)
+    begin, header_line = _header(path, content)
+    rows = _check_widths(path, content, begin, header_line)
+    types = {name: text for name in ELEMENT_COLUMNS} | {
+        name: np.float64 if isinstance(low, float) else np.int64 for name, (low, _) in _NUMBERS.items()
+    }
+    options: dict[str, Any] = {"sep": "\t", "header": None, "quoting": 3, "keep_default_na": False}
+    options |= {"names": list(ELEMENT_COLUMNS), "index_col": False, "skip_blank_lines": False, "encoding": "utf-8"}
+    try:
+        table = pd.read_csv(io.BytesIO(content[begin:]), dtype=types, **options) if rows else None
+    except (ValueError, OverflowError):
+        raise _first_wrong(path, content[begin:], header_line, options) from None
+    if table is None:
+        return pd.DataFrame({name: pd.Series(dtype=types[name]) for name in ELEMENT_COLUMNS if name in columns})
+    _check_values(path, table, header_line)
+    return table[[name for name in ELEMENT_COLUMNS if name in columns]]
+
+
+def _header(path: str | Path, content: bytes) -> tuple[int, int]:
+    """Return the first byte after the header line, and the line's number."""
+    begin, number = 0, 0
+    while True:
+        number += 1
+        end = content.find(b"\n", begin)
+        line = content[begin : end if end >= 0 else len(content)]
+        if not line.startswith(b"##") or end < 0:
+            break
+        begin = end + 1
+    header = line.decode("utf-8", "replace").rstrip("\r")
+    if element_header_of_2(header) != "#" + "\t".join(ELEMENT_COLUMNS):
+        raise InputError(path, found=f"header {header[:200]!r}", expected="the columns of an element file", fix=_AGAIN)
+    return begin + len(line) + 1, number
+
+
+def _check_widths(path: str | Path, content: bytes, begin: int, header_line: int) -> int:
+    """Return the number of rows; raise InputError at the first that has not a cell for each column."""
+    body = np.frombuffer(content, np.uint8)[begin:]
+    ends = np.flatnonzero(body == ord("\n"))
+    if len(body) and body[-1] != ord("\n"):
+        ends = np.append(ends, len(body))
+    tabs = np.diff(np.searchsorted(np.flatnonzero(body == ord("\t")), ends), prepend=0)
+    odd = np.flatnonzero(tabs != len(ELEMENT_COLUMNS) - 1)
+    if len(odd):
+        where, found = f"{path} line {header_line + 1 + odd[0]}", f"{tabs[odd[0]] + 1} cells"
+        raise InputError(where, found=found, expected=f"{len(ELEMENT_COLUMNS)} cells, one a column", fix=_AGAIN)
+    return len(ends)
+
+
+def _check_values(path: str | Path, table: pd.DataFrame, header_line: int) -> None:
+    """Raise InputError at the first value out of its range."""
+
+    def require(sound: np.ndarray, name: str, expected: str) -> None:
+        if not sound.all():
+            row = int(np.argmin(sound))
+            where, found = f"{path} line {header_line + 1 + row} {name}", shown(str(table[name].iloc[row]))
+            raise InputError(where, found=found, expected=expected, fix=_AGAIN)
+
+    for name, (low, high) in _NUMBERS.items():
+        values = table[name].to_numpy()
+        require((values >= low) & (values <= high), name, f"{low:g} to {high:g}")
+    for name, choices in _CHOICES.items():
+        require(table[name].isin(choices).to_numpy(), name, f"one of {', '.join(choices)}")
+    for first, last in (("start", "end"), ("thickStart", "thickEnd")):
+        require((table[first] <= table[last]).to_numpy(), last, f"{first} or more")
+    for name in ("chrom", "gene_id", "name"):
+        require((table[name] != "").to_numpy(), name, "a name")
+
+
+def _first_wrong(path: str | Path, body: bytes, header_line: int, options: dict[str, Any]) -> InputError:
+    """Return the error of the first cell that is not UTF-8 text, or not a number where one is due."""
+    try:
+        table = pd.read_csv(io.BytesIO(body), dtype=str, **options)
+    except ValueError as error:
+        found = "bytes that are not UTF-8 text" if isinstance(error, UnicodeDecodeError) else str(error)
+        return InputError(path, found=found, expected="an element file", fix=_AGAIN)
+    wrong: list[tuple[int, str]] = []
+    for name, (low, _) in _NUMBERS.items():
+        values = pd.to_numeric(table[name], errors="coerce").to_numpy(np.float64)
+        odd = np.isnan(values) if isinstance(low, float) else ~table[name].str.fullmatch("-?[0-9]{1,13}").to_numpy(bool)
+        if odd.any():
+            wrong.append((int(np.argmax(odd)), name))
+    row, name = min(wrong, default=(0, "chrom"))
+    where, cell = f"{path} line {header_line + 1 + row} {name}", shown(str(table[name].iloc[row]))
+    return InputError(where, found=cell, expected="a number", fix=_AGAIN)

@@ -9,13 +9,16 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
 from model_core.errors import InputError
 from model_core.intervals import listed, match_chromosomes
+from model_core.records import shown
 from model_core.run_folder.journal import FIELDS
 from model_core.tsv import read_table
 from model_core.window import Site, window_start
 
+_AGAIN = "assemble the run again: seq2exp-viz score RUN"
 DERIVED = ("kept_percent", "elements", "elements_without_peak")  # added by `assemble`
 GENE_COLUMNS = (
     *("gene_id", "symbol", "chrom", "tss", "strand", "start", "end"),
@@ -107,9 +110,24 @@ def _derived(path: Path) -> pd.DataFrame:
     table = read_table(path, None)
     if missing := [name for name in ("gene_id", *DERIVED) if name not in table]:
         found = f"no column {listed(missing)}"
-        raise InputError(path, found=found, expected="the table of a run", fix="assemble the run again")
+        raise InputError(path, found=found, expected="the table of a run", fix=_AGAIN)
+    _require(path, table["gene_id"], ~table["gene_id"].duplicated(), "each gene once")
     values = {name: pd.to_numeric(table[name], errors="coerce").to_numpy(np.float64) for name in DERIVED}
+    empty = {name: (table[name] == "").to_numpy() for name in DERIVED}
+    percent, whole = values["kept_percent"], DERIVED[1:]
+    _require(path, table["kept_percent"], empty["kept_percent"] | ((percent >= 0) & (percent <= 100)), "0 to 100")
+    for name in whole:
+        sound = (values[name] >= 0) & (values[name] < 2**53) & (np.floor(values[name]) == values[name])
+        _require(path, table[name], empty[name] | sound, "a number of elements")
     return pd.DataFrame(values, index=pd.Index(table["gene_id"], name="gene_id"))
+
+
+def _require(path: Path, cells: pd.Series, sound: ArrayLike, expected: str) -> None:
+    """Raise InputError at the first cell of a column that is not sound; its index is the line."""
+    odd = cells[~np.asarray(sound, bool)]
+    if len(odd):
+        where = f"{path} line {odd.index[0]} {cells.name}"
+        raise InputError(where, found=shown(odd.iloc[0]), expected=expected, fix=_AGAIN)
 
 
 def _text(value: Any) -> str | None:

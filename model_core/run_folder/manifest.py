@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-from typing import Any, overload
+from typing import Annotated, Any, Literal, overload
 
+from pydantic import Field
+
+from model_core.decision import DecisionRule
 from model_core.errors import InputError
 from model_core.fingerprint import sha256_of
 from model_core.listing import is_empty
+from model_core.records import COPY_AGAIN, Base, Count, Name, PathText, Record, Share, check, read_json, read_json_value
 from model_core.run_folder.schema1 import manifest_of_2
 
 SCHEMA = 2
+LONGEST_WINDOW = 10**8  # bp; longer than any model reads
 BANDS = ("none", "beta", "members")  # meaning of the band around a mask: none, sd of z under its Beta, between members
 _NEEDED = (
     *("kind", "name", "variant", "decision", "band"),
@@ -31,6 +35,70 @@ _LEFTOVERS = (
     "blacklist.bed",
     "lock",
 )  # written before the manifest
+
+
+class SourceFile(Record):
+    """A file from which a run was made."""
+
+    path: PathText
+    relative: PathText
+    sha256: str
+
+
+class Decision(Record):
+    """`decision` of a manifest; its ranges are those of `DecisionRule`."""
+
+    kind: str = "soft"
+    threshold: float = 0.5
+    share: float = 0.1
+
+
+class Rule(Record):
+    """`element_rule` of a manifest or of a line of effects.jsonl."""
+
+    threshold: Share
+    smooth_bp: Count = 100
+    max_gap: Count = 100
+    min_length: Count = 50
+    kept_target: Share | None = None
+
+
+class Progress(Record):
+    """`progress` of a manifest."""
+
+    scored: Count = 0
+    asked: Count | None = None
+
+
+class Assembled(Record):
+    """`assembled` of a manifest: what the derived files were made with."""
+
+    genes: Count
+    decimals: Annotated[int, Field(ge=0, le=20)]
+    track_resolution: Annotated[int, Field(ge=1, le=10**9)]
+
+
+class Manifest(Record):
+    """Fields of manifest.json, schema 2 (docs/run-folder.md)."""
+
+    kind: Literal["training", "scoring"]
+    name: PathText  # that of a folder
+    created: str
+    simulated: bool
+    variant: Name
+    decision: Decision
+    band: str
+    study: SourceFile | None
+    checkpoint: SourceFile | None
+    versions: dict[str, str] | None = None
+    seed: int | None = None
+    window: Annotated[int, Field(le=LONGEST_WINDOW)]
+    promoter: Base
+    resolution: Base
+    element_rule: Rule | None
+    merge_rule: Literal["max"] = "max"
+    progress: Progress
+    assembled: Assembled | None = None
 
 
 def new_manifest(
@@ -85,7 +153,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         else:
             found, advice = "no manifest.json", "give a folder that train or score has written"
         raise InputError(folder, found=found, expected="a run folder", fix=advice)
-    manifest = read_json(path)
+    manifest = read_json_value(path)
     schema = manifest.get("schema") if isinstance(manifest, dict) else None
     if not isinstance(schema, int) or schema < 1:
         raise InputError(
@@ -95,42 +163,33 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         advice = "update seq2exp-viz to read it"
         raise InputError(path, found=f"schema {schema}", expected=f"schema {SCHEMA} at most", fix=advice)
     if schema == 1 and all(name in manifest for name in _NEEDED_IN_1):
-        manifest = manifest_of_2(manifest, read_json(folder / "config.json", {}))
+        manifest = manifest_of_2(manifest, read_config(folder / "config.json"))
     missing = [name for name in _NEEDED if name not in manifest]
     if missing:
-        raise InputError(
-            path, found=f"no {', '.join(missing)}", expected="the manifest of a run", fix="copy the run again"
-        )
+        raise InputError(path, found=f"no {', '.join(missing)}", expected="the manifest of a run", fix=COPY_AGAIN)
     if manifest["band"] not in BANDS:
         found, expected = f"band {manifest['band']!r}", f"one of {', '.join(BANDS)}"
         raise InputError(path, found=found, expected=expected, fix="update seq2exp-viz, or copy the run again")
     check_lengths(path, manifest)
+    check(manifest, Manifest, path)
+    try:
+        DecisionRule.from_dict(manifest["decision"])
+    except InputError as error:
+        raise error.at(f"{path} decision") from None
     return manifest
 
 
-def read_json(path: Path, without: dict[str, Any] | None = None) -> dict[str, Any]:
-    """Read a JSON file of a run folder.
+class Config(Record):
+    """Fields of config.json; what `model` states is checked by `config.read_model_config`."""
 
-    Parameters
-    ----------
-    path : Path
-        The file.
-    without : dict[str, Any] or None
-        Returned where the file is missing; None makes that an error.
+    model: dict[str, Any] | None = None
+    training: dict[str, Any] | None = None
+    feature_scale: dict[str, Any] | None = None
 
-    Raises
-    ------
-    InputError
-        The file is damaged.
-    """
-    if without is not None and not path.exists():
-        return without
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(
-            path, found=f"damaged JSON ({error})", expected="a JSON file", fix="copy the run again"
-        ) from None
+
+def read_config(path: Path) -> dict[str, Any]:
+    """Read config.json, as `records.read_json`; empty where the run has none."""
+    return read_json(path, Config) if path.exists() else {}
 
 
 def check_lengths(where: object, manifest: Mapping[str, Any]) -> None:
@@ -149,7 +208,7 @@ def check_lengths(where: object, manifest: Mapping[str, Any]) -> None:
         They are no whole numbers of at least 1, or do not fit together.
     """
     window, promoter, resolution = (manifest[name] for name in ("window", "promoter", "resolution"))
-    if any(not isinstance(x, int) or x < 1 for x in (window, promoter, resolution)):
+    if any(not isinstance(x, int) or isinstance(x, bool) or x < 1 for x in (window, promoter, resolution)):
         found = f"window {window!r}, promoter {promoter!r}, resolution {resolution!r}"
         raise InputError(where, found=found, expected="lengths in bp of at least 1", fix="correct them")
     if promoter > window:

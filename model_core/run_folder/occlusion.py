@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import hashlib
+import io
+import math
 import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from model_core.errors import InputError
 from model_core.files import replacing
+from model_core.input_file import open_input
 from model_core.lock import writing_into
 from model_core.run_folder.effects import FOLDER
+
+_MOST_BYTES = 1 << 28  # of an array
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,23 +95,53 @@ def read_occlusion(run_folder: Path, gene_id: str, checkpoint: str | None) -> Oc
     Returns
     -------
     Occlusion or None
-        None where the track was not computed with this checkpoint, or its file is damaged.
+        None where there is no track that was computed with this checkpoint.
+
+    Raises
+    ------
+    InputError
+        The file is damaged.
     """
     path = occlusion_path(run_folder, gene_id)
-    try:
-        with np.load(path, allow_pickle=False) as stored:
-            values = {name: stored[name][()] for name in stored.files}
-        track = Occlusion(
-            gene_id=str(values["gene_id"]),
-            chrom=str(values["chrom"]),
-            start=int(values["start"]),
-            length=int(values["length"]),
-            block=int(values["block"]),
-            step=int(values["step"]),
-            effects=np.asarray(values["effects"], np.float32),
-            predicted=float(values["predicted"]),
-            checkpoint=str(values["checkpoint"]),
-        )
-    except (FileNotFoundError, KeyError, ValueError, EOFError, zipfile.BadZipFile):
+    if not path.exists():
         return None
+    try:
+        with open_input(path) as file, zipfile.ZipFile(file) as stored:
+            values = {name: _array(stored, name) for name in Occlusion.__dataclass_fields__}
+        track = _track(values)
+    except InputError:
+        raise
+    except Exception as error:  # zipfile, zlib and NumPy raise errors of some ten kinds for damaged bytes
+        found, fix = f"a damaged file ({error or type(error).__name__})", "delete it, and compute the track again"
+        raise InputError(path, found=found, expected="an occlusion track", fix=fix) from None
     return track if (track.gene_id, track.checkpoint) == (gene_id, checkpoint) else None
+
+
+def _array(stored: zipfile.ZipFile, name: str) -> np.ndarray:
+    """Read an array; ValueError where it is no plain one, or its header states another size than it has."""
+    size = stored.getinfo(f"{name}.npy").file_size
+    if size > _MOST_BYTES:
+        raise ValueError(f"{name} of {size:,} bytes")
+    with stored.open(f"{name}.npy") as file:
+        content = file.read(_MOST_BYTES)
+    header = io.BytesIO(content)
+    version = np.lib.format.read_magic(header)
+    if version != (1, 0):
+        raise ValueError(f"{name} in version {version} of its format")
+    shape, _, dtype = np.lib.format.read_array_header_1_0(header)
+    if dtype.hasobject or math.prod(shape) * dtype.itemsize != len(content) - header.tell():
+        raise ValueError(f"{name} of {shape} values in {len(content):,} bytes")
+    return np.frombuffer(content, dtype, offset=header.tell()).reshape(shape)
+
+
+def _track(values: Mapping[str, np.ndarray]) -> Occlusion:
+    """Return the track of its arrays; ValueError where they do not fit together."""
+    words: dict[str, Any] = {name: str(values[name][()]) for name in ("gene_id", "chrom", "checkpoint")}
+    numbers: dict[str, Any] = {name: int(values[name]) for name in ("start", "length", "block", "step")}
+    effects, predicted = np.array(values["effects"], np.float32), float(values["predicted"])
+    sound = numbers["step"] > 0 and numbers["block"] > 0 and abs(numbers["start"]) < 10**12
+    if not sound or effects.shape != (-(-numbers["length"] // numbers["step"]),) or not math.isfinite(predicted):
+        raise ValueError(f"{effects.shape} effects for {numbers}")
+    if np.isinf(effects).any():
+        raise ValueError("an infinite effect")
+    return Occlusion(**words, **numbers, effects=effects, predicted=predicted)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from model_core.bed import read_bed, read_narrowpeak
+from model_core.bed import read_bed, read_lines, read_narrowpeak
 from model_core.beta import BLACKLISTED, beta_mean, forced_state, promoter_bases
 from model_core.config import Seq2ExpConfig, model_config
 from model_core.decision import DecisionRule
@@ -20,15 +20,17 @@ from model_core.errors import InputError
 from model_core.files import append_json_line, naming, remove_leftovers, write_json, write_text
 from model_core.fingerprint import sha256_of
 from model_core.gene_finder import GeneFinder
+from model_core.input_file import is_regular
 from model_core.intervals import listed, match_chromosomes, rasterise, sort
 from model_core.listing import files_in, temporary_files
 from model_core.lock import Lock, writing_into
 from model_core.recent import Recent
+from model_core.records import COPY_AGAIN, read_json
 from model_core.run_folder.effects import FOLDER, effect_table, read_effects, valid
 from model_core.run_folder.elements import ELEMENT_COLUMNS, ElementRule, cut_elements, default_rule, read_elements
 from model_core.run_folder.gene_scores import gene_table, journal_record
 from model_core.run_folder.journal import read_journal
-from model_core.run_folder.manifest import check_lengths, is_free, new_manifest, read_json, read_manifest
+from model_core.run_folder.manifest import check_lengths, is_free, new_manifest, read_config, read_manifest
 from model_core.run_folder.mask_store import GeneMask, MaskStore, binned
 from model_core.run_folder.occlusion import Occlusion, read_occlusion
 from model_core.window import Window, window_start
@@ -237,7 +239,7 @@ class Run:
         if recorded is None or own.is_file():
             return own if own.is_file() else None
         places = [(self.path / recorded["relative"]).resolve(), Path(recorded["path"])]
-        places = [path for path in places if path.is_file()]
+        places = [path for path in places if is_regular(path)]
         if len(places) < 2 or places[0].samefile(places[1]):
             return places[0] if places else None
 
@@ -254,7 +256,7 @@ class Run:
     @property
     def config(self) -> dict[str, Any]:
         """Settings of model and training (config.json); empty where none were written."""
-        return self._file("config.json", read_json, {})
+        return self._file("config.json", read_config, {})
 
     @property
     def metrics(self) -> dict[str, Any]:
@@ -755,13 +757,19 @@ def stamp(path: Path) -> tuple[int, int, int] | None:
 
 
 def _read_sizes(path: Path) -> dict[str, int]:
-    try:
-        rows = [line.split("\t") for line in path.read_text(encoding="utf-8").splitlines()]
-        return {chrom: int(size) for chrom, size in rows}
-    except ValueError:
-        raise InputError(
-            path, found="a damaged line", expected="chromosome and bp, separated by a tab", fix="copy the run again"
-        ) from None
+    sizes: dict[str, int] = {}
+    for number, line in read_lines(path):
+        chrom, _, size = line.partition("\t")
+        if not (chrom and chrom.isprintable() and size.isascii() and size.isdigit() and len(size) <= 12):
+            found = f"the line {line[:40]!r}"
+        elif chrom in sizes:
+            found = f"chromosome {chrom!r} a second time"
+        else:
+            sizes[chrom] = int(size)
+            continue
+        expected = "chromosome and bp, separated by a tab"
+        raise InputError(f"{path} line {number}", found=found, expected=expected, fix=COPY_AGAIN)
+    return sizes
 
 
 def _read_blacklist(path: Path) -> pd.DataFrame:

@@ -32,7 +32,7 @@ def manifest_of_2(manifest: Mapping[str, Any], config: Mapping[str, Any]) -> dic
         "schema": 2,
         "decision": manifest.get("decision") or _decision(model, manifest["variant"]),
         "band": _band(model, manifest["variant"]),
-        "element_rule": None if rule is None else rule_of_2(rule),
+        "element_rule": rule_of_2(rule) if isinstance(rule, Mapping) else rule,
     }
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from model_core.config import Seq2ExpConfig
 from model_core.errors import InputError
+from model_core.input_file import is_regular
 from model_core.run_folder.run import Run
 from model_core.study.study import Study, load_study
 
@@ -61,7 +62,7 @@ def study_of(run: Run) -> Study:
         )
     places = [Path(recorded["path"]), run.path / recorded["relative"]]
     for path in places:
-        if path.is_file():
+        if is_regular(path):
             study = load_study(path)
             run.require_genome(study.genome().sizes, study.genome().path)
             return study

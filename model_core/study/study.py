@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tomllib
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
@@ -15,6 +14,7 @@ from pydantic import Field, PrivateAttr, ValidationError
 from model_core.bed import read_bed, read_narrowpeak
 from model_core.config import Seq2ExpConfig, TrainConfig, merged, recipe
 from model_core.errors import InputError, Problem, Problems
+from model_core.records import read_toml
 from model_core.signals.open import open_signal
 from model_core.signals.signal import BigWigSignal, Signal
 from model_core.study.annotation import read_gtf
@@ -144,7 +144,7 @@ class Study(Section):
         return self.model_dump(mode="json", by_alias=True, exclude_none=True)
 
     @classmethod
-    def restore(cls, values: dict[str, Any], path: str | Path) -> Study:
+    def restore(cls, values: dict[str, Any], path: str | Path, source: Path | None = None) -> Study:
         """Return the study of the values that `resolved` returned.
 
         Parameters
@@ -153,8 +153,18 @@ class Study(Section):
             From `resolved`.
         path : str or Path
             Path of its study.toml, which need not exist any more.
+        source : Path or None
+            File of the values, for messages; by default `path`.
+
+        Raises
+        ------
+        Problems
+            Values that are missing or wrong.
         """
-        study = cls.model_validate(values)
+        try:
+            study = cls.model_validate(values)
+        except ValidationError as error:
+            raise Problems(schema_problems(error, Study, source or Path(path))) from None
         study._path = Path(path)
         return study
 
@@ -348,7 +358,7 @@ def load_study(path: str | Path) -> Study:
     """
     path = Path(os.path.expanduser(path)).absolute()
     path = path / "study.toml" if path.is_dir() else path
-    raw = _read_toml(path)
+    raw = read_toml(path, "a study.toml", "check the path, or write one with `seq2exp-viz init`")
     context = {"folder": path.parent}
     try:
         study = Study.model_validate(raw, context=context)
@@ -402,21 +412,3 @@ def write_template(path: str | Path) -> Path:
         found = (error.strerror or str(error)).lower()
         raise InputError(path, found=found, expected="a place to write to", fix="choose another") from None
     return path
-
-
-def _read_toml(path: Path) -> dict[str, Any]:
-    expected = "a study.toml"
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except FileNotFoundError:
-        do = "check the path, or write one with `seq2exp-viz init`"
-        raise InputError(path, found="no such file", expected=expected, fix=do) from None
-    except OSError as error:
-        found = (error.strerror or str(error)).lower()
-        raise InputError(path, found=found, expected=expected, fix="check the path") from None
-    except UnicodeDecodeError:
-        raise InputError(path, found="bytes that are not UTF-8 text", expected=expected, fix="check the path") from None
-    except tomllib.TOMLDecodeError as error:
-        raise InputError(
-            path, found=f"text that is not TOML ({error})", expected=expected, fix="correct that line"
-        ) from None

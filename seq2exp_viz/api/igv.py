@@ -228,7 +228,7 @@ def _controls(view: RunView, base: str, gene_id: str | None) -> list[dict]:
             "quantity": "Mean of the prior",
         }
         rows.append(_row("prior", "Control: signals alone (the prior)", "Controls", on=False, **prior))
-    if gene_id is not None and (track := view.run.occlusion(gene_id)) is not None:
+    if gene_id is not None and (track := view.occlusion(gene_id)) is not None:
         rows.append(
             _row("occlusion", "Control: occlusion, no mask", "Controls", on=False, **_occlusion(view, base, track))
         )

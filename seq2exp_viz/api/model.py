@@ -81,7 +81,7 @@ def _add_questions(route: Callable, jobs: Jobs | SharedJobs) -> None:
     @route("/<run>/whatif")
     def offer(view: RunView) -> Response:
         """Return whether a what-if is available, its caveats, the GPU if any, and the unit of the answers."""
-        config, unit, off = view.run.config, label_words(view), unavailable_reason(view.run)
+        config, unit, off = view.config, label_words(view), unavailable_reason(view.run)
         line = " ".join(filter(None, [caveat_line(config), "" if off else gpu_words()]))
         return as_json({"off": off, "note": caveat(config), "line": line, "unit": unit})
 
@@ -140,7 +140,7 @@ def _effect_rows(run: Run, gene_id: str) -> list[dict]:
 def answer_of(view: RunView, task: Task) -> Response:
     """Return the answer to a question, or, with status 202, its progress and the id for the next request."""
     if task.state == "done":
-        return as_json({**(task.result or {}), "note": caveat(view.run.config)})
+        return as_json({**(task.result or {}), "note": caveat(view.config)})
     if task.ended:
         return as_json({"message": task.message}, STATUS[task.state])
     shown = task.shown()

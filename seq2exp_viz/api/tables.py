@@ -107,7 +107,7 @@ def _add_audit(route: Callable) -> None:
         if gene is not None:
             gene = str(view.run.gene(gene)["gene_id"])
         found, run = audit(view), view.run
-        decisions, unknown = of_genes(read_decisions(run.path), run.finder)
+        decisions, unknown = of_genes(view.decisions, run.finder)
         decisions = latest(decisions)
         rows = found.queue if gene is None else found.queue[found.queue["gene_id"] == gene]
         kind = request.args.get("kind", "")

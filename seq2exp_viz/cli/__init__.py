@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import sys
+import traceback
 from collections.abc import Callable
 from importlib import metadata
-from typing import Annotated, NamedTuple
+from typing import Annotated, NamedTuple, NoReturn
 
 import typer
 
 from model_core.errors import InputError
-from seq2exp_viz.cli import analysis, model, output, server, study
+from seq2exp_viz.cli import analysis, failures, model, output, server, study
 
-# A full or read-only disk, or a folder of another user: not a fault of the program, so one message without a traceback.
-NOT_WRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
+INTERRUPTED = 130  # exit code after Ctrl-C (128 + SIGINT)
 
 
 class Command(NamedTuple):
@@ -43,7 +42,13 @@ COMMANDS = (  # the order of `--help`
     Command("Page", server.demo, "demo demo --no-serve"),
 )
 
-app = typer.Typer(name="seq2exp-viz", no_args_is_help=True, add_completion=False, rich_markup_mode="rich")
+app = typer.Typer(
+    name="seq2exp-viz",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+)
 for command in COMMANDS:
     epilog = f"Example: [bold]seq2exp-viz {command.example}[/bold]"
     app.command(rich_help_panel=command.panel, epilog=epilog)(command.function)
@@ -65,7 +70,12 @@ def program(
 
 
 def main() -> None:
-    """Run the program; bad input ends with one message and exit code 2, never with a traceback."""
+    """Run the program.
+
+    What a person or the machine did ends with one message and exit code 2, never with a traceback; a fault of the
+    program ends with a traceback and a line that asks for a report, exit code 1. With SEQ2EXP_DEBUG set, a message is
+    preceded by its traceback.
+    """
     # Waiting threads sleep: on a busy machine, spinning ones make each other twice as slow.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ["MPLBACKEND"] = "agg"  # no figure needs a display, and matplotlib stops at a name that it does not know
@@ -73,21 +83,51 @@ def main() -> None:
         if hasattr(stream, "reconfigure"):  # a terminal that knows ASCII only shows \u03b2 for what it cannot
             stream.reconfigure(errors="backslashreplace")
     try:
-        app()
+        try:
+            app()
+        finally:
+            failures.flush_output()
     except InputError as error:
         _fail(str(error))
-    except OSError as problem:
-        if problem.errno not in NOT_WRITABLE:
+    except SystemExit as ended:  # typer ends itself after a broken pipe and after Ctrl-C
+        if isinstance(ended.__context__, BrokenPipeError):
+            _broken_pipe(ended.__context__)
+        if ended.code == INTERRUPTED:
+            _interrupted()
+        raise
+    except BrokenPipeError as error:
+        _broken_pipe(error)
+    except (OSError, MemoryError) as error:
+        failures.discard_output()
+        _fail(failures.system_words(error))
+    except UnicodeEncodeError as error:
+        if not failures.is_no_text(error):
             raise
-        where = problem.filename2 or problem.filename or "writing"
-        fix = "free disk space or choose another folder, then run the same command again"
-        _fail(f"{where}: {str(problem.strerror).lower()}; {fix}")
+        _fail(failures.no_text_words(error))
     except KeyboardInterrupt:
-        typer.echo("Interrupted. Run the same command again to resume.", err=True)
-        sys.exit(130)
+        _interrupted()
+    except Exception:  # a fault of the program: the traceback is what a report needs
+        traceback.print_exc()
+        typer.secho(failures.REPORT, err=True, fg=typer.colors.RED)
+        sys.exit(1)
 
 
-def _fail(message: str) -> None:
+def _broken_pipe(error: BrokenPipeError) -> NoReturn:
+    """Exit quietly where the reader of the output has ended, as in `... | head`."""
+    if failures.output_is_unread():
+        failures.discard_output()
+        sys.exit(failures.BROKEN_PIPE)
+    _fail(failures.system_words(error))
+
+
+def _interrupted() -> NoReturn:
+    typer.echo("Interrupted. Run the same command again to resume.", err=True)
+    sys.exit(INTERRUPTED)
+
+
+def _fail(message: str) -> NoReturn:
     """Print an error and exit with code 2."""
+    if os.environ.get("SEQ2EXP_DEBUG"):
+        traceback.print_exc()
     typer.secho(f"error: {message}", err=True, fg=typer.colors.RED)
     sys.exit(2)

@@ -148,7 +148,7 @@ def quality_panel(view: RunView, gene: str | None) -> list[Component]:
     history = prediction_quality.history(view.run.path / "training" / "history.csv")
     if history is not None:
         parts.append(graph("quality-training", "Training", plots.training(history), f"{view.key}.training"))
-    rows = prediction_quality.metric_rows(view.run.metrics)
+    rows = prediction_quality.metric_rows(view.metrics)
     if rows:
         parts.append(html.Div(_table([["measure", "value"], *rows]), className="scroll metrics", tabIndex=0))
     return parts

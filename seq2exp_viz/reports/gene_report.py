@@ -125,7 +125,7 @@ def _gene(view: RunView, gene: str, threshold: float | None, number: int) -> str
         place=lambda t: [f"{c}:{s + 1:,}-{e:,}" for c, s, e in zip(t["chrom"], t["start"], t["end"], strict=True)],
         words=lambda t: [class_words(view, kind) for kind in t["class"]],
     )
-    effects = view.run.effects
+    effects = view.effects
     mine = effects[effects["gene_id"] == gene][["start", "end", "effect", "control_rank", "control_n"]]
     known = len(mine) > 0 and elements[["start", "end"]].merge(mine).shape[0] > 0
     if known:  # effects are computed at the run's threshold
@@ -148,7 +148,7 @@ def _gene(view: RunView, gene: str, threshold: float | None, number: int) -> str
     listed = _table(elements, columns) if len(elements) else "<p>No element at this threshold.</p>"
     if known:
         words = "Effect: the prediction with the mask as it is, minus that with this element switched off. "
-        listed += f'<p class="quiet">{escape(f"{words}{BACKGROUND} {effects_caveat(view.run.config)}".strip())}</p>'
+        listed += f'<p class="quiet">{escape(f"{words}{BACKGROUND} {effects_caveat(view.config)}".strip())}</p>'
     return (
         f"<section><h2>{escape(str(row['symbol']))}</h2>\n"
         f"<figure>{svg}<figcaption>{caption}</figcaption></figure>\n{listed}</section>"

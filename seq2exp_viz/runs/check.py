@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from model_core.errors import InputError
-from model_core.run_folder.audit_log import FILE, of_genes, read_decisions
+from model_core.run_folder.audit_log import FILE, of_genes
 from seq2exp_viz.runs import mask_components, style
 from seq2exp_viz.runs.registry import RunRegistry
 from seq2exp_viz.runs.run_view import RunView
@@ -61,7 +61,7 @@ def describe(view: RunView) -> list[str]:
     lines += [f"signals: {signals}", peaks, f"genome: {genome}"]
     why_not = mask_components.unavailable_reason(view)
     lines += [f"components of the mask: {'available' if why_not is None else why_not}"]
-    decisions = read_decisions(view.run.path)
+    decisions = view.decisions
     if len(decisions):
         known, unknown = of_genes(decisions, view.run.finder)
         if known.empty:

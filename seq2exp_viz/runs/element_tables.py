@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 
-from model_core.run_folder.elements import ELEMENT_COLUMNS, PROMOTER_CLASS
+from model_core.run_folder.elements import ELEMENT_COLUMNS, PROMOTER_CLASS, read_elements
 from model_core.run_folder.run import stamp
 from seq2exp_viz.runs.run_view import RunView
 
@@ -40,7 +38,7 @@ def element_table(view: RunView, gene_id: str | None = None, threshold: float | 
     if gene_id is None:
         return _all(view)
     own = threshold is None or threshold == view.run.rule.threshold
-    return _shaped(view, view.cut(gene_id, threshold), view.run.effects if own else None)
+    return _shaped(view, view.cut(gene_id, threshold), view.effects if own else None)
 
 
 def _all(view: RunView) -> pd.DataFrame:
@@ -48,19 +46,9 @@ def _all(view: RunView) -> pd.DataFrame:
     path = view.run.path / "elements" / "elements.bed"
     if not path.is_file():
         return _shaped(view, pd.DataFrame(columns=list(ELEMENT_COLUMNS)), None)
-    effects = view.run.effects
+    effects = view.effects
     version = (stamp(path), len(effects))
-    return view.keep("elements", version, lambda: _shaped(view, _read(path), effects))
-
-
-def _read(path: Path) -> pd.DataFrame:
-    """Read the columns of elements.bed that are shown, text as categories, which saves two thirds of the memory."""
-    wanted = [name for name in ELEMENT_COLUMNS if name in COLUMNS]
-    types = dict.fromkeys(REPEATED, "category") | dict.fromkeys(("start", "end", "distance_to_tss"), "int64")
-    options = {"sep": "\t", "header": None, "quoting": 3, "keep_default_na": False}
-    with path.open(encoding="utf-8") as lines:
-        next(line for line in lines if not line.startswith("##"))  # the header; rows follow
-        return pd.read_csv(lines, names=list(ELEMENT_COLUMNS), usecols=wanted, dtype=types, **options)
+    return view.keep("elements", version, lambda: _shaped(view, read_elements(path, COLUMNS, "category"), effects))
 
 
 def _shaped(view: RunView, rows: pd.DataFrame, effects: pd.DataFrame | None) -> pd.DataFrame:

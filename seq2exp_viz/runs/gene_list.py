@@ -82,7 +82,7 @@ def suggestions(view: RunView, text: str, most: int = 8) -> list[str]:
 
 def strongest_effects(view: RunView) -> pd.DataFrame:
     """Return element and effect of each gene's strongest element, by gene_id; no rows before effects are computed."""
-    table = view.run.effects
+    table = view.effects
     if not len(table):
         return pd.DataFrame(columns=["element", "effect"])
     size = table["effect"].abs()

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -18,12 +18,15 @@ import pandas as pd
 from model_core.bed import read_bed
 from model_core.cache import user_cache
 from model_core.config import Seq2ExpConfig
-from model_core.errors import InputError, Unavailable
+from model_core.errors import InputError, Problem, Unavailable
 from model_core.evaluation.controls import signal_prior
 from model_core.listing import unreadable
 from model_core.places import ContigNames
 from model_core.recent import Recent
+from model_core.run_folder import audit_log
+from model_core.run_folder.effects import effect_table
 from model_core.run_folder.elements import cut_elements
+from model_core.run_folder.occlusion import Occlusion
 from model_core.run_folder.run import Run
 from model_core.window import Window
 from seq2exp_viz.file_names import gene_parts, run_part
@@ -33,6 +36,8 @@ from seq2exp_viz.runs.run_files import list_run_files
 from seq2exp_viz.runs.study_inputs import SignalTrack, StudyInputs, first_line, open_inputs
 
 PEAKS = "peaks.narrowPeak"
+_MOST_PROBLEMS = 3  # of one file that are listed
+T = TypeVar("T")
 
 
 class RunView:
@@ -205,11 +210,55 @@ class RunView:
         """The peaks of the run (`Run.peaks`); None where there are none or they cannot be read (see `missing`)."""
         for path in unreadable(self.path / "peaks", "*.narrowPeak"):
             self.missing.add(Missing("Peaks that the server may not read are left out", str(path)))
+        return self.optional("Peaks are not shown", lambda: self.run.peaks, None)
+
+    def optional(self, what: str, read: Callable[[], T], without: T) -> T:
+        """Return what `read` returns; where its file is damaged, return `without` and add an entry to `missing`.
+
+        Parameters
+        ----------
+        what : str
+            `Missing.what`.
+        read : callable
+            Reads a file without which the rest can be shown.
+        without : T
+            Stands in for its content.
+        """
         try:
-            return self.run.peaks
+            return read()
         except (InputError, OSError) as problem:
-            self.missing.add(Missing("Peaks are not shown", str(problem)))
-            return None
+            self.missing.add(Missing(what, str(problem)))
+            return without
+
+    @property
+    def effects(self) -> pd.DataFrame:
+        """The knock-out effects of the run (`Run.effects`); no rows where they cannot be read (see `missing`)."""
+        return self.optional("Effects of elements are not shown", lambda: self.run.effects, effect_table([]))
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """The metrics of the run (`Run.metrics`); empty where they cannot be read (see `missing`)."""
+        return self.optional("Metrics of the run are not shown", lambda: self.run.metrics, {})
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The settings of model and training (`Run.config`); empty where they cannot be read (see `missing`)."""
+        return self.optional("Settings of the model are not known", lambda: self.run.config, {})
+
+    def occlusion(self, gene_id: str) -> Occlusion | None:
+        """Return the occlusion track of a gene (`Run.occlusion`); None, too, where it is damaged (see `missing`)."""
+        return self.optional("An occlusion track is not shown", lambda: self.run.occlusion(gene_id), None)
+
+    @property
+    def decisions(self) -> pd.DataFrame:
+        """The decisions of the peak audit; those on damaged lines are left out (see `missing`)."""
+        problems: list[Problem] = []
+        what = "Decisions of the peak audit are left out"
+        nothing = pd.DataFrame(columns=list(audit_log.COLUMNS))
+        found = self.optional(what, lambda: audit_log.read_decisions(self.path, problems), nothing)
+        for problem in problems[:_MOST_PROBLEMS]:
+            self.missing.add(Missing(what, str(problem)))
+        return found
 
     def interval(self, gene_id: str) -> tuple[np.ndarray, np.ndarray] | None:
         """Return (low, high) of the central 95 % of z, float32 (bins,), cached; None where alpha + beta is fixed."""

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from model_core.config import Seq2ExpConfig, read_model_config
-from model_core.errors import InputError
+from model_core.errors import InputError, Problems
+from model_core.input_file import is_regular
 from model_core.run_folder.run import Run
 from model_core.signals.bam_coverage import held_coverage
 from model_core.study.schema import CACHE
@@ -94,13 +95,13 @@ def _study(run: Run, missing: MissingList) -> Study | None:
     """Return the study with the paths that the run recorded."""
     from model_core.study.study import Study
 
-    if not run.study:
-        missing.add(Missing("Raw signals are not shown", "The run does not record which study it was made from."))
-        return None
     try:
+        if not run.study:
+            missing.add(Missing("Raw signals are not shown", "The run does not record which study it was made from."))
+            return None
         described = run.manifest["study"] or {}
-        return Study.restore(run.study, described.get("path") or run.path / "study.toml")
-    except ValueError as problem:
+        return Study.restore(run.study, described.get("path") or run.path / "study.toml", run.path / "study.json")
+    except (InputError, OSError) as problem:
         missing.add(Missing("The study of the run could not be read", first_line(problem)))
         return None
 
@@ -137,9 +138,9 @@ def _signal_paths(study: Study | None, missing: MissingList) -> dict[str, Path]:
         if spec.is_bam:
             try:
                 path = held_coverage(spec.path, study.folder / CACHE, spec.extend, spec.shift or 0)
-            except InputError:
+            except (InputError, OSError):
                 path = None
-        if path is not None and path.is_file():
+        if path is not None and is_regular(path):
             paths[f"signal-{number}"] = path
             continue
         why = f"The coverage of {spec.path} was not computed." if spec.is_bam else f"{spec.path} does not exist."
@@ -160,10 +161,13 @@ def _models(study: Study | None, cache: Path, missing: MissingList) -> GeneModel
     if study is None:
         return None
     annotation = study.genome_files.annotation
+    if not is_regular(annotation):
+        missing.add(Missing("Genes are not drawn", f"{annotation} does not exist."))
+        return None
     try:
         return GeneModels(annotation, cache, missing.add)
-    except OSError:
-        missing.add(Missing("Genes are not drawn", f"{annotation} does not exist."))
+    except OSError as problem:
+        missing.add(Missing("Genes are not drawn", f"{annotation} cannot be read ({problem.strerror})."))
         return None
 
 
@@ -177,5 +181,5 @@ def _prior_config(run: Run, signals: list[SignalTrack], missing: MissingList) ->
 
 
 def first_line(problem: Exception) -> str:
-    """Return the first line of an error's message."""
-    return str(problem).splitlines()[0]
+    """Return the first line of an error's message; of several problems the first."""
+    return str(problem.problems[0] if isinstance(problem, Problems) else problem).splitlines()[0]

@@ -16,9 +16,10 @@ import pybigtools
 from model_core.bed import read_bed, read_bedgraph, read_lines, read_narrowpeak
 from model_core.contig_names import ContigNames
 from model_core.errors import InputError
+from model_core.input_file import GZIP
 from model_core.intervals import listed
 from model_core.signals.bigwig import check_whole
-from model_core.track_formats import FORMATS, GZIP, INTERVALS, PEAKS, TO_TEXT, UNTOLD, format_of_head
+from model_core.track_formats import FORMATS, INTERVALS, PEAKS, TO_TEXT, UNTOLD, format_of_head
 from seq2exp_viz.runs.text_tracks import (
     block_features,
     genepred_features,
