@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import os
 import tempfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping
@@ -11,13 +12,12 @@ from pathlib import Path
 from typing import TypeVar
 
 import pandas as pd
-import pybigtools
 
 from model_core.bed import read_bed, read_bedgraph, read_lines, read_narrowpeak
 from model_core.contig_names import ContigNames
 from model_core.errors import InputError
 from model_core.intervals import listed
-from model_core.signals.bigwig import check_whole
+from model_core.signals.bigwig_layout import Damage, Read, read_auto_sql, read_chromosomes, read_header, reader_of
 from model_core.track_formats import FORMATS, GZIP, INTERVALS, PEAKS, TO_TEXT, UNTOLD, format_of_head
 from seq2exp_viz.runs.text_tracks import (
     block_features,
@@ -54,8 +54,8 @@ def is_binary_index(head: bytes) -> bool:
     return not head.startswith(GZIP) and format_of_head(head[:64]) in ("bigWig", "bigBed")
 
 
-def check_bigwig(head: bytes, tail: bytes, name: str, sizes: Mapping[str, int]) -> dict:
-    """Check a bigWig or bigBed before the browser reads it.
+def check_bigwig(head: bytes, tail: bytes, name: str, sizes: Mapping[str, int], size: int | None = None) -> dict:
+    """Check a bigWig or bigBed before the browser reads it. No library reads it here (`bigwig_layout`).
 
     Parameters
     ----------
@@ -67,6 +67,8 @@ def check_bigwig(head: bytes, tail: bytes, name: str, sizes: Mapping[str, int]) 
         Name of the file, for messages.
     sizes : Mapping[str, int]
         bp of each chromosome of the genome on the screen.
+    size : int or None
+        Bytes of the complete file; None where `head` is complete.
 
     Returns
     -------
@@ -77,22 +79,42 @@ def check_bigwig(head: bytes, tail: bytes, name: str, sizes: Mapping[str, int]) 
     Raises
     ------
     InputError
-        The file is neither, truncated, or of another genome.
+        The file is neither, truncated, damaged, or of another genome.
     """
-    kind = format_of_head(head[:64])
-    if kind == "bigBed":
-        if tail[-4:] != head[:4]:
-            found, do = "a truncated file (no end mark)", "copy or create it again"
-            raise InputError(name, found=found, expected="a complete bigBed", fix=do)
-    else:
-        _checked(head[:64].ljust(64, b"\0") + tail[-4:], name, check_whole)
+    complete = len(head) if size is None else size
+
+    def read(offset: int, length: int) -> bytes:
+        if offset + length > complete:
+            raise Damage(f"bytes {offset:,} to {offset + length:,} of a file of {complete:,}")
+        if offset + length > len(head):
+            do = "open it from a folder on the server (serve --allow), or make it with bedGraphToBigWig or pyBigWig"
+            found = f"its chromosomes listed at byte {offset:,}"
+            raise InputError(name, found=found, expected=f"them in the first {len(head):,} bytes", fix=do)
+        return head[offset : offset + length]
+
+    return _check_bigwig(read, complete, tail, name, sizes)
+
+
+def check_bigwig_file(path: Path, sizes: Mapping[str, int]) -> dict:
+    """Check a bigWig or bigBed on the server's disk as `check_bigwig` does, wherever in it its chromosomes are."""
+    with path.open("rb") as file:
+        read, size = reader_of(file)
+        file.seek(-4, os.SEEK_END)
+        return _check_bigwig(read, size, file.read(), path.name, sizes)
+
+
+def _check_bigwig(read: Read, size: int, tail: bytes, name: str, sizes: Mapping[str, int]) -> dict:
+    kind = "bigWig or bigBed"
+    do = "copy or create it again"
     try:
-        file = pybigtools.open(io.BytesIO(head))
-        chroms = dict(file.chroms())
-        table = str(file.sql()) if kind == "bigBed" else ""
-    except Exception as problem:  # the library does not document which errors it raises
-        found, do = f"a damaged header ({str(problem)[:80]})", "copy or create it again"
-        raise InputError(name, found=found, expected=f"a complete {kind}", fix=do) from None
+        header = read_header(read, size)
+        kind = header.kind
+        if tail[-4:] != read(0, 4):
+            raise InputError(name, found="a truncated file (no end mark)", expected=f"a complete {kind}", fix=do)
+        chroms = read_chromosomes(read, header)
+        table = read_auto_sql(read, header) if kind == "bigBed" else ""
+    except Damage as damage:
+        raise InputError(name, found=f"a damaged header ({damage})", expected=f"a complete {kind}", fix=do) from None
     find = ContigNames(chroms).alias
     spelling = {known: find(known) for known in sizes}
     known = {chrom: own for chrom, own in spelling.items() if own is not None}
