@@ -10,7 +10,8 @@ import numpy as np
 
 from model_core.errors import InputError
 from model_core.intervals import unlisted
-from model_core.signals.bam_coverage import bam_sizes, cached_coverage
+from model_core.signals.bam_coverage import cached_coverage
+from model_core.signals.bam_header import bam_sizes
 from model_core.signals.bigwig import Summary, bigwig_errors, header_summary, open_bigwig
 from model_core.signals.file_handles import LazyHandle
 from model_core.window import Window
