@@ -40,8 +40,10 @@ NARROWPEAK_COLUMNS = (
 BROADPEAK_COLUMNS = NARROWPEAK_COLUMNS[:-1]
 GAPPEDPEAK_COLUMNS = (*BED_COLUMNS, *_MEASURES)
 _PEAK_COLUMNS = {"broadPeak": BROADPEAK_COLUMNS, "gappedPeak": GAPPEDPEAK_COLUMNS}
+LONGEST_LINE = 1 << 24  # characters
+PLAIN, PACKED = 1 << 28, 200  # characters of a gzipped text that are read in any case; beyond, times its packed size
 _POSITION = re.compile(r"[0-9]{1,12}")
-_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?|[+-]?inf|nan", re.IGNORECASE)
+_NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)(e[+-]?[0-9]+)?|[+-]?inf|nan", re.IGNORECASE)
 
 
 def read_bed(path: str | Path, names: Sequence[str] | None = None, sort: bool = True) -> pd.DataFrame:
@@ -144,17 +146,20 @@ def read_lines(path: str | Path) -> Iterator[tuple[int, str]]:
     Raises
     ------
     InputError
-        Missing, a folder, a truncated gzip, or not text.
+        Missing, a folder, a truncated gzip, not text, a line of more than LONGEST_LINE characters, or a gzip that
+        unpacks to more than PACKED times its size and PLAIN characters.
     """
     path = Path(path)
     number = 0
     try:
-        with (
-            gzip.open(path, "rt", encoding="utf-8-sig")
-            if is_gzipped(path)
-            else path.open(encoding="utf-8-sig") as lines
-        ):
-            for number, line in enumerate(lines, 1):
+        packed = is_gzipped(path)
+        most = max(PLAIN, PACKED * path.stat().st_size) if packed else math.inf
+        with gzip.open(path, "rt", encoding="utf-8-sig") if packed else path.open(encoding="utf-8-sig") as lines:
+            unpacked = 0
+            for number, line in enumerate(iter(lambda: lines.readline(LONGEST_LINE + 1), ""), 1):
+                unpacked += len(line)
+                if len(line) > LONGEST_LINE or unpacked > most:
+                    raise _too_much(path, number, len(line) > LONGEST_LINE)
                 yield number, line.rstrip("\n")
     except FileNotFoundError:
         raise InputError(path, found="no such file", expected="a text file", fix="check the path") from None
@@ -169,6 +174,14 @@ def read_lines(path: str | Path) -> Iterator[tuple[int, str]]:
     except (EOFError, gzip.BadGzipFile, zlib.error):
         found = f"a damaged or truncated gzip file after line {number}"
         raise InputError(path, found=found, expected="a complete file", fix="copy or download it again") from None
+
+
+def _too_much(path: Path, number: int, long: bool) -> InputError:
+    if long:
+        found, expected = f"more than {LONGEST_LINE:,} characters in line {number:,}", "rows in lines of their own"
+    else:
+        found, expected = f"a gzip file that unpacks to more than {PACKED} times its size", "a table"
+    return InputError(path, found=found, expected=expected, fix="check the file")
 
 
 def _read_table(

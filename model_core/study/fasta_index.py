@@ -23,7 +23,6 @@ from model_core.errors import InputError, Problem
 from model_core.signals.bam_header import BGZF_END
 from model_core.signals.file_handles import quiet_htslib
 
-
 _LONGEST_HEADER = 1 << 20  # bytes between two records; if there are more, the index lacks a record
 _PLACES = 100  # lines, and blocks of a bgzip file, that are checked, evenly over the file
 _FORM = "an index written by samtools faidx"

@@ -8,6 +8,7 @@ import os
 import tempfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
@@ -32,6 +33,8 @@ T = TypeVar("T")
 MOST_BYTES = 16_000_000  # of a text file, compressed or not
 MOST_ROWS = 50_000
 MOST_VALUES = 200_000  # rows of a bedGraph, intervals of equal value of a wig
+# Lines of text, where they are not rows: exons of transcripts, and values of which equal neighbours are joined.
+_MOST_LINES = {"bedGraph": MOST_VALUES, "wig": 4_000_000, **dict.fromkeys(("GTF", "GFF3", "GFF"), MOST_VALUES)}
 HEAD = 1_000_000  # bytes of a bigWig from which its chromosomes are read, of a large file from which its format is read
 SHOWN = ("name", "score", "strand", "signal_value", "minus_log10_p", "minus_log10_q")
 EXPECTED = (
@@ -157,18 +160,30 @@ def read_track(content: bytes, name: str, sizes: Mapping[str, int], size: int | 
     if kind not in (*_READ, *UNTOLD):
         raise InputError(name, found=FORMATS[kind], expected=EXPECTED, fix=_DO.get(kind, "check the file"))
     plain = _unpacked(content, name, kind, size)
+    lines, most_lines = _data_lines(plain), _MOST_LINES.get(kind, MOST_ROWS)
+    if lines > most_lines:  # before any of them is parsed: a row takes a thousand bytes of memory
+        raise _too_many(name, lines, "lines" if kind in ("wig", "GTF", "GFF3", "GFF") else "rows", most_lines)
     features, show = _features(plain, name, kind)
     if not features:
         raise InputError(name, found="no row", expected=EXPECTED, fix="check the file")
     most = MOST_VALUES if show == "wig" else MOST_ROWS
     if len(features) > most:
-        do = "convert it to a bigWig or bigBed, or keep the rows of some chromosomes"
-        raise InputError(name, found=f"{len(features):,} rows", expected=f"at most {most:,}", fix=do)
+        raise _too_many(name, len(features), "rows or more" if show == "wig" else "rows", most)
     inside, notes = _on_genome(features, name, sizes)
     named = kind == "BED" and all(set(row) == {"chr", "start", "end", "name"} for row in inside)
     if named and all(row["name"].isdecimal() for row in inside):
         notes.append("Column 4 was read as names. If it contains values, rename the file to end in .bedGraph.")
     return {"kind": kind, "show": show, "features": inside, "notes": notes}
+
+
+def _data_lines(content: bytes) -> int:
+    """Return the number of lines that are neither empty nor comments."""
+    return sum(not line.isspace() and not line.startswith((b"#", b"track", b"browser")) for line in io.BytesIO(content))
+
+
+def _too_many(name: str, count: int, what: str, most: int) -> InputError:
+    do = "convert it to a bigWig or bigBed, or keep the rows of some chromosomes"
+    return InputError(name, found=f"{count:,} {what}", expected=f"at most {most:,}", fix=do)
 
 
 def _features(content: bytes, name: str, kind: str) -> tuple[list[dict], str]:
@@ -177,7 +192,7 @@ def _features(content: bytes, name: str, kind: str) -> tuple[list[dict], str]:
     def through(read: Callable[..., Iterator[dict]], *more: str) -> list[dict]:
         def numbered(path: Path) -> list[dict]:
             try:
-                return list(read(read_lines(path), *more))
+                return list(islice(read(read_lines(path), *more), MOST_VALUES + 1))
             except InputError as problem:
                 raise (
                     problem.at(f"{path} {problem.where}") if str(problem.where).startswith("line ") else problem
