@@ -415,6 +415,6 @@ def _check_summary(read: Read, header: Header, totals: _Totals) -> None:
     covered, low, _, total, _ = struct.unpack(header.order + "Qdddd", read(header.summary, _SUMMARY))
     if not math.isfinite(total) or not math.isfinite(totals.total):
         return
-    close = abs(total - totals.total) <= 1e-3 * totals.size + 1
+    close = abs(total - totals.total) <= 1e-4 * totals.size + 1e-3
     if covered != totals.covered or not close or (covered and low != totals.low):
         raise Damage("a summary that its values contradict")
