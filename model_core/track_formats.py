@@ -133,11 +133,11 @@ _MAGIC = (
 )
 _NEVER_GZIPPED = ("bigWig", "bigBed", "2bit", "CRAM", "hic", "HDF5", "TDF")
 _VALUE_ENDINGS = (".bedgraph", ".bdg", ".bg", ".cov", ".wig")
-_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?|[+-]?inf|nan", re.IGNORECASE)
+_NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)(e[+-]?[0-9]+)?|[+-]?inf|nan", re.IGNORECASE)
 _WHOLE = re.compile(r"[0-9]{1,12}")
 _COLOUR = re.compile(r"0|\.|[0-9]{1,3},[0-9]{1,3},[0-9]{1,3},?")
 _LONGRANGE = re.compile(r"[^\s:,]+:[0-9]+-[0-9]+,[+-]?[0-9.]+(e[+-]?[0-9]+)?", re.IGNORECASE)
-_COMMAS = re.compile(r"[^,;]+([,;])[^,;]*\1")
+_COMMAS = re.compile(r"[^,;]([,;])[^,;]*\1")  # one character before: with "+" the time grows with the square of a line
 _CIGAR = re.compile(r"\*|([0-9]+[MIDNSHP=X])+")
 _ALLELES = re.compile(r"[ACGTNacgtn*.]+(,([ACGTNacgtn*.]+|<[^<>]+>))*|<[^<>]+>|.*[\[\]].*")
 

@@ -219,7 +219,7 @@ def test_an_index_that_is_not_the_bams_changes_nothing(tmp_path, suffix, capfd):
 
 def test_coverage_is_computed_once_for_each_state_of_the_file_and_settings(tmp_path, monkeypatch):
     made = []
-    monkeypatch.setattr(module, "coverage", lambda *given: made.append(given) or coverage(*given))
+    monkeypatch.setattr(module, "coverage_apart", lambda *given: made.append(given) or coverage(*given))
     path, cache = bam(tmp_path, (0, 2, "5M", 0)), tmp_path / "cache" / "coverage"
     first = cached_coverage(path, cache)
     assert cached_coverage(path, cache) == first
@@ -295,7 +295,7 @@ def test_coverage_that_is_there_is_found_without_computing_and_never_anothers(tm
     assert [held_coverage(path, cache) for path in paths] == [None] * 4
     made = [cached_coverage(path, cache) for path in paths]
     extended = cached_coverage(paths[0], cache, 8, -2)
-    monkeypatch.setattr(module, "coverage", lambda *_: pytest.fail("computed"))
+    monkeypatch.setattr(module, "coverage_apart", lambda *_: pytest.fail("computed"))
     for number in (0, 2, 1, 3):  # whichever was written last
         os.utime(made[number])
         assert [held_coverage(path, cache) for path in paths] == made
@@ -309,7 +309,7 @@ def test_coverage_that_is_there_is_found_without_computing_and_never_anothers(tm
 
 def test_workers_that_ask_at_once_compute_it_once(tmp_path, monkeypatch):
     made = []
-    monkeypatch.setattr(module, "coverage", lambda *given: made.append(given) or coverage(*given))
+    monkeypatch.setattr(module, "coverage_apart", lambda *given: made.append(given) or coverage(*given))
     path = bam(tmp_path, (0, 2, "5M", 0))
     with ThreadPoolExecutor(4) as pool:
         paths = {job.result() for job in [pool.submit(cached_coverage, path, tmp_path / "cache") for _ in range(8)]}

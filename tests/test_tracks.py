@@ -194,8 +194,9 @@ def test_a_summary_of_what_is_no_bigwig_is_refused(tmp_path):
     write_bigwig(tmp_path / "whole", SIZES, [block("chr1", 0, whole)])
     (tmp_path / "cut").write_bytes((tmp_path / "whole").read_bytes()[:3000])
     pybigtools.open(str(tmp_path / "elements.bb"), "w").write(SIZES, [("chr1", 0, 10, "x")])
-    for name in ("missing", "text", "cut", "elements.bb"):
-        with pytest.raises(InputError, match=f"{name}: found nothing readable"):
+    words = {"missing": "no such file", "text": "a BED file", "cut": "a truncated file", "elements.bb": "a bigBed file"}
+    for name, found in words.items():
+        with pytest.raises(InputError, match=f"{name}: found {found}"):
             summary(tmp_path / name, "chr1", 0, 3000, 1)
 
 

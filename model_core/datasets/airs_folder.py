@@ -24,7 +24,8 @@ from model_core.bed import read_bed
 from model_core.datasets.blacklist_pickle import mask_intervals, read_masks
 from model_core.errors import InputError, Problem, Problems
 from model_core.intervals import listed, match_chromosomes
-from model_core.signals.hic_vectors import open_hdf5, site_key
+from model_core.signals.hdf5_files import open_hdf5
+from model_core.signals.hic_vectors import site_key
 from model_core.signals.signal import BigWigSignal
 from model_core.study.gene_features import FEATURES, LENGTHS
 from model_core.study.gene_table import MISSING
@@ -245,12 +246,14 @@ class ReleasedFolder:
         """Return chrom, start, end where the released MACS3 track is above 0; None where there is no track."""
         if not self.peaks.is_file():
             return None
-        from model_core.signals.bigwig import open_bigwig
+        from model_core.signals.bigwig import bigwig_errors, open_bigwig
 
         file = open_bigwig(self.peaks)
         rows: list[list[Any]] = []
         for chrom in sorted(file.chroms()):
-            for start, end, value in file.intervals(chrom) or ():
+            with bigwig_errors(self.peaks, f"damaged data of {chrom}"):
+                intervals = file.intervals(chrom) or ()
+            for start, end, value in intervals:
                 if value > 0 and rows and rows[-1][0] == chrom and start <= rows[-1][2]:
                     rows[-1][2] = max(rows[-1][2], end)
                 elif value > 0:

@@ -27,6 +27,7 @@ from model_core.files import fsync, replacing
 from model_core.intervals import runs, sort
 from model_core.run_folder.elements import PROMOTER_CLASS
 from model_core.run_folder.mask_store import GeneMask
+from model_core.signals.bigwig import bigwig_errors, check_whole
 
 LONGEST_FOR_TBI = 2**29  # bp of a chromosome that a .tbi index can address; beyond it .csi
 GFF3_SOURCE = "seq2exp-viz"
@@ -207,21 +208,18 @@ def summary(path: str | Path, chrom: str, start: int, end: int, bins: int) -> tu
     Raises
     ------
     InputError
-        The file is missing, no bigWig, or truncated.
+        The file is missing, no bigWig, truncated or damaged.
     """
-    try:
-        # Through a file object, for pybigtools refuses paths that end in anything but .bw or .bigWig.
-        with Path(path).open("rb") as file, pybigtools.open(file) as bigwig:
-            if not bigwig.is_bigwig:
-                raise ValueError("a bigBed")
-            if chrom not in bigwig.chroms():
-                return np.full(bins, np.nan, np.float32), np.full(bins, np.nan, np.float32)
-            mean, highest = (
-                bigwig.values(chrom, start, end, bins=bins, summary=kind, fillna=None) for kind in ("mean", "max")
-            )
-    except (ValueError, OSError, pybigtools.BBIReadError) as error:
-        advice = "check the path, or copy the file again"
-        raise InputError(path, found=f"nothing readable ({error})", expected="a bigWig file", fix=advice) from None
+    path = Path(path)
+    check_whole(path)
+    # Through a file object, for pybigtools refuses paths that end in anything but .bw or .bigWig.
+    trouble = f"nothing readable at {chrom}:{start + 1:,}-{end:,}"
+    with bigwig_errors(path, trouble), path.open("rb") as file, pybigtools.open(file) as bigwig:
+        if chrom not in bigwig.chroms():
+            return np.full(bins, np.nan, np.float32), np.full(bins, np.nan, np.float32)
+        mean, highest = (
+            bigwig.values(chrom, start, end, bins=bins, summary=kind, fillna=None) for kind in ("mean", "max")
+        )
     return mean.astype(np.float32), highest.astype(np.float32)
 
 

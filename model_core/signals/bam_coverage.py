@@ -3,6 +3,7 @@
 import fcntl
 import hashlib
 import json
+import sys
 from array import array
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,9 +19,10 @@ from model_core.errors import InputError
 from model_core.files import replacing
 from model_core.fingerprint import fingerprint
 from model_core.listing import files_in
+from model_core.signals.bam_header import bam_sizes
 from model_core.signals.bigwig import check_whole
 from model_core.signals.file_handles import quiet_htslib
-from model_core.track_formats import TO_SIGNAL, require_format
+from model_core.signals.reader_process import Limits, answer, ask, say
 
 _RULE = 2  # version of the counting rule; raise it when the same reads and settings give other numbers
 _SKIPPED = 0x4 | 0x100 | 0x200 | 0x400 | 0x800  # unmapped, secondary, QC-failed, duplicate, supplementary
@@ -64,7 +66,7 @@ def cached_coverage(
     path = writable_folder(cache, f"the coverage of {bam.name}") / path.name
     with path.with_suffix(".lock").open("w", encoding="utf-8") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # one of several workers computes, the others wait
-        return path if _is_whole(path) else coverage(bam, path, extend, shift, progress)
+        return path if _is_whole(path) else coverage_apart(bam, path, extend, shift, progress)
 
 
 def held_coverage(bam: str | Path, cache: str | Path, extend: int | None = None, shift: int = 0) -> Path | None:
@@ -121,28 +123,12 @@ def _is_whole(path: Path) -> bool:
     return True
 
 
-def bam_sizes(bam: Path) -> dict[str, int]:
-    """Return the length in bp of each chromosome in a BAM's header.
-
-    Raises
-    ------
-    InputError
-        Missing, or not a BAM.
-    """
-    with _reading(bam) as reads:
-        return dict(zip(reads.references, reads.lengths, strict=True))
-
-
 @contextmanager
 def _reading(bam: Path) -> Iterator[pysam.AlignmentFile]:
     """Open a BAM; errors while it is read become InputError."""
-    require_format(bam, ("BAM",), "a BAM", TO_SIGNAL)
+    bam_sizes(bam)
     try:
         with quiet_htslib(), pysam.AlignmentFile(str(bam), "rb") as reads:
-            if not reads.references:
-                raise InputError(
-                    bam, found="no chromosomes in the header", expected="aligned reads", fix="align the reads first"
-                )
             yield reads
     except InputError:
         raise
@@ -151,6 +137,16 @@ def _reading(bam: Path) -> Iterator[pysam.AlignmentFile]:
     except (OSError, ValueError) as error:
         reason = "a truncated file" if "truncated" in str(error) else f"no readable file ({error})"
         raise InputError(bam, found=reason, expected="a complete BAM", fix="copy or make it again") from None
+
+
+def coverage_apart(
+    bam: Path, bigwig: Path, extend: int | None, shift: int, progress: Callable[[float], None] | None
+) -> Path:
+    """Compute `coverage` in a child process, which a damaged BAM may crash."""
+    bam_sizes(bam)
+    words = [bam, bigwig, json.dumps(extend), shift]
+    ask("model_core.signals.bam_coverage", words, bam, "BAM", "a complete BAM", Limits(), progress)
+    return bigwig
 
 
 def coverage(
@@ -288,3 +284,12 @@ def _add(
         track.addEntries(
             [chrom] * len(starts[piece]), starts[piece], ends=ends[piece], values=depths[piece].astype(np.float64)
         )
+
+
+def _answer(bam: str, bigwig: str, extend: str, shift: str) -> None:
+    """Compute the coverage that `coverage_apart` asks for."""
+    coverage(bam, bigwig, json.loads(extend), int(shift), lambda share: say(share=share))
+
+
+if __name__ == "__main__":
+    answer(_answer, sys.argv[1:])

@@ -1,6 +1,8 @@
 """BigWig files: opening, checking, and the summary in the header."""
 
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -8,6 +10,8 @@ import numpy as np
 import pyBigWig
 
 from model_core.errors import InputError
+from model_core.signals.bigwig_layout import check_layout
+from model_core.signals.checked_files import check_once
 from model_core.track_formats import TO_SIGNAL, format_of, named
 
 _BIGWIG = 0x888FFC26
@@ -37,26 +41,43 @@ def open_bigwig(path: Path) -> Any:
     Raises
     ------
     InputError
-        Missing, not a bigWig, or truncated.
+        Missing, not a bigWig, truncated or damaged.
     """
     check_whole(path)
-    try:
+    with bigwig_errors(path, "a damaged header"):
         return pyBigWig.open(str(path))
-    except RuntimeError:
-        raise InputError(
-            path, found="a damaged header", expected="a complete bigWig", fix="copy or make it again"
-        ) from None
+
+
+@contextmanager
+def bigwig_errors(path: Path, found: str) -> Iterator[None]:
+    """Convert errors of the libraries that read bigWigs to InputError.
+
+    Parameters
+    ----------
+    path : Path
+        The bigWig.
+    found : str
+        What an error means, for the message.
+    """
+    try:
+        yield
+    except InputError:
+        raise
+    except BaseException as error:  # a panic in pybigtools is a BaseException, which no module exports
+        panic = type(error).__name__ in ("PanicException", "BBIReadError")
+        if not panic and not isinstance(error, RuntimeError | OSError | ValueError):
+            raise
+        fix = "copy or make it again"
+        raise InputError(path, found=found, expected="a complete bigWig", fix=fix) from None
 
 
 def check_whole(path: Path) -> None:
-    """Check that a file begins and ends as a bigWig does.
-
-    libBigWig itself crashes on some truncated files.
+    """Check that a file begins and ends as a bigWig does and that no library can crash on it (`check_layout`).
 
     Raises
     ------
     InputError
-        Missing, not a bigWig, or truncated.
+        Missing, not a bigWig, truncated or damaged.
     """
     try:
         with path.open("rb") as file:
@@ -79,6 +100,11 @@ def check_whole(path: Path) -> None:
             expected="a complete bigWig",
             fix="copy or make it again",
         )
+    try:
+        check_once(path, "bigWig", check_layout)
+    except OSError as error:
+        found = f"no readable file ({error.strerror})"
+        raise InputError(path, found=found, expected="a bigWig", fix="check the path") from None
 
 
 def header_summary(path: Path) -> Summary:

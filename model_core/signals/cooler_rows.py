@@ -14,6 +14,7 @@ import numpy as np
 
 from model_core.errors import InputError
 from model_core.signals.file_handles import LazyHandle
+from model_core.signals.hdf5_files import open_hdf5
 
 WHOLE = "a complete .hic, .mcool or .cool file"
 _COORDINATES = ("chrom", "start", "end")
@@ -107,7 +108,7 @@ class CoolerRows:
         return np.nan_to_num(row, nan=0, posinf=0, neginf=0)
 
     def _open(self) -> _Datasets:
-        group = _opened(self.path)[self._header.group]
+        group = open_hdf5(self.path, "Hi-C")[self._header.group]
         weight = None if self._header.divides is None else group["bins"][self.normalisation]
         return _Datasets(group["indexes/bin1_offset"], group["pixels/bin2_id"], group["pixels/count"], weight)
 
@@ -115,7 +116,7 @@ class CoolerRows:
     def _header(self) -> _Header:
         if not self.path.is_file():
             raise InputError(self.path, found="no such file", expected=WHOLE, fix="check the path")
-        with _input_errors(self.path, "no readable Hi-C"), _opened(self.path) as file:
+        with _input_errors(self.path, "no readable Hi-C"), open_hdf5(self.path, "Hi-C") as file:
             name = _group(file, self.path, self.resolution)
             group = file[name]
             mode = group.attrs.get("storage-mode", "symmetric-upper")
@@ -185,13 +186,6 @@ def require_normalisation(path: Path, resolution: int, normalisation: str, held:
         )
 
 
-def _opened(path: Path) -> Any:
-    """Open the HDF5 file for reading."""
-    import h5py  # takes 0.2 s and is needed only for Hi-C
-
-    return h5py.File(path, "r")
-
-
 @contextmanager
 def _input_errors(path: Path, trouble: str) -> Iterator[None]:
     """Convert errors of the reading libraries to InputError."""
@@ -239,8 +233,16 @@ def _counts(datasets: _Datasets, anchor: int, first: int, last: int) -> np.ndarr
     """
     offsets = datasets.bin1_offset[first : anchor + 2].astype(np.int64)
     begin, own, end = int(offsets[0]), int(offsets[-2] - offsets[0]), int(offsets[-1])
+    if (
+        len(offsets) != anchor + 2 - first
+        or (np.diff(offsets) < 0).any()
+        or not 0 <= begin <= end <= len(datasets.count)
+    ):
+        raise ValueError(f"no rows of pixels of the bins {first:,} to {anchor:,}")
     columns = datasets.bin2_id[begin:end].astype(np.int64) - first
     counts = datasets.count[begin:end]
+    if len(columns) < end - begin or columns.min(initial=0) < 0:
+        raise ValueError(f"pixels of bins before {first:,} among those of {first:,} to {anchor:,}")
     row = np.zeros(last - first)
     left = np.flatnonzero(columns[:own] == anchor - first)
     row[np.searchsorted(offsets, begin + left, "right") - 1] = counts[left]

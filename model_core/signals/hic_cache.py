@@ -7,22 +7,20 @@ cache. From then on rows are read as from any .cool.
 import fcntl
 import hashlib
 import json
-import subprocess
-import sys
-import tempfile
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from model_core.cache import held_file, writable_folder
-from model_core.child import child_environment
 from model_core.errors import InputError
 from model_core.files import replacing
 from model_core.fingerprint import fingerprint
 from model_core.signals.cooler_rows import WHOLE, CoolerRows, require_normalisation, require_resolution
+from model_core.signals.reader_process import Limits, ask
 
 _RULE = 2  # version of the map; raise it when the same .hic and settings give another
+_LIMITS = Limits(memory=8, silence=120)  # hictkpy counts its idle threads as processor time
 REACH = 100_000  # bp from the diagonal that a cached map covers at least: half a window of the method
 
 
@@ -157,29 +155,5 @@ def _facts(path: str, state: str, resolution: int) -> HicFacts:
 
 def _ask(path: Path, task: str, settings: list[Any], progress: Callable[[float], None] | None = None) -> Any:
     """Run one task of hic_reader and return its result."""
-    words = [sys.executable, "-m", "model_core.signals.hic_reader", task, str(path.resolve()), *map(str, settings)]
-    answer: dict[str, Any] = {}
-    with (
-        tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as errors,
-        subprocess.Popen(
-            words, env=child_environment(), stdout=subprocess.PIPE, stderr=errors, text=True, encoding="utf-8"
-        ) as child,
-    ):
-        try:
-            for line in child.stdout or ():
-                if not line.startswith("{"):
-                    continue  # printed by a library
-                answer = json.loads(line)
-                if progress is not None and "share" in answer:
-                    progress(answer["share"])
-            child.wait()
-        finally:
-            child.kill()
-        errors.seek(0)
-        last_lines = errors.read().strip().splitlines()
-    if "done" in answer:
-        return answer["done"]
-    reason = answer.get("problem") or (
-        last_lines[-1] if last_lines else f"its reader ended with code {child.returncode}"
-    )
-    raise InputError(path, found=f"no readable Hi-C ({reason})", expected=WHOLE, fix="copy or convert it again")
+    words = [task, path.resolve(), *settings]
+    return ask("model_core.signals.hic_reader", words, path, "Hi-C", WHOLE, _LIMITS, progress)

@@ -4,17 +4,19 @@
 that keeps a core busy for as long as the process lives, and forking hangs after it. So it is imported only here, and
 this process ends with its result.
 
-The result is lines of JSON on standard output: {"share": 0 to 1} while it runs, finally {"done": ...} or
-{"problem": "..."}.
+It answers as `reader_process` describes.
 """
 
-import json
 import re
 import sys
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+
+from model_core.errors import InputError
+from model_core.signals.cooler_rows import WHOLE
+from model_core.signals.reader_process import answer, say
 
 _PIXELS = 1 << 22  # read at once, at most
 _CHUNK = 1 << 14
@@ -70,7 +72,8 @@ def write_band(file: Any, normalisation: str, reach: int, target: str) -> None:
                 found = np.bincount(rows)
                 per_bin[offsets[number] : offsets[number] + len(found)] += found
                 total += float(counts.sum())
-            _print_json(share=float(offsets[number + 1] / offsets[-1]))
+                say()
+            say(share=float(offsets[number + 1] / offsets[-1]))
         out["indexes/bin1_offset"] = np.concatenate(([0], np.cumsum(per_bin)))
         out.attrs.update({"nnz": int(per_bin.sum()), "sum": total})
 
@@ -127,24 +130,27 @@ def _hictkpy() -> Any:
     return hictkpy
 
 
-def _print_json(**line: Any) -> None:
-    print(json.dumps(line), flush=True)
+def read(task: str, path: str, resolution: str, *more: str) -> dict[str, Any] | None:
+    """Do one task and return its result.
 
-
-def main(task: str, path: str, resolution: str, *more: str) -> None:
-    """Do one task and print its result."""
+    Raises
+    ------
+    InputError
+        The file cannot be read.
+    """
     try:
         if task == "facts":
-            _print_json(done=facts(path, int(resolution)))
-        else:
-            normalisation, reach, target = more
-            convert(path, int(resolution), normalisation, int(reach), target)
-            _print_json(done=None)
+            return facts(path, int(resolution))
+        normalisation, reach, target = more
+        convert(path, int(resolution), normalisation, int(reach), target)
+        return None
     except ImportError:
-        _print_json(problem="hictkpy, which reads .hic files, is not installed")
-    except (RuntimeError, OSError) as error:
-        _print_json(problem=(str(error).splitlines() or [type(error).__name__])[0])
+        reason = "hictkpy, which reads .hic files, is not installed"
+    except (RuntimeError, OSError, ValueError, TypeError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+    fix = "copy or convert it again"
+    raise InputError(path, found=f"no readable Hi-C ({reason})", expected=WHOLE, fix=fix)
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    answer(read, sys.argv[1:])

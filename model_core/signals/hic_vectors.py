@@ -19,6 +19,7 @@ from model_core.errors import InputError
 from model_core.files import write_json
 from model_core.intervals import match_chromosomes
 from model_core.signals.file_handles import LazyHandle
+from model_core.signals.hdf5_files import open_hdf5
 from model_core.signals.hic import log_contact
 from model_core.signals.signal import Signal
 from model_core.window import Window
@@ -167,39 +168,6 @@ class _OpenFiles:
         except (OSError, KeyError, RuntimeError) as error:
             found = f"damaged data ({error})"
             raise InputError(file, found=found, expected="a complete HDF5 file", fix="copy it again") from None
-
-
-def open_hdf5(path: Path, what: str) -> Any:
-    """Open an HDF5 file for reading, without a lock, so that read-only folders work.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-    what : str
-        Contents that are expected, for the message.
-
-    Raises
-    ------
-    InputError
-        No such file, not HDF5, or no h5py installed.
-    """
-    try:
-        import h5py
-    except ImportError:
-        raise InputError(
-            "this installation",
-            found="no h5py",
-            expected="the extra `model`",
-            fix="run `pip install 'seq2exp-viz[model]'`",
-        ) from None
-    if not path.is_file():
-        raise InputError(path, found="no such file", expected=f"HDF5 with {what}", fix="check the path")
-    try:
-        return h5py.File(path, "r", locking=False)
-    except OSError as error:
-        found = f"no readable HDF5 ({error})"
-        raise InputError(path, found=found, expected=f"HDF5 with {what}", fix="copy or download it again") from None
 
 
 def _is_index(index: Any) -> bool:

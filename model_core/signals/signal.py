@@ -10,8 +10,9 @@ import numpy as np
 
 from model_core.errors import InputError
 from model_core.intervals import unlisted
-from model_core.signals.bam_coverage import bam_sizes, cached_coverage
-from model_core.signals.bigwig import Summary, header_summary, open_bigwig
+from model_core.signals.bam_coverage import cached_coverage
+from model_core.signals.bam_header import bam_sizes
+from model_core.signals.bigwig import Summary, bigwig_errors, header_summary, open_bigwig
 from model_core.signals.file_handles import LazyHandle
 from model_core.window import Window
 
@@ -191,11 +192,8 @@ class BigWigSignal(Signal):
             return Summary(0, 0.0, 0.0, 0.0, 0.0)
         file, size = self._file.get(), self.sizes[chrom]
         kinds = ("coverage", "mean", "min", "max")
-        try:
+        with bigwig_errors(self.path, f"damaged zoom levels of {chrom}"):
             share, mean, low, high = (file.stats(chrom, type=kind)[0] or 0.0 for kind in kinds)
-        except RuntimeError:
-            found = f"damaged zoom levels of {chrom}"
-            raise InputError(self.path, found=found, expected="a complete bigWig", fix="make it again") from None
         covered = round(share * size)
         return Summary(covered, mean * covered, mean, low, high)
 
@@ -215,12 +213,9 @@ class BigWigSignal(Signal):
                     yield found[~np.isnan(found)]
 
     def _fetch(self, chrom: str, first: int, last: int) -> np.ndarray:
-        try:
-            return np.asarray(self._file.get().values(chrom, first, last, numpy=True), np.float32)
-        except RuntimeError:
-            found = f"damaged data at {chrom}:{first + 1:,}-{last:,}"
-            fix = "copy or make it again"
-            raise InputError(self.path, found=found, expected="a complete bigWig", fix=fix) from None
+        file = self._file.get()
+        with bigwig_errors(self.path, f"damaged data at {chrom}:{first + 1:,}-{last:,}"):
+            return np.asarray(file.values(chrom, first, last, numpy=True), np.float32)
 
 
 class BamSignal(BigWigSignal):

@@ -20,9 +20,9 @@ import numpy as np
 import pysam
 
 from model_core.errors import InputError, Problem
+from model_core.signals.bam_header import BGZF_END
 from model_core.signals.file_handles import quiet_htslib
 
-_BGZF_END = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
 _LONGEST_HEADER = 1 << 20  # bytes between two records; if there are more, the index lacks a record
 _PLACES = 100  # lines, and blocks of a bgzip file, that are checked, evenly over the file
 _FORM = "an index written by samtools faidx"
@@ -156,7 +156,7 @@ def _check_format(path: Path) -> bool:
     try:
         with path.open("rb") as file:
             start = file.read(64)
-            file.seek(max(file.seek(0, os.SEEK_END) - len(_BGZF_END), 0))
+            file.seek(max(file.seek(0, os.SEEK_END) - len(BGZF_END), 0))
             end = file.read()
     except FileNotFoundError:
         raise InputError(path, found="no such file", expected=expected, fix="check the path") from None
@@ -176,7 +176,7 @@ def _check_format(path: Path) -> bool:
     if not (start[3] & 4 and start[12:14] == b"BC"):
         advice = f"run `gunzip {path.name} && bgzip {path.stem}`"
         raise InputError(path, found="plain gzip, which has no random access", expected="bgzip", fix=advice)
-    if end != _BGZF_END:
+    if end != BGZF_END:
         raise InputError(
             path, found="a truncated file (no end-of-file mark)", expected="a complete bgzip file", fix="copy it again"
         )

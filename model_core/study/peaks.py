@@ -17,7 +17,7 @@ from model_core.errors import InputError
 from model_core.files import replacing, write_json
 from model_core.fingerprint import sha256_of
 from model_core.intervals import match_chromosomes
-from model_core.signals.bigwig import open_bigwig
+from model_core.signals.bigwig import bigwig_errors, open_bigwig
 from model_core.study.macs3 import find_macs3, has_option, reads_format, refuse_inputs_and_outputs, run_macs3
 from model_core.study.study import Study
 from model_core.track_formats import TO_BED, require_format
@@ -211,7 +211,8 @@ def _write_bedgraph(bigwig: Path, bedgraph: Path, chunk: int = 4_000_000) -> pd.
     with source, bedgraph.open("w", encoding="utf-8") as file:
         for chrom, size in sorted(source.chroms().items()):
             for start in range(0, size, chunk):
-                values = np.nan_to_num(source.values(chrom, start, min(start + chunk, size), numpy=True))
+                with bigwig_errors(bigwig, f"damaged data of {chrom}"):
+                    values = np.nan_to_num(source.values(chrom, start, min(start + chunk, size), numpy=True))
                 edges = np.concatenate([[0], np.flatnonzero(np.diff(values)) + 1, [len(values)]])
                 runs = pd.DataFrame({"chrom": chrom, "start": start + edges[:-1], "end": start + edges[1:]})
                 runs["value"] = values[edges[:-1]]

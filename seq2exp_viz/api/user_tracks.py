@@ -14,7 +14,7 @@ from flask import Blueprint, Response, request
 from model_core.errors import InputError, Problem, Unavailable
 from seq2exp_viz.api.http import RequestError, as_json, integer
 from seq2exp_viz.runs.run_view import RunView
-from seq2exp_viz.runs.user_tracks import HEAD, MOST_BYTES, check_bigwig, is_binary_index, read_track
+from seq2exp_viz.runs.user_tracks import HEAD, MOST_BYTES, check_bigwig, check_bigwig_file, is_binary_index, read_track
 from seq2exp_viz.serving.allowed_files import AllowedFiles
 from seq2exp_viz.serving.byte_ranges import RangeError, send_bytes, version_of
 
@@ -33,14 +33,14 @@ def add_own_track_routes(route: Callable, routes: Blueprint, base: str, allowed:
                 413,
             )
         content = request.get_data(cache=False)
+        size = integer("size", len(content))
         if not is_binary_index(content):
-            size = integer("size", len(content))
             return _checked(lambda: read_track(content, name, view.run.chrom_sizes, size))
         try:
             tail = bytes.fromhex(request.args.get("tail", ""))
         except ValueError:
             raise RequestError("tail: expected the file's last four bytes in hexadecimal") from None
-        return _checked(lambda: check_bigwig(content, tail, name, view.run.chrom_sizes))
+        return _checked(lambda: check_bigwig(content, tail, name, view.run.chrom_sizes, size))
 
     @route("/<run>/allowed")
     def list_allowed(_view: RunView) -> Response:
@@ -54,10 +54,8 @@ def add_own_track_routes(route: Callable, routes: Blueprint, base: str, allowed:
         with path.open("rb") as file:
             head = file.read(HEAD)
             if is_binary_index(head):
-                file.seek(-4, 2)
-                tail = file.read()
                 url = f"{base}allowed/{key}?v={version_of(path)}"
-                return _checked(lambda: check_bigwig(head, tail, path.name, view.run.chrom_sizes) | {"url": url})
+                return _checked(lambda: check_bigwig_file(path, view.run.chrom_sizes) | {"url": url})
             content = head + file.read(max(0, MOST_BYTES + 1 - len(head)))
         return _checked(lambda: read_track(content, path.name, view.run.chrom_sizes, path.stat().st_size))
 

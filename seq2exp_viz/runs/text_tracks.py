@@ -19,7 +19,8 @@ from model_core.track_formats import fields_of, is_genepred
 
 Lines = Iterable[tuple[int, str]]
 Feature = dict[str, Any]
-_NOTE = re.compile(r'([\w.:-]+)\s+(?:"((?:[^"\\]|\\.)*)"|([^\s;"]+))\s*(?:;|$)')  # of a GTF
+# A key of a GTF begins where no letter of a key stands before: the time then grows with a line, not with its square.
+_NOTE = re.compile(r'(?<![\w.:-])([\w.:-]+)\s+(?:"((?:[^"\\]|\\.)*)"|([^\s;"]+))\s*(?:;|$)')
 _PLACE = re.compile(r"([^\s:,]+):([0-9]+)-([0-9]+),(\S+)")  # the other end of a longrange row
 _CODING = ("CDS", "start_codon", "stop_codon")
 _PARTS = ("exon", *_CODING, "UTR", "five_prime_UTR", "three_prime_UTR", "5UTR", "3UTR", "intron", "Selenocysteine")

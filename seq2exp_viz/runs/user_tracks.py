@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import gzip
 import io
+import os
 import tempfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
 import pandas as pd
-import pybigtools
 
 from model_core.bed import read_bed, read_bedgraph, read_lines, read_narrowpeak
 from model_core.contig_names import ContigNames
 from model_core.errors import InputError
 from model_core.input_file import GZIP
 from model_core.intervals import listed
-from model_core.signals.bigwig import check_whole
+from model_core.signals.bigwig_layout import Damage, Read, read_auto_sql, read_chromosomes, read_header, reader_of
 from model_core.track_formats import FORMATS, INTERVALS, PEAKS, TO_TEXT, UNTOLD, format_of_head
 from seq2exp_viz.runs.text_tracks import (
     block_features,
@@ -33,6 +34,8 @@ T = TypeVar("T")
 MOST_BYTES = 16_000_000  # of a text file, compressed or not
 MOST_ROWS = 50_000
 MOST_VALUES = 200_000  # rows of a bedGraph, intervals of equal value of a wig
+# Lines of text, where they are not rows: exons of transcripts, and values of which equal neighbours are joined.
+_MOST_LINES = {"bedGraph": MOST_VALUES, "wig": 4_000_000, **dict.fromkeys(("GTF", "GFF3", "GFF"), MOST_VALUES)}
 HEAD = 1_000_000  # bytes of a bigWig from which its chromosomes are read, of a large file from which its format is read
 SHOWN = ("name", "score", "strand", "signal_value", "minus_log10_p", "minus_log10_q")
 EXPECTED = (
@@ -55,8 +58,8 @@ def is_binary_index(head: bytes) -> bool:
     return not head.startswith(GZIP) and format_of_head(head[:64]) in ("bigWig", "bigBed")
 
 
-def check_bigwig(head: bytes, tail: bytes, name: str, sizes: Mapping[str, int]) -> dict:
-    """Check a bigWig or bigBed before the browser reads it.
+def check_bigwig(head: bytes, tail: bytes, name: str, sizes: Mapping[str, int], size: int | None = None) -> dict:
+    """Check a bigWig or bigBed before the browser reads it. No library reads it here (`bigwig_layout`).
 
     Parameters
     ----------
@@ -68,6 +71,8 @@ def check_bigwig(head: bytes, tail: bytes, name: str, sizes: Mapping[str, int]) 
         Name of the file, for messages.
     sizes : Mapping[str, int]
         bp of each chromosome of the genome on the screen.
+    size : int or None
+        Bytes of the complete file; None where `head` is complete.
 
     Returns
     -------
@@ -78,22 +83,42 @@ def check_bigwig(head: bytes, tail: bytes, name: str, sizes: Mapping[str, int]) 
     Raises
     ------
     InputError
-        The file is neither, truncated, or of another genome.
+        The file is neither, truncated, damaged, or of another genome.
     """
-    kind = format_of_head(head[:64])
-    if kind == "bigBed":
-        if tail[-4:] != head[:4]:
-            found, do = "a truncated file (no end mark)", "copy or create it again"
-            raise InputError(name, found=found, expected="a complete bigBed", fix=do)
-    else:
-        _checked(head[:64].ljust(64, b"\0") + tail[-4:], name, check_whole)
+    complete = len(head) if size is None else size
+
+    def read(offset: int, length: int) -> bytes:
+        if offset + length > complete:
+            raise Damage(f"bytes {offset:,} to {offset + length:,} of a file of {complete:,}")
+        if offset + length > len(head):
+            do = "open it from a folder on the server (serve --allow), or make it with bedGraphToBigWig or pyBigWig"
+            found = f"its chromosomes listed at byte {offset:,}"
+            raise InputError(name, found=found, expected=f"them in the first {len(head):,} bytes", fix=do)
+        return head[offset : offset + length]
+
+    return _check_bigwig(read, complete, tail, name, sizes)
+
+
+def check_bigwig_file(path: Path, sizes: Mapping[str, int]) -> dict:
+    """Check a bigWig or bigBed on the server's disk as `check_bigwig` does, wherever in it its chromosomes are."""
+    with path.open("rb") as file:
+        read, size = reader_of(file)
+        file.seek(-4, os.SEEK_END)
+        return _check_bigwig(read, size, file.read(), path.name, sizes)
+
+
+def _check_bigwig(read: Read, size: int, tail: bytes, name: str, sizes: Mapping[str, int]) -> dict:
+    kind = "bigWig or bigBed"
+    do = "copy or create it again"
     try:
-        file = pybigtools.open(io.BytesIO(head))
-        chroms = dict(file.chroms())
-        table = str(file.sql()) if kind == "bigBed" else ""
-    except Exception as problem:  # the library does not document which errors it raises
-        found, do = f"a damaged header ({str(problem)[:80]})", "copy or create it again"
-        raise InputError(name, found=found, expected=f"a complete {kind}", fix=do) from None
+        header = read_header(read, size)
+        kind = header.kind
+        if tail[-4:] != read(0, 4):
+            raise InputError(name, found="a truncated file (no end mark)", expected=f"a complete {kind}", fix=do)
+        chroms = read_chromosomes(read, header)
+        table = read_auto_sql(read, header) if kind == "bigBed" else ""
+    except Damage as damage:
+        raise InputError(name, found=f"a damaged header ({damage})", expected=f"a complete {kind}", fix=do) from None
     find = ContigNames(chroms).alias
     spelling = {known: find(known) for known in sizes}
     known = {chrom: own for chrom, own in spelling.items() if own is not None}
@@ -136,18 +161,30 @@ def read_track(content: bytes, name: str, sizes: Mapping[str, int], size: int | 
     if kind not in (*_READ, *UNTOLD):
         raise InputError(name, found=FORMATS[kind], expected=EXPECTED, fix=_DO.get(kind, "check the file"))
     plain = _unpacked(content, name, kind, size)
+    lines, most_lines = _data_lines(plain), _MOST_LINES.get(kind, MOST_ROWS)
+    if lines > most_lines:  # before any of them is parsed: a row takes a thousand bytes of memory
+        raise _too_many(name, lines, "lines" if kind in ("wig", "GTF", "GFF3", "GFF") else "rows", most_lines)
     features, show = _features(plain, name, kind)
     if not features:
         raise InputError(name, found="no row", expected=EXPECTED, fix="check the file")
     most = MOST_VALUES if show == "wig" else MOST_ROWS
     if len(features) > most:
-        do = "convert it to a bigWig or bigBed, or keep the rows of some chromosomes"
-        raise InputError(name, found=f"{len(features):,} rows", expected=f"at most {most:,}", fix=do)
+        raise _too_many(name, len(features), "rows or more" if show == "wig" else "rows", most)
     inside, notes = _on_genome(features, name, sizes)
     named = kind == "BED" and all(set(row) == {"chr", "start", "end", "name"} for row in inside)
     if named and all(row["name"].isdecimal() for row in inside):
         notes.append("Column 4 was read as names. If it contains values, rename the file to end in .bedGraph.")
     return {"kind": kind, "show": show, "features": inside, "notes": notes}
+
+
+def _data_lines(content: bytes) -> int:
+    """Return the number of lines that are neither empty nor comments."""
+    return sum(not line.isspace() and not line.startswith((b"#", b"track", b"browser")) for line in io.BytesIO(content))
+
+
+def _too_many(name: str, count: int, what: str, most: int) -> InputError:
+    do = "convert it to a bigWig or bigBed, or keep the rows of some chromosomes"
+    return InputError(name, found=f"{count:,} {what}", expected=f"at most {most:,}", fix=do)
 
 
 def _features(content: bytes, name: str, kind: str) -> tuple[list[dict], str]:
@@ -156,7 +193,7 @@ def _features(content: bytes, name: str, kind: str) -> tuple[list[dict], str]:
     def through(read: Callable[..., Iterator[dict]], *more: str) -> list[dict]:
         def numbered(path: Path) -> list[dict]:
             try:
-                return list(read(read_lines(path), *more))
+                return list(islice(read(read_lines(path), *more), MOST_VALUES + 1))
             except InputError as problem:
                 raise (
                     problem.at(f"{path} {problem.where}") if str(problem.where).startswith("line ") else problem
