@@ -36,6 +36,7 @@ from model_core.model.seq2exp import Seq2Exp
 from model_core.progress import Job
 from model_core.run_folder.manifest import described_file
 from model_core.run_folder.run import Run
+from model_core.run_folder.run_weights import require_unscored
 from model_core.run_folder.source import new_run_of
 from model_core.study.check_tracks import QUANTILE_WINDOWS, signal_quantiles
 from model_core.study.gene_features import FeatureScale
@@ -144,7 +145,8 @@ def train(
     Raises
     ------
     InputError
-        There are no labelled training or validation genes, `out` holds another run, or memory runs out.
+        There are no labelled training or validation genes, `out` holds another run or one with scored genes, or memory
+        runs out.
 
     Examples
     --------
@@ -177,6 +179,7 @@ def train(
     first = torch.load(last, map_location="cpu", weights_only=True)["global_step"] if last.exists() else 0
     if first >= training.steps:
         return run
+    require_unscored(run)
     for warning in study.warnings(pd.concat(parts.values())) if process_number() == 0 else ():
         print(f"warning: {warning}", file=sys.stderr)
     keep_freed_memory(LARGEST_KEPT)
