@@ -154,7 +154,13 @@ def feature_scale_for(study: Study, metadata: dict) -> FeatureScale:
 
     The authors' checkpoints, whose metadata are empty, do not include the constants of their features.
     """
-    return FeatureScale(**metadata["feature_scale"]) if metadata else study.feature_scale()
+    if not metadata:
+        return study.feature_scale()
+    try:
+        return FeatureScale(**metadata["feature_scale"])
+    except (KeyError, TypeError):
+        found, expected = "no feature_scale, or another one", "constants of the gene features, as training writes them"
+        raise InputError("checkpoint", found=found, expected=expected, fix="use another checkpoint") from None
 
 
 def score(
@@ -262,7 +268,7 @@ def _score_own_genes(
         print(f"warning: {warning}", file=sys.stderr)
     if group.first and len(left) and metadata:
         here = signal_quantiles(study.signals(), study.windows(study.genes()), QUANTILE_WINDOWS)
-        for warning in quantile_warnings(here, metadata["signal_quantiles"]):
+        for warning in quantile_warnings(here, metadata.get("signal_quantiles", {})):
             print(f"warning: {warning}", file=sys.stderr)
     mine = left.iloc[group.rank :: group.size].reset_index(drop=True)
     data = GeneWindows(study, mine, model.config, feature_scale_for(study, metadata))

@@ -42,6 +42,7 @@ from model_core.study.check_tracks import QUANTILE_WINDOWS, signal_quantiles
 from model_core.study.gene_features import FeatureScale
 from model_core.study.study import Study
 from model_core.training.dataset import EndlessBatches, GeneWindows, collate
+from model_core.training.last_checkpoint import step_of
 from model_core.training.launch import environment
 from model_core.training.lightning_module import Seq2ExpModule
 from model_core.training.pretrain import pretrain
@@ -176,7 +177,7 @@ def train(
     scale = study.feature_scale()
     run = begin_run(study, config, training, out, processes, nodes)
     last = run.path / "training" / "last.ckpt"
-    first = torch.load(last, map_location="cpu", weights_only=True)["global_step"] if last.exists() else 0
+    first = step_of(last, config, training)
     if first >= training.steps:
         return run
     require_unscored(run)
