@@ -40,7 +40,6 @@ NARROWPEAK_COLUMNS = (
 BROADPEAK_COLUMNS = NARROWPEAK_COLUMNS[:-1]
 GAPPEDPEAK_COLUMNS = (*BED_COLUMNS, *_MEASURES)
 _PEAK_COLUMNS = {"broadPeak": BROADPEAK_COLUMNS, "gappedPeak": GAPPEDPEAK_COLUMNS}
-PLAIN, PACKED = 1 << 28, 200  # characters of a gzipped text that are read in any case; beyond, times its packed size
 _POSITION = re.compile(r"[0-9]{1,12}")
 _NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)(e[+-]?[0-9]+)?|[+-]?inf|nan", re.IGNORECASE)
 

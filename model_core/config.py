@@ -16,10 +16,17 @@ from typing import Any, ClassVar, NamedTuple
 
 from model_core.errors import InputError, Problem
 from model_core.setting_groups import BackboneConfig, MaskConfig, PredictorConfig, PriorConfig
-from model_core.settings import COUNT, NOT_NEGATIVE, POSITIVE, SHARE_OR_0, Need, Range, Settings
+from model_core.settings import NOT_NEGATIVE, POSITIVE, SHARE_OR_0, Need, Range, Settings, counts, shown
 from model_core.window import promoter_slice
 
 VARIANTS = ("soft", "hard", "causal")
+_MOST_WINDOW = 10_000_000  # bp; the longest input of a published model of sequence has 1 Mb
+_MOST_STEPS = 1_000_000_000  # and other counts of a training
+_MOST_WORKERS = 1_024
+_PRECISIONS = (  # Lightning's names
+    *("32-true", "32", "bf16-mixed", "bf16-true", "bf16", "16-mixed", "16-true", "16", "64-true", "64"),
+    *("transformer-engine", "transformer-engine-float16"),
+)
 
 
 @dataclass(frozen=True)
@@ -34,7 +41,7 @@ class Seq2ExpConfig(Settings):
     variant
         "soft" or "hard" as in the paper, or "causal", this project's own.
     window
-        Length L of the window around a TSS that the model reads, in bp.
+        Length L of the window around a TSS that the model reads, in bp; at most 10,000,000.
     promoter
         Central bp of the window, always kept, over which the predictor averages; above 0, at most `window`.
     signals
@@ -59,6 +66,7 @@ class Seq2ExpConfig(Settings):
     """
 
     CHOICES: ClassVar[Mapping[str, tuple[str, ...]]] = {"variant": VARIANTS}
+    RANGES: ClassVar[Mapping[str, Range]] = {"window": counts(_MOST_WINDOW)}
     NEEDS: ClassVar[tuple[Need, ...]] = (
         Need("mask.apply", "gather", "predictor.readout", ("promoter",)),
         Need("prior.learned", True, "mask.head", ("beta",)),
@@ -185,8 +193,7 @@ def given_settings(values: Mapping[str, Any]) -> dict[str, tuple[str, Any]]:
     """
     given: dict[str, tuple[str, Any]] = {}
     if not isinstance(values, Mapping):
-        found = repr(values)[:60]
-        raise InputError(Settings.WHERE, found=found, expected="a table of settings", fix="correct it")
+        raise InputError(Settings.WHERE, found=shown(values), expected="a table of settings", fix="correct it")
     for name, value in named_settings(values):
         if name not in PATHS:
             raise InputError.of(unknown_setting(Settings.WHERE, name, value))
@@ -211,13 +218,13 @@ def unknown_setting(where: object, name: str, value: object = None) -> Problem:
     group, _, last = name.rpartition(".")
     if name in GROUPS:
         inside = ", ".join(path.removeprefix(f"{name}.") for path in SETTINGS if path.startswith(f"{name}."))
-        found, fix = f"{name} = {value!r}", f"write {name} as a table, or its settings as {name}.NAME"
+        found, fix = f"{name} = {shown(value)}", f"write {name} as a table, or its settings as {name}.NAME"
         return Problem(where, found=found, expected=f"a table with {inside}", fix=fix)
     known = [path for path in SETTINGS if path.startswith(f"{group}.")] if group in GROUPS else []
     known = known or [setting.flat_name for setting in SETTINGS.values()]
     near = [PATHS[last]] if group and last in PATHS else difflib.get_close_matches(name, [*known, *PATHS], 1, 0.6)
     fix = f"did you mean '{near[0]}'?" if near else "remove it"
-    return Problem(where, found=f"an unknown key '{name}'", expected=f"one of {', '.join(known)}", fix=fix)
+    return Problem(where, found=f"an unknown key '{name[:60]}'", expected=f"one of {', '.join(known)}", fix=fix)
 
 
 def _build(kind: type[Settings], values: Mapping[str, Any]) -> Any:
@@ -290,7 +297,8 @@ def recipe(variant: str, **settings: Any) -> Seq2ExpConfig:
     InputError
         As `Seq2ExpConfig.from_dict`.
     """
-    return Seq2ExpConfig.from_dict(merged(RECIPES.get(variant, {}), {"variant": variant, **settings}))
+    usual = RECIPES.get(variant, {}) if isinstance(variant, str) else {}  # another type is told below
+    return Seq2ExpConfig.from_dict(merged(usual, {"variant": variant, **settings}))
 
 
 def read_model_config(described: Mapping[str, Any]) -> Seq2ExpConfig | None:
@@ -313,8 +321,8 @@ def read_model_config(described: Mapping[str, Any]) -> Seq2ExpConfig | None:
     InputError
         As `Seq2ExpConfig.from_dict`: for instance a setting that only a newer version knows.
     """
-    stated = described.get("model")
-    if not stated:
+    stated = described.get("model") if isinstance(described, Mapping) else None
+    if stated is None or stated == {}:
         return None
     given_settings(stated)  # raises for settings that are no table or unknown
     return recipe(**{"variant": Seq2ExpConfig.variant, **stated})
@@ -372,12 +380,15 @@ class TrainConfig(Settings):
     """
 
     WHERE: ClassVar[str] = "training settings"
+    CHOICES: ClassVar[Mapping[str, tuple[str, ...]]] = {"precision": _PRECISIONS}
     RANGES: ClassVar[Mapping[str, Range]] = {
-        **dict.fromkeys(("batch_size", "accumulate", "validations_per_epoch"), COUNT),
-        **dict.fromkeys(("steps", "warmup", "workers", "pretrain_steps", "block_steps", "weight_decay"), NOT_NEGATIVE),
+        **dict.fromkeys(("batch_size", "accumulate", "validations_per_epoch"), counts(_MOST_STEPS)),
+        **dict.fromkeys(("steps", "warmup", "pretrain_steps", "block_steps"), counts(_MOST_STEPS, low=0)),
+        "workers": counts(_MOST_WORKERS, low=0),
+        "weight_decay": NOT_NEGATIVE,
         **dict.fromkeys(("lr", "lr_start", "lr_end", "clip", "pretrain_lr"), POSITIVE),
         "betas": SHARE_OR_0,
-        "seed": Range(0, 2**32 - 1, "0 to 4,294,967,295"),
+        "seed": counts(2**32 - 1, low=0),
     }
 
     steps: int = 50_000

@@ -26,14 +26,21 @@ def fingerprint(path: str | Path) -> str:
 
 
 def sha256_of(path: str | Path) -> str:
-    """Return the sha256 of a file's whole content, in hexadecimal digits.
+    """Return the sha256 of a file's whole content, in hexadecimal digits; computed once for each state of the file.
 
     Raises
     ------
     OSError
         It cannot be read.
     """
-    with Path(path).open("rb") as file:
+    path = Path(path).resolve()
+    state = path.stat()
+    return _sha256(path, state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino)
+
+
+@lru_cache(maxsize=256)
+def _sha256(path: Path, *_: int) -> str:
+    with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

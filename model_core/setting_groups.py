@@ -9,7 +9,15 @@ from typing import ClassVar
 
 from model_core.decision import DecisionRule
 from model_core.errors import Problem
-from model_core.settings import COUNT, NOT_NEGATIVE, POSITIVE, SHARE, Need, Range, Settings
+from model_core.settings import NOT_NEGATIVE, POSITIVE, SHARE, Need, Range, Settings, counts
+
+# Upper ends, several times those of the largest published models of sequence (up to 1 Mb of input, 8,192 channels, 50
+# blocks), so that no real model reaches them.
+_MOST_WIDTH = 32_768
+_MOST_BLOCKS = 256
+_MOST_CONVOLUTION = 1_024
+_MOST_EXPANSION = 64
+_MOST_FEATURES = 100_000
 
 
 @dataclass(frozen=True)
@@ -19,23 +27,23 @@ class BackboneConfig(Settings):
     Attributes
     ----------
     d_model
-        Width d of the hidden states; at least 1.
+        Width d of the hidden states; 1 to 32,768.
     n_layers
-        Blocks of the generator, and again of the predictor; at least 1.
+        Blocks of the generator, and again of the predictor; 1 to 256.
     d_state
         Size of the state of each channel of a scan; 1 to 64.
     d_conv
-        Width of the causal convolution before each scan, in bases; at least 1.
+        Width of the causal convolution before each scan, in bases; 1 to 1,024.
     expand
-        Channels inside a mixer per channel of the hidden states; at least 1.
+        Channels inside a mixer per channel of the hidden states; 1 to 64.
     dt_rank
-        Width of the low-rank projection that gives the step size; None for ceil(d_model / 16).
+        Width of the low-rank projection that gives the step size, 1 to 32,768; None for ceil(d_model / 16).
     norm_epsilon
         What RMSNorm adds to the mean square; above 0.
     position_embedding
         Whether a learned embedding of the position in the window is added; the window's length is then fixed.
     encoder
-        Channels of a convolutional motif encoder that is added to the one-hot sequence; 0 for none.
+        Channels of a convolutional motif encoder that is added to the one-hot sequence, at most 32,768; 0 for none.
     generator_signals
         Whether the generator also reads the signals.
     shared
@@ -44,10 +52,13 @@ class BackboneConfig(Settings):
 
     PREFIX: ClassVar[str] = "backbone"
     RANGES: ClassVar[Mapping[str, Range]] = {
-        **dict.fromkeys(("d_model", "n_layers", "d_conv", "expand", "dt_rank"), COUNT),
-        "d_state": Range(1, 64, "1 to 64"),
+        **dict.fromkeys(("d_model", "dt_rank"), counts(_MOST_WIDTH)),
+        "n_layers": counts(_MOST_BLOCKS),
+        "d_conv": counts(_MOST_CONVOLUTION),
+        "expand": counts(_MOST_EXPANSION),
+        "d_state": counts(64),
         "norm_epsilon": POSITIVE,
-        "encoder": NOT_NEGATIVE,
+        "encoder": counts(_MOST_WIDTH, low=0),
     }
 
     d_model: int = 128
@@ -187,7 +198,7 @@ class PredictorConfig(Settings):
     Attributes
     ----------
     n_gene_features
-        Number of gene features that it reads in addition to the window; 0 or more.
+        Number of gene features that it reads in addition to the window; 0 to 100,000.
     log_signals
         Whether it reads log(1 + signal).
     readout
@@ -201,7 +212,7 @@ class PredictorConfig(Settings):
 
     PREFIX: ClassVar[str] = "predictor"
     CHOICES: ClassVar[Mapping[str, tuple[str, ...]]] = {"readout": ("promoter", "window")}
-    RANGES: ClassVar[Mapping[str, Range]] = {"n_gene_features": NOT_NEGATIVE}
+    RANGES: ClassVar[Mapping[str, Range]] = {"n_gene_features": counts(_MOST_FEATURES, low=0)}
 
     n_gene_features: int = 9
     log_signals: bool = False

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from operator import attrgetter
@@ -12,20 +11,31 @@ from typing import Any, ClassVar, NamedTuple
 from model_core.errors import InputError, Problem
 
 _TINY = 1e-12
-_MOST = sys.float_info.max
+_SHOWN = 60  # characters of a value in a message
+MOST_NUMBER = 1e9  # of settings that are no sizes: far above any unit of a signal, far below what overflows in float32
+MOST_NAMES = 1_000  # values of one setting; no study has as many signals
+MOST_LETTERS = 1_000  # of one name
 
 
 class Range(NamedTuple):
-    """Lowest and highest allowed value of a number, and the range as text for messages."""
+    """Lowest and highest allowed value of a number, and the range as text for messages.
+
+    Each range has an upper end that no real model reaches, so that settings from a file of unknown origin cannot ask
+    for more memory or time than there is.
+    """
 
     low: float
     high: float
     words: str
 
 
-COUNT = Range(1, _MOST, "at least 1")
-POSITIVE = Range(_TINY, _MOST, "a number above 0")
-NOT_NEGATIVE = Range(0.0, _MOST, "0 or more")
+def counts(high: int, low: int = 1) -> Range:
+    """Return the range of a whole number from `low` to `high`."""
+    return Range(low, high, f"{low} to {high:,}")
+
+
+POSITIVE = Range(_TINY, MOST_NUMBER, f"a number above 0, at most {MOST_NUMBER:.0e}")
+NOT_NEGATIVE = Range(0.0, MOST_NUMBER, f"0 or more, at most {MOST_NUMBER:.0e}")
 SHARE = Range(_TINY, 1 - _TINY, "a number between 0 and 1")
 SHARE_OR_0 = Range(0.0, 1 - _TINY, "0 or more, below 1")
 SHARE_OR_1 = Range(_TINY, 1.0, "above 0, at most 1")
@@ -94,19 +104,24 @@ class Settings:
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             if not fits(value, field):
-                yield self._problem(f"{self.path(field.name)} = {value!r}", f"a value of type {field.type}")
+                yield self._problem(f"{self.path(field.name)} = {shown(value)}", f"a value of type {field.type}")
+            elif _too_long(value):
+                expected = f"at most {MOST_NAMES:,} values, and {MOST_LETTERS:,} letters each"
+                yield self._problem(f"{self.path(field.name)} = {shown(value)}", expected)
 
     def _choice_problems(self) -> Iterator[Problem]:
         for name, choices in self.CHOICES.items():
             if getattr(self, name) not in choices:
-                yield self._problem(f"{self.path(name)} {getattr(self, name)!r}", f"one of {', '.join(choices)}")
+                found = f"{self.path(name)} {shown(getattr(self, name))}"
+                yield self._problem(found, f"one of {', '.join(choices)}")
 
     def _range_problems(self) -> Iterator[Problem]:
         for name, (low, high, words) in self.RANGES.items():
             values = getattr(self, name)
             for value in values if isinstance(values, tuple) else (values,):
                 if value is not None and not low <= value <= high:
-                    yield self._problem(f"{self.path(name)} = {value:g}", words)
+                    number = f"{value:g}" if isinstance(value, float) else shown(value)
+                    yield self._problem(f"{self.path(name)} = {number}", words)
 
     def _need_problems(self) -> Iterator[Problem]:
         for name, value, needed, choices in self.NEEDS:
@@ -136,6 +151,22 @@ def fits(value: object, field: dataclasses.Field) -> bool:
     if annotation == "tuple[float, float]" and len(value) != 2:
         return False
     return all(isinstance(item, elements) and not isinstance(item, bool) for item in value)
+
+
+def shown(value: object) -> str:
+    """Return a value as messages show it: not longer than a line, whatever it is."""
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # an integer of over 4,300 digits, or a list that is too deep
+        text = f"a {type(value).__name__} that is too long to show"
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+
+
+def _too_long(value: object) -> bool:
+    """Return whether text, or a tuple or its text, is longer than any real one."""
+    if isinstance(value, tuple):
+        return len(value) > MOST_NAMES or any(map(_too_long, value))
+    return isinstance(value, str) and len(value) > MOST_LETTERS
 
 
 def _word(value: object) -> str:

@@ -12,8 +12,9 @@ from model_core import load_checkpoint
 from model_core.config import recipe
 from model_core.errors import InputError
 from model_core.model.checkpoint import convert, load_with_metadata, save_checkpoint
-from model_core.model.released_checkpoint import our_key, read_archive
+from model_core.model.released_checkpoint import our_key
 from model_core.model.seq2exp import Seq2Exp
+from model_core.model.torch_archive import TorchArchive
 
 TINY = {"window": 256, "promoter": 32, "d_model": 8, "n_layers": 1}
 
@@ -23,6 +24,12 @@ def saved(folder, variant, **settings):
     path = folder / f"{variant}.safetensors"
     save_checkpoint(path, Seq2Exp(recipe(variant, **TINY, **settings)), {"step": 7})
     return path
+
+
+def stored_state(path) -> dict[str, torch.Tensor]:
+    """Return the state_dict of a .ckpt under its own names."""
+    with TorchArchive(path) as archive:
+        return {name: archive.tensor(tensor) for name, tensor in archive.content["state_dict"].items()}
 
 
 @pytest.mark.parametrize("variant", ["soft", "hard"])
@@ -45,7 +52,7 @@ def test_the_authors_keys_come_back_as_they_were(shared_golden, tmp_path, name):
     theirs = shared_golden / name / "checkpoint.ckpt"
     convert(theirs, tmp_path / "ours.safetensors")
     convert(tmp_path / "ours.safetensors", tmp_path / "back.ckpt")
-    before, after = (read_archive(path)["state_dict"] for path in (theirs, tmp_path / "back.ckpt"))
+    before, after = (stored_state(path) for path in (theirs, tmp_path / "back.ckpt"))
     assert set(before) == set(after)
     for key in before:
         exact = our_key(key.removeprefix("model.")) not in ("prior_weights", "signal_betas")
@@ -110,4 +117,4 @@ def test_settings_that_the_published_models_do_not_use_are_refused(tmp_path):
 def test_a_file_that_is_no_checkpoint_is_called_what_it_is(tmp_path, content, words):
     (tmp_path / "x.ckpt").write_bytes(content)
     with pytest.raises(InputError, match=words):
-        read_archive(tmp_path / "x.ckpt")
+        TorchArchive(tmp_path / "x.ckpt")

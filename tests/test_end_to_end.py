@@ -122,7 +122,7 @@ def test_the_authors_checkpoint_scores_a_study_into_a_new_run(simulated, shared_
         text=True,
     )
     assert refused.returncode == 2
-    assert "a run of another checkpoint" in refused.stderr
+    assert "other weights than the run was scored with (sha256 " in refused.stderr
 
 
 @pytest.mark.slow

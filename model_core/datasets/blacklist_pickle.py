@@ -7,19 +7,23 @@ every other name is refused, so that a file can only describe data.
 
 from __future__ import annotations
 
-import collections
 import pickle
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
+from model_core.data_pickle import DataUnpickler, StandIn
 from model_core.errors import InputError
 from model_core.intervals import runs
 
 _EXPECTED = "a pickled dict of chromosome -> bool array, one value per base, and nothing else"
 _TYPES = {"b1": np.bool_, "?": np.bool_, "i1": np.int8, "u1": np.uint8}
+_BYTES = ("bytes", "bytearray")
+_SHOWN = 300  # characters of a library's message
+_MOST_RUNS = 1_000_000  # of all chromosomes; ENCODE's blacklist of hg38 has 636 intervals
 
 
 class ChromosomeRuns(NamedTuple):
@@ -59,7 +63,7 @@ def read_masks(path: str | Path) -> dict[str, ChromosomeRuns]:
     path = Path(path)
     try:
         with path.open("rb") as file:
-            found = _MaskUnpickler(file).load()
+            found = _MaskUnpickler(file, path.stat().st_size).load()
     except FileNotFoundError:
         raise InputError(path, found="no such file", expected=_EXPECTED, fix="check the path") from None
     except MemoryError:
@@ -67,7 +71,7 @@ def read_masks(path: str | Path) -> dict[str, ChromosomeRuns]:
         raise InputError(path, found="more data than fits into memory", expected=_EXPECTED, fix=do) from None
     except Exception as error:  # a damaged or hostile pickle can raise anything
         do = "do not trust this file; give the blacklist as a BED"
-        raise InputError(path, found=str(error) or type(error).__name__, expected=_EXPECTED, fix=do) from None
+        raise InputError(path, found=str(error)[:_SHOWN] or type(error).__name__, expected=_EXPECTED, fix=do) from None
     if not isinstance(found, dict) or not all(
         isinstance(chrom, str) and isinstance(mask, _Array) and mask.runs is not None for chrom, mask in found.items()
     ):
@@ -89,7 +93,7 @@ def mask_intervals(masks: dict[str, ChromosomeRuns]) -> pd.DataFrame:
     )
 
 
-class _Type:
+class _Type(StandIn):
     """Substitute for a numpy dtype of one byte."""
 
     def __init__(self, code: str, *_: Any) -> None:
@@ -101,11 +105,13 @@ class _Type:
         pass
 
 
-class _Array:
-    """Substitute for a numpy array that keeps runs only: eight bytes per run instead of one per base."""
+class _Array(StandIn):
+    """Substitute for a numpy array that keeps runs only: 16 bytes per run instead of one per base."""
 
-    def __init__(self) -> None:
-        self.runs: ChromosomeRuns | None = None
+    runs: ChromosomeRuns | None = None  # before it is filled
+
+    def __init__(self, count: Callable[[int], None]) -> None:
+        self._count = count  # of the unpickler: what its arrays keep together
 
     def __setstate__(self, state: Any) -> None:
         _, shape, kind, _, data = state
@@ -117,43 +123,13 @@ class _Array:
             raise pickle.UnpicklingError("an array of objects")
         if tuple(shape) != (len(data),):
             raise pickle.UnpicklingError(f"{len(data)} bytes for an array of shape {tuple(shape)}")
-        starts, ends = runs(np.frombuffer(data, np.uint8) != 0)
+        values = np.frombuffer(data, np.uint8)
+        if kind.type is np.bool_ and len(values) and values.max() > 1:
+            raise pickle.UnpicklingError(f"a bool of {values.max()}")
+        inside = values != 0
+        self._count(int(np.count_nonzero(inside[1:] != inside[:-1])) + 1)
+        starts, ends = runs(inside)
         self.runs = ChromosomeRuns(len(data), starts, ends)
-
-
-def _reconstruct(*_: Any) -> _Array:
-    return _Array()
-
-
-def _from_buffer(data: Any, kind: Any, shape: Any, *_: Any) -> _Array:
-    array = _Array()
-    array.fill(data, kind, shape)
-    return array
-
-
-def _bytes(data: Any = b"", encoding: str = "latin1") -> bytes | bytearray:
-    return data if isinstance(data, (bytes, bytearray)) else _latin1(data, encoding.replace("-", ""))
-
-
-def _latin1(text: Any, encoding: str) -> bytes:
-    if encoding != "latin1" or not isinstance(text, str):
-        raise pickle.UnpicklingError(f"text encoded as {encoding!r}")
-    return text.encode("latin1")
-
-
-_CALLABLES = {  # all that a pickle may name and call
-    "collections OrderedDict": collections.OrderedDict,
-    "collections defaultdict": lambda *_: {},
-    "builtins dict": dict,
-    "__builtin__ dict": dict,
-    **{f"{module} bytes": _bytes for module in ("builtins", "__builtin__")},
-    **{f"{module} bytearray": _bytes for module in ("builtins", "__builtin__")},
-    "_codecs encode": _latin1,
-    "numpy ndarray": _Array,
-    "numpy dtype": _Type,
-    **{f"numpy.{core}.multiarray _reconstruct": _reconstruct for core in ("core", "_core")},
-    **{f"numpy.{core}.numeric _frombuffer": _from_buffer for core in ("core", "_core")},
-}
 
 
 class _Memo(dict):
@@ -163,16 +139,46 @@ class _Memo(dict):
         super().__setitem__(key, None if isinstance(value, (bytes, bytearray)) and len(value) > 10_000 else value)
 
 
-class _MaskUnpickler(pickle._Unpickler):
-    """Unpickler in Python instead of C: the memo in C is an array, for which a damaged file can request 60 GB."""
+class _MaskUnpickler(DataUnpickler):
+    """Unpickler of masks of chromosomes, which counts the runs that it keeps and the bytes that it decodes."""
 
-    def __init__(self, file: Any) -> None:
-        super().__init__(file)
+    def __init__(self, file: Any, size: int) -> None:
+        super().__init__(file, size)
         self.memo = _Memo()
+        self._runs_left, self._bytes_left = _MOST_RUNS, size
+        self._own: dict[str, Any] = {
+            **{f"{module} {kind}": self._bytes for module in ("builtins", "__builtin__") for kind in _BYTES},
+            "_codecs encode": self._latin1,
+            "numpy ndarray": _Array,
+            "numpy dtype": _Type,
+            **{f"numpy.{core}.multiarray _reconstruct": self._reconstruct for core in ("core", "_core")},
+            **{f"numpy.{core}.numeric _frombuffer": self._from_buffer for core in ("core", "_core")},
+        }
 
     def find_class(self, module: str, name: str) -> Any:
         """Return the substitute of a class or function; refuse any other name."""
-        known = _CALLABLES.get(f"{module} {name}")
-        if known is None:
-            raise pickle.UnpicklingError(f"it names {module}.{name}, which is neither an array nor a plain container")
-        return known
+        return self._own.get(f"{module} {name}") or super().find_class(module, name)
+
+    def _reconstruct(self, *_: Any) -> _Array:
+        return _Array(self._count_runs)
+
+    def _from_buffer(self, data: Any, kind: Any, shape: Any, *_: Any) -> _Array:
+        array = self._reconstruct()
+        array.fill(data, kind, shape)
+        return array
+
+    def _count_runs(self, count: int) -> None:
+        self._runs_left -= count
+        if self._runs_left < 0:
+            raise pickle.UnpicklingError(f"more than {_MOST_RUNS:,} runs of bases")
+
+    def _bytes(self, data: Any = b"", encoding: str = "latin1") -> bytes | bytearray:
+        return data if isinstance(data, (bytes, bytearray)) else self._latin1(data, encoding.replace("-", ""))
+
+    def _latin1(self, text: Any, encoding: str) -> bytes:
+        if encoding != "latin1" or not isinstance(text, str):
+            raise pickle.UnpicklingError(f"text encoded as {encoding!r}")
+        self._bytes_left -= len(text)
+        if self._bytes_left < 0:
+            raise pickle.UnpicklingError("more bytes than the file has, by repetition")
+        return text.encode("latin1")

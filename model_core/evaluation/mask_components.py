@@ -17,6 +17,7 @@ from model_core.beta import EPSILON, signal_parameters
 from model_core.config import Seq2ExpConfig
 from model_core.errors import InputError
 from model_core.run_folder.mask_store import GeneMask
+from model_core.safetensors_header import read_header
 
 TOLERANCE = 0.05
 _HALF_STEP = 2.0**-11  # of a float16, relative
@@ -92,17 +93,23 @@ def learned_numbers(path: str | Path, config: Seq2ExpConfig) -> LearnedNumbers:
     except ImportError:
         found, do = "no safetensors", "run `pip install 'seq2exp-viz[model]'`"
         raise InputError("this installation", found=found, expected="the extra `model`", fix=do) from None
-    names = ["signal_logit.weight", "signal_logit.bias"] if config.mask.head == "logit" else ["log_prior_scale"]
+    signals = len(config.signals)
+    wanted = {"signal_logit.weight": (1, signals), "signal_logit.bias": (1,)}
+    if config.mask.head != "logit":
+        wanted = {"log_prior_scale": ()}
+    stored = read_header(path).tensors
+    for name, shape in wanted.items():
+        if name not in stored or stored[name].shape != shape or stored[name].dtype not in ("F32", "F64"):
+            found = f"{name} of shape {stored[name].shape}" if name in stored else f"no {name}"
+            expected = f"the {shape} numbers of a model of {signals} signals"
+            raise InputError(path, found=found, expected=expected, fix="give the checkpoint of this run")
     try:
         with safe_open(path, "np") as file:
-            values = [file.get_tensor(name).astype(np.float64).ravel() for name in names]
+            values = [file.get_tensor(name).astype(np.float64).ravel() for name in wanted]
     except (SafetensorError, OSError) as error:
         expected = "the checkpoint that this run was scored with"
         raise InputError(path, found=str(error), expected=expected, fix="copy it into the run folder") from None
     if config.mask.head == "logit":
-        if values[0].shape != (len(config.signals),):
-            found, expected = f"{len(values[0])} signal weights", f"{len(config.signals)} signal weights"
-            raise InputError(path, found=found, expected=expected, fix="give the checkpoint of this run")
         return LearnedNumbers(weight=values[0], bias=float(values[1][0]))
     return LearnedNumbers(prior_scale=float(np.exp(values[0][0])))
 

@@ -32,13 +32,16 @@ class Direction(nn.Module):
         self.convolution = nn.Conv1d(E, E, config.d_conv, groups=E)  # holds the parameters; see causal_convolution
         self.x_proj = nn.Linear(E, R + 2 * N, bias=False)
         self.dt_proj = nn.Linear(R, E)
-        self.A_log = nn.Parameter(torch.log(torch.arange(1.0, N + 1)).repeat(E, 1))  # (E, N)
+        self.A_log = nn.Parameter(torch.empty(E, N))
         self.D = nn.Parameter(torch.ones(E))
         self._initialise()
 
     @torch.no_grad()
     def _initialise(self):
         """Draw step sizes log-uniform in 1e-3 .. 1e-1, through the inverse of softplus (Mamba's initialisation)."""
+        if self.D.is_meta:  # without memory (`stored_weights.described_model`); what follows would import torch._dynamo
+            return
+        self.A_log.copy_(torch.log(torch.arange(1.0, self.A_log.shape[1] + 1)))
         nn.init.zeros_(self.convolution.bias)
         nn.init.uniform_(self.dt_proj.weight, -(self.dt_proj.in_features**-0.5), self.dt_proj.in_features**-0.5)
         low, high = math.log(DT_MIN), math.log(DT_MAX)
@@ -68,8 +71,9 @@ class Mixer(nn.Module):
         self.forward_scan = Direction(config)
         self.reverse_scan = Direction(config)
         nn.init.kaiming_uniform_(self.out_proj.weight, a=math.sqrt(5))
-        with torch.no_grad():
-            self.out_proj.weight /= math.sqrt(DEFAULT_DEPTH)
+        if not self.out_proj.weight.is_meta:
+            with torch.no_grad():
+                self.out_proj.weight /= math.sqrt(DEFAULT_DEPTH)
 
     def forward(self, h: Tensor, valid: Tensor | None = None, wanted: slice | None = None) -> Tensor:
         """Return hidden states (B, length of `wanted`, d) from h (B, L, d); by default at all positions."""

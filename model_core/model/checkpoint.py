@@ -1,9 +1,17 @@
-"""Checkpoints: ours (safetensors with the configuration inside) and the authors' (Lightning .ckpt), read safely."""
+"""Checkpoints: ours (safetensors with the configuration inside) and the authors' (Lightning .ckpt), read safely.
+
+A file is described first: its header, its settings, and the names, shapes and types of its tensors. Only where these
+fit each other is memory taken for the model, which is then as large as the file says and as the file is.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
+import math
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -12,11 +20,18 @@ from safetensors.torch import save_file
 from model_core.config import Seq2ExpConfig
 from model_core.errors import InputError
 from model_core.files import replacing
-from model_core.model.released_checkpoint import our_state, read_archive, released_config
+from model_core.model.released_checkpoint import CONSTANTS, our_names, released_config
 from model_core.model.released_export import their_hyper_parameters, their_state
 from model_core.model.seq2exp import Seq2Exp
+from model_core.model.stored_weights import described_model, filled, require_fit
+from model_core.model.torch_archive import StoredTensor, TorchArchive
+from model_core.safetensors_header import StoredArray, read_header
+from model_core.settings import shown
 
 FORMAT = "seq2exp-viz checkpoint 1"
+_DTYPES = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
+_OTHER_DTYPE = torch.uint8  # of what no parameter has, which is then refused by its type
+_MOST_SIGNALS = 1_000
 
 
 def choose_device(device: str | None) -> torch.device:
@@ -85,19 +100,7 @@ def load_with_metadata(path: str | Path, device: str | None = None) -> tuple[Seq
         raise InputError(
             path, found="no such file", expected="a checkpoint (.safetensors or .ckpt)", fix="check the path"
         )
-    if path.suffix == ".safetensors":
-        config, state, metadata = _read_ours(path)
-    else:
-        content = read_archive(path)
-        theirs = content.get("state_dict")
-        if not isinstance(theirs, dict):
-            raise InputError(
-                path, found="no state_dict", expected="a Lightning checkpoint", fix="check which file this is"
-            )
-        config = released_config(content.get("hyper_parameters"), theirs, path)
-        state, metadata = our_state(theirs, config), {}
-    model = Seq2Exp(config)
-    _fill(model, state, path)
+    model, metadata = _read_ours(path) if path.suffix == ".safetensors" else (_read_theirs(path), {})
     return model.to(chosen).eval(), metadata
 
 
@@ -120,6 +123,7 @@ def save_checkpoint(path: str | Path, model: Seq2Exp, metadata: dict | None = No
         "metadata": json.dumps(metadata or {}),
     }
     tensors = {name: t.detach().cpu().contiguous() for name, t in model.state_dict().items()}
+    header["sha256"] = _digest(header, {name: _digest_of(tensor) for name, tensor in tensors.items()})
     with replacing(path) as unfinished:
         save_file(tensors, unfinished, header)
 
@@ -163,36 +167,138 @@ def convert(source: str | Path, target: str | Path) -> Seq2Exp:
     return model
 
 
-def _read_ours(path: Path) -> tuple[Seq2ExpConfig, dict, dict]:
+class _Described(NamedTuple):
+    """Tensor of a safetensors file, with torch's type."""
+
+    shape: tuple[int, ...]
+    dtype: torch.dtype
+
+
+def described(tensors: Mapping[str, StoredArray]) -> dict[str, _Described]:
+    """Return the tensors of a safetensors header as `stored_weights` compares them."""
+    return {name: _Described(x.shape, _DTYPES.get(x.dtype, _OTHER_DTYPE)) for name, x in tensors.items()}
+
+
+def _read_ours(path: Path) -> tuple[Seq2Exp, dict[str, Any]]:
+    header = read_header(path)
+    if header.metadata.get("format") != FORMAT:
+        found = f"format {str(header.metadata.get('format'))[:60]!r}"
+        raise InputError(path, found=found, expected=repr(FORMAT), fix="update, or train again")
+    settings, metadata = (_json(header.metadata, name, path) for name in ("config", "metadata"))
+    try:
+        config = Seq2ExpConfig.from_dict(settings)
+    except InputError as error:
+        raise error.at(f"{path}, {error.where}") from None
+    _check_metadata(metadata, path)
+    model = described_model(config, len(header.tensors), path)
+    require_fit(model.state_dict(), described(header.tensors), path, _words(config))
+    digests: dict[str, str] = {}
     try:
         with safe_open(path, "pt") as file:
-            header = file.metadata() or {}
-            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  safe_open cannot be iterated
+
+            def read(name: str) -> torch.Tensor:
+                tensor = file.get_tensor(name)
+                digests[name] = _digest_of(tensor)
+                return tensor
+
+            model = filled(model, read)
     except (SafetensorError, OSError) as error:
-        raise InputError(path, found=str(error), expected="a safetensors checkpoint", fix="copy it again") from None
-    if header.get("format") != FORMAT:
         raise InputError(
-            path, found=f"format {header.get('format')!r}", expected=repr(FORMAT), fix="update, or train again"
-        )
-    return Seq2ExpConfig.from_dict(json.loads(header["config"])), state, json.loads(header["metadata"])
+            path, found=str(error)[:200], expected="a safetensors checkpoint", fix="copy it again"
+        ) from None
+    stated = header.metadata.get("sha256")  # not in checkpoints of older versions
+    if stated is not None and stated != _digest(header.metadata, digests):
+        found, expected = "a damaged file", "settings and weights with the sha256 that its header states"
+        raise InputError(path, found=found, expected=expected, fix="copy it again")
+    return model, metadata
 
 
-def _fill(model: Seq2Exp, state: dict, path: Path) -> None:
-    """Copy `state` into `model`; raise InputError that names missing and unknown keys and wrong shapes."""
-    wanted = model.state_dict()
-    problems = []
-    if missing := sorted(set(wanted) - set(state)):
-        problems.append(f"without {', '.join(missing[:5])}" + (f" and {len(missing) - 5} more" if missing[5:] else ""))
-    if unexpected := sorted(set(state) - set(wanted)):
-        problems.append(
-            f"with unknown {', '.join(unexpected[:5])}" + (f" and {len(unexpected) - 5} more" if unexpected[5:] else "")
-        )
-    for name in sorted(set(wanted) & set(state)):
-        if wanted[name].shape != state[name].shape:
-            problems.append(f"{name} of shape {tuple(state[name].shape)} instead of {tuple(wanted[name].shape)}")
-    if problems:
-        expected = f"the parameters of a {model.config.variant} model of width {model.config.backbone.d_model}"
-        raise InputError(
-            path, found="; ".join(problems), expected=expected, fix="check that weights and settings belong together"
-        )
-    model.load_state_dict(state)
+def _read_theirs(path: Path) -> Seq2Exp:
+    with TorchArchive(path) as archive:
+        theirs = archive.content.get("state_dict")
+        if not isinstance(theirs, dict) or not all(
+            isinstance(name, str) and isinstance(tensor, StoredTensor) for name, tensor in theirs.items()
+        ):
+            found, expected = "no state_dict of tensors", "a Lightning checkpoint"
+            raise InputError(path, found=found, expected=expected, fix="check which file this is")
+        constants = {name: theirs.get(f"model.{name}") for name in CONSTANTS}
+        read = {}
+        for name, stored in constants.items():
+            if stored is None or len(stored.shape) != 1 or stored.shape[0] > _MOST_SIGNALS:
+                found = f"no {name} of one number per signal"
+                raise InputError(path, found=found, expected="both constants", fix="check that this is Seq2Exp")
+            read[name] = archive.tensor(stored)
+        config = released_config(archive.content.get("hyper_parameters"), read, path)
+        copies = our_names(theirs, config)
+        model = described_model(config, len(copies), path)
+        wanted, most = model.state_dict(), max(map(len, copies.values()))
+        for number in range(most):
+            layer = {name: found[min(number, len(found) - 1)] for name, found in copies.items()}
+            require_fit(wanted, layer, path, _words(config))
+
+        def tied(name: str) -> torch.Tensor:
+            first, *others = map(archive.tensor, copies[name])
+            if not all(torch.equal(first, other) for other in others):
+                found = f"{name[:100]}, a tied tensor, in two copies that differ"
+                raise InputError(path, found=found, expected="equal copies", fix="do not use this file")
+            return first
+
+        return filled(model, tied)
+
+
+def _json(header: Mapping[str, str], name: str, path: Path) -> dict[str, Any]:
+    """Return a table that a header holds as JSON."""
+    try:
+        found = json.loads(header.get(name, ""))
+    except (ValueError, RecursionError) as error:
+        found = str(error)[:100]
+    if not isinstance(found, dict):
+        where = f"{path}, {name}"
+        raise InputError(where, found="no table of JSON", expected="what training wrote", fix="copy it again")
+    return found
+
+
+def _check_metadata(metadata: Mapping[str, Any], path: Path) -> None:
+    """Check the entries that scoring reads; each may be missing."""
+    signals, scale, quantiles = (metadata.get(name) for name in ("signals", "feature_scale", "signal_quantiles"))
+    listed = signals if isinstance(signals, list) else [signals]
+    if signals is not None and not all(
+        isinstance(x, dict) and {type(x.get(name)) for name in ("name", "transform")} == {str} for x in listed
+    ):
+        found, expected = f"signals {shown(signals)}", "name and transform of each signal"
+    elif scale is not None and not (isinstance(scale, dict) and all(map(_numbers, scale.values()))):
+        found, expected = f"feature_scale {shown(scale)}", "numbers for each gene feature"
+    elif quantiles is not None and not (isinstance(quantiles, dict) and all(map(_numbers, quantiles.values()))):
+        found, expected = f"signal_quantiles {shown(quantiles)}", "numbers for each signal"
+    else:
+        return
+    raise InputError(f"{path}, metadata", found=found, expected=expected, fix="copy it again")
+
+
+def _numbers(values: Any) -> bool:
+    """Return whether a JSON value is a list, or a table by shares, of finite numbers."""
+    try:
+        if isinstance(values, dict):
+            return all(math.isfinite(float(key)) for key in values) and _numbers(list(values.values()))
+        return isinstance(values, list) and all(isinstance(x, (int, float)) and math.isfinite(x) for x in values)
+    except (ValueError, OverflowError):
+        return False
+
+
+def _digest(header: Mapping[str, str], tensors: Mapping[str, str]) -> str:
+    """Return the sha256 of a checkpoint: of its settings, its metadata, and the digests of its tensors by name."""
+    parts = [header[name] for name in ("format", "config", "metadata")]
+    return hashlib.sha256(
+        "\0".join([*parts, *(f"{name} {tensors[name]}" for name in sorted(tensors))]).encode()
+    ).hexdigest()
+
+
+def _digest_of(tensor: torch.Tensor) -> str:
+    """Return the sha256 of a tensor: of its type, shape and values."""
+    digest = hashlib.sha256(f"{tensor.dtype} {tuple(tensor.shape)} ".encode())
+    digest.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def _words(config: Seq2ExpConfig) -> str:
+    return f"the parameters of a {config.variant} model of width {config.backbone.d_model}"

@@ -11,14 +11,13 @@ import pandas as pd
 
 from model_core.errors import InputError
 from model_core.gene_finder import GeneFinder
-from model_core.model.checkpoint import load_with_metadata
 from model_core.model.device import keep_freed_memory
 from model_core.perturbation.what_if import WhatIf
 from model_core.places import ContigNames, parse_site
 from model_core.run_folder.gene_scores import site_gene
-from model_core.run_folder.manifest import described_file
 from model_core.run_folder.run import Run
 from model_core.run_folder.source import study_of
+from model_core.scoring.run_weights import load_run_weights
 from model_core.scoring.score import check_signals, choose_genes, feature_scale_for
 from model_core.study.gene_features import FEATURES, FeatureScale
 from model_core.study.study import Study
@@ -42,17 +41,12 @@ class RunModel:
     """
 
     def __init__(self, run: Run, device: str | None = None):
-        path, recorded = run.checkpoint, run.checkpoint_sha256
-        if path is None or recorded is None:
-            found, advice = "no checkpoint", "train or score it on this machine"
+        if run.checkpoint_sha256 is None:
+            found, advice = "no checkpoint in manifest.json", "train to the end, or score genes"
             raise InputError(run.path, found=found, expected="the weights the run was scored with", fix=advice)
-        present = described_file(path, run.path)
-        if present is None or present["sha256"] != recorded:
-            found, advice = "other weights than the run was scored with", "restore those, or score into a new run"
-            raise InputError(path, found=found, expected=f"sha256 {recorded[:12]}...", fix=advice)
-        self.run, self.checkpoint = run, recorded
         keep_freed_memory()
-        self.model, self._metadata = load_with_metadata(path, device)
+        self.run = run
+        self.model, self._metadata, _, self.checkpoint = load_run_weights(run, device=device)
         check_signals(self.study, self.model, self._metadata)
 
     @cached_property

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -17,9 +17,13 @@ from model_core.bins import bin_means, equal_means, rounded, view_grid
 from model_core.errors import InputError
 from model_core.files import fsync
 from model_core.listing import temporary_files
+from model_core.run_folder.mask_layout import ARRAYS, check_array, check_group, frame_problem
 
 _SMALLEST = float(np.finfo(np.float16).tiny)  # 6.1e-5: below it float16 loses digits
 _LARGEST = float(np.finfo(np.float16).max)  # 65,504
+_MOST_BITS = (
+    0x7BFF  # of _LARGEST; the bits of positive float16 grow with them, those of inf, NaN and below 0 are larger
+)
 _MOST_STEPS = 8  # of float16 by which a rounded number is moved back across the cutoff; two are the most seen
 
 
@@ -168,13 +172,16 @@ def binned(values: np.ndarray, bins: int) -> np.ndarray:
     Raises
     ------
     ValueError
-        The values cannot be cut into `bins` equal runs, or are not all finite and >= 0.
+        The values cannot be cut into `bins` equal runs.
+    InputError
+        They are not all finite and 0 or more.
     """
     values = np.asarray(values)
     if values.ndim != 1 or not len(values) or len(values) % bins:
         raise ValueError(f"alpha and beta of shape {values.shape}: expected ({bins},) or a multiple of {bins} values")
     if not np.isfinite(values).all() or values.min() < 0:
-        raise ValueError("alpha and beta: found NaN, infinite or negative values; expected positive numbers")
+        found, do = "NaN, infinite or negative values", "check the weights of the model, and its signals at this gene"
+        raise InputError("alpha and beta", found=found, expected="finite numbers, 0 or more", fix=do)
     return equal_means(values, bins)
 
 
@@ -214,6 +221,9 @@ def packed(alpha: np.ndarray, beta: np.ndarray, cutoff: np.ndarray | float = 0.5
 class MaskStore:
     """Zarr store masks.zarr with the arrays `alpha` and `beta`, float16 (rows, bins), one chunk per row.
 
+    Each chunk of a new store ends with a crc32c of its bytes. A store of an older run has none, and gets none: rows
+    are appended as the array's own metadata say.
+
     Parameters
     ----------
     path : Path
@@ -224,12 +234,12 @@ class MaskStore:
 
     def __init__(self, path: Path, bins: int):
         self.path, self.bins = Path(path), bins
-        self._open: dict[str, Any] | None = None  # Zarr arrays by name
+        self._open: dict[str, _Array] | None = None
 
     @property
     def rows(self) -> int:
         """Number of rows on disk; those beyond the journal's end are leftovers of a killed writer."""
-        return min(array.shape[0] for array in self._arrays(again=True).values()) if self.path.exists() else 0
+        return min(array.rows for array in self._arrays(again=True).values()) if self.path.exists() else 0
 
     def write(self, row: int, alpha: np.ndarray, beta: np.ndarray, cutoff: np.ndarray | float = 0.5) -> None:
         """Write rows from `row` on and wait until they are on the disk.
@@ -243,16 +253,13 @@ class MaskStore:
         cutoff : ndarray or float
             As in `packed`.
         """
-        self._begin()
-        last = row + len(alpha)
-        for (name, array), values in zip(self._arrays().items(), packed(alpha, beta, cutoff), strict=True):
-            if array.shape[0] != last:
-                array.resize((last, self.bins))
-            array[row:last] = values
-            self._to_disk(name, range(row, last))
+        self._write(row, packed(alpha, beta, cutoff))
 
     def adopt(self, row: int, others: Sequence[tuple[MaskStore, int]]) -> None:
-        """Link rows of other stores with the same number of bins, without a copy, as the rows from `row` on.
+        """Take over rows of other stores with the same number of bins as the rows from `row` on.
+
+        The files of chunks are linked, without a copy; those of a store with other codecs are written again, with the
+        same values.
 
         Parameters
         ----------
@@ -260,84 +267,149 @@ class MaskStore:
             First row that is written, 0 to `rows`.
         others : Sequence[tuple[MaskStore, int]]
             (store, its row), all on the same file system.
+
+        Raises
+        ------
+        InputError
+            A row of another store is missing or damaged.
         """
         self._begin()
+        mine = {name: array.checksum for name, array in self._arrays().items()}
+        for place, (store, theirs) in enumerate(others, row):
+            try:
+                values = store.read(theirs)
+            except InputError as error:
+                part = store.path.parent
+                do = f"delete {part} and score again; its genes are then computed again"
+                raise InputError(error.where, found=error.found, expected=error.expected, fix=do) from None
+            if mine == {name: array.checksum for name, array in store._arrays().items()}:
+                self._link(place, store, theirs)
+            else:
+                self._write(place, [x.astype(np.float16)[None] for x in values])
         last = row + len(others)
-        for name, array in self._arrays().items():
-            if array.shape[0] != last:
-                array.resize((last, self.bins))
-            for place, (store, theirs) in enumerate(others, row):
-                chunk = self.path / name / f"c.{place}.0"
-                chunk.unlink(missing_ok=True)  # of a killed writer; no line of the journal names it
-                os.link(store.path / name / f"c.{theirs}.0", chunk)
+        for name in self._resized(last):
             self._to_disk(name, range(row, last))
 
-    def read(self, row: int) -> tuple[np.ndarray, np.ndarray]:
-        """Read alpha and beta of a row: (alpha, beta), float32 (bins,) each.
+    def read(self, row: int, gene: str | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Read alpha and beta of a row: (alpha, beta), float32 (bins,) each, above 0 and finite.
+
+        Parameters
+        ----------
+        row : int
+            The row.
+        gene : str or None
+            Name of its gene, for messages.
 
         Raises
         ------
         InputError
             The row is missing or damaged.
         """
-        arrays = self._arrays(again=self._open is None or any(x.shape[0] <= row for x in self._open.values()))
-        if any(row >= array.shape[0] for array in arrays.values()):
+        arrays = self._arrays(again=self._open is None or any(x.rows <= row for x in self._open.values()))
+        if any(row >= array.rows for array in arrays.values()):
             found, expected = f"{self.rows} rows", f"row {row}, which the journal names"
             raise InputError(self.path, found=found, expected=expected, fix="copy the whole run folder again")
-        alpha, beta = (np.asarray(array[row]).astype(np.float32) for array in arrays.values())
-        if not alpha.all():  # zero is the fill value, and never written
-            advice = "copy the whole run folder again"
-            raise InputError(self.path, found=f"no data in row {row}", expected="alpha and beta > 0", fix=advice)
+        alpha, beta = (self._values(name, array, row, gene) for name, array in arrays.items())
         return alpha, beta
 
     def tidy(self) -> None:
         """Remove the half-written chunks of a killed writer; only the holder of the run's lock may call it."""
-        for name in (".", "alpha", "beta"):
+        for name in (".", *ARRAYS):
             for path in temporary_files(self.path / name, r".*\.partial"):
                 path.unlink()
+
+    def _values(self, name: str, array: _Array, row: int, gene: str | None) -> np.ndarray:
+        """Return a row of an array; raise InputError where its chunk is missing, damaged or out of range."""
+        chunk = self._chunk(name, row)
+        found = None if array.checksum else frame_problem(chunk, self.bins)
+        if found is None:
+            try:
+                values = np.asarray(array.stored[row])
+            except (ValueError, RuntimeError) as error:  # of the checksum, of Blosc, and of Zarr's shapes
+                found = f"a damaged chunk ({error})"
+            else:
+                bits = values.view(np.uint16)
+                if bits.min() and bits.max() <= _MOST_BITS:  # zero is the fill value, and never written
+                    return values.astype(np.float32)
+                found = f"values of {name} from {values.min():g} to {values.max():g}" if chunk.exists() else "no data"
+        whose = f"row {row}" if gene is None else f"row {row}, gene {gene!r}"
+        expected = f"the {name} that was written: whole, finite and above 0"
+        do = "restore the file from a copy of the run, or score the gene again into a new run"
+        raise InputError(chunk, found=f"{found} in {whose}", expected=expected, fix=do)
+
+    def _write(self, row: int, values: Iterable[np.ndarray]) -> None:
+        """Write alpha and beta, float16 (genes, bins) each, as they are."""
+        self._begin()
+        for name, stored in zip(ARRAYS, values, strict=True):
+            last = row + len(stored)
+            self._resized(last, [name])[name].stored[row:last] = stored
+            self._to_disk(name, range(row, last))
+
+    def _link(self, row: int, store: MaskStore, theirs: int) -> None:
+        for name in ARRAYS:
+            chunk = self._chunk(name, row)
+            chunk.unlink(missing_ok=True)  # of a killed writer; no line of the journal names it
+            os.link(store._chunk(name, theirs), chunk)
+
+    def _resized(self, rows: int, names: Iterable[str] = ARRAYS) -> dict[str, _Array]:
+        """Return the arrays, of which those named have so many rows."""
+        arrays = self._arrays()
+        for name in names:
+            if arrays[name].rows != rows:
+                arrays[name].stored.resize((rows, self.bins))
+        return arrays
+
+    def _chunk(self, name: str, row: int) -> Path:
+        return self.path / name / f"c.{row}.0"
 
     def _begin(self) -> None:
         if not self.path.exists():
             self._create()
 
     def _to_disk(self, name: str, rows: Iterable[int]) -> None:
-        for part in (*(f"c.{row}.0" for row in rows), "zarr.json", "."):
-            fsync(self.path / name / part)
+        for path in (*(self._chunk(name, row) for row in rows), self.path / name / "zarr.json", self.path / name):
+            fsync(path)
 
     def _create(self) -> None:
         import zarr
-        from zarr.codecs import BloscCodec
+        from zarr.codecs import BloscCodec, Crc32cCodec
 
         temporary = self.path.with_name(f".{os.getpid()}.{self.path.name}")
         shutil.rmtree(temporary, ignore_errors=True)
         group = zarr.create_group(temporary)
-        for name in ("alpha", "beta"):
+        for name in ARRAYS:
             group.create_array(
                 name,
                 shape=(0, self.bins),
                 chunks=(1, self.bins),
                 dtype="float16",
                 fill_value=0,
-                compressors=[BloscCodec(cname="zstd", clevel=3, shuffle="shuffle")],
+                compressors=[BloscCodec(cname="zstd", clevel=3, shuffle="shuffle"), Crc32cCodec()],
                 chunk_key_encoding={"name": "default", "separator": "."},  # one file per row, no folder per row
             )
         os.replace(temporary, self.path)
         fsync(self.path.parent)
 
-    def _arrays(self, again: bool = False) -> dict[str, Any]:
+    def _arrays(self, again: bool = False) -> dict[str, _Array]:
         import zarr
 
         if self._open is None or again:
-            try:
-                group = zarr.open_group(self.path, mode="r+" if os.access(self.path, os.W_OK) else "r")
-                self._open = {name: group[name] for name in ("alpha", "beta")}
-            except (FileNotFoundError, KeyError, ValueError) as error:
-                found = f"no readable arrays alpha and beta ({error})"
-                raise InputError(
-                    self.path, found=found, expected="a Zarr group", fix="copy the run folder again"
-                ) from None
-            for name, array in self._open.items():
-                if array.ndim != 2 or array.shape[1] != self.bins:
-                    found, expected = f"{name} of shape {array.shape}", f"(rows, {self.bins})"
-                    raise InputError(self.path, found=found, expected=expected, fix="copy the run folder again")
+            check_group(self.path)
+            mode = "r+" if os.access(self.path, os.W_OK) else "r"
+            opened = {}
+            for name in ARRAYS:
+                checksum = check_array(self.path / name, self.bins)
+                opened[name] = _Array(zarr.open_array(self.path / name, mode=mode, zarr_format=3), checksum)
+            self._open = opened
         return self._open
+
+
+class _Array(NamedTuple):
+    """Array of a store, as Zarr has opened it, and whether its chunks end with a checksum."""
+
+    stored: Any  # zarr.Array, which is imported on first use
+    checksum: bool
+
+    @property
+    def rows(self) -> int:
+        return self.stored.shape[0]

@@ -411,7 +411,7 @@ class Run:
         return self._recent.get(gene_id, lambda: self._read_mask(records[gene_id]))
 
     def _read_mask(self, record: Mapping[str, Any]) -> GeneMask:
-        alpha, beta = self._masks.read(record["row"])
+        alpha, beta = self._masks.read(record["row"], record["gene_id"])
         start = window_start(record["tss"], self.manifest["window"])
         forced = self.forced(record["chrom"], start)
         end = start + self.manifest["window"]
@@ -546,7 +546,7 @@ class Run:
         Raises
         ------
         InputError
-            The gene is scored already, or lies beyond the chromosomes of the run.
+            The gene is scored already, lies beyond the chromosomes of the run, or has masks that are no finite numbers.
         RuntimeError
             The call is not inside `with run.writing():`.
         """
@@ -562,8 +562,8 @@ class Run:
         """
         records = self._records_of([gene for gene, _, _ in scored])
         if records:
-            columns = zip(*((alpha, beta) for _, alpha, beta in scored), strict=True)
-            alpha, beta = (np.stack([binned(x, self._masks.bins) for x in column]) for column in columns)
+            rows = [[self._binned(gene, x) for x in masks] for gene, *masks in scored]
+            alpha, beta = (np.stack(column) for column in zip(*rows, strict=True))
             cutoffs = [self.decision.cutoff(z) for z in beta_mean(alpha, beta)]
             if self.decision.kind == "top":  # it differs between genes
                 for record, cutoff in zip(records, cutoffs, strict=True):
@@ -572,6 +572,12 @@ class Run:
             with naming(self._masks.path):
                 self._masks.write(records[0]["row"], alpha, beta, sides)
             self._note(records)
+
+    def _binned(self, gene: Mapping[str, Any], values: np.ndarray) -> np.ndarray:
+        try:
+            return binned(values, self._masks.bins)
+        except InputError as error:
+            raise error.at(f"{self.path}, gene {gene['gene_id']!r}, {error.where}") from None
 
     def adopt(self, genes: Sequence[tuple[Run, str]]) -> None:
         """Append genes that other runs with the same window and resolution have scored; files of masks are linked.

@@ -18,6 +18,7 @@ from model_core.model.checkpoint import load_with_metadata
 from model_core.model.seq2exp import Seq2Exp
 from model_core.run_folder.assemble import DECIMALS, covered_bases, default_track_resolution, merged_track
 from model_core.run_folder.run import Run
+from model_core.run_folder.run_weights import weights_of
 from model_core.run_folder.source import new_run_of
 from model_core.run_folder.tracks import write_bigwig
 from model_core.scoring.predict import default_workers, scored
@@ -114,6 +115,8 @@ def estimate(
     check_signals(study, model, metadata)
     config, out = model.config, Path(out)
     run = Run.open(out) if (out / "manifest.json").exists() else None
+    if run is not None:
+        weights_of(run, checkpoint)
     done = set() if run is None else run.scored
     resolution = resolution if run is None else run.manifest["resolution"]
     left = genes[~genes["gene_id"].isin(done)].reset_index(drop=True)

@@ -22,12 +22,13 @@ from model_core.model.seq2exp import Seq2Exp
 from model_core.progress import Job
 from model_core.run_folder.assemble import assemble
 from model_core.run_folder.gene_scores import site_gene
-from model_core.run_folder.manifest import described_file
 from model_core.run_folder.metrics import prediction_metrics
 from model_core.run_folder.run import Run
+from model_core.run_folder.run_weights import record_weights, weights_of
 from model_core.run_folder.source import new_run_of
 from model_core.scoring.distributed import ProcessGroup, merge_parts
 from model_core.scoring.predict import Scored, Stopwatch, default_workers, scored
+from model_core.scoring.run_weights import load_run_weights
 from model_core.scoring.write_behind import AT_ONCE, WriteBehind
 from model_core.study.check_tracks import QUANTILE_WINDOWS, quantile_warnings, signal_quantiles
 from model_core.study.gene_features import FEATURES, FeatureScale
@@ -126,10 +127,8 @@ def run_for(
     described = {"model": config.to_dict(), "feature_scale": metadata.get("feature_scale")}
     wait_for_first(out / "manifest.json", processes, nodes)
     if (out / "manifest.json").exists():
-        run, given = Run.open(out), described_file(checkpoint, out)
-        if given is None or (run.manifest["checkpoint"] or {}).get("sha256") != given["sha256"]:
-            found = "a run of another checkpoint"
-            raise InputError(out, found=found, expected="a new folder or the same checkpoint", fix="choose another RUN")
+        run = Run.open(out)
+        weights_of(run, checkpoint)
         run.require_genome(study.genome().sizes, study.genome().path)
         return run
     return new_run_of(study, config, out, checkpoint=checkpoint, resolution=resolution, config=described)
@@ -155,7 +154,13 @@ def feature_scale_for(study: Study, metadata: dict) -> FeatureScale:
 
     The authors' checkpoints, whose metadata are empty, do not include the constants of their features.
     """
-    return FeatureScale(**metadata["feature_scale"]) if metadata else study.feature_scale()
+    if not metadata:
+        return study.feature_scale()
+    try:
+        return FeatureScale(**metadata["feature_scale"])
+    except (KeyError, TypeError):
+        found, expected = "no feature_scale, or another one", "constants of the gene features, as training writes them"
+        raise InputError("checkpoint", found=found, expected=expected, fix="use another checkpoint") from None
 
 
 def score(
@@ -183,7 +188,7 @@ def score(
     genes : DataFrame
         Rows of `choose_genes`.
     checkpoint : str or Path or None
-        Checkpoint to score with; None = the run's own.
+        Checkpoint to score with, which holds the weights that the run records; None = the run's own file of them.
     device : str or None
         "cpu", "cuda" or None = the GPU if there is one.
     batch_size : int
@@ -207,7 +212,8 @@ def score(
     Raises
     ------
     InputError
-        There is no checkpoint, its signals differ from the study's, or memory runs out.
+        There is no checkpoint, it holds other weights than the run was scored with, its signals differ from the
+        study's, or memory runs out.
 
     Examples
     --------
@@ -253,14 +259,16 @@ def _score_own_genes(
 ) -> dict:
     """Score this process's share of the genes that the run lacks; return its cost for metrics.json."""
     keep_freed_memory()
-    model, metadata = load_with_metadata(checkpoint or run.path / "checkpoint.safetensors", str(group.device))
+    model, metadata, weights, _ = load_run_weights(run, checkpoint, str(group.device))
     check_signals(study, model, metadata)
+    if group.first:
+        record_weights(run, weights)
     left = genes[~genes["gene_id"].isin(run.scored)]
     for warning in study.warnings(left) if group.first else ():
         print(f"warning: {warning}", file=sys.stderr)
     if group.first and len(left) and metadata:
         here = signal_quantiles(study.signals(), study.windows(study.genes()), QUANTILE_WINDOWS)
-        for warning in quantile_warnings(here, metadata["signal_quantiles"]):
+        for warning in quantile_warnings(here, metadata.get("signal_quantiles", {})):
             print(f"warning: {warning}", file=sys.stderr)
     mine = left.iloc[group.rank :: group.size].reset_index(drop=True)
     data = GeneWindows(study, mine, model.config, feature_scale_for(study, metadata))

@@ -18,10 +18,12 @@ from torch import Tensor, nn
 from model_core.config import TrainConfig
 from model_core.errors import InputError
 from model_core.files import replacing
-from model_core.model.checkpoint import choose_device
+from model_core.model.checkpoint import choose_device, described
 from model_core.model.motif_encoder import STEP
 from model_core.model.seq2exp import Seq2Exp
+from model_core.model.stored_weights import require_fit
 from model_core.progress import Job
+from model_core.safetensors_header import read_header
 from model_core.study.study import Study
 from model_core.training.dataset import GeneWindows
 
@@ -71,6 +73,8 @@ def pretrain(
         weights = {f"{i}.{name}": t for i, part in enumerate(reader) for name, t in part.state_dict().items()}
         with replacing(path) as unfinished:
             save_file({name: t.detach().cpu().contiguous() for name, t in weights.items()}, unfinished)
+    wanted = {f"{i}.{name}": t for i, part in enumerate(reader) for name, t in part.state_dict().items()}
+    require_fit(wanted, described(read_header(path).tensors), path, "the weights of this training's sequence reader")
     kept = load_file(path)
     for i, part in enumerate(reader):
         part.load_state_dict({name[2:]: t for name, t in kept.items() if name.startswith(f"{i}.")})

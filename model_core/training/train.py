@@ -36,11 +36,13 @@ from model_core.model.seq2exp import Seq2Exp
 from model_core.progress import Job
 from model_core.run_folder.manifest import described_file
 from model_core.run_folder.run import Run
+from model_core.run_folder.run_weights import require_unscored
 from model_core.run_folder.source import new_run_of
 from model_core.study.check_tracks import QUANTILE_WINDOWS, signal_quantiles
 from model_core.study.gene_features import FeatureScale
 from model_core.study.study import Study
 from model_core.training.dataset import EndlessBatches, GeneWindows, collate
+from model_core.training.last_checkpoint import step_of
 from model_core.training.launch import environment
 from model_core.training.lightning_module import Seq2ExpModule
 from model_core.training.pretrain import pretrain
@@ -144,7 +146,8 @@ def train(
     Raises
     ------
     InputError
-        There are no labelled training or validation genes, `out` holds another run, or memory runs out.
+        There are no labelled training or validation genes, `out` holds another run or one with scored genes, or memory
+        runs out.
 
     Examples
     --------
@@ -191,9 +194,10 @@ def _fit(
 ) -> Run:
     """Train, or resume, in a run folder of which the first process holds the lock."""
     last = run.path / "training" / "last.ckpt"
-    first = torch.load(last, map_location="cpu", weights_only=True)["global_step"] if last.exists() else 0
+    first = step_of(last, config, training)
     if first >= training.steps:
         return run
+    require_unscored(run)
     for warning in study.warnings(pd.concat(parts.values())) if process_number() == 0 else ():
         print(f"warning: {warning}", file=sys.stderr)
     keep_freed_memory(LARGEST_KEPT)

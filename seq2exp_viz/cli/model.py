@@ -134,6 +134,7 @@ def score(
     require_packages()
     from model_core.places import ContigNames, parse_site
     from model_core.run_folder.run import Run
+    from model_core.run_folder.run_weights import weights_of
     from model_core.run_folder.source import study_of
     from model_core.scoring.estimate import estimate
     from model_core.scoring.score import choose_genes, run_for
@@ -157,7 +158,7 @@ def score(
     chosen = choose_genes(source.genes(), options.gene_names(genes), sites, chrom, all_genes)
     if dry_run:
         settings: dict[str, Any] = {"resolution": resolution, "batch_size": batch_size, "workers": workers}
-        weights = checkpoint or run / "checkpoint.safetensors"
+        weights = checkpoint or weights_of(opened)[0]
         typer.echo(estimate(source, chosen, weights, run, device, processes=processes * nodes, **settings).text())
         return
     _warn_of_untested_gpu(device, processes, nodes)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from model_core.beta import beta_certainty
 from model_core.bins import bin_means, rounded, view_grid
 from model_core.errors import InputError, Unavailable
 from model_core.evaluation.mask_components import MaskParts, learned_numbers, mask_parts, needs_checkpoint
+from model_core.run_folder.run_weights import weights_of
 from seq2exp_viz.runs.binning import DIGITS
 from seq2exp_viz.runs.run_view import RunView
 
@@ -25,15 +24,10 @@ def unavailable_reason(view: RunView) -> str | None:
         if view.run.manifest["resolution"] > 1:
             return "The masks of this run are stored in bins of several bases, which cannot be split into components."
         try:
-            learned_numbers(_checkpoint(view), view.prior_config)
+            learned_numbers(weights_of(view.run)[0], view.prior_config)
         except InputError as problem:
             return f"The trained weight of the signals could not be read: {problem}"
     return None
-
-
-def _checkpoint(view: RunView) -> Path:
-    """Return the path of the run's checkpoint; where it is not on this machine, its expected path in the run folder."""
-    return view.run.checkpoint or view.run.path / "checkpoint.safetensors"
 
 
 def parts(view: RunView, gene: str) -> MaskParts:
@@ -50,7 +44,7 @@ def parts(view: RunView, gene: str) -> MaskParts:
     mask, config = view.run.mask(gene), view.settings
 
     def make() -> MaskParts:
-        learned = learned_numbers(_checkpoint(view), config) if needs_checkpoint(config) else None
+        learned = learned_numbers(weights_of(view.run)[0], config) if needs_checkpoint(config) else None
         return mask_parts(mask, view.model_signals(gene), config, learned)
 
     return view.remember(("parts", gene), make)
