@@ -220,8 +220,7 @@ def score(
     >>> len(run.scored)
     6
     """
-    group = ProcessGroup(processes, nodes, device)
-    try:
+    with ProcessGroup(processes, nodes, device) as group:
         if group.first:
             asked = len(run.scored | set(genes["gene_id"]))
             with run.writing(asked):
@@ -237,8 +236,6 @@ def score(
             _score_own_genes(run, study, genes, checkpoint, group, batch_size, workers)
             group.wait()
         group.wait()
-    finally:
-        group.close()
     return run if group.first else Run.open(run.path)
 
 
@@ -276,6 +273,7 @@ def _score_own_genes(
 
         with WriteBehind(part, written, depth=max(1, AT_ONCE // batch_size)) as writer:
             for result in scored(model, reading.waits(windows)):
+                group.check()
                 writer.put(partial(scored_rows, data, result))
     took = {
         "windows": len(mine),

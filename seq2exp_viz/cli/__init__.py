@@ -13,6 +13,7 @@ import typer
 
 from model_core.errors import InputError
 from seq2exp_viz.cli import analysis, model, output, server, study
+from seq2exp_viz.cli.signals import stop_in_order
 
 # A full or read-only disk, or a folder of another user: not a fault of the program, so one message without a traceback.
 NOT_WRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
@@ -73,7 +74,8 @@ def main() -> None:
         if hasattr(stream, "reconfigure"):  # a terminal that knows ASCII only shows \u03b2 for what it cannot
             stream.reconfigure(errors="backslashreplace")
     try:
-        app()
+        with stop_in_order():
+            app()
     except InputError as error:
         _fail(str(error))
     except OSError as problem:
@@ -82,9 +84,6 @@ def main() -> None:
         where = problem.filename2 or problem.filename or "writing"
         fix = "free disk space or choose another folder, then run the same command again"
         _fail(f"{where}: {str(problem.strerror).lower()}; {fix}")
-    except KeyboardInterrupt:
-        typer.echo("Interrupted. Run the same command again to resume.", err=True)
-        sys.exit(130)
 
 
 def _fail(message: str) -> None:
