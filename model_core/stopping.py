@@ -19,8 +19,8 @@ class StopSignals:
     """The stop signals of this process. There is one instance, `STOP`, because handlers belong to the process.
 
     The first signal raises KeyboardInterrupt (SIGINT) or `Terminated` (SIGTERM) in the main thread, or is kept for the
-    work to look at (`deferred`). A further SIGTERM is ignored, because a cluster may send it to each process and so does
-    the process that started them; a further SIGINT raises.
+    work to look at (`deferred`). A further SIGTERM is ignored: a cluster may send it to each process, and the process
+    that started them sends it, too. A further SIGINT raises.
 
     Attributes
     ----------

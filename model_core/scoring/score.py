@@ -266,7 +266,8 @@ def _score_own_genes(
     what = "scoring genes" if group.size == 1 else f"scoring genes, process {group.rank + 1} of {group.size}"
     windows = batches(data, batch_size, workers, pin=on_gpu)  # workers start before any thread
     part = group.part(run)
-    with part.writing(), Job(what, len(mine)) as job:
+    before = len(genes) - len(left) if group.size == 1 else 0
+    with part.writing(), Job(what, before + len(mine), before) as job:
 
         def written(genes: Sequence[Mapping]) -> None:
             job.advance(len(genes), genes[-1]["symbol"])

@@ -162,7 +162,12 @@ def _ask(path: Path, task: str, settings: list[Any], progress: Callable[[float],
     with (
         tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as errors,
         subprocess.Popen(
-            words, env=child_environment(), stdout=subprocess.PIPE, stderr=errors, text=True, encoding="utf-8"
+            words,
+            env=child_environment(ends_with_parent=True),
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+            encoding="utf-8",
         ) as child,
     ):
         try:

@@ -16,6 +16,8 @@ from typing import Any
 
 import numpy as np
 
+from model_core.child import follow_parent
+
 _PIXELS = 1 << 22  # read at once, at most
 _CHUNK = 1 << 14
 
@@ -147,4 +149,5 @@ def main(task: str, path: str, resolution: str, *more: str) -> None:
 
 
 if __name__ == "__main__":
+    follow_parent()
     main(*sys.argv[1:])

@@ -243,9 +243,8 @@ def train(
     with STOP.deferred(), Job(f"training {config.variant}", training.steps, first) as job, _as_user_errors():
         book = Bookkeeping(run, metadata, job)
         surroundings = environment(processes, nodes)
-        trainer = _trainer(
-            run, config, training, choose_device(device), len(data["train"]), book, surroundings, processes, nodes
-        )
+        on = choose_device(device)
+        trainer = _trainer(run, config, training, on, len(data["train"]), book, processes, nodes, surroundings)
         trainer._signal_connector.register_signal_handlers = lambda: None  # its own ends without last.ckpt
         module = Seq2ExpModule(model, training)
         resumed = str(last) if last.exists() else None
@@ -311,9 +310,9 @@ def _trainer(
     device: torch.device,
     genes: int,
     book: Bookkeeping,
-    surroundings: ClusterEnvironment,
     processes: int,
     nodes: int,
+    surroundings: ClusterEnvironment,
 ) -> lightning.Trainer:
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)  # its banner and tips do not help our users
     every = max(1, round(genes / training.batch_size / training.validations_per_epoch))
