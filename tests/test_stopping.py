@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 
@@ -55,7 +54,8 @@ def gone(pid: int, seconds: float = 5.0) -> bool:
 PARENT = """
 import subprocess, sys, time
 from model_core.child import child_environment
-child = "import os, sys, time; from model_core import child\\n" + sys.argv[1] + "\\nprint(os.getpid(), flush=True); time.sleep(600)"
+lines = "import os, time", "from model_core import child", sys.argv[1], "print(os.getpid(), flush=True)", "time.sleep(600)"
+child = "\\n".join(lines)
 subprocess.Popen([sys.executable, "-c", child], env=child_environment(ends_with_parent=True))
 time.sleep(600)
 """
@@ -99,11 +99,16 @@ def test_a_process_that_ends_early_is_named_and_the_others_are_stopped(end, word
     code = "import sys; sys.stdin.read(); sys.exit(3)"
     children = {rank: run(code, stdin=subprocess.PIPE) for rank in (1, 2)}
     others = OtherProcesses(children, 3)
-    with pytest.raises(InputError, match=words), others.together(60):
-        others.check()
-        end(children[1])
-        children[1].wait()
-        raise RuntimeError("Connection closed by peer")  # how a library tells it
+
+    def work():
+        with others.together(60):
+            others.check()
+            end(children[1])
+            children[1].wait()
+            raise RuntimeError("Connection closed by peer")  # how a library tells it
+
+    with pytest.raises(InputError, match=words):
+        work()
     assert children[2].returncode == -signal.SIGTERM
     for child in children.values():
         child.stdin.close()
@@ -161,13 +166,15 @@ def test_a_stop_signal_ends_a_command_with_one_line_and_its_code(number, code, w
 
 
 def test_deferred_signals_wait_for_the_step_in_hand():
-    with pytest.raises(Terminated), STOP.deferred():
+    with STOP.deferred():
         signal.raise_signal(signal.SIGTERM)
         signal.raise_signal(signal.SIGTERM)
-        STOP.check()
-    with pytest.raises(KeyboardInterrupt), STOP.deferred():
+        with pytest.raises(Terminated):
+            STOP.check()
+    with STOP.deferred():
         signal.raise_signal(signal.SIGINT)
-        signal.raise_signal(signal.SIGINT)  # the second does not wait
+        with pytest.raises(KeyboardInterrupt):  # the second does not wait
+            signal.raise_signal(signal.SIGINT)
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
 
 
@@ -225,9 +232,10 @@ def test_a_training_killed_between_its_files_leaves_those_of_an_undisturbed_one(
     def killed(*_):
         raise InputError("here", found="an end", expected="none", fix="resume")
 
-    with monkeypatch.context() as patch, pytest.raises(InputError, match="an end"):
+    with monkeypatch.context() as patch:
         patch.setattr("model_core.training.train.Bookkeeping._save", killed)  # the other files are written before it
-        train(study, config, recipe, out, "cpu")
+        with pytest.raises(InputError, match="an end"):
+            train(study, config, recipe, out, "cpu")
     assert (out / "checkpoint.safetensors").exists()
     with monkeypatch.context() as patch:
         patch.setattr("model_core.training.train._record", lambda *_: None)  # after last.ckpt of the last step
