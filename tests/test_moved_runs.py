@@ -25,24 +25,7 @@ pytestmark = [
 ]
 ROOT = Path(__file__).parents[1]
 MODEL = {"window": 4096, "promoter": 256, "d_model": 16, "n_layers": 1}
-TRAIN = [
-    "--window",
-    "1024",
-    "--promoter",
-    "128",
-    "--width",
-    "16",
-    "--depth",
-    "1",
-    "--batch-size",
-    "4",
-    "--warmup",
-    "2",
-    "--steps",
-    "60",
-    "--device",
-    "cpu",
-]
+TRAIN = ("--window", "1024", "--promoter", "128", "--width", "16", "--depth", "1", "--batch-size", "4", "--steps", "60")
 FILES = {
     "score": ("scores.jsonl", "genes.tsv", "elements/elements.bed", "tracks/mask.bigWig"),
     "effects": ("effects/effects.tsv",),
@@ -66,7 +49,7 @@ def base(tmp_path_factory):
 
 def words_of(what: str, base: Path, run: Path, processes: int = 1) -> list[str]:
     if what == "train":
-        return ["train", str(base / "study"), "-o", str(run), *TRAIN]
+        return ["train", str(base / "study"), "-o", str(run), *TRAIN, "--warmup", "2", "--device", "cpu"]
     if what == "effects":
         return ["effects", str(run), "--all", "--controls", "1", "--device", "cpu"]
     weights = ["--checkpoint", str(base / "model.safetensors"), "--study", str(base / "study")]

@@ -54,7 +54,7 @@ def gone(pid: int, seconds: float = 5.0) -> bool:
 PARENT = """
 import subprocess, sys, time
 from model_core.child import child_environment
-lines = "import os, time", "from model_core import child", sys.argv[1], "print(os.getpid(), flush=True)", "time.sleep(600)"
+lines = "import os, time", "from model_core import child", sys.argv[1], "print(os.getpid(), flush=True); time.sleep(99)"
 child = "\\n".join(lines)
 subprocess.Popen([sys.executable, "-c", child], env=child_environment(ends_with_parent=True))
 time.sleep(600)

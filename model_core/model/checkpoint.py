@@ -125,8 +125,9 @@ def save_checkpoint(path: str | Path, model: Seq2Exp, metadata: dict | None = No
 
 
 def _with_sorted_metadata(content: bytes) -> bytes:
-    """Return a safetensors file with its metadata by name: the library orders them at random, and equal weights are to
-    be equal files with equal hashes.
+    """Return a safetensors file with its metadata by name.
+
+    The library orders them at random, and equal weights are to be equal files with equal hashes.
     """
     length = int.from_bytes(content[:8], "little")
     header = json.loads(content[8 : 8 + length])

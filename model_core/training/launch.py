@@ -34,8 +34,6 @@ class OwnProcesses(LightningEnvironment):
     def __init__(self, size: int, nodes: int):
         super().__init__()
         self._started, self._nodes, self._size = started_by_us(size, os.environ), nodes, size
-        if self._started:
-            follow_parent()
         self.set_global_rank(0)  # Lightning has read it from the environment
 
     @property
@@ -88,11 +86,9 @@ def start_others(surroundings: ClusterEnvironment) -> OtherProcesses:
 
 def _this_command() -> list[str]:
     """Return the command line of this process."""
-    import __main__
-
-    if __main__.__spec__ is None:
-        return [sys.executable, os.path.abspath(sys.argv[0]), *sys.argv[1:]]
-    return [sys.executable, "-m", __main__.__spec__.name, *sys.argv[1:]]
+    module = sys.modules["__main__"].__spec__
+    named = [os.path.abspath(sys.argv[0])] if module is None else ["-m", module.name]
+    return [sys.executable, *named, *sys.argv[1:]]
 
 
 def environment(processes: int, nodes: int) -> ClusterEnvironment:
@@ -108,6 +104,7 @@ def environment(processes: int, nodes: int) -> ClusterEnvironment:
     InputError
         The program srun has started another number of processes.
     """
+    follow_parent()
     size = processes * nodes
     starter = starter_of(size, os.environ)
     if starter == "torchrun":

@@ -120,8 +120,8 @@ class Seq2ExpModule(lightning.LightningModule):
         checkpoint["terms"] = {}
         if self._terms:  # of the steps since the last validation, from all processes: (world, steps)
             columns = {name: torch.stack([t[name].to(self.device) for t in self._terms]) for name in self._terms[0]}
-            gathered = {name: self.all_gather(column) for name, column in columns.items()}
-            checkpoint["terms"] = {name: found.reshape(-1, len(self._terms)).cpu() for name, found in gathered.items()}
+            gather, steps = self.trainer.strategy.all_gather, len(self._terms)
+            checkpoint["terms"] = {name: gather(column).reshape(-1, steps).cpu() for name, column in columns.items()}
 
     def on_load_checkpoint(self, checkpoint: dict) -> None:
         self.best_mse = checkpoint["best_mse"]

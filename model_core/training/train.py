@@ -245,7 +245,8 @@ def train(
         surroundings = environment(processes, nodes)
         on = choose_device(device)
         trainer = _trainer(run, config, training, on, len(data["train"]), book, processes, nodes, surroundings)
-        trainer._signal_connector.register_signal_handlers = lambda: None  # its own ends without last.ckpt
+        # Lightning's handler of SIGTERM ends without last.ckpt, and may wait for the other processes inside a signal.
+        trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]  # as above
         module = Seq2ExpModule(model, training)
         resumed = str(last) if last.exists() else None
         with start_others(surroundings).together(ENDED_SECONDS):

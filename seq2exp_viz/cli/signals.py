@@ -28,9 +28,10 @@ def stop_in_order() -> Iterator[None]:
         except KeyboardInterrupt as stop:
             _end(stop, started_by_another)
         except SystemExit as end:
-            if (stop := _behind(end)) is None:
+            interruption = _behind(end)
+            if interruption is None:
                 raise
-            _end(stop, started_by_another)
+            _end(interruption, started_by_another)
         except RuntimeError as problem:
             # A signal to all processes ends those that read ahead, which PyTorch reports as an error of its own.
             if STOP.first is None or "DataLoader worker" not in str(problem):
