@@ -12,6 +12,7 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
+from model_core.child import child_environment
 from model_core.evaluation.compare import FOLDER, Comparison, compare
 from model_core.run_folder.run import Run
 from model_core.scoring.score import choose_genes, score
@@ -93,7 +94,8 @@ def _page(runs: list[Run], serve_page: bool, port: int | None) -> Iterator[subpr
         yield None
         return
     words = [sys.executable, "-m", "seq2exp_viz.cli", "serve", *(str(run.path) for run in runs)]
-    page = subprocess.Popen(words + (["--port", str(port)] if port is not None else []))
+    words += ["--port", str(port)] if port is not None else []
+    page = subprocess.Popen(words, env=child_environment(ends_with_parent=True))
     try:
         yield page
     finally:

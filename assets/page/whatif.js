@@ -96,7 +96,9 @@ async function answerWith(controls, now) {
   while (got.state !== undefined && now === turn) {
     whatif.waiting = `${sentence(got.message) || "Predicting"}${progress(got)}…`;
     showWhatIf();
+    const asked = Date.now();
     got = await ask(`${run}/whatif/${got.id}`);
+    if (got.state !== undefined && Date.now() - asked < POLL_MS) await new Promise((resolve) => setTimeout(resolve, POLL_MS)); // no place to wait
   }
   if (now !== turn) throw Object.assign(new Error("newer"), { status: 409 });
   return got;

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from model_core.config import Seq2ExpConfig
 from model_core.errors import InputError
@@ -125,7 +125,20 @@ def save_checkpoint(path: str | Path, model: Seq2Exp, metadata: dict | None = No
     tensors = {name: t.detach().cpu().contiguous() for name, t in model.state_dict().items()}
     header["sha256"] = _digest(header, {name: _digest_of(tensor) for name, tensor in tensors.items()})
     with replacing(path) as unfinished:
-        save_file(tensors, unfinished, header)
+        unfinished.write_bytes(_with_sorted_metadata(save(tensors, header)))
+
+
+def _with_sorted_metadata(content: bytes) -> bytes:
+    """Return a safetensors file with its metadata by name.
+
+    The library orders them at random, and equal weights are to be equal files with equal hashes.
+    """
+    length = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + length])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # tensors begin at a multiple of 8 bytes
+    return len(text).to_bytes(8, "little") + text + content[8 + length :]
 
 
 def convert(source: str | Path, target: str | Path) -> Seq2Exp:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import logging
+import os
 import shutil
+import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from types import TracebackType
 
 import torch
+from torch.distributed import DistError, PrefixStore, TCPStore
 
 from model_core.cache import notice
 from model_core.errors import InputError
@@ -20,18 +22,29 @@ from model_core.listing import all_in, folders_in
 from model_core.lock import Lock
 from model_core.model.checkpoint import choose_device
 from model_core.run_folder.run import MEANING, Run
+from model_core.training.launch import environment, start_others
+from model_core.training.other_processes import OtherProcesses
+from model_core.training.ranks import process_number
 
+START_SECONDS = 600.0  # until all processes have started; from then on they wait for each other without a limit
 _PARTS = "parts"  # folder in the run; each process of a scoring on several writes a run of its own there
 _FILES_OF_A_PART = (  # the manifest first: a part without it holds no genes
     *("manifest.json", "scores.jsonl", "study.json", "config.json", "chrom.sizes", "blacklist.bed", "lock"),
 )
 _ORPHAN_MAY_WRITE = 10.0  # seconds
 _AT_ONCE = 256  # genes that are merged into the run together
-_SHARES_MAY_DIFFER = timedelta(days=7)  # how long a process that is done waits for the others
+_TRY_SECONDS = 5.0  # of one attempt to reach the first process
+_LOOK_SECONDS = 0.1  # between two looks at whether the others have reached a point
+_ENDED_SECONDS = 60.0  # for the gene in hand, where another process has ended
+_LEAVE_SECONDS = 10.0  # for the others to see that all have reached the end
 
 
 class ProcessGroup:
-    """Group of the processes that score together, started by Lightning (torchrun and SLURM are recognised).
+    """Group of the processes that score together: a context manager, inside which they can wait for each other.
+
+    The first process of each host starts the others, unless torchrun or SLURM has (`launch`). They exchange nothing but
+    which points they have reached, in a store that the first process keeps. A wait has no limit, because shares may
+    take days; it ends with an error where a process has ended.
 
     Parameters
     ----------
@@ -48,51 +61,120 @@ class ProcessGroup:
 
     def __init__(self, processes: int = 1, nodes: int = 1, device: str | None = None):
         self.size, self.rank, self.device = processes * nodes, 0, choose_device(device)
-        self._fabric: Any = None
-        if self.size == 1:
-            return
-        if self.device.index is not None:
+        if self.size > 1 and self.device.index is not None:
             found = f"device {device} for {self.size} processes"
             raise InputError(
                 "scoring", found=found, expected="cpu or cuda, each process uses its own", fix="omit the number"
             )
-        from lightning.fabric import Fabric
-        from lightning.fabric.strategies import DDPStrategy
+        self._per_host, self._hosts, self._point = processes, nodes, 0
+        self._others = OtherProcesses({}, self.size)
+        self._store: PrefixStore | None = None
+        self._leaving = ExitStack()
 
-        for name in ("lightning.fabric", "lightning.pytorch"):  # its banner does not help our users
-            logging.getLogger(name).setLevel(logging.ERROR)
-        # The processes only wait for each other, so gloo is sufficient on GPUs too.
-        strategy = DDPStrategy(process_group_backend="gloo", timeout=_SHARES_MAY_DIFFER)
-        from model_core.training.launch import environment
+    def __enter__(self) -> ProcessGroup:
+        if self.size == 1:
+            return self
+        surroundings = environment(self._per_host, self._hosts)
+        self.rank = process_number(self._per_host, self._hosts)
+        if self.device.type == "cuda":
+            self.device = torch.device("cuda", surroundings.local_rank())
+            torch.cuda.set_device(self.device)
+        self._others = start_others(surroundings)
+        with ExitStack() as entered:
+            entered.enter_context(self._others.together(_ENDED_SECONDS))
+            self._store = self._meet(surroundings.main_address, surroundings.main_port)
+            self._reach_point(START_SECONDS)
+            self._leaving = entered.pop_all()
+        return self
 
-        plugin = environment(processes, nodes)
-        kind = "gpu" if self.device.type == "cuda" else "cpu"
-        self._fabric = Fabric(accelerator=kind, devices=processes, num_nodes=nodes, strategy=strategy, plugins=[plugin])
-        self._fabric.launch()
-        self.rank, self.device = self._fabric.global_rank, self._fabric.device
+    def __exit__(
+        self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if kind is None and self.first and self.size > 1:
+                self._wait_until_left()
+        finally:
+            self._store = None
+            self._leaving.__exit__(kind, problem, trace)
 
     @property
     def first(self) -> bool:
         """Whether this is the process that merges and reports."""
         return self.rank == 0
 
+    def check(self) -> None:
+        """Raise InputError if a process that this one has started has ended."""
+        self._others.check()
+
     def wait(self) -> None:
-        """Wait until every process has reached this point."""
-        if self._fabric is not None:
-            self._fabric.barrier()
+        """Wait until every process has reached this point.
+
+        Raises
+        ------
+        InputError
+            One of them has ended.
+        """
+        if self._store is not None:
+            self._reach_point()
 
     def part(self, run: Run) -> Run:
         """Return the run to write to: the run itself for a single process, else a new part of it."""
-        if self._fabric is None:
+        if self._store is None:
             return run
         meaning = {name: run.manifest[name] for name in MEANING if name != "decision"}
         folder = run.path / _PARTS / str(self.rank)
         return Run.create(folder, chrom_sizes=run.chrom_sizes, decision=run.decision, **meaning)
 
-    def close(self) -> None:
-        """Leave the group."""
-        if self._fabric is not None and torch.distributed.is_initialized():
-            torch.distributed.destroy_process_group()
+    def _meet(self, address: str, port: int) -> PrefixStore:
+        """Return the store of the group; short attempts, between which signals are noticed."""
+        keeper = self.first and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True"  # else torchrun keeps it
+        end = time.monotonic() + START_SECONDS
+        while True:
+            try:
+                patience = timedelta(seconds=_TRY_SECONDS)
+                found = TCPStore(
+                    address, port, is_master=keeper, timeout=patience, wait_for_workers=False, multi_tenant=True
+                )
+                return PrefixStore(f"score-{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", found)
+            except DistError as problem:
+                self.check()
+                if time.monotonic() > end:
+                    raise self._unreachable(str(problem).splitlines()[0]) from None
+
+    def _reach_point(self, seconds: float | None = None) -> None:
+        """Report that this process has reached the next point, and wait until all have, or for `seconds`."""
+        assert self._store is not None  # there are several processes
+        self._point += 1
+        missing = [f"{self._point}/{rank}" for rank in range(self.size)]
+        end = None if seconds is None else time.monotonic() + seconds
+        try:
+            self._store.set(missing[self.rank], "")
+            while missing := [name for name in missing if not self._store.check([name])]:
+                self.check()
+                if end is not None and time.monotonic() > end:
+                    ranks = ", ".join(str(int(name.split("/")[1]) + 1) for name in missing)
+                    raise self._unreachable(f"no answer from process {ranks} within {seconds:.0f} s")
+                time.sleep(_LOOK_SECONDS)
+            if not self.first:
+                self._store.set(f"left {self._point}/{self.rank}", "")
+        except DistError:
+            self.check()
+            raise self._unreachable("no answer from process 1: it has ended, or its host cannot be reached") from None
+
+    def _wait_until_left(self) -> None:
+        """Keep the store until the others have seen that all have reached the last point."""
+        names = [f"left {self._point}/{rank}" for rank in range(1, self.size)]
+        end = time.monotonic() + _LEAVE_SECONDS
+        while self._store is not None and not self._store.check(names) and time.monotonic() < end:
+            time.sleep(_LOOK_SECONDS)
+
+    def _unreachable(self, found: str) -> InputError:
+        return InputError(
+            f"the {self.size} processes that score together",
+            found=found,
+            expected="all to work until the end",
+            fix="see why that process ended, then run the same command again to resume",
+        )
 
 
 def merge_parts(run: Run, order: Sequence[str] = ()) -> None:

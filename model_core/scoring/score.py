@@ -226,8 +226,7 @@ def score(
     >>> len(run.scored)
     6
     """
-    group = ProcessGroup(processes, nodes, device)
-    try:
+    with ProcessGroup(processes, nodes, device) as group:
         if group.first:
             asked = len(run.scored | set(genes["gene_id"]))
             with run.writing(asked):
@@ -243,8 +242,6 @@ def score(
             _score_own_genes(run, study, genes, checkpoint, group, batch_size, workers)
             group.wait()
         group.wait()
-    finally:
-        group.close()
     return run if group.first else Run.open(run.path)
 
 
@@ -277,13 +274,15 @@ def _score_own_genes(
     what = "scoring genes" if group.size == 1 else f"scoring genes, process {group.rank + 1} of {group.size}"
     windows = batches(data, batch_size, workers, pin=on_gpu)  # workers start before any thread
     part = group.part(run)
-    with part.writing(), Job(what, len(mine)) as job:
+    before = len(genes) - len(left) if group.size == 1 else 0
+    with part.writing(), Job(what, before + len(mine), before) as job:
 
         def written(genes: Sequence[Mapping]) -> None:
             job.advance(len(genes), genes[-1]["symbol"])
 
         with WriteBehind(part, written, depth=max(1, AT_ONCE // batch_size)) as writer:
             for result in scored(model, reading.waits(windows)):
+                group.check()
                 writer.put(partial(scored_rows, data, result))
     took = {
         "windows": len(mine),

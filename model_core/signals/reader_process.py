@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from model_core.child import child_environment
+from model_core.child import child_environment, follow_parent
 from model_core.errors import InputError
 
 _CRASHES = ("SIGSEGV", "SIGBUS", "SIGABRT", "SIGFPE", "SIGILL", "SIGTRAP", "SIGSYS")
@@ -83,7 +83,12 @@ def ask(
     with (
         tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as errors,
         subprocess.Popen(
-            command, env=child_environment(), stdout=subprocess.PIPE, stderr=errors, text=True, encoding="utf-8"
+            command,
+            env=child_environment(ends_with_parent=True),
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+            encoding="utf-8",
         ) as child,
     ):
         watch = _watch(child, limits.silence, late)
@@ -156,6 +161,7 @@ def answer(work: Callable[..., Any], arguments: Sequence[str]) -> None:
     arguments : Sequence[str]
         As `ask` gives them.
     """
+    follow_parent()
     memory, cpu = json.loads(arguments[0])
     _limit(memory, cpu)
     try:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Iterator
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -12,6 +14,7 @@ import torch
 from torch import Tensor, distributed
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from model_core.child import end_worker_with
 from model_core.config import Seq2ExpConfig
 from model_core.errors import InputError
 from model_core.intervals import rasterise
@@ -154,7 +157,12 @@ def batches(data: GeneWindows, size: int, workers: int = 0, pin: bool = False) -
         A window cannot be read; the error is that of its reader.
     """
     loader = DataLoader(
-        _ErrorsAsItems(data), batch_size=size, num_workers=workers, collate_fn=_collate_or_error, pin_memory=pin
+        _ErrorsAsItems(data),
+        batch_size=size,
+        num_workers=workers,
+        collate_fn=_collate_or_error,
+        pin_memory=pin,
+        worker_init_fn=partial(end_worker_with, os.getpid()),
     )
     return _raise_errors(iter(loader))
 

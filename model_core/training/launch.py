@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 
+import torch
 from lightning.fabric.plugins.environments import (
     ClusterEnvironment,
     LightningEnvironment,
@@ -11,12 +14,14 @@ from lightning.fabric.plugins.environments import (
     TorchElasticEnvironment,
 )
 
+from model_core.child import child_environment, follow_parent
 from model_core.errors import InputError
+from model_core.training.other_processes import OtherProcesses
 from model_core.training.ranks import STARTED_BY, started_by_us, starter_of
 
 
 class OwnProcesses(LightningEnvironment):
-    """Environment of processes that Lightning starts itself, or of a single process.
+    """Environment of processes of which the first on each host starts the others, or of a single process.
 
     Parameters
     ----------
@@ -28,15 +33,30 @@ class OwnProcesses(LightningEnvironment):
 
     def __init__(self, size: int, nodes: int):
         super().__init__()
-        self._started, self._nodes = started_by_us(size, os.environ), nodes
-        if size > 1 and not self._started:
-            os.environ[STARTED_BY] = f"{size}:{os.getpid()}"
+        self._started, self._nodes, self._size = started_by_us(size, os.environ), nodes, size
         self.set_global_rank(0)  # Lightning has read it from the environment
 
     @property
     def creates_processes_externally(self) -> bool:
-        """Whether this process was started as one of several."""
-        return self._started
+        """Whether Lightning has to start no process: `start_others` does."""
+        return True
+
+    def start_others(self) -> OtherProcesses:
+        """Start the other processes of this host, unless this is one of them, and return them."""
+        if self._started or self._size == 1:
+            return OtherProcesses({}, self._size)
+        os.environ |= {"MASTER_ADDR": self.main_address, "MASTER_PORT": str(self.main_port)}
+        environ = child_environment(ends_with_parent=True) | {STARTED_BY: f"{self._size}:{os.getpid()}"}
+        environ |= {"NODE_RANK": str(self.node_rank()), "WORLD_SIZE": str(self._size)}
+        here = self._size // self._nodes
+        started = {
+            self.node_rank() * here + rank: subprocess.Popen(_this_command(), env=environ | {"LOCAL_RANK": str(rank)})
+            for rank in range(1, here)
+        }
+        if "OMP_NUM_THREADS" not in os.environ:
+            cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+            torch.set_num_threads(max(1, cores // here))
+        return OtherProcesses(started, self._size)
 
     @property
     def main_address(self) -> str:
@@ -59,6 +79,18 @@ class OwnProcesses(LightningEnvironment):
         return super().node_rank() if self._nodes > 1 else 0
 
 
+def start_others(surroundings: ClusterEnvironment) -> OtherProcesses:
+    """Return the processes of this host that this one has to start, started; none where another program has."""
+    return surroundings.start_others() if isinstance(surroundings, OwnProcesses) else OtherProcesses({}, 1)
+
+
+def _this_command() -> list[str]:
+    """Return the command line of this process."""
+    module = sys.modules["__main__"].__spec__
+    named = [os.path.abspath(sys.argv[0])] if module is None else ["-m", module.name]
+    return [sys.executable, *named, *sys.argv[1:]]
+
+
 def environment(processes: int, nodes: int) -> ClusterEnvironment:
     """Return the cluster environment for Lightning.
 
@@ -72,6 +104,7 @@ def environment(processes: int, nodes: int) -> ClusterEnvironment:
     InputError
         The program srun has started another number of processes.
     """
+    follow_parent()
     size = processes * nodes
     starter = starter_of(size, os.environ)
     if starter == "torchrun":

@@ -105,7 +105,7 @@ class Seq2ExpModule(lightning.LightningModule):
         terms, self._terms = self._terms, []
         if not terms:
             return {}
-        means = torch.stack([torch.stack(list(t.values())) for t in terms]).mean(0)  # (terms,)
+        means = torch.stack([torch.stack(list(t.values())).to(self.device) for t in terms]).mean(0)  # (terms,)
         means = self.trainer.strategy.reduce(means, reduce_op="mean")
         return dict(zip(terms[0], means.tolist(), strict=True))
 
@@ -117,6 +117,14 @@ class Seq2ExpModule(lightning.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict) -> None:
         checkpoint["best_mse"] = self.best_mse
+        checkpoint["terms"] = {}
+        if self._terms:  # of the steps since the last validation, from all processes: (world, steps)
+            columns = {name: torch.stack([t[name].to(self.device) for t in self._terms]) for name in self._terms[0]}
+            gather, steps = self.trainer.strategy.all_gather, len(self._terms)
+            checkpoint["terms"] = {name: gather(column).reshape(-1, steps).cpu() for name, column in columns.items()}
 
     def on_load_checkpoint(self, checkpoint: dict) -> None:
         self.best_mse = checkpoint["best_mse"]
+        kept = checkpoint.get("terms") or {}
+        mine = {name: column[min(self.global_rank, len(column) - 1)] for name, column in kept.items()}
+        self._terms = [dict(zip(mine, step, strict=True)) for step in zip(*mine.values(), strict=True)]

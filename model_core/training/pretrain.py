@@ -7,6 +7,7 @@ are shifted at random. The predictor starts from the same weights.
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import numpy as np
@@ -24,8 +25,11 @@ from model_core.model.seq2exp import Seq2Exp
 from model_core.model.stored_weights import require_fit
 from model_core.progress import Job
 from model_core.safetensors_header import read_header
+from model_core.stopping import STOP
 from model_core.study.study import Study
 from model_core.training.dataset import GeneWindows
+
+SAVE_SECONDS = 600.0  # between two writes of the state
 
 
 def pretrain(
@@ -45,6 +49,7 @@ def pretrain(
         Used are `pretrain_steps`, `pretrain_lr`, `batch_size`, `weight_decay`, `clip` and `seed`.
     path : Path
         File of the weights; if it exists they are read from it, so that a resumed training does not pre-train again.
+        Beside it pretraining.ckpt keeps the state of a pre-training that was stopped, or is killed, and is resumed.
     device : str or None
         "cpu", "cuda" or None = the GPU if there is one.
 
@@ -69,10 +74,12 @@ def pretrain(
     reader = [model.encoder] if model.encoder is not None else [model.sequence_embedding, model.generator]
     errors = []
     if not path.exists():
-        errors = _learn(model, genes, columns, training, choose_device(device))
+        unfinished_state = path.with_name("pretraining.ckpt")
+        errors = _learn(model, genes, columns, training, choose_device(device), unfinished_state)
         weights = {f"{i}.{name}": t for i, part in enumerate(reader) for name, t in part.state_dict().items()}
         with replacing(path) as unfinished:
             save_file({name: t.detach().cpu().contiguous() for name, t in weights.items()}, unfinished)
+        unfinished_state.unlink(missing_ok=True)
     wanted = {f"{i}.{name}": t for i, part in enumerate(reader) for name, t in part.state_dict().items()}
     require_fit(wanted, described(read_header(path).tensors), path, "the weights of this training's sequence reader")
     kept = load_file(path)
@@ -84,7 +91,7 @@ def pretrain(
 
 
 def _learn(
-    model: Seq2Exp, genes: GeneWindows, columns: list[int], training: TrainConfig, device: torch.device
+    model: Seq2Exp, genes: GeneWindows, columns: list[int], training: TrainConfig, device: torch.device, path: Path
 ) -> list[float]:
     errors: list[float] = []
     torch.manual_seed(training.seed)
@@ -97,8 +104,12 @@ def _learn(
     parameters = [p for part in (*reader, head) for p in part.parameters()]
     optim = torch.optim.AdamW(parameters, lr=training.pretrain_lr, weight_decay=training.weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optim, training.pretrain_lr, total_steps=training.pretrain_steps)
-    with Job("learning signals", training.pretrain_steps) as job:
-        for _ in range(training.pretrain_steps):
+    state = {"reader": nn.ModuleList(reader), "head": head, "optim": optim, "schedule": schedule}
+    if path.exists():
+        errors = _resume(path, state, rng)
+    saved = time.monotonic()
+    with STOP.deferred(), Job("learning signals", training.pretrain_steps, len(errors)) as job:
+        for _ in range(len(errors), training.pretrain_steps):
             sequence, signals = _some(genes, training.batch_size, rng, device)
             target = torch.log1p(signals[..., columns])  # (B, L, columns)
             if encoder is not None:
@@ -114,10 +125,35 @@ def _learn(
             schedule.step()
             errors.append(loss.item())
             job.advance(note=f"error {errors[-1]:.3f}")
+            if STOP.first is not None or time.monotonic() - saved > SAVE_SECONDS:
+                _save(path, state, rng, errors)
+                saved = time.monotonic()
+                STOP.check()
     if encoder is not None:
         encoder.standardise(_some(genes, training.batch_size, rng, device)[0])
     model.cpu()
     return errors
+
+
+def _save(path: Path, state: dict, rng: np.random.Generator, errors: list[float]) -> None:
+    """Write all that the next steps depend on."""
+    drawn = {"numpy": rng.bit_generator.state, "torch": torch.get_rng_state()}
+    if torch.cuda.is_available():
+        drawn["cuda"] = torch.cuda.get_rng_state_all()
+    with replacing(path) as unfinished:
+        torch.save({**{name: part.state_dict() for name, part in state.items()}, **drawn, "errors": errors}, unfinished)
+
+
+def _resume(path: Path, state: dict, rng: np.random.Generator) -> list[float]:
+    """Restore what `_save` wrote, and return the errors of the steps so far."""
+    kept = torch.load(path, map_location="cpu", weights_only=True)
+    for name, part in state.items():
+        part.load_state_dict(kept[name])
+    rng.bit_generator.state = kept["numpy"]
+    torch.set_rng_state(kept["torch"])
+    if torch.cuda.is_available() and len(kept.get("cuda", ())) == torch.cuda.device_count():
+        torch.cuda.set_rng_state_all(kept["cuda"])
+    return kept["errors"]
 
 
 def _some(genes: GeneWindows, count: int, rng: np.random.Generator, device: torch.device) -> tuple[Tensor, Tensor]:

@@ -12,6 +12,8 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+from model_core.child import follow_parent
+
 WAIT_SECONDS = 120  # how long other processes wait for the first one to create the run folder
 STARTED_BY = "SEQ2EXP_STARTED_BY"  # set for the processes that we start: "number of processes:id of their parent"
 
@@ -24,6 +26,7 @@ def process_number(processes: int = 1, nodes: int = 1) -> int:
     processes, nodes : int
         Number of processes per host, and of hosts.
     """
+    follow_parent()  # a process whose starter has ended is none of several any more
     environ, size = os.environ, processes * nodes
     names = {"torchrun": "RANK", "srun": "SLURM_PROCID"}
     starter = starter_of(size, environ)

@@ -1,13 +1,15 @@
 """Training on a study: data, run folder and records; resumable at any time, on one process or several.
 
-The order of the genes depends only on the seed and the step, as do the draws (`lightning_module`). An interrupted
-training resumes from its last validation.
+The order of the genes depends only on the seed and the step, as do the draws (`lightning_module`). A training that is
+stopped by Ctrl-C or SIGTERM finishes the step in hand and resumes after it; one that is killed resumes from its last
+validation, or from a point at most SAVE_SECONDS and a validation ago.
 """
 
 from __future__ import annotations
 
 import csv
 import logging
+import os
 import resource
 import statistics
 import sys
@@ -16,6 +18,8 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
+from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +27,13 @@ import lightning
 import numpy as np
 import pandas as pd
 import torch
+from lightning.fabric.plugins.environments import ClusterEnvironment
 from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.strategies import DDPStrategy
 from torch.utils.data import DataLoader
 from torch.utils.tensorboard import SummaryWriter
 
+from model_core.child import end_worker_with
 from model_core.config import Seq2ExpConfig, TrainConfig
 from model_core.errors import InputError
 from model_core.files import json_values, replacing, write_json
@@ -38,37 +45,71 @@ from model_core.run_folder.manifest import described_file
 from model_core.run_folder.run import Run
 from model_core.run_folder.run_weights import require_unscored
 from model_core.run_folder.source import new_run_of
+from model_core.stopping import STOP, Terminated
 from model_core.study.check_tracks import QUANTILE_WINDOWS, signal_quantiles
 from model_core.study.gene_features import FeatureScale
 from model_core.study.study import Study
 from model_core.training.dataset import EndlessBatches, GeneWindows, collate
 from model_core.training.last_checkpoint import step_of
-from model_core.training.launch import environment
+from model_core.training.launch import environment, start_others
 from model_core.training.lightning_module import Seq2ExpModule
 from model_core.training.pretrain import pretrain
 from model_core.training.ranks import process_number, wait_for_first
 
 HISTORY = ("step", "seconds", "loss", "prediction", "kl", "validation_mse", "validation_pearson")
+SAVE_SECONDS = 600.0  # between two writes of last.ckpt
+START_LIMIT = timedelta(minutes=15)  # for all processes to start, and for the slowest to reach the same step
+ENDED_SECONDS = 5.0  # for this process to end, where another one has
 LARGEST_KEPT = 128 << 20  # bytes of the largest freed block that is kept; larger ones cost more than they save
 
 
 class Bookkeeping(Callback):
-    """Lightning callback that shows progress and saves the best weights and the history after each validation."""
+    """Lightning callback that shows progress, keeps the state, and stops in order.
+
+    After each validation it writes the best weights, the history and last.ckpt, in this order: a training that is
+    killed in between validates again and writes the same. Every SAVE_SECONDS, and when a stop signal has arrived, it
+    writes last.ckpt after the step in hand.
+    """
 
     def __init__(self, run: Run, metadata: dict, job: Job):
         self.run, self.metadata, self.job = run, metadata, job
-        self.started = time.monotonic()
+        self.started = self._saved = time.monotonic()
         self.validated = 0  # the last step that was validated
         self._step = None
         self._note = ""
 
-    def on_train_batch_end(self, trainer, module, *_) -> None:
+    def on_train_batch_end(self, trainer, module, outputs, batch, index) -> None:
         if self._step is not None and trainer.global_step > self._step:
             self.job.advance(trainer.global_step - self._step, self._note)
         self._step = trainer.global_step
+        whole_step = (index + 1) % trainer.accumulate_grad_batches == 0
+        if not whole_step or (index + 1) % trainer.val_check_interval == 0:  # validated now, and saved after that
+            return
+        due = STOP.first is not None or time.monotonic() - self._saved > SAVE_SECONDS
+        if trainer.strategy.reduce_boolean_decision(due, all=False):
+            self._save(trainer)
+            self._stop(trainer)
 
     def on_train_start(self, trainer, module) -> None:
         self._step = trainer.global_step
+
+    def state_dict(self) -> dict:
+        """Return what last.ckpt keeps: the seconds of all sessions so far, and the last step that was validated."""
+        return {"seconds": time.monotonic() - self.started, "validated": self.validated}
+
+    def load_state_dict(self, state: dict) -> None:
+        self.started, self.validated = time.monotonic() - state["seconds"], state["validated"]
+
+    def _save(self, trainer) -> None:
+        with replacing(self.run.path / "training" / "last.ckpt") if trainer.is_global_zero else nullcontext() as path:
+            trainer.save_checkpoint(path, weights_only=False)
+        self._saved = time.monotonic()
+
+    def _stop(self, trainer) -> None:
+        """Raise the stop signal that has arrived here or in another process."""
+        if trainer.strategy.reduce_boolean_decision(STOP.first is not None, all=False):
+            STOP.check()
+            raise Terminated  # another process was told to stop
 
     def on_validation_end(self, trainer, module) -> None:
         if trainer.sanity_checking:
@@ -80,10 +121,12 @@ class Bookkeeping(Callback):
         best = settled and found["mse"] is not None and found["mse"] < module.best_mse
         if best:
             module.best_mse = found["mse"]
-        with replacing(self.run.path / "training" / "last.ckpt") if trainer.is_global_zero else nullcontext() as path:
-            trainer.save_checkpoint(path, weights_only=False)
-        if not trainer.is_global_zero:
-            return
+        if trainer.is_global_zero:
+            self._write(trainer, module, best, found, terms)
+        self._save(trainer)
+        self._stop(trainer)
+
+    def _write(self, trainer, module, best: bool, found: dict, terms: dict) -> None:
         if best:
             metadata = {**self.metadata, "step": trainer.global_step, "validation": found}
             save_checkpoint(self.run.path / "checkpoint.safetensors", module.model, metadata)
@@ -97,12 +140,16 @@ class Bookkeeping(Callback):
                     board.add_scalar(name, row[name], row["step"])
 
     def _write_history(self, row: dict) -> None:
+        """Write a row, in place of the rows of this step and later ones that a killed training has left."""
         path = self.run.path / "training" / "history.csv"
-        new = not path.exists()
-        with open(path, "a", encoding="utf-8", newline="") as file:
+        before = []
+        if path.exists():
+            with open(path, encoding="utf-8", newline="") as file:
+                before = [old for old in csv.DictReader(file) if int(old["step"]) < row["step"]]
+        with replacing(path) as unfinished, open(unfinished, "w", encoding="utf-8", newline="") as file:
             writer = csv.DictWriter(file, HISTORY)
-            if new:
-                writer.writeheader()
+            writer.writeheader()
+            writer.writerows(before)
             writer.writerow({k: f"{v:.6g}" if isinstance(v, float) else v for k, v in row.items()})
 
 
@@ -195,7 +242,7 @@ def _fit(
     """Train, or resume, in a run folder of which the first process holds the lock."""
     last = run.path / "training" / "last.ckpt"
     first = step_of(last, config, training)
-    if first >= training.steps:
+    if first >= training.steps and run.manifest["checkpoint"] is not None:
         return run
     require_unscored(run)
     for warning in study.warnings(pd.concat(parts.values())) if process_number() == 0 else ():
@@ -210,17 +257,23 @@ def _fit(
         model.encoder.requires_grad_(False)  # training on expression would degrade it
     metadata = _checkpoint_metadata(study, genes, scale, training)
     settings: dict[str, Any] = {"num_workers": training.workers, "collate_fn": collate}
+    settings["worker_init_fn"] = partial(end_worker_with, os.getpid())
     order = EndlessBatches(len(data["train"]), training.batch_size, training.seed, first * training.accumulate)
     batches = DataLoader(data["train"], batch_sampler=order, **settings)
     validation = DataLoader(data["validation"], batch_size=training.batch_size, **settings)
-    with Job(f"training {config.variant}", training.steps, first) as job, _as_user_errors():
+    with STOP.deferred(), Job(f"training {config.variant}", training.steps, first) as job, _as_user_errors():
         book = Bookkeeping(run, metadata, job)
-        trainer = _trainer(run, config, training, choose_device(device), len(data["train"]), book, processes, nodes)
+        surroundings = environment(processes, nodes)
+        on = choose_device(device)
+        trainer = _trainer(run, config, training, on, len(data["train"]), book, processes, nodes, surroundings)
+        # Lightning's handler of SIGTERM ends without last.ckpt, and may wait for the other processes inside a signal.
+        trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]  # as above
         module = Seq2ExpModule(model, training)
         resumed = str(last) if last.exists() else None
-        trainer.fit(module, batches, validation, ckpt_path=resumed, weights_only=True)
-        if book.validated < trainer.global_step:  # the last step is validated too, wherever the interval ends
-            trainer.validate(module, validation, verbose=False)
+        with start_others(surroundings).together(ENDED_SECONDS):
+            trainer.fit(module, batches, validation, ckpt_path=resumed, weights_only=True)
+            if book.validated < trainer.global_step:  # the last step is validated too, wherever the interval ends
+                trainer.validate(module, validation, verbose=False)
     if trainer.is_global_zero:
         _record(run, trainer, module, time.monotonic() - book.started)
     return run
@@ -264,8 +317,12 @@ def _as_user_errors() -> Iterator[None]:
         except (torch.cuda.OutOfMemoryError, MemoryError):
             do = "use a smaller --batch-size, --window or --width"
             raise InputError("training", found="out of memory", expected="memory for a batch", fix=do) from None
-        except SystemExit:  # Lightning's way to end on Ctrl-C
-            raise KeyboardInterrupt from None
+        except SystemExit as end:  # Lightning's way to end on Ctrl-C and SIGTERM
+            raise end.__context__ if isinstance(end.__context__, KeyboardInterrupt) else KeyboardInterrupt from None
+        except torch.distributed.DistError as problem:
+            do = "see why that process has ended, then run the same command again to resume"
+            found = str(problem).splitlines()[0]
+            raise InputError("the processes that train together", found=found, expected="all", fix=do) from None
 
 
 def _trainer(
@@ -277,12 +334,13 @@ def _trainer(
     book: Bookkeeping,
     processes: int,
     nodes: int,
+    surroundings: ClusterEnvironment,
 ) -> lightning.Trainer:
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)  # its banner and tips do not help our users
     every = max(1, round(genes / training.batch_size / training.validations_per_epoch))
     # Under a control mask, and under random blocks, the generator gets no gradient.
     idle = config.mask.kind != "learned" or training.block_steps > 0
-    many = "ddp_find_unused_parameters_true" if idle else "ddp"
+    many = DDPStrategy(find_unused_parameters=idle, timeout=START_LIMIT)
     precision: Any = training.precision  # one of the names that Lightning checks
     return lightning.Trainer(
         accelerator="gpu" if device.type == "cuda" else "cpu",
@@ -302,7 +360,7 @@ def _trainer(
         enable_progress_bar=False,
         enable_model_summary=False,
         use_distributed_sampler=False,
-        plugins=[environment(processes, nodes)],
+        plugins=[surroundings],
         default_root_dir=run.path / "training",
     )
 

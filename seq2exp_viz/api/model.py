@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
+from threading import BoundedSemaphore
 from typing import TYPE_CHECKING, TypeGuard
 
 from flask import Blueprint, Response
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from seq2exp_viz.worker.shared_jobs import SharedJobs
 
 WAIT_SECONDS = 2.0  # for an answer, before the browser has to ask again: the server has few threads
+MOST_WAITING = 3  # requests that wait for an answer at once, so that threads are left for other requests
 LONGEST_QUESTION = 32_768  # bytes
 MOST_REGIONS, MOST_CONTROLS, CONTROLS = 500, 100, 20
 LAST_BASE = 2**32
@@ -78,6 +80,17 @@ def add_model_routes(routes: Blueprint, route: Callable, registry: RunRegistry, 
 
 
 def _add_questions(route: Callable, jobs: Jobs | SharedJobs) -> None:
+    places = BoundedSemaphore(MOST_WAITING)
+
+    def waited(task: Task) -> Task:
+        """Return the task once it has ended or WAIT_SECONDS later; at once where MOST_WAITING requests wait already."""
+        if not places.acquire(blocking=False):
+            return jobs.wait(task, 0.0)
+        try:
+            return jobs.wait(task, WAIT_SECONDS)
+        finally:
+            places.release()
+
     @route("/<run>/whatif")
     def offer(view: RunView) -> Response:
         """Return whether a what-if is available, its caveats, the GPU if any, and the unit of the answers."""
@@ -95,15 +108,18 @@ def _add_questions(route: Callable, jobs: Jobs | SharedJobs) -> None:
             raise RequestError("page: expected a text of at most 64 characters")
         if off := unavailable_reason(view.run):
             return as_json({"message": off}, 503)
-        task = jobs.ask(view.key, view.run.path, _model_version(view.run), gene, question, page)
-        return answer_of(view, jobs.wait(task, WAIT_SECONDS))
+        try:
+            task = jobs.ask(view.key, view.run.path, _model_version(view.run), gene, question, page)
+        except TooMany as problem:
+            return as_json({"message": str(problem)}, 429)
+        return answer_of(view, waited(task))
 
     @route("/<run>/whatif/<int:number>")
     def again(view: RunView, number: int) -> Response:
         task = jobs.get(number)
         if task is None or task.kind != "whatif" or task.run != view.key:
             return as_json({"message": f"There is no question {number}{FORGOTTEN}."}, 404)
-        return answer_of(view, jobs.wait(task, WAIT_SECONDS))
+        return answer_of(view, waited(task))
 
     @route("/<run>/genes/<path:gene>/occlusion")
     def occlusion(view: RunView, gene: str) -> Response:

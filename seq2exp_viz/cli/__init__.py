@@ -13,8 +13,7 @@ import typer
 
 from model_core.errors import InputError
 from seq2exp_viz.cli import analysis, failures, model, output, server, study
-
-INTERRUPTED = 130  # exit code after Ctrl-C (128 + SIGINT)
+from seq2exp_viz.cli.signals import stop_in_order
 
 
 class Command(NamedTuple):
@@ -84,16 +83,15 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")
     try:
         try:
-            app()
+            with stop_in_order():
+                app()
         finally:
             failures.flush_output()
     except InputError as error:
         _fail(str(error))
-    except SystemExit as ended:  # typer ends itself after a broken pipe and after Ctrl-C
+    except SystemExit as ended:  # typer ends itself after a broken pipe
         if isinstance(ended.__context__, BrokenPipeError):
             _broken_pipe(ended.__context__)
-        if ended.code == INTERRUPTED:
-            _interrupted()
         raise
     except BrokenPipeError as error:
         _broken_pipe(error)
@@ -104,8 +102,6 @@ def main() -> None:
         if not failures.is_no_text(error):
             raise
         _fail(failures.no_text_words(error))
-    except KeyboardInterrupt:
-        _interrupted()
     except Exception:  # a fault of the program: the traceback is what a report needs
         traceback.print_exc()
         typer.secho(failures.REPORT, err=True, fg=typer.colors.RED)
@@ -118,11 +114,6 @@ def _broken_pipe(error: BrokenPipeError) -> NoReturn:
         failures.discard_output()
         sys.exit(failures.BROKEN_PIPE)
     _fail(failures.system_words(error))
-
-
-def _interrupted() -> NoReturn:
-    typer.echo("Interrupted. Run the same command again to resume.", err=True)
-    sys.exit(INTERRUPTED)
 
 
 def _fail(message: str) -> NoReturn:

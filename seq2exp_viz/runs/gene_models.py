@@ -29,7 +29,7 @@ import pandas as pd
 
 from model_core import bed
 from model_core.cache import user_cache
-from model_core.child import child_environment
+from model_core.child import child_environment, follow_parent
 from model_core.errors import InputError
 from model_core.files import replacing
 from model_core.fingerprint import fingerprint
@@ -319,7 +319,7 @@ class GeneModels:
         with self._lock:
             process = self._process = subprocess.Popen(
                 command,
-                env=child_environment(),
+                env=child_environment(ends_with_parent=True),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
@@ -366,4 +366,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    follow_parent()
     main()

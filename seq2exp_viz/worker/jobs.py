@@ -19,6 +19,8 @@ KINDS = {
 }
 ENDED = ("done", "failed", "cancelled")
 MOST_WAITING = 50  # jobs that have not ended
+MOST_QUESTIONS = 24  # that have not ended; of each page there is one
+MOST_OF_PROGRAMS = 8  # of them, those that name no page, so that a program leaves places for people
 MOST_KEPT = 200  # jobs, and as many questions, that are remembered
 MOST_ANSWERS = 2_000  # of questions
 
@@ -83,7 +85,7 @@ class Task:
 
 
 class TooMany(RuntimeError):
-    """Too many jobs are waiting already."""
+    """Too many jobs or questions are waiting already."""
 
 
 class Jobs:
@@ -130,6 +132,11 @@ class Jobs:
         -------
         Task
             The task, which may have ended.
+
+        Raises
+        ------
+        TooMany
+            MOST_QUESTIONS questions are waiting already, or MOST_OF_PROGRAMS of programs and `page` is "".
         """
         key = (str(path), version, gene, repr(sorted(question.items())))
         with self._changed:
@@ -137,6 +144,8 @@ class Jobs:
                 for task in self._waiting("whatif"):
                     if task.page == page:
                         self.cancel(task.id)
+            if key not in self._answers:
+                self._require_place(page)
             task = self._new(run, gene, "whatif", "What-if", page)
             task.key = key
             if key in self._answers:
@@ -235,6 +244,13 @@ class Jobs:
 
     def _waiting(self, kind: str | None = None) -> list[Task]:
         return [task for task in self._tasks.values() if not task.ended and kind in (None, task.kind)]
+
+    def _require_place(self, page: str) -> None:
+        """Raise TooMany where no further question of this page, or of a program, can wait."""
+        waiting = self._waiting("whatif")
+        programs = sum(not task.page for task in waiting)
+        if len(waiting) >= MOST_QUESTIONS or (not page and programs >= MOST_OF_PROGRAMS):
+            raise TooMany(f"{len(waiting)} questions are waiting already: ask again in some seconds.")
 
     def _new(self, run: str, gene: str, kind: str, title: str, page: str = "") -> Task:
         self._number += 1

@@ -1,9 +1,10 @@
 """The process that runs the model: `python -m seq2exp_viz.worker.model_process [DEVICE]`. Only it imports torch.
 
 It reads and writes lines of JSON. Input: {"id", "kind", "run", "gene", ...} is a task, {"cancel": id} cancels one; the
-end of the input ends the process. Output, each with the task's id: {"state": "running", "done", "total", "message"} as
-progress, {"row": {...}} for an early result, and finally {"state": "done", "result": {...}}, {"state": "failed",
-"message"} or {"state": "cancelled"}. A task of kind "whatif" has priority, and also interrupts a longer one.
+end of the input ends the process. Output: {"read": 1} for each line of input, so that the server notices where none are
+read; and with the task's id {"state": "running", "done", "total", "message"} as progress, {"row": {...}} for an early
+result, and finally {"state": "done", "result": {...}}, {"state": "failed", "message"} or {"state": "cancelled"}. A task
+of kind "whatif" has priority, and also interrupts a longer one.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
+from model_core.child import follow_parent
 from model_core.errors import InputError
 from model_core.files import json_values
 
@@ -46,10 +48,12 @@ class TaskQueue:
     ----------
     lines : IO[str]
         Input of the process.
+    send : callable
+        Called with the message that a line was read.
     """
 
-    def __init__(self, lines: IO[str]):
-        self._lines, self._ready = lines, threading.Condition()
+    def __init__(self, lines: IO[str], send: Callable[[dict], object]):
+        self._lines, self._send, self._ready = lines, send, threading.Condition()
         self._questions: deque[dict] = deque()
         self._jobs: deque[dict] = deque()
         self._unwanted: set[int] = set()
@@ -59,6 +63,7 @@ class TaskQueue:
         code = 0
         try:
             for line in self._lines:
+                self._send({"read": 1})
                 message = json.loads(line)
                 with self._ready:
                     if "cancel" in message:
@@ -301,16 +306,20 @@ def _keep(held: OrderedDict, key: object, value: object, most: int) -> None:
 
 def main() -> None:
     """Run tasks until the input ends."""
+    follow_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the server, which then closes the input
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", buffering=1, encoding="utf-8")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what libraries print must not mix with the answers
     if isinstance(sys.stdin, TextIOWrapper):
         sys.stdin.reconfigure(encoding="utf-8")
-    runner = TaskRunner(
-        TaskQueue(sys.stdin),
-        lambda message: answers.write(json.dumps(message, allow_nan=False) + "\n"),
-        sys.argv[1] if len(sys.argv) > 1 else None,
-    )
+    writing = threading.Lock()
+
+    def send(message: dict) -> None:
+        line = json.dumps(message, allow_nan=False) + "\n"
+        with writing:
+            answers.write(line)
+
+    runner = TaskRunner(TaskQueue(sys.stdin, send), send, sys.argv[1] if len(sys.argv) > 1 else None)
     while True:
         runner.do(runner.inbox.next())
 
