@@ -1,15 +1,13 @@
 """The real server in a process of its own, with a few routes more, for tests that attack it through sockets."""
 
-import json
 import subprocess
 import sys
-import time
 from pathlib import Path
 
-from gunicorn_server import ROOT, until
+from gunicorn_server import ROOT
 
 SCRIPT = """
-import json, os, signal, sys, threading
+import sys
 from pathlib import Path
 from flask import Response, request
 from seq2exp_viz.app import Settings, create_app
@@ -38,11 +36,15 @@ def fails(kind):
     raise {"panic": Panic, "exit": SystemExit, "memory": MemoryError}[kind](kind)
 
 
+def received(**_names):
+    return str(len(request.get_data()))
+
+
 app.add_url_rule("/test/fails/<kind>", view_func=fails)
-app.add_url_rule("/test/big", view_func=lambda: send_bytes(Path(big), request))
-app.add_url_rule("/test/made", view_func=lambda: Response(b"0123456789abcdef" * 4_000_000))
-app.add_url_rule("/test/echo", endpoint="echo", view_func=lambda: str(len(request.get_data())), methods=["POST"])
-app.add_url_rule("/test/<path:_own>/own", endpoint="own", view_func=lambda _own: str(len(request.get_data())), methods=["POST"])
+app.add_url_rule("/test/big", "big", lambda: send_bytes(Path(big), request))
+app.add_url_rule("/test/made", "made", lambda: Response(b"0123456789abcdef" * 4_000_000))
+for rule in ("/test/short", "/test/run/own"):
+    app.add_url_rule(rule, rule, received, methods=["POST"])
 sock = bind("127.0.0.1", 0)
 listen(app, sock, lambda: print(sock.getsockname()[1], flush=True), access)
 """
@@ -66,7 +68,9 @@ class Live:
         words = [sys.executable, "-c", SCRIPT, str(run), str(big), token]
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, stderr=log)
-        self.port = int(until(self.process.stdout.readline, 60, self.log))
+        said = self.process.stdout.readline()
+        assert said, self.log.read_text()[-4000:]
+        self.port = int(said)
 
     @property
     def pid(self) -> int:
