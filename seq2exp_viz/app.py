@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dash import Dash
+from dash.exceptions import DependencyException
 from flask import Response, request
 
 from seq2exp_viz.api import genes
@@ -16,6 +17,7 @@ from seq2exp_viz.page import callbacks, layout
 from seq2exp_viz.runs.registry import RunRegistry
 from seq2exp_viz.serving import modules, static_files
 from seq2exp_viz.serving.allowed_files import AllowedFiles
+from seq2exp_viz.serving.body_limits import LONGEST_UPLOAD
 from seq2exp_viz.serving.byte_ranges import answer
 from seq2exp_viz.serving.guard import Guard
 from seq2exp_viz.serving.security import ALWAYS, Access, content_security_policy, protect, refusal
@@ -109,8 +111,15 @@ def create_app(registry: RunRegistry, settings: Settings = Settings(), jobs: Job
     app.server.wsgi_app = Guard(WithPrefix(ranges_first, settings.prefix))
     protect(app.server, settings.access, content_security_policy([*app.csp_hashes(), head.source]))
     app.server.after_request(_keep_modules)
+    app.server.register_error_handler(DependencyException, _no_such_script)
+    app.server.config["MAX_CONTENT_LENGTH"] = LONGEST_UPLOAD
     _write_once(app)
     return app
+
+
+def _no_such_script(_problem: DependencyException) -> tuple[str, int]:
+    """Answer a request for a script that no component has; Dash itself would fail."""
+    return "There is no such script.\n", 404
 
 
 def _keep_modules(answer: Response) -> Response:

@@ -20,7 +20,7 @@ from seq2exp_viz.app import Settings, clean_prefix, create_app
 from seq2exp_viz.runs.registry import RunRegistry
 from seq2exp_viz.serving.allowed_files import AllowedFiles
 from seq2exp_viz.serving.byte_ranges import HAND_OVER
-from seq2exp_viz.serving.connections import LONGEST_BODY, SETTINGS, Rules, nobody, serve_by
+from seq2exp_viz.serving.connections import SETTINGS, nobody, serve_by
 from seq2exp_viz.serving.security import Access, access_for, is_loopback, refusal
 
 if TYPE_CHECKING:
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 DEFAULT_PORT = 8050
 PORTS_TRIED = 50
 THREADS = 8
-LONGEST_UPLOAD = 20_000_000  # bytes of a dropped track: more than MOST_BYTES, which the page is told in its own words
 OPEN_FILES = 4_096
 
 
@@ -145,7 +144,7 @@ def listen(
     _allow_open_files()
     server = create_server(handing_over, sockets=[sock], threads=THREADS, ident=None, **SETTINGS)
     refused = nobody if access is None else lambda environ: refusal(access, environ) is not None
-    serve_by(server, Rules(refused, _longest_body))
+    serve_by(server, refused)
     if ready is not None:
         threading.Thread(target=ready, daemon=True).start()
     if threading.current_thread() is threading.main_thread():  # a shell's background jobs start with SIGINT ignored
@@ -157,11 +156,6 @@ def listen(
         pass
     finally:
         server.close()
-
-
-def _longest_body(path: str) -> int:
-    """Return how many bytes a request for a path may send: a dropped track more than all others."""
-    return LONGEST_UPLOAD if path.endswith("/own") else LONGEST_BODY
 
 
 def _allow_open_files() -> None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -18,10 +17,10 @@ from waitress.channel import HTTPChannel
 from waitress.parser import HTTPRequestParser, ParsingError
 from waitress.utilities import RequestEntityTooLarge
 
+from seq2exp_viz.serving.body_limits import LONGEST_BODY, longest_body
 from seq2exp_viz.serving.byte_ranges import BLOCK
 
 LONGEST_HEADER = 65_536  # bytes of a request's first line and header fields
-LONGEST_BODY = 1_048_576  # bytes of a request's body, where `Rules` states no other
 MOST_CONNECTIONS = 400  # each takes up to three file descriptors
 HEADER_SECONDS, BODY_SECONDS = 20, 300  # from a request's first byte to the end of its header, and of its body
 IDLE_SECONDS = 120  # of a connection on which nothing moves
@@ -40,29 +39,12 @@ SETTINGS: dict[str, Any] = {
 }
 
 
+Refused = Callable[[Mapping[str, str]], bool]  # whether the application will refuse a request with these header fields
+
+
 def nobody(_environ: Mapping[str, str]) -> bool:
     """Return that no request is refused."""
     return False
-
-
-def _same_for_all(_path: str) -> int:
-    return LONGEST_BODY
-
-
-@dataclass(frozen=True)
-class Rules:
-    """What is decided by the header of a request, before its body is read.
-
-    Parameters
-    ----------
-    refused : Callable[[Mapping[str, str]], bool]
-        Whether the application will refuse a request with this environment (only the header fields are in it).
-    longest_body : Callable[[str], int]
-        Bytes that the body of a request for a path may have.
-    """
-
-    refused: Callable[[Mapping[str, str]], bool] = nobody
-    longest_body: Callable[[str], int] = _same_for_all
 
 
 class Request(HTTPRequestParser):
@@ -72,9 +54,9 @@ class Request(HTTPRequestParser):
     body_rcv: Any
     content_length: int
 
-    def __init__(self, adj: Any, rules: Rules):
+    def __init__(self, adj: Any, refused: Refused):
         super().__init__(adj)
-        self.rules, self.longest = rules, LONGEST_BODY
+        self.refused, self.longest = refused, LONGEST_BODY
 
     def parse_header(self, header: bytes) -> None:
         """Read the header, and decide whether the body is wanted."""
@@ -87,9 +69,9 @@ class Request(HTTPRequestParser):
             raise ParsingError("Transfer-Encoding with HTTP/1.0 or with Content-Length")
         if self.body_rcv is None:
             return
-        self.longest = self.rules.longest_body(self.path)
+        self.longest = longest_body(self.path)
         fields = {f"HTTP_{name}": value for name, value in self.headers.items()}
-        if self.rules.refused({**fields, "REQUEST_METHOD": self.command, "PATH_INFO": self.path}):
+        if self.refused({**fields, "REQUEST_METHOD": self.command, "PATH_INFO": self.path}):
             self._without_body()  # the application says why
         elif self.content_length > self.longest:
             self._without_body()
@@ -129,7 +111,7 @@ class Channel(HTTPChannel):
 
     def __init__(self, server: Any, sock: Any, addr: Any, adj: Any, map: Any = None):
         super().__init__(server, sock, addr, adj, map=map)
-        self.parser_class = partial(Request, rules=server.rules)
+        self.parser_class = partial(Request, refused=server.refused)
         self.sendbuf_len = min(self.sendbuf_len, PIECE)
         self.share = SHARE
         self.begun = 0.0  # when the first bytes of the request that is arriving came
@@ -192,6 +174,6 @@ class Channel(HTTPChannel):
             raise  # waitress logs it
 
 
-def serve_by(server: Any, rules: Rules) -> None:
+def serve_by(server: Any, refused: Refused) -> None:
     """Let a server that waitress's `create_server` made with SETTINGS use these connections."""
-    server.rules, server.channel_class = rules, Channel
+    server.refused, server.channel_class = refused, Channel
