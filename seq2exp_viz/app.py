@@ -13,6 +13,7 @@ from dash.exceptions import DependencyException
 from flask import Response, request
 
 from seq2exp_viz.api import genes
+from seq2exp_viz.api.http import answer_what_is_gone
 from seq2exp_viz.page import callbacks, layout
 from seq2exp_viz.runs.registry import RunRegistry
 from seq2exp_viz.serving import modules, static_files
@@ -20,7 +21,7 @@ from seq2exp_viz.serving.allowed_files import AllowedFiles
 from seq2exp_viz.serving.body_limits import LONGEST_UPLOAD
 from seq2exp_viz.serving.byte_ranges import answer
 from seq2exp_viz.serving.guard import Guard
-from seq2exp_viz.serving.security import ALWAYS, Access, content_security_policy, protect, refusal
+from seq2exp_viz.serving.security import ALWAYS, Access, ReadableCookies, content_security_policy, protect, refusal
 from seq2exp_viz.worker.jobs import Jobs
 
 if TYPE_CHECKING:
@@ -108,9 +109,10 @@ def create_app(registry: RunRegistry, settings: Settings = Settings(), jobs: Job
     registry.at_close(jobs.close)
     app.server.register_blueprint(genes.api(registry, settings.prefix, jobs, settings.igv, settings.allowed))
     ranges_first = RangesFirst(app.server.wsgi_app, registry, settings.access)
-    app.server.wsgi_app = Guard(WithPrefix(ranges_first, settings.prefix))
+    app.server.wsgi_app = Guard(ReadableCookies(WithPrefix(ranges_first, settings.prefix)))
     protect(app.server, settings.access, content_security_policy([*app.csp_hashes(), head.source]))
     app.server.after_request(_keep_modules)
+    answer_what_is_gone(app.server)
     app.server.register_error_handler(DependencyException, _no_such_script)
     app.server.config["MAX_CONTENT_LENGTH"] = LONGEST_UPLOAD
     _write_once(app)

@@ -5,62 +5,63 @@ The page itself sends nothing else. A program that does gets one sentence and th
 
 from __future__ import annotations
 
-from typing import Annotated, Any, NotRequired, TypedDict
+from typing import Annotated, Any
 
 from dash import Dash
 from flask import Response, request
-from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from seq2exp_viz.api.http import as_json
 
 ROUTE = "/_dash-update-component"
 
 
-def _placed(gene: dict) -> dict:
-    if "tss" in gene and not (isinstance(gene["tss"], int) and {"chrom", "strand"} <= gene.keys()):
-        raise ValueError("expected tss, chrom and strand")
-    return gene
+class _Sent(BaseModel):
+    model_config = ConfigDict(strict=True)
 
 
-class _Named(TypedDict):
+class _Named(_Sent):
     gene_id: str
     symbol: str
-    tss: NotRequired[int]
-    chrom: NotRequired[str]
-    strand: NotRequired[str]
+    chrom: str
+    tss: int
+    strand: str
 
 
-class _Gene(TypedDict):
+class _Gene(_Sent):
     run: str
-    gene: NotRequired[str | None]
-    missing: NotRequired[str | None]
-    unscored: NotRequired[Annotated[_Named, AfterValidator(_placed)] | None]
+    gene: str | None = None
+    missing: str | None = None
+    unscored: _Named | None = None
 
 
-class _Revision(TypedDict):
+class _Revision(_Sent):
     run: str
     mark: Any
     threshold: float
     beside: str | None
 
 
-class _Rows(TypedDict):
-    startRow: NotRequired[Annotated[int, Field(ge=0, le=2**31)]]
-    endRow: NotRequired[Annotated[int, Field(ge=0, le=2**31)]]
+_Row = Annotated[int, Field(ge=0, le=2**31)]
 
 
-class _Property(TypedDict):
+class _Rows(_Sent):
+    first: _Row = Field(0, alias="startRow")
+    stop: _Row = Field(0, alias="endRow")
+
+
+class _Property(_Sent):
     id: str
     property: str
-    value: NotRequired[Any]
+    value: Any = None
 
 
-class _Body(TypedDict):
+class _Body(_Sent):
     output: str
     outputs: list[_Property] | _Property
     inputs: list[_Property]
-    state: NotRequired[list[_Property]]
-    changedPropIds: NotRequired[list[str]]
+    state: list[_Property] = []
+    changed: list[str] = Field([], alias="changedPropIds")
 
 
 _NAME = TypeAdapter(str | None)
@@ -73,7 +74,6 @@ VALUES: dict[str, TypeAdapter] = {  # of each property that is an input or state
     "poll.n_intervals": TypeAdapter(int | None),
     "elements-table.getRowsRequest": TypeAdapter(_Rows | None),
 }
-_BODY = TypeAdapter(_Body)
 
 
 def check_callback_requests(app: Dash) -> None:
@@ -91,22 +91,25 @@ def _problem(app: Dash) -> str:
     """Return what is wrong with the request's body; "" where nothing is."""
     try:
         given = request.get_json(silent=True)  # which Dash gets as well
-        body = _BODY.validate_python(given, strict=True)
+        body = _Body.model_validate(given)
     except (RecursionError, ValidationError):
         return "expected the JSON object that Dash sends"
-    known = app.callback_map.get(body["output"], {})
+    known = app.callback_map.get(body.output, {})
     if "callback" not in known:
-        return f"there is no callback for {body['output'][:80]!r}"
+        return f"there is no callback for {body.output[:80]!r}"
     expected = [f"{item['id']}.{item['property']}" for item in [*known["inputs"], *known["state"]]]
-    sent = [*body["inputs"], *body.get("state", [])]
-    if [f"{item['id']}.{item['property']}" for item in sent] != expected:
+    sent = [*body.inputs, *body.state]
+    if [f"{item.id}.{item.property}" for item in sent] != expected:
         return f"expected {', '.join(expected)}"
-    outputs, places = body["outputs"], known["outputs_indices"]
-    if (len(outputs) if isinstance(outputs, list) else 1) != (len(places) if isinstance(places, list) else 1):
+    if _count(body.outputs) != _count(known["outputs_indices"]):
         return "expected all outputs of the callback"
     for name, item in zip(expected, sent, strict=True):
         try:
-            VALUES[name].validate_python(item.get("value"), strict=True)
+            VALUES[name].validate_python(item.value, strict=True)
         except (RecursionError, ValidationError):
             return f"the value of {name} is of another kind"
     return ""
+
+
+def _count(outputs: object) -> int | None:
+    return len(outputs) if isinstance(outputs, list) else None

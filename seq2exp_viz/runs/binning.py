@@ -13,7 +13,7 @@ from model_core.bins import MOST_BINS, bin_means, rounded, view_grid
 from model_core.run_folder.tracks import summary
 
 DIGITS = 4
-LAST_BASE = 2**32 - 1  # of a bigWig
+LAST_BASE = 2**31 - 1  # that can be asked of a bigWig
 
 
 def vector_summary(

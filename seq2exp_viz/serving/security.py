@@ -6,7 +6,7 @@ import hashlib
 import hmac
 import ipaddress
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -103,6 +103,26 @@ def protect(server: Flask, access: Access, policy: str) -> None:
         return response
 
 
+class ReadableCookies:
+    """WSGI middleware that replaces bytes of cookies that are no UTF-8, over which Werkzeug stumbles.
+
+    Cookies are shared by all ports of a host, so that any server on this machine can have set them.
+    """
+
+    def __init__(self, inner: Callable):
+        self.inner = inner
+
+    def __call__(self, environ: dict, start_response: Callable) -> Iterable[bytes]:
+        if "HTTP_COOKIE" in environ:
+            environ["HTTP_COOKIE"] = _readable(environ["HTTP_COOKIE"])
+        return self.inner(environ, start_response)
+
+
+def _readable(cookies: str) -> str:
+    """Return a Cookie header, as WSGI holds it (Latin-1 for bytes), whose bytes are UTF-8."""
+    return cookies.encode("latin-1", "replace").decode(errors="replace").encode().decode("latin-1")
+
+
 def refusal(access: Access, environ: Mapping[str, str]) -> tuple[str, int] | None:
     """Return why a WSGI request is rejected, with the HTTP status; None where it is accepted."""
     if foreign := _foreign(environ):
@@ -110,7 +130,7 @@ def refusal(access: Access, environ: Mapping[str, str]) -> tuple[str, int] | Non
     if access.token is None:
         host = _host(environ)
         return None if host in access.hosts else (_unknown_host(host), 403)
-    known = parse_cookie(environ.get("HTTP_COOKIE")).get(access.cookie, "") or _bearer(environ)
+    known = parse_cookie(_readable(environ.get("HTTP_COOKIE", ""))).get(access.cookie, "") or _bearer(environ)
     if _same(known, access.token):
         return None
     return "This page needs its token: open the link that `seq2exp-viz serve` printed.", 401
