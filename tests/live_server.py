@@ -64,7 +64,7 @@ class Live:
     """
 
     def __init__(self, run: Path, big: Path, folder: Path, token: str = ""):
-        self.log = folder / "live.log"
+        self.log, self.big = folder / "live.log", big
         words = [sys.executable, "-c", SCRIPT, str(run), str(big), token]
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, stderr=log)
