@@ -42,7 +42,7 @@ def received(**_names):
 
 app.add_url_rule("/test/fails/<kind>", view_func=fails)
 app.add_url_rule("/test/big", "big", lambda: send_bytes(Path(big), request))
-app.add_url_rule("/test/made", "made", lambda: Response(b"0123456789abcdef" * 4_000_000))
+app.add_url_rule("/test/made", "made", lambda: Response(b"0123456789abcdef" * 1_000_000))
 for rule in ("/test/short", "/test/run/own"):
     app.add_url_rule(rule, rule, received, methods=["POST"])
 sock = bind("127.0.0.1", 0)

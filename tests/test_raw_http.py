@@ -4,6 +4,7 @@ import contextlib
 import http.client
 import os
 import random
+import re
 import socket
 import time
 from collections.abc import Iterator
@@ -69,10 +70,9 @@ def connected(server: Live, data: bytes) -> socket.socket:
 def told(made: socket.socket) -> bytes:
     """What comes until the server closes the connection."""
     parts = []
-    with contextlib.suppress(ConnectionError):
+    with made, contextlib.suppress(ConnectionError):
         while part := made.recv(1 << 20):
             parts.append(part)
-    made.close()
     return b"".join(parts)
 
 
@@ -200,7 +200,7 @@ def attack(server: Live, count: int, seed: int) -> None:
             made.close()  # which goes away in the middle of the answer
         else:
             answer = told(made)
-            assert answer.count(b"HTTP/1.") <= 1, (seed, number, kind.__name__, answer[:2_000])
+            assert len(re.findall(rb"HTTP/1\.\d \d{3} ", answer)) <= 1, (seed, number, kind.__name__, answer[:2_000])
             assert not answer or answer[:7] == b"HTTP/1.", (seed, number, kind.__name__, data[:200])
             assert answer[9:12] in (b"", b"501") or answer[9:10] in b"234", (seed, number, data[:200], answer[:500])
         assert asked(server) == 200, (seed, number, kind.__name__, data[:200])
@@ -242,21 +242,23 @@ def test_a_panic_is_told_in_words_logged_and_closes_a_connection_that_would_be_k
     assert b"Connection: close" in answer
     assert "Panic: panic" in server.log.read_text()
     for kind in (b"exit", b"midst"):
-        told(connected(server, GET % b"/test/fails/%s" % kind))  # ends
+        told(connected(server, GET % b"/test/fails/%s" % kind))  # returns: the connection ends
 
 
 # ---------------------------------------------------------------------------------------------- slow clients
 
 
 @pytest.mark.parametrize("place", [b"/test/big", b"/test/made"])
-def test_paused_downloads_hold_no_thread(server, place):
-    before = server.memory()
-    with held(server, GET % place, 16) as made:
+def test_paused_downloads_hold_no_thread_and_no_memory(server, place):
+    with held(server, GET % place, 12) as made:
         assert all(one.recv(12) == b"HTTP/1.1 200" for one in made)
-        began = time.monotonic()
-        assert asked(server) == 200
-        assert time.monotonic() - began < SECONDS
-        assert server.memory() - before < 200_000_000
+        before = server.memory()  # with what the threads keep of the answers that they made
+        with held(server, GET % place, 24) as more:  # of 16 MB each, or 300
+            assert all(one.recv(12) == b"HTTP/1.1 200" for one in more)
+            began = time.monotonic()
+            assert asked(server) == 200
+            assert time.monotonic() - began < SECONDS
+            assert server.memory() - before < 150_000_000
 
 
 def test_requests_that_are_sent_ahead_of_a_paused_download_hold_no_thread(server):
@@ -287,7 +289,7 @@ def test_a_request_that_takes_too_long_to_arrive_ends_its_connection(server):
     made = connected(server, b"GET / HTTP/1.1\r\n")
     made.settimeout(2)
     began = time.monotonic()
-    with contextlib.suppress(ConnectionError):
+    with made, contextlib.suppress(ConnectionError):
         while time.monotonic() - began < 3 * HEADER_SECONDS:
             made.sendall(b"A: b\r\n")
             with contextlib.suppress(TimeoutError):
@@ -302,7 +304,7 @@ def test_a_slow_reader_gets_every_byte(server):
     head, got = b"", b""
     while b"\r\n\r\n" not in head:
         head += made.recv(1)
-    assert b"206 Partial Content" in head
+    assert head.startswith(b"HTTP/1.1 206 ")
     while len(got) < len(whole):
         got += made.recv(50_000)
         if len(got) < 500_000:
