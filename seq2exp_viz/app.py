@@ -15,6 +15,7 @@ from flask import Response, request
 from seq2exp_viz.api import genes
 from seq2exp_viz.api.http import answer_what_is_gone
 from seq2exp_viz.page import callbacks, layout
+from seq2exp_viz.page.callback_requests import check_callback_requests
 from seq2exp_viz.runs.registry import RunRegistry
 from seq2exp_viz.serving import modules, static_files
 from seq2exp_viz.serving.allowed_files import AllowedFiles
@@ -111,6 +112,7 @@ def create_app(registry: RunRegistry, settings: Settings = Settings(), jobs: Job
     ranges_first = RangesFirst(app.server.wsgi_app, registry, settings.access)
     app.server.wsgi_app = Guard(ReadableCookies(WithPrefix(ranges_first, settings.prefix)))
     protect(app.server, settings.access, content_security_policy([*app.csp_hashes(), head.source]))
+    check_callback_requests(app)  # after `protect`: Flask asks them in this order
     app.server.after_request(_keep_modules)
     answer_what_is_gone(app.server)
     app.server.register_error_handler(DependencyException, _no_such_script)

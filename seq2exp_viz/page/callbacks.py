@@ -10,7 +10,6 @@ from seq2exp_viz.api import http
 from seq2exp_viz.api.genes import element_answer
 from seq2exp_viz.api.igv import api_url
 from seq2exp_viz.page import panel, plots, tabs
-from seq2exp_viz.page.callback_requests import check_callback_requests
 from seq2exp_viz.page.selection import (
     chosen,
     comparable_runs,
@@ -38,7 +37,6 @@ def register(app: Dash, registry: RunRegistry, base: str) -> None:
     _run_callbacks(app, registry, base)
     _gene_callbacks(app, registry, base)
     _tab_callbacks(app, registry, base)
-    check_callback_requests(app)
 
 
 def _client(app: Dash) -> None:
