@@ -13,6 +13,7 @@ import typer
 
 from model_core.errors import InputError
 from seq2exp_viz.cli import analysis, failures, model, output, server, study
+from seq2exp_viz.cli.options import OptionalValues
 from seq2exp_viz.cli.signals import stop_in_order
 
 
@@ -50,7 +51,7 @@ app = typer.Typer(
 )
 for command in COMMANDS:
     epilog = f"Example: [bold]seq2exp-viz {command.example}[/bold]"
-    app.command(rich_help_panel=command.panel, epilog=epilog)(command.function)
+    app.command(cls=OptionalValues, rich_help_panel=command.panel, epilog=epilog)(command.function)
 
 
 def _show_version(asked: bool) -> None:
