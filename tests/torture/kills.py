@@ -33,7 +33,7 @@ from .whole_case import call
 GENES = 50
 TRAINING = (
     *("--steps", "12", "--batch-size", "8", "--warmup", "1", "--width", "8", "--depth", "1"),
-    *("--window", "1000", "--promoter", "40", "--device", "cpu"),
+    *("--window", "500", "--promoter", "40", "--device", "cpu"),
 )
 HOSTS = ("node1", "node2")
 RUNS = ("run", "run-moved")
@@ -299,7 +299,9 @@ def _make_studies() -> forked.Answers:
         return {}
     for name in ("study", "trained-study"):
         Path(name).mkdir(exist_ok=True)
-        write_small_study(Path(name))
+        small = write_small_study(Path(name))
+        edit(small, "window = 4_000", "window = 1_000")
+        edit(small, "promoter = 400", "promoter = 100")
     edit(Path("trained-study/study.toml"), "validation = []", 'validation = ["chr2"]')
     edit(Path("trained-study/study.toml"), 'test = ["chr2"]', "test = []")
     study = load_study("study")
