@@ -157,6 +157,8 @@ def _answers(client, asked: dict[str, Callable]) -> forked.Answers:
         body = got.get_data()
         if got.status_code >= 500 and got.status_code != 503:
             raise RuntimeError(f"{name} was answered with {got.status_code}: {body[:200]!r}")
+        if name.startswith("data/"):
+            continue  # the broken file itself
         if got.status_code < 400:
             answers[name] = _CHANGING.sub(b"", body)
         else:
