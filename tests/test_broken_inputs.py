@@ -1,0 +1,71 @@
+"""Broken files of every kind that the program reads are refused in words, or read as the whole ones."""
+
+import json
+import os
+import secrets
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from torture.broken_inputs import KINDS
+from torture.mutations import CALLING, bytes_mutations, jsonl_mutations
+
+ROOT = Path(__file__).parents[1]
+MORE = float(
+    os.environ.get("SEQ2EXP_TORTURE", "1")
+)  # by how much longer the nightly tests look than they do by default
+
+
+def broken(tmp_path: Path, *options: str) -> list[dict]:
+    """The results of the program, in a process of its own: its children must not inherit pytest's threads."""
+    command = [sys.executable, "-m", "tests.torture.broken_inputs", "--json", tmp_path / "results.json", *options]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    print(done.stdout)
+    assert (tmp_path / "results.json").exists(), done.stderr
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert not done.returncode, done.stdout
+    return results
+
+
+def test_broken_files_of_each_kind_are_refused_in_words_or_read_as_before(tmp_path):
+    results = broken(tmp_path, "--count", "1", "--readers", "1", "--seed", "16")
+    assert {result["kind"] for result in results} == set(KINDS)
+    assert {"refused", "as the whole file"} <= {result["verdict"] for result in results}
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("shard", [0, 1])
+def test_random_broken_files_of_each_kind_are_refused_in_words_or_read_as_before(tmp_path, shard):
+    seed, names = secrets.randbelow(10**6), list(KINDS)[shard::2]
+    print(f"seed {seed}")
+    kinds = [word for name in names for word in ("--kind", name)]
+    results = broken(tmp_path, "--count", str(round(12 * MORE)), "--seed", str(seed), *kinds)
+    assert {result["kind"] for result in results} == set(names)
+
+
+def test_the_same_seed_breaks_the_same_files():
+    import random
+    from itertools import islice
+
+    whole = bytes(range(256)) * 9
+    first, again, other = (list(islice(bytes_mutations(whole, random.Random(seed)), 40)) for seed in (1, 1, 2))
+    assert first == again != other
+
+
+def test_a_value_of_another_type_is_no_other_valid_file():
+    import random
+    from itertools import islice
+
+    made = list(islice(jsonl_mutations(b'{"row": 0, "symbol": "MYC"}\n', random.Random(1)), 300))
+    of_row = {mutation.words: mutation.valid for mutation in made if "row = " in mutation.words}
+    assert of_row["line 1: row = '-1' (int)"]
+    assert not of_row["line 1: row = 'x' (str)"]
+    assert not of_row["line 1: row = 'True' (bool)"]
+
+
+def test_the_hostile_pickle_would_call_a_function(capsys):
+    import pickle
+
+    pickle.loads(CALLING)
+    assert capsys.readouterr().out == "this pickle was carried out\n"
