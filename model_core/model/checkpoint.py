@@ -20,18 +20,16 @@ from safetensors.torch import save
 from model_core.config import Seq2ExpConfig
 from model_core.errors import InputError
 from model_core.files import replacing
-from model_core.model.released_checkpoint import CONSTANTS, our_names, released_config
+from model_core.model.released_checkpoint import load_released
 from model_core.model.released_export import their_hyper_parameters, their_state
 from model_core.model.seq2exp import Seq2Exp
-from model_core.model.stored_weights import described_model, filled, require_fit
-from model_core.model.torch_archive import StoredTensor, TorchArchive
+from model_core.model.stored_weights import described_model, filled, in_words, require_fit
 from model_core.safetensors_header import StoredArray, read_header
 from model_core.settings import shown
 
 FORMAT = "seq2exp-viz checkpoint 1"
 _DTYPES = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 _OTHER_DTYPE = torch.uint8  # of what no parameter has, which is then refused by its type
-_MOST_SIGNALS = 1_000
 
 
 def choose_device(device: str | None) -> torch.device:
@@ -100,7 +98,7 @@ def load_with_metadata(path: str | Path, device: str | None = None) -> tuple[Seq
         raise InputError(
             path, found="no such file", expected="a checkpoint (.safetensors or .ckpt)", fix="check the path"
         )
-    model, metadata = _read_ours(path) if path.suffix == ".safetensors" else (_read_theirs(path), {})
+    model, metadata = _read_ours(path) if path.suffix == ".safetensors" else (load_released(path), {})
     return model.to(chosen).eval(), metadata
 
 
@@ -204,7 +202,7 @@ def _read_ours(path: Path) -> tuple[Seq2Exp, dict[str, Any]]:
         raise error.at(f"{path}, {error.where}") from None
     _check_metadata(metadata, path)
     model = described_model(config, len(header.tensors), path)
-    require_fit(model.state_dict(), described(header.tensors), path, _words(config))
+    require_fit(model.state_dict(), described(header.tensors), path, in_words(config))
     digests: dict[str, str] = {}
     try:
         with safe_open(path, "pt") as file:
@@ -224,39 +222,6 @@ def _read_ours(path: Path) -> tuple[Seq2Exp, dict[str, Any]]:
         found, expected = "a damaged file", "settings and weights with the sha256 that its header states"
         raise InputError(path, found=found, expected=expected, fix="copy it again")
     return model, metadata
-
-
-def _read_theirs(path: Path) -> Seq2Exp:
-    with TorchArchive(path) as archive:
-        theirs = archive.content.get("state_dict")
-        if not isinstance(theirs, dict) or not all(
-            isinstance(name, str) and isinstance(tensor, StoredTensor) for name, tensor in theirs.items()
-        ):
-            found, expected = "no state_dict of tensors", "a Lightning checkpoint"
-            raise InputError(path, found=found, expected=expected, fix="check which file this is")
-        constants = {name: theirs.get(f"model.{name}") for name in CONSTANTS}
-        read = {}
-        for name, stored in constants.items():
-            if stored is None or len(stored.shape) != 1 or stored.shape[0] > _MOST_SIGNALS:
-                found = f"no {name} of one number per signal"
-                raise InputError(path, found=found, expected="both constants", fix="check that this is Seq2Exp")
-            read[name] = archive.tensor(stored)
-        config = released_config(archive.content.get("hyper_parameters"), read, path)
-        copies = our_names(theirs, config)
-        model = described_model(config, len(copies), path)
-        wanted, most = model.state_dict(), max(map(len, copies.values()))
-        for number in range(most):
-            layer = {name: found[min(number, len(found) - 1)] for name, found in copies.items()}
-            require_fit(wanted, layer, path, _words(config))
-
-        def tied(name: str) -> torch.Tensor:
-            first, *others = map(archive.tensor, copies[name])
-            if not all(torch.equal(first, other) for other in others):
-                found = f"{name[:100]}, a tied tensor, in two copies that differ"
-                raise InputError(path, found=found, expected="equal copies", fix="do not use this file")
-            return first
-
-        return filled(model, tied)
 
 
 def _json(header: Mapping[str, str], name: str, path: Path) -> dict[str, Any]:
@@ -311,7 +276,3 @@ def _digest_of(tensor: torch.Tensor) -> str:
     digest = hashlib.sha256(f"{tensor.dtype} {tuple(tensor.shape)} ".encode())
     digest.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
-
-
-def _words(config: Seq2ExpConfig) -> str:
-    return f"the parameters of a {config.variant} model of width {config.backbone.d_model}"

@@ -19,9 +19,11 @@ from model_core.config import Seq2ExpConfig
 from model_core.data_pickle import StandIn
 from model_core.decision import DecisionRule
 from model_core.errors import InputError
-from model_core.model.torch_archive import StoredTensor
+from model_core.model.seq2exp import Seq2Exp
+from model_core.model.stored_weights import described_model, filled, in_words, require_fit
+from model_core.model.torch_archive import StoredTensor, TorchArchive
 from model_core.setting_groups import BackboneConfig, MaskConfig, PredictorConfig, PriorConfig
-from model_core.settings import shown
+from model_core.settings import MOST_NAMES, shown
 
 _MOST_NODES = 20_000  # of a tree of settings; the release's has some 300
 _DEEPEST = 50
@@ -100,6 +102,46 @@ def our_names(stored: Mapping[str, StoredTensor], config: Seq2ExpConfig) -> dict
         if tensor not in ours.setdefault(key, []):
             ours[key].append(tensor)
     return ours
+
+
+def load_released(path: str | Path) -> Seq2Exp:
+    """Load the model of a released checkpoint, on the CPU.
+
+    Raises
+    ------
+    InputError
+        The file is missing, damaged or unsafe, or its weights and settings do not fit each other.
+    """
+    with TorchArchive(path) as archive:
+        theirs = archive.content.get("state_dict")
+        if not isinstance(theirs, dict) or not all(
+            isinstance(name, str) and isinstance(tensor, StoredTensor) for name, tensor in theirs.items()
+        ):
+            found, expected = "no state_dict of tensors", "a Lightning checkpoint"
+            raise InputError(path, found=found, expected=expected, fix="check which file this is")
+        constants = {name: theirs.get(f"model.{name}") for name in CONSTANTS}
+        read = {}
+        for name, stored in constants.items():
+            if stored is None or len(stored.shape) != 1 or stored.shape[0] > MOST_NAMES:
+                found = f"no {name} of one number per signal"
+                raise InputError(path, found=found, expected="both constants", fix="check that this is Seq2Exp")
+            read[name] = archive.tensor(stored)
+        config = released_config(archive.content.get("hyper_parameters"), read, path)
+        copies = our_names(theirs, config)
+        model = described_model(config, len(copies), path)
+        wanted, most = model.state_dict(), max(map(len, copies.values()))
+        for number in range(most):
+            layer = {name: found[min(number, len(found) - 1)] for name, found in copies.items()}
+            require_fit(wanted, layer, path, in_words(config))
+
+        def tied(name: str) -> Tensor:
+            first, *others = map(archive.tensor, copies[name])
+            if not all(torch.equal(first, other) for other in others):
+                found = f"{name[:100]}, a tied tensor, in two copies that differ"
+                raise InputError(path, found=found, expected="equal copies", fix="do not use this file")
+            return first
+
+        return filled(model, tied)
 
 
 PUBLISHED_ONLY = {  # released settings that change the computation, with the only value the published models use

@@ -38,7 +38,7 @@ from model_core.model.kernels.scan import (
     scan_definition,
     selective_scan,
 )
-from model_core.model.released_checkpoint import our_key, our_state, read_archive, released_config
+from model_core.model.released_checkpoint import load_released, our_key
 from model_core.model.seq2exp import Seq2Exp, loss_terms
 from model_core.verdict import save_verdict
 
@@ -220,14 +220,14 @@ def parity(machine: Machine, folder: Path) -> dict:
 
 
 def _parity_of_set(machine: Machine, folder: Path) -> dict[str, float]:
-    content = read_archive(folder / "checkpoint.ckpt")
-    config = released_config(content["hyper_parameters"], content["state_dict"], folder)
+    released = load_released(folder / "checkpoint.ckpt")
+    config = released.config
     inputs, outputs, recorded = (np.load(folder / f"{name}.npz") for name in ("inputs", "outputs_eval", "grads_mean"))
     arrays = [inputs["seqs"], inputs["signals"], inputs["rna_feat"], inputs["mask_regions"][..., 1]]
 
     def load(**settings):
         model = Seq2Exp(config.replace(**settings))
-        model.load_state_dict(our_state(content["state_dict"], config))
+        model.load_state_dict(released.state_dict())
         return model.to(machine.device)
 
     out = load().eval().score(*arrays)

@@ -106,6 +106,11 @@ def filled(model: Seq2Exp, read: Callable[[str], Tensor]) -> Seq2Exp:
     return model
 
 
+def in_words(config: Seq2ExpConfig) -> str:
+    """Return what `require_fit` calls the parameters of a model."""
+    return f"the parameters of a {config.variant} model of width {config.backbone.d_model}"
+
+
 def _listed(names: Sequence[str]) -> str:
     more = f" and {len(names) - _SHOWN} more" if names[_SHOWN:] else ""
     return ", ".join(name[:100] for name in names[:_SHOWN]) + more
