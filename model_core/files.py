@@ -83,9 +83,10 @@ def naming(path: Path, temporary: Path | None = None) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        unnamed = error.filename is None and error.errno is not None
-        if unnamed or (temporary is not None and str(error.filename) == str(temporary)):
-            error.filename, error.filename2 = str(path), None
+        if temporary is not None and str(error.filename) == str(temporary):
+            raise OSError(error.errno, error.strerror, str(path)) from error
+        if error.filename is None and error.errno is not None:
+            error.filename = str(path)
         raise
     except InputError:
         raise
