@@ -83,9 +83,10 @@ def naming(path: Path, temporary: Path | None = None) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        unnamed = error.filename is None and error.errno is not None
-        if unnamed or (temporary is not None and str(error.filename) == str(temporary)):
-            error.filename, error.filename2 = str(path), None
+        if temporary is not None and str(temporary) in (str(error.filename), str(error.filename2)):
+            raise OSError(error.errno, error.strerror, str(path)) from error
+        if error.filename is None and error.errno is not None:
+            error.filename = str(path)
         raise
     except InputError:
         raise
@@ -114,17 +115,29 @@ def _end(name: str) -> str:
 
 
 def _keep_permissions(place: Path, temporary: Path) -> None:
+    """Give the temporary file the permissions of the file that it replaces, or those of a new file."""
+    new = temporary.stat()
     try:
         old = place.stat()
     except FileNotFoundError:
+        if not new.st_mode & 0o077:  # as some libraries write, through mkstemp, whatever the umask allows
+            os.chmod(temporary, 0o666 & ~_umask())
         return
-    new = temporary.stat()
     with suppress(PermissionError):  # of another user's file, or on a file system without permissions
         if hasattr(os, "chown") and (old.st_uid, old.st_gid) != (new.st_uid, new.st_gid):
             os.chown(temporary, old.st_uid, old.st_gid)
     with suppress(PermissionError):
         if stat.S_IMODE(old.st_mode) != stat.S_IMODE(new.st_mode):
             os.chmod(temporary, stat.S_IMODE(old.st_mode) & 0o777)
+
+
+def _umask() -> int:
+    with suppress(OSError, ValueError, IndexError):  # asked of Linux, as changing it would concern other threads
+        status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
+        return int(status.partition("\nUmask:")[2].split()[0], 8)
+    umask = os.umask(0o077)
+    os.umask(umask)
+    return umask
 
 
 def write_text(path: str | Path, text: str) -> None:

@@ -4,6 +4,8 @@ import gzip
 import hashlib
 import json
 import socket
+import threading
+from contextlib import contextmanager, suppress
 
 import pytest
 from file_server import serve_files
@@ -322,3 +324,207 @@ def test_other_text_is_refused(tmp_path, text):
 def test_a_study_without_downloads_says_what_to_do(tmp_path):
     with pytest.raises(InputError, match="init --preset"):
         fetch_study(tmp_path / "study.toml")
+
+
+# Servers that misbehave
+
+
+class Answer:
+    """Head and body of the next answer of a server that says what it likes."""
+
+    def __init__(self, status: str, body: bytes = b"", **headers: str):
+        lines = [f"HTTP/1.1 {status}", "Connection: close"]
+        lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
+        self.bytes = "\r\n".join([*lines, "", ""]).encode() + body
+
+
+@contextmanager
+def misbehaving(answers):
+    """A real server whose answers to GET are given; it notes the headers of each request."""
+    asked, left = [], list(answers)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def serve():
+            while True:
+                try:
+                    line, _ = listening.accept()
+                except OSError:
+                    return
+                with line:
+                    head = b""
+                    while b"\r\n\r\n" not in head and (more := line.recv(65_536)):
+                        head += more
+                    if head.startswith(b"GET"):
+                        asked.append(dict(pair.split(": ", 1) for pair in head.decode().split("\r\n")[1:] if pair))
+                    answer = left.pop(0) if head.startswith(b"GET") and left else Answer("404 Not Found")
+                    with suppress(OSError):
+                        line.sendall(answer.bytes)
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}/x.bin", asked
+        listening.shutdown(socket.SHUT_RDWR)
+    thread.join()
+
+
+OLD, NEW = b"o" * 1_000, b"n" * 1_000
+TORN = OLD[:400]
+WHOLE_NEW = Answer("200 OK", NEW, Content_Length="1000", ETag='"2"')
+REST = {"Content_Range": "bytes 400-999/1000", "Content_Length": "600"}
+
+
+def begun(tmp_path, url, part=TORN, etag='"1"', size=1_000):
+    """A download that was killed after `part`."""
+    transfer = http.Resuming(tmp_path / "x.bin", attempts=2)
+    transfer.part.write_bytes(part)
+    transfer.notes.write_text(json.dumps({"url": url, "etag": etag, "size": size}))
+    return transfer
+
+
+@pytest.fixture
+def _no_pauses(monkeypatch):
+    monkeypatch.setattr(http.time, "sleep", lambda seconds: None)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+
+
+ANEW = {  # what the server answers to a request for the rest: after it the file is asked for anew
+    "the rest of another file, with its ETag": Answer("206 Partial Content", NEW[400:], ETag='"2"', **REST),
+    "the rest of any file, without an ETag": Answer("206 Partial Content", NEW[400:], **REST),
+    "the rest, with a weak ETag": Answer("206 Partial Content", NEW[400:], ETag='W/"1"', **REST),
+    "the rest of a longer file": Answer(
+        "206 Partial Content", NEW[400:], ETag='"1"', Content_Range="bytes 400-999/2000", Content_Length="600"
+    ),
+    "that its file is shorter": Answer("416 Range Not Satisfiable", Content_Range="bytes */300", ETag='"1"'),
+    "the whole new file": WHOLE_NEW,
+}
+
+
+@pytest.mark.usefixtures("_no_pauses")
+@pytest.mark.parametrize("answer", ANEW)
+def test_parts_of_two_files_are_never_joined(tmp_path, answer):
+    with misbehaving([ANEW[answer], WHOLE_NEW]) as (url, asked):
+        transfer = begun(tmp_path, url)
+        transfer.download(url)
+    assert transfer.part.read_bytes() == NEW
+    assert (asked[0]["Range"], asked[0]["If-Range"]) == ("bytes=400-", '"1"')
+    assert "Range" not in asked[-1] or len(asked) == 1
+
+
+@pytest.mark.usefixtures("_no_pauses")
+@pytest.mark.parametrize("etag", [None, 'W/"1"', "1", 7])
+def test_without_a_strong_etag_and_a_checksum_a_download_begins_anew(tmp_path, etag):
+    with misbehaving([WHOLE_NEW]) as (url, asked):
+        transfer = begun(tmp_path, url, etag=etag)
+        transfer.download(url)
+    assert "Range" not in asked[0]
+    assert transfer.part.read_bytes() == NEW
+
+
+@pytest.mark.usefixtures("_no_pauses")
+def test_with_a_checksum_a_download_goes_on_and_is_compared(tmp_path):
+    rest = Answer("206 Partial Content", OLD[400:], **REST)
+    for part, joined in ((TORN, OLD), (NEW[:400], None)):
+        with misbehaving([rest]) as (url, asked):
+            folder = study(tmp_path / str(joined)[:1], Source("x.bin", url, "", checksum=md5(OLD)))
+            begun(folder, url, part, etag=None)
+            if joined is None:
+                with pytest.raises(InputError, match=r"another checksum \(deleted\)"):
+                    fetch_study(folder)
+                assert leftovers(folder) == []
+            else:
+                fetch_study(folder)
+                assert (folder / "x.bin").read_bytes() == joined
+            assert asked[0]["Range"] == "bytes=400-"
+
+
+REFUSED = {
+    "another part": Answer(
+        "206 Partial Content", OLD[300:], ETag='"1"', Content_Range="bytes 300-999/1000", Content_Length="700"
+    ),
+    "a part beyond the end": Answer(
+        "206 Partial Content", OLD[400:], ETag='"1"', Content_Range="bytes 400-1500/1000", Content_Length="1101"
+    ),
+    "a part that ends before it begins": Answer(
+        "206 Partial Content", b"", ETag='"1"', Content_Range="bytes 400-399/1000", Content_Length="0"
+    ),
+    "a part of another length": Answer(
+        "206 Partial Content", OLD[:500], ETag='"1"', Content_Range="bytes 400-999/1000", Content_Length="500"
+    ),
+    "no statement": Answer("206 Partial Content", OLD[400:], ETag='"1"', Content_Length="600"),
+    "words": Answer("206 Partial Content", OLD[400:], ETag='"1"', Content_Range="bytes x-y/z", Content_Length="600"),
+    "several parts": Answer("206 Partial Content", b"--", ETag='"1"', Content_Type="multipart/byteranges; boundary=-"),
+}
+
+
+@pytest.mark.usefixtures("_no_pauses")
+@pytest.mark.parametrize("answer", REFUSED)
+def test_a_wrong_content_range_is_refused(tmp_path, answer):
+    with misbehaving([REFUSED[answer]]) as (url, _):
+        transfer = begun(tmp_path, url)
+        with pytest.raises(http.RefusedError, match="another part than requested"):
+            transfer.download(url)
+    assert not transfer.part.exists()
+
+
+@pytest.mark.usefixtures("_no_pauses")
+def test_a_part_in_answer_to_a_request_for_the_whole_is_refused(tmp_path):
+    with (
+        misbehaving([Answer("206 Partial Content", OLD[400:], **REST)]) as (url, _),
+        pytest.raises(http.RefusedError, match="another part than requested"),
+    ):
+        http.Resuming(tmp_path / "x.bin").download(url)
+    assert not (tmp_path / "x.bin.part").exists()
+
+
+def chunked(content: bytes) -> bytes:
+    return b"%x\r\n%b\r\n0\r\n\r\n" % (len(content), content)
+
+
+@pytest.mark.usefixtures("_no_pauses")
+@pytest.mark.parametrize(
+    ("have", "answer"),
+    [
+        (
+            b"",
+            Answer("200 OK", OLD + b"more"),
+        ),  # the portal says 1,000 bytes; this body has no end but that of the line
+        (b"", Answer("200 OK", chunked(OLD + b"more"), Transfer_Encoding="chunked")),
+        (
+            TORN,
+            Answer(
+                "206 Partial Content",
+                chunked(OLD),
+                ETag='"1"',
+                Content_Range="bytes 400-999/1000",
+                Transfer_Encoding="chunked",
+            ),
+        ),
+    ],
+)
+def test_nothing_is_written_beyond_the_stated_size(tmp_path, have, answer):
+    with misbehaving([answer]) as (url, _):
+        transfer = begun(tmp_path, url, have) if have else http.Resuming(tmp_path / "x.bin", size=1_000)
+        with pytest.raises(http.RefusedError, match="more than the 1,000 bytes that it states"):
+            transfer.download(url)
+    assert not transfer.part.exists()
+
+
+@pytest.mark.usefixtures("_no_pauses")
+def test_another_size_than_the_portal_states_is_refused_before_a_byte_is_written(tmp_path):
+    with (
+        misbehaving([Answer("200 OK", OLD, Content_Length="1000")]) as (url, _),
+        pytest.raises(http.RefusedError, match="states 1,000 bytes, before it were 900"),
+    ):
+        http.Resuming(tmp_path / "x.bin", size=900).download(url)
+    assert not (tmp_path / "x.bin.part").exists()
+
+
+@pytest.mark.usefixtures("_no_pauses")
+def test_a_link_to_a_file_that_is_missing_stays(tmp_path):
+    (tmp_path / "store").mkdir()
+    with misbehaving([WHOLE_NEW]) as (url, _):
+        folder = study(tmp_path / "s", Source("x.bin", url, ""))
+        (folder / "x.bin").symlink_to(tmp_path / "store" / "x.bin")
+        fetch_study(folder)
+    assert (folder / "x.bin").is_symlink()
+    assert (tmp_path / "store" / "x.bin").read_bytes() == NEW

@@ -74,9 +74,11 @@ def test_new_files_have_the_permissions_of_the_umask(tmp_path):
     try:
         write_text(tmp_path / "a", "")
         write_json(tmp_path / "b", {})
+        with replacing(tmp_path / "c") as temporary:
+            os.close(os.open(temporary, os.O_CREAT | os.O_WRONLY, 0o600))  # as mkstemp, which safetensors uses
     finally:
         os.umask(before)
-    assert {stat.S_IMODE((tmp_path / name).stat().st_mode) for name in "ab"} == {0o640}
+    assert {stat.S_IMODE((tmp_path / name).stat().st_mode) for name in "abc"} == {0o640}
 
 
 def test_a_pipe_is_written_into_and_stays(tmp_path):

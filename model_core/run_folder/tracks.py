@@ -17,13 +17,13 @@ from typing import Any, Literal, NamedTuple, TextIO
 import numpy as np
 import pandas as pd
 import pybigtools
-import pyBigWig
 import pysam
 
 from model_core.bed import NARROWPEAK_COLUMNS
+from model_core.bigwig_file import writing_bigwig
 from model_core.bins import bin_means
 from model_core.errors import InputError
-from model_core.files import fsync, replacing
+from model_core.files import fsync, naming, replacing
 from model_core.intervals import runs, sort
 from model_core.run_folder.elements import PROMOTER_CLASS
 from model_core.run_folder.mask_store import GeneMask
@@ -68,9 +68,9 @@ def write_bigwig(
 ) -> None:
     """Write a bigWig with zoom levels, which browsers need to show it. The same blocks give the same bytes.
 
-    Memory: one block, and until the file is closed about 14 bytes per value for the zoom levels. A file of more than
-    MOST_VALUES `values` is streamed: this takes 20 MB of memory whatever its size, about the same time and 1.6 times
-    the disk space, and the header names only the chromosomes that have values.
+    Memory: one block, and until the file is closed its bytes and about 14 per value for the zoom levels. A file of more
+    than MOST_VALUES `values` is streamed: this takes 20 MB of memory whatever its size, about the same time and 1.6
+    times the disk space, and the header names only the chromosomes that have values.
 
     Parameters
     ----------
@@ -118,14 +118,12 @@ def _without_gaps(sizes: Mapping[str, int], blocks: Iterable[Block], decimals: i
 
 def _with_zooms_in_memory(path: Path, sizes: Mapping[str, int], blocks: Iterable[Block], decimals: int | None) -> bool:
     """Write with pyBigWig; return whether there was any value."""
-    bigwig, written = pyBigWig.open(str(path), "w"), False
-    bigwig.addHeader(list(sizes.items()))
-    try:
+    written = False
+    with writing_bigwig(path) as bigwig:
+        bigwig.addHeader(list(sizes.items()))
         for part in _without_gaps(sizes, blocks, decimals):
             _add(bigwig, part, sizes[part.chrom])
             written = True
-    finally:
-        bigwig.close()
     return written
 
 
@@ -150,10 +148,11 @@ def _intervals(part: Block, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarr
 
 def _streamed(path: Path, sizes: Mapping[str, int], blocks: Iterable[Block], decimals: int | None) -> bool:
     """Write with pybigtools, which keeps zoom levels in temporary files; return whether there was any value."""
-    covered, failed = 0, list[BaseException]()
+    covered, begun, failed = 0, False, list[BaseException]()
 
     def entries() -> Iterator[tuple[str, int, int, float]]:
-        nonlocal covered
+        nonlocal covered, begun
+        begun = True
         try:
             for part in _without_gaps(sizes, blocks, decimals):
                 starts, ends, values = _intervals(part, sizes[part.chrom])
@@ -164,7 +163,15 @@ def _streamed(path: Path, sizes: Mapping[str, int], blocks: Iterable[Block], dec
 
     target = path.with_name(f"{path.name}.bigWig")  # its writer decides by the ending
     try:
-        pybigtools.open(str(target), "w").write(dict(sizes), entries())
+        with naming(path, target):
+            try:
+                pybigtools.open(str(target), "w").write(dict(sizes), entries())
+            except BaseException as error:  # a panic of Rust is no Exception, and has no name to import
+                if type(error).__name__ != "PanicException":
+                    raise
+                raise RuntimeError(f"the bigWig was not written ({error})") from None
+            if not begun:
+                raise RuntimeError("the bigWig was not begun")
         if failed:
             raise failed[0]
         if not covered:

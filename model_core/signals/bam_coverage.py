@@ -216,6 +216,8 @@ def _write(
             done = sum(sizes[: chromosome + 1])
             progress(done / sum(sizes))
         track.close()
+        if not _is_whole(bigwig):
+            raise RuntimeError("the file is truncated")
     except RuntimeError as error:
         found = f"writing failed ({error})"
         fix = "check the free space of the disk"

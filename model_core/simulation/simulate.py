@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from model_core.errors import InputError
+from model_core.files import naming
 from model_core.listing import all_in, is_empty
 from model_core.simulation import assays, simulated_files
 from model_core.simulation.planting import Planted, plant
@@ -143,7 +144,8 @@ def simulate_study(folder: str | Path, seed: int = 0, world: World | None = None
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir()
     try:
-        _write_study(unfinished, seed, world)
+        with naming(folder, unfinished / ".probe"):
+            _write_study(unfinished, seed, world)
         for stray in all_in(folder):  # hidden files of a desktop are kept; only an empty folder can be replaced
             os.replace(stray, unfinished / stray.name)
         os.replace(unfinished, folder)

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyBigWig
 import pysam
 
+from model_core.bigwig_file import writing_bigwig
 from model_core.simulation.assays import Contacts, Tags
 from model_core.simulation.world import World
 
@@ -38,16 +38,15 @@ def write_fasta(path: Path, sequences: dict[str, np.ndarray], rng: np.random.Gen
 
 def write_signal(path: Path, values: dict[str, np.ndarray]) -> None:
     """Write a bigWig from float32 (size,) per chromosome; bases at 0 are left out, as in coverage tracks."""
-    bigwig = pyBigWig.open(str(path), "w")
-    bigwig.addHeader([(chrom, len(value)) for chrom, value in values.items()])
-    for chrom, value in values.items():
-        edges = np.concatenate([[0], np.flatnonzero(np.diff(value)) + 1, [len(value)]])
-        starts, ends, levels = edges[:-1], edges[1:], value[edges[:-1]]
-        kept = levels != 0
-        if kept.any():
-            chroms = np.full(kept.sum(), chrom)
-            bigwig.addEntries(chroms, starts[kept], ends=ends[kept], values=levels[kept].astype(np.float64))
-    bigwig.close()
+    with writing_bigwig(path) as bigwig:
+        bigwig.addHeader([(chrom, len(value)) for chrom, value in values.items()])
+        for chrom, value in values.items():
+            edges = np.concatenate([[0], np.flatnonzero(np.diff(value)) + 1, [len(value)]])
+            starts, ends, levels = edges[:-1], edges[1:], value[edges[:-1]]
+            kept = levels != 0
+            if kept.any():
+                chroms = np.full(kept.sum(), chrom)
+                bigwig.addEntries(chroms, starts[kept], ends=ends[kept], values=levels[kept].astype(np.float64))
 
 
 def write_reads(path: Path, tags: dict[str, Tags]) -> None:
