@@ -21,6 +21,7 @@ from model_core.bed import read_lines
 from model_core.errors import InputError
 from model_core.intervals import listed
 
+MOST_COLUMNS, LONGEST_NAME = 10_000, 1_000  # of a table; letters
 _QUOTED = re.compile(r'"((?:[^"]|"")*)"')
 _BREAKS = re.compile(r"[\t\r\n]+")
 _NAMES = {"\t": "tabs", ",": "commas", ";": "semicolons"}
@@ -101,13 +102,16 @@ def read_table(path: str | Path, what: str | None = "a line for each row", separ
         raise InputError(path, found="an empty file", expected=f"a header and {what or 'rows'}", fix="check the path")
     header = lines[0][1]
     header = [header[0].lstrip("#").strip(), *header[1:]]
+    if len(header) > MOST_COLUMNS or max(map(len, header)) > LONGEST_NAME:
+        found = f"{len(header):,} columns, the longest name of {max(map(len, header)):,} letters"
+        raise InputError(path, found=found, expected="a header with names of columns", fix="check the format")
     _check_separator(path, header, separator)
     if len(lines) == 1 and what is not None:
         raise InputError(path, found="a header only", expected=f"a header and {what}", fix="check the path")
     for number, cells in lines[1:]:
         if len(cells) != len(header):
             raise _odd_line(path, number, cells, header, separator)
-    twice = sorted({name for name in header if header.count(name) > 1})
+    twice = sorted(name for name, count in Counter(header).items() if count > 1)
     if twice:
         raise InputError(
             path, found=f"repeated column names: {listed(twice)}", expected="distinct names", fix="rename one"

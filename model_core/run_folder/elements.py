@@ -326,20 +326,29 @@ def read_elements(path: str | Path, columns: Sequence[str] = ELEMENT_COLUMNS, te
     """
     content = read_input(path, _MOST_BYTES, "an element file", _AGAIN)
     begin, header_line = _header(path, content)
-    rows = _check_widths(path, content, begin, header_line)
-    types = {name: text for name in ELEMENT_COLUMNS} | {
-        name: np.float64 if isinstance(low, float) else np.int64 for name, (low, _) in _NUMBERS.items()
-    }
+    if not _check_widths(path, content, begin, header_line):
+        return no_elements(columns, text)
+    types = dict.fromkeys(ELEMENT_COLUMNS, text) | dict.fromkeys(_NUMBERS, "float64")
     options: dict[str, Any] = {"sep": "\t", "header": None, "quoting": 3, "keep_default_na": False}
     options |= {"names": list(ELEMENT_COLUMNS), "index_col": False, "skip_blank_lines": False, "encoding": "utf-8"}
     try:
-        table = pd.read_csv(io.BytesIO(content[begin:]), dtype=types, **options) if rows else None
+        table = pd.read_csv(io.BytesIO(content[begin:]), dtype=types, **options)
     except (ValueError, OverflowError):
         raise _first_wrong(path, content[begin:], header_line, options) from None
-    if table is None:
-        return pd.DataFrame({name: pd.Series(dtype=types[name]) for name in ELEMENT_COLUMNS if name in columns})
     _check_values(path, table, header_line)
-    return table[[name for name in ELEMENT_COLUMNS if name in columns]]
+    whole = [name for name in _NUMBERS if _is_whole(name)]
+    return table.astype(dict.fromkeys(whole, np.int64))[[name for name in ELEMENT_COLUMNS if name in columns]]
+
+
+def no_elements(columns: Sequence[str] = ELEMENT_COLUMNS, text: str = "str") -> pd.DataFrame:
+    """Return a table as from `read_elements`, without rows."""
+    types = {name: (np.int64 if _is_whole(name) else np.float64) if name in _NUMBERS else text for name in columns}
+    return pd.DataFrame({name: pd.Series(dtype=types[name]) for name in ELEMENT_COLUMNS if name in columns})
+
+
+def _is_whole(name: str) -> bool:
+    """Return whether a column of numbers holds whole ones."""
+    return isinstance(_NUMBERS[name][0], int)
 
 
 def _header(path: str | Path, content: bytes) -> tuple[int, int]:
@@ -383,7 +392,9 @@ def _check_values(path: str | Path, table: pd.DataFrame, header_line: int) -> No
 
     for name, (low, high) in _NUMBERS.items():
         values = table[name].to_numpy()
-        require((values >= low) & (values <= high), name, f"{low:g} to {high:g}")
+        whole = "a whole number, " if _is_whole(name) else ""
+        sound = (values >= low) & (values <= high) & (not whole or values == np.rint(values))
+        require(sound, name, f"{whole}{low:,} to {high:,}")
     for name, choices in _CHOICES.items():
         require(table[name].isin(choices).to_numpy(), name, f"one of {', '.join(choices)}")
     for first, last in (("start", "end"), ("thickStart", "thickEnd")):
@@ -399,12 +410,8 @@ def _first_wrong(path: str | Path, body: bytes, header_line: int, options: dict[
     except ValueError as error:
         found = "bytes that are not UTF-8 text" if isinstance(error, UnicodeDecodeError) else str(error)
         return InputError(path, found=found, expected="an element file", fix=_AGAIN)
-    wrong: list[tuple[int, str]] = []
-    for name, (low, _) in _NUMBERS.items():
-        values = pd.to_numeric(table[name], errors="coerce").to_numpy(np.float64)
-        odd = np.isnan(values) if isinstance(low, float) else ~table[name].str.fullmatch("-?[0-9]{1,13}").to_numpy(bool)
-        if odd.any():
-            wrong.append((int(np.argmax(odd)), name))
-    row, name = min(wrong, default=(0, "chrom"))
+    numbers = table[list(_NUMBERS)].apply(pd.to_numeric, errors="coerce").isna()
+    row = int(np.argmax(numbers.any(axis=1).to_numpy()))
+    name = numbers.columns[int(np.argmax(numbers.iloc[row].to_numpy()))]
     where, cell = f"{path} line {header_line + 1 + row} {name}", shown(str(table[name].iloc[row]))
     return InputError(where, found=cell, expected="a number", fix=_AGAIN)

@@ -27,7 +27,7 @@ from model_core.lock import Lock, writing_into
 from model_core.recent import Recent
 from model_core.records import COPY_AGAIN, read_json
 from model_core.run_folder.effects import FOLDER, effect_table, read_effects, valid
-from model_core.run_folder.elements import ELEMENT_COLUMNS, ElementRule, cut_elements, default_rule, read_elements
+from model_core.run_folder.elements import ElementRule, cut_elements, default_rule, no_elements, read_elements
 from model_core.run_folder.gene_scores import gene_table, journal_record
 from model_core.run_folder.journal import read_journal
 from model_core.run_folder.manifest import check_lengths, is_free, new_manifest, read_config, read_manifest
@@ -440,7 +440,7 @@ class Run:
     @property
     def elements(self) -> pd.DataFrame:
         """Table of the elements and promoters of all genes: ELEMENT_COLUMNS, sorted; no rows before `assemble`."""
-        return self._file("elements/elements.bed", read_elements, pd.DataFrame(columns=list(ELEMENT_COLUMNS)))
+        return self._file("elements/elements.bed", read_elements, no_elements())
 
     def cut(self, name: str, threshold: float | None = None) -> pd.DataFrame:
         """Cut the elements of one gene.

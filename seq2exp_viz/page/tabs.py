@@ -145,7 +145,7 @@ def quality_panel(view: RunView, gene: str | None) -> list[Component]:
             parts.append(graph("quality-chromosomes", title, plots.pearson_bars(table), f"{view.key}.pearson"))
     else:
         parts.append(_empty("The study has no observed values, so nothing can be compared with the predictions."))
-    history = prediction_quality.history(view.run.path / "training" / "history.csv")
+    history = view.history
     if history is not None:
         parts.append(graph("quality-training", "Training", plots.training(history), f"{view.key}.training"))
     rows = prediction_quality.metric_rows(view.metrics)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from model_core.run_folder.elements import ELEMENT_COLUMNS, PROMOTER_CLASS, read_elements
+from model_core.run_folder.elements import PROMOTER_CLASS, no_elements, read_elements
 from model_core.run_folder.run import stamp
 from seq2exp_viz.runs.run_view import RunView
 
@@ -44,8 +44,8 @@ def element_table(view: RunView, gene_id: str | None = None, threshold: float | 
 def _all(view: RunView) -> pd.DataFrame:
     """Return the elements of all genes, text as categories: 250,000 rows take about 25 MB."""
     path = view.run.path / "elements" / "elements.bed"
-    if not path.is_file():
-        return _shaped(view, pd.DataFrame(columns=list(ELEMENT_COLUMNS)), None)
+    if not path.exists():
+        return _shaped(view, no_elements(COLUMNS, "category"), None)
     effects = view.effects
     version = (stamp(path), len(effects))
     return view.keep("elements", version, lambda: _shaped(view, read_elements(path, COLUMNS, "category"), effects))

@@ -44,7 +44,7 @@ def audit(view: RunView) -> Audit:
 
 def _audit(view: RunView) -> Audit:
     genes, elements, peaks = view.run.genes, element_table(view), view.peaks
-    if peaks is None:
+    if peaks is None or genes.empty:
         empty = pd.DataFrame(columns=["with_peak", "without_peak", "used", "unused"], dtype=int)
         return Audit(pd.DataFrame(columns=list(COLUMNS)), empty)
     starts, ends = elements["start"].to_numpy(), elements["end"].to_numpy()

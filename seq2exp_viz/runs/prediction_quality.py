@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import io
 import math
 import re
+import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from model_core.errors import InputError
+from model_core.input_file import read_input
+from model_core.records import COPY_AGAIN, shown
+
 FEWEST_GENES = 4  # per chromosome, for a correlation with an interval
+_MOST_BYTES = 1 << 27  # of history.csv
 EVALUATED = ("test", "validation", "train")
 
 
@@ -64,12 +71,39 @@ def by_chromosome(genes: pd.DataFrame) -> tuple[pd.DataFrame, str]:
 
 
 def history(path: Path) -> pd.DataFrame | None:
-    """Read training/history.csv, one row per step; None where the run was not trained here or the file is damaged."""
-    try:
-        table = pd.read_csv(path, quoting=3).apply(pd.to_numeric, errors="coerce")
-    except (OSError, ValueError):
+    """Read training/history.csv, one row per step; a last line that is still being written is left out.
+
+    Returns
+    -------
+    DataFrame or None
+        Numbers, NaN where a cell is none; None where the run was not trained here.
+
+    Raises
+    ------
+    InputError
+        Unreadable, no table, or a line without a step.
+    """
+    if not path.exists():
         return None
-    return table if "step" in table and len(table) else None
+    text = read_input(path, _MOST_BYTES, "the history of a training", COPY_AGAIN)
+    text = text[: text.rfind(b"\n") + 1]
+    if not text:
+        return None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)  # cells without a column
+            read = pd.read_csv(io.BytesIO(text), quoting=3, index_col=False, skip_blank_lines=False)
+        table = read.apply(pd.to_numeric, errors="coerce").replace([np.inf, -np.inf], np.nan)
+    except (ValueError, OverflowError, pd.errors.ParserWarning) as error:
+        found = f"a damaged table ({str(error).splitlines()[0][:100]})"
+        raise InputError(path, found=found, expected="a line for each step", fix=COPY_AGAIN) from None
+    if "step" not in table:
+        raise InputError(path, found="no column 'step'", expected="the history of a training", fix=COPY_AGAIN)
+    odd = np.flatnonzero(~np.isfinite(table["step"].to_numpy(np.float64)))
+    if len(odd):
+        where, found = f"{path} line {odd[0] + 2} step", shown(str(read["step"].iloc[odd[0]]))
+        raise InputError(where, found=found, expected="a number", fix=COPY_AGAIN)
+    return table if len(table) else None
 
 
 def metric_rows(metrics: dict[str, Any]) -> list[tuple[str, str]]:

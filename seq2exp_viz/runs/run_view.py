@@ -32,6 +32,7 @@ from model_core.window import Window
 from seq2exp_viz.file_names import gene_parts, run_part
 from seq2exp_viz.runs.igv_names import IgvNames
 from seq2exp_viz.runs.missing import Missing, MissingList
+from seq2exp_viz.runs.prediction_quality import history
 from seq2exp_viz.runs.run_files import list_run_files
 from seq2exp_viz.runs.study_inputs import SignalTrack, StudyInputs, first_line, open_inputs
 
@@ -248,6 +249,12 @@ class RunView:
     def occlusion(self, gene_id: str) -> Occlusion | None:
         """Return the occlusion track of a gene (`Run.occlusion`); None, too, where it is damaged (see `missing`)."""
         return self.optional("An occlusion track is not shown", lambda: self.run.occlusion(gene_id), None)
+
+    @property
+    def history(self) -> pd.DataFrame | None:
+        """The history of the training; None where there is none or it cannot be read (see `missing`)."""
+        path = self.path / "training" / "history.csv"
+        return self.optional("The history of the training is not shown", lambda: history(path), None)
 
     @property
     def decisions(self) -> pd.DataFrame:
