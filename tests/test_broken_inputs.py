@@ -2,9 +2,12 @@
 
 import json
 import os
+import pickle
+import random
 import secrets
 import subprocess
 import sys
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -45,18 +48,12 @@ def test_random_broken_files_of_each_kind_are_refused_in_words_or_read_as_before
 
 
 def test_the_same_seed_breaks_the_same_files():
-    import random
-    from itertools import islice
-
     whole = bytes(range(256)) * 9
     first, again, other = (list(islice(bytes_mutations(whole, random.Random(seed)), 40)) for seed in (1, 1, 2))
     assert first == again != other
 
 
 def test_a_value_of_another_type_is_no_other_valid_file():
-    import random
-    from itertools import islice
-
     made = list(islice(jsonl_mutations(b'{"row": 0, "symbol": "MYC"}\n', random.Random(1)), 300))
     of_row = {mutation.words: mutation.valid for mutation in made if "row = " in mutation.words}
     assert of_row["line 1: row = '-1' (int)"]
@@ -65,7 +62,40 @@ def test_a_value_of_another_type_is_no_other_valid_file():
 
 
 def test_the_hostile_pickle_would_call_a_function(capsys):
-    import pickle
-
     pickle.loads(CALLING)
     assert capsys.readouterr().out == "this pickle was carried out\n"
+
+
+WRONG = """
+import os, sys, time
+from pathlib import Path
+from tests.torture import forked
+
+def refuses(): print("error: found x"); sys.exit(2)
+def refuses_without_a_word(): sys.exit(2)
+def fails(): print("oh"); sys.exit(1)
+def raises(): raise ValueError("x")
+def aborts(): os.abort()
+def never_ends(): time.sleep(600)
+def swallows(): print("Traceback (most recent call last):"); return {}
+def answers(): return {"a": b"x"}
+
+for action in (refuses, refuses_without_a_word, fails, raises, aborts, never_ends, swallows, answers):
+    print(action.__name__, forked.run(action, Path(sys.argv[1]), seconds=1).fault)
+"""
+
+
+def test_what_a_program_must_never_do_is_found(tmp_path):
+    command = [sys.executable, "-c", WRONG, tmp_path]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    found = dict(line.split(" ", 1) for line in done.stdout.splitlines())
+    assert found.pop("never_ends").startswith("still running after")
+    assert found == {
+        "refuses": "None",
+        "refuses_without_a_word": "exit code 2 without a word",
+        "fails": "exit code 1: oh",
+        "raises": "traceback, exit code 1: ValueError: x",
+        "aborts": "ended by SIGABRT",
+        "swallows": "traceback, exit code 0: Traceback (most recent call last):",
+        "answers": "None",
+    }

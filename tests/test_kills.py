@@ -32,6 +32,30 @@ def test_writers_that_reach_for_a_dead_ones_lock_get_it_one_at_a_time():
     assert "0 faults" in run("lock_race", "--rounds", "40", "--seed", "16")
 
 
+NO_LOCK = """
+import sys
+from contextlib import nullcontext
+from pathlib import Path
+from tests.torture import lock_race
+
+class NoLock:
+    def __init__(self, path): pass
+    def held(self, seconds): return nullcontext()
+    def acquire(self): pass
+
+lock_race.leave = lambda path, kind: None
+lock_race.Lock = NoLock
+print(lock_race.Race(Path(sys.argv[1]), 5, 4, 1).run())
+"""
+
+
+def test_writers_that_hold_a_lock_at_once_are_found(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-c", NO_LOCK, tmp_path], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert "hold the lock at once" in done.stdout
+
+
 @pytest.mark.nightly
 @pytest.mark.parametrize("command", ["score", "effects", "train"])
 def test_a_command_that_is_killed_at_random_moments_ends_with_the_same_bytes(command):
