@@ -108,7 +108,7 @@ def test_hdf5_is_tried_in_a_child_once_and_opened_here_only_then(tmp_path, monke
     monkeypatch.setattr(hdf5_files, "ask", lambda *given: asked.append(given[0]))
     path = cool(tmp_path / "x.cool")
     for _ in range(3):
-        open_hdf5(path, "Hi-C").close()
+        open_hdf5(path, "a map").close()
     assert asked == ["model_core.signals.hdf5_files"]
 
     def crashed(*_):
@@ -118,7 +118,7 @@ def test_hdf5_is_tried_in_a_child_once_and_opened_here_only_then(tmp_path, monke
     os.utime(path, (1, 1))
     monkeypatch.setattr(h5py, "File", lambda *_args, **_more: pytest.fail("opened"))
     with pytest.raises(InputError, match="it crashed"):
-        open_hdf5(path, "Hi-C")
+        open_hdf5(path, "a map")
 
 
 def test_a_trial_reads_every_chunk_of_a_small_file_and_some_of_a_large_one(tmp_path, monkeypatch):
@@ -126,22 +126,22 @@ def test_a_trial_reads_every_chunk_of_a_small_file_and_some_of_a_large_one(tmp_p
     with h5py.File(path) as file:
         dataset = file["pixels/count"].id
         places = [dataset.get_chunk_info(number).byte_offset for number in range(5)]
-    hdf5_files.read_on_trial(str(path), "Hi-C")
+    hdf5_files.read_on_trial(str(path), "a map", "HDF5")
     whole = path.read_bytes()
     for place in places:
         path.write_bytes(whole[: place + 2] + b"\xff" * 8 + whole[place + 10 :])
         with pytest.raises(InputError, match="no readable HDF5"):
-            hdf5_files.read_on_trial(str(path), "Hi-C")
+            hdf5_files.read_on_trial(str(path), "a map", "HDF5")
     monkeypatch.setattr(hdf5_files, "WHOLE_BYTES", 1)
     monkeypatch.setattr(hdf5_files, "_SMALL_PIECE", 1)
-    hdf5_files.read_on_trial(str(path), "Hi-C")  # the last chunk is not among the pieces
+    hdf5_files.read_on_trial(str(path), "a map", "HDF5")  # the last chunk is not among the pieces
 
 
 def test_a_hdf5_file_that_claims_more_than_it_can_hold_is_read_in_part(tmp_path):
     with h5py.File(tmp_path / "x.h5", "w") as file:
         file.create_dataset("x", shape=(2**50,), dtype="f8", chunks=(1 << 20,))
     began = time.process_time()
-    hdf5_files.read_on_trial(str(tmp_path / "x.h5"), "nothing")
+    hdf5_files.read_on_trial(str(tmp_path / "x.h5"), "nothing", "HDF5")
     assert time.process_time() - began < 5
 
 

@@ -205,7 +205,7 @@ class ReleasedFolder:
         """Return the length in bp of the stored Hi-C vectors (released: 200,000), the longest window they serve."""
         first = genes.iloc[0]
         path, key = self.contact(first.chrom), site_key(first.chrom, first.tss)
-        file = open_hdf5(path, "contact vectors")
+        file = open_hdf5(path, "HDF5 with contact vectors")
         shape = file[key].shape
         file.close()
         if len(shape) != 1:
@@ -221,7 +221,7 @@ class ReleasedFolder:
             if not path.is_file():
                 continue
             with noting(problems):
-                file = open_hdf5(path, "contact vectors")
+                file = open_hdf5(path, "HDF5 with contact vectors")
                 sites = genes.tss[genes.chrom == chrom].unique().tolist()
                 without = [site_key(chrom, tss) for tss in sites if site_key(chrom, tss) not in file]
                 file.close()
@@ -261,7 +261,7 @@ class ReleasedFolder:
         return pd.DataFrame(rows, columns=["chrom", "start", "end"])
 
     def _ids(self) -> list[str]:
-        file = open_hdf5(self.encoding, "a gene list `ensid`")
+        file = open_hdf5(self.encoding, "HDF5 with a gene list `ensid`")
         if "ensid" not in file:
             found = f"no `ensid` among {listed(list(file))}"
             raise InputError(self.encoding, found=found, expected="the gene list `ensid`", fix="copy it again")

@@ -80,16 +80,20 @@ def check_whole(path: Path) -> None:
         Missing, not a bigWig, truncated or damaged.
     """
     try:
-        with path.open("rb") as file:
-            start = file.read(64)
-            file.seek(-min(4, len(start)), 2)
-            end = file.read()
+        check_once(path, "bigWig", _check)
     except FileNotFoundError:
         raise InputError(path, found="no such file", expected="a bigWig", fix="check the path") from None
     except OSError as error:
         raise InputError(
             path, found=(error.strerror or str(error)).lower(), expected="a bigWig", fix="check the path"
         ) from None
+
+
+def _check(path: Path) -> None:
+    with path.open("rb") as file:
+        start = file.read(64)
+        file.seek(-min(4, len(start)), 2)
+        end = file.read()
     if start[:4] not in {struct.pack(order + "I", _BIGWIG) for order in "<>"}:
         do = TO_SIGNAL.get(format_of(path), "convert its values to bigWig, for instance with bedGraphToBigWig")
         raise InputError(path, found=named(path, "another format"), expected="a bigWig", fix=do)
@@ -100,11 +104,7 @@ def check_whole(path: Path) -> None:
             expected="a complete bigWig",
             fix="copy or make it again",
         )
-    try:
-        check_once(path, "bigWig", check_layout)
-    except OSError as error:
-        found = f"no readable file ({error.strerror})"
-        raise InputError(path, found=found, expected="a bigWig", fix="check the path") from None
+    check_layout(path)
 
 
 def header_summary(path: Path) -> Summary:

@@ -14,7 +14,7 @@ from model_core.cache import user_cache
 
 _RULE = 1  # version of the checks; raise it when a file that passed may now be refused
 _LONG = 0.2  # seconds; a check that takes longer is remembered on the disk too
-_passed: set[str] = set()
+_passed: set[tuple] = set()
 
 
 def check_once(path: Path, what: str, check: Callable[[Path], None]) -> None:
@@ -31,11 +31,17 @@ def check_once(path: Path, what: str, check: Callable[[Path], None]) -> None:
         Name of the check.
     check : callable
         Called with `path`; raises where the file does not pass.
+
+    Raises
+    ------
+    OSError
+        There is no such file.
     """
-    key = _state(path, what)
-    if key in _passed:
+    found = os.stat(path)
+    state = (what, _RULE, found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+    if state in _passed:
         return
-    mark = user_cache() / "checked" / key
+    mark = user_cache() / "checked" / hashlib.sha256(json.dumps(state).encode()).hexdigest()[:40]
     if not mark.is_file():
         began = time.monotonic()
         check(path)
@@ -43,10 +49,4 @@ def check_once(path: Path, what: str, check: Callable[[Path], None]) -> None:
             with suppress(OSError):  # a cache that cannot be written: checked again by the next process
                 mark.parent.mkdir(parents=True, exist_ok=True)
                 mark.touch()
-    _passed.add(key)
-
-
-def _state(path: Path, what: str) -> str:
-    found = os.stat(path)
-    state = [what, _RULE, found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns]
-    return hashlib.sha256(json.dumps(state).encode()).hexdigest()[:40]
+    _passed.add(state)

@@ -108,7 +108,7 @@ class CoolerRows:
         return np.nan_to_num(row, nan=0, posinf=0, neginf=0)
 
     def _open(self) -> _Datasets:
-        group = open_hdf5(self.path, "Hi-C")[self._header.group]
+        group = open_hdf5(self.path, WHOLE, "Hi-C", locking=True)[self._header.group]
         weight = None if self._header.divides is None else group["bins"][self.normalisation]
         return _Datasets(group["indexes/bin1_offset"], group["pixels/bin2_id"], group["pixels/count"], weight)
 
@@ -116,7 +116,7 @@ class CoolerRows:
     def _header(self) -> _Header:
         if not self.path.is_file():
             raise InputError(self.path, found="no such file", expected=WHOLE, fix="check the path")
-        with _input_errors(self.path, "no readable Hi-C"), open_hdf5(self.path, "Hi-C") as file:
+        with _input_errors(self.path, "no readable Hi-C"), open_hdf5(self.path, WHOLE, "Hi-C", locking=True) as file:
             name = _group(file, self.path, self.resolution)
             group = file[name]
             mode = group.attrs.get("storage-mode", "symmetric-upper")

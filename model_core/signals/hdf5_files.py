@@ -18,8 +18,8 @@ _PACKED = 2_000  # bytes that a stored byte can stand for; a dataset that claims
 _LIMITS = Limits(memory=2, cpu=300, silence=120)
 
 
-def open_hdf5(path: Path, what: str) -> Any:
-    """Open an HDF5 file for reading, without a lock, so that read-only folders work.
+def open_hdf5(path: Path, expected: str, what: str = "HDF5", locking: bool = False) -> Any:
+    """Open an HDF5 file for reading, by default without a lock, so that read-only folders work.
 
     HDF5 crashes on some damaged files. A child process therefore reads a file on trial before it is opened here, once
     as long as it does not change: all groups and attributes, and all datasets or, of a file of more than WHOLE_BYTES,
@@ -29,8 +29,10 @@ def open_hdf5(path: Path, what: str) -> Any:
     ----------
     path : Path
         The file.
-    what : str
-        Contents that are expected, for the message.
+    expected, what : str
+        What the file should hold, and what it is, for messages.
+    locking : bool
+        Whether HDF5 locks the file, as it does by default; all that open one file in a process must agree.
 
     Raises
     ------
@@ -47,25 +49,25 @@ def open_hdf5(path: Path, what: str) -> Any:
             fix="run `pip install 'seq2exp-viz[model]'`",
         ) from None
     if not path.is_file():
-        raise InputError(path, found="no such file", expected=f"HDF5 with {what}", fix="check the path")
-    check_once(path, "HDF5", partial(_try, what=what))
+        raise InputError(path, found="no such file", expected=expected, fix="check the path")
+    check_once(path, "HDF5", partial(_try, expected=expected, what=what))
     try:
-        return h5py.File(path, "r", locking=False)
+        return h5py.File(path, "r", locking=None if locking else False)
     except OSError as error:
-        raise _unreadable(path, what, error) from None
+        raise _unreadable(path, expected, what, error) from None
 
 
-def _try(path: Path, what: str) -> None:
-    ask("model_core.signals.hdf5_files", [path.resolve(), what], path, "HDF5", f"HDF5 with {what}", _LIMITS)
+def _try(path: Path, expected: str, what: str) -> None:
+    ask("model_core.signals.hdf5_files", [path, expected, what], path, what, expected, _LIMITS)
 
 
-def _unreadable(path: Path, what: str, error: BaseException) -> InputError:
+def _unreadable(path: Path, expected: str, what: str, error: BaseException) -> InputError:
     reason = (str(error).strip("'\"").splitlines() or [type(error).__name__])[0]
     fix = "copy or download it again"
-    return InputError(path, found=f"no readable HDF5 ({reason})", expected=f"HDF5 with {what}", fix=fix)
+    return InputError(path, found=f"no readable {what} ({reason})", expected=expected, fix=fix)
 
 
-def read_on_trial(path: str, what: str) -> None:
+def read_on_trial(path: str, expected: str, what: str) -> None:
     """Read all groups and attributes, and all or a share of each dataset, of a file that may be damaged.
 
     Raises
@@ -88,7 +90,7 @@ def read_on_trial(path: str, what: str) -> None:
             read("/", file)
             file.visititems(read)
     except (OSError, RuntimeError, KeyError, ValueError, TypeError, IndexError, AttributeError) as error:
-        raise _unreadable(Path(path), what, error) from None
+        raise _unreadable(Path(path), expected, what, error) from None
 
 
 def _read_pieces(dataset: Any, file_size: int) -> None:

@@ -162,7 +162,7 @@ class _OpenFiles:
     def vector(self, file: Path, key: str) -> Any | None:
         """Return the dataset `key`, None where there is none."""
         if file not in self._open:
-            self._open[file] = open_hdf5(file, "contact vectors")
+            self._open[file] = open_hdf5(file, "HDF5 with contact vectors")
         try:
             return self._open[file].get(key)
         except (OSError, KeyError, RuntimeError) as error:
