@@ -24,6 +24,7 @@ from typing import Any
 
 from model_core.errors import InputError
 from model_core.files import naming, remove_leftovers
+from model_core.records import parse_json
 
 try:
     import fcntl
@@ -267,7 +268,7 @@ def _read(handle: int) -> dict[str, Any]:
     """Return what a holder wrote into the file; empty where it is being written, or is no JSON object."""
     with suppress(OSError, ValueError):
         os.lseek(handle, 0, os.SEEK_SET)
-        holder = json.loads(os.read(handle, _LONGEST))
+        holder = parse_json(os.read(handle, _LONGEST))
         if isinstance(holder, dict):
             return holder
     return {}

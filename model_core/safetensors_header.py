@@ -5,13 +5,13 @@ The format: 8 bytes with the header's length, the header as JSON (name -> dtype,
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 from model_core.errors import InputError
+from model_core.records import parse_json
 
 MOST_HEADER = 2 << 20  # bytes; 1,000 tensors and our settings take 120 kB
 _BITS = {"F64": 64, "I64": 64, "U64": 64, "F32": 32, "I32": 32, "U32": 32, "F16": 16, "BF16": 16, "I16": 16, "U16": 16}
@@ -51,10 +51,10 @@ def read_header(path: str | Path) -> Header:
                 _refuse(path, f"a header of {length:,} bytes in a file of {size:,}")
             if length > MOST_HEADER:
                 _refuse(path, f"a header of {length:,} bytes, more than {MOST_HEADER:,}")
-            stated = json.loads(file.read(length).decode("utf-8"))
+            stated = parse_json(file.read(length))
     except OSError as error:
         _refuse(path, error.strerror or type(error).__name__)
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         if isinstance(error, InputError):
             raise
         _refuse(path, f"a header that is no JSON ({str(error)[:100]})")

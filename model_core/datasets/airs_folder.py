@@ -10,7 +10,6 @@ What the release's own loader reads, and from which file (docs/from-the-authors.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from model_core.bed import read_bed
 from model_core.datasets.blacklist_pickle import mask_intervals, read_masks
 from model_core.errors import InputError, Problem, Problems
 from model_core.intervals import listed, match_chromosomes
+from model_core.records import parse_json
 from model_core.signals.hdf5_files import open_hdf5
 from model_core.signals.hic_vectors import site_key
 from model_core.signals.signal import BigWigSignal
@@ -139,7 +139,7 @@ class ReleasedFolder:
         """Read the length in bp of each chromosome of hg38 from chr_length.json."""
         expected = '{"hg38": {chromosome: length}}'
         try:
-            sizes = json.loads(self.lengths.read_text(encoding="utf-8"))["hg38"]
+            sizes = parse_json(self.lengths.read_bytes())["hg38"]
             return {str(chrom): int(length) for chrom, length in sizes.items()}
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             found = f"content of another form ({type(error).__name__}: {error})"

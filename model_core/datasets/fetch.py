@@ -7,7 +7,6 @@ is downloaded is run; names are taken from downloads.toml only, never from a ser
 from __future__ import annotations
 
 import gzip
-import json
 import os
 import re
 import shutil
@@ -23,6 +22,7 @@ from model_core.datasets.http import RefusedError, Resuming, UnreachableError, h
 from model_core.datasets.presets import DOWNLOADS, Source
 from model_core.errors import InputError, Problem, Problems
 from model_core.files import remove_leftovers, replacing
+from model_core.records import parse_json
 
 _PATH = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*(/[A-Za-z0-9][A-Za-z0-9_.+-]*)*")
 _CHECKSUM = re.compile(r"md5:[0-9a-f]{32}|sha256:[0-9a-f]{64}")
@@ -221,7 +221,7 @@ def published(listing: str, text: str, name: str) -> tuple[int | None, str | Non
     """
     if text.lstrip().startswith("{"):
         try:
-            record = json.loads(text)
+            record = parse_json(text.encode())
         except ValueError:
             raise RefusedError(f"{listing} is not readable JSON") from None
         size, md5 = record.get("file_size"), str(record.get("md5sum"))

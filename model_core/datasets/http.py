@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import time
@@ -16,6 +15,7 @@ from model_core.errors import InputError
 from model_core.files import fsync, naming, write_json
 from model_core.lock import Lock
 from model_core.progress import Job
+from model_core.records import parse_json
 
 TIMEOUT = (10, 60)  # seconds to connect, and between bytes
 LARGEST_LISTING = 5_000_000  # bytes
@@ -193,7 +193,7 @@ class Resuming:
     def _read_notes(self, url: str) -> dict[str, Any] | None:
         """Read the notes on the server's file, `etag` and `size`; None where the part is not of this address."""
         with suppress(OSError, ValueError):
-            notes = json.loads(self.notes.read_text(encoding="utf-8"))
+            notes = parse_json(self.notes.read_bytes())
             if isinstance(notes, dict) and notes.get("url") == url:
                 etag, size = notes.get("etag"), notes.get("size")
                 return {"etag": _strong(etag), "size": size if type(size) is int else None}

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from model_core.errors import InputError
+from model_core.records import parse_json
 
 ARRAYS = ("alpha", "beta")
 _MOST_BYTES = 1 << 20  # of a zarr.json; this project's have about 1 kB
@@ -120,10 +121,10 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         if path.stat().st_size > _MOST_BYTES:
             _refuse(path, f"{path.stat().st_size:,} bytes", "about 1 kB")
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = parse_json(path.read_bytes())
     except (FileNotFoundError, NotADirectoryError):
         _refuse(path, "no such file", "the metadata of the masks")
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         if isinstance(error, InputError):
             raise
         _refuse(path, f"damaged JSON ({error})", "the metadata of the masks")

@@ -7,7 +7,6 @@ signal's path (docs/from-the-authors.md).
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +17,7 @@ import numpy as np
 from model_core.errors import InputError
 from model_core.files import write_json
 from model_core.intervals import match_chromosomes
+from model_core.records import parse_json
 from model_core.signals.file_handles import LazyHandle
 from model_core.signals.hdf5_files import open_hdf5
 from model_core.signals.hic import log_contact
@@ -139,7 +139,7 @@ class StoredContact(Signal):
     @cached_property
     def _index(self) -> dict[str, Any]:
         try:
-            index = json.loads(self.path.read_text(encoding="utf-8"))
+            index = parse_json(self.path.read_bytes())
         except FileNotFoundError:
             do = "check the path, or write it with `seq2exp-viz init --from-airs`"
             raise InputError(self.path, found="no such file", expected=_FORM, fix=do) from None

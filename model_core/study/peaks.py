@@ -1,6 +1,5 @@
 """Peaks called by MACS3; the command, the version and the inputs are kept with them."""
 
-import json
 import shlex
 import shutil
 import tempfile
@@ -17,6 +16,7 @@ from model_core.errors import InputError
 from model_core.files import replacing, write_json
 from model_core.fingerprint import sha256_of
 from model_core.intervals import match_chromosomes
+from model_core.records import parse_json
 from model_core.signals.bigwig import bigwig_errors, open_bigwig
 from model_core.study.macs3 import find_macs3, has_option, reads_format, refuse_inputs_and_outputs, run_macs3
 from model_core.study.study import Study
@@ -253,7 +253,7 @@ def _record(caller: str, name: str, command: str | None, version: str | None, in
 def _known_record(path: Path, record: dict[str, Any]) -> dict[str, Any] | None:
     """Return the record of `path` if it describes the same call and the peaks are unchanged since, else None."""
     try:
-        known = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+        known = parse_json(path.with_suffix(".json").read_bytes())
         same = all(known.get(key) == record[key] for key in ("schema", "command", "macs3", "inputs"))
         return known if same and known.get("sha256") == sha256_of(path) else None
     except (OSError, ValueError, AttributeError):

@@ -12,6 +12,7 @@ import pandas as pd
 from flask import Blueprint, Flask, Request, Response, request
 
 from model_core.errors import InputError
+from model_core.records import parse_json
 from seq2exp_viz.file_names import content_disposition
 from seq2exp_viz.runs.registry import RunRegistry
 from seq2exp_viz.runs.run_view import RunView
@@ -130,8 +131,8 @@ def json_body(longest: int = LONGEST_BODY) -> dict:
         raise RequestError(f"expected a JSON object of at most {longest:,} bytes (Content-Type: application/json)")
     raw = request.stream.read(longest + 1)
     try:
-        body = json.loads(raw) if len(raw) <= longest else None
-    except (ValueError, RecursionError):
+        body = parse_json(raw) if len(raw) <= longest else None
+    except ValueError:
         body = None
     if not isinstance(body, dict):
         raise RequestError(f"the body is not a JSON object of at most {longest:,} bytes")

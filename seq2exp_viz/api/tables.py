@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable
 from typing import Any
@@ -12,6 +11,7 @@ from flask import Response, request
 
 from model_core import palette
 from model_core.errors import InputError, Unavailable
+from model_core.records import parse_json
 from model_core.run_folder.audit_log import append_decision, latest, of_genes, read_decisions
 from model_core.tsv import table_text
 from seq2exp_viz.api.http import (
@@ -181,6 +181,6 @@ def _no_formula(cell: object) -> object:
 def _json(name: str) -> object:
     text = request.args.get(name, "")
     try:
-        return json.loads(text) if text else None
-    except (ValueError, RecursionError):
+        return parse_json(text.encode()) if text else None
+    except ValueError:
         raise RequestError(f"{name}: expected JSON") from None

@@ -33,7 +33,7 @@ def vendored(folder: Path) -> bool:
     try:
         note = json.loads((folder / "igv.json").read_text(encoding="utf-8"))
         text = (folder / "igv.min.js").read_bytes()
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return False
     return note == {"version": VERSION, "integrity": INTEGRITY, "sha256": hashlib.sha256(text).hexdigest()}
 

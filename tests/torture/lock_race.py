@@ -20,9 +20,8 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from model_core.lock import Lock
-
 from model_core.errors import InputError
+from model_core.lock import Lock
 
 FORK = multiprocessing.get_context("fork")
 LEFT = ("nothing", "an older version's holder", "a killed holder", "an empty file", "half a line", "a reused number")
