@@ -9,15 +9,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dash import Dash
+from dash.exceptions import DependencyException
 from flask import Response, request
 
 from seq2exp_viz.api import genes
+from seq2exp_viz.api.http import answer_what_is_gone
 from seq2exp_viz.page import callbacks, layout
+from seq2exp_viz.page.callback_requests import check_callback_requests
 from seq2exp_viz.runs.registry import RunRegistry
 from seq2exp_viz.serving import modules, static_files
 from seq2exp_viz.serving.allowed_files import AllowedFiles
+from seq2exp_viz.serving.body_limits import LONGEST_UPLOAD
 from seq2exp_viz.serving.byte_ranges import answer
-from seq2exp_viz.serving.security import Access, content_security_policy, protect, refusal
+from seq2exp_viz.serving.guard import Guard
+from seq2exp_viz.serving.security import ALWAYS, Access, ReadableCookies, content_security_policy, protect, refusal
 from seq2exp_viz.worker.jobs import Jobs
 
 if TYPE_CHECKING:
@@ -45,7 +50,6 @@ INDEX = """<!DOCTYPE html>
 # Folders of assets/ whose scripts Dash must not list: a module that is listed as well would be loaded twice, and igv.js
 # is loaded alongside the page and not before it.
 UNLISTED = [rf"^{name}$" for name in ("vendor", *modules.FOLDERS)]
-BYTES_HEADERS = (("X-Content-Type-Options", "nosniff"), ("Cross-Origin-Resource-Policy", "same-origin"))
 
 
 @dataclass(frozen=True)
@@ -106,11 +110,20 @@ def create_app(registry: RunRegistry, settings: Settings = Settings(), jobs: Job
     registry.at_close(jobs.close)
     app.server.register_blueprint(genes.api(registry, settings.prefix, jobs, settings.igv, settings.allowed))
     ranges_first = RangesFirst(app.server.wsgi_app, registry, settings.access)
-    app.server.wsgi_app = WithPrefix(ranges_first, settings.prefix)
+    app.server.wsgi_app = Guard(ReadableCookies(WithPrefix(ranges_first, settings.prefix)))
     protect(app.server, settings.access, content_security_policy([*app.csp_hashes(), head.source]))
+    check_callback_requests(app)  # after `protect`: Flask asks them in this order
     app.server.after_request(_keep_modules)
+    answer_what_is_gone(app.server)
+    app.server.register_error_handler(DependencyException, _no_such_script)
+    app.server.config["MAX_CONTENT_LENGTH"] = LONGEST_UPLOAD
     _write_once(app)
     return app
+
+
+def _no_such_script(_problem: DependencyException) -> tuple[str, int]:
+    """Answer a request for a script that no component has; Dash itself would fail."""
+    return "There is no such script.\n", 404
 
 
 def _keep_modules(answer: Response) -> Response:
@@ -147,7 +160,7 @@ class RangesFirst:
             return self.inner(environ, start_response)
         status, headers, body = answer(path, environ)
         phrase = {200: "200 OK", 206: "206 Partial Content", 304: "304 Not Modified", 416: "416 Range Not Satisfiable"}
-        start_response(phrase[status], [*headers, *BYTES_HEADERS])
+        start_response(phrase[status], [*headers, *ALWAYS])
         return body
 
     def _file(self, environ: dict) -> Path | None:

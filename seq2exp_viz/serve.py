@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import signal
@@ -9,7 +10,7 @@ import socket
 import sys
 import threading
 import webbrowser
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
@@ -18,7 +19,9 @@ from model_core.errors import InputError
 from seq2exp_viz.app import Settings, clean_prefix, create_app
 from seq2exp_viz.runs.registry import RunRegistry
 from seq2exp_viz.serving.allowed_files import AllowedFiles
-from seq2exp_viz.serving.security import access_for, is_loopback
+from seq2exp_viz.serving.byte_ranges import HAND_OVER
+from seq2exp_viz.serving.connections import SETTINGS, nobody, serve_by
+from seq2exp_viz.serving.security import Access, access_for, is_loopback, refusal
 
 if TYPE_CHECKING:
     from wsgiref.types import WSGIApplication
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
 DEFAULT_PORT = 8050
 PORTS_TRIED = 50
 THREADS = 8
+OPEN_FILES = 4_096
 
 
 def serve(
@@ -77,7 +81,7 @@ def serve(
     address = url(host, chosen, prefix, access.token)
     registry.prepare(notify)
     try:
-        listen(app.server, sock, ready=lambda: _announce(address, host, chosen, open_browser, notify))
+        listen(app.server, sock, lambda: _announce(address, host, chosen, open_browser, notify), access)
     finally:
         registry.close()
 
@@ -109,14 +113,38 @@ def bind(host: str, port: int | None) -> socket.socket:
     ) from None
 
 
-def listen(application: WSGIApplication, sock: socket.socket, ready: Callable[[], None] | None = None) -> None:
-    """Answer requests on a bound socket with waitress until interrupted; `ready` is called once it answers."""
+def listen(
+    application: WSGIApplication,
+    sock: socket.socket,
+    ready: Callable[[], None] | None = None,
+    access: Access | None = None,
+) -> None:
+    """Answer requests on a bound socket with waitress until interrupted.
+
+    Parameters
+    ----------
+    application : WSGIApplication
+        What answers.
+    sock : socket
+        Where to listen.
+    ready : Callable[[], None] or None
+        Called once requests are answered.
+    access : Access or None
+        The rule by which the application refuses requests: their bodies are not read.
+    """
     from waitress.server import create_server
+
+    def handing_over(environ: dict, start_response: Callable) -> Iterable[bytes]:
+        environ[HAND_OVER] = environ["wsgi.file_wrapper"]
+        return application(environ, start_response)
 
     logging.getLogger("waitress.queue").setLevel(
         logging.ERROR
     )  # a browser asks for more at once than there are threads
-    server = create_server(application, sockets=[sock], threads=THREADS, clear_untrusted_proxy_headers=True, ident=None)
+    _allow_open_files()
+    server = create_server(handing_over, sockets=[sock], threads=THREADS, ident=None, **SETTINGS)
+    refused = nobody if access is None else lambda environ: refusal(access, environ) is not None
+    serve_by(server, refused)
     if ready is not None:
         threading.Thread(target=ready, daemon=True).start()
     if threading.current_thread() is threading.main_thread():  # a shell's background jobs start with SIGINT ignored
@@ -128,6 +156,17 @@ def listen(application: WSGIApplication, sock: socket.socket, ready: Callable[[]
         pass
     finally:
         server.close()
+
+
+def _allow_open_files() -> None:
+    """Let this process open as many files as it may, at most OPEN_FILES: systems start with 256 to 1,024."""
+    with contextlib.suppress(ImportError, ValueError, OSError):  # Windows has no such limits
+        import resource
+
+        now, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        wanted = OPEN_FILES if most == resource.RLIM_INFINITY else min(OPEN_FILES, most)
+        if now != resource.RLIM_INFINITY and now < wanted:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
 
 
 def url(host: str, port: int, prefix: str = "/", token: str | None = None) -> str:

@@ -27,6 +27,7 @@ from model_core.errors import InputError
 from seq2exp_viz.app import Settings, clean_prefix, create_app
 from seq2exp_viz.runs.registry import RunRegistry
 from seq2exp_viz.serving.allowed_files import AllowedFiles
+from seq2exp_viz.serving.guard import Guard
 from seq2exp_viz.serving.security import LOOPBACK_NAMES, Access
 from seq2exp_viz.worker.jobs import Jobs
 
@@ -56,7 +57,7 @@ def from_environment(environ: Mapping[str, str]) -> Flask:
     igv = "notebook" if environ.get("SEQ2EXP_IGV") == "notebook" else "vendored"
     settings = Settings(prefix=prefix, access=access, igv=igv, allowed=allowed)
     server = create_app(registry, settings, jobs_of(environ)).server
-    server.wsgi_app = OnceInEachProcess(server.wsgi_app, registry.prepare)
+    server.wsgi_app = Guard(OnceInEachProcess(server.wsgi_app, registry.prepare))
     return server
 
 

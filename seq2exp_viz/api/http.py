@@ -9,7 +9,7 @@ from collections.abc import Callable
 from functools import wraps
 
 import pandas as pd
-from flask import Blueprint, Request, Response, request
+from flask import Blueprint, Flask, Request, Response, request
 
 from model_core.errors import InputError
 from seq2exp_viz.file_names import content_disposition
@@ -18,6 +18,9 @@ from seq2exp_viz.runs.run_view import RunView
 from seq2exp_viz.serving.byte_ranges import RangeError
 
 LONGEST_BODY = 4_096  # bytes of a JSON request
+
+
+GONE = (FileNotFoundError, NotADirectoryError)  # of a run that is moved or deleted while it is served
 
 
 class RequestError(ValueError):
@@ -65,6 +68,21 @@ def attachment(content: bytes, name: str, kind: str) -> Response:
     return Response(content, 200, {"Content-Disposition": content_disposition(name)}, mimetype=kind)
 
 
+def gone_words(problem: OSError) -> str:
+    """Return a sentence about a file that is no longer there."""
+    return f"{problem.filename or 'A file'} is not there any more: was its run moved or deleted? Start the server anew."
+
+
+def answer_what_is_gone(server: Flask) -> None:
+    """Answer routes without a guard with a sentence where a file of a run is no longer there."""
+
+    def gone(problem: OSError) -> Response:
+        return as_json({"message": gone_words(problem)}, 503)
+
+    for kind in GONE:
+        server.register_error_handler(kind, gone)
+
+
 def guarded(routes: Blueprint, registry: RunRegistry) -> Callable:
     """Return a decorator like `routes.route` for rules with <run>: it passes the opened run, and handles errors."""
 
@@ -81,8 +99,10 @@ def guarded(routes: Blueprint, registry: RunRegistry) -> Callable:
                     return as_json({"message": str(problem)}, 400)
                 except RangeError as problem:
                     return as_json({"message": f"No such range: {problem}"}, 416)
-                except (InputError, FileNotFoundError) as problem:
+                except InputError as problem:
                     return as_json({"message": str(problem)}, 404)
+                except GONE as problem:
+                    return as_json({"message": gone_words(problem)}, 404)
                 except Exception as problem:  # the page shows the message; it could not read an HTML page
                     traceback.print_exc()
                     why = problem.strerror if isinstance(problem, OSError) and problem.strerror else repr(problem)[:200]

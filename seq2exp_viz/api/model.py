@@ -39,7 +39,7 @@ def add_model_routes(routes: Blueprint, route: Callable, registry: RunRegistry, 
     def start(view: RunView) -> Response:
         body = json_body()
         kind, gene = body.get("kind"), name_of(body.get("gene"))
-        if kind not in KINDS:
+        if not isinstance(kind, str) or kind not in KINDS:
             raise RequestError(f"kind: expected one of {', '.join(KINDS)}")
         if off := unavailable_reason(view.run):
             return as_json({"message": off}, 503)

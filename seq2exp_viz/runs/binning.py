@@ -13,6 +13,7 @@ from model_core.bins import MOST_BINS, bin_means, rounded, view_grid
 from model_core.run_folder.tracks import summary
 
 DIGITS = 4
+LAST_BASE = 2**31 - 1  # that can be asked of a bigWig
 
 
 def vector_summary(
@@ -60,6 +61,7 @@ def bigwig_summary(path: Path, chrom: str, start: int, end: int, bins: int) -> d
     InputError
         The file is not a bigWig.
     """
+    start, end = min(start, LAST_BASE), min(end, LAST_BASE)
     bins = max(1, min(int(bins), MOST_BINS, max(1, end - start)))
     if start >= end:
         return {"chrom": chrom, "start": start, "end": start, "bin": 1, "mean": [], "max": []}

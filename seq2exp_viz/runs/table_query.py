@@ -60,7 +60,8 @@ def rows_of(table: pd.DataFrame, filters: Any, sorts: Any) -> pd.DataFrame:
 def _passes(cells: pd.Series, model: dict) -> np.ndarray:
     conditions = model.get("conditions")
     if isinstance(conditions, list) and conditions:
-        parts = [_passes(cells, one) for one in conditions[:MOST_CONDITIONS] if isinstance(one, dict)]
+        single = [{**one, "conditions": None} for one in conditions[:MOST_CONDITIONS] if isinstance(one, dict)]
+        parts = [_passes(cells, one) for one in single]
         together = np.logical_or if model.get("operator") == "OR" else np.logical_and
         return together.reduce(parts) if parts else np.ones(len(cells), bool)
     kind, wanted = str(model.get("type")), model.get("filter")
@@ -85,5 +86,5 @@ def _passes(cells: pd.Series, model: dict) -> np.ndarray:
 def _number(value: Any) -> float | None:
     try:
         return float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None

@@ -1,21 +1,24 @@
 """Bytes of a file, whole or by range, the same under every WSGI server.
 
 Flask's send_file passes the range to the server's file wrapper, which under gunicorn reads and discards all bytes
-before it; here a range is one pread, so its cost does not grow with the offset.
+before it; here a range is one pread, so its cost does not grow with the offset. A long answer is an iterator, which
+holds a thread until the client has taken the last piece, except where the server takes the file over (HAND_OVER).
 """
 
 from __future__ import annotations
 
+import io
 import os
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from flask import Request, Response
 
 BLOCK = 1 << 20  # whole files and long ranges are sent in pieces of this size
 SINGLE_RANGE = re.compile(r"\s*bytes\s*=\s*(\d{0,18})\s*-\s*(\d{0,18})\s*\Z", re.ASCII)
+HAND_OVER = "seq2exp.hand_over"  # in the environment: makes of a file an answer that the server sends without a thread
 FOREVER = "private, max-age=31536000, immutable"
 
 
@@ -76,7 +79,7 @@ class Answer(NamedTuple):
     body: Iterable[bytes]
 
 
-def answer(path: Path, environ: Mapping[str, str], mimetype: str = "application/octet-stream") -> Answer:
+def answer(path: Path, environ: Mapping[str, Any], mimetype: str = "application/octet-stream") -> Answer:
     """Return a file, or the range of it that a WSGI request asks for (status 200, 206, 304 or 416).
 
     The path must come from a run or an allowed folder, never from the request. A URL that carries the file's version
@@ -103,8 +106,8 @@ def answer(path: Path, environ: Mapping[str, str], mimetype: str = "application/
             return Answer(status, headers, ())
         if stop - start <= BLOCK:
             return Answer(status, headers, (_read(handle, start, stop),))
-        handle, pieces = -1, _Pieces(handle, start, stop)  # the pieces own the handle now
-        return Answer(status, headers, pieces)
+        part, handle = _Part(handle, start, stop), -1  # which owns the handle now
+        return Answer(status, headers, environ[HAND_OVER](part) if HAND_OVER in environ else _Pieces(part))
     except RangeError as problem:
         text = f"No such range: {problem}\n".encode()
         headers = [("Content-Range", f"bytes */{size}"), ("Accept-Ranges", "bytes"), ("Content-Type", "text/plain")]
@@ -130,19 +133,28 @@ def _read(handle: int, start: int, stop: int) -> bytes:
     return piece
 
 
-class _Pieces:
-    """Iterator over the blocks of a file; WSGI calls `close` also when the client disconnects before the end."""
+class _Part(io.RawIOBase):
+    """The bytes `start` to `stop` of an open file, as a file of its own; a file that became shorter is an OSError."""
 
     def __init__(self, handle: int, start: int, stop: int):
-        self.handle, self.at, self.stop = handle, start, stop
+        self.handle, self.start, self.size, self.at = handle, start, stop - start, 0
 
-    def __iter__(self) -> _Pieces:
-        return self
+    def readable(self) -> bool:
+        return True
 
-    def __next__(self) -> bytes:
-        if self.at >= self.stop:
-            raise StopIteration
-        piece = _read(self.handle, self.at, min(self.at + BLOCK, self.stop))
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self.at
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        self.at = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self.at, os.SEEK_END: self.size}[whence]
+        return self.at
+
+    def read(self, size: int = -1) -> bytes:
+        stop = self.size if size < 0 else min(self.at + size, self.size)
+        piece = _read(self.handle, self.start + self.at, self.start + stop) if stop > self.at else b""
         self.at += len(piece)
         return piece
 
@@ -150,3 +162,20 @@ class _Pieces:
         if self.handle >= 0:
             os.close(self.handle)
             self.handle = -1
+        super().close()
+
+
+class _Pieces:
+    """Iterator over the blocks of a part; WSGI calls `close` also when the client disconnects before the end."""
+
+    def __init__(self, part: _Part):
+        self.part, self.close = part, part.close
+
+    def __iter__(self) -> _Pieces:
+        return self
+
+    def __next__(self) -> bytes:
+        piece = self.part.read(BLOCK)
+        if not piece:
+            raise StopIteration
+        return piece

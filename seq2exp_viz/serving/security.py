@@ -6,14 +6,17 @@ import hashlib
 import hmac
 import ipaddress
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 from flask import Flask, Response, redirect, request
 from werkzeug.http import parse_cookie
 from werkzeug.wrappers import Response as PlainResponse
 
+ALWAYS = (("X-Content-Type-Options", "nosniff"), ("Cross-Origin-Resource-Policy", "same-origin"))  # of every answer
+READING = ("GET", "HEAD", "OPTIONS")
+OWN_SITE = ("same-origin", "none")  # of Sec-Fetch-Site; "none" is an address that was typed, or a bookmark
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]", "::1"})
 
 
@@ -94,10 +97,30 @@ def protect(server: Flask, access: Access, policy: str) -> None:
     def add_headers(response: Response) -> Response:
         headers = response.headers
         headers.setdefault("Content-Security-Policy", policy)
-        headers.setdefault("X-Content-Type-Options", "nosniff")
         headers.setdefault("Referrer-Policy", "no-referrer")
-        headers.setdefault("Cross-Origin-Resource-Policy", "same-origin")
+        for name, value in ALWAYS:
+            headers.setdefault(name, value)
         return response
+
+
+class ReadableCookies:
+    """WSGI middleware that replaces bytes of cookies that are no UTF-8, over which Werkzeug stumbles.
+
+    Cookies are shared by all ports of a host, so that any server on this machine can have set them.
+    """
+
+    def __init__(self, inner: Callable):
+        self.inner = inner
+
+    def __call__(self, environ: dict, start_response: Callable) -> Iterable[bytes]:
+        if "HTTP_COOKIE" in environ:
+            environ["HTTP_COOKIE"] = _readable(environ["HTTP_COOKIE"])
+        return self.inner(environ, start_response)
+
+
+def _readable(cookies: str) -> str:
+    """Return a Cookie header, as WSGI holds it (Latin-1 for bytes), whose bytes are UTF-8."""
+    return cookies.encode("latin-1", "replace").decode(errors="replace").encode().decode("latin-1")
 
 
 def refusal(access: Access, environ: Mapping[str, str]) -> tuple[str, int] | None:
@@ -107,8 +130,8 @@ def refusal(access: Access, environ: Mapping[str, str]) -> tuple[str, int] | Non
     if access.token is None:
         host = _host(environ)
         return None if host in access.hosts else (_unknown_host(host), 403)
-    known = parse_cookie(environ.get("HTTP_COOKIE")).get(access.cookie, "") or _bearer(environ)
-    if hmac.compare_digest(known.encode(), access.token.encode()):
+    known = parse_cookie(_readable(environ.get("HTTP_COOKIE", ""))).get(access.cookie, "") or _bearer(environ)
+    if _same(known, access.token):
         return None
     return "This page needs its token: open the link that `seq2exp-viz serve` printed.", 401
 
@@ -122,22 +145,40 @@ def _host(environ: Mapping[str, str]) -> str:
 
 
 def _foreign(environ: Mapping[str, str]) -> str:
-    """Return why a writing request does not come from the page of this server; "" where it does.
+    """Return why a request that a page of another site has caused is refused; "" where it is not.
 
-    Reading requests are restricted by the browser's same-origin rule.
+    Such a page cannot read the answers, but it could keep the server busy by them. "same-site" is another site, too:
+    servers of other users on the same machine differ in the port only.
     """
-    if environ.get("REQUEST_METHOD") in ("GET", "HEAD", "OPTIONS"):
-        return ""
-    if environ.get("HTTP_SEC_FETCH_SITE", "same-origin") not in ("same-origin", "none"):
-        return "This request came from another site."
+    reading = environ.get("REQUEST_METHOD") in READING
+    if environ.get("HTTP_SEC_FETCH_SITE", "same-origin") not in OWN_SITE and not _opens_the_page(environ):
+        return (
+            "This request came from a page of another site, from which only the page itself can be opened; open it "
+            "and ask there."
+        )
     origin, host = environ.get("HTTP_ORIGIN"), environ.get("HTTP_HOST", "")
-    if not origin or (_netloc(origin) == host.lower() != ""):  # without: a program; browsers always send it
+    if reading or not origin or (_netloc(origin) == host.lower() != ""):  # without: a program; browsers always send it
         return ""
     return (
         f"The request came from a page at {origin[:200]!r}, but reached this server as {host[:200]!r}. Only the page "
         "of this server may write. A proxy must pass on the Host header as the browser sent it, with the port "
         "(nginx: proxy_set_header Host $http_host;)."
     )
+
+
+def _opens_the_page(environ: Mapping[str, str]) -> bool:
+    """Return whether the page is opened in a tab or window, by a link anywhere."""
+    kind = environ.get("HTTP_SEC_FETCH_MODE"), environ.get("HTTP_SEC_FETCH_DEST")
+    return environ.get("REQUEST_METHOD") == "GET" and kind == ("navigate", "document") and _is_page(environ)
+
+
+def _is_page(environ: Mapping[str, str]) -> bool:
+    return environ.get("PATH_INFO", "") in ("", "/")
+
+
+def _same(shown: str, token: str) -> bool:
+    """Return whether a text that a request shows is the token; it may hold any bytes."""
+    return hmac.compare_digest(shown.encode(errors="surrogatepass"), token.encode())
 
 
 def _netloc(origin: str) -> str:
@@ -153,15 +194,14 @@ def _bearer(environ: Mapping[str, str]) -> str:
 
 
 def _shown_in_url(token: str) -> bool:
-    shown = request.args.get("token", "")
-    return hmac.compare_digest(shown.encode(), token.encode())
+    return _same(request.args.get("token", ""), token)
 
 
 def _remember(access: Access, token: str) -> PlainResponse:
     """Replace the token in the URL by a cookie, so that links copied from the page do not carry it."""
     rest = urlencode([(name, value) for name, value in request.args.items(multi=True) if name != "token"])
     # The path is our own and relative, so that it holds behind any prefix.
-    response = redirect("./" + request.path.rsplit("/", 1)[-1] + (f"?{rest}" if rest else ""))
+    response = redirect("./" + quote(request.path.rsplit("/", 1)[-1]) + (f"?{rest}" if rest else ""))
     response.autocorrect_location_header = False
     # Lax, so that a link to the page works from an e-mail; writing requests are restricted by the Origin check.
     response.set_cookie(access.cookie, token, httponly=True, samesite="Lax", path=access.path)
