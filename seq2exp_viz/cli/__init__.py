@@ -13,6 +13,7 @@ import typer
 
 from model_core.errors import InputError
 from seq2exp_viz.cli import analysis, model, output, server, study
+from seq2exp_viz.cli.options import OptionalValues
 
 # A full or read-only disk, or a folder of another user: not a fault of the program, so one message without a traceback.
 NOT_WRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
@@ -46,7 +47,7 @@ COMMANDS = (  # the order of `--help`
 app = typer.Typer(name="seq2exp-viz", no_args_is_help=True, add_completion=False, rich_markup_mode="rich")
 for command in COMMANDS:
     epilog = f"Example: [bold]seq2exp-viz {command.example}[/bold]"
-    app.command(rich_help_panel=command.panel, epilog=epilog)(command.function)
+    app.command(cls=OptionalValues, rich_help_panel=command.panel, epilog=epilog)(command.function)
 
 
 def _show_version(asked: bool) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import secrets
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from model_core.errors import InputError
 
@@ -74,6 +77,30 @@ def cell_type(detail: str) -> Any:
 Threshold = Annotated[
     float | None, typer.Option("--threshold", help="mask value, 0 to 1, at which elements are cut (default: the run's)")
 ]
+
+# ---- options whose value may be left out
+
+
+class OptionalValues(TyperCommand):
+    """A command whose option --token may stand without a value, which typer does not offer."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the words of the command line."""
+        return super().parse_args(ctx, with_token(args, os.environ.get("SEQ2EXP_TOKEN")))
+
+
+def with_token(words: Sequence[str], known: str | None = None) -> list[str]:
+    """Return the words of a command line in which each --token has a value.
+
+    Where the next word is another option, or there is none, the value is `known`, or random.
+    """
+    done: list[str] = []
+    for place, word in enumerate(words):
+        following = words[place + 1] if place + 1 < len(words) else "-"
+        alone = word == "--token" and following.startswith("-") and "--" not in done
+        done.append(f"--token={known or secrets.token_urlsafe(24)}" if alone else word)
+    return done
+
 
 # ---- values
 

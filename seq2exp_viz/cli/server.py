@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from model_core.errors import InputError
 from seq2exp_viz.cli.options import Port, Seed
 from seq2exp_viz.worker.availability import require_packages
 
@@ -23,7 +25,7 @@ def serve(
         str | None,
         typer.Option(
             envvar="SEQ2EXP_TOKEN",
-            help="secret that the page requires (default: a random one where --host requires a token)",
+            help="secret that the page requires; without a value, or where --host requires one, a random one is made",
         ),
     ] = None,
     allow: Annotated[
@@ -35,6 +37,7 @@ def serve(
     ] = False,
 ) -> None:
     """Show runs in the genome browser: masks, peaks and signals."""
+    check_token(token)
     if check_only:
         from seq2exp_viz.runs.check import check_runs
         from seq2exp_viz.serving.allowed_files import AllowedFiles
@@ -46,6 +49,20 @@ def serve(
     from seq2exp_viz.serve import serve as serve_runs
 
     serve_runs(runs, host, port, open_browser, url_prefix, token, allow=allow or ())
+
+
+def check_token(token: str | None) -> None:
+    """Refuse what cannot be meant as a secret.
+
+    Raises
+    ------
+    InputError
+        An empty text, which would let everybody in, or a path, which stood behind --token without a value.
+    """
+    if token is not None and (not token.strip() or os.path.exists(token)):
+        found = repr(token) if not token.strip() else f"the path {token}"
+        fix = "set SEQ2EXP_TOKEN, or put --token without a value at the end, and one is made"
+        raise InputError("--token", found=found, expected="a secret", fix=fix)
 
 
 def demo(
