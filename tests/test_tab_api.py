@@ -18,6 +18,7 @@ from model_core.run_folder.assemble import assemble
 from model_core.run_folder.audit_log import append_decision, latest, of_genes, read_decisions
 from model_core.run_folder.run import Run
 from model_core.study.study import load_study
+from model_core.tsv import read_table
 from seq2exp_viz.app import Settings, create_app
 from seq2exp_viz.runs.binning import bigwig_summary
 from seq2exp_viz.runs.check import check_runs
@@ -233,6 +234,33 @@ def test_decisions_are_kept_in_the_run_and_come_back(tmp_path):
     assert (again["decision"], again["who"]) == ("agree", "Ada")
     lines = client.get("/api/v1/r/audit.tsv").data.decode().splitlines()
     assert [line.split("\t")[-2:] for line in lines[1:]] == [["doubt", "no open chromatin"], ["agree", ""]]
+    registry.close()
+
+
+def test_a_note_that_begins_as_a_formula_is_saved_as_text(tmp_path):
+    """Whoever opens the table in a spreadsheet program did not write the note."""
+    study = make_study(tmp_path / "study")
+    registry = RunRegistry([make_viewer_run(tmp_path / "run", study, name="r")], cache=tmp_path / "cache")
+    client = create_app(registry, Settings(igv="notebook")).server.test_client()
+    item = get(client, "/api/v1/r/audit?kind=element")["items"][0]
+    notes = [
+        '=HYPERLINK("http://evil.example";"x")',
+        "+1+cmd|' /C calc'!A0",
+        "@SUM(1)",
+        "-2+3",
+        "=1",
+        "-2.5",
+        "-",
+        "a=b",
+    ]
+    for note in notes:
+        body = {**item, "decision": "note", "note": note, "who": "=Ada"}
+        assert client.post("/api/v1/r/audit", json=body).status_code == 201
+    (tmp_path / "saved.tsv").write_bytes(client.get("/api/v1/r/audit.tsv").data)
+    saved = read_table(tmp_path / "saved.tsv")
+    assert list(saved["note"]) == [*(f"'{note}" for note in notes[:5]), *notes[5:]]
+    assert set(saved["who"]) == {"'=Ada"}
+    assert get(client, f"/api/v1/r/audit?gene={item['gene_id']}")["items"][0]["who"] in ("=Ada", None)
     registry.close()
 
 

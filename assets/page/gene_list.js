@@ -72,9 +72,15 @@ function toggleWide(_event, button) {
   requestAnimationFrame(() => window.dispatchEvent(new Event("resize")));
 }
 
+// Text that a spreadsheet program would compute: as in seq2exp_viz/api/tables.py.
+const FORMULA = /^\s*(?:[=@]|[+-](?!\s*$)(?![\d.]+(?:e[+-]?\d+)?$))/i;
+
 /* Save the rows as they are filtered and ordered, and the columns as they are shown. */
 function saveList() {
-  const cellText = ({ value }) => (value === null || value === undefined ? "" : String(value).replace(/[\t\r\n]+/g, " "));
+  const cellText = ({ value }) => {
+    const text = value === null || value === undefined ? "" : String(value).replace(/[\t\r\n]+/g, " ");
+    return typeof value === "string" && FORMULA.test(text) ? `'${text}` : text;
+  };
   const grid = gridOf("genes");
   grid.setGridOption("quickFilterText", byId("filter").value); // what was typed this moment counts, too
   const text = grid.getDataAsCsv({ columnSeparator: "\t", suppressQuotes: true, processCellCallback: cellText });

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -35,6 +36,8 @@ from seq2exp_viz.runs.table_query import rows_of
 
 MOST_ITEMS = 200  # of the audit's queue in one answer
 TSV = "text/tab-separated-values"
+# Text that a spreadsheet program computes; a lone sign is a strand, and digits behind it are a number.
+_FORMULA = re.compile(r"\s*(?:[=@]|[+-](?!\s*\Z)(?![\d.]+(?:[eE][+-]?\d+)?\Z))")
 
 
 def add_routes(route: Callable, registry: RunRegistry) -> None:
@@ -160,7 +163,19 @@ def with_decisions(rows: pd.DataFrame, decisions: pd.DataFrame) -> pd.DataFrame:
 
 def tsv(table: pd.DataFrame, name: str) -> Response:
     """Return a table as a TSV file that the browser saves."""
-    return attachment(table_text(table, "%.6g").encode(), name, TSV)
+    return attachment(table_text(without_formulas(table), "%.6g").encode(), name, TSV)
+
+
+def without_formulas(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table in which no text begins as a formula, which a spreadsheet program would compute.
+
+    Such a text gets an apostrophe before it. Numbers and strands stay.
+    """
+    return table.apply(lambda column: column if pd.api.types.is_numeric_dtype(column) else column.map(_no_formula))
+
+
+def _no_formula(cell: object) -> object:
+    return f"'{cell}" if isinstance(cell, str) and _FORMULA.match(cell) else cell
 
 
 def _json(name: str) -> object:
