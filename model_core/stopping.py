@@ -55,13 +55,14 @@ class StopSignals:
 
     @contextmanager
     def deferred(self) -> Iterator[None]:
-        """Keep the first signal for `check` inside the block, for work that can only stop between two steps."""
+        """Keep the first signal for `check` and for the end of the block, for work that can only stop between steps."""
         with self.handled():
             before, self._deferring = self._deferring, True
             try:
                 yield
             finally:
                 self._deferring = before
+            self.check()
 
     def check(self) -> None:
         """Raise KeyboardInterrupt or `Terminated` if a signal has arrived."""

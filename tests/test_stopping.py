@@ -166,15 +166,20 @@ def test_a_stop_signal_ends_a_command_with_one_line_and_its_code(number, code, w
 
 
 def test_deferred_signals_wait_for_the_step_in_hand():
-    with STOP.deferred():
-        signal.raise_signal(signal.SIGTERM)
-        signal.raise_signal(signal.SIGTERM)
-        with pytest.raises(Terminated):
-            STOP.check()
-    with STOP.deferred():
-        signal.raise_signal(signal.SIGINT)
-        with pytest.raises(KeyboardInterrupt):  # the second does not wait
-            signal.raise_signal(signal.SIGINT)
+    steps = []
+
+    def work(*numbers):
+        with STOP.deferred():
+            for number in numbers:
+                signal.raise_signal(number)
+                steps.append(number)
+
+    with pytest.raises(Terminated):
+        work(signal.SIGTERM, signal.SIGTERM)
+    assert len(steps) == 2
+    with pytest.raises(KeyboardInterrupt):
+        work(signal.SIGINT, signal.SIGINT)  # the second does not wait
+    assert len(steps) == 3
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
 
 
