@@ -20,10 +20,12 @@ import numpy as np
 import pysam
 
 from model_core.errors import InputError, Problem
+from model_core.input_file import open_input, read_input
 from model_core.signals.bam_header import BGZF_END
 from model_core.signals.file_handles import quiet_htslib
 
 _LONGEST_HEADER = 1 << 20  # bytes between two records; if there are more, the index lacks a record
+_MOST_BYTES = 1 << 30  # of an index
 _PLACES = 100  # lines, and blocks of a bgzip file, that are checked, evenly over the file
 _FORM = "an index written by samtools faidx"
 
@@ -153,17 +155,14 @@ def _check_format(path: Path) -> bool:
         Missing, not FASTA, plain gzip or truncated.
     """
     expected = "FASTA, plain or bgzipped"
-    try:
-        with path.open("rb") as file:
+    with open_input(path, expected) as file:
+        try:
             start = file.read(64)
             file.seek(max(file.seek(0, os.SEEK_END) - len(BGZF_END), 0))
             end = file.read()
-    except FileNotFoundError:
-        raise InputError(path, found="no such file", expected=expected, fix="check the path") from None
-    except OSError as error:
-        raise InputError(
-            path, found=(error.strerror or str(error)).lower(), expected=expected, fix="check the path"
-        ) from None
+        except OSError as error:
+            found = (error.strerror or str(error)).lower()
+            raise InputError(path, found=found, expected=expected, fix="check the disk") from None
     if not start.startswith(b"\x1f\x8b"):
         if not start.lstrip().startswith((b">", b";")):
             raise InputError(
@@ -242,9 +241,11 @@ def _checked(path: Path, compressed: bool, *_stamps: tuple[int, ...]) -> FastaIn
 
 def _read_fai(index: Path) -> tuple[str, dict[str, Record]]:
     try:
-        text = index.read_text(encoding="utf-8")
+        text = read_input(index, _MOST_BYTES, _FORM, "delete it").decode("utf-8")
         rows = [line.split("\t") for line in text.splitlines()]
-        records = [Record(name, *map(int, numbers)) for name, *numbers in rows]
+        records = [Record(name, *map(_number, numbers)) for name, *numbers in rows]
+    except InputError:  # which is a ValueError
+        raise
     except (ValueError, TypeError):
         raise InputError(index, found="not a FASTA index", expected=_FORM, fix="delete it") from None
     sound = all(
@@ -254,6 +255,13 @@ def _read_fai(index: Path) -> tuple[str, dict[str, Record]]:
     if not records or not sound or len({record.name for record in records}) < len(records):
         raise InputError(index, found="not a FASTA index", expected=_FORM, fix="delete it")
     return text, {record.name: record for record in records}
+
+
+def _number(text: str) -> int:
+    """Parse a number of a .fai: digits, at most 13 of them; ValueError for another text."""
+    if not (text.isascii() and text.isdigit() and len(text) <= 13):
+        raise ValueError(f"{text[:20]!r}")
+    return int(text)
 
 
 # Lines that the index describes
@@ -351,7 +359,7 @@ def _read_blocks(block: Callable[[int], tuple[bytes, int]], blocks: np.ndarray, 
 
 def _read_gzi(index: Path) -> np.ndarray:
     """Read the first byte of each block in the file, and its first uncompressed byte; int64 (n, 2)."""
-    content = index.read_bytes()
+    content = read_input(index, _MOST_BYTES, "an index written by bgzip -r", "delete it")
     if len(content) < 8 or len(content) != 8 + 16 * struct.unpack("<Q", content[:8])[0]:
         raise InputError(index, found="not a block index", expected="an index written by bgzip -r", fix="delete it")
     blocks = np.frombuffer(content[8:], "<i8").reshape(-1, 2)
