@@ -65,7 +65,7 @@ def bigwig_errors(path: Path, found: str) -> Iterator[None]:
         raise
     except BaseException as error:  # a panic in pybigtools is a BaseException, which no module exports
         panic = type(error).__name__ in ("PanicException", "BBIReadError")
-        if not panic and not isinstance(error, RuntimeError | OSError | ValueError):
+        if not panic and not isinstance(error, RuntimeError | OSError | ValueError | OverflowError):
             raise
         fix = "copy or make it again"
         raise InputError(path, found=found, expected="a complete bigWig", fix=fix) from None
