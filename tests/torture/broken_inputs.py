@@ -33,6 +33,7 @@ from .mutations import (
     pickle_mutations,
     text_mutations,
     toml_mutations,
+    weights_mutations,
     zip_mutations,
 )
 from .whole_case import Case, call
@@ -273,7 +274,7 @@ KINDS = {
     "last.ckpt": Kind("trained/training/last.ckpt", zip_mutations, (RESUME,)),
     # Weights and files of others
     "checkpoint.safetensors": Kind("run/checkpoint.safetensors", bytes_mutations, (SCORE,)),
-    ".safetensors": Kind("soft.safetensors", bytes_mutations, (CONVERT,)),
+    ".safetensors": Kind("soft.safetensors", weights_mutations, (CONVERT,)),
     "released .ckpt": Kind("released.ckpt", zip_mutations, (CONVERT_RELEASED,)),
     "blacklist .pkl": Kind("blacklist.pkl", pickle_mutations, (BLACKLIST_PICKLE,)),
     "own BED": Kind("own/bed6.bed", text_mutations, (own_track("own/bed6.bed", "x.bed", "x.narrowPeak"),)),

@@ -68,7 +68,7 @@ class Outcome(NamedTuple):
         if TRACEBACK.search(self.words):
             frames = _FRAME.findall(self.words)
             where = f" at {frames[-1][0]}:{frames[-1][1]}" if frames else ""
-            return f"traceback, exit code {self.code}{where}: {self._last_line()}"
+            return f"traceback, exit code {self.code}{where}: {self._raised()}"
         if self.code not in (0, 2):
             return f"exit code {self.code}: {self._last_line()}"
         if self.code == 2 and not self.words.strip():
@@ -80,6 +80,13 @@ class Outcome(NamedTuple):
     def says(self, other: "Outcome") -> bool:
         """Return whether both wrote the same words, times left out."""
         return _TIMES.sub("", self.words) == _TIMES.sub("", other.words)
+
+    def _raised(self) -> str:
+        """Return the line that names the exception of the last traceback."""
+        lines = self.words.rpartition("Traceback (most recent call last)")[2].splitlines()[1:]
+        return next(
+            (line.strip()[:160] for line in lines if line.strip() and not line.startswith(" ")), self._last_line()
+        )
 
     def _last_line(self) -> str:
         lines = [line for line in self.words.splitlines() if line.strip()]

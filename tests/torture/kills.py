@@ -27,7 +27,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from . import forked
+from . import TESTS, forked
 from .whole_case import call
 
 GENES = 50
@@ -183,9 +183,12 @@ class Killed:
         self._begin(self.run)
 
     def _call(self, run: Path, host: str) -> forked.Answers:
-        socket.gethostname = lambda: host
         words = [str(run) if word == "RUN" else word for word in self.command.words]
-        call(*words, *(["--processes", str(self.processes)] if self.processes > 1 else []))
+        if self.processes > 1:  # each of the others is started as the first one was
+            program = [sys.executable, "-m", "seq2exp_viz.cli", *words, "--processes", str(self.processes)]
+            os.execve(sys.executable, program, {**os.environ, "PYTHONPATH": str(TESTS.parent)})
+        socket.gethostname = lambda: host
+        call(*words)
         return {}
 
     def _once(self) -> None:

@@ -91,6 +91,12 @@ def _damaged_bytes(whole: bytes, rng: random.Random) -> Mutation:
     return Mutation(f"bytes {at} to {end} removed", bytes(content))
 
 
+def weights_mutations(whole: bytes, rng: random.Random) -> Iterator[Mutation]:
+    """Damage a file of safetensors, which has no checksum: one of the same length may be another valid one."""
+    for mutation in bytes_mutations(whole, rng):
+        yield mutation._replace(valid=len(mutation.content) == len(whole))
+
+
 def zip_mutations(whole: bytes, rng: random.Random) -> Iterator[Mutation]:
     """Damage a zip file of PyTorch, and its members with correct checksums: the pickle and the stored numbers."""
     names = zipfile.ZipFile(io.BytesIO(whole)).namelist()
