@@ -42,7 +42,7 @@ def check_once(path: Path, what: str, check: Callable[[Path], None]) -> None:
     if state in _passed:
         return
     mark = user_cache() / "checked" / hashlib.sha256(json.dumps(state).encode()).hexdigest()[:40]
-    if not mark.is_file():
+    if not os.path.isfile(mark):  # unlike Path.is_file, False too where a folder above it may not be entered
         began = time.monotonic()
         check(path)
         if time.monotonic() - began > _LONG:

@@ -15,7 +15,8 @@ from model_core.signals.reader_process import Limits, answer, ask
 WHOLE_BYTES = 64_000_000  # of a file that is read completely on trial; of a larger one as many
 _PIECE, _SMALL_PIECE = 1 << 20, 1 << 16  # bytes that are read at once, at least; the second of a larger file
 _PACKED = 2_000  # bytes that a stored byte can stand for; a dataset that claims more is not read completely
-_LIMITS = Limits(memory=2, cpu=300, silence=120)
+_SMALL_FILE = 4_000_000  # bytes; HDF5 can follow damage in a circle, and a small file is read within a second
+_LIMITS = {True: Limits(memory=2, cpu=15), False: Limits(memory=2, cpu=120)}  # small, larger
 
 
 def open_hdf5(path: Path, expected: str, what: str = "HDF5", locking: bool = False) -> Any:
@@ -58,7 +59,8 @@ def open_hdf5(path: Path, expected: str, what: str = "HDF5", locking: bool = Fal
 
 
 def _try(path: Path, expected: str, what: str) -> None:
-    ask("model_core.signals.hdf5_files", [path, expected, what], path, what, expected, _LIMITS)
+    small = path.stat().st_size <= _SMALL_FILE
+    ask("model_core.signals.hdf5_files", [path, expected, what], path, what, expected, _LIMITS[small])
 
 
 def _unreadable(path: Path, expected: str, what: str, error: BaseException) -> InputError:
