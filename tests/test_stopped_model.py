@@ -11,6 +11,7 @@ import threading
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -79,21 +80,25 @@ def test_with_a_stopped_model_and_300_questions_an_ordinary_request_takes_less_t
         return status
 
     try:
+        found: Counter = Counter()
         with ThreadPoolExecutor(8) as askers:
             asked = askers.map(ask, range(300))
-            ended = threading.Thread(target=lambda: (list(asked), over.set()))
-            ended.start()
+
+            def count() -> None:
+                found.update(asked)
+                over.set()
+
+            threading.Thread(target=count).start()
             while not over.is_set():
                 began = time.monotonic()
                 assert call(port, "GET", "/api/v1/run/genes")[0] == 200
                 times.append(time.monotonic() - began)
-            ended.join()
-            found = Counter(askers.map(ask, range(20)))
         assert sorted(times)[len(times) * 19 // 20] < 1, sorted(times)[-10:]
         assert max(times) < 5
-        assert set(found) == {429}  # all places are taken
+        assert found[429] >= 300 - 2 * MOST_QUESTIONS  # twice, where a slow test outlasts the patience with the model
     finally:
-        os.kill(model, signal.SIGKILL)
+        with suppress(ProcessLookupError):
+            os.kill(model, signal.SIGKILL)
 
 
 def test_questions_beyond_the_cap_are_refused_and_those_of_programs_leave_places(tmp_path):
