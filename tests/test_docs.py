@@ -55,6 +55,18 @@ def test_the_index_names_every_page():
     assert {page for page in pages if f"({page})" not in index} == set()
 
 
+def test_every_promise_names_a_test_that_is_there():
+    promised = (ROOT / "SECURITY.md").read_text(encoding="utf-8")
+    part = promised[promised.index("## What is promised") : promised.index("## What is not promised")]
+    rows = [line.split("|") for line in part.splitlines() if line.startswith("| ")]
+    promises = [(row[1].strip(), row[2]) for row in rows if row[1].strip() != "promise"]
+    assert len(promises) > 20
+    for promise, tests in promises:
+        files = re.findall(r"`((?:browser/)?test_\w+)`", tests)
+        assert files, promise
+        assert [file for file in files if not (ROOT / "tests" / f"{file}.py").is_file()] == []
+
+
 def test_the_readme_stays_short():
     assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) < 100
 
