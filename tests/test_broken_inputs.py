@@ -15,9 +15,7 @@ from torture.broken_inputs import KINDS
 from torture.mutations import CALLING, bytes_mutations, jsonl_mutations
 
 ROOT = Path(__file__).parents[1]
-MORE = float(
-    os.environ.get("SEQ2EXP_TORTURE", "1")
-)  # by how much longer the nightly tests look than they do by default
+MORE = float(os.environ.get("SEQ2EXP_TORTURE", "1"))  # how many times as long the nightly tests look
 
 
 def broken(tmp_path: Path, *options: str) -> list[dict]:

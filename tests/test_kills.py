@@ -9,9 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-MORE = float(
-    os.environ.get("SEQ2EXP_TORTURE", "1")
-)  # by how much longer the nightly tests look than they do by default
+MORE = float(os.environ.get("SEQ2EXP_TORTURE", "1"))  # how many times as long the nightly tests look
 
 
 def run(program: str, *options: str) -> str:
@@ -28,34 +26,6 @@ def test_a_scoring_that_is_killed_goes_on_without_loss():
     assert "4 signals" in words
 
 
-def test_writers_that_reach_for_a_dead_ones_lock_get_it_one_at_a_time():
-    assert "0 faults" in run("lock_race", "--rounds", "40", "--seed", "16")
-
-
-NO_LOCK = """
-import sys
-from contextlib import nullcontext
-from pathlib import Path
-from tests.torture import lock_race
-
-class NoLock:
-    def __init__(self, path): pass
-    def held(self, seconds): return nullcontext()
-    def acquire(self): pass
-
-lock_race.leave = lambda path, kind: None
-lock_race.Lock = NoLock
-print(lock_race.Race(Path(sys.argv[1]), 5, 4, 1).run())
-"""
-
-
-def test_writers_that_hold_a_lock_at_once_are_found(tmp_path):
-    done = subprocess.run(
-        [sys.executable, "-c", NO_LOCK, tmp_path], cwd=ROOT, capture_output=True, text=True, check=True
-    )
-    assert "hold the lock at once" in done.stdout
-
-
 @pytest.mark.nightly
 @pytest.mark.parametrize("command", ["score", "effects", "train"])
 def test_a_command_that_is_killed_at_random_moments_ends_with_the_same_bytes(command):
@@ -70,8 +40,3 @@ def test_several_processes_that_are_killed_at_random_moments_end_with_the_same_f
     seed = secrets.randbelow(10**6)
     print(f"seed {seed}")
     run("kills", "--command", command, "--processes", "2", "--kills", str(round(8 * MORE)), "--seed", str(seed))
-
-
-@pytest.mark.nightly
-def test_random_writers_get_a_lock_one_at_a_time():
-    run("lock_race", "--rounds", str(round(1_000 * MORE)), "--seed", str(secrets.randbelow(10**6)))

@@ -32,6 +32,7 @@ from model_core.run_folder.gene_scores import gene_table, journal_record
 from model_core.run_folder.journal import read_journal
 from model_core.run_folder.manifest import check_lengths, is_free, new_manifest, read_config, read_manifest
 from model_core.run_folder.mask_store import GeneMask, MaskStore, binned
+from model_core.run_folder.metrics_file import read_metrics
 from model_core.run_folder.occlusion import Occlusion, read_occlusion
 from model_core.window import Window, window_start
 
@@ -261,7 +262,7 @@ class Run:
     @property
     def metrics(self) -> dict[str, Any]:
         """Errors, correlations, counts and times of the run (metrics.json); empty where none were written."""
-        return self._file("metrics.json", read_json, {})
+        return self._file("metrics.json", read_metrics, {})
 
     @property
     def study(self) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from model_core.model.checkpoint import choose_device, described
 from model_core.model.motif_encoder import STEP
 from model_core.model.seq2exp import Seq2Exp
 from model_core.model.stored_weights import require_fit
+from model_core.model.torch_archive import TorchArchive
 from model_core.progress import Job
 from model_core.safetensors_header import read_header
 from model_core.stopping import STOP
@@ -145,15 +146,28 @@ def _save(path: Path, state: dict, rng: np.random.Generator, errors: list[float]
 
 
 def _resume(path: Path, state: dict, rng: np.random.Generator) -> list[float]:
-    """Restore what `_save` wrote, and return the errors of the steps so far."""
-    kept = torch.load(path, map_location="cpu", weights_only=True)
-    for name, part in state.items():
-        part.load_state_dict(kept[name])
-    rng.bit_generator.state = kept["numpy"]
-    torch.set_rng_state(kept["torch"])
-    if torch.cuda.is_available() and len(kept.get("cuda", ())) == torch.cuda.device_count():
-        torch.cuda.set_rng_state_all(kept["cuda"])
-    return kept["errors"]
+    """Restore what `_save` wrote, and return the errors of the steps so far.
+
+    Raises
+    ------
+    InputError
+        The file is damaged, or of another pre-training.
+    """
+    with TorchArchive(path) as archive:  # bounds and checksums, before anything of it is loaded
+        archive.check()
+    try:
+        kept = torch.load(path, map_location="cpu", weights_only=True)
+        for name, part in state.items():
+            part.load_state_dict(kept[name])
+        rng.bit_generator.state = kept["numpy"]
+        torch.set_rng_state(kept["torch"])
+        if torch.cuda.is_available() and len(kept.get("cuda", ())) == torch.cuda.device_count():
+            torch.cuda.set_rng_state_all(kept["cuda"])
+        return [float(error) for error in kept["errors"]]
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        found = f"the state of another pre-training ({type(error).__name__}: {str(error)[:100]})"
+        expected, do = "what this pre-training left", f"remove {path.name} to pre-train anew"
+        raise InputError(path, found=found, expected=expected, fix=do) from None
 
 
 def _some(genes: GeneWindows, count: int, rng: np.random.Generator, device: torch.device) -> tuple[Tensor, Tensor]:

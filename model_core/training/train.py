@@ -183,12 +183,7 @@ def train(
     Returns
     -------
     Run
-        The run folder, with the checkpoint and the metrics of the training.
-
-    Returns
-    -------
-    Run
-        The run, with the weights of the best validation.
+        The run folder, with the weights of the best validation and the metrics of the training.
 
     Raises
     ------

@@ -1,9 +1,10 @@
-"""Let several processes reach for one lock at the same moment, after all that a dead holder can leave.
+"""Let several processes fight for one lock, after all that a dead holder can leave, while holders are killed.
 
-    python -m tests.torture.lock_race [--rounds 300] [--writers 6] [--seed 7]
+    python -m tests.torture.lock_race [--rounds 300] [--seed 7] [--by-name]
 
-In each round the lock file is missing, of a dead process, of a process that was killed while it held the lock, empty or
-damaged. Faults: two writers hold the lock at once, none gets it, an error without words, or files that stay behind.
+Each round begins with another kind of lock file: none, that of a dead process of this or an older version, an empty or
+damaged one, one with a number that was used again. Faults: two hold the lock at once, an error without words, or a lock
+that nobody can get afterwards.
 """
 
 import argparse
@@ -14,125 +15,132 @@ import random
 import secrets
 import signal
 import socket
+import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
+import model_core.lock
 from model_core.errors import InputError
 from model_core.lock import Lock
 
-FORK = multiprocessing.get_context("fork")
-LEFT = ("nothing", "an older version's holder", "a killed holder", "an empty file", "half a line", "a reused number")
+PROCESSES = 6
+SECONDS = 0.04  # for which the processes of a round fight
 
 
-class Race:
-    """Writers of one lock, in processes that meet at a barrier before each round.
+def race(folder: Path, rounds: int, seed: int, by_name: bool = False) -> Counter:
+    """Count what happens in `rounds` rounds: "held", "two at once", "killed", "errors", "still refused".
 
-    Parameters
-    ----------
-    folder : Path
-        An empty folder, for the lock.
-    rounds, writers, seed : int
-        How many rounds, how many processes, and which leftovers and pauses.
+    Each round begins with another kind of lock file that a dead process left, and some holders are killed. `by_name`:
+    as where there are no locks.
     """
-
-    def __init__(self, folder: Path, rounds: int, writers: int, seed: int):
-        self.path, self.rounds, self.writers, self.seed = folder / "lock", rounds, writers, seed
-        self._begin, self._end = FORK.Barrier(writers + 1), FORK.Barrier(writers + 1)
-        self._holding = FORK.Value("i", 0)
-        self._most, self._won = FORK.Array("i", rounds), FORK.Array("i", rounds)
-        self._errors = FORK.SimpleQueue()
-
-    def run(self) -> list[str]:
-        """Run all rounds and return the faults."""
-        rng, left, stayed = random.Random(self.seed), [], []
-        processes = [FORK.Process(target=self._writer, args=(number,), daemon=True) for number in range(self.writers)]
-        for process in processes:
-            process.start()
-        for _ in range(self.rounds):
-            for path in self.path.parent.iterdir():
-                path.unlink()
-            left.append(rng.choice(LEFT))
-            leave(self.path, left[-1])
-            self._begin.wait(60)
-            self._end.wait(60)
-            stayed += [f"{path.name} stays" for path in self.path.parent.iterdir()]
-        for process in processes:
-            process.join(60)
-        faults = [f"after {left[n]}, {most} hold the lock at once" for n, most in enumerate(self._most) if most > 1]
-        faults += [f"after {left[n]}, nobody gets the lock" for n, won in enumerate(self._won) if not won]
-        while not self._errors.empty():
-            faults.append(self._errors.get())
-        return faults + stayed
-
-    def _writer(self, number: int) -> None:
-        rng = random.Random(f"{self.seed} {number}")
-        for turn in range(self.rounds):
-            self._begin.wait(60)
-            time.sleep(rng.choice((0, 0, 0.001, 0.002)))
-            try:
-                with Lock(self.path).held(rng.choice((0.0, 0.0, 0.1))):
-                    with self._holding.get_lock():
-                        self._holding.value += 1
-                        self._most[turn] = max(self._most[turn], self._holding.value)
-                        self._won[turn] += 1
-                    time.sleep(0.003)
-                    with self._holding.get_lock():
-                        self._holding.value -= 1
-            except InputError:
+    rng, counts = random.Random(seed), Counter[str]()
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    left = {"pid": dead.pid, "host": socket.gethostname()}
+    contents = [None, json.dumps(left), json.dumps({**left, "machine": model_core.lock._machine(), "by": "name"})]
+    if not by_name:
+        contents += ["", '{"pid": 1', json.dumps({**left, "pid": os.getpid(), "by": "flock"})]  # also a reused number
+    context = multiprocessing.get_context("fork")
+    for number in range(rounds):
+        for path in folder.iterdir():
+            path.unlink()
+        content = contents[number % len(contents)]
+        if content is not None:
+            (folder / "lock").write_text(content)
+        told, tell = os.pipe()
+        fighters = [context.Process(target=fight, args=(folder, rng.random(), tell, by_name)) for _ in range(PROCESSES)]
+        for fighter in fighters:
+            fighter.start()
+        while any(fighter.is_alive() for fighter in fighters):
+            time.sleep(rng.uniform(0, SECONDS / 4))
+            victim = rng.choice(fighters)
+            if rng.random() < 0.2 and victim.is_alive():
+                os.kill(victim.pid, signal.SIGKILL)
+        counts["killed"] += sum(fighter.exitcode == -signal.SIGKILL for fighter in fighters)
+        os.close(tell)
+        with os.fdopen(told) as lines:
+            counts.update(line.strip() for line in lines)
+        try:
+            with Lock(folder / "lock").held(1):
                 pass
-            except Exception as problem:  # whatever it is, it is a fault of the lock
-                self._errors.put(f"{type(problem).__name__}: {problem}")
-            self._end.wait(60)
+        except InputError:
+            counts["still refused"] += 1
+    return counts
 
 
-def leave(path: Path, kind: str) -> None:
-    """Leave a lock file as a dead holder would: one of LEFT."""
-    if kind == "an older version's holder":
-        path.write_text(json.dumps({"pid": _dead_process(), "host": socket.gethostname()}))
-    elif kind == "a killed holder":
-        _killed(path)
-    elif kind == "an empty file":
-        path.write_bytes(b"")
-    elif kind == "half a line":
-        path.write_text('{"pid": 1')
-    elif kind == "a reused number":  # the holder was killed, and this process has been given its number since
-        _killed(path)
-        path.write_text(json.dumps({**json.loads(path.read_text()), "pid": os.getpid()}))
+def fight(folder: Path, seed: float, tell: int, by_name: bool) -> None:
+    """Take the lock again and again, and tell what was found; die while holding it now and then."""
+    rng, end = random.Random(seed), time.monotonic() + SECONDS
+    if by_name:
+        model_core.lock.fcntl = None
+    mine, inside = folder / f"pid.{os.getpid()}", folder / "inside"
+    mine.write_text(str(os.getpid()))
+    while time.monotonic() < end:
+        lock = Lock(folder / "lock")
+        try:
+            lock.acquire()
+        except InputError:
+            continue
+        except BaseException:
+            os.write(tell, b"errors\n")
+            raise
+        enter(mine, inside, tell)
+        os.write(tell, b"held\n")
+        time.sleep(rng.uniform(0, 0.004))
+        if rng.random() < 0.1:
+            os.kill(os.getpid(), signal.SIGKILL)
+        inside.unlink()
+        lock.release()
+        time.sleep(rng.uniform(0, 0.002))
 
 
-def _dead_process() -> int:
-    child = os.fork()
-    if not child:
-        os._exit(0)
-    os.waitpid(child, 0)
-    return child
+def enter(mine: Path, inside: Path, tell: int) -> None:
+    """Link our number to `inside`; tell where a living process has it there."""
+    patience = time.monotonic() + 2
+    while True:
+        try:
+            os.link(mine, inside)
+            return
+        except FileExistsError:
+            pass
+        with suppress(FileNotFoundError):
+            if is_dead(int(inside.read_text())):  # a killed process loses its lock a moment before it is dead
+                inside.unlink()
+                continue
+            if time.monotonic() < patience:
+                continue
+        os.write(tell, b"two at once\n")  # the other is alive, or has just left
+        inside.unlink(missing_ok=True)
 
 
-def _killed(path: Path) -> None:
-    child = os.fork()
-    if not child:
-        Lock(path).acquire()
-        os.kill(os.getpid(), signal.SIGKILL)
-    os.waitpid(child, 0)
+def is_dead(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "ZX"
+    except OSError:
+        return True
+
+
+def faults(counts: Counter, by_name: bool) -> int:
+    """Return how many counts of `race` are faults; by name, a killed holder may not be known as dead."""
+    return counts["two at once"] + counts["errors"] + (0 if by_name else counts["still refused"])
 
 
 def main() -> None:
     """Read the options, run the race and print what came of it; exit code 1 where there are faults."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=300)
-    parser.add_argument("--writers", type=int, default=6)
     parser.add_argument("--seed", type=int, default=None, help="default: a random one, printed")
+    parser.add_argument("--by-name", action="store_true", help="as on a file system without locks")
     given = parser.parse_args()
     seed = secrets.randbelow(10**6) if given.seed is None else given.seed
     with tempfile.TemporaryDirectory() as folder:
-        faults = Race(Path(folder), given.rounds, given.writers, seed).run()
-    print(f"seed {seed}: {given.rounds} rounds of {given.writers} writers, {len(faults)} faults")
-    for words, count in Counter(faults).most_common():
-        print(f"  {count} times: {words}")
-    sys.exit(1 if faults else 0)
+        counts = race(Path(folder), given.rounds, seed, given.by_name)
+    print(f"seed {seed}: {given.rounds} rounds of {PROCESSES} writers, {dict(counts)}")
+    sys.exit(1 if faults(counts, given.by_name) else 0)
 
 
 if __name__ == "__main__":
