@@ -7,6 +7,7 @@ self-test runs on a bare machine.
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,7 +16,6 @@ from typing import Any, Literal, NamedTuple
 from model_core.cache import held_file, user_cache, writable_folder
 from model_core.files import write_json
 from model_core.listing import files_in
-from model_core.records import parse_json
 
 COMMAND = "python -m model_core.model.selftest"
 KERNELS = Path(__file__).with_name("model") / "kernels"
@@ -91,13 +91,13 @@ def read_verdict(card: Card) -> Verdict:
     """Return the verdict on a card; a file that cannot be read, or belongs to another card, counts as damaged."""
     path = held_file(_folder(), _file_name(card))
     try:
-        held = parse_json(path.read_bytes())
+        held = json.loads(path.read_text(encoding="utf-8"))
         if held["card"] != card._asdict() or not isinstance(held["passed"], bool):
             return Verdict("damaged")
         return Verdict("passed" if held["passed"] else "failed", str(held["date"]), tuple(map(str, held["failed"])))
     except FileNotFoundError:
         return Verdict("missing")
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, RecursionError, KeyError, TypeError):
         return Verdict("damaged")
 
 

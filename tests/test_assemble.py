@@ -184,9 +184,9 @@ def test_without_peaks_nothing_is_said_about_them(run):
 
 
 def test_other_metrics_stay(run):
-    run.write_json("metrics.json", {"prediction": {"r": 0.9}})
+    run.write_json("metrics.json", {"prediction": {"test": {"genes": 5, "pearson": 0.9}}})
     assemble(run, rule=RULE)
-    assert run.metrics["prediction"] == {"r": 0.9}
+    assert run.metrics["prediction"] == {"test": {"genes": 5, "pearson": 0.9}}
 
 
 def test_a_run_without_genes_cannot_be_assembled(tmp_path):

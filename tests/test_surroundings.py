@@ -174,7 +174,7 @@ def test_one_process_is_the_first_and_only_one_whatever_is_set(environ, variable
     alone = environment(1, 1)
     assert isinstance(alone, OwnProcesses)
     assert (alone.global_rank(), alone.local_rank(), alone.node_rank(), alone.world_size()) == (0, 0, 0, 1)
-    assert (alone.main_address, alone.creates_processes_externally) == ("127.0.0.1", False)
+    assert alone.main_address == "127.0.0.1"
     from lightning.fabric.utilities.rank_zero import rank_zero_only
 
     assert rank_zero_only.rank == 0
@@ -185,11 +185,13 @@ def test_several_processes_are_started_here_unless_somebody_started_as_many(envi
     assert process_number(2) == 0  # left over from something else
     ours = environment(2, 1)
     assert isinstance(ours, OwnProcesses)
-    assert not ours.creates_processes_externally
+    assert ours.local_rank() == 0
     assert ours.main_port > 1024
     environ(SEQ2EXP_STARTED_BY=f"2:{os.getppid()}", LOCAL_RANK="1")
     assert process_number(2) == 1
-    assert environment(2, 1).creates_processes_externally
+    theirs = environment(2, 1)
+    assert theirs.local_rank() == 1
+    theirs.start_others().check()  # none: it is one of them
     assert process_number(3) == 0  # of other work
 
 

@@ -72,7 +72,7 @@ function toggleWide(_event, button) {
   requestAnimationFrame(() => window.dispatchEvent(new Event("resize")));
 }
 
-// Text that a spreadsheet program would compute: as in seq2exp_viz/api/tables.py.
+// Text that a spreadsheet program would compute: as in seq2exp_viz's tables.py.
 const FORMULA = /^\s*(?:[=@]|[+-](?!\s*$)(?![\d.]+(?:e[+-]?\d+)?$))/i;
 
 /* Save the rows as they are filtered and ordered, and the columns as they are shown. */

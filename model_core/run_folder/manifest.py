@@ -74,7 +74,7 @@ class Assembled(Record):
     """`assembled` of a manifest: what the derived files were made with."""
 
     genes: Count
-    decimals: Annotated[int, Field(ge=0, le=20)]
+    decimals: Annotated[int, Field(ge=0, le=20)] | None  # None: values are not rounded
     track_resolution: Annotated[int, Field(ge=1, le=10**9)]
 
 

@@ -229,9 +229,10 @@ class Child:
         self._when_ended(self._number, self._words or _words(code))
 
     def _take(self, message: dict) -> None:
-        with self._changed:
-            self._read += message.pop("read", 0)
-        if message:
+        if "read" in message:  # how many messages it has read; comes alone
+            with self._changed:
+                self._read += message["read"]
+        else:
             self._heard(message)
 
     def _watch(self) -> None:
