@@ -60,7 +60,7 @@ def is_free(path: Path) -> bool:
 
 @pytest.mark.parametrize("by_name", [False, True])
 def test_of_processes_that_are_killed_never_two_hold_the_lock(tmp_path, by_name):
-    counts = race(tmp_path, 40 if not by_name else 10, seed=1, by_name=by_name)
+    counts = race(tmp_path, 24 if not by_name else 8, seed=1, by_name=by_name)
     assert counts["held"] > 20
     assert counts["killed"] > 2
     assert faults(counts, by_name) == 0, counts
