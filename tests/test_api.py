@@ -372,8 +372,10 @@ def test_no_table_gives_no_features():
 def test_missing_numbers_become_null():
     import pandas as pd
 
-    table = pd.DataFrame({"a": [1.5, np.nan], "b": ["x", None], "c": np.array([1, 2])})
-    assert records(table) == [{"a": 1.5, "b": "x", "c": 1}, {"a": None, "b": None, "c": 2}]
+    table = pd.DataFrame({"a": [1.5, np.nan, -np.inf], "b": ["x", None, "y"], "c": np.array([1, 2, 3])})
+    first, *others = records(table)
+    assert first == {"a": 1.5, "b": "x", "c": 1}
+    assert others == [{"a": None, "b": None, "c": 2}, {"a": None, "b": "y", "c": 3}]
     json.dumps(records(table), allow_nan=False)
 
 

@@ -1,6 +1,7 @@
 """Tracks that people bring: told by content, held against the genome, opened from allowed folders by id alone."""
 
 import gzip
+import json
 import os
 from pathlib import Path
 
@@ -231,3 +232,18 @@ def test_no_text_but_an_id_leads_to_a_file(folder, text):
 def test_a_folder_that_is_not_there_is_told(tmp_path):
     with pytest.raises(InputError, match="correct --allow"):
         AllowedFiles([tmp_path / "nope"])
+
+
+@pytest.mark.parametrize(
+    ("name", "row"),
+    [
+        ("x.bedGraph", "chr1\t1\t20\tinf"),
+        ("x.bed", "chr1\t1\t20\tx\t-inf\t+"),
+        ("x.narrowPeak", "chr1\t1\t20\tx\t5\t.\tinf\tnan\t1\t-1"),
+        ("x.bedpe", "chr1\t1\t20\tchr1\t30\t40\tx\tinf\t+\t-"),
+    ],
+)
+def test_infinite_numbers_of_a_track_are_left_out_of_its_json(name, row):
+    track = read_track(f"{row}\n".encode(), name, {"chr1": 40_000})
+    assert len(track["features"]) == 1
+    json.dumps(track, allow_nan=False)

@@ -21,11 +21,28 @@ class PredictionMetrics(Record):
     spearman: float | None = None
 
 
+class Cost(Record):
+    """What training or scoring took."""
+
+    device: str | None = None
+    seconds: float | None = None
+    processes: Count | None = None
+    windows: Count | None = None
+    steps: Count | None = None
+    best_validation_mse: float | None = None
+    waited_for_windows_seconds: float | None = None
+    waited_for_disk_seconds: float | None = None
+    peak_memory_bytes: Count | None = None
+    peak_gpu_memory_bytes: Count | None = None
+
+
 class RunMetrics(Record):
-    """Predictions of each split, and counts of genes and elements; what training and scoring took is not declared."""
+    """Predictions of each split, counts of genes and elements, and what training and scoring took."""
 
     prediction: dict[str, PredictionMetrics] = Field(default_factory=dict)
     counts: dict[str, float | None] = Field(default_factory=dict)
+    training: Cost | None = None
+    scoring: Cost | None = None
 
 
 def read_metrics(path: Path) -> dict[str, Any]:

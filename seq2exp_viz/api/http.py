@@ -149,12 +149,12 @@ def place(view: RunView) -> tuple[str, int, int]:
 
 
 def records(table: pd.DataFrame) -> list[dict]:
-    """Return rows as JSON values: NumPy numbers become Python's, NaN and missing values become None."""
+    """Return rows as JSON values: NumPy numbers become Python's; NaN, infinity and missing values become None."""
     columns = {}
     for name in table.columns:
         values = table[name].to_numpy()
         if values.dtype.kind == "f":
-            columns[name] = [None if math.isnan(value) else round(value, 5) for value in values.tolist()]
+            columns[name] = [round(value, 5) if math.isfinite(value) else None for value in values.tolist()]
         elif values.dtype.kind in "iub":
             columns[name] = values.tolist()
         else:

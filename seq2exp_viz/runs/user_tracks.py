@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import math
 import os
 import tempfile
 import zlib
@@ -231,7 +232,12 @@ def _interval_features(content: bytes, name: str, kind: str) -> list[dict]:
 
 def _records(table: pd.DataFrame, columns: list[str] | tuple[str, ...]) -> list[dict]:
     rows = table[["chrom", "start", "end", *columns]].rename(columns={"chrom": "chr"}).to_dict("records")
-    return [{key: value for key, value in row.items() if value == value and value not in (".", "")} for row in rows]
+    return [{key: value for key, value in row.items() if _stated(value)} for row in rows]
+
+
+def _stated(value: object) -> bool:
+    """Return whether a cell holds something that JSON can hold: no dot, and no NaN or infinity."""
+    return math.isfinite(value) if isinstance(value, float) else value not in (".", "")
 
 
 def _on_genome(features: list[dict], name: str, sizes: Mapping[str, int]) -> tuple[list[dict], list[str]]:
