@@ -33,7 +33,7 @@ from .mutations import (
     pickle_mutations,
     text_mutations,
     toml_mutations,
-    weights_mutations,
+    unsummed_mutations,
     zip_mutations,
 )
 from .whole_case import Case, call
@@ -253,7 +253,7 @@ KINDS = {
     "BAM": Kind("study/reads.bam", bytes_mutations, (CHECK,), whole_case.bam_signal),
     "cool": Kind("study/contacts.cool", bytes_mutations, (CONTACTS, CHECK)),
     "mcool": Kind("study/contacts.mcool", bytes_mutations, (CONTACTS, CHECK), whole_case.mcool_contacts),
-    "hic": Kind("study/contacts.hic", bytes_mutations, (CONTACTS, CHECK), whole_case.hic_contacts),
+    "hic": Kind("study/contacts.hic", unsummed_mutations, (CONTACTS, CHECK), whole_case.hic_contacts),
     # What a run folder holds
     "manifest.json": Kind("run/manifest.json", json_mutations, (SERVE_CHECK, BED, RUN)),
     "study.json": Kind("run/study.json", json_mutations, (SERVE_CHECK, RUN)),
@@ -274,7 +274,7 @@ KINDS = {
     "last.ckpt": Kind("trained/training/last.ckpt", zip_mutations, (RESUME,)),
     # Weights and files of others
     "checkpoint.safetensors": Kind("run/checkpoint.safetensors", bytes_mutations, (SCORE,)),
-    ".safetensors": Kind("soft.safetensors", weights_mutations, (CONVERT,)),
+    ".safetensors": Kind("soft.safetensors", unsummed_mutations, (CONVERT,)),
     "released .ckpt": Kind("released.ckpt", zip_mutations, (CONVERT_RELEASED,)),
     "blacklist .pkl": Kind("blacklist.pkl", pickle_mutations, (BLACKLIST_PICKLE,)),
     "own BED": Kind("own/bed6.bed", text_mutations, (own_track("own/bed6.bed", "x.bed", "x.narrowPeak"),)),

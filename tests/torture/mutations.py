@@ -91,8 +91,8 @@ def _damaged_bytes(whole: bytes, rng: random.Random) -> Mutation:
     return Mutation(f"bytes {at} to {end} removed", bytes(content))
 
 
-def weights_mutations(whole: bytes, rng: random.Random) -> Iterator[Mutation]:
-    """Damage a file of safetensors, which has no checksum: one of the same length may be another valid one."""
+def unsummed_mutations(whole: bytes, rng: random.Random) -> Iterator[Mutation]:
+    """Damage a file of a format without checksums (safetensors, .hic): one of the same length may be valid."""
     for mutation in bytes_mutations(whole, rng):
         yield mutation._replace(valid=len(mutation.content) == len(whole))
 
