@@ -227,6 +227,7 @@ def test_a_server_that_goes_away_behind_the_proxy_is_told_and_one_that_comes_bac
     nginx = Nginx(documented_lines(), server.port, tmp_path)
     try:
         page = Visitor(context.new_page(), f"http://127.0.0.1:{nginx.port}/viz/").open("?gene=MYC")
+        page.page.wait_for_load_state("networkidle")  # what is asked only once is not asked again
         server.stop()
         page.until(SAID, 60)
         assert "502 Bad Gateway" in page.page.inner_text("#server-line")

@@ -69,6 +69,7 @@ class Visitor:
         """Pixels of a track that are not white."""
         return self.value(
             f"(() => {{ const c = seq2exp.trackOf('{track}').trackView.viewports[0].canvas;"
+            " if (!c) return 0;"  # nothing was drawn since the view moved
             " const d = c.getContext('2d').getImageData(0, 0, c.width, c.height).data; let n = 0;"
             " for (let i = 0; i < d.length; i += 4) if (d[i + 3] > 0 && d[i] + d[i + 1] + d[i + 2] < 720) n++;"
             " return n; })()"
