@@ -233,7 +233,7 @@ def test_every_refusal_names_the_file_and_what_to_do(monkeypatch, capsys, number
 def test_memory_that_ran_out_and_names_that_are_no_text_are_told(monkeypatch, capsys):
     assert "memory: found no memory left" in told(monkeypatch, capsys, MemoryError(), 2)
     with pytest.raises(UnicodeEncodeError) as caught:
-        "caf\udce9".encode()
+        "name\udce9".encode()
     assert "found a name that is not UTF-8; expected UTF-8; rename" in told(monkeypatch, capsys, caught.value, 2)
     without_number = OSError("Unable to open file")  # as h5py raises it
     assert "unable to open file; check the file" in told(monkeypatch, capsys, without_number, 2)

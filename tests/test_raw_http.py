@@ -150,9 +150,9 @@ def bad_header(chance: random.Random) -> bytes:
 def smuggled(chance: random.Random) -> bytes:
     """Two readings of where the body ends, with a request in the part that is read differently."""
     inner = GET % b"/api/v1/runs?smuggled"
-    te = chance.choice([b"Transfer-Encoding: chunked", b"Transfer-Encoding:chunked", b"transfer-encoding: CHUNKED"])
+    coding = chance.choice([b"Transfer-Encoding: chunked", b"Transfer-Encoding:chunked", b"transfer-encoding: CHUNKED"])
     size = chance.choice([b"Content-Length: 5", b"Content-Length: %d" % (5 + len(inner)), b"Content-length: 0"])
-    both = chance.sample([te, size], 2)
+    both = chance.sample([coding, size], 2)
     version = chance.choice([b"1.1", b"1.0"])
     head = b"POST /test/short HTTP/" + version + b"\r\nHost: 127.0.0.1\r\n" + b"\r\n".join(both) + b"\r\n\r\n"
     return head + b"0\r\n\r\n" + inner
