@@ -3,6 +3,7 @@
 import math
 import random
 
+import numpy as np
 import pytest
 import torch
 
@@ -11,6 +12,7 @@ from model_core.errors import InputError
 from model_core.model.seq2exp import Seq2Exp
 from model_core.training.last_checkpoint import step_of
 from model_core.training.lightning_module import optimiser
+from model_core.training.pretrain import _resume
 
 CONFIG = recipe("soft", window=256, promoter=32, d_model=8, n_layers=1)
 TRAINING = TrainConfig(steps=5)
@@ -115,3 +117,14 @@ def test_a_state_with_a_flipped_bit_is_refused_or_the_same(content, tmp_path):
         again = torch.load(path, weights_only=True)["state_dict"]
         assert all(torch.equal(again[name], tensor) for name, tensor in content["state_dict"].items())
     assert refused > 10  # the others fall between the members of the zip
+
+
+@pytest.mark.parametrize("content", [{}, {"numpy": "no state", "torch": torch.zeros(3), "errors": []}])
+def test_a_state_of_another_pretraining_is_refused(tmp_path, content):
+    path = tmp_path / "pretraining.ckpt"
+    torch.save(content, path)
+    with pytest.raises(InputError, match=r"remove pretraining\.ckpt to pre-train anew"):
+        _resume(path, {}, np.random.default_rng(1))
+    path.write_bytes(path.read_bytes()[:-40])
+    with pytest.raises(InputError, match=r"pretraining\.ckpt"):
+        _resume(path, {}, np.random.default_rng(1))

@@ -7,6 +7,7 @@ are shifted at random. The predictor starts from the same weights.
 
 from __future__ import annotations
 
+import json
 import time
 from pathlib import Path
 
@@ -138,7 +139,8 @@ def _learn(
 
 def _save(path: Path, state: dict, rng: np.random.Generator, errors: list[float]) -> None:
     """Write all that the next steps depend on."""
-    drawn = {"numpy": rng.bit_generator.state, "torch": torch.get_rng_state()}
+    # As text: NumPy's state has numbers of 128 bits, more than `torch_archive` takes.
+    drawn = {"numpy": json.dumps(rng.bit_generator.state), "torch": torch.get_rng_state()}
     if torch.cuda.is_available():
         drawn["cuda"] = torch.cuda.get_rng_state_all()
     with replacing(path) as unfinished:
@@ -159,7 +161,7 @@ def _resume(path: Path, state: dict, rng: np.random.Generator) -> list[float]:
         kept = torch.load(path, map_location="cpu", weights_only=True)
         for name, part in state.items():
             part.load_state_dict(kept[name])
-        rng.bit_generator.state = kept["numpy"]
+        rng.bit_generator.state = json.loads(kept["numpy"])
         torch.set_rng_state(kept["torch"])
         if torch.cuda.is_available() and len(kept.get("cuda", ())) == torch.cuda.device_count():
             torch.cuda.set_rng_state_all(kept["cuda"])
