@@ -66,7 +66,7 @@ class DataUnpickler(pickle._Unpickler):
         self._file, self._size = file, size
         self._left = MOST_STEPS
         super().__init__(_Reads(file.readline, self._read))
-        self.dispatch = _Steps(self.count, self._instructions)  # type: ignore[misc]  # each counts its own steps
+        self.dispatch = _Steps(self.count, self._instructions)  # type: ignore[misc]  # the class has one for all
 
     def count(self, steps: int) -> None:
         """Take this many of the steps that are left.

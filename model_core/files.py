@@ -90,7 +90,7 @@ def naming(path: Path, temporary: Path | None = None) -> Iterator[None]:
         raise
     except InputError:
         raise
-    except Exception as error:  # any library may have written the file
+    except Exception as error:  # each library reports a full disk in its own way; others go on as they are
         full = None if temporary is None else _why_full(temporary)
         if full is None:
             raise

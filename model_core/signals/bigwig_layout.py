@@ -399,7 +399,7 @@ def _zoomed(block: bytes, order: str) -> tuple[int, int, int, int]:
     """Return the first and last place of a block of a zoom level."""
     if not block or len(block) % _ZOOM_RECORD:
         raise Damage(f"a block of {len(block)} bytes in a zoom level")
-    records = np.frombuffer(block, np.dtype(_RECORDS).newbyteorder(order))  # type: ignore[arg-type]  # < or >
+    records = np.frombuffer(block, np.dtype(_RECORDS).newbyteorder(order))  # type: ignore[arg-type]  # str, but < or >
     starts, ends = _place(records["chrom"], records["start"]), _place(records["chrom"], records["end"])
     if (starts > ends).any():
         raise Damage("a zoom level's record that ends before it starts")

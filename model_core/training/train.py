@@ -262,7 +262,7 @@ def _fit(
         on = choose_device(device)
         trainer = _trainer(run, config, training, on, len(data["train"]), book, processes, nodes, surroundings)
         # Lightning's handler of SIGTERM ends without last.ckpt, and may wait for the other processes inside a signal.
-        trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]  # as above
+        trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]  # no setting
         module = Seq2ExpModule(model, training)
         resumed = str(last) if last.exists() else None
         with start_others(surroundings).together(ENDED_SECONDS):
