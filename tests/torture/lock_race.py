@@ -52,15 +52,21 @@ def race(folder: Path, rounds: int, seed: int, by_name: bool = False) -> Counter
         if content is not None:
             (folder / "lock").write_text(content)
         told, tell = os.pipe()
-        fighters = [context.Process(target=fight, args=(folder, rng.random(), tell, by_name)) for _ in range(PROCESSES)]
+        wait, go = os.pipe()
+        fighters = [
+            context.Process(target=fight, args=(folder, rng.random(), tell, (wait, go), by_name))
+            for _ in range(PROCESSES)
+        ]
         for fighter in fighters:
             fighter.start()
+        os.close(go)  # they begin together, however long each took to start
         while any(fighter.is_alive() for fighter in fighters):
             time.sleep(rng.uniform(0, SECONDS / 4))
             victim = rng.choice(fighters)
             if rng.random() < 0.2 and victim.is_alive():
                 os.kill(victim.pid, signal.SIGKILL)
         counts["killed"] += sum(fighter.exitcode == -signal.SIGKILL for fighter in fighters)
+        os.close(wait)
         os.close(tell)
         with os.fdopen(told) as lines:
             counts.update(line.strip() for line in lines)
@@ -72,8 +78,11 @@ def race(folder: Path, rounds: int, seed: int, by_name: bool = False) -> Counter
     return counts
 
 
-def fight(folder: Path, seed: float, tell: int, by_name: bool) -> None:
+def fight(folder: Path, seed: float, tell: int, start: tuple[int, int], by_name: bool) -> None:
     """Take the lock again and again, and tell what was found; die while holding it now and then."""
+    wait, go = start
+    os.close(go)
+    os.read(wait, 1)
     rng, end = random.Random(seed), time.monotonic() + SECONDS
     if by_name:
         model_core.lock.fcntl = None
@@ -93,28 +102,38 @@ def fight(folder: Path, seed: float, tell: int, by_name: bool) -> None:
         time.sleep(rng.uniform(0, 0.004))
         if rng.random() < 0.1:
             os.kill(os.getpid(), signal.SIGKILL)
-        inside.unlink()
+        inside.unlink(missing_ok=True)  # another took it, where two hold the lock
         lock.release()
         time.sleep(rng.uniform(0, 0.002))
 
 
 def enter(mine: Path, inside: Path, tell: int) -> None:
     """Link our number to `inside`; tell where a living process has it there."""
-    patience = time.monotonic() + 2
     while True:
         try:
             os.link(mine, inside)
             return
         except FileExistsError:
-            pass
-        with suppress(FileNotFoundError):
-            if is_dead(int(inside.read_text())):  # a killed process loses its lock a moment before it is dead
-                inside.unlink()
-                continue
-            if time.monotonic() < patience:
-                continue
-        os.write(tell, b"two at once\n")  # the other is alive, or has just left
-        inside.unlink(missing_ok=True)
+            if not dies_inside(inside):
+                os.write(tell, b"two at once\n")
+            inside.unlink(missing_ok=True)
+
+
+def dies_inside(inside: Path) -> bool:
+    """Return whether the process named in `inside` is killed there: it loses its lock a moment before it is dead."""
+    patience = time.monotonic() + 2
+    holder = None
+    while time.monotonic() < patience:
+        try:
+            found = int(inside.read_text())
+        except FileNotFoundError:
+            return False  # it left, alive
+        if holder not in (None, found):
+            return False
+        holder = found
+        if is_dead(holder):
+            return True
+    return False
 
 
 def is_dead(pid: int) -> bool:
