@@ -20,7 +20,7 @@ from seq2exp_viz.app import Settings, clean_prefix, create_app
 from seq2exp_viz.runs.registry import RunRegistry
 from seq2exp_viz.serving.allowed_files import AllowedFiles
 from seq2exp_viz.serving.byte_ranges import HAND_OVER
-from seq2exp_viz.serving.connections import SETTINGS, nobody, serve_by
+from seq2exp_viz.serving.connections import SETTINGS, answer_until, nobody, serve_by
 from seq2exp_viz.serving.security import Access, access_for, is_loopback, refusal
 
 if TYPE_CHECKING:
@@ -147,14 +147,22 @@ def listen(
     serve_by(server, refused)
     if ready is not None:
         threading.Thread(target=ready, daemon=True).start()
+    stopped = threading.Event()
+
+    def stop(*_: object) -> None:
+        """Leave the loop. An exception raised here would be lost where Python ignores them (in a `__del__`)."""
+        stopped.set()
+        server.pull_trigger()
+
     if threading.current_thread() is threading.main_thread():  # a shell's background jobs start with SIGINT ignored
         for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signal.default_int_handler)
+            signal.signal(number, stop)
     try:
-        server.run()
-    except KeyboardInterrupt:
-        pass
+        answer_until(stopped, server)
     finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, signal.default_int_handler)  # a second Ctrl-C does not wait for the rest
+        server.task_dispatcher.shutdown()
         server.close()
 
 

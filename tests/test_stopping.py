@@ -279,3 +279,45 @@ def test_the_time_left_after_a_resume_is_that_of_this_session(monkeypatch):
         job.advance(2)
         assert job.done == 92
         assert job._left() == "0:32"  # 8 genes at 4 s; the 90 before took no time of this session
+
+
+SERVER = """
+import os, socket, sys, threading
+from seq2exp_viz.serve import bind, listen
+from seq2exp_viz.serving.connections import Channel
+
+
+class Signals:
+    def __del__(self):  # an exception that a handler raises here is lost
+        os.kill(os.getpid(), int(sys.argv[1]))
+
+
+def readable(self, asked=Channel.readable):
+    global sent
+    if not sent:
+        sent = True
+        Signals()
+    return asked(self)
+
+
+def answer(environ, start_response):
+    start_response("200 OK", [])
+    return [b""]
+
+
+sent, Channel.readable = False, readable
+sock = bind("127.0.0.1", 0)
+ask = threading.Thread(target=lambda: socket.create_connection(sock.getsockname()), daemon=True)
+listen(answer, sock, ask.start)
+print("closed in order")
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_server_ends_by_a_signal_that_arrives_where_exceptions_are_lost(number):
+    process = run(SERVER, int(number), stdout=subprocess.PIPE)
+    try:
+        said, _ = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert (process.returncode, said.strip()) == (0, "closed in order")

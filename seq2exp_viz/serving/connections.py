@@ -8,6 +8,7 @@ What a client has not taken yet waits in a file, never in a thread. And there is
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -177,3 +178,14 @@ class Channel(HTTPChannel):
 def serve_by(server: Any, refused: Refused) -> None:
     """Let a server that waitress's `create_server` made with SETTINGS use these connections."""
     server.refused, server.channel_class = refused, Channel
+
+
+def answer_until(stopped: threading.Event, server: Any) -> None:
+    """Run a server's loop until `stopped` is set and its trigger is pulled."""
+    while not stopped.is_set():
+        server.asyncore.loop(
+            timeout=server.adj.asyncore_loop_timeout,
+            map=server._map,
+            use_poll=server.adj.asyncore_use_poll,
+            count=1,
+        )
