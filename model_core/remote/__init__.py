@@ -1,1 +1,1 @@
-"""Inputs read by byte ranges of a URL, and the cache of their blocks; no module yet."""
+"""Inputs read by byte ranges of a URL, and the cache of their blocks."""
