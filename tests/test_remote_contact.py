@@ -12,7 +12,9 @@ from mirror_server import serve_mirror
 
 from model_core.errors import InputError
 from model_core.remote.address import RemotePath
+from model_core.remote.ranges import LocalRanges
 from model_core.signals.hic import HicSignal
+from model_core.signals.hic_file_rows import HicFileRows
 from model_core.signals.hic_vectors import ENDING, StoredContact, _beside, site_key, write_index
 from model_core.window import Window
 
@@ -131,6 +133,18 @@ def test_what_the_file_does_not_hold_is_told_as_of_a_local_one(served, tmp_path,
                 _ = HicSignal("Hi-C", path, resolution, normalisation, cache=tmp_path).sizes
             told.append((caught.value.found, caught.value.expected, caught.value.fix))
         assert told[0] == told[1]
+
+
+def test_a_hic_that_is_opened_anew_after_a_change_is_read_anew(served, monkeypatch):
+    """The cache of blocks opens a file anew once it has noticed a change."""
+    opened = {"file": LocalRanges(served / "v8.hic")}
+    monkeypatch.setattr("model_core.remote.remote_file.open_ranges", lambda _: opened["file"])
+    rows = HicFileRows(RemotePath(f"{HOST}/x.hic"), 5_000, "NONE")
+    before = rows.row("1", 50, 40, 61)
+    assert rows.row("1", 50, 40, 61).tolist() == before.tolist()
+    held = {5_000: {"1": ([50], [55], [3])}}
+    opened["file"] = LocalRanges(write_hic(served / "changed.hic", SIZES, held, layout=Layout(9)))
+    assert np.flatnonzero(rows.row("1", 50, 40, 61)).tolist() == [15]
 
 
 def test_other_files_at_an_address_are_refused(served):
