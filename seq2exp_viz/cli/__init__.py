@@ -26,7 +26,7 @@ class Command(NamedTuple):
 
 
 COMMANDS = (  # the order of `--help`
-    Command("Study", study.init, "init k562 --preset k562-hg38"),
+    Command("Study", study.init, "init k562 --preset k562-hg38 --download"),
     Command("Study", study.fetch, "fetch k562 --dry-run"),
     Command("Study", study.check, "check demo/study"),
     Command("Study", study.peaks, "peaks demo/study"),
