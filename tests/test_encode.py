@@ -2,8 +2,10 @@
 
 import json
 import random
+import sys
 import tomllib
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from encode_server import EncodePages, file_entry
@@ -189,6 +191,60 @@ def test_unknown_presets_and_existing_studies_are_refused(encode, tmp_path):
     with pytest.raises(InputError, match="a new folder"):
         study_from_preset("h1-hg38", tmp_path)
     assert path.read_text() == before
+
+
+# Expression
+
+GTF = "".join(
+    f'{chrom}\tX\tgene\t{start}\t{start + 99}\t.\t{strand}\t.\tgene_id "{gene}"; gene_name "{name}"; '
+    f'gene_type "{kind}";\n'
+    for chrom, start, strand, gene, name, kind in [
+        ("chr1", 101, "+", "ENSG01.5", "A", "protein_coding"),
+        ("chr1", 301, "-", "ENSG02.1", "B", "protein_coding"),
+        ("chr1", 501, "+", "ENSG03.1", "C", "lncRNA"),
+        ("chrX", 101, "+", "ENSG04.2", "D", "protein_coding"),
+        ("chrY", 101, "+", "ENSG04.2_PAR_Y", "D", "protein_coding"),
+    ]
+)
+TPM = "gene_id\tlength\tTPM\n10904\t90\t7.00\nENSG01.9\t90\t1.50\nENSG04.3\t90\t2.00\nENSG04.3_PAR_Y\t90\t0.00\n"
+
+
+@pytest.fixture
+def quantified(encode, tmp_path, monkeypatch):
+    """An accession of expression, whose file and the annotation are fetched whole."""
+    encode.files = [*HEPG2, file_entry("ENCFF200AAA", "gene quantifications", file_format="tsv", assay_title="RNA-seq")]
+    (tmp_path / "x.tsv").write_text(TPM)
+    (tmp_path / "x.gtf").write_text(GTF)
+    copies = SimpleNamespace(
+        local_copy=lambda place, about: tmp_path / f"x.{'tsv' if place.suffix == '.tsv' else 'gtf'}"
+    )
+    monkeypatch.setitem(sys.modules, "model_core.remote.whole_files", copies)
+    return "ENCFF200AAA"
+
+
+def test_expression_becomes_the_labels_of_the_annotation_s_genes(quantified, tmp_path):
+    path = study_from_encode("HepG2", tmp_path / "s", [].append, quantified)
+    genes = tomllib.loads(path.read_text())["genes"]
+    assert (genes["table"], genes["label"], genes["label_transform"]) == ("genes.tsv", "TPM", "log10p1")
+    rows = [line.split("\t") for line in (path.parent / "genes.tsv").read_text().splitlines()]
+    assert rows == [
+        ["gene_id", "symbol", "chrom", "tss", "strand", "TPM"],
+        ["ENSG01", "A", "chr1", "100", "+", "1.5"],
+        ["ENSG02", "B", "chr1", "399", "-", ""],
+        ["ENSG04", "D", "chrX", "100", "+", "2.0"],
+    ]
+    assert accessions(path)["expression"] == quantified
+    assert any("not the paper's CAGE" in sentence for sentence in tomllib.loads(path.read_text())["limits"])
+
+
+@pytest.mark.parametrize("table", ["gene_id\tFPKM\nENSG01\t1\n", "gene_id\tTPM\nENSG01\t-1\n", "gene_id\tTPM\nX\t1\n"])
+def test_a_table_without_expression_of_these_genes_is_refused(quantified, tmp_path, table):
+    (tmp_path / "x.tsv").write_text(table)
+    with pytest.raises(InputError, match=r"x\.tsv"):
+        study_from_encode("HepG2", tmp_path / "s", [].append, quantified)
+    with pytest.raises(InputError, match="gene quantifications"):
+        study_from_encode("HepG2", tmp_path / "s", [].append, "ENCFF001AAA")
+    assert not (tmp_path / "s").exists()
 
 
 # Answers that are not trusted

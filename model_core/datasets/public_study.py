@@ -12,20 +12,44 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from model_core.datasets.airs_study import new_study_path
 from model_core.datasets.encode import EncodeFile, UnansweredError, file_record, file_url
 from model_core.datasets.encode_choice import ATAC, DNASE, H3K27AC, HIC, PEAKS, Choice, find
 from model_core.errors import InputError
 from model_core.files import write_json, write_text
+from model_core.remote.address import RemotePath
+from model_core.tsv import table_text
 
-SOURCES = "sources.json"
+if TYPE_CHECKING:
+    import pandas as pd
+
+SOURCES, TABLE = "sources.json", "genes.tsv"
 POWER_LAW = "powerlaw"  # in place of a Hi-C file
 SEQUENCE = "https://hgdownload.soe.ucsc.edu/goldenPath/hg38/bigZips/hg38.2bit"
 ANNOTATION = "https://ftp.ebi.ac.uk/pub/databases/gencode/Gencode_human/release_47/gencode.v47.basic.annotation.gtf.gz"
 BLACKLIST = "ENCFF356LFX"
 NAMED = "named by the preset"
 Tell = Callable[[str], object]
+
+
+_LABELLED = """\
+[genes]
+table = "genes.tsv"
+{comment}
+label = "TPM"
+label_transform = "log10p1"
+"""
+_UNLABELLED = """\
+# Scoring needs no expression: genes come from the annotation. For training, write the study with --expression ACCESSION
+# (a gene quantification of ENCODE), or put a table at genes.tsv, tab-separated, one line per gene: gene_id, symbol,
+# chrom, tss (0-based), strand, CAGE; then take away the "# " of the three lines below.
+[genes]
+# table = "genes.tsv"
+# label = "CAGE"
+# label_transform = "log10p1"
+"""
 
 
 @dataclass(frozen=True)
@@ -128,7 +152,7 @@ def study_of_cell(cell_type: str, folder: str | Path, tell: Tell = print) -> Pat
     return study_from_encode(cell_type, folder, tell)
 
 
-def study_from_preset(name: str, folder: str | Path, tell: Tell = print) -> Path:
+def study_from_preset(name: str, folder: str | Path, tell: Tell = print, expression: str | None = None) -> Path:
     """Write the study.toml of a preset, of public addresses; nothing is downloaded.
 
     ENCODE is asked for checksums and for the peaks of the DNase experiment. Where it cannot be asked, the study is
@@ -142,6 +166,9 @@ def study_from_preset(name: str, folder: str | Path, tell: Tell = print) -> Path
         The study's folder (created where missing), or the path of its .toml.
     tell : Callable[[str], object]
         Receives lines of text: what was chosen, and what these files cannot show.
+    expression : str or None
+        Accession of a gene quantification on ENCODE (tsv of RNA-seq or CAGE), whose TPM become the labels for training;
+        it and the annotation are fetched whole.
 
     Returns
     -------
@@ -157,11 +184,11 @@ def study_from_preset(name: str, folder: str | Path, tell: Tell = print) -> Path
         expected = f"one of {', '.join(PUBLIC_PRESETS)}"
         fix = "choose one, use `--preset encode --biosample NAME`, or write a study with `init FOLDER`"
         raise InputError("preset", found=repr(name), expected=expected, fix=fix)
-    path = new_study_path(folder, (SOURCES,))
-    return _write(path, _of_preset(name, PUBLIC_PRESETS[name], tell), tell)
+    path = new_study_path(folder, (SOURCES, TABLE))
+    return _write(path, _of_preset(name, PUBLIC_PRESETS[name], tell), tell, expression)
 
 
-def study_from_encode(biosample: str, folder: str | Path, tell: Tell = print) -> Path:
+def study_from_encode(biosample: str, folder: str | Path, tell: Tell = print, expression: str | None = None) -> Path:
     """Write the study of any cell type, of the files that ENCODE has; see `study_from_preset`.
 
     Raises
@@ -171,8 +198,8 @@ def study_from_encode(biosample: str, folder: str | Path, tell: Tell = print) ->
     InputError
         ENCODE has no H3K27ac, or neither DNase nor ATAC, of this name; or a study in `folder` already.
     """
-    path = new_study_path(folder, (SOURCES,))
-    return _write(path, _of_search(biosample), tell)
+    path = new_study_path(folder, (SOURCES, TABLE))
+    return _write(path, _of_search(biosample), tell, expression)
 
 
 def _of_preset(name: str, preset: PublicPreset, tell: Tell) -> PublicInputs:
@@ -262,8 +289,7 @@ def _inputs(
         PublicFile("annotation", ANNOTATION, "GENCODE 47, basic; fetched once"),
         blacklist,
     )
-    labels = "No expression is measured in this study: predictions have no observed value beside them."
-    return PublicInputs(name, cell_type, *files, others, (*limits, labels))
+    return PublicInputs(name, cell_type, *files, others, tuple(limits))
 
 
 def _described(file: PublicFile, record: EncodeFile) -> PublicFile:
@@ -290,15 +316,37 @@ def _hic_limit(hic: PublicFile | None, more: str = "") -> str:
     )
 
 
-def _write(path: Path, inputs: PublicInputs, tell: Tell) -> Path:
+def _with_expression(inputs: PublicInputs, accession: str | None) -> tuple[PublicInputs, pd.DataFrame | None]:
+    """Return the inputs with a file of expression, and the gene table with its labels."""
+    if accession is None:
+        labels = "No expression is measured in this study: predictions have no observed value beside them."
+        return replace(inputs, limits=(*inputs.limits, labels)), None
+    from model_core.datasets.expression import expression_record, gene_expression
+
+    # With the cache of whole files.
+    from model_core.remote.whole_files import local_copy  # type: ignore[import-not-found, attr-defined, unused-ignore]
+
+    record = expression_record(accession)
+    file = _described(PublicFile("expression", record.url, "", accession, why="named by --expression"), record)
+    table = gene_expression(
+        local_copy(RemotePath(record.url), "expression"), local_copy(RemotePath(ANNOTATION), "the annotation")
+    )
+    limit = f"Labels are TPM of {record.assay or 'an assay'} ({accession}), not the paper's CAGE."
+    return replace(inputs, others=(*inputs.others, file), limits=(*inputs.limits, limit)), table
+
+
+def _write(path: Path, inputs: PublicInputs, tell: Tell, expression: str | None) -> Path:
     """Write study.toml and sources.json, and tell what they hold."""
+    inputs, table = _with_expression(inputs, expression)
     path.parent.mkdir(parents=True, exist_ok=True)
     written = datetime.now(UTC).date().isoformat()
     write_json(
         path.parent / SOURCES,
         {"schema": 1, "name": inputs.name, "written": written, "files": [asdict(file) for file in inputs.files]},
     )
-    write_text(path, _study_text(inputs))
+    if table is not None:
+        write_text(path.parent / TABLE, table_text(table))
+    write_text(path, _study_text(inputs, table is not None))
     for file in inputs.files:
         tell(f"{file.use}: {file.url}")
         tell(f"  {file.comment().removeprefix('# ')}")
@@ -311,8 +359,9 @@ def _write(path: Path, inputs: PublicInputs, tell: Tell) -> Path:
     return path
 
 
-def _study_text(inputs: PublicInputs) -> str:
-    sequence, annotation, blacklist = inputs.others
+def _study_text(inputs: PublicInputs, labelled: bool) -> str:
+    sequence, annotation, blacklist, *expression = inputs.others
+    genes = _LABELLED.format(comment=expression[0].comment()) if labelled else _UNLABELLED
     limits = "".join(f"    {json.dumps(sentence)},\n" for sentence in inputs.limits)
     signals = "".join(
         f"""
@@ -352,13 +401,7 @@ fasta = "{sequence.url}"
 annotation = "{annotation.url}"
 blacklist = "{blacklist.url}"
 
-# Scoring needs no expression: genes come from the annotation. For training put a table at genes.tsv, tab-separated, one
-# line per gene: gene_id, symbol, chrom, tss (0-based), strand, CAGE; then take away the "# " of the three lines below.
-[genes]
-# table = "genes.tsv"
-# label = "CAGE"
-# label_transform = "log10p1"
-
+{genes}
 [genes.split]
 test = ["chr22", "chrX"]               # as in the paper's fold_11
 # validation = ["chr21"]               # for training

@@ -20,6 +20,10 @@ def init(
     biosample: Annotated[
         str | None, typer.Option(metavar="NAME", help="cell type as ENCODE spells it (HepG2); with --preset encode")
     ] = None,
+    expression: Annotated[
+        str | None,
+        typer.Option(metavar="ACCESSION", help="with --preset: gene quantification of ENCODE, the labels for training"),
+    ] = None,
     download: Annotated[
         bool,
         typer.Option("--download", help="with --preset: a study whose files `fetch` downloads, with the paper's Hi-C"),
@@ -41,8 +45,10 @@ def init(
     ] = False,
 ) -> None:
     """Write a study.toml: a commented template, one of public files, or one of the authors' released data."""
-    if (biosample is not None) != (preset == "encode") or (download and preset in (None, "encode")):
-        found = "--biosample, --download and --preset that do not fit together"
+    if (biosample is not None) != (preset == "encode") or (
+        (download and (expression or preset in (None, "encode"))) or (expression and preset is None)
+    ):
+        found = "--biosample, --expression, --download and --preset that do not fit together"
         expected = "--preset encode with --biosample NAME, or --download with another --preset"
         raise InputError("init", found=found, expected=expected, fix="correct the options")
     if preset is not None and from_airs is not None:
@@ -57,7 +63,7 @@ def init(
         path = study_from_airs(from_airs, cell_type, folder, fold, annotation, blacklist, shifted_contact)
         typer.echo(f"wrote {path}; next: seq2exp-viz check {path}")
     elif preset is not None:
-        _from_public_files(preset, biosample, download, folder)
+        _from_public_files(preset, biosample, expression, download, folder)
     else:
         from model_core.study.study import write_template
 
@@ -65,7 +71,9 @@ def init(
         typer.echo(f"wrote {path}; fill it in, then: seq2exp-viz check {path}")
 
 
-def _from_public_files(preset: str, biosample: str | None, download: bool, folder: Path) -> None:
+def _from_public_files(
+    preset: str, biosample: str | None, expression: str | None, download: bool, folder: Path
+) -> None:
     """Write the study of a preset, and say what comes next."""
     if download:
         from model_core.datasets.presets import study_to_download
@@ -76,9 +84,9 @@ def _from_public_files(preset: str, biosample: str | None, download: bool, folde
     from model_core.datasets.public_study import study_from_encode, study_from_preset
 
     if biosample is not None:
-        path = study_from_encode(biosample, folder, typer.echo)
+        path = study_from_encode(biosample, folder, typer.echo, expression)
     else:
-        path = study_from_preset(preset, folder, typer.echo)
+        path = study_from_preset(preset, folder, typer.echo, expression)
     typer.echo(f"wrote {path}; next: seq2exp-viz check {path}")
 
 
