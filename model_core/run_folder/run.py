@@ -26,6 +26,7 @@ from model_core.listing import files_in, temporary_files
 from model_core.lock import Lock, writing_into
 from model_core.recent import Recent
 from model_core.records import COPY_AGAIN, read_json
+from model_core.remote.address import InputPath
 from model_core.run_folder.effects import FOLDER, effect_table, read_effects, valid
 from model_core.run_folder.elements import ElementRule, cut_elements, default_rule, no_elements, read_elements
 from model_core.run_folder.gene_scores import gene_table, journal_record
@@ -274,14 +275,14 @@ class Run:
         """Length in bp of each chromosome, in the order of the assembly."""
         return self._file("chrom.sizes", _read_sizes, {})
 
-    def require_genome(self, sizes: Mapping[str, int], fasta: Path) -> None:
+    def require_genome(self, sizes: Mapping[str, int], fasta: InputPath) -> None:
         """Check that a genome has the run's chromosomes, with the lengths that they had when the run was made.
 
         Parameters
         ----------
         sizes : Mapping[str, int]
             Length in bp of each chromosome of the genome.
-        fasta : Path
+        fasta : InputPath
             File of the genome, for the message.
 
         Raises

@@ -10,7 +10,9 @@ import numpy as np
 import pyBigWig
 
 from model_core.errors import InputError
+from model_core.remote.address import InputPath, RemotePath
 from model_core.signals.bigwig_layout import check_layout
+from model_core.signals.bigwig_ranges import BigWigRanges
 from model_core.signals.checked_files import check_once
 from model_core.track_formats import TO_SIGNAL, format_of, named
 
@@ -35,26 +37,28 @@ class Summary(NamedTuple):
     maximum: float
 
 
-def open_bigwig(path: Path) -> Any:
-    """Open a bigWig and return the pyBigWig file.
+def open_bigwig(path: InputPath) -> Any:
+    """Open a bigWig and return the pyBigWig file, or of an address the `BigWigRanges`, which has the same methods.
 
     Raises
     ------
     InputError
         Missing, not a bigWig, truncated or damaged.
     """
+    if isinstance(path, RemotePath):
+        return BigWigRanges(path)
     check_whole(path)
     with bigwig_errors(path, "a damaged header"):
         return pyBigWig.open(str(path))
 
 
 @contextmanager
-def bigwig_errors(path: Path, found: str) -> Iterator[None]:
+def bigwig_errors(path: InputPath, found: str) -> Iterator[None]:
     """Convert errors of the libraries that read bigWigs to InputError.
 
     Parameters
     ----------
-    path : Path
+    path : InputPath
         The bigWig.
     found : str
         What an error means, for the message.
@@ -107,7 +111,7 @@ def _check(path: Path) -> None:
     check_layout(path)
 
 
-def header_summary(path: Path) -> Summary:
+def header_summary(path: InputPath) -> Summary:
     """Read the summary of the whole file from its header.
 
     The bytes are read here, as pyBigWig rounds the sum to an integer and crashes where it is NaN.
@@ -122,6 +126,9 @@ def header_summary(path: Path) -> Summary:
     InputError
         As `open_bigwig`.
     """
+    if isinstance(path, RemotePath):
+        covered, total, low, high = BigWigRanges(path).summary()
+        return _of_covered(covered, total, low, high)
     check_whole(path)
     with path.open("rb") as file:
         header = file.read(64)
@@ -132,4 +139,42 @@ def header_summary(path: Path) -> Summary:
     if not offset or len(block) < 40:
         return Summary(0, np.nan, np.nan, np.nan, np.nan)
     covered, low, high, total, _ = struct.unpack(order + "Qdddd", block)
+    return _of_covered(covered, total, low, high)
+
+
+def zoomed_summary(file: Any, path: InputPath, chrom: str, size: int) -> Summary:
+    """Return the approximate summary of a chromosome of an open bigWig, from its zoom levels.
+
+    Parameters
+    ----------
+    file : Any
+        From `open_bigwig`.
+    path : InputPath
+        Its path, for messages.
+    chrom : str
+        A chromosome that it lists.
+    size : int
+        Its length in bp.
+
+    Raises
+    ------
+    InputError
+        Damaged zoom levels.
+    """
+    if isinstance(file, BigWigRanges):
+        found = file.zoomed(chrom)
+        if found is None:
+            expected, fix = "zoom levels", "use another copy of the file, or download it"
+            raise InputError(str(path), found="no zoom levels", expected=expected, fix=fix)
+        return _of_covered(*found)
+    kinds = ("coverage", "mean", "min", "max")
+    with bigwig_errors(path, f"damaged zoom levels of {chrom}"):
+        share, mean, low, high = (file.stats(chrom, type=kind)[0] or 0.0 for kind in kinds)
+    covered = round(share * size)
+    return Summary(covered, mean * covered, mean, low, high)
+
+
+def _of_covered(covered: int, total: float, low: float, high: float) -> Summary:
+    if not np.isfinite(total):
+        return Summary(covered, total, np.nan, low, high)
     return Summary(covered, total, total / covered, low, high) if covered else Summary(0, 0.0, 0.0, 0.0, 0.0)

@@ -297,7 +297,7 @@ def _check_blocks(
     for first, start, last, end, offset, size in leaves.tolist():
         where = f"{names[first]}:{start + 1:,}-{f'{names[last]}:' if first != last else ''}{end:,}"
         try:
-            found = check(_unpacked(read(offset, size), header.unpacked), header.order)
+            found = check(unpacked_block(read(offset, size), header.unpacked), header.order)
         except Damage as damage:
             raise Damage(f"damaged data at {where}: {damage}") from None
         if (first, start) > found[:2] or found[2:] > (last, end) or found[2] >= len(names):
@@ -308,9 +308,7 @@ def _leaves(read: Read, header: Header, place: int, chromosomes: int) -> np.ndar
     """Return the places and blocks of all leaves of an index; fields of _LEAVES."""
     if struct.unpack(header.order + "I", read(place, 4))[0] != _INDEX:
         raise Damage(f"no index at byte {place:,}")
-    types = {
-        leaf: np.dtype(fields).newbyteorder(header.order) for leaf, fields in ((True, _LEAVES), (False, _BRANCHES))
-    }
+    types = index_types(header.order)
     root = place + _INDEX_HEADER
     above = {root: (0, 2**64 - 1)}  # node -> places that the node above states
     parts: list[np.ndarray] = [np.empty(0, _LEAVES)]
@@ -337,13 +335,58 @@ def _leaves(read: Read, header: Header, place: int, chromosomes: int) -> np.ndar
     return leaves
 
 
+def index_types(order: Literal["<", ">"]) -> dict[bool, np.dtype]:
+    """Return the dtype of an item of an index's leaf (True) and of a node above (False)."""
+    return {leaf: np.dtype(fields).newbyteorder(order) for leaf, fields in ((True, _LEAVES), (False, _BRANCHES))}
+
+
+def section_items(block: bytes, order: Literal["<", ">"]) -> tuple[int, np.ndarray, np.ndarray, np.ndarray]:
+    """Return the items of a section of a bigWig.
+
+    Parameters
+    ----------
+    block : bytes
+        The section, unpacked.
+    order : "<" or ">"
+        Byte order.
+
+    Returns
+    -------
+    int
+        Number of the chromosome.
+    ndarray, ndarray
+        int64 (n,), start and end of each item.
+    ndarray
+        float32 (n,), its value.
+
+    Raises
+    ------
+    Damage
+        The section contradicts itself.
+    """
+    chrom, start, _, step, span, kind, count = _section_header(block, len(block), order)
+    items = np.frombuffer(block, order + "u4", offset=_SECTION).reshape(count, _ITEM[kind] // 4)
+    values = np.ascontiguousarray(items[:, -1]).view(order + "f4").astype(np.float32)
+    starts = start + step * np.arange(count, dtype=np.int64) if kind == 3 else items[:, 0].astype(np.int64)
+    ends = items[:, 1].astype(np.int64) if kind == 1 else starts + span
+    if (ends <= starts).any():
+        raise Damage("an item that ends before it starts")
+    return chrom, starts, ends, values
+
+
 def _place(chrom: np.ndarray, base: np.ndarray) -> np.ndarray:
     """Return places in the order of the file as one number, uint64."""
     return chrom.astype(np.uint64) << np.uint64(32) | base.astype(np.uint64)
 
 
-def _unpacked(content: bytes, most: int) -> bytes:
-    """Return a block unpacked, of at most `most` bytes; 0 where blocks are not packed."""
+def unpacked_block(content: bytes, most: int) -> bytes:
+    """Return a block unpacked, of at most `most` bytes; 0 where blocks are not packed.
+
+    Raises
+    ------
+    Damage
+        It cannot be unpacked, or is longer.
+    """
     if not most:
         return content
     packed = zlib.decompressobj()

@@ -10,10 +10,10 @@ import numpy as np
 
 from model_core.errors import InputError
 from model_core.intervals import unlisted
-from model_core.remote.address import InputPath
+from model_core.remote.address import InputPath, RemotePath, input_path
 from model_core.signals.bam_coverage import cached_coverage
 from model_core.signals.bam_header import bam_sizes
-from model_core.signals.bigwig import Summary, bigwig_errors, header_summary, open_bigwig
+from model_core.signals.bigwig import Summary, bigwig_errors, header_summary, open_bigwig, zoomed_summary
 from model_core.signals.file_handles import LazyHandle
 from model_core.window import Window
 
@@ -111,21 +111,21 @@ class BigWigSignal(Signal):
     ----------
     name : str
         As in the study.
-    path : str or Path
-        The bigWig.
+    path : str, Path or RemotePath
+        The bigWig: a path or an address.
     transform : str
         A name in TRANSFORMS.
     scale : float
         Factor on the file's values, before the transform.
     """
 
-    path: Path
+    path: InputPath
 
-    def __init__(self, name: str, path: str | Path, transform: str = "none", scale: float = 1.0):
+    def __init__(self, name: str, path: str | Path | RemotePath, transform: str = "none", scale: float = 1.0):
         if transform not in TRANSFORMS:
             found, expected = f"transform '{transform}'", f"one of {', '.join(TRANSFORMS)}"
             raise InputError(f"signal {name}", found=found, expected=expected, fix="choose one")
-        self.name, self.path, self.transform, self.scale = name, Path(path), transform, float(scale)
+        self.name, self.path, self.transform, self.scale = name, input_path(path), transform, float(scale)
         self._file = LazyHandle(partial(open_bigwig, self.path))
 
     @cached_property
@@ -194,21 +194,19 @@ class BigWigSignal(Signal):
         whole = header_summary(self._bigwig())
         # A NaN written as a value makes the sums in the header and in the zoom levels NaN: every base is read then.
         if not np.isfinite(whole.total):
+            if isinstance(self.path, RemotePath):
+                expected, fix = "the sum of all values in its header", "download the file, and give its path"
+                raise InputError(self.path, found="none, or a sum that is no number", expected=expected, fix=fix)
             return self._summed(chrom)
         return whole if chrom is None else self._zoomed(chrom)
 
-    def _bigwig(self) -> Path:
+    def _bigwig(self) -> InputPath:
         return self.path
 
     def _zoomed(self, chrom: str) -> Summary:
         if self.absent(chrom):
             return Summary(0, 0.0, 0.0, 0.0, 0.0)
-        file, size = self._file.get(), self.sizes[chrom]
-        kinds = ("coverage", "mean", "min", "max")
-        with bigwig_errors(self.path, f"damaged zoom levels of {chrom}"):
-            share, mean, low, high = (file.stats(chrom, type=kind)[0] or 0.0 for kind in kinds)
-        covered = round(share * size)
-        return Summary(covered, mean * covered, mean, low, high)
+        return zoomed_summary(self._file.get(), self.path, chrom, self.sizes[chrom])
 
     def _summed(self, chrom: str | None) -> Summary:
         covered, total, low, high = 0, 0.0, np.inf, -np.inf
@@ -246,6 +244,8 @@ class BamSignal(BigWigSignal):
         As `bam_coverage.coverage`.
     """
 
+    path: Path
+
     def __init__(
         self,
         name: str,
@@ -256,7 +256,7 @@ class BamSignal(BigWigSignal):
         extend: int | None = None,
         shift: int = 0,
     ):
-        super().__init__(name, path, transform, scale)
+        super().__init__(name, Path(path), transform, scale)
         self.cache, self.extend, self.shift = Path(cache), extend, shift
         self._file = LazyHandle(self._open)
 

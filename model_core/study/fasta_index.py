@@ -221,11 +221,11 @@ def _checked(path: Path, compressed: bool, *_stamps: tuple[int, ...]) -> FastaIn
         It is not an index, or the FASTA is damaged.
     """
     fai, *gzi = _index_files(path, compressed)
-    text, records = _read_fai(fai)
+    text, records = read_fai(fai)
     in_order = sorted(records.values(), key=lambda record: record.offset)
     with path.open("rb") as file:
         if compressed:
-            blocks = _read_gzi(gzi[0])
+            blocks = read_gzi(gzi[0])
             held = _check_blocks(file, blocks, gzi[0])
             read = partial(_read_blocks, lru_cache(maxsize=4)(partial(_block, file)), blocks)
         else:
@@ -239,7 +239,14 @@ def _checked(path: Path, compressed: bool, *_stamps: tuple[int, ...]) -> FastaIn
     return FastaIndex(compressed, text, records)
 
 
-def _read_fai(index: Path) -> tuple[str, dict[str, Record]]:
+def read_fai(index: Path) -> tuple[str, dict[str, Record]]:
+    """Read a .fai; return its text and its records.
+
+    Raises
+    ------
+    InputError
+        It cannot be read, or is no index.
+    """
     try:
         text = read_input(index, _MOST_BYTES, _FORM, "delete it").decode("utf-8")
         rows = [line.split("\t") for line in text.splitlines()]
@@ -344,7 +351,7 @@ def _read_blocks(block: Callable[[int], tuple[bytes, int]], blocks: np.ndarray, 
     block : callable
         `_block` of the file, by the block's first byte.
     blocks : ndarray
-        From `_read_gzi`.
+        From `read_gzi`.
     start, end : int
         Uncompressed bytes, 0-based half-open.
     """
@@ -357,8 +364,14 @@ def _read_blocks(block: Callable[[int], tuple[bytes, int]], blocks: np.ndarray, 
     return text[start - first : end - first]
 
 
-def _read_gzi(index: Path) -> np.ndarray:
-    """Read the first byte of each block in the file, and its first uncompressed byte; int64 (n, 2)."""
+def read_gzi(index: Path) -> np.ndarray:
+    """Read a .gzi: the first byte of each block in the file, and its first uncompressed byte; int64 (n, 2).
+
+    Raises
+    ------
+    InputError
+        It cannot be read, or is no index.
+    """
     content = read_input(index, _MOST_BYTES, "an index written by bgzip -r", "delete it")
     if len(content) < 8 or len(content) != 8 + 16 * struct.unpack("<Q", content[:8])[0]:
         raise InputError(index, found="not a block index", expected="an index written by bgzip -r", fix="delete it")

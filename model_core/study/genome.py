@@ -1,4 +1,4 @@
-"""The genome's bases, read in pieces from an indexed FASTA, plain or bgzipped.
+"""The genome's bases, read in pieces from an indexed FASTA, plain or bgzipped, or from a .2bit file.
 
 Plain files are read by pyfaidx, bgzipped ones by pysam, which takes two thirds of the time of pyfaidx with biopython
 except in runs of N (benchmarks/genome.py). Neither writes an index: both get the one that `fasta_index` made or
@@ -18,8 +18,11 @@ import pysam
 
 from model_core.errors import InputError
 from model_core.intervals import match_chromosomes
+from model_core.remote.address import InputPath, RemotePath, input_path
 from model_core.signals.file_handles import LazyHandle, quiet_htslib
 from model_core.study.fasta_index import FastaIndex, fasta_index
+from model_core.study.fasta_ranges import open_fasta_ranges
+from model_core.study.two_bit import TwoBit, is_two_bit
 
 _CODES = np.zeros((256, 4), np.uint8)
 for _column, _letters in enumerate(("Aa", "Cc", "Gg", "Tt")):
@@ -31,13 +34,14 @@ class Genome:
 
     Parameters
     ----------
-    path : str or Path
-        FASTA, plain or bgzipped. Its index (.fai, .gzi) is written next to it where it is missing or belongs to
-        another file (`fasta_index`).
+    path : str, Path or RemotePath
+        FASTA, plain or bgzipped, or .2bit; a path or an address. The index (.fai, .gzi) of a FASTA on the disk is
+        written next to it where it is missing or belongs to another file (`fasta_index`); at an address it must be
+        there.
     """
 
-    def __init__(self, path: str | Path):
-        self.path = Path(path)
+    def __init__(self, path: str | Path | RemotePath):
+        self.path = input_path(path)
         self._fasta = LazyHandle(partial(_open_fasta, self.path))
 
     @cached_property
@@ -97,7 +101,12 @@ def one_hot(sequence: str) -> np.ndarray:
     return _CODES.view(np.uint32)[:, 0][letters].view(np.uint8).reshape(-1, 4)
 
 
-def _open_fasta(path: Path) -> _OpenFasta:
+def _open_fasta(path: InputPath) -> _OpenFasta:
+    if is_two_bit(path):
+        two_bit = TwoBit(path)
+        return _OpenFasta(two_bit.sizes, two_bit.fetch)
+    if isinstance(path, RemotePath):
+        return _OpenFasta(*open_fasta_ranges(path))
     index = fasta_index(path)
     try:
         fetch = _bgzipped(path) if index.compressed else _plain(path, index)
