@@ -41,6 +41,7 @@ def serve(
     token: str | None = None,
     igv: str = "vendored",
     allow: Sequence[str | Path] = (),
+    read_only: bool = False,
     notify: Callable[[str], None] = print,
 ) -> None:
     """Serve run folders until Ctrl-C.
@@ -64,6 +65,8 @@ def serve(
         "vendored" for igv.js 3.8 where it is installed, "notebook" for the 3.1.4 of igv-notebook.
     allow : Sequence[str or Path]
         Folders whose tracks (BED, peaks, bedGraph, bigWig, GTF, VCF ...) may be opened.
+    read_only : bool
+        Refuse whatever could store something or make the model work: jobs, what-if, audit decisions, dropped tracks.
     notify : Callable[[str], None]
         Called with each line for the user.
 
@@ -76,7 +79,7 @@ def serve(
     sock = bind(host, port)
     chosen = sock.getsockname()[1]
     prefix = clean_prefix(url_prefix if url_prefix is not None else hub_prefix(chosen))
-    access = access_for(host, token, prefix)
+    access = access_for(host, token, prefix, read_only)
     app = create_app(registry, Settings(prefix=prefix, access=access, igv=igv, allowed=allowed))
     address = url(host, chosen, prefix, access.token)
     registry.prepare(notify)

@@ -10,6 +10,7 @@ import numpy as np
 import pyBigWig
 
 from model_core.errors import InputError
+from model_core.remote.address import InputPath
 from model_core.signals.bigwig_layout import check_layout
 from model_core.signals.checked_files import check_once
 from model_core.track_formats import TO_SIGNAL, format_of, named
@@ -49,12 +50,12 @@ def open_bigwig(path: Path) -> Any:
 
 
 @contextmanager
-def bigwig_errors(path: Path, found: str) -> Iterator[None]:
+def bigwig_errors(path: InputPath, found: str) -> Iterator[None]:
     """Convert errors of the libraries that read bigWigs to InputError.
 
     Parameters
     ----------
-    path : Path
+    path : Path or RemotePath
         The bigWig.
     found : str
         What an error means, for the message.

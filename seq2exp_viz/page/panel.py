@@ -141,7 +141,9 @@ def gene_head(view: RunView, gene_id: str) -> list:
 def unscored_head(gene: Mapping[str, Any]) -> list:
     """Return what is known of a gene that this run has not scored, and a button that scores it."""
     place = f"{gene['chrom']}:{int(gene['tss']) + 1:,} ({gene['strand']})" if "tss" in gene else ""
-    score = html.Button("Score now", className="plain-button", **data(action="score", gene=str(gene["gene_id"])))
+    score = html.Button(
+        "Score now", className="plain-button", **data(action="score", gene=str(gene["gene_id"]), writes="")
+    )
     return [
         html.H2(str(gene["symbol"])),
         html.Div([str(gene["gene_id"])] if gene["gene_id"] != gene["symbol"] else [], className="quiet"),
