@@ -33,6 +33,7 @@ class _Gene(_Sent):
     run: str
     gene: str | None = None
     missing: str | None = None
+    waits: str | None = None
     unscored: _Named | None = None
 
 
