@@ -28,6 +28,7 @@ from model_core.intervals import match_chromosomes
 from model_core.listing import files_in
 from model_core.lock import writing_into
 from model_core.progress import Job
+from model_core.remote.address import input_path
 from model_core.run_folder.elements import PROMOTER_CLASS
 from model_core.run_folder.run import Run
 from model_core.run_folder.source import study_of
@@ -333,7 +334,7 @@ def _truth(run: Run, study: Study | None, given: str | Path | None) -> Truth | N
     causal = planted.causal if given is None and planted is not None else given
     if causal is None:
         return None
-    truth = Truth.read(Path(causal), planted.decoys if planted is not None else None)
+    truth = Truth.read(input_path(causal), planted.decoys if planted is not None else None)
     return truth.for_run(run.genes, run.chrom_sizes, _study_genes(study))
 
 

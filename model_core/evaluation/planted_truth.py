@@ -14,8 +14,10 @@ from model_core.errors import InputError
 from model_core.evaluation.peak_overlap import covered_bins, touched
 from model_core.gene_finder import GeneFinder, matched
 from model_core.intervals import listed, overlaps, require_shared
+from model_core.remote.address import InputPath
 from model_core.run_folder.elements import ElementRule, kept_runs
 from model_core.run_folder.mask_store import GeneMask
+from model_core.study.whole_inputs import read_whole
 
 NONE, STRONG, WEAK, DECOY = range(4)  # role of a base for one gene
 
@@ -70,7 +72,7 @@ class Truth:
         self.causal, self.decoys, self.path, self.limits = causal, decoys, path, list(limits)
 
     @classmethod
-    def read(cls, causal: Path, decoys: Path | None = None) -> Truth:
+    def read(cls, causal: InputPath, decoys: InputPath | None = None) -> Truth:
         """Read BED files with a header line for the further columns.
 
         Raises
@@ -78,11 +80,11 @@ class Truth:
         InputError
             Unreadable, or without any element.
         """
-        table = read_bed(causal)
+        table = read_whole(causal, read_bed, "planted elements")
         if table.empty:
             fix = "give the file of planted elements"
             raise InputError(causal, found="no element", expected="at least one element", fix=fix)
-        return cls(table, None if decoys is None else read_bed(decoys), causal)
+        return cls(table, None if decoys is None else read_whole(decoys, read_bed, "planted decoys"), str(causal))
 
     def for_run(self, genes: pd.DataFrame, sizes: Mapping[str, int], study_genes: pd.DataFrame | None = None) -> Truth:
         """Return the truth with the run's own gene_id in `gene`, by whatever name the file calls the gene.

@@ -7,11 +7,12 @@ from typing import Any
 from model_core.errors import InputError
 from model_core.signals.hic import HicSignal
 from model_core.signals.hic_vectors import StoredContact
+from model_core.signals.power_law_contact import POWER_LAW, PowerLawContact
 from model_core.signals.signal import BamSignal, BigWigSignal, Signal
 from model_core.track_formats import TO_SIGNAL, format_of, named
 
 
-def open_signal(spec: Mapping[str, Any] | Any, cache: str | Path) -> Signal:
+def open_signal(spec: Mapping[str, Any] | Any, cache: str | Path, sizes: Mapping[str, int] | None = None) -> Signal:
     """Return the signal of one [[signals]] entry, by its file's extension. Nothing is read yet.
 
     Parameters
@@ -21,6 +22,8 @@ def open_signal(spec: Mapping[str, Any] | Any, cache: str | Path) -> Signal:
         for Hi-C resolution, normalisation, pseudocount. None means the default.
     cache : str or Path
         Folder for the coverage computed from a BAM and the map made of a .hic.
+    sizes : Mapping[str, int] or None
+        Length in bp of each chromosome of the genome, for the power law, which has no file to take them from.
 
     Returns
     -------
@@ -40,6 +43,8 @@ def open_signal(spec: Mapping[str, Any] | Any, cache: str | Path) -> Signal:
         return {key: get(key) for key in keys if get(key) is not None}
 
     path, ending = get("path"), Path(get("path")).suffix.lower()
+    if Path(path) == POWER_LAW:
+        return PowerLawContact(get("name"), sizes)
     if ending in (".hic", ".mcool", ".cool"):
         transform = given("transform").get("transform", "none")
         if transform != "none":

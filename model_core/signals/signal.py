@@ -32,10 +32,20 @@ class Signal(ABC):
     """Signal with one number per base of any window.
 
     An instance can be pickled; each process and thread opens the file on first use.
+
+    Attributes
+    ----------
+    name : str
+        As in the study.
+    path : Path
+        Its file.
+    note : str or None
+        What must be said with every number that rests on the signal; None: nothing.
     """
 
     name: str
     path: Path
+    note: str | None = None
 
     @property
     @abstractmethod

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -11,10 +11,12 @@ import pandas as pd
 from model_core.bed import read_bed, read_narrowpeak
 from model_core.errors import Problem
 from model_core.intervals import is_sorted, listed, merge
+from model_core.remote.address import InputPath
 from model_core.signals.signal import BigWigSignal, Signal, header_summary
 from model_core.study.gene_table import lengths_of
 from model_core.study.genome import Genome
 from model_core.study.validate import noting, require_measured
+from model_core.study.whole_inputs import read_whole
 from model_core.window import Window
 
 LEVELS = (0.5, 0.9, 0.99, 0.999)  # levels of the quantiles that are shown, and that a checkpoint keeps
@@ -173,12 +175,12 @@ def _check_values(signal: Signal, problems: list[Problem], warnings: list[Proble
         )
 
 
-def check_intervals(path: Path, kind: str, sizes: Mapping[str, int], warnings: list[Problem]) -> tuple[str, ...]:
+def check_intervals(path: InputPath, kind: str, sizes: Mapping[str, int], warnings: list[Problem]) -> tuple[str, ...]:
     """Return a row of the table of interval files: kind, file, intervals, bp, chromosomes.
 
     Parameters
     ----------
-    path : Path
+    path : Path or RemotePath
         BED or narrowPeak.
     kind : str
         "blacklist", "peaks", ...; "peaks" are read as narrowPeak.
@@ -192,7 +194,8 @@ def check_intervals(path: Path, kind: str, sizes: Mapping[str, int], warnings: l
     InputError
         The file cannot be read.
     """
-    table = (read_narrowpeak if kind == "peaks" else read_bed)(path, sort=False)
+    read = partial(read_narrowpeak if kind == "peaks" else read_bed, sort=False)
+    table = read_whole(path, read, kind)
     if not is_sorted(table):
         expected = "intervals in order of position"
         warnings.append(

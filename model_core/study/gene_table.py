@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,9 +13,11 @@ from numpy.typing import ArrayLike
 from model_core.errors import InputError, Problem, Problems
 from model_core.gene_finder import GeneFinder
 from model_core.intervals import listed, match_chromosomes
+from model_core.remote.address import InputPath
 from model_core.signals.signal import TAKE_NEGATIVE, TRANSFORMS
 from model_core.study.annotation import genes_from_gtf
 from model_core.study.gene_features import FEATURES
+from model_core.study.whole_inputs import read_whole
 from model_core.tsv import read_table
 
 if TYPE_CHECKING:
@@ -52,7 +53,8 @@ def read_gene_table(settings: Genes, sizes: Mapping[str, int] | None = None) -> 
     """
     path = settings.table
     assert path is not None
-    cells = read_table(path, "a line for each gene").apply(lambda cells: cells.str.strip())  # inside quotes, too
+    cells = read_whole(path, lambda file: read_table(file, "a line for each gene"), "gene table")
+    cells = cells.apply(lambda column: column.str.strip())  # inside quotes, too
     problems, usable = _missing_columns(settings, cells, path)
     if usable is None:
         raise Problems(problems)
@@ -80,7 +82,7 @@ def read_gene_table(settings: Genes, sizes: Mapping[str, int] | None = None) -> 
     return table
 
 
-def gene_table_from_gtf(gtf: pd.DataFrame, settings: Genes, sizes: Mapping[str, int], path: Path) -> pd.DataFrame:
+def gene_table_from_gtf(gtf: pd.DataFrame, settings: Genes, sizes: Mapping[str, int], path: InputPath) -> pd.DataFrame:
     """Make the gene table of a study without one: the genes of its annotation, without labels and features.
 
     Parameters
@@ -91,7 +93,7 @@ def gene_table_from_gtf(gtf: pd.DataFrame, settings: Genes, sizes: Mapping[str, 
         [genes] of study.toml, for the gene types and the split.
     sizes : Mapping[str, int]
         Length in bp of each chromosome.
-    path : Path
+    path : Path or RemotePath
         The GTF, for messages.
 
     Returns
@@ -142,7 +144,7 @@ def numbers(cells: pd.Series, whole: bool = False) -> tuple[np.ndarray, np.ndarr
 
 
 def split_genes(
-    table: pd.DataFrame, split: Split, path: Path, cells: pd.DataFrame | None = None
+    table: pd.DataFrame, split: Split, path: InputPath, cells: pd.DataFrame | None = None
 ) -> tuple[np.ndarray, list[Problem], list[Problem]]:
     """Assign each gene to "train", "validation", "test" or "aside" (a training gene within the gap).
 
@@ -153,7 +155,7 @@ def split_genes(
     split : Split
         [genes.split]; without lists all genes train. Where its column is that of ids or symbols, genes are found by any
         of their names (`gene_finder.GeneFinder`).
-    path : Path
+    path : Path or RemotePath
         Source of the genes, for messages.
     cells : DataFrame or None
         The table's columns; None where the genes come from the annotation, which can only be split by chromosome.
@@ -244,7 +246,7 @@ def distance_to_others(table: pd.DataFrame, mine: np.ndarray, others: np.ndarray
     return nearest
 
 
-def position_problems(table: pd.DataFrame, sizes: Mapping[str, int], path: Path) -> list[Problem]:
+def position_problems(table: pd.DataFrame, sizes: Mapping[str, int], path: InputPath) -> list[Problem]:
     """Return the problems with the genes' chromosomes and start sites.
 
     Parameters
@@ -253,7 +255,7 @@ def position_problems(table: pd.DataFrame, sizes: Mapping[str, int], path: Path)
         Genes with gene_id, chrom, tss.
     sizes : Mapping[str, int]
         Length in bp of each chromosome of the genome.
-    path : Path
+    path : Path or RemotePath
         Source of the genes, for messages.
     """
     problems: list[Problem] = []
@@ -279,7 +281,7 @@ def lengths_of(chroms: Iterable[str], sizes: Mapping[str, int]) -> np.ndarray:
     return np.array([sizes.get(str(chrom), np.nan) for chrom in chroms], np.float64)
 
 
-def _missing_columns(settings: Genes, cells: pd.DataFrame, path: Path) -> tuple[list[Problem], Genes | None]:
+def _missing_columns(settings: Genes, cells: pd.DataFrame, path: InputPath) -> tuple[list[Problem], Genes | None]:
     """Return (problems, settings without missing columns); the settings are None where a vital column is missing."""
     vital = {key: getattr(settings, key) for key in ("id", "chrom", "tss", "strand")}
     other = {key: getattr(settings, key) for key in ("symbol", "label")}
@@ -304,7 +306,7 @@ def _missing_columns(settings: Genes, cells: pd.DataFrame, path: Path) -> tuple[
     return problems, settings.model_copy(update={**without, "features": kept})
 
 
-def _id_problems(path: Path, ids: pd.Series, column: str) -> list[Problem]:
+def _id_problems(path: InputPath, ids: pd.Series, column: str) -> list[Problem]:
     problems = _odd_cells(path, ids, ids.isin(MISSING), column, "an id for each gene")
     twice = ids[ids.duplicated() & ~ids.isin(MISSING)]
     if len(twice):
@@ -341,7 +343,7 @@ def _feature(settings: Genes, cells: pd.DataFrame, name: str, problems: list[Pro
     return values
 
 
-def _odd_cells(path: Path, cells: pd.Series, odd: ArrayLike, column: str, expected: str) -> list[Problem]:
+def _odd_cells(path: InputPath, cells: pd.Series, odd: ArrayLike, column: str, expected: str) -> list[Problem]:
     odd = np.asarray(odd, bool)
     if not odd.any():
         return []

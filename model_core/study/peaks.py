@@ -17,9 +17,11 @@ from model_core.files import replacing, write_json
 from model_core.fingerprint import sha256_of
 from model_core.intervals import match_chromosomes
 from model_core.records import parse_json
+from model_core.remote.address import InputPath
 from model_core.signals.bigwig import bigwig_errors, open_bigwig
 from model_core.study.macs3 import find_macs3, has_option, reads_format, refuse_inputs_and_outputs, run_macs3
 from model_core.study.study import Study
+from model_core.study.whole_inputs import read_whole, whole_file
 from model_core.track_formats import TO_BED, require_format
 
 _READS = {  # -f of callpeak -> (accepted formats, their description)
@@ -66,19 +68,23 @@ def peaks_of_study(study: Study) -> tuple[pd.DataFrame, dict[str, Any]]:
         advice = "add [peaks] with narrowpeak, reads or signal"
         raise InputError(study.path, found="no [peaks]", expected="a source of peaks", fix=advice)
     if settings.narrowpeak is not None:
-        table = read_narrowpeak(settings.narrowpeak)
-        record = _record("given", settings.name, None, None, _inputs(narrowpeak=[settings.narrowpeak]))
+        table = read_whole(settings.narrowpeak, read_narrowpeak, "peaks")
+        given = _inputs(narrowpeak=[whole_file(settings.narrowpeak)])
+        if not isinstance(settings.narrowpeak, Path):
+            given[0]["path"] = str(settings.narrowpeak)
+        record = _record("given", settings.name, None, None, given)
         record["peaks"] = len(table)
     else:
         signal = None
         if settings.signal is not None:
-            signal = next(spec.path for spec in study.signal_specs if spec.name == settings.signal)
+            spec = next(spec for spec in study.signal_specs if spec.name == settings.signal)
+            signal = _on_this_disk(spec.path, f"[peaks] signal {spec.name}")
         path = study.folder / "peaks" / f"{settings.name}.narrowPeak"
         sizes = study.genome().sizes
         record = call_peaks(
             path,
-            reads=settings.reads,
-            control=settings.control,
+            reads=[_on_this_disk(path, "[peaks] reads") for path in settings.reads],
+            control=[_on_this_disk(path, "[peaks] control") for path in settings.control],
             signal=signal,
             genome_size=sum(sizes.values()),
             options=settings.options,
@@ -230,6 +236,14 @@ def _quantile(bases: pd.Series, quantile: float, source: Path) -> float:
     if not len(positive):
         raise InputError(source, found="no value above 0", expected="a signal with peaks", fix="check the file")
     return max(cutoff, float(positive[0]))
+
+
+def _on_this_disk(path: InputPath, where: str) -> Path:
+    """Return the path of a file from which peaks are called, all of which is read."""
+    if isinstance(path, Path):
+        return path
+    expected, do = "a file on this disk, as peaks are called from all of it", "download it, or give a narrowpeak"
+    raise InputError(where, found=f"the address {path}", expected=expected, fix=do)
 
 
 def _inputs(**paths: Sequence[str | Path]) -> list[dict[str, Any]]:

@@ -7,8 +7,21 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    model_validator,
+)
 
+from model_core.errors import InputError
+from model_core.remote.address import InputPath, RemotePath, input_path
+from model_core.signals.power_law_contact import NOTE, POWER_LAW
 from model_core.signals.signal import TRANSFORMS
 from model_core.study.gene_features import FEATURES
 from model_core.track_formats import FORMATS, TO_SIGNAL, UNTOLD, format_of
@@ -24,10 +37,22 @@ _SETTINGS_OF = (
 )
 
 
-def _against_folder(path: Path, info: ValidationInfo) -> Path:
+def _input(value: Any, handler: ValidatorFunctionWrapHandler, info: ValidationInfo) -> InputPath:
+    """Return an address as it is, and any other text as a path against the study's folder."""
+    if isinstance(value, str | RemotePath):
+        try:
+            value = input_path(value)
+        except InputError as error:
+            raise ValueError(f"{error.expected} ({error.found})") from None
+    if isinstance(value, RemotePath):
+        return value
     folder = (info.context or {}).get("folder")
-    path = Path(os.path.expanduser(path))
+    path = Path(os.path.expanduser(handler(value)))
     return (Path(folder) / path).resolve() if folder is not None else path
+
+
+def _input_or_power_law(value: Any, handler: ValidatorFunctionWrapHandler, info: ValidationInfo) -> InputPath:
+    return POWER_LAW if value == str(POWER_LAW) else _input(value, handler, info)
 
 
 def _known_transform(name: str) -> str:
@@ -36,13 +61,16 @@ def _known_transform(name: str) -> str:
     return name
 
 
-FilePath = Annotated[Path, AfterValidator(_against_folder)]
 TransformName = Annotated[str, AfterValidator(_known_transform)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$", max_length=80)]  # becomes a file name
-if TYPE_CHECKING:  # a type checker cannot evaluate the tuple
+if TYPE_CHECKING:  # a type checker can evaluate neither the tuple nor what the validator returns
     FeatureName = str
+    FilePath = SignalPath = InputPath
 else:
     FeatureName = Literal[FEATURES]
+    _as_text = PlainSerializer(str, return_type=str, when_used="json")
+    FilePath = Annotated[Path, WrapValidator(_input), _as_text]
+    SignalPath = Annotated[Path, WrapValidator(_input_or_power_law), _as_text]
 
 
 class Section(BaseModel):
@@ -119,7 +147,7 @@ class SignalSpec(Section):
     """Table [[signals]]: one signal."""
 
     name: Name
-    path: FilePath
+    path: SignalPath  # or "powerlaw": contact that the distance alone gives
     transform: TransformName = "none"
     prior: Prior
     contact: bool | None = None  # contact to the TSS rather than activity; default by file type
@@ -132,15 +160,17 @@ class SignalSpec(Section):
 
     @model_validator(mode="after")
     def _fits_its_file(self) -> SignalSpec:
-        if not self.path.name.lower().endswith(SIGNAL_FILES):
+        if not self.is_powerlaw and not self.path.name.lower().endswith(SIGNAL_FILES):
             expected = f"a file that ends in {', '.join(SIGNAL_FILES)}"
-            found = format_of(self.path)
+            found = "text" if isinstance(self.path, RemotePath) else format_of(self.path)
             if found in UNTOLD:
                 raise ValueError(expected)
             do = TO_SIGNAL.get(found, "give a measured track")
             raise ValueError(f"{expected}; {self.path.name} is {FORMATS[found]}: {do}")
+        _refuse_remote_reads([self.path] if self.is_bam else [])
         ending = "Hi-C files" if self.is_hic else "BAM files" if self.is_bam else "bigWig files"
         ending = "stored contact" if self.path.name.lower().endswith(STORED_CONTACT) else ending
+        ending = "the power law" if self.is_powerlaw else ending
         for keys, kinds in _SETTINGS_OF:
             given = [key for key in keys if getattr(self, key) is not None]
             if given and ending not in kinds:
@@ -148,7 +178,7 @@ class SignalSpec(Section):
         if self.shift is not None and self.extend is None:
             raise ValueError("extend with shift")
         if self.is_hic and self.transform != "none":
-            raise ValueError("no transform for Hi-C files, which give log10(1 + contact) as it is")
+            raise ValueError("no transform for Hi-C, which gives log10(1 + contact) as it is")
         return self
 
     @property
@@ -158,13 +188,30 @@ class SignalSpec(Section):
 
     @property
     def is_hic(self) -> bool:
-        """Whether the file holds Hi-C contacts, from which the contact to each TSS is read."""
-        return self.path.name.lower().endswith((*CONTACT_FILES, STORED_CONTACT))
+        """Whether the contact to each TSS is read from Hi-C contacts, or follows the power law in their place."""
+        return self.is_powerlaw or self.path.name.lower().endswith((*CONTACT_FILES, STORED_CONTACT))
+
+    @property
+    def is_powerlaw(self) -> bool:
+        """Whether the signal is the power law of the distance, without a file."""
+        return self.path == POWER_LAW
+
+    @property
+    def note(self) -> str | None:
+        """What must be said with every number that rests on the signal; None: nothing."""
+        return NOTE if self.is_powerlaw else None
 
     @property
     def is_contact(self) -> bool:
         """Whether the signal is contact to the TSS: it is no promoter activity, and is not checked at TSSs."""
         return self.is_hic if self.contact is None else self.contact
+
+
+def _refuse_remote_reads(paths: Sequence[InputPath]) -> None:
+    """Raise ValueError for an address of reads: their coverage and their peaks need every read of the file."""
+    for path in paths:
+        if isinstance(path, RemotePath):
+            raise ValueError(f"reads on this disk, as all of them are read: download {path.name}, or give a bigWig")
 
 
 def model_inputs(specs: Sequence[SignalSpec]) -> dict[str, tuple[Any, ...]]:
@@ -193,6 +240,7 @@ class Peaks(Section):
             raise ValueError(f"exactly one of narrowpeak, reads, signal; not {' and '.join(given) or 'none'}")
         if self.control and not self.reads:
             raise ValueError("reads with control")
+        _refuse_remote_reads([*self.reads, *self.control])
         return self
 
 

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pandas as pd
-from pydantic import Field, PrivateAttr, ValidationError
+from pydantic import Field, PrivateAttr, ValidationError, model_validator
 
 from model_core.bed import read_bed, read_narrowpeak
 from model_core.config import Seq2ExpConfig, TrainConfig, merged, recipe
 from model_core.errors import InputError, Problem, Problems
 from model_core.records import read_toml
+from model_core.remote.address import InputPath
 from model_core.signals.open import open_signal
 from model_core.signals.signal import BigWigSignal, Signal
 from model_core.study.annotation import read_gtf
@@ -24,6 +25,7 @@ from model_core.study.gene_table import WARNINGS, gene_table_from_gtf, read_gene
 from model_core.study.genome import Genome
 from model_core.study.schema import CACHE, Genes, GenomeFiles, Name, Peaks, Section, SignalSpec, Truth, model_inputs
 from model_core.study.validate import Parts, schema_problems, sound_parts, sound_settings, study_problems
+from model_core.study.whole_inputs import read_whole
 from model_core.study.windows import WindowReader
 from model_core.window import Window
 
@@ -83,6 +85,13 @@ class Study(Section):
     _annotation: pd.DataFrame | None = PrivateAttr(None)
     _sites: pd.DataFrame | None = PrivateAttr(None)
     _genes: pd.DataFrame | None = PrivateAttr(None)
+
+    @model_validator(mode="after")
+    def _with_notes_of_signals(self) -> Study:
+        """Count what must be said of the signals among the study's limits."""
+        notes = [f"{spec.name}: {spec.note}." for spec in self.signal_specs if spec.note]
+        new = [note for note in notes if note not in self.limits]
+        return self.model_copy(update={"limits": (*self.limits, *new)}) if new else self
 
     @property
     def path(self) -> Path:
@@ -180,7 +189,8 @@ class Study(Section):
         Coverage of a BAM is computed into `cache` once, by `Signal.prepare`.
         """
         if self._signals is None:
-            self._signals = {spec.name: open_signal(spec, self.folder / CACHE) for spec in self.signal_specs}
+            sizes = self.genome().sizes if any(spec.is_powerlaw for spec in self.signal_specs) else None
+            self._signals = {spec.name: open_signal(spec, self.folder / CACHE, sizes) for spec in self.signal_specs}
         return [self._signals[spec.name] for spec in self.signal_specs]
 
     def activity_signals(self) -> list[BigWigSignal]:
@@ -196,7 +206,7 @@ class Study(Section):
     def annotation(self) -> pd.DataFrame:
         """Return the rows of the GTF, as from `annotation.read_gtf`; they are shared: copy them before a change."""
         if self._annotation is None:
-            self._annotation = read_gtf(self.genome_files.annotation)
+            self._annotation = read_whole(self.genome_files.annotation, read_gtf, "annotation")
         return self._annotation
 
     def gene_sites(self) -> pd.DataFrame:
@@ -279,6 +289,20 @@ class Study(Section):
         """
         return [*self.gene_sites().attrs.get(WARNINGS, ()), *absent_chromosomes(self.signals(), genes)]
 
+    def inputs(self) -> dict[str, InputPath]:
+        """Return path or address of each file that the study names, by its place in study.toml: "signals.DNase"."""
+        files: dict[str, InputPath | None] = {
+            "genome.fasta": self.genome_files.fasta,
+            "genome.annotation": self.genome_files.annotation,
+            "genome.blacklist": self.genome_files.blacklist,
+            "genes.table": self.gene_settings.table,
+            **{f"signals.{spec.name}": spec.path for spec in self.signal_specs if not spec.is_powerlaw},
+            "peaks.narrowpeak": self.peak_settings.narrowpeak if self.peak_settings else None,
+            "truth.causal": self.truth.causal if self.truth else None,
+            "truth.decoys": self.truth.decoys if self.truth else None,
+        }
+        return {name: path for name, path in files.items() if path is not None}
+
     def windows(self, genes: pd.DataFrame) -> list[Window]:
         """Return the window of each row of a gene table."""
         columns = (genes.chrom, genes.tss.tolist(), genes.strand)
@@ -286,9 +310,10 @@ class Study(Section):
 
     def blacklist(self) -> pd.DataFrame | None:
         """Read the blacklist's intervals; None where the study has none."""
-        return None if self.genome_files.blacklist is None else read_bed(self.genome_files.blacklist)
+        path = self.genome_files.blacklist
+        return None if path is None else read_whole(path, read_bed, "blacklist")
 
-    def peaks_path(self) -> Path | None:
+    def peaks_path(self) -> InputPath | None:
         """Return the path of the peaks: the file that the study names, or the one in its folder `peaks`; else None."""
         settings = self.peak_settings
         if settings is None:
@@ -299,7 +324,7 @@ class Study(Section):
     def peaks(self) -> pd.DataFrame | None:
         """Read the peaks; None where the study has none or they are not called yet."""
         path = self.peaks_path()
-        return None if path is None else read_narrowpeak(path)
+        return None if path is None else read_whole(path, read_narrowpeak, "peaks")
 
     def reader(self) -> WindowReader:
         """Return a reader of sequence, signals and blacklist of windows, which can be sent to other processes."""

@@ -26,6 +26,7 @@ from model_core.config import (
 )
 from model_core.errors import InputError, Problem
 from model_core.intervals import listed, match_chromosomes, require_shared
+from model_core.remote.address import InputPath
 from model_core.settings import fits
 from model_core.signals.open import open_signal
 from model_core.signals.signal import Signal
@@ -33,6 +34,7 @@ from model_core.study.annotation import refuse_gff3
 from model_core.study.gene_table import read_gene_table
 from model_core.study.genome import Genome
 from model_core.study.schema import CACHE, Genes, GenomeFiles, Peaks, SignalSpec, Truth, model_inputs
+from model_core.study.whole_inputs import read_whole
 from model_core.track_formats import TO_TEXT, require_format
 
 _FROM_SIGNALS = ("signals", "prior.b", "prior.w")
@@ -212,29 +214,35 @@ def _inner(annotation: Any) -> list[Any]:
     return [annotation, *(deep for part in inner for deep in _inner(part))] if inner else [annotation]
 
 
-def _annotation_problems(path: Path, sizes: Mapping[str, int] | None) -> list[Problem]:
+def _annotation_problems(path: InputPath, sizes: Mapping[str, int] | None) -> list[Problem]:
     problems: list[Problem] = []
     with noting(problems):
-        require_format(path, ("GTF", "GFF", "GFF3"), "a GTF: 9 columns separated by tabs", TO_TEXT)
-        chroms: dict[str, None] = {}
-        for number, line in read_lines(path):
-            if line.startswith("#") or not line.strip():
-                continue
-            fields = line.split("\t", 8)
-            if len(fields) != 9:
-                found, expected = f"the line {line[:40]!r}", "a GTF: 9 columns separated by tabs"
-                raise InputError(f"{path} line {number}", found=found, expected=expected, fix="check the path")
-            if not chroms:
-                refuse_gff3(path, number, fields[8])
-            chroms[fields[0]] = None
-            if sizes is None or fields[0] in sizes:
-                break  # a chromosome of the genome, whichever it is
-        if not chroms:
-            expected = "a GTF: 9 columns separated by tabs"
-            raise InputError(path, found="no annotation line", expected=expected, fix="check the path")
+        chroms = read_whole(path, lambda file: _first_chromosomes(file, sizes), "annotation")
         if sizes is not None and not set(chroms) & set(sizes):
-            match_chromosomes(sizes, list(chroms), f"the FASTA, whose chromosomes {path.name} must use,")
+            match_chromosomes(sizes, chroms, f"the FASTA, whose chromosomes {path.name} must use,")
     return problems
+
+
+def _first_chromosomes(path: Path, sizes: Mapping[str, int] | None) -> list[str]:
+    """Return the chromosomes of a GTF's first lines, up to the first that the genome has."""
+    expected = "a GTF: 9 columns separated by tabs"
+    require_format(path, ("GTF", "GFF", "GFF3"), expected, TO_TEXT)
+    chroms: dict[str, None] = {}
+    for number, line in read_lines(path):
+        if line.startswith("#") or not line.strip():
+            continue
+        fields = line.split("\t", 8)
+        if len(fields) != 9:
+            found = f"the line {line[:40]!r}"
+            raise InputError(f"{path} line {number}", found=found, expected=expected, fix="check the path")
+        if not chroms:
+            refuse_gff3(path, number, fields[8])
+        chroms[fields[0]] = None
+        if sizes is None or fields[0] in sizes:
+            break  # a chromosome of the genome, whichever it is
+    if not chroms:
+        raise InputError(path, found="no annotation line", expected=expected, fix="check the path")
+    return list(chroms)
 
 
 def signal_problems(spec: SignalSpec, sizes: Mapping[str, int] | None, chroms: Iterable[str] = ()) -> list[Problem]:
@@ -251,7 +259,7 @@ def signal_problems(spec: SignalSpec, sizes: Mapping[str, int] | None, chroms: I
     """
     problems: list[Problem] = []
     with noting(problems):
-        signal = open_signal(spec, CACHE)
+        signal = open_signal(spec, CACHE, sizes)
         found = signal.sizes
         require_measured(signal, sizes, chroms)
         other = [chrom for chrom in found if sizes and sizes.get(chrom, found[chrom]) != found[chrom]]
@@ -265,10 +273,10 @@ def signal_problems(spec: SignalSpec, sizes: Mapping[str, int] | None, chroms: I
     return problems
 
 
-def _interval_problems(path: Path, read: Callable, sizes: Mapping[str, int] | None) -> list[Problem]:
+def _interval_problems(path: InputPath, read: Callable, sizes: Mapping[str, int] | None) -> list[Problem]:
     problems: list[Problem] = []
     with noting(problems):
-        if len(table := read(path)):  # a file without rows has no chromosomes to compare
+        if len(table := read_whole(path, read)):  # a file without rows has no chromosomes to compare
             require_shared(table.chrom.unique(), sizes, path)
     return problems
 
@@ -298,7 +306,8 @@ def _peak_problems(peaks: Peaks | None, sizes: Mapping[str, int] | None) -> list
         return []
     if peaks.narrowpeak is not None:
         return _interval_problems(peaks.narrowpeak, read_narrowpeak, sizes)
-    missing = [file for file in (*peaks.reads, *peaks.control) if not file.is_file()]
+    files = [file for file in (*peaks.reads, *peaks.control) if isinstance(file, Path)]  # the schema takes no others
+    missing = [file for file in files if not file.is_file()]
     return [
         Problem(file, found="no such file", expected="reads to call peaks from", fix="check the path")
         for file in missing

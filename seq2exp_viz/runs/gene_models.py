@@ -35,6 +35,7 @@ from model_core.files import replacing
 from model_core.fingerprint import fingerprint
 from model_core.remote.address import InputPath, input_path
 from model_core.study import annotation
+from model_core.study.whole_inputs import whole_file
 from seq2exp_viz.runs.missing import Missing
 
 LEVELS = ("gene", "transcript")
@@ -338,10 +339,8 @@ class GeneModels:
     def _ask(self) -> str | None:
         """Parse the GTF in a separate process and store its result; return why that failed, or None."""
         if self._found is None:
-            from model_core.remote.whole_files import local_copy  # needs requests
-
             try:
-                self._found = self._places(local_copy(self.path, "the annotation"))
+                self._found = self._places(whole_file(self.path, "annotation"))
             except InputError as problem:
                 return str(problem)
             if self._is_cached:

@@ -140,8 +140,10 @@ def _signal_paths(study: Study | None, missing: MissingList) -> dict[str, InputP
     if study is None:
         return paths
     for number, spec in enumerate(study.signal_specs):
+        if spec.is_powerlaw:
+            continue
         path: InputPath | None = spec.path
-        if isinstance(path, RemotePath) and not spec.is_bam:
+        if isinstance(path, RemotePath):  # never a BAM, which a study takes from this disk only
             paths[f"signal-{number}"] = path
             continue
         if spec.is_bam:
@@ -161,7 +163,7 @@ def _signals(study: Study | None, paths: dict[str, InputPath]) -> list[SignalTra
     tracks = []
     for number, spec in enumerate(study.signal_specs if study is not None else []):
         key = f"signal-{number}"
-        if key in paths:
+        if key in paths or spec.is_powerlaw:
             tracks.append(SignalTrack(spec.name, key, None if spec.is_hic else f"{key}.bigWig", spec.transform))
     return tracks
 
