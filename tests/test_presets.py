@@ -11,7 +11,7 @@ from small_study import SIZES, edit, write_small_study
 
 from model_core.config import Seq2ExpConfig
 from model_core.datasets.fetch import fetch_study, read_sources
-from model_core.datasets.presets import DOWNLOADS, PRESETS, study_from_preset
+from model_core.datasets.presets import DOWNLOADS, PRESETS, study_to_download
 from model_core.errors import InputError, Problems
 from model_core.study.study import Study, load_study
 
@@ -24,7 +24,7 @@ ACCESSIONS = {
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_a_preset_names_the_paper_s_files_in_the_paper_s_order(name, tmp_path):
-    path = study_from_preset(name, tmp_path / name)
+    path = study_to_download(name, tmp_path / name)
     study = Study.model_validate(tomllib.loads(path.read_text()), context={"folder": path.parent})
     assert [spec.path.name.partition(".")[0] for spec in study.signal_specs] == list(ACCESSIONS[name])
     config, paper = study.config(), Seq2ExpConfig()
@@ -34,7 +34,7 @@ def test_a_preset_names_the_paper_s_files_in_the_paper_s_order(name, tmp_path):
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_every_file_of_the_study_has_a_source_and_no_other_is_named(name, tmp_path):
-    path = study_from_preset(name, tmp_path)
+    path = study_to_download(name, tmp_path)
     folder, sources = read_sources(path)
     study = Study.model_validate(tomllib.loads(path.read_text()), context={"folder": path.parent})
     named = {*study.genome_files.model_dump().values(), *(spec.path for spec in study.signal_specs)}
@@ -49,7 +49,7 @@ def test_every_file_of_the_study_has_a_source_and_no_other_is_named(name, tmp_pa
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_the_study_says_that_labels_have_no_public_file_and_which_table_to_put_where(name, tmp_path):
-    text = study_from_preset(name, tmp_path).read_text()
+    text = study_to_download(name, tmp_path).read_text()
     assert "EXPRESSION LABELS HAVE NO SINGLE PUBLIC FILE. Scoring needs none" in text
     assert "data/genes.tsv" in text
     assert "--from-airs" in text
@@ -57,18 +57,18 @@ def test_the_study_says_that_labels_have_no_public_file_and_which_table_to_put_w
 
 def test_before_fetching_every_missing_file_is_named(tmp_path):
     with pytest.raises(Problems) as caught:
-        load_study(study_from_preset("k562-hg38", tmp_path))
+        load_study(study_to_download("k562-hg38", tmp_path))
     assert len(caught.value.problems) == 6
     assert all("no such file" in problem.found for problem in caught.value.problems)
 
 
 def test_unknown_presets_and_existing_studies_are_refused(tmp_path):
     with pytest.raises(InputError, match="one of k562-hg38, gm12878-hg38, h1-hg38"):
-        study_from_preset("hepg2", tmp_path)
-    path = study_from_preset("k562-hg38", tmp_path)
+        study_to_download("hepg2", tmp_path)
+    path = study_to_download("k562-hg38", tmp_path)
     before = path.read_text()
     with pytest.raises(InputError, match="a new folder"):
-        study_from_preset("h1-hg38", tmp_path)
+        study_to_download("h1-hg38", tmp_path)
     assert path.read_text() == before
 
 
@@ -94,7 +94,7 @@ def portals(tmp_path, monkeypatch):
 
 
 def test_a_preset_loads_and_reads_windows_once_it_is_fetched(portals, tmp_path):
-    path = study_from_preset("k562-hg38", tmp_path / "study")
+    path = study_to_download("k562-hg38", tmp_path / "study")
     listing = path.parent / DOWNLOADS
     listing.write_text(re.sub(r"https://[^/]+", portals.url, listing.read_text()))
     addresses = [source.url.removeprefix(portals.url) for source in read_sources(path)[1]]

@@ -103,7 +103,7 @@ def read_sources(study_path: str | Path) -> tuple[Path, list[Source]]:
     try:
         entries = tomllib.loads(path.read_text(encoding="utf-8")).get("file")
     except FileNotFoundError:
-        do = "make a study with `seq2exp-viz init --preset`, or download the files by hand"
+        do = "make a study with `seq2exp-viz init --preset NAME --download`, or download the files by hand"
         raise InputError(path, found="no such file", expected=expected, fix=do) from None
     except (OSError, ValueError) as error:
         raise InputError(path, found=f"no readable TOML ({error})", expected=expected, fix="correct it") from None

@@ -37,11 +37,13 @@ class RefusedError(Exception):
         The reason.
     login : bool
         Whether the server requires a login.
+    status : int or None
+        Status of its answer, where that is the reason.
     """
 
-    def __init__(self, message: str, login: bool = False):
+    def __init__(self, message: str, login: bool = False, status: int | None = None):
         super().__init__(message)
-        self.login = login
+        self.login, self.status = login, status
 
 
 class Resuming:
@@ -281,7 +283,7 @@ def _answer(method: str, url: str, headers: dict[str, str], refuse: tuple[int, .
     with response:
         if response.status_code >= 400 and response.status_code not in refuse:
             login = response.status_code in (401, 403)
-            raise RefusedError(f"{response.status_code} {response.reason}", login)
+            raise RefusedError(f"{response.status_code} {response.reason}", login, response.status_code)
         yield response
 
 

@@ -94,7 +94,7 @@ def sources(preset: Preset) -> list[Source]:
     ]
 
 
-def study_from_preset(name: str, folder: str | Path) -> Path:
+def study_to_download(name: str, folder: str | Path) -> Path:
     """Write study.toml and downloads.toml of a preset; nothing is downloaded.
 
     Parameters

@@ -12,7 +12,7 @@ from typing import Annotated, NamedTuple, NoReturn
 import typer
 
 from model_core.errors import InputError
-from seq2exp_viz.cli import analysis, failures, model, output, server, study
+from seq2exp_viz.cli import analysis, failures, model, models, output, server, study
 from seq2exp_viz.cli.options import OptionalValues
 from seq2exp_viz.cli.signals import stop_in_order
 
@@ -26,13 +26,14 @@ class Command(NamedTuple):
 
 
 COMMANDS = (  # the order of `--help`
-    Command("Study", study.init, "init k562 --preset k562-hg38"),
+    Command("Study", study.init, "init k562 --preset k562-hg38 --download"),
     Command("Study", study.fetch, "fetch k562 --dry-run"),
     Command("Study", study.check, "check demo/study"),
     Command("Study", study.peaks, "peaks demo/study"),
     Command("Model", model.train, "train demo/study --variant soft --steps 100 -o my-run"),
     Command("Model", model.score, "score demo/run --genes MOCK2,MOCK7"),
     Command("Model", model.convert, "convert demo/run/checkpoint.safetensors released.ckpt"),
+    Command("Model", models.models, "models"),
     Command("Analysis", analysis.effects, "effects demo/run --genes MOCK1401"),
     Command("Analysis", analysis.compare, "compare demo/run --compared-with demo/control"),
     Command("Output", output.export, "export demo/run bed --genes MOCK1401 -o MOCK1401.bed"),

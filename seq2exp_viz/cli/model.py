@@ -106,12 +106,27 @@ def train(
     typer.echo(f"trained {run.path}; next: seq2exp-viz score {run.path}")
 
 
+def _weights(text: str) -> Path:
+    """Return the file of a model that is given by name, address or path, and say where it is from."""
+    from model_core.datasets.known_models import model_file
+
+    model = model_file(text)
+    if model.revision is not None:
+        typer.echo(f"model {model.source}\nsha256 {model.sha256}")
+    if model.trained_on:
+        typer.echo(f"trained on {model.trained_on}")
+    return model.path
+
+
 def score(
     run: RunPath,
     checkpoint: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
-            help="weights to score with, .safetensors or the authors' .ckpt; RUN is created; requires --study"
+            "--checkpoint",
+            "--model",
+            help="weights to score with: a path (.safetensors or the authors' .ckpt), a name that `models` lists, "
+            "hf://USER/REPOSITORY/FILE or a URL; RUN is created; requires --study",
         ),
     ] = None,
     study: Annotated[Path | None, typer.Option(help="study whose genes are scored; with --checkpoint")] = None,
@@ -151,6 +166,7 @@ def score(
         )
     else:
         source = load_study(study)
+    weights = None if checkpoint is None else _weights(checkpoint)
     contigs = ContigNames(source.genome().sizes)
     sites = [parse_site(text, contigs) for text in at or []]
     if chrom is not None:
@@ -158,18 +174,18 @@ def score(
     chosen = choose_genes(source.genes(), options.gene_names(genes), sites, chrom, all_genes)
     if dry_run:
         settings: dict[str, Any] = {"resolution": resolution, "batch_size": batch_size, "workers": workers}
-        weights = checkpoint or weights_of(opened)[0]
-        typer.echo(estimate(source, chosen, weights, run, device, processes=processes * nodes, **settings).text())
+        read = weights or weights_of(opened)[0]
+        typer.echo(estimate(source, chosen, read, run, device, processes=processes * nodes, **settings).text())
         return
     _warn_of_untested_gpu(device, processes, nodes)
-    if checkpoint is not None:
-        opened = run_for(source, checkpoint, run, resolution, processes, nodes)
+    if weights is not None:
+        opened = run_for(source, weights, run, resolution, processes, nodes)
         model = opened.model_config
         if model is not None and process_number(processes, nodes) == 0:
             width = model.backbone.d_model
             typer.echo(f"{checkpoint}: a {model.variant} model, {model.window:,} bp, width {width}")
     before = opened.manifest["element_rule"]
-    score_genes(opened, source, chosen, checkpoint, device, batch_size, workers, processes, nodes)
+    score_genes(opened, source, chosen, weights, device, batch_size, workers, processes, nodes)
     if process_number(processes, nodes) > 0:
         return  # the first process of several reports
     counts = opened.metrics["counts"]

@@ -16,7 +16,14 @@ def init(
     folder: Annotated[
         Path, typer.Argument(metavar="FOLDER", help="folder of the study (created if missing), or path of a .toml file")
     ],
-    preset: Annotated[str | None, typer.Option(help="public data set: k562-hg38, gm12878-hg38 or h1-hg38")] = None,
+    preset: Annotated[str | None, typer.Option(help="public data: k562-hg38, gm12878-hg38, h1-hg38, or encode")] = None,
+    biosample: Annotated[
+        str | None, typer.Option(metavar="NAME", help="cell type as ENCODE spells it (HepG2); with --preset encode")
+    ] = None,
+    download: Annotated[
+        bool,
+        typer.Option("--download", help="with --preset: a study whose files `fetch` downloads, with the paper's Hi-C"),
+    ] = False,
     from_airs: Annotated[
         Path | None, typer.Option(metavar="DATA_ROOT", help="folder with the authors' released data")
     ] = None,
@@ -34,6 +41,10 @@ def init(
     ] = False,
 ) -> None:
     """Write a study.toml: a commented template, one of public files, or one of the authors' released data."""
+    if (biosample is not None) != (preset == "encode") or (download and preset in (None, "encode")):
+        found = "--biosample, --download and --preset that do not fit together"
+        expected = "--preset encode with --biosample NAME, or --download with another --preset"
+        raise InputError("init", found=found, expected=expected, fix="correct the options")
     if preset is not None and from_airs is not None:
         raise InputError("init", found="--preset and --from-airs", expected="one of them", fix="leave one out")
     if from_airs is not None:
@@ -46,10 +57,7 @@ def init(
         path = study_from_airs(from_airs, cell_type, folder, fold, annotation, blacklist, shifted_contact)
         typer.echo(f"wrote {path}; next: seq2exp-viz check {path}")
     elif preset is not None:
-        from model_core.datasets.presets import study_from_preset
-
-        path = study_from_preset(preset, folder)
-        typer.echo(f"wrote {path}; next: seq2exp-viz fetch {path}")
+        _from_public_files(preset, biosample, download, folder)
     else:
         from model_core.study.study import write_template
 
@@ -57,8 +65,25 @@ def init(
         typer.echo(f"wrote {path}; fill it in, then: seq2exp-viz check {path}")
 
 
+def _from_public_files(preset: str, biosample: str | None, download: bool, folder: Path) -> None:
+    """Write the study of a preset, and say what comes next."""
+    if download:
+        from model_core.datasets.presets import study_to_download
+
+        path = study_to_download(preset, folder)
+        typer.echo(f"wrote {path}; next: seq2exp-viz fetch {path}")
+        return
+    from model_core.datasets.public_study import study_from_encode, study_from_preset
+
+    if biosample is not None:
+        path = study_from_encode(biosample, folder, typer.echo)
+    else:
+        path = study_from_preset(preset, folder, typer.echo)
+    typer.echo(f"wrote {path}; next: seq2exp-viz check {path}")
+
+
 def fetch(study: StudyPath, dry_run: Annotated[bool, options.dry_run("lists files and their sizes")] = False) -> None:
-    """Download the public files of a study that `init --preset` wrote; resumes downloads and verifies checksums."""
+    """Download the files of a study that `init --preset NAME --download` wrote; resumes, and verifies checksums."""
     from model_core.datasets.fetch import fetch_study
 
     fetch_study(study, dry_run, typer.echo)
