@@ -2,11 +2,17 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from pydantic import ValidationError
+from viewer_run import make_study
 
 from model_core.remote.address import RemotePath
-from model_core.study.study import Study
+from model_core.scoring.score import choose_genes, with_features
+from model_core.study import study as study_module
+from model_core.study.gene_features import FEATURES, standardise
+from model_core.study.study import Study, load_study
+from model_core.window import Site
 
 BASE = "https://www.encodeproject.org/files"
 VALUES = {
@@ -55,3 +61,45 @@ def test_a_study_of_addresses_is_written_down_and_restored(tmp_path):
 def test_what_no_address_can_be_is_refused_with_a_reason(tmp_path, changes, message):
     with pytest.raises(ValidationError, match=message):
         study(tmp_path, **changes)
+
+
+def test_the_scale_for_some_genes_is_that_of_all_in_what_they_need(tmp_path):
+    found = load_study(make_study(tmp_path))
+    genes = found.genes().head(2)
+    some, whole = found.feature_scale(genes), found.feature_scale()
+    assert np.array_equal(standardise(genes, some), standardise(genes, whole))
+    lacking = genes.assign(UTR5GC=np.nan, PROMOTERACTIVITY=np.nan)
+    assert np.array_equal(standardise(lacking, found.feature_scale(lacking)), standardise(lacking, whole))
+
+
+def test_the_features_of_chosen_genes_are_computed_alone(tmp_path, monkeypatch):
+    found = load_study(make_study(tmp_path))
+    whole = found.genes()
+    asked: list[int] = []
+    compute = study_module.raw_features
+    monkeypatch.setattr(
+        study_module, "raw_features", lambda genes, *rest: asked.append(len(genes)) or compute(genes, *rest)
+    )
+    chosen = choose_genes(found.gene_sites(), ["GATA1"], [Site("chr1", 20_000, "+")])
+    table = with_features(found, chosen)
+    assert asked == [1]
+    assert table.iloc[0][list(FEATURES)].tolist() == pytest.approx(
+        whole[whole.symbol == "GATA1"].iloc[0][list(FEATURES)].tolist(), nan_ok=True, rel=0, abs=0
+    )
+    assert table.iloc[1][list(FEATURES)].isna().all()
+
+
+def test_means_of_all_genes_are_not_read_over_the_web(tmp_path, monkeypatch, capsys):
+    found = load_study(make_study(tmp_path))
+    lacking = found.genes().head(1).assign(UTR5GC=np.nan)
+    monkeypatch.setattr(study_module, "MEAN_OF", 2)
+    monkeypatch.setattr(Study, "_read_over_the_web", lambda _, name: name.endswith("GC"))
+    asked: list[tuple] = []
+    compute = study_module.raw_features
+    monkeypatch.setattr(
+        study_module, "raw_features", lambda genes, *rest: asked.append((len(genes), rest[-1])) or compute(genes, *rest)
+    )
+    found.feature_scale(lacking)
+    assert (2, ["UTR5GC"]) in asked
+    assert not any("UTR5GC" in names for count, names in asked if count > 2)
+    assert "no mean of 'UTR5GC' over all genes" in capsys.readouterr().err

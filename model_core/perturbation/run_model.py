@@ -20,7 +20,7 @@ from model_core.run_folder.source import study_of
 from model_core.scoring.run_weights import load_run_weights
 from model_core.scoring.score import check_signals, choose_genes, feature_scale_for
 from model_core.study.annotation import genes_from_gtf
-from model_core.study.gene_features import FEATURES, FeatureScale
+from model_core.study.gene_features import FEATURES
 from model_core.study.study import Study
 from model_core.training.dataset import GeneWindows, collate
 
@@ -67,10 +67,6 @@ class RunModel:
         sites = self.study.gene_sites()
         return GeneFinder(sites["gene_id"], sites["symbol"])
 
-    @cached_property
-    def _scale(self) -> FeatureScale:
-        return feature_scale_for(self.study, self._metadata)
-
     def what_if(self, gene_id: str, on_progress: Callable[[int], None] = lambda done: None) -> WhatIf:
         """Read a gene of the study for what-if predictions; `on_progress` is that of `WhatIf`.
 
@@ -80,7 +76,7 @@ class RunModel:
             The study has no such gene.
         """
         genes = self.gene(gene_id)
-        data = GeneWindows(self.study, genes, self.model.config, self._scale)
+        data = GeneWindows(self.study, genes, self.model.config, feature_scale_for(self.study, self._metadata, genes))
         return WhatIf(self.model, collate([data[0]]), data.windows[0], data.reversed_strand(0), on_progress)
 
     def gene(self, name: str) -> pd.DataFrame:

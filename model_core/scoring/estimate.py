@@ -125,7 +125,7 @@ def estimate(
     coarse = default_track_resolution(bases, resolution)
     chosen = left.iloc[np.unique(np.linspace(0, len(left) - 1, min(len(left), MEASURED_WINDOWS), dtype=int))]
     workers = default_workers(model.mask_head.weight.device, len(left)) if workers is None else workers
-    windows = partial(GeneWindows, study, config=config, scale=feature_scale_for(study, metadata))
+    windows = partial(GeneWindows, study, config=config, scale=feature_scale_for(study, metadata, left))
     make = partial(new_run_of, study, config, resolution=resolution)
     trial = _try(make, windows, chosen, model, batch_size, workers, coarse)
     place = next(folder for folder in (out.resolve(), *out.resolve().parents) if folder.is_dir())

@@ -20,6 +20,7 @@ from model_core.model.checkpoint import load_with_metadata
 from model_core.model.device import keep_freed_memory
 from model_core.model.seq2exp import Seq2Exp
 from model_core.progress import Job
+from model_core.remote.address import RemotePath
 from model_core.run_folder.assemble import assemble
 from model_core.run_folder.gene_scores import site_gene
 from model_core.run_folder.metrics import prediction_metrics
@@ -98,6 +99,24 @@ def _named(genes: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
     return genes.iloc[matched(names, finder)]
 
 
+def with_features(study: Study, genes: pd.DataFrame) -> pd.DataFrame:
+    """Return rows of `choose_genes` on `Study.gene_sites` with the features of these genes, and of no others.
+
+    Positions that are no genes keep none. Only the bases of the genes' exons and the signals at their start sites are
+    read.
+
+    Parameters
+    ----------
+    study : Study
+        The study.
+    genes : DataFrame
+        The rows.
+    """
+    known = genes["gene_id"].isin(study.gene_sites()["gene_id"])
+    parts = [study.genes(genes[known]), genes[~known]]
+    return pd.concat([part for part in parts if not part.empty]).reset_index(drop=True)
+
+
 def run_for(
     study: Study, checkpoint: str | Path, out: str | Path, resolution: int = 1, processes: int = 1, nodes: int = 1
 ) -> Run:
@@ -149,13 +168,13 @@ def check_signals(study: Study, model: Seq2Exp, metadata: dict) -> None:
         )
 
 
-def feature_scale_for(study: Study, metadata: dict) -> FeatureScale:
-    """Return the scale of the gene features for a checkpoint: its own, or the study's.
+def feature_scale_for(study: Study, metadata: dict, genes: pd.DataFrame) -> FeatureScale:
+    """Return the scale of the gene features for a checkpoint and these genes: its own, or the study's.
 
     The authors' checkpoints, whose metadata are empty, do not include the constants of their features.
     """
     if not metadata:
-        return study.feature_scale()
+        return study.feature_scale(genes)
     try:
         return FeatureScale(**metadata["feature_scale"])
     except (KeyError, TypeError):
@@ -263,12 +282,14 @@ def _score_own_genes(
     left = genes[~genes["gene_id"].isin(run.scored)]
     for warning in study.warnings(left) if group.first else ():
         print(f"warning: {warning}", file=sys.stderr)
-    if group.first and len(left) and metadata:
-        here = signal_quantiles(study.signals(), study.windows(study.genes()), QUANTILE_WINDOWS)
-        for warning in quantile_warnings(here, metadata.get("signal_quantiles", {})):
+    if group.first and len(left) and metadata.get("signal_quantiles"):
+        remote = any(isinstance(signal.path, RemotePath) for signal in study.signals())
+        looked_at = left if remote else study.gene_sites()  # what is read over the web is read for these genes alone
+        here = signal_quantiles(study.signals(), study.windows(looked_at), QUANTILE_WINDOWS)
+        for warning in quantile_warnings(here, metadata["signal_quantiles"]):
             print(f"warning: {warning}", file=sys.stderr)
     mine = left.iloc[group.rank :: group.size].reset_index(drop=True)
-    data = GeneWindows(study, mine, model.config, feature_scale_for(study, metadata))
+    data = GeneWindows(study, mine, model.config, feature_scale_for(study, metadata, mine))
     workers = default_workers(group.device, len(mine)) if workers is None else workers
     began, reading, on_gpu = time.perf_counter(), Stopwatch(), group.device.type == "cuda"
     what = "scoring genes" if group.size == 1 else f"scoring genes, process {group.rank + 1} of {group.size}"

@@ -65,7 +65,8 @@ TransformName = Annotated[str, AfterValidator(_known_transform)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$", max_length=80)]  # becomes a file name
 if TYPE_CHECKING:  # a type checker can evaluate neither the tuple nor what the validator returns
     FeatureName = str
-    FilePath = SignalPath = InputPath
+    FilePath = InputPath
+    SignalPath = InputPath
 else:
     FeatureName = Literal[FEATURES]
     _as_text = PlainSerializer(str, return_type=str, when_used="json")

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import pandas as pd
 from pydantic import Field, PrivateAttr, ValidationError, model_validator
 
 from model_core.bed import read_bed, read_narrowpeak
 from model_core.config import Seq2ExpConfig, TrainConfig, merged, recipe
 from model_core.errors import InputError, Problem, Problems
+from model_core.intervals import listed
 from model_core.records import read_toml
-from model_core.remote.address import InputPath
+from model_core.remote.address import InputPath, RemotePath
 from model_core.signals.open import open_signal
 from model_core.signals.signal import BigWigSignal, Signal
 from model_core.study.annotation import read_gtf
@@ -30,6 +33,8 @@ from model_core.study.windows import WindowReader
 from model_core.window import Window
 
 __all__ = ["FeatureScale", "Study", "load_study", "write_template"]
+
+MEAN_OF = 20  # genes whose mean stands in for that over all genes, where files are read over the web
 
 
 class Study(Section):
@@ -85,6 +90,8 @@ class Study(Section):
     _annotation: pd.DataFrame | None = PrivateAttr(None)
     _sites: pd.DataFrame | None = PrivateAttr(None)
     _genes: pd.DataFrame | None = PrivateAttr(None)
+    _of_training: pd.DataFrame | None = PrivateAttr(None)  # features of the training genes, of which `_held` are known
+    _held: set[str] = PrivateAttr(set())
 
     @model_validator(mode="after")
     def _with_notes_of_signals(self) -> Study:
@@ -258,18 +265,64 @@ class Study(Section):
         genes = self.gene_sites() if sites is None else sites.copy()
         computed = [name for name in FEATURES if name not in self.gene_settings.features]
         if computed:
-            features = raw_features(genes, self.annotation(), self.genome(), self.activity_signals(), computed)
-            genes[computed] = features[computed]
+            genes[computed] = self._computed(genes, computed)[computed]
         if sites is None:
             self._genes = genes.copy()
         return genes
 
-    def feature_scale(self) -> FeatureScale:
-        """Compute the scale of the gene features from the training genes (from all, where the study has none)."""
-        genes = self.genes()
-        training = genes[genes.split == "train"]
+    def feature_scale(self, genes: pd.DataFrame | None = None) -> FeatureScale:
+        """Compute the scale of the gene features from the training genes (from all, where the study has none).
+
+        Parameters
+        ----------
+        genes : DataFrame or None
+            Rows of `genes` that the scale is for: only the constants that they need are computed, which are those of
+            the z-scores and the means of features that some of them lack. By default every constant is.
+
+        Raises
+        ------
+        InputError
+            Promoter activity enters as z-score, and its signals are read over the web.
+        """
         logged = (*LENGTHS, "PROMOTERACTIVITY") if self.gene_settings.zscore_promoter_activity else LENGTHS
-        return feature_scale(genes if training.empty else training, self.zscored, logged)
+        if genes is None:
+            return feature_scale(_training(self.genes()), self.zscored, logged)
+        lacking = [name for name in FEATURES if genes[name].isna().any()]
+        needed = [name for name in FEATURES if name in lacking or (name in logged and name not in self.zscored)]
+        return feature_scale(self._training_features(needed, logged), self.zscored, logged)
+
+    def _training_features(self, needed: Sequence[str], logged: Sequence[str]) -> pd.DataFrame:
+        """Return the training genes with these features, kept for the next request; other features are NaN."""
+        training = _training(self.gene_sites())
+        held = self._of_training
+        if held is None:
+            held = self._of_training = training[list(FEATURES)].copy()
+            self._held = {name for name in FEATURES if name in self.gene_settings.features}
+        new = [name for name in needed if name not in self._held]
+        sampled = [name for name in new if self._read_over_the_web(name)]
+        if impossible := [name for name in sampled if name in logged]:
+            found = f"{listed(impossible)} as a z-score over all genes, of signals that are read over the web"
+            do = "download the signals, or set zscore_promoter_activity = false"
+            raise InputError(self.path, found=found, expected="signals on this disk", fix=do)
+        if whole := [name for name in new if name not in sampled]:
+            held[whole] = self._computed(training, whole)[whole]
+        if sampled:
+            few = training.iloc[np.unique(np.linspace(0, len(training) - 1, MEAN_OF).astype(int))]
+            held.loc[few.index, sampled] = self._computed(few, sampled)[sampled]
+            found = f"no mean of {listed(sampled)} over all genes, as the files are read over the web"
+            do = f"the mean of {len(few)} genes, spread evenly over the table, stands in where a gene has no value"
+            print(f"warning: {Problem(self.name, found, 'files on this disk', do)}", file=sys.stderr)
+        self._held.update(new)
+        return held
+
+    def _computed(self, genes: pd.DataFrame, only: Sequence[str]) -> pd.DataFrame:
+        return raw_features(genes, self.annotation(), self.genome(), self.activity_signals(), only)
+
+    def _read_over_the_web(self, feature: str) -> bool:
+        """Return whether a feature of every gene would need much of files that are read over the web."""
+        if feature == "PROMOTERACTIVITY":
+            return any(isinstance(signal.path, RemotePath) for signal in self.activity_signals())
+        return feature.endswith("GC") and isinstance(self.genome_files.fasta, RemotePath)
 
     @property
     def zscored(self) -> frozenset[str]:
@@ -329,6 +382,12 @@ class Study(Section):
     def reader(self) -> WindowReader:
         """Return a reader of sequence, signals and blacklist of windows, which can be sent to other processes."""
         return WindowReader(self.genome(), self.signals(), self.blacklist())
+
+
+def _training(genes: pd.DataFrame) -> pd.DataFrame:
+    """Return the training genes, or all where there are none."""
+    training = genes[genes.split == "train"]
+    return genes if training.empty else training
 
 
 class StudyProblems(Problems):

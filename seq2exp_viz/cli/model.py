@@ -152,7 +152,7 @@ def score(
     from model_core.run_folder.run_weights import weights_of
     from model_core.run_folder.source import study_of
     from model_core.scoring.estimate import estimate
-    from model_core.scoring.score import choose_genes, run_for
+    from model_core.scoring.score import choose_genes, run_for, with_features
     from model_core.scoring.score import score as score_genes
     from model_core.study.study import load_study
     from model_core.training.ranks import process_number
@@ -171,7 +171,8 @@ def score(
     sites = [parse_site(text, contigs) for text in at or []]
     if chrom is not None:
         chrom = contigs.find(chrom) or chrom
-    chosen = choose_genes(source.genes(), options.gene_names(genes), sites, chrom, all_genes)
+    chosen = choose_genes(source.gene_sites(), options.gene_names(genes), sites, chrom, all_genes)
+    chosen = with_features(source, chosen)
     if dry_run:
         settings: dict[str, Any] = {"resolution": resolution, "batch_size": batch_size, "workers": workers}
         read = weights or weights_of(opened)[0]
