@@ -8,7 +8,7 @@ normalisation vector, and the blocks that hold the row: versions 8 and 9 of the 
 from __future__ import annotations
 
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -68,7 +68,7 @@ class _Matrix(NamedTuple):
 class HicFile:
     """A .hic file of version 8 or 9.
 
-    It can be pickled. What was read of header, footer and indexes is kept.
+    It can be pickled. What was read of header, footer and indexes is kept as long as this object.
 
     Parameters
     ----------
@@ -79,6 +79,9 @@ class HicFile:
     def __init__(self, file: Ranges):
         self.file = file
         self._matrices: dict[tuple[str, int], _Matrix | None] = {}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return HicFile, (self.file,)  # without what was read: the file may have changed where it is opened again
 
     @cached_property
     def header(self) -> HicHeader:

@@ -10,6 +10,7 @@ import numpy as np
 
 from model_core.errors import InputError
 from model_core.intervals import unlisted
+from model_core.remote.address import InputPath
 from model_core.signals.bam_coverage import cached_coverage
 from model_core.signals.bam_header import bam_sizes
 from model_core.signals.bigwig import Summary, bigwig_errors, header_summary, open_bigwig
@@ -37,14 +38,14 @@ class Signal(ABC):
     ----------
     name : str
         As in the study.
-    path : Path
+    path : Path or RemotePath
         Its file.
     note : str or None
         What must be said with every number that rests on the signal; None: nothing.
     """
 
     name: str
-    path: Path
+    path: InputPath
     note: str | None = None
 
     @property
@@ -117,6 +118,8 @@ class BigWigSignal(Signal):
     scale : float
         Factor on the file's values, before the transform.
     """
+
+    path: Path
 
     def __init__(self, name: str, path: str | Path, transform: str = "none", scale: float = 1.0):
         if transform not in TRANSFORMS:
