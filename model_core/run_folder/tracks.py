@@ -233,9 +233,9 @@ def summary(path: str | InputPath, chrom: str, start: int, end: int, bins: int) 
 def _bytes_of(path: InputPath) -> IO[bytes]:
     """Open a bigWig, on this disk or by ranges, whose layout is checked."""
     if isinstance(path, RemotePath):
-        from model_core.remote.remote_file import open_ranges  # needs requests
+        from model_core.remote.remote_file import remote_file  # needs requests
 
-        return open_ranges(path).as_file()
+        return remote_file(path).as_file()
     check_whole(path)
     return path.open("rb")
 

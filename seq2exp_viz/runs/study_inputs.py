@@ -146,9 +146,9 @@ def _signal_paths(study: Study | None, missing: MissingList) -> dict[str, InputP
         if isinstance(path, RemotePath):  # never a BAM, which a study takes from this disk only
             paths[f"signal-{number}"] = path
             continue
-        if spec.is_bam:
+        if spec.is_bam and path is not None:
             try:
-                path = held_coverage(spec.path, study.folder / CACHE, spec.extend, spec.shift or 0)
+                path = held_coverage(path, study.folder / CACHE, spec.extend, spec.shift or 0)
             except (InputError, OSError):
                 path = None
         if isinstance(path, Path) and is_regular(path):

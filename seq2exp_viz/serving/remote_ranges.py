@@ -9,21 +9,23 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from model_core.errors import InputError
 from model_core.remote.address import RemotePath
-from model_core.remote.ranges import Ranges
 from seq2exp_viz.serving.byte_ranges import FOREVER, Answer, RangeError, Wanted, no_such_range, refused
 from seq2exp_viz.serving.remote_reads import COME_AGAIN, READS, ComeAgain
 
+if TYPE_CHECKING:
+    from model_core.remote.remote_file import RemoteFile
+
 LONGEST = 16 << 20  # bytes of one answer: igv.js joins what lies within some megabytes
 
-_opened: dict[RemotePath, Ranges] = {}  # of the studies that are served, hence few
+_opened: dict[RemotePath, RemoteFile] = {}  # of the studies that are served, hence few
 _lock = threading.Lock()
 
 
-def opened(path: RemotePath) -> Ranges:
+def opened(path: RemotePath) -> RemoteFile:
     """Return a remote file, whose size and state were asked for once.
 
     Raises
@@ -78,14 +80,13 @@ def _answer(path: RemotePath, environ: Mapping[str, Any], mimetype: str) -> Answ
     return Answer(wanted.status, wanted.headers, (piece,))
 
 
-def _open(path: RemotePath) -> Ranges:
-    from model_core.remote.remote_file import open_ranges  # needs requests
+def _open(path: RemotePath) -> RemoteFile:
+    from model_core.remote.remote_file import remote_file  # needs requests
 
-    file = open_ranges(path)
+    file = remote_file(path)
     with _lock:
         return _opened.setdefault(path, file)
 
 
-def _version(file: Ranges) -> str:
-    state = getattr(file, "state", "")
-    return f"{hashlib.sha256(str(state).encode()).hexdigest()[:16]}-{file.size:x}"
+def _version(file: RemoteFile) -> str:
+    return f"{hashlib.sha256(file.state.encode()).hexdigest()[:16]}-{file.size:x}"
