@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mimetypes
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ from dash import Dash
 from dash.exceptions import DependencyException
 from flask import Response, request
 
+from model_core.remote.address import InputPath
 from seq2exp_viz.api import genes
 from seq2exp_viz.api.http import answer_what_is_gone
 from seq2exp_viz.page import callbacks, layout
@@ -104,11 +106,13 @@ def create_app(registry: RunRegistry, settings: Settings = Settings(), jobs: Job
         suppress_callback_exceptions=True,
     )
     app.renderer = files("seq2exp_viz").joinpath("page_start.js").read_text(encoding="utf-8")
-    app.layout = layout.page(registry, settings.prefix, script)
+    app.layout = layout.page(registry, settings.prefix, script, settings.access.read_only)
     callbacks.register(app, registry, settings.prefix)
     jobs = Jobs() if jobs is None else jobs  # their process is started by the first question
     registry.at_close(jobs.close)
-    app.server.register_blueprint(genes.api(registry, settings.prefix, jobs, settings.igv, settings.allowed))
+    app.server.register_blueprint(
+        genes.api(registry, settings.prefix, jobs, settings.igv, settings.allowed, settings.access.read_only)
+    )
     ranges_first = RangesFirst(app.server.wsgi_app, registry, settings.access)
     app.server.wsgi_app = Guard(ReadableCookies(WithPrefix(ranges_first, settings.prefix)))
     protect(app.server, settings.access, content_security_policy([*app.csp_hashes(), head.source]))
@@ -159,11 +163,10 @@ class RangesFirst:
         if path is None or refusal(self.access, environ):
             return self.inner(environ, start_response)
         status, headers, body = answer(path, environ)
-        phrase = {200: "200 OK", 206: "206 Partial Content", 304: "304 Not Modified", 416: "416 Range Not Satisfiable"}
-        start_response(phrase[status], [*headers, *ALWAYS])
+        start_response(f"{status} {HTTPStatus(status).phrase}", [*headers, *ALWAYS])
         return body
 
-    def _file(self, environ: dict) -> Path | None:
+    def _file(self, environ: dict) -> InputPath | None:
         parts = environ.get("PATH_INFO", "").split("/")
         view = self.registry.get(parts[2]) if len(parts) == 4 and parts[1] == "data" else None
         return view.file(parts[3]) if view is not None else None

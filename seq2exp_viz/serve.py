@@ -18,10 +18,13 @@ from urllib.parse import urlencode
 from model_core.errors import InputError
 from seq2exp_viz.app import Settings, clean_prefix, create_app
 from seq2exp_viz.runs.registry import RunRegistry
+from seq2exp_viz.runs.run_view import RunView
 from seq2exp_viz.serving.allowed_files import AllowedFiles
 from seq2exp_viz.serving.byte_ranges import HAND_OVER
 from seq2exp_viz.serving.connections import SETTINGS, answer_until, nobody, serve_by
 from seq2exp_viz.serving.security import Access, access_for, is_loopback, refusal
+from seq2exp_viz.worker.availability import unavailable_reason
+from seq2exp_viz.worker.jobs import Jobs, Task
 
 if TYPE_CHECKING:
     from wsgiref.types import WSGIApplication
@@ -30,6 +33,7 @@ DEFAULT_PORT = 8050
 PORTS_TRIED = 50
 THREADS = 8
 OPEN_FILES = 4_096
+FOLLOW_SECONDS = 0.5
 
 
 def serve(
@@ -41,6 +45,8 @@ def serve(
     token: str | None = None,
     igv: str = "vendored",
     allow: Sequence[str | Path] = (),
+    read_only: bool = False,
+    score: Sequence[str] = (),
     notify: Callable[[str], None] = print,
 ) -> None:
     """Serve run folders until Ctrl-C.
@@ -64,6 +70,11 @@ def serve(
         "vendored" for igv.js 3.8 where it is installed, "notebook" for the 3.1.4 of igv-notebook.
     allow : Sequence[str or Path]
         Folders whose tracks (BED, peaks, bedGraph, bigWig, GTF, VCF ...) may be opened.
+    read_only : bool
+        Refuse whatever could store something or make the model work: jobs, what-if, audit decisions, dropped tracks.
+    score : Sequence[str]
+        Ids or symbols of genes that the first run is to have: those that it lacks are scored as *Score now* does, and
+        the page opens at once with the first of them.
     notify : Callable[[str], None]
         Called with each line for the user.
 
@@ -76,14 +87,42 @@ def serve(
     sock = bind(host, port)
     chosen = sock.getsockname()[1]
     prefix = clean_prefix(url_prefix if url_prefix is not None else hub_prefix(chosen))
-    access = access_for(host, token, prefix)
-    app = create_app(registry, Settings(prefix=prefix, access=access, igv=igv, allowed=allowed))
-    address = url(host, chosen, prefix, access.token)
+    access = access_for(host, token, prefix, read_only)
+    jobs = Jobs()
+    app = create_app(registry, Settings(prefix=prefix, access=access, igv=igv, allowed=allowed), jobs)
+    address = url(host, chosen, prefix, access.token, score[0] if score else None)
     registry.prepare(notify)
     try:
+        score_now(jobs, registry.first, score, notify)
         listen(app.server, sock, lambda: _announce(address, host, chosen, open_browser, notify), access)
     finally:
         registry.close()
+
+
+def score_now(jobs: Jobs, view: RunView, names: Sequence[str], notify: Callable[[str], None]) -> None:
+    """Start a job for each of these genes that a run has not scored, and tell how far each is, from a thread.
+
+    Raises
+    ------
+    InputError
+        The model of the run cannot be used here.
+    """
+    missing = [name for name in names if not view.run.finder.rows(name)]
+    if missing and (off := unavailable_reason(view.run)):
+        raise InputError(view.run.path, found=off, expected="a run whose model can score", fix="score genes elsewhere")
+    for name in missing:
+        job = jobs.start(view.key, view.run.path, name, "score", name)
+        threading.Thread(target=_follow, args=(jobs, job, name, notify), daemon=True).start()
+
+
+def _follow(jobs: Jobs, job: Task, name: str, notify: Callable[[str], None]) -> None:
+    told = ""
+    while not job.ended:
+        jobs.wait(job, FOLLOW_SECONDS)
+        words = "scored" if job.state == "done" else job.message
+        if words and words != told:
+            told = words
+            notify(f"{name}: {words}")
 
 
 def bind(host: str, port: int | None) -> socket.socket:
@@ -177,12 +216,13 @@ def _allow_open_files() -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
 
 
-def url(host: str, port: int, prefix: str = "/", token: str | None = None) -> str:
-    """Return the address to open, with the token where one is needed."""
+def url(host: str, port: int, prefix: str = "/", token: str | None = None, gene: str | None = None) -> str:
+    """Return the address to open, with the token where one is needed, and the gene that is shown first."""
     shown = {"0.0.0.0": socket.gethostname(), "::": socket.gethostname()}.get(
         host, f"[{host}]" if ":" in host else host
     )
-    return f"http://{shown}:{port}{prefix}" + (f"?{urlencode({'token': token})}" if token else "")
+    given = {name: value for name, value in (("token", token), ("gene", gene)) if value}
+    return f"http://{shown}:{port}{prefix}" + (f"?{urlencode(given)}" if given else "")
 
 
 def hub_prefix(port: int) -> str:

@@ -5,6 +5,7 @@ SEQ2EXP_TOKEN       secret that every request must carry
 SEQ2EXP_HOSTS       without a token: comma-separated host names that the server answers to (default: localhost)
 SEQ2EXP_URL_PREFIX  path below which a proxy shows the page
 SEQ2EXP_ALLOW       folders whose tracks may be opened, separated as in PATH
+SEQ2EXP_READ_ONLY   "1" refuses whatever could store something or make the model work
 SEQ2EXP_IGV         "notebook" uses the igv.js of igv-notebook
 
 The server may have several processes, forked before or after this module is loaded. Each reads the runs by
@@ -50,7 +51,9 @@ def from_environment(environ: Mapping[str, str]) -> Flask:
         )
     hosts = frozenset(name.strip().lower() for name in environ.get("SEQ2EXP_HOSTS", "").split(",") if name.strip())
     prefix = clean_prefix(environ.get("SEQ2EXP_URL_PREFIX", ""))
-    access = Access(token=environ.get("SEQ2EXP_TOKEN") or None, hosts=hosts or LOOPBACK_NAMES, path=prefix)
+    read_only = environ.get("SEQ2EXP_READ_ONLY", "").lower() not in ("", "0", "no", "false")
+    token = environ.get("SEQ2EXP_TOKEN") or None
+    access = Access(token=token, hosts=hosts or LOOPBACK_NAMES, path=prefix, read_only=read_only)
     registry = RunRegistry(folders)
     atexit.register(registry.close)
     allowed = AllowedFiles(part for part in environ.get("SEQ2EXP_ALLOW", "").split(os.pathsep) if part)

@@ -14,8 +14,10 @@ from seq2exp_viz.api.http import records
 from seq2exp_viz.app import Settings, create_app
 from seq2exp_viz.reports.export import export
 from seq2exp_viz.runs import binning
+from seq2exp_viz.runs.gene_list import suggestions
 from seq2exp_viz.runs.gene_search import find
 from seq2exp_viz.runs.registry import RunRegistry
+from seq2exp_viz.runs.run_view import RunView
 
 MYC, HBB = "ENSG00000000000.1", "ENSG00000000002.3"
 
@@ -326,19 +328,18 @@ def test_a_number_with_a_dot_is_no_gene_with_a_version(tmp_path):
     assert find(view, "1.000-2.000", "1")["start"] == 999
 
 
-def test_a_gene_of_the_annotation_that_was_not_scored_is_shown_without_a_mask(registry):
+def test_a_gene_of_the_annotation_that_was_not_scored_is_shown_without_a_mask(registry, monkeypatch):
     unscored = registry["tiny-run-2"]
     assert unscored.models.wait(60)
     found = find(unscored, "MYC2")
     assert (found["kind"], found["tss"]) == ("unscored", 25_000)
     assert "not scored" in found["message"]
-    unscored.sites = None  # a study without a gene table: the annotation alone knows the gene
-    try:
-        found = find(unscored, "MYC2")
-    finally:
-        del unscored.sites
-    assert found["kind"] == "locus"
-    assert "was not scored" in found["message"]
+    monkeypatch.setattr(RunView, "sites", None)  # a study without a gene table: the annotation alone knows the gene
+    again = find(unscored, "MYC2")
+    assert (again["kind"], again["gene_id"], again["tss"]) == ("unscored", found["gene_id"], 25_000)
+    assert (again["chrom"], again["start"], again["end"]) == (found["chrom"], found["start"], found["end"])
+    assert "not scored" in again["message"]
+    assert "MYC2" in suggestions(unscored, "myc")
 
 
 # ---------------------------------------------------------------------------------------------- intervals

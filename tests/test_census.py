@@ -27,7 +27,10 @@ ROUTES = {
     "/api/<path:rest>": MOVED,
     **{f"{RUN}/{name}": DATA for name in ("view", "search", "place", "genes", "signals/<name>", "models/<level>")},
     **{f"{RUN}/{name}": DATA for name in ("peaks", "truth/<kind>", "blacklist", "contigs.tsv", "genome.fai")},
-    **{f"{RUN}/{name}": DATA for name in ("blank.fa.fai", "blank.fa", "report", "elements.tsv", "owners")},
+    **{
+        f"{RUN}/{name}": DATA
+        for name in ("blank.fa.fai", "blank.fa", "bases.fa.fai", "bases.fa", "report", "elements.tsv", "owners")
+    },
     **{f"{RUN}/{name}": DATA for name in ("owners/arcs", "audit.tsv", "suggest", "allowed", "allowed/<key>")},
     **{f"{RUN}/{name}": DATA for name in ("audit", "whatif", "whatif/<int:number>")},
     **{f"{GENE}/{name}": DATA for name in ("mask", "contact/<name>", "prior", "why/<part>", "certainty", "elements")},
@@ -212,3 +215,27 @@ def test_the_page_itself_a_typed_address_and_a_program_are_answered(servers, sit
         403
         not in asked(prefix, server, ("OPTIONS", "POST"), Origin="http://localhost", Host="localhost", **shown).values()
     )
+
+
+def test_a_read_only_server_refuses_every_request_that_is_none_for_reading(folder, registry):
+    """Jobs, questions, audit decisions and dropped tracks; what the page asks for in order to show something stays."""
+    server = create_app(registry, Settings(igv="notebook", access=Access(read_only=True))).server
+    found = asked("", server, ALL)
+    refused = {place for place, status in found.items() if status == 403}
+    written = {(rule, method) for rule, method in found if method == "POST" and rule != CALLBACKS}
+    assert refused == written
+    assert {rule for rule, _ in refused} >= WRITING
+    client = server.test_client()
+    for rule in ("audit", "whatif", "jobs", "own?name=a.bed&size=9"):
+        answer = client.post(f"/api/v1/demo/{rule}", json={"kind": "score", "gene": "MYC"})
+        assert (answer.status_code, "read-only" in answer.get_data(as_text=True)) == (403, True)
+    assert client.get("/api/v1/jobs").get_json() == []
+    assert "read-only" in client.get("/api/v1/demo/whatif").get_json()["off"]
+    assert '"page read-only"' in client.get("/_dash-layout").get_data(as_text=True)
+
+
+def test_the_wsgi_application_is_read_only_by_a_variable(folder, monkeypatch):
+    monkeypatch.setattr(RunRegistry, "prepare", lambda *_: None)
+    for value, status in (("1", 403), ("", 400), ("0", 400)):
+        given = {"SEQ2EXP_RUNS": str(folder / "run"), "SEQ2EXP_IGV": "notebook", "SEQ2EXP_READ_ONLY": value}
+        assert from_environment(given).test_client().post("/api/v1/demo/jobs", json={}).status_code == status

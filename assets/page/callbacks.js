@@ -37,7 +37,7 @@ function draw(shown, threshold, secondRun, asked, _config, revision) {
   if (view !== drawn) dropSearches();
   drawn = view;
   showThreshold(threshold);
-  requestView({ run: shown.run, gene: shown.gene, unscored, threshold, secondRun }, asked, revision);
+  requestView({ run: shown.run, gene: shown.gene, unscored, waits: shown.waits || null, threshold, secondRun }, asked, revision);
   return noUpdate();
 }
 

@@ -2,7 +2,7 @@
 
 import { addActions } from "seq2exp/page/actions";
 import { byId, el } from "seq2exp/page/dom";
-import { on } from "seq2exp/page/events";
+import { on, once } from "seq2exp/page/events";
 import { notify } from "seq2exp/page/notification";
 import { ask, post } from "seq2exp/page/server";
 import { state } from "seq2exp/page/state";
@@ -10,6 +10,7 @@ import { state } from "seq2exp/page/state";
 const POLL_MS = 2_000;
 const STATES = { queued: "waiting", running: "running", done: "done", failed: "failed", cancelled: "cancelled" };
 let timer = null;
+let last = []; // the jobs, as the server last said
 
 /* Whether a job is not over yet. */
 export const isActive = (job) => ["queued", "running"].includes(job.state);
@@ -32,10 +33,33 @@ async function poll() {
       return;
     }
   }
+  last = jobs;
+  showLine();
   box.replaceChildren(jobs.length ? table(jobs) : el("div", { class: "empty" }, "There are no jobs. Scoring a gene or ranking its elements starts one."));
   const active = jobs.filter(isActive).length;
   byId("tab-jobs").dataset.running = active || "";
   if (state.tab === "jobs" || active) timer = setTimeout(poll, POLL_MS);
+}
+
+/* In the head of a gene without a mask: how far its scoring is, or why it failed. */
+function showLine() {
+  const line = document.querySelector(".job-line");
+  if (!line) return;
+  const names = line.dataset.genes.split("|");
+  const job = last.find(({ kind, run, gene }) => kind === "score" && run === state.run && names.includes(gene));
+  const text = job ? lineText(job) : "";
+  line.toggleAttribute("data-active", Boolean(job) && isActive(job));
+  if (line.dataset.text === text) return; // a screen reader reads each change
+  line.dataset.text = text;
+  const bar = job && isActive(job) ? el("progress", job.total ? { max: job.total, value: job.done, "aria-label": text } : { "aria-label": text }) : null;
+  line.replaceChildren(...(job ? [bar, el("span", {}, text)].filter(Boolean) : []));
+}
+
+function lineText(job) {
+  if (job.state === "done") return "Scored. Its mask is being drawn.";
+  if (!isActive(job)) return job.message || STATES[job.state];
+  const what = job.message || "waiting for its turn";
+  return `${what[0].toUpperCase()}${what.slice(1)} …`;
 }
 
 function table(jobs) {
@@ -77,4 +101,9 @@ async function start(kind, gene) {
 }
 
 addActions({ score: (_event, button) => start("score", button.dataset.gene) });
+/* A job may run since before the page was opened; the head of a gene comes later than its tracks. */
+once("drawn", () => {
+  new MutationObserver(showLine).observe(byId("gene-head"), { childList: true });
+  return poll();
+});
 on("tab", () => state.tab === "jobs" && poll());

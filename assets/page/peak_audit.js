@@ -122,7 +122,7 @@ function card() {
   return el("div", { class: "audit-card" }, steps,
     el("div", {}, el("strong", {}, what(item)), ` for ${item.symbol}`),
     el("div", { class: "quiet" }, `${regionText(item)}, ${far}, ${strength}`),
-    el("div", { class: "fields" }, note, who), el("div", { class: "steps" }, buttons), el("div", { class: "quiet", role: "status" }, decided));
+    el("div", { class: "fields", "data-writes": "" }, note, who), el("div", { class: "steps", "data-writes": "" }, buttons), el("div", { class: "quiet", role: "status" }, decided));
 }
 
 function queue() {

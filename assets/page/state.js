@@ -9,6 +9,7 @@ export const state = Object.seal({
   secondRun: null, // key of the run that is compared with it, null or "" for none
   gene: null, // id of the scored gene on the screen, null where there is none
   unscored: null, // in place of a scored gene: where a gene without a mask lies {gene_id, chrom, start, end}
+  waits: null, // in place of both: name of a gene whose place is not known yet
   threshold: null, // 0 to 1, at which elements are called
   rule: null, // the threshold of the run's own element rule
   view: null, // the server's last answer to `view`: {locus, tracks, reference, contigs, stem}

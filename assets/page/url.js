@@ -41,7 +41,7 @@ function ownThreshold() {
 
 const asIs = (text) => text;
 register("run", { write: () => state.run, read: asIs });
-register("gene", { write: () => state.gene || (state.unscored && state.unscored.gene_id), read: asIs });
+register("gene", { write: () => state.gene || (state.unscored && state.unscored.gene_id) || state.waits, read: asIs });
 register("locus", { write: () => state.locus && plainText(state.locus), read: asIs });
 register("beside", { write: () => state.secondRun, read: asIs }); // links of earlier versions use this name
 register("threshold", { write: ownThreshold, read: Number });

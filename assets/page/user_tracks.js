@@ -123,7 +123,7 @@ function listTracks() {
   box.replaceChildren(
     head("Your own tracks (they stay in this browser)"),
     ...own.loaded.map((track) => el("button", { "data-action": "remove-own", "data-own": track.id }, `Remove ${track.name}`)),
-    el("button", { "data-action": "add-own" }, "Open a file … (BED, peaks, bedGraph, bigWig, GTF, VCF ...)"),
+    el("button", { "data-action": "add-own", "data-writes": "" }, "Open a file … (BED, peaks, bedGraph, bigWig, GTF, VCF ...)"),
     ...(files.length ? [head("From folders on the server"), ...files] : [])
   );
 }

@@ -18,7 +18,8 @@ from pydantic import AfterValidator, Field
 from model_core.errors import InputError
 from model_core.records import Count, Record, check, parse_json
 from model_core.remote.address import RemotePath
-from model_core.remote.download import RefusedError, UnreachableError, read_small
+from model_core.remote.download import read_small
+from model_core.remote.session import RefusedError, UnreachableError
 
 PORTAL = "https://www.encodeproject.org"
 ASSEMBLY = "GRCh38"

@@ -19,9 +19,12 @@ from model_core.run_folder.run import Run
 from model_core.run_folder.source import study_of
 from model_core.scoring.run_weights import load_run_weights
 from model_core.scoring.score import check_signals, choose_genes, feature_scale_for
+from model_core.study.annotation import genes_from_gtf
 from model_core.study.gene_features import FEATURES
 from model_core.study.study import Study
 from model_core.training.dataset import GeneWindows, collate
+
+_UNKNOWN = {"split": "", "label": np.nan, **dict.fromkeys(FEATURES, np.nan)}
 
 
 class RunModel:
@@ -77,13 +80,14 @@ class RunModel:
         return WhatIf(self.model, collate([data[0]]), data.windows[0], data.reversed_strand(0), on_progress)
 
     def gene(self, name: str) -> pd.DataFrame:
-        """Return the row of the study's gene table, with gene features, for a gene or a position.
+        """Return a row like those of the study's gene table, with gene features, for a gene or a position.
 
         Parameters
         ----------
         name : str
-            Gene id, symbol, or position such as chr1:1,000,000, which need not be a gene; it gets average gene features
-            and no label.
+            Gene id or symbol; a gene that the table lacks is taken from the annotation, whatever its type, without a
+            label. Or a position such as chr1:1,000,000, which need not be a gene; it gets average gene features and no
+            label.
 
         Raises
         ------
@@ -95,6 +99,16 @@ class RunModel:
         if not rows:  # names have precedence over positions
             with suppress(InputError):
                 site = site_gene(parse_site(name, ContigNames(self.run.chrom_sizes)))
-                return pd.DataFrame([{**site, "split": "", "label": np.nan, **dict.fromkeys(FEATURES, np.nan)}])
+                return pd.DataFrame([{**site, **_UNKNOWN}])
+            if (gene := self._annotated(name)) is not None:
+                return self.study.genes(gene)
         found = sites.iloc[rows] if len(rows) == 1 else choose_genes(sites, [name])
         return self.study.genes(found).reset_index(drop=True)
+
+    def _annotated(self, name: str) -> pd.DataFrame | None:
+        """Return a gene of the annotation, of any type, as a row of `Study.gene_sites`; None where there is none."""
+        genes = genes_from_gtf(self.study.annotation(), ())
+        rows = GeneFinder(genes["gene_id"], genes["symbol"]).rows(name)
+        genes = genes.iloc[rows[:1]]
+        genes = genes[genes["chrom"].isin(list(self.run.chrom_sizes))]
+        return None if genes.empty else genes.assign(**_UNKNOWN).reset_index(drop=True)

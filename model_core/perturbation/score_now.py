@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from model_core.errors import InputError
 from model_core.perturbation.run_model import RunModel
 from model_core.perturbation.what_if import WhatIf
 from model_core.run_folder.assemble import assemble
-from model_core.run_folder.run import Run
+from model_core.scoring.one_gene import read_inputs
 from model_core.scoring.score import run_metrics
 
 MOST_ASSEMBLED = 500  # genes up to which the derived files of a run are written again after one more gene (seconds)
 
 
-def score_now(model: RunModel, name: str) -> tuple[str, WhatIf]:
+def score_now(model: RunModel, name: str, progress: Callable[[str], None] = lambda step: None) -> tuple[str, WhatIf]:
     """Score a gene of the study, by id or symbol, or a position, into the model's run.
+
+    Parameters
+    ----------
+    model : RunModel
+        The model.
+    name : str
+        As `RunModel.gene`.
+    progress : callable
+        Called with each step, such as "reading DNase", as it begins.
 
     Returns
     -------
@@ -25,12 +36,16 @@ def score_now(model: RunModel, name: str) -> tuple[str, WhatIf]:
     InputError
         There is no such gene, it is already scored, or another process writes to the run.
     """
-    run, gene = model.run, model.gene(name).iloc[0]
+    progress("reading annotation")
+    run, genes = model.run, model.gene(name)
+    gene = genes.iloc[0]
     gene_id = str(gene["gene_id"])
     if gene_id in run.scored:
         raise InputError(
             run.path, found=f"{gene_id!r} is already scored", expected="a gene without a mask", fix="open the gene"
         )
+    read_inputs(model.study, model.study.windows(genes)[0], progress)
+    progress("scoring")
     what_if = model.what_if(gene_id)
     record = gene[["gene_id", "symbol", "chrom", "tss", "strand", "split"]].to_dict()
     record |= {"observed": float(gene["label"]), "predicted": what_if.baseline}
@@ -39,15 +54,21 @@ def score_now(model: RunModel, name: str) -> tuple[str, WhatIf]:
     return gene_id, what_if
 
 
-def derive(run: Run) -> bool:
+def derive(model: RunModel) -> bool:
     """Derive the files of a run again by its own element rule; return whether that was done.
 
-    For a run of more than MOST_ASSEMBLED genes, or without a rule, they are unchanged until it is scored or assembled
-    again. The page still shows the new gene's mask and elements, which it computes itself.
+    The first gene of a run decides the rule, as `score` does, and brings the study's peaks. For a run of more than
+    MOST_ASSEMBLED genes, or without a rule, they are unchanged until it is scored or assembled again. The page still
+    shows the new gene's mask and elements, which it computes itself.
     """
-    if len(run.scored) > MOST_ASSEMBLED or run.manifest["element_rule"] is None:
+    run = model.run
+    first = len(run.scored) == 1
+    if len(run.scored) > MOST_ASSEMBLED or (run.manifest["element_rule"] is None and not first):
         return False
     with run.writing():
-        assemble(run, rule=run.rule)
+        if run.manifest["element_rule"] is None:
+            assemble(run, model.study.peaks())
+        else:
+            assemble(run, rule=run.rule)
         run.write_json("metrics.json", {**run.metrics, "prediction": run_metrics(run)})
     return True

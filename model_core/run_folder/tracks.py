@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import repeat
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, TextIO
+from typing import IO, Any, Literal, NamedTuple, TextIO
 
 import numpy as np
 import pandas as pd
@@ -25,6 +25,7 @@ from model_core.bins import bin_means
 from model_core.errors import InputError
 from model_core.files import fsync, naming, replacing
 from model_core.intervals import runs, sort
+from model_core.remote.address import InputPath, RemotePath, input_path
 from model_core.run_folder.elements import PROMOTER_CLASS
 from model_core.run_folder.mask_store import GeneMask
 from model_core.signals.bigwig import bigwig_errors, check_whole
@@ -189,7 +190,7 @@ def _streamed(path: Path, sizes: Mapping[str, int], blocks: Iterable[Block], dec
     return True
 
 
-def summary(path: str | Path, chrom: str, start: int, end: int, bins: int) -> tuple[np.ndarray, np.ndarray]:
+def summary(path: str | InputPath, chrom: str, start: int, end: int, bins: int) -> tuple[np.ndarray, np.ndarray]:
     """Summarise a bigWig in equal bins of chrom:start-end, for drawing.
 
     Values are read from the zoom levels, whose intervals are at most half a bin; one on a bin's edge may count on
@@ -197,7 +198,7 @@ def summary(path: str | Path, chrom: str, start: int, end: int, bins: int) -> tu
 
     Parameters
     ----------
-    path : str or Path
+    path : str, Path or RemotePath
         The bigWig.
     chrom : str
         Chromosome.
@@ -217,17 +218,26 @@ def summary(path: str | Path, chrom: str, start: int, end: int, bins: int) -> tu
     InputError
         The file is missing, no bigWig, truncated or damaged.
     """
-    path = Path(path)
-    check_whole(path)
+    path = input_path(path)
     # Through a file object, for pybigtools refuses paths that end in anything but .bw or .bigWig.
     trouble = f"nothing readable at {chrom}:{start + 1:,}-{end:,}"
-    with bigwig_errors(path, trouble), path.open("rb") as file, pybigtools.open(file) as bigwig:
+    with bigwig_errors(path, trouble), _bytes_of(path) as file, pybigtools.open(file) as bigwig:
         if chrom not in bigwig.chroms():
             return np.full(bins, np.nan, np.float32), np.full(bins, np.nan, np.float32)
         mean, highest = (
             bigwig.values(chrom, start, end, bins=bins, summary=kind, fillna=None) for kind in ("mean", "max")
         )
     return mean.astype(np.float32), highest.astype(np.float32)
+
+
+def _bytes_of(path: InputPath) -> IO[bytes]:
+    """Open a bigWig, on this disk or by ranges, whose layout is checked."""
+    if isinstance(path, RemotePath):
+        from model_core.remote.remote_file import remote_file  # needs requests
+
+        return remote_file(path).as_file()
+    check_whole(path)
+    return path.open("rb")
 
 
 def write_bed(

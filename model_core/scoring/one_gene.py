@@ -9,6 +9,7 @@ from typing import NamedTuple
 from model_core.run_folder.run import Run
 from model_core.scoring.score import choose_genes, run_for, score, with_features
 from model_core.study.study import Study
+from model_core.window import Window
 
 
 class GeneResult(NamedTuple):
@@ -68,16 +69,21 @@ def prepare_genes(
     left = chosen[~chosen["gene_id"].isin(run.scored)].reset_index(drop=True)
     if len(left):
         for window in study.windows(left):
-            progress("reading sequence")
-            study.genome().sequence(window.chrom, window.start, window.end)
-            for signal in study.signals():
-                progress(f"reading {signal.name}")
-                signal.read(window)
+            read_inputs(study, window, progress)
         progress("reading gene features")
         genes = with_features(study, left)
         progress("scoring")
         run = score(run, study, genes, checkpoint, device)
     return run, [_result(run, gene_id) for gene_id in chosen["gene_id"]]
+
+
+def read_inputs(study: Study, window: Window, progress: Callable[[str], None]) -> None:
+    """Read sequence and signals of a window, so that what lies on servers is in the cache; tell what is being read."""
+    progress("reading sequence")
+    study.genome().sequence(window.chrom, window.start, window.end)
+    for signal in study.signals():
+        progress(f"reading {signal.name}")
+        signal.read(window)
 
 
 def _result(run: Run, gene_id: str) -> GeneResult:

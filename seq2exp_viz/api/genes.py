@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,13 +22,13 @@ from seq2exp_viz.api.old_addresses import add_old_addresses
 from seq2exp_viz.api.sharing import add_sharing_routes
 from seq2exp_viz.api.user_tracks import add_own_track_routes
 from seq2exp_viz.file_names import content_disposition, run_part
-from seq2exp_viz.runs import binning, mask_components, style
+from seq2exp_viz.runs import binning, made_fasta, mask_components, style
 from seq2exp_viz.runs.gene_search import LONGEST, find
 from seq2exp_viz.runs.registry import RunRegistry
 from seq2exp_viz.runs.run_view import RunView
 from seq2exp_viz.serving import static_files
 from seq2exp_viz.serving.allowed_files import AllowedFiles
-from seq2exp_viz.serving.byte_ranges import byte_range, send_bytes
+from seq2exp_viz.serving.byte_ranges import RangeError, byte_range, send_bytes
 from seq2exp_viz.worker.jobs import Jobs
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ def api(
     jobs: Jobs | SharedJobs,
     prefer: str = "vendored",
     allowed: AllowedFiles = AllowedFiles(),  # noqa: B008  it has no folder, and is never changed
+    read_only: bool = False,
 ) -> Blueprint:
     """Return all routes below `base`.
 
@@ -60,6 +62,8 @@ def api(
         "vendored" or "notebook": which igv.js is served.
     allowed : AllowedFiles
         Files outside the runs that may be opened.
+    read_only : bool
+        Whether the model is not asked anything.
     """
     site, routes = Blueprint("site", __name__), Blueprint("api", __name__, url_prefix=f"/{PREFIX}")
     route = guarded(routes, registry)
@@ -92,9 +96,10 @@ def api(
     add_gene_routes(route)
     add_interval_routes(route)
     add_blank_genome(route)
+    add_made_genome(route)
     add_sharing_routes(route, base, static_files.igv_script(prefer).version)
     tables.add_routes(route, registry)
-    add_model_routes(routes, route, registry, jobs)
+    add_model_routes(routes, route, registry, jobs, read_only)
     add_own_track_routes(route, site, base, allowed)
     add_files(site, registry, prefer)
     add_old_addresses(site, base)
@@ -134,17 +139,17 @@ def add_gene_routes(route: Callable) -> None:
         start, end = integer("start", found.start), integer("end", found.end)
         return as_json(found.summary(start, end, integer("bins", 1000), view.interval(gene)))
 
-    @route("/<run>/genes/<path:gene>/contact/<name>")
+    @route("/<run>/genes/<path:gene>/contact/<name>", reads_inputs=True)
     def contact(view: RunView, gene: str, name: str) -> Response:
         if name not in {track.name for track in view.signals if track.file is None}:
             raise Unavailable(f"{name[:80]!r} is not a contact signal of this run.")
         return vector(view, gene, view.contact(gene, name))
 
-    @route("/<run>/genes/<path:gene>/prior")
+    @route("/<run>/genes/<path:gene>/prior", reads_inputs=True)
     def prior(view: RunView, gene: str) -> Response:
         return vector(view, gene, view.prior(gene))
 
-    @route("/<run>/genes/<path:gene>/why/<part>")
+    @route("/<run>/genes/<path:gene>/why/<part>", reads_inputs=True)
     def why(view: RunView, gene: str, part: str) -> Response:
         if part not in PARTS:
             raise Unavailable(f"{part[:80]!r} is not a component of a mask: expected network, signals or disagreement.")
@@ -179,7 +184,7 @@ def add_gene_routes(route: Callable) -> None:
         content = downloads.mask_bigwig(view.run.mask(gene), view.run.chrom_sizes)
         return attachment(content, f"{view.file_stem(str(row['gene_id']))}.mask.bigWig", "application/octet-stream")
 
-    @route("/<run>/signals/<name>")
+    @route("/<run>/signals/<name>", reads_inputs=True)
     def signal(view: RunView, name: str) -> Response:
         track = next((track for track in view.signals if name in (track.name, track.id)), None)
         if track is None or track.file is None:
@@ -227,10 +232,11 @@ def add_blank_genome(route: Callable) -> None:
     @route("/<run>/genome.fai")
     def renamed_index(view: RunView) -> Response:
         """Return the index of the genome with igv.js's names; igv.js finds bases by the index only."""
-        name = next((name for name in ("genome.fa.fai", "genome.fa.gz.fai") if name in view.files), None)
-        if name is None:
+        paths = (view.files.get(name) for name in ("genome.fa.fai", "genome.fa.gz.fai"))
+        path = next((path for path in paths if isinstance(path, Path)), None)
+        if path is None:
             raise Unavailable("This run's genome is not on this machine.")
-        return Response(renamed_lines(view, view.files[name].read_text(encoding="utf-8")), mimetype="text/plain")
+        return Response(renamed_lines(view, path.read_text(encoding="utf-8")), mimetype="text/plain")
 
     @route("/<run>/blank.fa.fai")
     def index(view: RunView) -> Response:
@@ -238,12 +244,35 @@ def add_blank_genome(route: Callable) -> None:
         return Response(renamed_lines(view, "".join(lines)), mimetype="text/plain")
 
     @route("/<run>/blank.fa")
-    def bases(view: RunView) -> Response:
+    def blank(view: RunView) -> Response:
         longest = max(view.run.chrom_sizes.values(), default=0)
         start, stop = byte_range(request.headers.get("Range"), longest) or (0, 0)
         stop = min(stop, start + 4_000_000)
         headers = {"Content-Range": f"bytes {start}-{stop - 1}/{longest}", "Accept-Ranges": "bytes"}
         return Response(b"N" * (stop - start), 206, headers, mimetype="text/plain")
+
+
+def add_made_genome(route: Callable) -> None:
+    """Add a FASTA that is made as it is asked for, of a genome that lies on a server or is a .2bit."""
+
+    @route("/<run>/bases.fa.fai")
+    def index(view: RunView) -> Response:
+        return Response(renamed_lines(view, made_fasta.index(view.run.chrom_sizes)), mimetype="text/plain")
+
+    @route("/<run>/bases.fa", reads_inputs=True)
+    def bases(view: RunView) -> Response:
+        if view.genome is None:
+            raise Unavailable("The genome of this run is not available.")
+        size = made_fasta.size(view.run.chrom_sizes)
+        start, stop = byte_range(request.headers.get("Range"), size) or (0, size)
+        if request.method == "HEAD":
+            return Response(b"", 200, {"Content-Length": str(size), "Accept-Ranges": "bytes"}, mimetype="text/plain")
+        if stop - start > made_fasta.LONGEST:
+            raise RangeError(f"at most {made_fasta.LONGEST:,} bases are sent at once")
+        view.require_genome()
+        headers = {"Content-Range": f"bytes {start}-{stop - 1}/{size}", "Accept-Ranges": "bytes"}
+        piece = made_fasta.piece(view.run.chrom_sizes, view.genome.sequence, start, stop)
+        return Response(piece, 206, headers, mimetype="text/plain")
 
 
 def renamed_lines(view: RunView, index: str) -> str:

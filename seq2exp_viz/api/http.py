@@ -9,7 +9,7 @@ from collections.abc import Callable
 from functools import wraps
 
 import pandas as pd
-from flask import Blueprint, Flask, Request, Response, request
+from flask import Blueprint, Flask, Request, Response, copy_current_request_context, request
 
 from model_core.errors import InputError
 from model_core.records import parse_json
@@ -17,6 +17,7 @@ from seq2exp_viz.file_names import content_disposition
 from seq2exp_viz.runs.registry import RunRegistry
 from seq2exp_viz.runs.run_view import RunView
 from seq2exp_viz.serving.byte_ranges import RangeError
+from seq2exp_viz.serving.remote_reads import COME_AGAIN, READS, ComeAgain
 
 LONGEST_BODY = 4_096  # bytes of a JSON request
 
@@ -84,10 +85,21 @@ def answer_what_is_gone(server: Flask) -> None:
         server.register_error_handler(kind, gone)
 
 
-def guarded(routes: Blueprint, registry: RunRegistry) -> Callable:
-    """Return a decorator like `routes.route` for rules with <run>: it passes the opened run, and handles errors."""
+def come_again(problem: ComeAgain) -> Response:
+    """Answer that the same request succeeds later."""
+    answer = as_json({"message": str(problem)}, problem.status)
+    answer.headers["Retry-After"] = str(COME_AGAIN)
+    return answer
 
-    def route(rule: str, methods: tuple[str, ...] = ("GET",)) -> Callable:
+
+def guarded(routes: Blueprint, registry: RunRegistry) -> Callable:
+    """Return a decorator like `routes.route` for rules with <run>: it passes the opened run, and handles errors.
+
+    A route with `reads_inputs` reads the study's genome or signals: where they lie on a server, the answer is made
+    apart, and a request that would hold its thread too long is told to come again (`serving.remote_reads`).
+    """
+
+    def route(rule: str, methods: tuple[str, ...] = ("GET",), reads_inputs: bool = False) -> Callable:
         def register(answer: Callable) -> Callable:
             @wraps(answer)
             def guard(run: str, **names: str) -> Response:
@@ -95,7 +107,12 @@ def guarded(routes: Blueprint, registry: RunRegistry) -> Callable:
                 if view is None:
                     return as_json({"message": f"There is no run {run[:80]!r} on this server."}, 404)
                 try:
+                    if reads_inputs and view.hosts:
+                        make = copy_current_request_context(lambda: answer(view, **names))
+                        return READS.get(view.hosts, request.full_path, make)
                     return answer(view, **names)
+                except ComeAgain as problem:
+                    return come_again(problem)
                 except RequestError as problem:
                     return as_json({"message": str(problem)}, 400)
                 except RangeError as problem:

@@ -13,6 +13,7 @@ from urllib.parse import quote, urlencode
 import numpy as np
 
 from model_core import palette
+from model_core.remote.address import RemotePath
 from model_core.run_folder.occlusion import Occlusion
 from seq2exp_viz.api import PREFIX
 from seq2exp_viz.file_names import run_part
@@ -22,11 +23,17 @@ from seq2exp_viz.runs.second_run import same_gene
 from seq2exp_viz.runs.study_inputs import SignalTrack
 from seq2exp_viz.runs.style import peak_name
 from seq2exp_viz.serving.byte_ranges import version_of
+from seq2exp_viz.serving.remote_ranges import known_version
 
 
 def data_url(view: RunView, base: str, file: str) -> str:
-    """Return the address of a served file; it includes the file's version, so that a browser may cache it."""
-    return f"{base}data/{view.key}/{quote(file)}?v={version_of(view.files[file])}"
+    """Return the address of a served file; it includes the file's version, so that a browser may cache it.
+
+    The version of a remote file is known once it was opened; nothing is asked for here.
+    """
+    path = view.files[file]
+    version = known_version(path) if isinstance(path, RemotePath) else version_of(path)
+    return f"{base}data/{view.key}/{quote(file)}" + (f"?v={version}" if version else "")
 
 
 def api_url(view: RunView, base: str, *parts: str, **query: object) -> str:
@@ -36,7 +43,7 @@ def api_url(view: RunView, base: str, *parts: str, **query: object) -> str:
 
 
 def reference(view: RunView, base: str) -> dict:
-    """Return the genome for igv.js: the study's FASTA, or chromosomes of N where the FASTA is not available."""
+    """Return the genome for igv.js: the study's local FASTA, bases that the server reads, or chromosomes of N."""
     assembly = escape(view.study.assembly if view.study else "genome")
     # With a file of aliases igv.js does not derive its own, which fail on some names and confuse others.
     aliases = api_url(view, base, "contigs.tsv")
@@ -44,8 +51,8 @@ def reference(view: RunView, base: str) -> dict:
     files = view.files
     fasta = next((name for name in ("genome.fa", "genome.fa.gz") if f"{name}.fai" in files), None)
     if fasta is None:
-        blank = api_url(view, base, "blank.fa")
-        return {**chosen, "fastaURL": blank, "indexURL": f"{blank}.fai"}
+        made = api_url(view, base, "blank.fa" if view.genome is None else "bases.fa")
+        return {**chosen, "fastaURL": made, "indexURL": f"{made}.fai"}
     index = data_url(view, base, f"{fasta}.fai") if not view.igv_names.renamed else api_url(view, base, "genome.fai")
     chosen |= {"fastaURL": data_url(view, base, fasta), "indexURL": index}
     if f"{fasta}.gzi" in files:

@@ -33,9 +33,11 @@ FORGOTTEN = ": it was never started, or the process that kept it has ended"
 STATUS = {"done": 200, "cancelled": 409, "failed": 503}  # of a question that has ended
 
 
-def add_model_routes(routes: Blueprint, route: Callable, registry: RunRegistry, jobs: Jobs | SharedJobs) -> None:
-    """Add all routes of this module; `route` is `http.guarded`."""
-    _add_questions(route, jobs)
+def add_model_routes(
+    routes: Blueprint, route: Callable, registry: RunRegistry, jobs: Jobs | SharedJobs, read_only: bool = False
+) -> None:
+    """Add all routes of this module; `route` is `http.guarded`. A read-only server says that it predicts nothing."""
+    _add_questions(route, jobs, read_only)
 
     @route("/<run>/jobs", methods=("POST",))
     def start(view: RunView) -> Response:
@@ -79,7 +81,7 @@ def add_model_routes(routes: Blueprint, route: Callable, registry: RunRegistry, 
         return as_json(job_answer(jobs.get(job.id) or job))
 
 
-def _add_questions(route: Callable, jobs: Jobs | SharedJobs) -> None:
+def _add_questions(route: Callable, jobs: Jobs | SharedJobs, read_only: bool) -> None:
     places = BoundedSemaphore(MOST_WAITING)
 
     def waited(task: Task) -> Task:
@@ -94,7 +96,8 @@ def _add_questions(route: Callable, jobs: Jobs | SharedJobs) -> None:
     @route("/<run>/whatif")
     def offer(view: RunView) -> Response:
         """Return whether a what-if is available, its caveats, the GPU if any, and the unit of the answers."""
-        config, unit, off = view.config, label_words(view), unavailable_reason(view.run)
+        off = "What-if is off: this server is read-only." if read_only else unavailable_reason(view.run)
+        config, unit = view.config, label_words(view)
         line = " ".join(filter(None, [caveat_line(config), "" if off else gpu_words()]))
         return as_json({"off": off, "note": caveat(config), "line": line, "unit": unit})
 

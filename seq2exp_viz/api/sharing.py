@@ -25,7 +25,7 @@ ORIGIN = re.compile(r"https?://[A-Za-z0-9._~-]+(:\d{1,5})?|https?://\[[0-9A-Fa-f
 def add_sharing_routes(route: Callable, base: str, igv_version: str) -> None:
     """Add the routes of a gene's figure and session and of reports; the drawing code is imported on first use."""
 
-    @route("/<run>/genes/<path:gene>/figure.<kind>")
+    @route("/<run>/genes/<path:gene>/figure.<kind>", reads_inputs=True)
     def figure(view: RunView, gene: str, kind: str) -> Response:
         from seq2exp_viz.reports.locus_figure import CANVASES, locus_bytes, place_of
 
@@ -34,7 +34,7 @@ def add_sharing_routes(route: Callable, base: str, igv_version: str) -> None:
         drawn = place_of(view, gene, locus_of_request(view), threshold_of(request))
         return attachment(locus_bytes(view, drawn, kind), f"{view.file_stem(drawn.gene)}.locus.{kind}", KINDS[kind])
 
-    @route("/<run>/report")
+    @route("/<run>/report", reads_inputs=True)
     def report_of(view: RunView) -> Response:
         names = [name.strip() for name in request.args.get("genes", "").split(",") if name.strip()]
         if not 0 < len(names) <= MOST_GENES:
@@ -93,7 +93,7 @@ def igv_session(view: RunView, base: str, gene_id: str, threshold: float, igv_ve
     reference = igv.reference(view, base)
     if not view.igv_names.renamed:
         del reference["aliasURL"]  # a session with plain names needs only the files of this server
-    if "genome.fa" not in view.files and "genome.fa.gz" not in view.files:
+    if view.genome is None:
         expected = "the study's genome on this machine"
         raise InputError(
             "session", found="no genome file", expected=expected, fix="download the elements as BED instead"

@@ -32,6 +32,9 @@ def serve(
         list[Path] | None,
         typer.Option(metavar="FOLDER", help="folder with tracks (BED, bigWig ...) that the page may open; repeatable"),
     ] = None,
+    read_only: Annotated[
+        bool, typer.Option("--read-only", help="show only: no genes are scored, no what-if, nothing is stored")
+    ] = False,
     check_only: Annotated[
         bool, typer.Option("--check", help="open all runs, report what would be served, and exit")
     ] = False,
@@ -48,7 +51,7 @@ def serve(
         raise typer.Exit(0 if good else 2)
     from seq2exp_viz.serve import serve as serve_runs
 
-    serve_runs(runs, host, port, open_browser, url_prefix, token, allow=allow or ())
+    serve_runs(runs, host, port, open_browser, url_prefix, token, allow=allow or (), read_only=read_only)
 
 
 def check_token(token: str | None) -> None:

@@ -12,8 +12,9 @@ from flask import Response, request
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from seq2exp_viz.api.http import as_json
+from seq2exp_viz.serving.security import CALLBACKS
 
-ROUTE = "/_dash-update-component"
+ROUTE = CALLBACKS
 
 
 class _Sent(BaseModel):
@@ -32,6 +33,7 @@ class _Gene(_Sent):
     run: str
     gene: str | None = None
     missing: str | None = None
+    waits: str | None = None
     unscored: _Named | None = None
 
 

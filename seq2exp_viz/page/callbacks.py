@@ -11,9 +11,9 @@ from seq2exp_viz.api.genes import element_answer
 from seq2exp_viz.api.igv import api_url
 from seq2exp_viz.page import panel, plots, tabs
 from seq2exp_viz.page.selection import (
+    arrived,
     chosen,
     comparable_runs,
-    first_gene,
     gene_of_link,
     grid_rows,
     revision,
@@ -178,13 +178,9 @@ def _run_callbacks(app: Dash, registry: RunRegistry, base: str) -> None:
         if now == seen:
             return (no_update,) * 7
         caveat = panel.caveat(view)  # what goes on in the background may have failed meanwhile
+        gene = arrived(view, shown) or no_update  # what was waited for has come
         if seen and seen["mark"] == now["mark"]:
-            return no_update, no_update, no_update, now, no_update, no_update, caveat
-        gene: Any = no_update
-        if shown is not None and shown.get("gene") is None and len(view.run.genes):
-            asked = (shown.get("unscored") or {}).get("gene_id")
-            if asked is None or asked in view.run.scored:  # the gene that was waited for has come
-                gene = {"run": view.key, "gene": first_gene(view, asked)}
+            return no_update, no_update, gene, now, no_update, no_update, caveat
         untouched = seen is not None and threshold == seen["threshold"] != now["threshold"]
         cut = (
             now["threshold"] if untouched else no_update
@@ -221,6 +217,8 @@ def _gene_callbacks(app: Dash, registry: RunRegistry, base: str) -> None:
             return []
         if gene is None and shown.get("unscored"):
             return panel.unscored_head(shown["unscored"])
+        if gene is None and shown.get("waits"):
+            return panel.waiting_head(shown["waits"])
         if gene is None:
             return [NO_GENE]
         missing = shown.get("missing")

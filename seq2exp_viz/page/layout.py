@@ -19,7 +19,7 @@ CUT_WORDS = (
 )
 
 
-def page(registry: RunRegistry, base: str, script: IgvScript) -> dmc.MantineProvider:
+def page(registry: RunRegistry, base: str, script: IgvScript, read_only: bool = False) -> dmc.MantineProvider:
     """Return the whole page.
 
     Parameters
@@ -30,6 +30,8 @@ def page(registry: RunRegistry, base: str, script: IgvScript) -> dmc.MantineProv
         Prefix of all addresses.
     script : IgvScript
         The igv.js that will be loaded.
+    read_only : bool
+        Whether what stores something or makes the model work is hidden (`data-writes`).
     """
     config = {
         "base": base,
@@ -53,7 +55,7 @@ def page(registry: RunRegistry, base: str, script: IgvScript) -> dmc.MantineProv
             help_overlay(),
             *tabs.stores(),
             html.Div(
-                className="page",
+                className="page read-only" if read_only else "page",
                 children=[_header(registry), _genes(), _browser(), tabs.area(), _gene_panel(), _footer(script)],
             ),
         ],

@@ -141,14 +141,31 @@ def gene_head(view: RunView, gene_id: str) -> list:
 def unscored_head(gene: Mapping[str, Any]) -> list:
     """Return what is known of a gene that this run has not scored, and a button that scores it."""
     place = f"{gene['chrom']}:{int(gene['tss']) + 1:,} ({gene['strand']})" if "tss" in gene else ""
-    score = html.Button("Score now", className="plain-button", **data(action="score", gene=str(gene["gene_id"])))
+    score = html.Button(
+        "Score now", className="plain-button", **data(action="score", gene=str(gene["gene_id"]), writes="")
+    )
     return [
         html.H2(str(gene["symbol"])),
         html.Div([str(gene["gene_id"])] if gene["gene_id"] != gene["symbol"] else [], className="quiet"),
         html.Div(place, className="quiet", title="Transcription start site"),
-        html.P("This gene is not scored in this run, so it has no mask.", className="unscored-words", role="status"),
+        html.P("This gene is not scored in this run, so it has no mask.", className="unscored-words"),
+        _job_line(str(gene["gene_id"]), str(gene["symbol"])),
         score,
     ]
+
+
+def waiting_head(name: str) -> list:
+    """Return what is shown of a gene whose place is not known yet: its name, and how far its scoring is."""
+    return [
+        html.H2(name),
+        html.P("Its place is looked up in the annotation.", className="unscored-words"),
+        _job_line(name),
+    ]
+
+
+def _job_line(*names: str) -> html.Div:
+    """Return the place where assets/page/jobs.js shows how far the scoring of a gene of one of these names is."""
+    return html.Div(className="job-line", role="status", **aria(live="polite"), **data(genes="|".join(names)))
 
 
 def _number(name: str, value: float) -> html.Div:

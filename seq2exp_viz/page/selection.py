@@ -22,23 +22,50 @@ def chosen(registry: RunRegistry, shown: dict | None) -> tuple[RunView | None, s
 
 
 def gene_of_link(view: RunView, asked: object) -> dict:
-    """Return what is shown for the gene of a link: the gene, its position if it is not scored, or another gene."""
+    """Return what is shown for the gene of a link: the gene, its position if it is not scored, or another gene.
+
+    A run without genes shows no other one: it waits for this one, whose place is shown once the annotation is read.
+    """
     missing = missing_gene(view, asked)
     found = find(view, missing) if missing else {}
     if found.get("kind") == "unscored":
         return {"gene": None, "unscored": found}
+    if missing and not len(view.run.genes):
+        return {"gene": None, "waits": missing}
     return {"gene": first_gene(view, asked), "missing": missing}
 
 
 def missing_gene(view: RunView, asked: object) -> str | None:
     """Return the gene that a link asks for, where it is not scored in the run."""
-    if not asked or not len(view.run.genes):
+    if not asked:
         return None
     try:
         view.run.gene(str(asked))
     except InputError:
         return str(asked)[:80]
     return None
+
+
+def arrived(view: RunView, shown: dict | None) -> dict | None:
+    """Return what is shown now that a run has grown or its annotation was read; None where nothing has changed.
+
+    Parameters
+    ----------
+    view : RunView
+        The run.
+    shown : dict or None
+        What the page shows.
+    """
+    if shown is None or shown.get("gene") is not None:
+        return None
+    waits, unscored = shown.get("waits"), (shown.get("unscored") or {}).get("gene_id")
+    asked = unscored or waits
+    if asked is None:  # any gene
+        return {"run": view.key, "gene": first_gene(view, None)} if len(view.run.genes) else None
+    now = gene_of_link(view, asked)
+    if now.get("gene") is not None and "missing" in now and now["missing"] is None:
+        return {"run": view.key, "gene": now["gene"]}
+    return {"run": view.key, **now} if waits and now.get("unscored") else None
 
 
 def first_gene(view: RunView, asked: object) -> str | None:

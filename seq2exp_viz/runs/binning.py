@@ -5,11 +5,10 @@ A mask has its own method (`GeneMask.summary`); all use the arithmetic of `model
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 
 from model_core.bins import MOST_BINS, bin_means, rounded, view_grid
+from model_core.remote.address import InputPath
 from model_core.run_folder.tracks import summary
 
 DIGITS = 4
@@ -48,7 +47,7 @@ def vector_summary(
     return {**place, "mean": rounded(means, digits)}
 
 
-def bigwig_summary(path: Path, chrom: str, start: int, end: int, bins: int) -> dict:
+def bigwig_summary(path: InputPath, chrom: str, start: int, end: int, bins: int) -> dict:
     """Return bin means and bin maxima of a bigWig in chrom:start-end, as JSON values.
 
     Returns

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from model_core.gene_finder import GeneFinder
+from seq2exp_viz.runs.annotated_genes import annotated
 from seq2exp_viz.runs.run_view import RunView
 
 SCORED, UNSCORED = "scored", "not scored"
@@ -72,12 +73,19 @@ def suggestions(view: RunView, text: str, most: int = 8) -> list[str]:
     typed = text.strip().upper()[:40]
     if not typed:
         return []
-    symbols = pd.concat([view.run.genes["symbol"], unscored(view)["symbol"]]).drop_duplicates().astype(str)
-    upper = symbols.str.upper()
+    version = (view.revision, id(view.sites), len(annotated(view)))
+    symbols, upper = view.keep("symbols", version, lambda: _symbols(view))
     where = np.where(upper.str.startswith(typed), 0, np.where(upper.str.contains(typed, regex=False), 1, 2))
     found = pd.DataFrame({"symbol": symbols, "where": where, "length": symbols.str.len()})
     found = found[found["where"] < 2].sort_values(["where", "length", "symbol"], kind="stable")
     return list(found["symbol"].head(most))
+
+
+def _symbols(view: RunView) -> tuple[pd.Series, pd.Series]:
+    """Return the symbols of all genes, scored or not, of study and annotation, and the same in upper case."""
+    parts = [table["symbol"] for table in (view.run.genes, unscored(view), annotated(view))]
+    symbols = pd.concat(parts).astype(str).drop_duplicates()
+    return symbols, symbols.str.upper()
 
 
 def strongest_effects(view: RunView) -> pd.DataFrame:

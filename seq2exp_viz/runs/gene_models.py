@@ -33,7 +33,9 @@ from model_core.child import child_environment, follow_parent
 from model_core.errors import InputError
 from model_core.files import replacing
 from model_core.fingerprint import fingerprint
+from model_core.remote.address import InputPath, input_path
 from model_core.study import annotation
+from model_core.study.whole_inputs import whole_file
 from seq2exp_viz.runs.missing import Missing
 
 LEVELS = ("gene", "transcript")
@@ -236,8 +238,8 @@ class GeneModels:
 
     Parameters
     ----------
-    path : Path
-        GTF, plain or gzipped.
+    path : Path or RemotePath
+        GTF, plain or gzipped; one on a server is fetched once, in the background.
     folder : Path or None
         Folder of the cache; None takes the user's.
     report : callable
@@ -249,11 +251,16 @@ class GeneModels:
         Why there are no models.
     """
 
-    def __init__(self, path: Path, folder: Path | None = None, report: Callable[[Missing], None] = lambda found: None):
-        self.path, self.report = Path(path), report
-        key = f"{self.path.resolve()}|{fingerprint(self.path)}|{_maker()}"
-        name = hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()[:20]
-        self.cache = (folder or user_cache()) / f"genes-{name}.npz"
+    def __init__(
+        self,
+        path: str | InputPath,
+        folder: Path | None = None,
+        report: Callable[[Missing], None] = lambda found: None,
+    ):
+        self.path, self.folder, self.report = input_path(path), folder or user_cache(), report
+        self._found: tuple[Path, Path] | None = None  # the GTF on this machine, and the cache of its models
+        if isinstance(self.path, Path):
+            self._found = self._places(self.path)
         self.problem: str | None = None  # why there are no models
         self._content: bytes | None = None  # where the cache does not have them
         self._damaged = False  # the cache
@@ -262,10 +269,24 @@ class GeneModels:
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
 
+    @property
+    def cache(self) -> Path | None:
+        """File with the models; None while the GTF is still being fetched."""
+        return self._found[1] if self._found else None
+
+    def _places(self, path: Path) -> tuple[Path, Path]:
+        key = f"{path.resolve()}|{fingerprint(path)}|{_maker()}"
+        name = hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()[:20]
+        return path, self.folder / f"genes-{name}.npz"
+
+    @property
+    def _is_cached(self) -> bool:
+        return self.cache is not None and self.cache.is_file() and not self._damaged
+
     def start(self) -> None:
-        """Start parsing in the background where the cache is missing or damaged."""
+        """Start in the background to fetch a GTF that lies on a server, and to parse it where the cache lacks it."""
         with self._lock:
-            held = self._content is not None or (self.cache.is_file() and not self._damaged)
+            held = self._content is not None or self._is_cached
             if self._thread is None and self.problem is None and not held:
                 self._thread = threading.Thread(target=self._parse, name="gene models", daemon=True)
                 self._thread.start()
@@ -298,6 +319,8 @@ class GeneModels:
         return self._tables.get(level) or self.table(level)
 
     def _load(self, level: str) -> ModelTable:
+        if self.cache is None:
+            raise FileNotFoundError(self.path)
         source = self.cache.open("rb") if self._content is None else io.BytesIO(self._content)
         with source, np.load(source, allow_pickle=False) as stored:
             return ModelTable(**{field: stored[f"{level}.{field}"] for field in ModelTable.__dataclass_fields__})
@@ -315,7 +338,15 @@ class GeneModels:
 
     def _ask(self) -> str | None:
         """Parse the GTF in a separate process and store its result; return why that failed, or None."""
-        command = [sys.executable, "-m", "seq2exp_viz.runs.gene_models", str(self.path)]
+        if self._found is None:
+            try:
+                self._found = self._places(whole_file(self.path, "annotation"))
+            except InputError as problem:
+                return str(problem)
+            if self._is_cached:
+                return None
+        path, cache = self._found
+        command = [sys.executable, "-m", "seq2exp_viz.runs.gene_models", str(path)]
         with self._lock:
             process = self._process = subprocess.Popen(
                 command,
@@ -328,16 +359,16 @@ class GeneModels:
         if code := process.returncode:
             lines = errors.decode("utf-8", "replace").strip().splitlines()
             killed = "The process that reads the annotation was killed, possibly because memory ran out."
-            return killed if code == -signal.SIGKILL else (lines or [f"{self.path} could not be read"])[-1]
+            return killed if code == -signal.SIGKILL else (lines or [f"{path} could not be read"])[-1]
         self._content = content
         try:
-            self.cache.parent.mkdir(parents=True, exist_ok=True)
-            with replacing(self.cache) as temporary:
+            cache.parent.mkdir(parents=True, exist_ok=True)
+            with replacing(cache) as temporary:
                 temporary.write_bytes(content)
         except OSError as problem:
             why = (problem.strerror or str(problem)).lower()
             why = f"{why}. Each start parses the annotation again; set SEQ2EXP_CACHE to another folder."
-            self.report(Missing(f"Gene models cannot be stored in {self.cache.parent}", why))
+            self.report(Missing(f"Gene models cannot be stored in {cache.parent}", why))
         else:  # models whose cache was damaged once also stay in memory, so that they are not parsed repeatedly
             self._content, self._damaged = content if self._damaged else None, False
         return None
@@ -349,7 +380,7 @@ class GeneModels:
         if thread is not None:
             if process is not None:
                 process.terminate()
-            thread.join(5)
+            thread.join(5 if self._found else 0)  # a thread that fetches from a server ends with this process
 
 
 def main() -> None:

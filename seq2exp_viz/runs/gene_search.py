@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import difflib
 
-from model_core.gene_finder import GeneFinder
 from model_core.places import NoSuchPlace, NotAPlace, chromosome, example, parse_place, shown
 from model_core.window import window_start
+from seq2exp_viz.runs.annotated_genes import annotated_gene
 from seq2exp_viz.runs.gene_list import unscored_gene
 from seq2exp_viz.runs.run_view import RunView
 
@@ -15,7 +15,6 @@ __all__ = ["LONGEST", "chromosome", "find"]
 LONGEST = 2_000  # characters of a query that are read
 SHOWN = 80  # of these, shown in a message
 MOST_NAMES = 2_000  # of contigs that are compared with a misspelt name
-MARGIN = 0.15  # share of a gene's length that is shown on either side of it
 
 
 def find(view: RunView, text: str, here: str | None = None) -> dict:
@@ -33,9 +32,9 @@ def find(view: RunView, text: str, here: str | None = None) -> dict:
     Returns
     -------
     dict
-        kind: "gene" (of the run: gene_id, symbol), "unscored" (of the study: gene_id, symbol, tss, strand), "locus" or
-        "nothing"; chrom, start, end (0-based half-open) unless nothing was found; message: a sentence for the user, or
-        ""; suggestions: texts that can be found.
+        kind: "gene" (of the run: gene_id, symbol), "unscored" (of the study or its annotation: gene_id, symbol, tss,
+        strand), "locus" or "nothing"; chrom, start, end (0-based half-open) unless nothing was found; message: a
+        sentence for the user, or ""; suggestions: texts that can be found.
     """
     typed = text[:LONGEST].strip("\r\n ")
     name = " ".join(typed.split())
@@ -65,12 +64,14 @@ def _scored(view: RunView, text: str) -> dict | None:
 
 def _unscored(view: RunView, text: str) -> dict | None:
     gene = unscored_gene(view, text)
-    if gene is None:
-        return None
+    return None if gene is None else _without_mask(view, gene, f"{gene['symbol']} is not scored in this run.")
+
+
+def _without_mask(view: RunView, gene: dict, message: str) -> dict:
     length = int(view.run.manifest["window"])
     start, size = window_start(gene["tss"], length), view.run.chrom_sizes[gene["chrom"]]
     place = {"start": max(0, start), "end": min(size, start + length)}
-    return {"kind": "unscored", **gene, **place, "message": f"{gene['symbol']} is not scored in this run."}
+    return {**gene, "kind": "unscored", **place, "message": message}
 
 
 def _place(view: RunView, text: str, here: str | None) -> dict | None:
@@ -88,21 +89,13 @@ def _place(view: RunView, text: str, here: str | None) -> dict | None:
 
 
 def _annotated(view: RunView, text: str) -> dict | None:
-    table = view.models.table("gene") if view.models is not None else None
-    if table is None:
+    gene = annotated_gene(view, text)
+    if gene is None:
         return None
-    found = view.keep("annotated genes", id(table), lambda: GeneFinder(table.id, table.name)).rows(text)
-    if not found:
-        return None
-    row = found[0]
-    chrom, start, end = str(table.chrom[row]), int(table.start[row]), int(table.end[row])
-    if chrom not in view.run.chrom_sizes:
-        return None
-    margin = int((end - start) * MARGIN) + 500
-    message = f"{table.name[row]} was not scored in this run and has no mask; its position is shown."
-    size = view.run.chrom_sizes[chrom]
-    place = {"chrom": chrom, "start": max(0, start - margin), "end": min(size, end + margin)}
-    return {"kind": "locus", **place, "message": message}
+    kind = gene.pop("kind")
+    # A kind of the annotation; most files say of most genes that they code for a protein.
+    note = "" if kind in ("", "protein coding") else f" It is annotated as {kind}."
+    return _without_mask(view, gene, f"{gene['symbol']} is not scored in this run.{note}")
 
 
 def _nothing(view: RunView, text: str) -> dict:

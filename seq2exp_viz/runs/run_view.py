@@ -23,6 +23,7 @@ from model_core.evaluation.controls import signal_prior
 from model_core.listing import unreadable
 from model_core.places import ContigNames
 from model_core.recent import Recent
+from model_core.remote.address import InputPath, RemotePath
 from model_core.run_folder import audit_log
 from model_core.run_folder.effects import effect_table
 from model_core.run_folder.elements import cut_elements
@@ -35,6 +36,7 @@ from seq2exp_viz.runs.missing import Missing, MissingList
 from seq2exp_viz.runs.prediction_quality import history
 from seq2exp_viz.runs.run_files import list_run_files
 from seq2exp_viz.runs.study_inputs import SignalTrack, StudyInputs, first_line, open_inputs
+from seq2exp_viz.serving.remote_reads import READS, ComeAgain
 
 PEAKS = "peaks.narrowPeak"
 _MOST_PROBLEMS = 3  # of one file that are listed
@@ -71,6 +73,8 @@ class RunView:
         self._tables: dict[str, tuple[Any, Any]] = {}
         self._lock, self._reading = threading.Lock(), threading.Lock()
         self._run, self._stamp = run, self._manifest_stamp()
+        self._genome_checked = False
+        self._sites: pd.DataFrame | None = None
 
     @classmethod
     def open(cls, key: str, run: Run, cache: Path | None = None) -> RunView:
@@ -150,17 +154,22 @@ class RunView:
         }
         return {name: self.path / place for name, place in places.items()}
 
-    def file(self, name: str) -> Path | None:
-        """Return the path of a file by its id, or None for any other text; no other file is ever served."""
+    def file(self, name: str) -> InputPath | None:
+        """Return the path of a file by its id, or None for any other text; no other file is ever served.
+
+        A file of the study that lies on a server is returned unasked.
+        """
         if name == PEAKS:  # written later than the rest, and named after the sample
             return self.run.peak_files[0] if len(self.run.peak_files) == 1 else None
         path = self._study_files.get(name) or self._own_files.get(name)
+        if isinstance(path, RemotePath):
+            return path
         if path is None and name.startswith("file-"):
             path = next((file.path for file in list_run_files(self.path) if file.id == name), None)
         return path if path is not None and path.is_file() else None
 
-    def bigwig(self, signal: SignalTrack) -> Path:
-        """Return the path of a signal's bigWig.
+    def bigwig(self, signal: SignalTrack) -> InputPath:
+        """Return the path or address of a signal's bigWig.
 
         Raises
         ------
@@ -172,16 +181,47 @@ class RunView:
             raise Unavailable(f"The file of {signal.name} no longer exists.")
         return path
 
+    def require_genome(self) -> None:
+        """Check once that a genome whose server was not asked before is that of the run.
+
+        Raises
+        ------
+        InputError
+            It has other chromosomes, or cannot be read.
+        """
+        if self.genome is not None and not self._genome_checked:
+            self.run.require_genome(self.genome.sizes, self.genome.path)
+            self._genome_checked = True
+
     @cached_property
+    def hosts(self) -> str:
+        """The servers on which files of the study lie that are read for a picture, as one text; "" where none does."""
+        if self.study is None:
+            return ""
+        paths = [self.study.genome_files.fasta, *(spec.path for spec in self.study.signal_specs)]
+        return ", ".join(sorted({path.host for path in paths if isinstance(path, RemotePath)}))
+
+    @property
     def sites(self) -> pd.DataFrame | None:
-        """The genes of the study's table, scored or not, as `Study.gene_sites`; None where there is no table."""
-        if self.study is None or self.study.gene_settings.table is None:
+        """The genes of the study's table, scored or not, as `Study.gene_sites`.
+
+        None where there is no table, or where it lies on a server that has not answered yet.
+        """
+        table = self.study.gene_settings.table if self.study is not None else None
+        if self.study is None or table is None:
             return None
-        try:
-            return self.study.gene_sites()
-        except (InputError, OSError) as problem:
-            self.missing.add(Missing("Genes that are not scored are not listed", first_line(problem)))
-            return None
+        if self._sites is None:
+            try:
+                if isinstance(table, RemotePath):
+                    self._sites = READS.get(table.host, ("sites", self.path), self.study.gene_sites)
+                else:
+                    self._sites = self.study.gene_sites()
+            except ComeAgain:
+                return None
+            except (InputError, OSError) as problem:
+                self.missing.add(Missing("Genes that are not scored are not listed", first_line(problem)))
+                self._sites = pd.DataFrame()
+        return self._sites if len(self._sites.columns) else None
 
     def keep(self, name: str, version: Any, make: Callable[[], Any]) -> Any:
         """Return the result of `make`, cached under a name until `version` changes; one version is kept."""
@@ -191,8 +231,8 @@ class RunView:
         return held[1]
 
     @property
-    def files(self) -> dict[str, Path]:
-        """Path of each file that may be downloaded now, by id."""
+    def files(self) -> dict[str, InputPath]:
+        """Path or address of each file that may be asked for now, by id."""
         return {
             name: path
             for name in [*self._study_files, *self._own_files, PEAKS]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from model_core.config import Seq2ExpConfig, read_model_config
 from model_core.errors import InputError, Problems
 from model_core.input_file import is_regular
+from model_core.remote.address import InputPath, RemotePath
 from model_core.run_folder.run import Run
 from model_core.signals.bam_coverage import held_coverage
 from model_core.study.schema import CACHE
@@ -57,8 +58,8 @@ class StudyInputs:
         Gene models of the annotation.
     prior_config : Seq2ExpConfig or None
         The model's settings where all its signals exist, so that the prior alone can be computed.
-    files : dict[str, Path]
-        Path of each file of genome and signals that may be downloaded, by id.
+    files : dict[str, Path or RemotePath]
+        Each file of genome and signals that may be asked for, by id.
     """
 
     study: Study | None
@@ -66,7 +67,7 @@ class StudyInputs:
     signals: list[SignalTrack]
     models: GeneModels | None
     prior_config: Seq2ExpConfig | None
-    files: dict[str, Path]
+    files: dict[str, InputPath]
 
 
 def open_inputs(run: Run, cache: Path, missing: MissingList) -> StudyInputs:
@@ -113,7 +114,8 @@ def _genome(run: Run, study: Study | None, missing: MissingList) -> Genome | Non
         return None
     try:
         genome = Genome(study.genome_files.fasta)
-        run.require_genome(genome.sizes, genome.path)
+        if not isinstance(genome.path, RemotePath):  # whose server is not asked before its bases are
+            run.require_genome(genome.sizes, genome.path)
         return genome
     except (InputError, OSError) as problem:
         missing.add(Missing("Bases are not shown", str(problem)))
@@ -121,28 +123,35 @@ def _genome(run: Run, study: Study | None, missing: MissingList) -> Genome | Non
 
 
 def _genome_files(genome: Genome | None) -> dict[str, Path]:
-    if genome is None:
+    """Return the files of a local FASTA; bases of any other genome are sent by a route of their own."""
+    if genome is None or isinstance(genome.path, RemotePath) or genome.path.suffix.lower() == ".2bit":
         return {}
     name = "genome.fa.gz" if genome.path.name.endswith((".gz", ".bgz")) else "genome.fa"
     indexes = {f"{name}{suffix}": Path(f"{genome.path}{suffix}") for suffix in (".fai", ".gzi")}
     return {name: genome.path, **{index: path for index, path in indexes.items() if path.is_file()}}
 
 
-def _signal_paths(study: Study | None, missing: MissingList) -> dict[str, Path]:
-    """Return the file of each available signal by id; the coverage of a BAM is not computed here, only looked up."""
-    paths: dict[str, Path] = {}
+def _signal_paths(study: Study | None, missing: MissingList) -> dict[str, InputPath]:
+    """Return the file of each signal that may be available, by id.
+
+    The coverage of a BAM is not computed here, only looked up; the server of a remote file is not asked.
+    """
+    paths: dict[str, InputPath] = {}
     if study is None:
         return paths
     for number, spec in enumerate(study.signal_specs):
         if spec.is_powerlaw:
             continue
-        path: Path | None = Path(spec.path)
-        if spec.is_bam:
+        path: InputPath | None = spec.path
+        if isinstance(path, RemotePath):  # never a BAM, which a study takes from this disk only
+            paths[f"signal-{number}"] = path
+            continue
+        if spec.is_bam and path is not None:
             try:
-                path = held_coverage(spec.path, study.folder / CACHE, spec.extend, spec.shift or 0)
+                path = held_coverage(path, study.folder / CACHE, spec.extend, spec.shift or 0)
             except (InputError, OSError):
                 path = None
-        if path is not None and is_regular(path):
+        if isinstance(path, Path) and is_regular(path):
             paths[f"signal-{number}"] = path
             continue
         why = f"The coverage of {spec.path} was not computed." if spec.is_bam else f"{spec.path} does not exist."
@@ -150,7 +159,7 @@ def _signal_paths(study: Study | None, missing: MissingList) -> dict[str, Path]:
     return paths
 
 
-def _signals(study: Study | None, paths: dict[str, Path]) -> list[SignalTrack]:
+def _signals(study: Study | None, paths: dict[str, InputPath]) -> list[SignalTrack]:
     tracks = []
     for number, spec in enumerate(study.signal_specs if study is not None else []):
         key = f"signal-{number}"
@@ -163,7 +172,7 @@ def _models(study: Study | None, cache: Path, missing: MissingList) -> GeneModel
     if study is None:
         return None
     annotation = study.genome_files.annotation
-    if not is_regular(annotation):
+    if not isinstance(annotation, RemotePath) and not is_regular(annotation):
         missing.add(Missing("Genes are not drawn", f"{annotation} does not exist."))
         return None
     try:

@@ -10,11 +10,13 @@ from __future__ import annotations
 import io
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from flask import Request, Response
+
+from model_core.remote.address import InputPath, RemotePath
 
 BLOCK = 1 << 20  # whole files and long ranges are sent in pieces of this size
 SINGLE_RANGE = re.compile(r"\s*bytes\s*=\s*(\d{0,18})\s*-\s*(\d{0,18})\s*\Z", re.ASCII)
@@ -79,45 +81,93 @@ class Answer(NamedTuple):
     body: Iterable[bytes]
 
 
-def answer(path: Path, environ: Mapping[str, Any], mimetype: str = "application/octet-stream") -> Answer:
+class Wanted:
+    """What a WSGI request wants of a file: status 200, 206 or 304, headers, and the bytes `start` to `stop`.
+
+    Parameters
+    ----------
+    environ : Mapping[str, Any]
+        The request.
+    size : int
+        Bytes of the file.
+    version : str
+        A text that changes when the file does.
+    keep : str
+        Value of Cache-Control.
+    mimetype : str
+        Type of the file.
+
+    Raises
+    ------
+    RangeError
+        As `byte_range`.
+    """
+
+    def __init__(self, environ: Mapping[str, Any], size: int, version: str, keep: str, mimetype: str):
+        tag = f'"{version}"'
+        self.headers = [("Accept-Ranges", "bytes"), ("ETag", tag), ("Cache-Control", keep), ("Content-Type", mimetype)]
+        wanted = None
+        if environ.get("HTTP_IF_RANGE", tag) == tag:
+            wanted = byte_range(environ.get("HTTP_RANGE"), size)
+        self.status = 200 if wanted is None else 206
+        self.start, self.stop = wanted or (0, size)
+        if wanted is None and environ.get("HTTP_IF_NONE_MATCH") == tag:
+            self.status, self.headers = 304, self.headers[:3]
+            self.has_no_body = True
+            return
+        if wanted:
+            self.headers.append(("Content-Range", f"bytes {self.start}-{self.stop - 1}/{size}"))
+        self.headers.append(("Content-Length", str(self.stop - self.start)))
+        self.has_no_body = environ.get("REQUEST_METHOD") == "HEAD"
+
+
+def refused(status: int, words: str, more: Sequence[tuple[str, str]] = ()) -> Answer:
+    """Return an answer that says why there are no bytes."""
+    text = f"{words}\n".encode()
+    headers = [*more, ("Content-Type", "text/plain; charset=utf-8"), ("Cache-Control", "no-store")]
+    return Answer(status, [*headers, ("Content-Length", str(len(text)))], (text,))
+
+
+def no_such_range(problem: RangeError, size: int) -> Answer:
+    """Return the answer to a range that a file does not have (status 416)."""
+    text = f"No such range: {problem}\n".encode()
+    headers = [("Content-Range", f"bytes */{size}"), ("Accept-Ranges", "bytes"), ("Content-Type", "text/plain")]
+    return Answer(416, [*headers, ("Content-Length", str(len(text)))], (text,))
+
+
+def answer(path: InputPath, environ: Mapping[str, Any], mimetype: str = "application/octet-stream") -> Answer:
     """Return a file, or the range of it that a WSGI request asks for (status 200, 206, 304 or 416).
 
     The path must come from a run or an allowed folder, never from the request. A URL that carries the file's version
-    (`?v=`) may be cached by the browser; any other must be revalidated.
+    (`?v=`) may be cached by the browser; any other must be revalidated. For a remote file see
+    `remote_ranges.remote_answer`.
     """
+    if isinstance(path, RemotePath):
+        from seq2exp_viz.serving.remote_ranges import remote_answer  # which needs this module
+
+        return remote_answer(path, environ, mimetype)
     handle = os.open(path, os.O_RDONLY)
     try:
         found = os.fstat(handle)
         size, version = found.st_size, f"{found.st_mtime_ns:x}-{found.st_size:x}"
-        tag = f'"{version}"'
         keep = FOREVER if f"v={version}" in environ.get("QUERY_STRING", "").split("&") else "no-cache"
-        headers = [("Accept-Ranges", "bytes"), ("ETag", tag), ("Cache-Control", keep), ("Content-Type", mimetype)]
-        wanted = None
-        if environ.get("HTTP_IF_RANGE", tag) == tag:
-            wanted = byte_range(environ.get("HTTP_RANGE"), size)
-        if wanted is None and environ.get("HTTP_IF_NONE_MATCH") == tag:
-            return Answer(304, headers[:3], ())
-        start, stop = wanted or (0, size)
-        if wanted:
-            headers.append(("Content-Range", f"bytes {start}-{stop - 1}/{size}"))
-        headers.append(("Content-Length", str(stop - start)))
-        status = 206 if wanted else 200
-        if environ.get("REQUEST_METHOD") == "HEAD":
-            return Answer(status, headers, ())
+        wanted = Wanted(environ, size, version, keep, mimetype)
+        if wanted.has_no_body:
+            return Answer(wanted.status, wanted.headers, ())
+        start, stop = wanted.start, wanted.stop
         if stop - start <= BLOCK:
-            return Answer(status, headers, (_read(handle, start, stop),))
+            return Answer(wanted.status, wanted.headers, (_read(handle, start, stop),))
         part, handle = _Part(handle, start, stop), -1  # which owns the handle now
-        return Answer(status, headers, environ[HAND_OVER](part) if HAND_OVER in environ else _Pieces(part))
+        body = environ[HAND_OVER](part) if HAND_OVER in environ else _Pieces(part)
+        return Answer(wanted.status, wanted.headers, body)
     except RangeError as problem:
-        text = f"No such range: {problem}\n".encode()
-        headers = [("Content-Range", f"bytes */{size}"), ("Accept-Ranges", "bytes"), ("Content-Type", "text/plain")]
-        return Answer(416, [*headers, ("Content-Length", str(len(text)))], (text,))
+        return no_such_range(problem, size)
     finally:
         if handle >= 0:
             os.close(handle)
 
 
-def send_bytes(path: Path, request: Request, mimetype: str = "application/octet-stream") -> Response:
+def send_bytes(path: InputPath, request: Request, mimetype: str = "application/octet-stream") -> Response:
     """Return `answer` as a Flask response."""
     status, headers, body = answer(path, request.environ, mimetype)
     return Response(body, status, headers, direct_passthrough=True)

@@ -17,6 +17,8 @@ from werkzeug.wrappers import Response as PlainResponse
 ALWAYS = (("X-Content-Type-Options", "nosniff"), ("Cross-Origin-Resource-Policy", "same-origin"))  # of every answer
 READING = ("GET", "HEAD", "OPTIONS")
 OWN_SITE = ("same-origin", "none")  # of Sec-Fetch-Site; "none" is an address that was typed, or a bookmark
+CALLBACKS = "/_dash-update-component"  # to which the page posts what it wants to show; nothing is written there
+READ_ONLY = "This server is read-only: it scores no genes, predicts nothing and stores nothing."
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]", "::1"})
 
 
@@ -33,11 +35,14 @@ class Access:
         Host names without port.
     path : str
         Path below which the cookie is sent (the URL prefix).
+    read_only : bool
+        Whether every request is refused that could store something or make the model work.
     """
 
     token: str | None = None
     hosts: frozenset[str] = field(default=LOOPBACK_NAMES)
     path: str = "/"
+    read_only: bool = False
 
     @property
     def cookie(self) -> str:
@@ -55,12 +60,12 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def access_for(host: str, token: str | None = None, path: str = "/") -> Access:
+def access_for(host: str, token: str | None = None, path: str = "/", read_only: bool = False) -> Access:
     """Return the access rule of an address: no token on a loopback address unless given, a random one elsewhere."""
     token = token or None  # an empty token would admit every request
     if token is None and not is_loopback(host):
         token = secrets.token_urlsafe(24)
-    return Access(token=token, path=path)
+    return Access(token=token, path=path, read_only=read_only)
 
 
 def content_security_policy(script_hashes: list[str]) -> str:
@@ -125,6 +130,17 @@ def _readable(cookies: str) -> str:
 
 def refusal(access: Access, environ: Mapping[str, str]) -> tuple[str, int] | None:
     """Return why a WSGI request is rejected, with the HTTP status; None where it is accepted."""
+    return _stranger(access, environ) or _writer(access, environ)
+
+
+def _writer(access: Access, environ: Mapping[str, str]) -> tuple[str, int] | None:
+    """Return why a request is refused by a server that is read-only."""
+    reads = environ.get("REQUEST_METHOD") in READING or environ.get("PATH_INFO", "").endswith(CALLBACKS)
+    return (READ_ONLY, 403) if access.read_only and not reads else None
+
+
+def _stranger(access: Access, environ: Mapping[str, str]) -> tuple[str, int] | None:
+    """Return why whoever sent a request may not use this server."""
     if foreign := _foreign(environ):
         return foreign, 403
     if access.token is None:

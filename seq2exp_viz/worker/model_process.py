@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 MODELS, GENES = 2, 8  # kept in memory; a gene of 200 kb takes 10 MB
 PROGRESS_SECONDS = 0.1  # between two reports of progress
+TRAFFIC_SECONDS = 0.5  # between two looks at what was moved over the network
 
 
 class Cancelled(Exception):
@@ -219,11 +220,12 @@ class TaskRunner:
         from model_core.perturbation.score_now import derive, score_now
 
         model = self._model(task["run"])
-        self._expect(3, "reading the window")
-        gene_id, what_if = score_now(model, task["gene"])
+        self._expect(3, "reading the study")
+        with self._reporting():
+            gene_id, what_if = score_now(model, task["gene"], self._step)
         _keep(self._genes, (task["run"], gene_id), what_if, GENES)
         self._progress("cutting elements, merging tracks", 2)
-        derived = derive(model.run)
+        derived = derive(model)
         late = "The merged track and the BED file will include this gene once the run is scored again."
         return {"gene": gene_id, "message": "" if derived else late}
 
@@ -280,6 +282,33 @@ class TaskRunner:
         task["done"] = task["done"] if done is None else done
         self._check()
         self.send({"id": task["id"], "state": "running", **{name: task[name] for name in ("done", "total", "message")}})
+
+    def _step(self, words: str) -> None:
+        """Report a step that begins."""
+        self._progress(words, 1 if words == "scoring" else 0)
+
+    @contextmanager
+    def _reporting(self) -> Iterator[None]:
+        """Report, while the block runs, how much was moved over the network since it began."""
+        ended, task = threading.Event(), self._stack[-1]
+        thread = threading.Thread(target=self._report_traffic, args=(task, ended), daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
+
+    def _report_traffic(self, task: dict, ended: threading.Event) -> None:
+        from model_core.remote.traffic import TRAFFIC
+
+        told = before = TRAFFIC.words()
+        while not ended.wait(TRAFFIC_SECONDS):
+            moved = TRAFFIC.words()
+            if moved not in (told, before):
+                told = moved
+                shown = {name: task[name] for name in ("done", "total")}
+                self.send({"id": task["id"], "state": "running", **shown, "message": f"{task['message']} ({moved})"})
 
     def _predicted(self, count: int) -> None:
         """Report progress after a batch of predictions, end a cancelled task, and answer waiting questions first."""
