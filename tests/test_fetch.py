@@ -12,10 +12,10 @@ from file_server import serve_files
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model_core.datasets import http
 from model_core.datasets.fetch import fetch_study, plan, published, read_sources
 from model_core.datasets.presets import DOWNLOADS, Source, downloads_text
 from model_core.errors import InputError, Problems
+from model_core.remote import download as http
 
 CONTENT = bytes(range(256)) * 9_000  # 2.3 MB
 

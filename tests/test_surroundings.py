@@ -14,8 +14,8 @@ import pytest
 from file_server import serve_files
 from viewer_run import make_study
 
-from model_core.datasets.http import head_size
 from model_core.errors import InputError
+from model_core.remote.download import head_size
 from model_core.training.launch import OwnProcesses, environment
 from model_core.training.ranks import process_number
 

@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from model_core.datasets.http import RefusedError, Resuming, UnreachableError, head_size, partial_path, read_small
 from model_core.datasets.presets import DOWNLOADS, Source
 from model_core.errors import InputError, Problem, Problems
 from model_core.files import remove_leftovers, replacing
 from model_core.records import parse_json
+from model_core.remote.download import RefusedError, Resuming, UnreachableError, head_size, partial_path, read_small
 
 _PATH = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*(/[A-Za-z0-9][A-Za-z0-9_.+-]*)*")
 _CHECKSUM = re.compile(r"md5:[0-9a-f]{32}|sha256:[0-9a-f]{64}")

@@ -9,41 +9,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from model_core.errors import InputError
 from model_core.files import fsync, naming, write_json
 from model_core.lock import Lock
 from model_core.progress import Job
 from model_core.records import parse_json
+from model_core.remote.session import RefusedError, UnreachableError, answer, short_reason
 
-TIMEOUT = (10, 60)  # seconds to connect, and between bytes
 LARGEST_LISTING = 5_000_000  # bytes
 _BLOCK = 1 << 18
 _CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18}|[*])")
-_HEADERS = {"Accept-Encoding": "identity", "User-Agent": "seq2exp-viz"}  # identity: bytes as stored on the server
-
-
-class UnreachableError(OSError):
-    """No connection to a server."""
-
-
-class RefusedError(Exception):
-    """Reply of a server without the requested file.
-
-    Parameters
-    ----------
-    message : str
-        The reason.
-    login : bool
-        Whether the server requires a login.
-    status : int or None
-        Status of its answer, where that is the reason.
-    """
-
-    def __init__(self, message: str, login: bool = False, status: int | None = None):
-        super().__init__(message)
-        self.login, self.status = login, status
 
 
 class Resuming:
@@ -133,7 +109,7 @@ class Resuming:
         headers = {"Range": f"bytes={have}-"} if have else {}
         if have and notes is not None and notes["etag"]:
             headers["If-Range"] = notes["etag"]
-        with _answer("GET", url, headers, refuse=(416,)) as response:
+        with answer("GET", url, headers, refuse=(416,)) as response:
             if have and response.status_code in (206, 416) and not self._same_file(response, notes):
                 self.drop()
                 return False
@@ -177,7 +153,7 @@ class Resuming:
                     if have // 1_000_000 > job.done:
                         job.advance(have // 1_000_000 - job.done)
             except (urllib3.exceptions.HTTPError, ConnectionError) as error:
-                raise UnreachableError(_short(error)) from None
+                raise UnreachableError(short_reason(error)) from None
             finally:
                 file.flush()
 
@@ -234,11 +210,11 @@ def read_small(url: str) -> str:
     """
     import urllib3
 
-    with _answer("GET", url, {"Accept-Encoding": "identity"}) as response:
+    with answer("GET", url, {"Accept-Encoding": "identity"}) as response:
         try:
             content = response.raw.read(LARGEST_LISTING + 1, decode_content=True)
         except urllib3.exceptions.HTTPError as error:
-            raise UnreachableError(_short(error)) from None
+            raise UnreachableError(short_reason(error)) from None
     if len(content) > LARGEST_LISTING:
         raise RefusedError(f"{url} is longer than {LARGEST_LISTING:,} bytes")
     return content.decode("utf-8", "replace")
@@ -253,44 +229,10 @@ def head_size(url: str) -> int | None:
         No connection.
     """
     try:
-        with _answer("HEAD", url, {}) as response:
+        with answer("HEAD", url, {}) as response:
             return _total(response)
     except RefusedError:
         return None
-
-
-@contextmanager
-def _answer(method: str, url: str, headers: dict[str, str], refuse: tuple[int, ...] = ()) -> Iterator[Any]:
-    """Yield the server's response before its body is read; the caller handles the statuses in `refuse`."""
-    import requests
-
-    try:
-        # No proxy of the environment reaches this machine; a .netrc is used here, too.
-        proxies: Any = dict.fromkeys(("http", "https", "all")) if _is_here(url) else None
-        response = requests.request(
-            method,
-            url,
-            proxies=proxies,
-            headers={**_HEADERS, **headers},
-            stream=True,
-            timeout=TIMEOUT,
-            allow_redirects=True,
-        )
-    except (requests.ConnectionError, requests.Timeout) as error:
-        raise UnreachableError(_short(error)) from None
-    except requests.RequestException as error:
-        raise RefusedError(_short(error)) from None
-    with response:
-        if response.status_code >= 400 and response.status_code not in refuse:
-            login = response.status_code in (401, 403)
-            raise RefusedError(f"{response.status_code} {response.reason}", login, response.status_code)
-        yield response
-
-
-def _is_here(url: str) -> bool:
-    """Return whether an address is on this machine."""
-    host = urlsplit(url).hostname or ""
-    return host == "localhost" or host == "::1" or host.startswith("127.")
 
 
 def _total(response: Any) -> int | None:
@@ -314,12 +256,3 @@ def _is_rest(response: Any, have: int) -> bool:
 def _strong(etag: Any) -> str | None:
     """Return an ETag if it changes with every byte of the file; None for a weak one (W/) or none."""
     return etag if isinstance(etag, str) and re.fullmatch(r'"[^"\x00-\x20]+"', etag) else None
-
-
-def _short(error: object) -> str:
-    """Return the innermost reason of a nested connection error."""
-    inner = error
-    while isinstance(inner, Exception):
-        error, args = inner, getattr(inner, "args", ())
-        inner = getattr(error, "reason", None) or next((arg for arg in args if isinstance(arg, Exception)), None)
-    return re.sub(r"\[Errno [-0-9]+\] ", "", str(error).rpartition(": ")[2])[:120] or type(error).__name__

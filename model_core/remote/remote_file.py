@@ -1,0 +1,346 @@
+"""A file on a server, read by ranges through the cache of blocks."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import re
+import sys
+import threading
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from model_core.cache import notice, user_cache
+from model_core.errors import InputError
+from model_core.files import write_json
+from model_core.records import parse_json
+from model_core.remote.address import InputPath, RemotePath
+from model_core.remote.block_store import BLOCK, BlockStore, State
+from model_core.remote.ranges import LocalRanges, Ranges, require_inside
+from model_core.remote.session import RefusedError, UnreachableError, answer, offline, patiently, read_body
+from model_core.remote.traffic import TRAFFIC
+
+MOST_AT_ONCE = 64  # blocks of one request
+GAP = 1  # blocks between two wanted ones that are read along
+WHOLE = 16_000_000  # bytes of a file that is read as a whole from a server without ranges
+_CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18})")
+IN_MEMORY = 512  # blocks of a file that the disk does not take
+_opened: dict[tuple[int, str], RemoteFile] = {}  # by process and address
+_opening = threading.Lock()
+
+
+class ChangedError(InputError):
+    """A file that changed on its server while it was read."""
+
+
+class RemoteFile:
+    """A file on a server, as `Ranges`.
+
+    The server is asked once whether the file is still the one whose blocks are kept, when the object is made. Each
+    answer is compared with that state: a file that changes meanwhile ends the reading with `ChangedError`, and its
+    blocks are thrown away.
+
+    Parameters
+    ----------
+    path : RemotePath
+        Its address.
+
+    Raises
+    ------
+    InputError
+        It cannot be read, and is not in the cache.
+    """
+
+    def __init__(self, path: RemotePath):
+        self.path, self.name = path, str(path)
+        self._lock = threading.Lock()
+        self._unwritten: dict[int, bytes] = {}  # blocks that the disk did not take
+        self._state, first = self._found()
+        self._store = BlockStore(self.name, self._state)
+        self._keep(first)
+        self.size = self._state.size
+        TRAFFIC.opened(self.name, self.size)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return open_ranges, (self.path,)
+
+    @property
+    def state(self) -> str:
+        """A text that changes with the file."""
+        return f"{self._state.size} {self._state.tag}"
+
+    @property
+    def tag(self) -> str:
+        """ETag or date of the file on its server, "" where it tells neither."""
+        return self._state.tag
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        """Return the `length` bytes from `offset`; see `Ranges`."""
+        return self.read_many([(offset, length)])[0]
+
+    def read_many(self, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
+        """Return the bytes of several ranges; blocks that are absent are asked for together where they are near."""
+        wanted: set[int] = set()
+        for offset, length in ranges:
+            require_inside(self, offset, length)
+            if length:
+                wanted.update(range(offset // BLOCK, (offset + length - 1) // BLOCK + 1))
+        blocks = self._blocks(wanted)
+        return [_piece(blocks, offset, length) for offset, length in ranges]
+
+    def as_file(self) -> io.BufferedReader:
+        """Return a seekable file object over the ranges."""
+        return io.BufferedReader(_AsFile(self), buffer_size=BLOCK)
+
+    # ---- blocks
+
+    def _blocks(self, wanted: Iterable[int]) -> dict[int, bytes]:
+        numbers = sorted(wanted)
+        found = self._kept(numbers)
+        if len(found) < len(numbers):
+            with self._lock:  # threads that want the same blocks ask once
+                found |= self._kept([number for number in numbers if number not in found])
+                for first, last in _runs([number for number in numbers if number not in found]):
+                    found |= self._fetch(first, last)
+        return found
+
+    def _kept(self, numbers: Iterable[int]) -> dict[int, bytes]:
+        kept = {number: self._unwritten.get(number) or self._store.read(number) for number in numbers}
+        return {number: block for number, block in kept.items() if block is not None}
+
+    def _fetch(self, first: int, last: int) -> dict[int, bytes]:
+        """Ask for the blocks first to last, and keep them."""
+        start, end = first * BLOCK, min((last + 1) * BLOCK, self.size)
+        content, state = _asked(self.path, start, end - 1)
+        if not same_file(state, self._state):
+            self._changed(state)
+        places = {number: number * BLOCK - start for number in range(first, last + 1)}
+        blocks = {number: content[place : place + BLOCK] for number, place in places.items()}
+        self._keep(blocks)
+        return blocks
+
+    def _keep(self, blocks: dict[int, bytes]) -> None:
+        for number, block in blocks.items():
+            if not self._store.write(number, block):
+                self._unwritten[number] = block
+                while len(self._unwritten) > IN_MEMORY:
+                    self._unwritten.pop(next(iter(self._unwritten)))
+
+    def _changed(self, state: State) -> None:
+        self._store.remove()
+        with _opening:
+            _opened.pop((os.getpid(), self.name), None)
+        _remember(self.path, None)
+        found = f"another file on {self.path.host} than at the beginning ({_told(state)}; before {_told(self._state)})"
+        do = "what was kept of the old one is thrown away: run the same command again"
+        raise ChangedError(self.name, found=found, expected="a file that does not change while it is read", fix=do)
+
+    # ---- state
+
+    def _found(self) -> tuple[State, dict[int, bytes]]:
+        """Return the file's state on the server, else the one that was kept, and its first block."""
+        known = _remembered(self.path)
+        if offline() and known is not None:
+            return known, {}
+        try:
+            # One byte where the state is known, else a block: its answer brings the state along.
+            content, state = _asked(self.path, 0, 0 if known is not None else BLOCK - 1)
+        except InputError as error:
+            if known is None or not isinstance(error.__cause__, UnreachableError):
+                raise
+            words = f"{self.path.host} cannot be reached ({error.__cause__}): files are read from the cache"
+            notice(f"offline {self.path.host}", words)
+            return known, {}
+        if known is not None and not same_file(state, known):
+            BlockStore(self.name, known).remove()
+            change = f"{_told(state)}; before {_told(known)}"
+            words = f"{self.name} changed on the server ({change}): what was kept of it is thrown away"
+            print(f"note: {words}", file=sys.stderr, flush=True)
+        if state != known:
+            _remember(self.path, state)
+        return state, {0: content} if len(content) == min(BLOCK, state.size) and content else {}
+
+
+class _AsFile(io.RawIOBase):
+    def __init__(self, file: RemoteFile):
+        self._file, self._place = file, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        self._place = offset + (0, self._place, self._file.size)[whence]
+        return self._place
+
+    def tell(self) -> int:
+        return self._place
+
+    def readinto(self, buffer: Any) -> int:
+        length = max(min(len(buffer), self._file.size - self._place), 0)
+        buffer[:length] = self._file.read_at(self._place, length)
+        self._place += length
+        return length
+
+
+def open_ranges(path: InputPath) -> Ranges:
+    """Return a file for reading by ranges: on the disk, or on a server through the cache of blocks.
+
+    In one process the server is asked once about each file.
+
+    Raises
+    ------
+    InputError
+        It cannot be read.
+    """
+    if isinstance(path, Path):
+        return LocalRanges(path)
+    return remote_file(path)
+
+
+def remote_file(path: RemotePath) -> RemoteFile:
+    """Return the open file of an address; see `open_ranges`."""
+    key = (os.getpid(), str(path))
+    with _opening:
+        if key in _opened:
+            return _opened[key]
+    file = RemoteFile(path)
+    with _opening:
+        return _opened.setdefault(key, file)
+
+
+def file_problem(path: RemotePath, found: str, fix: str) -> InputError:
+    """Return the error of a file that its server does not give."""
+    return InputError(str(path), found=f"{path.host}: {found}", expected="the file, by ranges of bytes", fix=fix)
+
+
+def server_problem(path: RemotePath, error: Exception) -> InputError:
+    """Return the error of what a server answered, or that it did not."""
+    if isinstance(error, UnreachableError):
+        return file_problem(path, f"no connection ({error})", "check the network, then run the same command again")
+    status = error.status if isinstance(error, RefusedError) else 0
+    if status in (401, 403):
+        do = "the file needs a login, or is not public: check the address, or add a line for the host to ~/.netrc"
+    elif status in (404, 410):
+        do = "check the address, or use another copy of the file (`seq2exp-viz doctor` tries each)"
+    elif status == 429 or status >= 500:
+        do = "the server is busy or broken: run the same command again later"
+    else:
+        do = "check the address and the network, then run the same command again"
+    return file_problem(path, str(error), do)
+
+
+def state_on_server(path: RemotePath) -> State:
+    """Return the state that a server tells of a file, by a request for its first byte.
+
+    Raises
+    ------
+    InputError
+        The server does not give it; its cause is the `UnreachableError` or `RefusedError`.
+    """
+    return _asked(path, 0, 0)[1]
+
+
+def _asked(path: RemotePath, first: int, last: int) -> tuple[bytes, State]:
+    """Ask for the bytes first to last of a file; return them, and the state of the file that the answer states."""
+
+    def ask() -> tuple[bytes, State]:
+        with answer("GET", path.url, {"Range": f"bytes={first}-{last}"}, refuse=(416,)) as response:
+            content, state = _body(response, first, last)
+        TRAFFIC.add(str(path), len(content), state.size)
+        return content, state
+
+    try:
+        return patiently(ask)
+    except (UnreachableError, RefusedError) as error:
+        raise server_problem(path, error) from error
+
+
+def _body(response: Any, first: int, last: int) -> tuple[bytes, State]:
+    tag = response.headers.get("ETag") or response.headers.get("Last-Modified") or ""
+    if response.status_code == 200:
+        return _part_of_whole(response, tag, first, last)
+    found = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
+    if response.status_code == 416:
+        empty = response.headers.get("Content-Range", "") == "bytes */0"
+        if empty and first == 0:
+            return b"", State(0, tag)
+        raise RefusedError("the file ends before the bytes that were asked for", status=416)
+    if response.status_code != 206 or found is None:
+        raise RefusedError(f"{response.status_code} {response.reason} in place of a range of bytes")
+    begin, end, size = (int(text) for text in found.groups())
+    if begin != first or end != min(last, size - 1):
+        raise RefusedError(f"the bytes {begin:,} to {end:,} where {first:,} to {last:,} were asked for")
+    content = read_body(response, end - begin + 1)
+    if len(content) != end - begin + 1:
+        raise UnreachableError(f"the transfer ended after {len(content):,} of {end - begin + 1:,} bytes")
+    return content, State(size, tag)
+
+
+def _part_of_whole(response: Any, tag: str, first: int, last: int) -> tuple[bytes, State]:
+    """Return the part of a small file that a server without ranges sends as a whole."""
+    if response.headers.get("Content-Type", "").partition(";")[0].strip().lower() == "text/html":
+        raise RefusedError("a web page in place of the file: a login, or the sign-in page of this network")
+    length = response.headers.get("Content-Length", "")
+    size = int(length) if length.isascii() and length.isdecimal() and len(length) < 19 else None
+    if size is None or size > WHOLE:
+        raise RefusedError("the server does not send ranges of bytes, and the file is too large to read as a whole")
+    content = read_body(response, size)
+    if len(content) != size:
+        raise UnreachableError(f"the transfer ended after {len(content):,} of {size:,} bytes")
+    return content[first : last + 1], State(size, tag)
+
+
+def same_file(state: State, known: State) -> bool:
+    """Return whether two answers are of the same file; a server may leave the tag out of one of them."""
+    return state.size == known.size and (state.tag == known.tag or not state.tag or not known.tag)
+
+
+def _told(state: State) -> str:
+    return f"{state.size:,} bytes{', ' if state.tag else ''}{state.tag[:40]}"
+
+
+def _piece(blocks: dict[int, bytes], offset: int, length: int) -> bytes:
+    if not length:
+        return b""
+    first, last = offset // BLOCK, (offset + length - 1) // BLOCK
+    whole = blocks[first] if first == last else b"".join(blocks[number] for number in range(first, last + 1))
+    start = offset - first * BLOCK
+    return whole[start : start + length]
+
+
+def _runs(numbers: Sequence[int]) -> list[tuple[int, int]]:
+    """Return (first, last) of the requests for these blocks."""
+    runs: list[tuple[int, int]] = []
+    for number in numbers:
+        if runs and number - runs[-1][1] <= GAP + 1 and number - runs[-1][0] < MOST_AT_ONCE:
+            runs[-1] = (runs[-1][0], number)
+        else:
+            runs.append((number, number))
+    return runs
+
+
+def _place(path: RemotePath) -> Path:
+    return user_cache() / "states" / f"{hashlib.sha256(str(path).encode()).hexdigest()[:40]}.json"
+
+
+def _remembered(path: RemotePath) -> State | None:
+    with suppress(OSError, ValueError):
+        kept = parse_json(_place(path).read_bytes())
+        if isinstance(kept, dict) and type(kept.get("size")) is int and isinstance(kept.get("tag"), str):
+            return State(kept["size"], kept["tag"])
+    return None
+
+
+def _remember(path: RemotePath, state: State | None) -> None:
+    with suppress(OSError):
+        if state is None:
+            _place(path).unlink(missing_ok=True)
+        else:
+            _place(path).parent.mkdir(parents=True, exist_ok=True)
+            write_json(_place(path), {"address": str(path), "size": state.size, "tag": state.tag})

@@ -1,0 +1,247 @@
+"""HTTP requests for inputs: retries, redirects, proxies, and what is refused.
+
+A study names hosts, and only they may be asked, with what they redirect to: http(s) addresses of public hosts. A name
+that leads to this machine or its network is asked only where the study itself names it, so that no server can make
+this one ask its neighbours. requests takes proxies and .netrc from the environment; each step of a redirect is a
+request of its own, so that no password follows to another host.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import urljoin, urlsplit
+
+TIMEOUT = (10, 60)  # seconds to connect, and between bytes
+MOST_REDIRECTS = 5
+ATTEMPTS = 4  # of a request that fails in a way that may pass
+LONGEST_PAUSE = 30.0  # seconds between two of them, whatever the server asks for
+_AGAIN = {429, 500, 502, 503, 504}
+_HEADERS = {"Accept-Encoding": "identity", "User-Agent": "seq2exp-viz"}  # identity: bytes as stored on the server
+_contacted: set[str] = set()
+
+
+class UnreachableError(OSError):
+    """No connection to a server."""
+
+
+class RefusedError(Exception):
+    """Reply of a server without the requested file.
+
+    Parameters
+    ----------
+    message : str
+        The reason.
+    login : bool
+        Whether the server requires a login.
+    status : int
+        The status of the reply, 0 where there is none.
+    pause : float or None
+        Seconds after which the server wants to be asked again.
+    """
+
+    def __init__(self, message: str, login: bool = False, status: int = 0, pause: float | None = None):
+        super().__init__(message)
+        self.login, self.status, self.pause = login, status, pause
+
+
+def offline() -> bool:
+    """Return whether no server may be asked (`SEQ2EXP_OFFLINE`)."""
+    return os.environ.get("SEQ2EXP_OFFLINE", "") not in ("", "0")
+
+
+def contacted() -> frozenset[str]:
+    """Return the names of the hosts that this process has asked."""
+    return frozenset(_contacted)
+
+
+@contextmanager
+def answer(method: str, url: str, headers: dict[str, str], refuse: tuple[int, ...] = ()) -> Iterator[Any]:
+    """Yield the server's response before its body is read; the caller handles the statuses in `refuse`.
+
+    Parameters
+    ----------
+    method : str
+        "GET" or "HEAD".
+    url : str
+        http or https address; its host may be any, as the user names it.
+    headers : dict[str, str]
+        Added to the request.
+    refuse : tuple[int, ...]
+        Statuses of 400 and more that raise nothing.
+
+    Raises
+    ------
+    UnreachableError
+        No connection.
+    RefusedError
+        A status of 400 or more, or a redirect that is not followed.
+    """
+    asked = _host(url)
+    for _ in range(MOST_REDIRECTS + 1):
+        with _one_answer(method, url, headers) as response:
+            place = response.headers.get("Location")
+            if response.status_code not in (301, 302, 303, 307, 308) or not place:
+                if response.status_code >= 400 and response.status_code not in refuse:
+                    raise _refusal(response)
+                yield response
+                return
+        url = urljoin(url, place)
+        _check_redirect(asked, url)
+    raise RefusedError(f"more than {MOST_REDIRECTS} redirects")
+
+
+def patiently(ask: Any) -> Any:
+    """Return what `ask()` returns; ask up to ATTEMPTS times where it raises an error that may pass.
+
+    These are no connection, a broken transfer, and the statuses 429, 500, 502, 503 and 504.
+
+    Raises
+    ------
+    UnreachableError, RefusedError
+        As `ask` the last time.
+    """
+    for attempt in range(ATTEMPTS):
+        try:
+            return ask()
+        except UnreachableError:
+            if attempt == ATTEMPTS - 1:
+                raise
+            pause = None
+        except RefusedError as error:
+            if error.status not in _AGAIN or attempt == ATTEMPTS - 1:
+                raise
+            pause = error.pause
+        wait = first_pause() * 2**attempt if pause is None else pause
+        time.sleep(min(wait, LONGEST_PAUSE))
+    raise AssertionError  # the last attempt returns or raises
+
+
+def first_pause() -> float:
+    """Return the seconds before a request is made a second time."""
+    return 0.5
+
+
+def read_body(response: Any, most: int) -> bytes:
+    """Return the body of a response as it was sent, of at most `most` bytes.
+
+    Raises
+    ------
+    UnreachableError
+        The transfer breaks.
+    RefusedError
+        It is longer.
+    """
+    import urllib3
+
+    try:
+        content = response.raw.read(most + 1, decode_content=False)
+    except (urllib3.exceptions.HTTPError, ConnectionError, TimeoutError) as error:
+        raise UnreachableError(short_reason(error)) from None
+    if len(content) > most:
+        raise RefusedError(f"more than the {most:,} bytes that were asked for")
+    return content
+
+
+def is_here(url: str) -> bool:
+    """Return whether an address is on this machine."""
+    host = _host(url)
+    return host == "localhost" or host == "::1" or host.startswith("127.")
+
+
+def short_reason(error: object) -> str:
+    """Return the innermost reason of a nested connection error."""
+    inner = error
+    while isinstance(inner, Exception):
+        error, args = inner, getattr(inner, "args", ())
+        inner = getattr(error, "reason", None) or next((arg for arg in args if isinstance(arg, Exception)), None)
+    return re.sub(r"\[Errno [-0-9]+\] ", "", str(error).rpartition(": ")[2])[:120] or type(error).__name__
+
+
+_mine = threading.local()  # a session of each thread, which keeps connections open
+
+
+def _session() -> Any:
+    import requests
+
+    if getattr(_mine, "process", None) != os.getpid():
+        _mine.session, _mine.process = requests.Session(), os.getpid()
+    return _mine.session
+
+
+@contextmanager
+def _one_answer(method: str, url: str, headers: dict[str, str]) -> Iterator[Any]:
+    import requests
+
+    if offline():
+        raise UnreachableError("SEQ2EXP_OFFLINE is set")
+    _contacted.add(_host(url))
+    try:
+        # No proxy of the environment reaches this machine; a .netrc is used here, too.
+        proxies: Any = dict.fromkeys(("http", "https", "all")) if is_here(url) else None
+        response = _session().request(
+            method,
+            url,
+            proxies=proxies,
+            headers={**_HEADERS, **headers},
+            stream=True,
+            timeout=TIMEOUT,
+            allow_redirects=False,
+        )
+    except (requests.ConnectionError, requests.Timeout) as error:
+        raise UnreachableError(short_reason(error)) from None
+    except (requests.RequestException, ValueError) as error:
+        raise RefusedError(short_reason(error)) from None
+    with response:
+        yield response
+
+
+def _refusal(response: Any) -> RefusedError:
+    status, pause = response.status_code, response.headers.get("Retry-After", "")
+    seconds = float(pause) if pause.isascii() and pause.isdecimal() else None
+    return RefusedError(f"{status} {response.reason}".strip(), status in (401, 403), status, seconds)
+
+
+def _host(url: str) -> str:
+    try:
+        return (urlsplit(url).hostname or "").lower()
+    except ValueError:
+        return ""
+
+
+def _check_redirect(asked: str, url: str) -> None:
+    """Raise RefusedError unless a redirect leads to a host that may be asked."""
+    host, scheme = _host(url), url.partition(":")[0].lower()
+    if scheme not in ("http", "https") or not host:
+        raise RefusedError(f"a redirect to {url[:80]!r}, which is no http address")
+    if host == asked:
+        return
+    for address in _addresses(host):
+        if not address.is_global or address.is_multicast:
+            raise RefusedError(f"a redirect to {host}, which lies on this machine or in its network ({address})")
+
+
+def _addresses(host: str) -> list[ipaddress.IPv4Address | ipaddress.IPv6Address]:
+    """Return the addresses of a host; none where its name is known to a proxy alone."""
+    try:
+        return [_unmapped(ipaddress.ip_address(host.strip("[]")))]
+    except ValueError:
+        pass
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except OSError:
+        if os.environ.get("HTTPS_PROXY") or os.environ.get("https_proxy"):
+            return []
+        raise UnreachableError(f"no address of {host}") from None
+    return [_unmapped(ipaddress.ip_address(str(entry[4][0]).partition("%")[0])) for entry in found]
+
+
+def _unmapped(address: Any) -> Any:
+    return getattr(address, "ipv4_mapped", None) or address

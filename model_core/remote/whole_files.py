@@ -1,0 +1,139 @@
+"""Whole files of servers, fetched once for each user: annotations, tables, intervals, checkpoints."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+from model_core.cache import notice, user_cache, writable_folder
+from model_core.errors import InputError
+from model_core.files import write_json
+from model_core.lock import Lock
+from model_core.records import parse_json
+from model_core.remote.address import InputPath, RemotePath
+from model_core.remote.block_store import State
+from model_core.remote.download import Resuming
+from model_core.remote.remote_file import same_file, server_problem, state_on_server
+from model_core.remote.session import RefusedError, UnreachableError, offline, patiently
+from model_core.remote.traffic import TRAFFIC
+
+_WAIT = 3_600  # seconds for another process that fetches the same file
+_current: dict[str, Path] = {}  # address -> file that this process has asked the server about
+
+
+class Kept(NamedTuple):
+    """A whole file that was fetched: its address and its place on the disk."""
+
+    address: str
+    path: Path
+
+
+def local_copy(path: InputPath, about: str = "", checksum: str | None = None) -> Path:
+    """Return a file on the disk with the content of a path or address.
+
+    A local path is returned as it is. A remote file is fetched once, resumes where it was interrupted, and is asked for
+    again once per process: where the server has another one now, that is fetched. Without a connection the copy is
+    used.
+
+    Parameters
+    ----------
+    path : InputPath
+        The path or address.
+    about : str
+        What it holds, for messages.
+    checksum : str or None
+        "md5:..." or "sha256:..." where it is known.
+
+    Returns
+    -------
+    Path
+        A file of the same name.
+
+    Raises
+    ------
+    InputError
+        It cannot be fetched, or has another checksum.
+    """
+    if isinstance(path, Path):
+        return path
+    key = str(path)
+    if key in _current and _current[key].is_file():
+        return _current[key]
+    wanted = user_cache() / "files" / hashlib.sha256(key.encode()).hexdigest()[:40]
+    folder = writable_folder(wanted, f"the copy of {path.name}")
+    target = folder / path.name
+    with Lock(folder / "lock").held(_WAIT):
+        _bring(path, target, about, checksum)
+    _current[key] = target
+    return target
+
+
+def kept_files() -> list[Kept]:
+    """Return the whole files that are kept."""
+    found = []
+    for note in (user_cache() / "files").glob("*/file.json"):
+        with suppress(OSError, ValueError):
+            about = parse_json(note.read_bytes())
+            address = about.get("address") if isinstance(about, dict) else None
+            if isinstance(address, str) and (place := note.parent / RemotePath(address).name).is_file():
+                found.append(Kept(address, place))
+    return sorted(found)
+
+
+def _bring(path: RemotePath, target: Path, about: str, checksum: str | None) -> None:
+    """Make `target` the file that the server has now, or leave the copy where the server cannot be asked."""
+    note = target.with_name("file.json")
+    known = _known(note) if target.is_file() else None
+    if known is not None and offline():
+        return
+    try:
+        state = state_on_server(path)
+    except InputError as error:
+        if known is None or not isinstance(error.__cause__, UnreachableError):
+            raise
+        reason = f"{path.host} cannot be reached ({error.__cause__}): files are read from the cache"
+        notice(f"offline {path.host}", reason)
+        return
+    if known is not None and same_file(state, known):
+        return
+    transfer = Resuming(target, state.size, checked=checksum is not None)
+    try:
+        patiently(lambda: transfer.download(path.url))
+        TRAFFIC.add(str(path), transfer.part.stat().st_size, state.size, whole=True)
+    except (UnreachableError, RefusedError) as error:
+        raise server_problem(path, error) from error
+    if checksum is not None and (found := _checksum_of(transfer.part, checksum)) != checksum:
+        transfer.drop()
+        do = "run the same command again; tell the portal if it happens again"
+        raise InputError(
+            str(path), found=f"content with {found} (deleted)", expected=f"{about} {checksum}".strip(), fix=do
+        )
+    note.unlink(missing_ok=True)
+    transfer.keep()
+    write_json(note, {"address": str(path), "size": state.size, "tag": state.tag})
+
+
+def _known(note: Path) -> State | None:
+    with suppress(OSError, ValueError):
+        kept = parse_json(note.read_bytes())
+        if isinstance(kept, dict) and type(kept.get("size")) is int and isinstance(kept.get("tag"), str):
+            return State(kept["size"], kept["tag"])
+    return None
+
+
+def _checksum_of(path: Path, like: str) -> str:
+    kind = like.partition(":")[0]
+    with path.open("rb") as file:
+        return f"{kind}:{hashlib.file_digest(file, kind).hexdigest()}"
+
+
+def forget() -> None:
+    """Ask the servers again about all files, as a new process does."""
+    _current.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=forget)
