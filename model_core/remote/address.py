@@ -94,7 +94,10 @@ def _public_url(address: str) -> str:
     scheme, _, rest = address.partition("://")
     if scheme.lower() == "s3":
         bucket, _, key = rest.partition("/")
-        return f"https://{bucket}.s3.amazonaws.com/{quote(key, safe='/@%')}"
+        path = quote(key, safe="/@%")
+        if "." in bucket:  # the certificate of *.s3.amazonaws.com covers one name before the first dot only
+            return f"https://s3.amazonaws.com/{bucket}/{path}"
+        return f"https://{bucket}.s3.amazonaws.com/{path}"
     if scheme.lower() == "hf":
         return _hugging_face_url(address, rest)
     return f"{scheme.lower()}://{rest}"

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 from model_core.cache import notice, user_cache
 from model_core.errors import InputError
 from model_core.files import write_json
+from model_core.listing import files_in, folders_in
 from model_core.records import parse_json
 
 BLOCK = 1 << 16  # bytes
@@ -147,10 +148,11 @@ def limit() -> int:
 def shrink(most: int) -> None:
     """Remove the blocks used longest ago until the others take at most `_KEEP` of `most` bytes, if they take more."""
     found = []
-    for path in blocks_folder().glob("*/[0-9]*"):
-        with suppress(OSError):  # removed meanwhile
-            state = path.stat()
-            found.append((state.st_mtime, state.st_size, path))
+    for folder in folders_in(blocks_folder()):
+        for path in files_in(folder, "[0-9]*"):
+            with suppress(OSError):  # removed meanwhile
+                state = path.stat()
+                found.append((state.st_mtime, state.st_size, path))
     held = sum(size for _, size, _ in found)
     if held <= most:
         return
@@ -165,11 +167,11 @@ def shrink(most: int) -> None:
 def stored() -> list[Stored]:
     """Return what is held of each file, the largest first."""
     found: dict[str, Stored] = {}
-    for folder in blocks_folder().glob("*/"):
+    for folder in folders_in(blocks_folder()):
         about = _about(folder)
         address, size = str(about.get("address", "?")), about.get("size")
         held = 0
-        for path in folder.glob("[0-9]*"):
+        for path in files_in(folder, "[0-9]*"):
             with suppress(OSError):
                 held += path.stat().st_size
         before = found.get(address)

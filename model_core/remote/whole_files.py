@@ -11,6 +11,7 @@ from typing import NamedTuple
 from model_core.cache import notice, user_cache, writable_folder
 from model_core.errors import InputError
 from model_core.files import write_json
+from model_core.listing import folders_in
 from model_core.lock import Lock
 from model_core.records import parse_json
 from model_core.remote.address import InputPath, RemotePath
@@ -74,11 +75,11 @@ def local_copy(path: InputPath, about: str = "", checksum: str | None = None) ->
 def kept_files() -> list[Kept]:
     """Return the whole files that are kept."""
     found = []
-    for note in (user_cache() / "files").glob("*/file.json"):
+    for folder in folders_in(user_cache() / "files"):
         with suppress(OSError, ValueError):
-            about = parse_json(note.read_bytes())
+            about = parse_json((folder / "file.json").read_bytes())
             address = about.get("address") if isinstance(about, dict) else None
-            if isinstance(address, str) and (place := note.parent / RemotePath(address).name).is_file():
+            if isinstance(address, str) and (place := folder / RemotePath(address).name).is_file():
                 found.append(Kept(address, place))
     return sorted(found)
 

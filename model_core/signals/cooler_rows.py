@@ -4,17 +4,16 @@ The layout is the Cooler schema (https://cooler.readthedocs.io/en/stable/schema.
 a few slices of adjacent pixels, whatever the size of the map; each process and thread opens the file once.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from functools import cached_property
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from model_core.errors import InputError
+from model_core.remote.address import InputPath, input_path
 from model_core.signals.file_handles import LazyHandle
-from model_core.signals.hdf5_files import open_hdf5
+from model_core.signals.hdf5_files import hdf5_errors, open_hdf5
 
 WHOLE = "a complete .hic, .mcool or .cool file"
 _COORDINATES = ("chrom", "start", "end")
@@ -47,16 +46,16 @@ class CoolerRows:
 
     Parameters
     ----------
-    path : str or Path
-        .cool or .mcool.
+    path : str, Path or RemotePath
+        .cool or .mcool; one at an address only in a process that may end (`remote_rows`).
     resolution : int
         bp per bin; the file must hold it.
     normalisation : str
         Name of a column of bin weights, or "NONE".
     """
 
-    def __init__(self, path: str | Path, resolution: int, normalisation: str = "NONE"):
-        self.path, self.resolution, self.normalisation = Path(path), resolution, normalisation
+    def __init__(self, path: str | InputPath, resolution: int, normalisation: str = "NONE"):
+        self.path, self.resolution, self.normalisation = input_path(path), resolution, normalisation
         self._datasets = LazyHandle(self._open)
 
     @property
@@ -96,7 +95,7 @@ class CoolerRows:
         """
         header = self._header
         start = header.first_bin[chrom]
-        with _input_errors(self.path, "damaged data"):
+        with hdf5_errors(self.path, "damaged data", WHOLE):
             datasets = self._datasets.get()
             row = _counts(datasets, start + anchor, start + first, start + last)
             if header.divides is None:
@@ -114,9 +113,10 @@ class CoolerRows:
 
     @cached_property
     def _header(self) -> _Header:
-        if not self.path.is_file():
-            raise InputError(self.path, found="no such file", expected=WHOLE, fix="check the path")
-        with _input_errors(self.path, "no readable Hi-C"), open_hdf5(self.path, WHOLE, "Hi-C", locking=True) as file:
+        with (
+            hdf5_errors(self.path, "no readable Hi-C", WHOLE),
+            open_hdf5(self.path, WHOLE, "Hi-C", locking=True) as file,
+        ):
             name = _group(file, self.path, self.resolution)
             group = file[name]
             mode = group.attrs.get("storage-mode", "symmetric-upper")
@@ -135,12 +135,12 @@ class CoolerRows:
         )
 
 
-def require_resolution(path: Path, resolution: int, held: Sequence[int]) -> None:
+def require_resolution(path: InputPath, resolution: int, held: Sequence[int]) -> None:
     """Check that a file holds bins of `resolution` bp.
 
     Parameters
     ----------
-    path : Path
+    path : Path or RemotePath
         The file, for the message.
     resolution : int
         bp per bin.
@@ -159,12 +159,12 @@ def require_resolution(path: Path, resolution: int, held: Sequence[int]) -> None
         )
 
 
-def require_normalisation(path: Path, resolution: int, normalisation: str, held: Sequence[str]) -> None:
+def require_normalisation(path: InputPath, resolution: int, normalisation: str, held: Sequence[str]) -> None:
     """Check that a file has a normalisation at a resolution; "NONE" is always accepted.
 
     Parameters
     ----------
-    path : Path
+    path : Path or RemotePath
         The file, for the message.
     resolution : int
         bp per bin.
@@ -186,21 +186,7 @@ def require_normalisation(path: Path, resolution: int, normalisation: str, held:
         )
 
 
-@contextmanager
-def _input_errors(path: Path, trouble: str) -> Iterator[None]:
-    """Convert errors of the reading libraries to InputError."""
-    try:
-        yield
-    except InputError:
-        raise
-    except (OSError, KeyError, IndexError, RuntimeError, TypeError, ValueError) as error:
-        reason = str(error).strip("'\"").splitlines() or ["unknown"]
-        raise InputError(
-            path, found=f"{trouble} ({reason[0]})", expected=WHOLE, fix="copy or convert it again"
-        ) from None
-
-
-def _group(file: Any, path: Path, resolution: int) -> str:
+def _group(file: Any, path: InputPath, resolution: int) -> str:
     """Return the HDF5 group with the map of a resolution."""
     if "resolutions" in file:
         require_resolution(path, resolution, sorted(int(name) for name in file["resolutions"]))

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from model_core.errors import InputError
+from model_core.remote.address import InputPath, RemotePath
 from model_core.signals.checked_files import check_once
 from model_core.signals.reader_process import Limits, answer, ask
 
@@ -19,16 +22,30 @@ _SMALL_FILE = 4_000_000  # bytes; HDF5 can follow damage in a circle, and a smal
 _LIMITS = {True: Limits(memory=2, cpu=15), False: Limits(memory=2, cpu=120)}  # small, larger
 
 
-def open_hdf5(path: Path, expected: str, what: str = "HDF5", locking: bool = False) -> Any:
+@contextmanager
+def hdf5_errors(path: InputPath, trouble: str, expected: str) -> Iterator[None]:
+    """Convert what h5py raises on a damaged file, `trouble`, to InputError."""
+    try:
+        yield
+    except InputError:
+        raise
+    except (OSError, KeyError, IndexError, RuntimeError, TypeError, ValueError) as error:
+        reason = str(error).strip("'\"").splitlines() or ["unknown"]
+        fix = "copy or convert it again"
+        raise InputError(path, found=f"{trouble} ({reason[0]})", expected=expected, fix=fix) from None
+
+
+def open_hdf5(path: InputPath, expected: str, what: str = "HDF5", locking: bool = False) -> Any:
     """Open an HDF5 file for reading, by default without a lock, so that read-only folders work.
 
     HDF5 crashes on some damaged files. A child process therefore reads a file on trial before it is opened here, once
     as long as it does not change: all groups and attributes, and all datasets or, of a file of more than WHOLE_BYTES,
-    pieces spread evenly over each. Damage between these pieces is met only when it is read.
+    pieces spread evenly over each. Damage between these pieces is met only when it is read. A file at an address is
+    not tried: it may be opened only in a process that may end (`remote_rows`).
 
     Parameters
     ----------
-    path : Path
+    path : Path or RemotePath
         The file.
     expected, what : str
         What the file should hold, and what it is, for messages.
@@ -49,6 +66,8 @@ def open_hdf5(path: Path, expected: str, what: str = "HDF5", locking: bool = Fal
             expected="the extra `model`",
             fix="run `pip install 'seq2exp-viz[model]'`",
         ) from None
+    if isinstance(path, RemotePath):
+        return _open_remote(path, expected, what)
     if not path.is_file():
         raise InputError(path, found="no such file", expected=expected, fix="check the path")
     check_once(path, "HDF5", partial(_try, expected=expected, what=what))
@@ -58,12 +77,21 @@ def open_hdf5(path: Path, expected: str, what: str = "HDF5", locking: bool = Fal
         raise _unreadable(path, expected, what, error) from None
 
 
+def _open_remote(path: RemotePath, expected: str, what: str) -> Any:
+    from model_core.remote.hdf5 import open_remote_hdf5  # needs h5py
+
+    try:
+        return open_remote_hdf5(path)
+    except OSError as error:
+        raise _unreadable(path, expected, what, error) from None
+
+
 def _try(path: Path, expected: str, what: str) -> None:
     small = path.stat().st_size <= _SMALL_FILE
     ask("model_core.signals.hdf5_files", [path, expected, what], path, what, expected, _LIMITS[small])
 
 
-def _unreadable(path: Path, expected: str, what: str, error: BaseException) -> InputError:
+def _unreadable(path: InputPath, expected: str, what: str, error: BaseException) -> InputError:
     reason = (str(error).strip("'\"").splitlines() or [type(error).__name__])[0]
     fix = "copy or download it again"
     return InputError(path, found=f"no readable {what} ({reason})", expected=expected, fix=fix)

@@ -8,10 +8,13 @@ from typing import NamedTuple
 import numpy as np
 
 from model_core.errors import InputError
+from model_core.remote.address import InputPath, RemotePath, input_path
 from model_core.signals.cooler_rows import WHOLE, CoolerRows
 from model_core.signals.hic_cache import REACH, HicRows
+from model_core.signals.hic_file_rows import HicFileRows
+from model_core.signals.remote_rows import RemoteRows
 from model_core.signals.signal import Signal
-from model_core.track_formats import TO_SIGNAL, require_format
+from model_core.track_formats import FORMATS, HEAD, TO_SIGNAL, format_of_head, require_format
 from model_core.window import Window
 
 TSS_REACH = 500  # bp on either side of the TSS, both ends excluded as in the release: 999 bases
@@ -68,8 +71,8 @@ class HicSignal(Signal):
     ----------
     name : str
         As in the study.
-    path : str or Path
-        .hic, .mcool or .cool.
+    path : str, Path or RemotePath
+        .hic, .mcool or .cool. Of one at an address only what a window needs is read.
     resolution : int
         bp per bin; the file must hold it.
     normalisation : str
@@ -84,16 +87,17 @@ class HicSignal(Signal):
     def __init__(
         self,
         name: str,
-        path: str | Path,
+        path: str | InputPath,
         resolution: int = 5_000,
         normalisation: str = "VC",
         pseudocount: PowerLaw | float | None = None,
         cache: str | Path | None = None,
     ):
-        self.name, self.path = name, Path(path)
+        self.name, self.path = name, input_path(path)
         self.resolution, self.normalisation = int(resolution), normalisation
         self.pseudocount = PowerLaw() if pseudocount is None else pseudocount
-        self.cache = self.path.parent / "cache" if cache is None else Path(cache)
+        beside = self.path.parent if isinstance(self.path, Path) else Path()
+        self.cache = beside / "cache" if cache is None else Path(cache)
 
     @cached_property
     def sizes(self) -> dict[str, int]:
@@ -102,7 +106,7 @@ class HicSignal(Signal):
         The .hic files of public portals omit "chr" where their other files have it.
         """
         own = self._rows.sizes
-        if isinstance(self._rows, CoolerRows) or any(name.startswith("chr") for name in own):
+        if isinstance(self._rows, CoolerRows | RemoteRows) or any(name.startswith("chr") for name in own):
             return own
         return {_with_chr(name): own[name] for name in own} | own
 
@@ -158,7 +162,9 @@ class HicSignal(Signal):
         return vector
 
     @cached_property
-    def _rows(self) -> CoolerRows | HicRows:
+    def _rows(self) -> CoolerRows | HicRows | HicFileRows | RemoteRows:
+        if isinstance(self.path, RemotePath):
+            return self._remote_rows(self.path)
         try:
             with self.path.open("rb") as file:
                 is_hic = file.read(3) == b"HIC"
@@ -169,6 +175,16 @@ class HicSignal(Signal):
         if is_hic:
             return HicRows(self.path, self.resolution, self.normalisation, self.cache)
         return CoolerRows(self.path, self.resolution, self.normalisation)
+
+    def _remote_rows(self, path: RemotePath) -> HicFileRows | RemoteRows:
+        from model_core.remote.remote_file import open_ranges  # no network code where files are local
+
+        file = open_ranges(path)
+        found = format_of_head(file.read_at(0, min(HEAD, file.size)), path.name)
+        if found not in ("hic", "HDF5"):
+            fix = TO_SIGNAL.get(found, "check the address")
+            raise InputError(path, found=FORMATS[found], expected=WHOLE, fix=fix)
+        return (HicFileRows if found == "hic" else RemoteRows)(path, self.resolution, self.normalisation)
 
     def _per_base(self, row: np.ndarray, first: int, start: int, end: int) -> np.ndarray:
         """Return for each base from start to end the value of its bin, in a row that begins with the bin `first`."""

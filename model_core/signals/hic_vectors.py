@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import numpy as np
 
@@ -18,18 +19,21 @@ from model_core.errors import InputError
 from model_core.files import write_json
 from model_core.intervals import match_chromosomes
 from model_core.records import parse_json
+from model_core.remote.address import InputPath, RemotePath, input_path
 from model_core.signals.file_handles import LazyHandle
 from model_core.signals.hdf5_files import open_hdf5
 from model_core.signals.hic import log_contact
+from model_core.signals.remote_rows import remote_vector
 from model_core.signals.signal import Signal
 from model_core.window import Window
 
 ENDING = ".contact.json"
+_LONGEST_INDEX = 1 << 20  # bytes of an index at an address
 _FORM = "an index of contact vectors (schema 1; sizes and files by chromosome)"
 
 
 def write_index(
-    path: str | Path, files: Mapping[str, Path], sizes: Mapping[str, int], shifted_near_ends: bool = False
+    path: str | Path, files: Mapping[str, InputPath], sizes: Mapping[str, int], shifted_near_ends: bool = False
 ) -> None:
     """Write the index of stored contact vectors, atomically.
 
@@ -37,7 +41,7 @@ def write_index(
     ----------
     path : str or Path
         The file to write; its name ends in ENDING.
-    files : Mapping[str, Path]
+    files : Mapping[str, Path or RemotePath]
         The HDF5 file of each chromosome.
     sizes : Mapping[str, int]
         Length in bp of each of these chromosomes.
@@ -71,12 +75,12 @@ class StoredContact(Signal):
     ----------
     name : str
         As in the study.
-    path : str or Path
+    path : str, Path or RemotePath
         The index.
     """
 
-    def __init__(self, name: str, path: str | Path):
-        self.name, self.path = name, Path(path)
+    def __init__(self, name: str, path: str | InputPath):
+        self.name, self.path = name, input_path(path)
         self._files = LazyHandle(_OpenFiles)
 
     @cached_property
@@ -139,17 +143,19 @@ class StoredContact(Signal):
     @cached_property
     def _index(self) -> dict[str, Any]:
         try:
-            index = parse_json(self.path.read_bytes())
+            index = parse_json(_content(self.path))
         except FileNotFoundError:
             do = "check the path, or write it with `seq2exp-viz init --from-airs`"
             raise InputError(self.path, found="no such file", expected=_FORM, fix=do) from None
+        except InputError:
+            raise
         except (OSError, ValueError) as error:
             do = "write it again with `seq2exp-viz init --from-airs`"
             raise InputError(self.path, found=f"unreadable JSON ({error})", expected=_FORM, fix=do) from None
         if not _is_index(index):
             do = "write it again with `seq2exp-viz init --from-airs`"
             raise InputError(self.path, found="JSON of another form", expected=_FORM, fix=do)
-        files = {chrom: self.path.parent / file for chrom, file in index["files"].items()}
+        files = {chrom: _beside(self.path, file) for chrom, file in index["files"].items()}
         return {**index, "files": files, "shifted_near_ends": bool(index.get("shifted_near_ends", False))}
 
 
@@ -159,8 +165,10 @@ class _OpenFiles:
     def __init__(self) -> None:
         self._open: dict[Path, Any] = {}
 
-    def vector(self, file: Path, key: str) -> Any | None:
-        """Return the dataset `key`, None where there is none."""
+    def vector(self, file: InputPath, key: str) -> Any | None:
+        """Return the dataset `key`, or of a file at an address its values; None where there is none."""
+        if isinstance(file, RemotePath):
+            return remote_vector(file, key)
         if file not in self._open:
             self._open[file] = open_hdf5(file, "HDF5 with contact vectors")
         try:
@@ -168,6 +176,47 @@ class _OpenFiles:
         except (OSError, KeyError, RuntimeError) as error:
             found = f"damaged data ({error})"
             raise InputError(file, found=found, expected="a complete HDF5 file", fix="copy it again") from None
+
+
+def _content(path: InputPath) -> bytes:
+    """Return the bytes of an index.
+
+    Raises
+    ------
+    OSError
+        It cannot be read.
+    InputError
+        It cannot be reached, or is too long for an index.
+    """
+    if isinstance(path, Path):
+        return path.read_bytes()
+    from model_core.remote.remote_file import open_ranges  # no network code where files are local
+
+    file = open_ranges(path)
+    if file.size > _LONGEST_INDEX:
+        raise InputError(path, found=f"{file.size:,} bytes", expected=_FORM, fix="check the address")
+    return file.read_at(0, file.size)
+
+
+def _beside(index: InputPath, file: str) -> InputPath:
+    """Return the path or address of a file that an index names: an address, or a path from the index on.
+
+    An index at an address names files of its own host only: no server may choose whom this machine asks.
+
+    Raises
+    ------
+    InputError
+        It names another host, or an address of another scheme.
+    """
+    named = input_path(file)
+    if isinstance(index, Path):
+        return named if isinstance(named, RemotePath) else index.parent / named
+    if not isinstance(named, RemotePath):
+        return RemotePath(f"{index.address.rpartition('/')[0]}/{file}")
+    if urlsplit(named.url).netloc != urlsplit(index.url).netloc:
+        found, expected = f"a file of another host, {named.host}", f"files of {index.host}"
+        raise InputError(index, found=found, expected=expected, fix="make an index of your own, on this disk")
+    return named
 
 
 def _is_index(index: Any) -> bool:

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 from model_core.child import child_environment, follow_parent
 from model_core.errors import InputError
+from model_core.remote.address import InputPath
 
 _CRASHES = ("SIGSEGV", "SIGBUS", "SIGABRT", "SIGFPE", "SIGILL", "SIGTRAP", "SIGSYS")
 _GIB = 1 << 30
@@ -44,7 +45,7 @@ class Limits(NamedTuple):
 def ask(
     module: str,
     words: Sequence[object],
-    path: Path,
+    path: InputPath,
     what: str,
     expected: str,
     limits: Limits,
@@ -58,7 +59,7 @@ def ask(
         Module that calls `answer`.
     words : Sequence[object]
         Its arguments.
-    path : Path
+    path : Path or RemotePath
         The file, for messages.
     what, expected : str
         What the file is, such as "HDF5", and what it should be, for messages.

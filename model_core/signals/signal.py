@@ -10,6 +10,7 @@ import numpy as np
 
 from model_core.errors import InputError
 from model_core.intervals import unlisted
+from model_core.remote.address import InputPath
 from model_core.signals.bam_coverage import cached_coverage
 from model_core.signals.bam_header import bam_sizes
 from model_core.signals.bigwig import Summary, bigwig_errors, header_summary, open_bigwig
@@ -32,10 +33,20 @@ class Signal(ABC):
     """Signal with one number per base of any window.
 
     An instance can be pickled; each process and thread opens the file on first use.
+
+    Attributes
+    ----------
+    name : str
+        As in the study.
+    path : Path or RemotePath
+        Its file.
+    note : str or None
+        What must be said with every number that rests on the signal; None: nothing.
     """
 
     name: str
-    path: Path
+    path: InputPath
+    note: str | None = None
 
     @property
     @abstractmethod
@@ -107,6 +118,8 @@ class BigWigSignal(Signal):
     scale : float
         Factor on the file's values, before the transform.
     """
+
+    path: Path
 
     def __init__(self, name: str, path: str | Path, transform: str = "none", scale: float = 1.0):
         if transform not in TRANSFORMS:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, model_validator
 
+from model_core.signals.power_law_contact import NOTE, POWER_LAW
 from model_core.signals.signal import TRANSFORMS
 from model_core.study.gene_features import FEATURES
 from model_core.track_formats import FORMATS, TO_SIGNAL, UNTOLD, format_of
@@ -30,6 +31,10 @@ def _against_folder(path: Path, info: ValidationInfo) -> Path:
     return (Path(folder) / path).resolve() if folder is not None else path
 
 
+def _file_or_power_law(path: Path, info: ValidationInfo) -> Path:
+    return path if path == POWER_LAW else _against_folder(path, info)
+
+
 def _known_transform(name: str) -> str:
     if name not in TRANSFORMS:
         raise ValueError(f"one of {', '.join(TRANSFORMS)}")
@@ -37,6 +42,7 @@ def _known_transform(name: str) -> str:
 
 
 FilePath = Annotated[Path, AfterValidator(_against_folder)]
+SignalPath = Annotated[Path, AfterValidator(_file_or_power_law)]
 TransformName = Annotated[str, AfterValidator(_known_transform)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$", max_length=80)]  # becomes a file name
 if TYPE_CHECKING:  # a type checker cannot evaluate the tuple
@@ -119,7 +125,7 @@ class SignalSpec(Section):
     """Table [[signals]]: one signal."""
 
     name: Name
-    path: FilePath
+    path: SignalPath  # or "powerlaw": contact that the distance alone gives
     transform: TransformName = "none"
     prior: Prior
     contact: bool | None = None  # contact to the TSS rather than activity; default by file type
@@ -132,7 +138,7 @@ class SignalSpec(Section):
 
     @model_validator(mode="after")
     def _fits_its_file(self) -> SignalSpec:
-        if not self.path.name.lower().endswith(SIGNAL_FILES):
+        if not self.is_powerlaw and not self.path.name.lower().endswith(SIGNAL_FILES):
             expected = f"a file that ends in {', '.join(SIGNAL_FILES)}"
             found = format_of(self.path)
             if found in UNTOLD:
@@ -141,6 +147,7 @@ class SignalSpec(Section):
             raise ValueError(f"{expected}; {self.path.name} is {FORMATS[found]}: {do}")
         ending = "Hi-C files" if self.is_hic else "BAM files" if self.is_bam else "bigWig files"
         ending = "stored contact" if self.path.name.lower().endswith(STORED_CONTACT) else ending
+        ending = "the power law" if self.is_powerlaw else ending
         for keys, kinds in _SETTINGS_OF:
             given = [key for key in keys if getattr(self, key) is not None]
             if given and ending not in kinds:
@@ -148,7 +155,7 @@ class SignalSpec(Section):
         if self.shift is not None and self.extend is None:
             raise ValueError("extend with shift")
         if self.is_hic and self.transform != "none":
-            raise ValueError("no transform for Hi-C files, which give log10(1 + contact) as it is")
+            raise ValueError("no transform for Hi-C, which gives log10(1 + contact) as it is")
         return self
 
     @property
@@ -158,8 +165,18 @@ class SignalSpec(Section):
 
     @property
     def is_hic(self) -> bool:
-        """Whether the file holds Hi-C contacts, from which the contact to each TSS is read."""
-        return self.path.name.lower().endswith((*CONTACT_FILES, STORED_CONTACT))
+        """Whether the contact to each TSS is read from Hi-C contacts, or follows the power law in their place."""
+        return self.is_powerlaw or self.path.name.lower().endswith((*CONTACT_FILES, STORED_CONTACT))
+
+    @property
+    def is_powerlaw(self) -> bool:
+        """Whether the signal is the power law of the distance, without a file."""
+        return self.path == POWER_LAW
+
+    @property
+    def note(self) -> str | None:
+        """What must be said with every number that rests on the signal; None: nothing."""
+        return NOTE if self.is_powerlaw else None
 
     @property
     def is_contact(self) -> bool:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pandas as pd
-from pydantic import Field, PrivateAttr, ValidationError
+from pydantic import Field, PrivateAttr, ValidationError, model_validator
 
 from model_core.bed import read_bed, read_narrowpeak
 from model_core.config import Seq2ExpConfig, TrainConfig, merged, recipe
@@ -83,6 +83,13 @@ class Study(Section):
     _annotation: pd.DataFrame | None = PrivateAttr(None)
     _sites: pd.DataFrame | None = PrivateAttr(None)
     _genes: pd.DataFrame | None = PrivateAttr(None)
+
+    @model_validator(mode="after")
+    def _with_notes_of_signals(self) -> Study:
+        """Count what must be said of the signals among the study's limits."""
+        notes = [f"{spec.name}: {spec.note}." for spec in self.signal_specs if spec.note]
+        new = [note for note in notes if note not in self.limits]
+        return self.model_copy(update={"limits": (*self.limits, *new)}) if new else self
 
     @property
     def path(self) -> Path:
@@ -180,7 +187,8 @@ class Study(Section):
         Coverage of a BAM is computed into `cache` once, by `Signal.prepare`.
         """
         if self._signals is None:
-            self._signals = {spec.name: open_signal(spec, self.folder / CACHE) for spec in self.signal_specs}
+            sizes = self.genome().sizes if any(spec.is_powerlaw for spec in self.signal_specs) else None
+            self._signals = {spec.name: open_signal(spec, self.folder / CACHE, sizes) for spec in self.signal_specs}
         return [self._signals[spec.name] for spec in self.signal_specs]
 
     def activity_signals(self) -> list[BigWigSignal]:

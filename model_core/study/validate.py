@@ -251,7 +251,7 @@ def signal_problems(spec: SignalSpec, sizes: Mapping[str, int] | None, chroms: I
     """
     problems: list[Problem] = []
     with noting(problems):
-        signal = open_signal(spec, CACHE)
+        signal = open_signal(spec, CACHE, sizes)
         found = signal.sizes
         require_measured(signal, sizes, chroms)
         other = [chrom for chrom in found if sizes and sizes.get(chrom, found[chrom]) != found[chrom]]

@@ -134,6 +134,8 @@ def _signal_paths(study: Study | None, missing: MissingList) -> dict[str, Path]:
     if study is None:
         return paths
     for number, spec in enumerate(study.signal_specs):
+        if spec.is_powerlaw:
+            continue
         path: Path | None = Path(spec.path)
         if spec.is_bam:
             try:
@@ -152,7 +154,7 @@ def _signals(study: Study | None, paths: dict[str, Path]) -> list[SignalTrack]:
     tracks = []
     for number, spec in enumerate(study.signal_specs if study is not None else []):
         key = f"signal-{number}"
-        if key in paths:
+        if key in paths or spec.is_powerlaw:
             tracks.append(SignalTrack(spec.name, key, None if spec.is_hic else f"{key}.bigWig", spec.transform))
     return tracks
 

@@ -9,6 +9,7 @@ error of the server, or other values than the whole file's without other words. 
 
 import argparse
 import json
+import os
 import random
 import re
 import secrets
@@ -104,6 +105,30 @@ def own_track(path: str, *names: str) -> Reader:
         return _answers(client, asked)
 
     return Reader(f"own track {', '.join(names)}", read)
+
+
+def remote_contact(name: str, normalisation: str) -> Reader:
+    """Return the reader that asks a server for the contact of four genes' windows, from a file of the study."""
+
+    def read() -> forked.Answers:
+        from mirror_server import serve_mirror
+
+        from model_core.errors import InputError
+        from model_core.remote.address import RemotePath
+        from model_core.signals.hic import HicSignal
+        from model_core.window import Window
+
+        windows = [Window("chr1", tss, "+", 4_000) for tss in (10_000, 0, 39_999, 21_000)]
+        with serve_mirror(Path.cwd()) as mirror, tempfile.TemporaryDirectory() as blocks:
+            os.environ.update(SEQ2EXP_MIRROR=mirror.url, SEQ2EXP_CACHE=blocks)
+            try:
+                signal = HicSignal("Hi-C", RemotePath(f"https://study/{name}"), 1_000, normalisation)
+                return {str(window): signal.read(window).tobytes() for window in windows}
+            except InputError as problem:
+                print("error:", problem)
+                sys.exit(2)
+
+    return Reader(f"contact over ranges of {name}", read)
 
 
 def quality_tab() -> forked.Answers:
@@ -254,6 +279,10 @@ KINDS = {
     "cool": Kind("study/contacts.cool", bytes_mutations, (CONTACTS, CHECK)),
     "mcool": Kind("study/contacts.mcool", bytes_mutations, (CONTACTS, CHECK), whole_case.mcool_contacts),
     "hic": Kind("study/contacts.hic", unsummed_mutations, (CONTACTS, CHECK), whole_case.hic_contacts),
+    "hic 8 over ranges": Kind("study/v8.hic", unsummed_mutations, (remote_contact("v8.hic", "VC"),)),
+    "hic 9 over ranges": Kind("study/v9.hic", unsummed_mutations, (remote_contact("v9.hic", "VC"),)),
+    # Nothing of it is read on trial: what HDF5 holds without a checksum may be another valid file.
+    "mcool over ranges": Kind("study/contacts.mcool", unsummed_mutations, (remote_contact("contacts.mcool", "NONE"),)),
     # What a run folder holds
     "manifest.json": Kind("run/manifest.json", json_mutations, (SERVE_CHECK, BED, RUN)),
     "study.json": Kind("run/study.json", json_mutations, (SERVE_CHECK, RUN)),

@@ -121,6 +121,7 @@ def _more_inputs() -> None:
     import h5py
     import numpy as np
     from contact_maps import write_map
+    from hic_writer import Layout, write_hic
     from track_files import TEXT, bigbed
 
     study = Path("study")
@@ -135,6 +136,12 @@ def _more_inputs() -> None:
         (i, j, 200 // (1 + j - i)) for k in (0, 40) for i in range(k, k + 40) for j in range(i, min(i + 8, k + 40))
     ]
     write_map(study / "contacts.hic", {"chr1": 40_000, "chr2": 40_000}, pixels, [1_000])
+    one, two, count = zip(*(pixel for pixel in pixels if pixel[1] < 40), strict=True)
+    vectors = {("VC", 1_000): {"chr1": np.linspace(0.5, 1.5, 40)}}
+    for version in (8, 9):
+        held = {5_000: {"chr1": ([0], [1], [3])}, 1_000: {"chr1": (one, two, count)}}
+        layout = Layout(version, 12, (1, 2), True)
+        write_hic(study / f"v{version}.hic", {"chr1": 40_000, "chr2": 40_000}, held, vectors, layout)
     with h5py.File(study / "contacts.cool") as cool, h5py.File(study / "contacts.mcool", "w") as mcool:
         mcool.attrs["format"], mcool.attrs["format-version"] = "HDF5::MCOOL", 2
         group = mcool.create_group("resolutions/1000")

@@ -1,0 +1,121 @@
+"""A server on 127.0.0.1 that sends ranges of files, counts them, and fails in the ways that servers do.
+
+    with serve_ranges({"/a.bin": content}) as server:
+        server.faults["/a.bin"] = ["503", "cut"]      # of the next requests; then it is well again
+        server.url("/a.bin")
+
+Faults: a status ("403", "429", "500"), "cut" (half the body, then the connection ends), "html" (a sign-in page with
+status 200), "whole" (no ranges), "other" (another range than the one asked for), "to URL" (a redirect).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+_PAGE = b"<html><title>Sign in to this network</title></html>"
+
+
+class RangeServer:
+    """What the server has, how it behaves, and what it was asked.
+
+    content: bytes by path; faults: path -> faults of its next requests, or one text for all of them; tags: whether
+    ETags are sent; delay: seconds before each answer; rate: bytes per second; asked: (path, range) of each request;
+    sent: bytes by path.
+    """
+
+    def __init__(self, content: dict[str, bytes]):
+        self.content = dict(content)
+        self.faults: dict[str, list[str] | str] = {}
+        self.tags, self.delay, self.rate = True, 0.0, 0.0
+        self.asked: list[tuple[str, str | None]] = []
+        self.sent: dict[str, int] = {}
+        self.port = 0
+
+    def url(self, path: str) -> str:
+        return f"http://127.0.0.1:{self.port}{path}"
+
+    def fault(self, path: str) -> str:
+        faults = self.faults.get(path, "")
+        if isinstance(faults, str):
+            return faults
+        return faults.pop(0) if faults else ""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+
+    def log_message(self, *_):
+        pass
+
+    def do_HEAD(self):
+        self._answer(body=False)
+
+    def do_GET(self):
+        self._answer()
+
+    def _answer(self, body: bool = True):
+        server, path, wanted = self.server.files, self.path.partition("?")[0], self.headers.get("Range")
+        server.asked.append((path, wanted))
+        time.sleep(server.delay)
+        fault, content = server.fault(path), server.content.get(path)
+        if fault.startswith("to "):
+            return self._send(302, b"", {"Location": fault[3:]})
+        if fault == "html":
+            return self._send(200, _PAGE, {"Content-Type": "text/html; charset=utf-8"})
+        if fault.isdecimal() or content is None:
+            return self._send(int(fault or 404), b"", {"Retry-After": "0"} if fault == "429" else {})
+        headers = {"ETag": f'"{hashlib.sha256(content).hexdigest()[:16]}"'} if server.tags else {}
+        found = re.fullmatch(r"bytes=(\d+)-(\d*)", wanted or "")
+        if found is None or fault == "whole":
+            return self._send(200, content, headers, body)
+        first, last = int(found[1]), min(int(found[2] or len(content)), len(content) - 1)
+        if first > last:
+            return self._send(416, b"", {"Content-Range": f"bytes */{len(content)}"})
+        first += fault == "other"
+        part = content[first : last + 1]
+        headers["Content-Range"] = f"bytes {first}-{last}/{len(content)}"
+        return self._send(206, part, headers, body, cut=fault == "cut")
+
+    def _send(self, status: int, content: bytes, headers: dict[str, str], body: bool = True, cut: bool = False):
+        self.send_response(status)
+        for name, value in {"Content-Length": str(len(content)), **headers}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        if cut:
+            content, self.close_connection = content[: len(content) // 2], True
+        if body:
+            with suppress(ConnectionError):  # the client has had enough
+                self._write(content)
+
+    def _write(self, content: bytes):
+        server = self.server.files
+        path = self.path.partition("?")[0]
+        server.sent[path] = server.sent.get(path, 0) + len(content)
+        step = max(int(server.rate / 20), 1) if server.rate else max(len(content), 1)
+        for start in range(0, len(content), step):
+            self.wfile.write(content[start : start + step])
+            time.sleep(0.05 if server.rate else 0)
+
+
+@contextmanager
+def serve_ranges(content: dict[str, bytes]) -> Iterator[RangeServer]:
+    """Yield a server that runs while the block does."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
+    server.daemon_threads = True
+    files = server.files = RangeServer(content)
+    files.port = server.server_port
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+    thread.start()
+    try:
+        yield files
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
