@@ -6,7 +6,6 @@ address is made here from an accession of the known form, never taken from the a
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from model_core.errors import InputError
 from model_core.records import Count, Record, check, parse_json
 from model_core.remote.address import RemotePath
 from model_core.remote.download import read_small
-from model_core.remote.session import RefusedError, UnreachableError
+from model_core.remote.session import RefusedError, UnreachableError, offline
 
 PORTAL = "https://www.encodeproject.org"
 ASSEMBLY = "GRCh38"
@@ -254,7 +253,7 @@ def search_files(terms: Mapping[str, str | Sequence[str]]) -> list[EncodeFile]:
 
 def _asked(url: str) -> dict[str, Any] | None:
     """Return the JSON object at an address of the portal; None where it answers that there is nothing."""
-    if os.environ.get("SEQ2EXP_OFFLINE"):
+    if offline():
         raise _unanswered(url, "SEQ2EXP_OFFLINE is set, so no connection is made", "unset it")
     try:
         text = read_small(RemotePath(url).url)

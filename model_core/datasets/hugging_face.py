@@ -20,6 +20,7 @@ from model_core.files import write_json
 from model_core.fingerprint import sha256_of
 from model_core.records import Count, Name, Record, check, read_json
 from model_core.remote.address import HUGGING_FACE, RemotePath
+from model_core.remote.session import offline
 
 _ADDRESS = re.compile(r"hf://(datasets/|models/)?([\w.-]+/[\w.-]+)(?:@([\w.-]+))?/(.+)")
 _KINDS = {"datasets/": "dataset", "models/": "model", None: "model"}
@@ -127,9 +128,9 @@ def listing(repository: str, kind: str = "model", revision: str = "main", anew: 
     """
     name = f"{kind}--{repository.replace('/', '--')}@{revision}.json"
     kept = held_file(_folder(), name)
-    if kept.is_file() and not (anew and not _offline()):
+    if kept.is_file() and not (anew and not offline()):
         return _listing(repository, kind, read_json(kept, _ListingRecord, "delete this file"))
-    if _offline():
+    if offline():
         raise _unreachable(repository, "SEQ2EXP_OFFLINE is set, and it was not listed before")
     info = _asked(repository, kind, revision)
     content = {
@@ -167,13 +168,13 @@ def fetched(of: Listing, file: HubFile) -> Path:
                 repo_type=of.kind,
                 revision=of.revision,
                 cache_dir=writable_folder(_folder(), "models"),
-                local_files_only=_offline(),
+                local_files_only=offline(),
                 endpoint=endpoint(),
                 token=False,
             )
         )
     except hub.errors.LocalEntryNotFoundError as error:
-        reason = "SEQ2EXP_OFFLINE is set, and it was not fetched before" if _offline() else _first_line(error)
+        reason = "SEQ2EXP_OFFLINE is set, and it was not fetched before" if offline() else _first_line(error)
         raise _unreachable(where, reason) from None
     except (OSError, ValueError, hub.errors.HTTPError) as error:
         raise InputError(where, found=_first_line(error), expected="the file of the listing", fix=_FIX) from None
@@ -196,13 +197,9 @@ def _folder() -> Path:
     return user_cache() / "hugging-face"
 
 
-def _offline() -> bool:
-    return bool(os.environ.get("SEQ2EXP_OFFLINE"))
-
-
 def _hub() -> Any:
     """Import the client, told to send no telemetry and to use plain HTTP (its other protocol has native code)."""
-    switches = ["HF_HUB_DISABLE_TELEMETRY", "HF_HUB_DISABLE_XET"] + ["HF_HUB_OFFLINE"] * _offline()
+    switches = ["HF_HUB_DISABLE_TELEMETRY", "HF_HUB_DISABLE_XET"] + ["HF_HUB_OFFLINE"] * offline()
     for name in switches:
         os.environ[name] = "1"
     import huggingface_hub

@@ -86,8 +86,7 @@ def model_file(text: str | Path) -> ModelFile:
         return _released(found, found.file(file), Path(file).name)
     place = input_path(text)
     if isinstance(place, RemotePath):
-        # With the cache of whole files.
-        from model_core.remote.whole_files import local_copy  # type: ignore[import-not-found, attr-defined, unused-ignore]
+        from model_core.remote.whole_files import local_copy
 
         path = local_copy(place, "the model")
         return ModelFile(path, place.name, place.address, sha256=sha256_of(path))

@@ -322,9 +322,7 @@ def _with_expression(inputs: PublicInputs, accession: str | None) -> tuple[Publi
         labels = "No expression is measured in this study: predictions have no observed value beside them."
         return replace(inputs, limits=(*inputs.limits, labels)), None
     from model_core.datasets.expression import expression_record, gene_expression
-
-    # With the cache of whole files.
-    from model_core.remote.whole_files import local_copy  # type: ignore[import-not-found, attr-defined, unused-ignore]
+    from model_core.remote.whole_files import local_copy
 
     record = expression_record(accession)
     file = _described(PublicFile("expression", record.url, "", accession, why="named by --expression"), record)
