@@ -12,7 +12,7 @@ from typing import Annotated, NamedTuple, NoReturn
 import typer
 
 from model_core.errors import InputError
-from seq2exp_viz.cli import analysis, failures, model, models, output, server, study
+from seq2exp_viz.cli import analysis, doctor, failures, model, models, output, server, study
 from seq2exp_viz.cli.options import OptionalValues
 from seq2exp_viz.cli.signals import stop_in_order
 
@@ -41,6 +41,7 @@ COMMANDS = (  # the order of `--help`
     Command("Output", output.report, "report demo/run --genes MOCK1401,MOCK1402 -o report.html"),
     Command("Page", server.serve, "serve demo/run"),
     Command("Page", server.demo, "demo demo --no-serve"),
+    Command("Page", doctor.doctor, "doctor demo/study"),
 )
 
 app = typer.Typer(
