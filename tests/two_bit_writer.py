@@ -1,0 +1,40 @@
+"""Files in UCSC's .2bit format: two bits a base, with runs of N and of lower case in the header of each sequence.
+
+The layout is that of https://genome.ucsc.edu/FAQ/FAQformat.html#format7.
+"""
+
+import struct
+
+import numpy as np
+
+_CODE = np.zeros(256, np.uint8)
+for _number, _pair in enumerate(("Tt", "Cc", "Aa", "Gg")):
+    for _letter in _pair:
+        _CODE[ord(_letter)] = _number
+
+
+def write_two_bit(path, sequences):
+    """Write {name: bases}; bases are bytes of ACGTN in either case. Returns the path."""
+    records = [_record(np.frombuffer(bases, np.uint8)) for bases in sequences.values()]
+    place = 16 + sum(1 + len(name) + 4 for name in sequences)
+    index = b""
+    for name, record in zip(sequences, records, strict=True):
+        index += struct.pack("B", len(name)) + name.encode() + struct.pack("<I", place)
+        place += len(record)
+    path.write_bytes(struct.pack("<4I", 0x1A412743, 0, len(sequences), 0) + index + b"".join(records))
+    return path
+
+
+def _record(bases):
+    codes = np.pad(_CODE[bases], (0, -len(bases) % 4)).reshape(-1, 4)
+    packed = codes[:, 0] << 6 | codes[:, 1] << 4 | codes[:, 2] << 2 | codes[:, 3]
+    unknown = _runs((bases == ord("N")) | (bases == ord("n")))
+    lower = _runs((bases >= ord("a")) & (bases <= ord("z")))
+    return struct.pack("<I", len(bases)) + unknown + lower + struct.pack("<I", 0) + packed.tobytes()
+
+
+def _runs(where):
+    """Count, starts and lengths of the runs of true values."""
+    edges = np.flatnonzero(np.diff(where, prepend=False, append=False))
+    starts, ends = edges[::2], edges[1::2]
+    return struct.pack("<I", len(starts)) + starts.astype("<u4").tobytes() + (ends - starts).astype("<u4").tobytes()
