@@ -15,8 +15,9 @@ import re
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TypeVar
 
 from model_core.errors import InputError
 
@@ -42,11 +43,18 @@ class RangeServer:
     def url(self, path: str) -> str:
         return f"http://127.0.0.1:{self.port}{path}"
 
+    def found(self, target: str) -> tuple[bytes | None, dict[str, str]]:
+        """Return content and further headers of a path with its query; a Location is a redirect, None is a 404."""
+        return self.content.get(target.partition("?")[0]), {}
+
     def fault(self, path: str) -> str:
         faults = self.faults.get(path, "")
         if isinstance(faults, str):
             return faults
         return faults.pop(0) if faults else ""
+
+
+Server = TypeVar("Server", bound=RangeServer)
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -66,14 +74,17 @@ class _Handler(BaseHTTPRequestHandler):
         server, path, wanted = self.server.files, self.path.partition("?")[0], self.headers.get("Range")
         server.asked.append((path, wanted))
         time.sleep(server.delay)
-        fault, content = server.fault(path), server.content.get(path)
+        fault, (content, headers) = server.fault(path), server.found(self.path)
         if fault.startswith("to "):
             return self._send(302, b"", {"Location": fault[3:]})
         if fault == "html":
             return self._send(200, _PAGE, {"Content-Type": "text/html; charset=utf-8"})
         if fault.isdecimal() or content is None:
             return self._send(int(fault or 404), b"", {"Retry-After": "0"} if fault == "429" else {})
-        headers = {"ETag": f'"{hashlib.sha256(content).hexdigest()[:16]}"'} if server.tags else {}
+        if "Location" in headers:
+            return self._send(302, b"", headers)
+        tag = {"ETag": f'"{hashlib.sha256(content).hexdigest()[:16]}"'} if server.tags else {}
+        headers = {**tag, **headers}
         found = re.fullmatch(r"bytes=(\d+)-(\d*)", wanted or "")
         if found is None or fault == "whole":
             return self._send(200, content, headers, body)
@@ -106,12 +117,17 @@ class _Handler(BaseHTTPRequestHandler):
             time.sleep(0.05 if server.rate else 0)
 
 
+def serve_ranges(content: dict[str, bytes]) -> AbstractContextManager[RangeServer]:
+    """Return a context manager: the server of some content while its block runs."""
+    return serve_files(RangeServer(content))
+
+
 @contextmanager
-def serve_ranges(content: dict[str, bytes]) -> Iterator[RangeServer]:
+def serve_files(files: Server) -> Iterator[Server]:
     """Yield a server that runs while the block does."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
     server.daemon_threads = True
-    files = server.files = RangeServer(content)
+    server.files = files
     files.port = server.server_port
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()

@@ -57,6 +57,8 @@ def test_an_address_is_asked_as_an_https_url(address, url, monkeypatch):
     assert RemotePath(address).url == url
     monkeypatch.setenv("SEQ2EXP_MIRROR", "http://mirror/copies/")
     assert RemotePath(address).url == f"http://mirror/copies/{url.partition('://')[2]}"
+    monkeypatch.setenv("HF_ENDPOINT", "http://hub")  # stands for Hugging Face itself, and is not looked for in a mirror
+    assert RemotePath(address).url.startswith("http://hub/" if address.startswith("hf:") else "http://mirror/copies/")
 
 
 @pytest.mark.parametrize("text", ["ftp://a/b", "file:///etc/passwd", "https://u:p@a/b", "https://a/", "hf://a/b"])

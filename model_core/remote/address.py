@@ -52,8 +52,10 @@ class RemotePath:
 
     @property
     def url(self) -> str:
-        """The https or http URL that is asked: of the mirror, where there is one."""
+        """The https or http URL that is asked: of HF_ENDPOINT for hf://, else of the mirror, where there is one."""
         direct = _public_url(self.address)
+        if self.address[:5].lower() == "hf://" and os.environ.get("HF_ENDPOINT"):
+            return direct
         mirror = os.environ.get("SEQ2EXP_MIRROR", "").rstrip("/")
         return f"{mirror}/{direct.partition('://')[2]}" if mirror else direct
 
