@@ -138,8 +138,8 @@ def test_what_contradicts_the_files_size_or_its_data_is_refused(tmp_path, order,
 def test_a_block_that_unpacks_to_more_than_the_header_says_is_refused_before_it_fills_the_memory():
     bomb = zlib.compress(bytes(50_000_000), 9)
     with pytest.raises(bigwig_layout.Damage, match="more than 32,768 bytes"):
-        bigwig_layout._unpacked(bomb, 32_768)
-    assert bigwig_layout._unpacked(zlib.compress(b"x" * 32_768), 32_768) == b"x" * 32_768
+        bigwig_layout.unpacked_block(bomb, 32_768)
+    assert bigwig_layout.unpacked_block(zlib.compress(b"x" * 32_768), 32_768) == b"x" * 32_768
 
 
 def test_a_changed_value_or_summary_is_seen(tmp_path):
@@ -156,8 +156,8 @@ def test_a_changed_value_or_summary_is_seen(tmp_path):
 
 def test_of_a_large_file_blocks_are_sampled_but_every_node_and_section_is_checked(tmp_path, monkeypatch):
     unpacked = []
-    before = bigwig_layout._unpacked
-    monkeypatch.setattr(bigwig_layout, "_unpacked", lambda *given: unpacked.append(1) or before(*given))
+    before = bigwig_layout.unpacked_block
+    monkeypatch.setattr(bigwig_layout, "unpacked_block", lambda *given: unpacked.append(1) or before(*given))
     monkeypatch.setattr(bigwig_layout, "WHOLE_COUNT", 1)
     for changed in ({}, {"count": 2}):
         (tmp_path / "x.bw").write_bytes(written(**changed))

@@ -162,14 +162,11 @@ def zoomed_summary(file: Any, path: InputPath, chrom: str, size: int) -> Summary
         Damaged zoom levels.
     """
     if isinstance(file, BigWigRanges):
-        found = file.zoomed(chrom)
-        if found is None:
-            expected, fix = "zoom levels", "use another copy of the file, or download it"
-            raise InputError(str(path), found="no zoom levels", expected=expected, fix=fix)
-        return _of_covered(*found)
-    kinds = ("coverage", "mean", "min", "max")
-    with bigwig_errors(path, f"damaged zoom levels of {chrom}"):
-        share, mean, low, high = (file.stats(chrom, type=kind)[0] or 0.0 for kind in kinds)
+        share, mean, low, high = file.statistics(chrom)
+    else:
+        kinds = ("coverage", "mean", "min", "max")
+        with bigwig_errors(path, f"damaged zoom levels of {chrom}"):
+            share, mean, low, high = (file.stats(chrom, type=kind)[0] or 0.0 for kind in kinds)
     covered = round(share * size)
     return Summary(covered, mean * covered, mean, low, high)
 

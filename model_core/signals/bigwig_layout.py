@@ -30,6 +30,7 @@ _ZOOM_RECORD, _BED_ROW = 32, 13  # bytes: of a zoom level; of a row of a bigBed 
 _MOST_UNPACKED = 1 << 30  # bytes of one block; libraries allocate as much as the header claims
 _MOST_SQL = 1 << 16
 _ITEM = {1: 12, 2: 8, 3: 4}  # type of a section -> bytes of an item: bedGraph, variableStep, fixedStep
+LONGEST_SECTION = _SECTION + 65_535 * _ITEM[1]  # bytes
 _PLACES = [("first_chrom", "u4"), ("start", "u4"), ("last_chrom", "u4"), ("end", "u4")]
 _BRANCHES = [*_PLACES, ("offset", "u8")]
 _LEAVES = [*_BRANCHES, ("size", "u8")]
@@ -315,7 +316,7 @@ def _leaves(read: Read, header: Header, place: int, chromosomes: int) -> np.ndar
     for node in _nodes(read, header, root, types[True].itemsize, types[False].itemsize):
         items = np.ascontiguousarray(node.items).view(types[node.is_leaf]).ravel()
         starts, ends = (
-            _place(items[chrom], items[base]) for chrom, base in (("first_chrom", "start"), ("last_chrom", "end"))
+            places(items[chrom], items[base]) for chrom, base in (("first_chrom", "start"), ("last_chrom", "end"))
         )
         first, last = above[node.place]
         if len(items) and (
@@ -374,7 +375,7 @@ def section_items(block: bytes, order: Literal["<", ">"]) -> tuple[int, np.ndarr
     return chrom, starts, ends, values
 
 
-def _place(chrom: np.ndarray, base: np.ndarray) -> np.ndarray:
+def places(chrom: np.ndarray, base: np.ndarray) -> np.ndarray:
     """Return places in the order of the file as one number, uint64."""
     return chrom.astype(np.uint64) << np.uint64(32) | base.astype(np.uint64)
 
@@ -443,7 +444,7 @@ def _zoomed(block: bytes, order: str) -> tuple[int, int, int, int]:
     if not block or len(block) % _ZOOM_RECORD:
         raise Damage(f"a block of {len(block)} bytes in a zoom level")
     records = np.frombuffer(block, np.dtype(_RECORDS).newbyteorder(order))  # type: ignore[arg-type]  # str, but < or >
-    starts, ends = _place(records["chrom"], records["start"]), _place(records["chrom"], records["end"])
+    starts, ends = places(records["chrom"], records["start"]), places(records["chrom"], records["end"])
     if (starts > ends).any():
         raise Damage("a zoom level's record that ends before it starts")
     first, last = int(starts.min()), int(ends.max())

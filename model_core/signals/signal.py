@@ -186,6 +186,22 @@ class BigWigSignal(Signal):
         """
         return float(self.values(chrom, start, end).sum(dtype=np.float64) / (end - start))
 
+    def read_ahead(self, regions: Sequence[tuple[str, int, int]]) -> None:
+        """Bring what these regions (chromosome, start, end) need of a file at an address together, in few requests.
+
+        Parameters
+        ----------
+        regions : Sequence[tuple[str, int, int]]
+            0-based half-open; they may leave a chromosome, or lie on one that is `absent`.
+        """
+        if isinstance(self.path, RemotePath):
+            inside = [
+                (chrom, max(start, 0), min(end, self.sizes[chrom]))
+                for chrom, start, end in regions
+                if chrom in self.sizes and max(start, 0) < min(end, self.sizes[chrom])
+            ]
+            self._file.get().read_ahead(inside)
+
     def summary(self, chrom: str | None = None) -> Summary:
         """Return the summary of the whole file, or of one chromosome.
 

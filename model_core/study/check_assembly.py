@@ -208,11 +208,12 @@ def judge_start_sites(genes: pd.DataFrame, gtf: pd.DataFrame) -> Verdict:
 
 def _means(signal: BigWigSignal, places: pd.DataFrame, sizes: Mapping[str, int]) -> np.ndarray:
     """Return the mean of the signal over each place +/- 500 bp, cut at the chromosome's ends; float64 (n,)."""
-    means = np.zeros(len(places))
-    for row, (chrom, place) in enumerate(zip(places.chrom, places.tss.tolist(), strict=True)):
-        start = max(place - PROMOTER_FLANK, 0)
-        means[row] = signal.mean_over(chrom, start, min(place + PROMOTER_FLANK, sizes[chrom]))
-    return means
+    regions = [
+        (chrom, max(place - PROMOTER_FLANK, 0), min(place + PROMOTER_FLANK, sizes[chrom]))
+        for chrom, place in zip(places.chrom, places.tss.tolist(), strict=True)
+    ]
+    signal.read_ahead(regions)
+    return np.array([signal.mean_over(*region) for region in regions], float)
 
 
 def _start_codons(exons: pd.DataFrame, genome: Genome) -> list[str]:

@@ -27,6 +27,9 @@ class Activity(Protocol):
     def mean_over(self, chrom: str, start: int, end: int) -> float:
         """Return the mean of the measured values over chrom:start-end; unknown bases count as 0."""
 
+    def read_ahead(self, regions: Sequence[tuple[str, int, int]]) -> None:
+        """Bring what these regions need of a file at an address together."""
+
     def total(self) -> float:
         """Return the sum of the measured values over the genome."""
 
@@ -178,9 +181,12 @@ def promoter_activity(genes: pd.DataFrame, activity: Sequence[Activity]) -> np.n
     rpm = np.ones((len(genes), max(len(activity), 1)))
     for column, signal in enumerate(activity):
         total = signal.total()
-        for row, (chrom, tss) in enumerate(zip(genes.chrom, genes.tss, strict=True)):
-            start = max(int(tss) - PROMOTER_FLANK, 0)
-            end = int(tss) + PROMOTER_FLANK
+        promoters = [
+            (chrom, max(int(tss) - PROMOTER_FLANK, 0), int(tss) + PROMOTER_FLANK)
+            for chrom, tss in zip(genes.chrom, genes.tss, strict=True)
+        ]
+        signal.read_ahead(promoters)
+        for row, (chrom, start, end) in enumerate(promoters):
             summed = signal.mean_over(chrom, start, end) * (end - start)
             rpm[row, column] = 1e6 * summed / total if total > 0 else 0.0
     return np.maximum(rpm, 0).prod(axis=1) ** (1 / rpm.shape[1])
