@@ -13,16 +13,16 @@ for _number, _pair in enumerate(("Tt", "Cc", "Aa", "Gg")):
         _CODE[ord(_letter)] = _number
 
 
-def two_bit(sequences, version=0):
+def two_bit(sequences, version=0, order="<"):
     """The bytes of a file with {name: bases}; bases are text of ACGTN in either case. Version 1 has wide offsets."""
-    records = [_record(np.frombuffer(bases.encode(), np.uint8)) for bases in sequences.values()]
-    offset = "<Q" if version else "<I"
+    records = [_record(np.frombuffer(bases.encode(), np.uint8), order) for bases in sequences.values()]
+    offset = f"{order}Q" if version else f"{order}I"
     place = 16 + sum(1 + len(name) + struct.calcsize(offset) for name in sequences)
     index = b""
     for name, record in zip(sequences, records, strict=True):
         index += struct.pack("B", len(name)) + name.encode() + struct.pack(offset, place)
         place += len(record)
-    return struct.pack("<4I", 0x1A412743, version, len(sequences), 0) + index + b"".join(records)
+    return struct.pack(f"{order}4I", 0x1A412743, version, len(sequences), 0) + index + b"".join(records)
 
 
 def write_two_bit(path, sequences):
@@ -31,16 +31,18 @@ def write_two_bit(path, sequences):
     return path
 
 
-def _record(bases):
+def _record(bases, order):
     codes = np.pad(_CODE[bases], (0, -len(bases) % 4)).reshape(-1, 4)
     packed = codes[:, 0] << 6 | codes[:, 1] << 4 | codes[:, 2] << 2 | codes[:, 3]
-    unknown = _runs((bases == ord("N")) | (bases == ord("n")))
-    lower = _runs((bases >= ord("a")) & (bases <= ord("z")))
-    return struct.pack("<I", len(bases)) + unknown + lower + struct.pack("<I", 0) + packed.tobytes()
+    unknown = _runs((bases == ord("N")) | (bases == ord("n")), order)
+    lower = _runs((bases >= ord("a")) & (bases <= ord("z")), order)
+    return struct.pack(f"{order}I", len(bases)) + unknown + lower + struct.pack(f"{order}I", 0) + packed.tobytes()
 
 
-def _runs(where):
+def _runs(where, order):
     """Count, starts and lengths of the runs of true values."""
     edges = np.flatnonzero(np.diff(where, prepend=False, append=False))
     starts, ends = edges[::2], edges[1::2]
-    return struct.pack("<I", len(starts)) + starts.astype("<u4").tobytes() + (ends - starts).astype("<u4").tobytes()
+    return struct.pack(f"{order}I", len(starts)) + b"".join(
+        each.astype(f"{order}u4").tobytes() for each in (starts, ends - starts)
+    )

@@ -50,6 +50,11 @@ class RemotePath:
         """Extension of `name`, with its dot."""
         return PurePosixPath(self.name).suffix
 
+    def with_ending(self, ending: str, instead_of: str = "") -> RemotePath:
+        """Return the address of the file beside it whose name ends otherwise; what follows a "?" stays behind it."""
+        path, mark, query = self.address.partition("?")
+        return RemotePath(f"{path.removesuffix(instead_of)}{ending}{mark}{query}")
+
     @property
     def url(self) -> str:
         """The https or http URL that is asked: of HF_ENDPOINT for hf://, else of the mirror, where there is one."""

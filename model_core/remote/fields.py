@@ -13,7 +13,7 @@ _FIRST, _LARGEST = 1 << 12, 1 << 20  # bytes of the first piece that is read, an
 
 
 class Fields:
-    """Little-endian fields from a place of a file on.
+    """Fields from a place of a file on.
 
     The pieces that are read grow while the reading goes on, and are small again after a `skip`.
 
@@ -27,10 +27,12 @@ class Fields:
         Bytes that may be read in all; a file that claims more is damaged.
     expected : str
         What the file should be, for messages.
+    order : "<" or ">"
+        Byte order.
     """
 
-    def __init__(self, file: Ranges, start: int, most: int, expected: str):
-        self._file, self._most, self._expected = file, most, expected
+    def __init__(self, file: Ranges, start: int, most: int, expected: str, order: str = "<"):
+        self._file, self._most, self._expected, self._order = file, most, expected, order
         self._begin, self._piece, self._at = start, b"", 0  # the piece begins at byte `_begin`
         self._next = _FIRST
 
@@ -52,7 +54,7 @@ class Fields:
         InputError
             The file ends before, or more than `most` bytes were read.
         """
-        fields = _layout(layout)
+        fields = _layout(self._order + layout)
         self._have(fields.size)
         values = fields.unpack_from(self._piece, self._at)
         self._at += fields.size
@@ -138,4 +140,4 @@ class Fields:
 
 @lru_cache(maxsize=64)
 def _layout(layout: str) -> struct.Struct:
-    return struct.Struct("<" + layout)
+    return struct.Struct(layout)

@@ -239,8 +239,8 @@ def _checked(path: Path, compressed: bool, *_stamps: tuple[int, ...]) -> FastaIn
     return FastaIndex(compressed, text, records)
 
 
-def read_fai(index: Path) -> tuple[str, dict[str, Record]]:
-    """Read a .fai; return its text and its records.
+def read_fai(index: Path, fix: str = "delete it") -> tuple[str, dict[str, Record]]:
+    """Read a .fai; return its text and its records. `fix` is what to do with one that is none.
 
     Raises
     ------
@@ -248,19 +248,19 @@ def read_fai(index: Path) -> tuple[str, dict[str, Record]]:
         It cannot be read, or is no index.
     """
     try:
-        text = read_input(index, _MOST_BYTES, _FORM, "delete it").decode("utf-8")
+        text = read_input(index, _MOST_BYTES, _FORM, fix).decode("utf-8")
         rows = [line.split("\t") for line in text.splitlines()]
         records = [Record(name, *map(_number, numbers)) for name, *numbers in rows]
     except InputError:  # which is a ValueError
         raise
     except (ValueError, TypeError):
-        raise InputError(index, found="not a FASTA index", expected=_FORM, fix="delete it") from None
+        raise InputError(index, found="not a FASTA index", expected=_FORM, fix=fix) from None
     sound = all(
         min(record[1:]) >= 0 and record.line_bytes >= record.line_bases and (record.line_bases or not record.length)
         for record in records
     )
     if not records or not sound or len({record.name for record in records}) < len(records):
-        raise InputError(index, found="not a FASTA index", expected=_FORM, fix="delete it")
+        raise InputError(index, found="not a FASTA index", expected=_FORM, fix=fix)
     return text, {record.name: record for record in records}
 
 
@@ -364,17 +364,19 @@ def _read_blocks(block: Callable[[int], tuple[bytes, int]], blocks: np.ndarray, 
     return text[start - first : end - first]
 
 
-def read_gzi(index: Path) -> np.ndarray:
+def read_gzi(index: Path, fix: str = "delete it") -> np.ndarray:
     """Read a .gzi: the first byte of each block in the file, and its first uncompressed byte; int64 (n, 2).
+
+    `fix` is what to do with one that is none.
 
     Raises
     ------
     InputError
         It cannot be read, or is no index.
     """
-    content = read_input(index, _MOST_BYTES, "an index written by bgzip -r", "delete it")
+    content = read_input(index, _MOST_BYTES, "an index written by bgzip -r", fix)
     if len(content) < 8 or len(content) != 8 + 16 * struct.unpack("<Q", content[:8])[0]:
-        raise InputError(index, found="not a block index", expected="an index written by bgzip -r", fix="delete it")
+        raise InputError(index, found="not a block index", expected="an index written by bgzip -r", fix=fix)
     blocks = np.frombuffer(content[8:], "<i8").reshape(-1, 2)
     return np.concatenate([np.zeros((1, 2), np.int64), blocks])  # the file leaves the first block out
 

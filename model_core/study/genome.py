@@ -76,6 +76,8 @@ class Genome:
         fasta = self._fasta.get()
         try:
             bases = fasta.fetch(chrom, first, last)
+        except InputError:  # which is a ValueError
+            raise
         except (OSError, ValueError, LookupError):
             bases = ""
         # A file that is truncated while it is open gives fewer bases; one that is rewritten may give header lines.

@@ -9,13 +9,13 @@ from __future__ import annotations
 import struct
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
 from model_core.errors import InputError
 from model_core.input_file import read_input
-from model_core.remote.address import InputPath, RemotePath
+from model_core.remote.address import InputPath, RemotePath, input_path
 from model_core.remote.fields import Fields
 from model_core.remote.ranges import Ranges
 from model_core.remote.remote_file import open_ranges
@@ -25,7 +25,7 @@ _MAGIC = 0x1A412743
 _MOST_INDEX = 1 << 28  # bytes
 _MOST_GAPS = 1 << 26
 _MOST_SIZES = 1 << 26
-_FEW = 100  # sequences whose lengths are read from their records
+_FEW = 1_000  # sequences of a file at an address whose lengths are read from their records
 _EXPECTED = "a .2bit file"
 _BASES = np.frombuffer(b"TCAG", np.uint8)
 _LETTERS = _BASES[np.arange(256)[:, None] >> np.array([6, 4, 2, 0]) & 3]  # (256, 4): the bases of each byte
@@ -54,7 +54,7 @@ class TwoBit:
     def __init__(self, path: InputPath):
         self.path = path
         self._file = open_ranges(path)
-        self._places, self._wide = _index(self._file)
+        self._order, self._places = _index(self._file)
         self.sizes = self._all_sizes()
 
     def fetch(self, chrom: str, first: int, last: int) -> str:
@@ -63,16 +63,18 @@ class TwoBit:
         start, end = first // 4, -(-last // 4)
         packed = np.frombuffer(self._file.read_at(record.packed + start, end - start), np.uint8)
         bases = _LETTERS[packed].ravel()[first - 4 * start : last - 4 * start]
-        for begin, length in record.gaps.tolist():
+        starts, lengths = record.gaps.T
+        here = slice(np.searchsorted(starts + lengths, first, "right"), np.searchsorted(starts, last))
+        for begin, length in record.gaps[here].tolist():
             bases[max(begin - first, 0) : max(begin + length - first, 0)] = ord("N")
         return bases.tobytes().decode("ascii")
 
     @lru_cache(maxsize=32)  # noqa: B019  a genome lives as long as its process, and has few chromosomes
     def _record(self, chrom: str) -> _Record:
-        fields = Fields(self._file, self._places[chrom], _MOST_GAPS, _EXPECTED)
+        fields = Fields(self._file, self._places[chrom], _MOST_GAPS, _EXPECTED, self._order)
         length = fields.number("I")
         gaps = fields.count(8, "I")
-        starts, lengths = (np.frombuffer(fields.raw(4 * gaps), "<u4").astype(np.int64) for _ in range(2))
+        starts, lengths = (np.frombuffer(fields.raw(4 * gaps), f"{self._order}u4").astype(np.int64) for _ in range(2))
         masks = fields.count(8, "I")
         fields.skip(8 * masks + 4)
         if length != self.sizes[chrom]:
@@ -98,15 +100,17 @@ class TwoBit:
             fix = f"put the output of `twoBitInfo` there as {_sizes_name(self.path.name)}"
             raise InputError(str(self.path), found=found, expected=_sizes_name(self.path.name), fix=fix)
         pieces = self._file.read_many([(place, 4) for place in self._places.values()])
-        return {name: struct.unpack("<I", piece)[0] for name, piece in zip(self._places, pieces, strict=True)}
+        return {
+            name: struct.unpack(f"{self._order}I", piece)[0] for name, piece in zip(self._places, pieces, strict=True)
+        }
 
 
-def _index(file: Ranges) -> tuple[dict[str, int], bool]:
-    """Return the offset of each sequence's record, and whether offsets are 64 bits wide."""
-    fields = Fields(file, 0, _MOST_INDEX, _EXPECTED)
+def _index(file: Ranges) -> tuple[Literal["<", ">"], dict[str, int]]:
+    """Return the byte order, and the offset of each sequence's record."""
+    swapped = file.size >= 16 and file.read_at(0, 4) == struct.pack(">I", _MAGIC)
+    order: Literal["<", ">"] = ">" if swapped else "<"
+    fields = Fields(file, 0, _MOST_INDEX, _EXPECTED, order)
     magic, version = fields.take("II") if file.size >= 16 else (0, 0)
-    if magic == int.from_bytes(_MAGIC.to_bytes(4, "little"), "big"):
-        raise fields.damage("numbers of big-endian order, which no program writes today")
     if magic != _MAGIC or version > 1:
         raise InputError(file.name, found="another format", expected=_EXPECTED, fix="check the path")
     wide = version == 1
@@ -121,18 +125,18 @@ def _index(file: Ranges) -> tuple[dict[str, int], bool]:
         places[name] = place
     if not places:
         raise fields.damage("no sequences")
-    return places, wide
+    return order, places
 
 
 def _sizes_name(name: str) -> str:
-    return f"{name.removesuffix('.2bit')}.chrom.sizes"
+    return f"{name[: -len('.2bit')]}.chrom.sizes"
 
 
 def _listed_sizes(path: InputPath) -> dict[str, int] | None:
     """Return the lengths of NAME.chrom.sizes beside NAME.2bit; None where there is no such file."""
     beside: InputPath
     if isinstance(path, RemotePath):
-        beside = RemotePath(f"{str(path)[: -len(path.name)]}{_sizes_name(path.name)}")
+        beside = path.with_ending(".chrom.sizes", instead_of=path.suffix)
         try:
             place = local_copy(beside)
         except InputError as error:
@@ -157,4 +161,4 @@ def _listed_sizes(path: InputPath) -> dict[str, int] | None:
 
 def is_two_bit(path: str | Path | RemotePath) -> bool:
     """Return whether a path or address is named as .2bit files are."""
-    return str(path).lower().endswith(".2bit")
+    return input_path(path).suffix.lower() == ".2bit"
