@@ -4,7 +4,8 @@ import gzip
 import math
 import re
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pandas as pd
 
 from model_core.errors import InputError
 from model_core.input_file import GZIP, open_text
+from model_core.signals.bigbed import bigbed_lines
 from model_core.track_formats import (
     BINARY,
     FORMATS,
@@ -21,8 +23,10 @@ from model_core.track_formats import (
     TO_BED,
     TO_PEAKS,
     UNTOLD,
+    accept_format,
     fields_of,
     format_of,
+    format_of_head,
     is_header,
     require_format,
 )
@@ -40,12 +44,13 @@ NARROWPEAK_COLUMNS = (
 BROADPEAK_COLUMNS = NARROWPEAK_COLUMNS[:-1]
 GAPPEDPEAK_COLUMNS = (*BED_COLUMNS, *_MEASURES)
 _PEAK_COLUMNS = {"broadPeak": BROADPEAK_COLUMNS, "gappedPeak": GAPPEDPEAK_COLUMNS}
+_FIRST_ROWS = 100  # of a bigBed, by which the format of its rows is recognised
 _POSITION = re.compile(r"[0-9]{1,12}")
 _NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)(e[+-]?[0-9]+)?|[+-]?inf|nan", re.IGNORECASE)
 
 
 def read_bed(path: str | Path, names: Sequence[str] | None = None, sort: bool = True) -> pd.DataFrame:
-    """Read the intervals of a BED file (3 or more columns; tabs or spaces; plain or gzipped).
+    """Read the intervals of a BED file (3 or more columns; tabs or spaces; plain or gzipped) or a bigBed.
 
     Other formats are recognised by their content (`track_formats`) and rejected; a narrowPeak, broadPeak or gappedPeak
     is BED with further columns.
@@ -72,12 +77,15 @@ def read_bed(path: str | Path, names: Sequence[str] | None = None, sort: bool = 
         Missing, unreadable, of another format, or malformed, with the line number.
     """
     path = Path(path)
-    require_format(path, INTERVALS, "a BED file: chrom, start, end and further columns", TO_BED)
-    return _read_table(path, lambda header, width: _bed_names(path, names, header, width), {"score": _number}, sort)
+    expected = "a BED file: chrom, start, end and further columns"
+    _, lines = _open_intervals(path, INTERVALS, expected, TO_BED, "check the path")
+    return _read_table(
+        path, lines, lambda header, width: _bed_names(path, names, header, width), {"score": _number}, sort
+    )
 
 
 def read_narrowpeak(path: str | Path, sort: bool = True) -> pd.DataFrame:
-    """Read the peaks of a narrowPeak, broadPeak or gappedPeak file (10, 9 or 15 columns; plain or gzipped).
+    """Read the peaks of a narrowPeak, broadPeak or gappedPeak file (10, 9 or 15 columns; plain, gzipped or bigBed).
 
     The format is recognised by its content.
 
@@ -101,7 +109,7 @@ def read_narrowpeak(path: str | Path, sort: bool = True) -> pd.DataFrame:
     path = Path(path)
     advice = "give the file that the peak caller wrote"
     expected = "called peaks: narrowPeak (10 columns), broadPeak (9) or gappedPeak (15)"
-    found = require_format(path, (*PEAKS, "BED", "BED12"), expected, TO_PEAKS, advice)
+    found, lines = _open_intervals(path, (*PEAKS, "BED", "BED12"), expected, TO_PEAKS, advice)
 
     def names(header: Sequence[str] | None, width: int | None) -> Sequence[str]:
         columns = _PEAK_COLUMNS.get(found, NARROWPEAK_COLUMNS)
@@ -111,7 +119,7 @@ def read_narrowpeak(path: str | Path, sort: bool = True) -> pd.DataFrame:
         return columns
 
     numbers = {**dict.fromkeys(_NUMBERS, _number), "summit": _summit}
-    table = _read_table(path, names, numbers, sort, _check_summit if found not in _PEAK_COLUMNS else None)
+    table = _read_table(path, lines, names, numbers, sort, _check_summit if found not in _PEAK_COLUMNS else None)
     return table.assign(**({} if "summit" in table else {"summit": np.int64(-1)}))[list(NARROWPEAK_COLUMNS)]
 
 
@@ -129,7 +137,7 @@ def read_bedgraph(path: str | Path) -> pd.DataFrame:
         As `read_bed`.
     """
     columns = (*BED_COLUMNS[:3], "value")
-    return _read_table(Path(path), lambda _header, _width: columns, {"value": _number}, True)
+    return _read_table(Path(path), read_lines(path), lambda _header, _width: columns, {"value": _number}, True)
 
 
 def is_gzipped(path: Path) -> bool:
@@ -165,8 +173,21 @@ def read_lines(path: str | Path) -> Iterator[tuple[int, str]]:
             raise InputError(path, found=found, expected="a readable file", fix=do) from None
 
 
+def _open_intervals(
+    path: Path, accepted: Collection[str], expected: str, advice: Mapping[str, str], otherwise: str
+) -> tuple[str, Iterator[tuple[int, str]]]:
+    """Return the format of a table of intervals, as `require_format`, and its lines; of a bigBed those of its rows."""
+    if format_of(path) != "bigBed":
+        return require_format(path, accepted, expected, advice, otherwise), read_lines(path)
+    rows = bigbed_lines(path)
+    first = list(islice(rows, _FIRST_ROWS))
+    found = format_of_head("".join(f"{row}\n" for row in first).encode(), "rows.bed")
+    return accept_format(path, found, accepted, expected, advice, otherwise), enumerate(chain(first, rows), 1)
+
+
 def _read_table(
     path: Path,
+    lines: Iterator[tuple[int, str]],
     choose_names: Callable[[Sequence[str] | None, int | None], Sequence[str]],
     converters: Mapping[str, Callable[[str], Any]],
     sort: bool,
@@ -176,7 +197,7 @@ def _read_table(
     names: Sequence[str] | None = None
     header: Sequence[str] | None = None
     width, rows = 0, []
-    for number, line in read_lines(path):
+    for number, line in lines:
         fields = fields_of(line)
         if not fields or fields[0] in ("track", "browser"):
             continue

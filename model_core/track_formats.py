@@ -86,7 +86,6 @@ TO_BED = {  # where intervals are expected
     **dict.fromkeys(("GTF", "GFF3", "GFF"), "convert it (columns 1, 4 less 1, and 5), for instance with gff2bed"),
     "genePred": "convert it with genePredToBed",
     **dict.fromkeys(("SAM", "BAM", "CRAM"), "convert it with bedtools bamtobed, or call peaks on it"),
-    "bigBed": "convert it with bigBedToBed",
     "bigWig": "call peaks on it, or give the intervals as BED",
 }
 TO_PEAKS = {  # where called peaks are expected
@@ -228,7 +227,24 @@ def require_format(
     InputError
         Another format.
     """
-    found = format_of(path)
+    return accept_format(path, format_of(path), accepted, expected, advice, otherwise)
+
+
+def accept_format(
+    path: str | Path,
+    found: str,
+    accepted: Collection[str],
+    expected: str,
+    advice: Mapping[str, str],
+    otherwise: str = "check the path",
+) -> str:
+    """Return a format if it is one of the accepted ones, or none that is known; see `require_format`.
+
+    Raises
+    ------
+    InputError
+        Another format.
+    """
     if found in accepted or found in UNTOLD:
         return found
     raise InputError(path, found=FORMATS[found], expected=expected, fix=advice.get(found, otherwise))

@@ -1,16 +1,21 @@
 """BED and narrowPeak files, good and bad: what is read, and what the user is told."""
 
 import gzip
+import random
 import re
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from range_server import serve_ranges, suppress_named
+from track_files import peaks_bigbed
 
 from model_core import intervals
 from model_core.bed import read_bed, read_narrowpeak
 from model_core.errors import InputError
+from model_core.remote.address import RemotePath
+from model_core.study.whole_inputs import read_whole
 
 PEAK = "chr1\t10\t60\tpeak_1\t1500\t.\t7.5\t4.2\t2.1\t25"
 
@@ -153,3 +158,37 @@ def test_real_peaks_and_blacklist_are_read(shared_data):
     blacklist = read_bed(shared_data / "hg38-blacklist.v2.chr22.bed", names=("chrom", "start", "end"))
     assert len(blacklist) == 10
     assert len(read_bed(shared_data / "K562.ABC_candidate_elements.chr22.bed")) == 17_732
+
+
+def some_peaks(folder, count=3_000):
+    """A narrowPeak, sorted as a bigBed is, and the bigBed of its rows."""
+    rng = np.random.default_rng(4)
+    starts = np.sort(rng.integers(0, 200_000_000, count))
+    rows = "".join(
+        f"chr{1 + (number > count // 2)}\t{start}\t{start + 300}\tpeak{number}\t{number % 900}\t.\t{number / 7:.4f}"
+        f"\t3.5\t-1\t{number % 300}\n"
+        for number, start in enumerate(starts.tolist())
+    )
+    (folder / "a.narrowPeak").write_text(rows)
+    (folder / "a.bigBed").write_bytes(peaks_bigbed(folder / "a.narrowPeak"))
+    return folder / "a.narrowPeak", folder / "a.bigBed"
+
+
+def test_a_bigbed_is_read_as_the_file_that_it_was_made_from(tmp_path, monkeypatch):
+    monkeypatch.setenv("SEQ2EXP_CACHE", str(tmp_path / "cache"))
+    text, bigbed = some_peaks(tmp_path)
+    for read in (read_narrowpeak, read_bed):
+        assert read(bigbed).equals(read(text))
+    with serve_ranges({"/a.bigBed": bigbed.read_bytes()}) as server:
+        assert read_whole(RemotePath(server.url("/a.bigBed")), read_narrowpeak).equals(read_narrowpeak(text))
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_a_damaged_bigbed_ends_in_words_or_is_read(tmp_path, seed):
+    _, path = some_peaks(tmp_path, 200)
+    rng, content = random.Random(seed), bytearray(path.read_bytes())
+    for _ in range(rng.choice([1, 5, 50])):
+        content[rng.randrange(rng.choice([64, 700, len(content)]))] = rng.choice([0, 1, 127, 255])
+    path.write_bytes(content[: rng.choice([len(content), rng.randrange(len(content))])])
+    with suppress_named(path):
+        read_narrowpeak(path)

@@ -94,7 +94,6 @@ BED_ADVICE = {
     **dict.fromkeys(("genes.gtf", "genes.gff3"), "convert it (columns 1, 4 less 1, and 5), for instance with gff2bed"),
     **dict.fromkeys(("genes.refFlat", "genes.genePred", "refGene.txt"), "convert it with genePredToBed"),
     **dict.fromkeys(ALIGNED, "convert it with bedtools bamtobed, or call peaks on it"),
-    "rows.bigBed": "convert it with bigBedToBed",
     "signal.bw": "call peaks on it, or give the intervals as BED",
 }
 PEAKS = "called peaks: narrowPeak (10 columns), broadPeak (9) or gappedPeak (15)"
@@ -251,7 +250,7 @@ def test_as_a_blacklist_and_as_planted_truth(bench, name):
 
     path = bench.put(name)
     for use in (blacklist, truth):
-        if name in (*BEDS, *CALLED):
+        if name in (*BEDS, *CALLED, "rows.bigBed"):
             ends = {"bed3.bed": [200, 400], "bed12.bed": [500], "gapped.gappedPeak": [500]}.get(name, [200])
             assert bench.told(use, path) == [("chr1", end - 100 if len(ends) == 2 else 100, end) for end in ends]
         elif name in EMPTY:
@@ -299,10 +298,10 @@ def test_as_peaks_of_a_study_beside_a_run_and_in_a_run_that_is_exported(bench, n
             assert told == [[*place, 9.5, 8.5, 7.5, summit]], use
         elif name in EMPTY:
             assert told == [], use
-        elif name in BEDS or name == "words.bed":
-            columns = {"words.bed": 4, "header.bed": 5, "extra.bed": 8, "bed12.bed": 12}.get(name)
+        elif name in BEDS or name in ("words.bed", "rows.bigBed"):
+            columns = {"words.bed": 4, "rows.bigBed": 3, "header.bed": 5, "extra.bed": 8, "bed12.bed": 12}.get(name)
             columns = columns or next((int(digit) for digit in name if digit.isdigit()), 4)
-            kind = "text" if name == "words.bed" else FOUND[name]
+            kind = {"words.bed": "text", "rows.bigBed": "a BED file"}.get(name) or FOUND[name]
             words = f"{name}: found {kind} with {columns} columns; expected {PEAKS}"
             assert told == f"{words}; give the file that the peak caller wrote", use
         else:

@@ -75,6 +75,14 @@ def bigbed(chroms: dict[str, int], place: str = "chr1") -> bytes:
     return _written(".bigBed", lambda path: pybigtools.open(str(path), "w").write(chroms, [(place, 100, 200, "")]))
 
 
+def peaks_bigbed(narrowpeak: Path) -> bytes:
+    """A bigBed with the rows of a narrowPeak that is sorted."""
+    rows = [line.split("\t") for line in narrowpeak.read_text().splitlines()]
+    entries = sorted((row[0], int(row[1]), int(row[2]), "\t".join(row[3:])) for row in rows)
+    sizes = {chrom: 300_000_000 for chrom in sorted({row[0] for row in rows})}
+    return _written(".bigBed", lambda path: pybigtools.open(str(path), "w").write(sizes, iter(entries)))
+
+
 def _bam(mode: str) -> bytes:
     def write(path: Path) -> None:
         header = {"HD": {"VN": "1.6", "SO": "coordinate"}, "SQ": [{"SN": "chr1", "LN": 40_000}]}

@@ -266,15 +266,15 @@ def _nodes(read: Read, header: Header, root: int, leaf_bytes: int, branch_bytes:
 def _check(read: Read, header: Header) -> None:
     names = list(read_chromosomes(read, header))
     read_auto_sql(read, header)
-    main = _leaves(read, header, header.main_index, len(names)) if header.main_index else np.empty(0, _LEAVES)
-    levels = [_leaves(read, header, place, len(names)) for _, _, place in header.zooms]
+    main = leaves(read, header, header.main_index, len(names)) if header.main_index else np.empty(0, _LEAVES)
+    levels = [leaves(read, header, place, len(names)) for _, _, place in header.zooms]
     size, count = (sum(int(total) for total in each) for each in zip(*map(_extent, (main, *levels)), strict=True))
     every = max(-(-size // WHOLE_BLOCKS), -(-count // WHOLE_COUNT), 1)  # one of so many blocks is unpacked
     totals = _Totals()
     check = _section if header.kind == "bigWig" else _rows
     _check_blocks(read, header, names, main[::every], partial(check, totals=totals))
-    for leaves in levels:
-        _check_blocks(read, header, names, leaves[::every], _zoomed)
+    for level in levels:
+        _check_blocks(read, header, names, level[::every], _zoomed)
     if header.kind == "bigWig" and every > 1 and not header.unpacked:
         for *_, offset, length in main.tolist():
             _section_header(read(offset, min(length, _SECTION)), length, header.order)
@@ -282,20 +282,20 @@ def _check(read: Read, header: Header) -> None:
         _check_summary(read, header, totals)
 
 
-def _extent(leaves: np.ndarray) -> tuple[int, int]:
+def _extent(blocks: np.ndarray) -> tuple[int, int]:
     """Return (bytes, number) of blocks."""
-    return int(leaves["size"].sum()), len(leaves)
+    return int(blocks["size"].sum()), len(blocks)
 
 
 def _check_blocks(
     read: Read,
     header: Header,
     names: list[str],
-    leaves: np.ndarray,
+    blocks: np.ndarray,
     check: Callable[[bytes, str], tuple[int, int, int, int]],
 ) -> None:
     """Unpack blocks, and check them and whether they hold places that the index states."""
-    for first, start, last, end, offset, size in leaves.tolist():
+    for first, start, last, end, offset, size in blocks.tolist():
         where = f"{names[first]}:{start + 1:,}-{f'{names[last]}:' if first != last else ''}{end:,}"
         try:
             found = check(unpacked_block(read(offset, size), header.unpacked), header.order)
@@ -305,8 +305,23 @@ def _check_blocks(
             raise Damage(f"damaged data at {where}: other places than the index states")
 
 
-def _leaves(read: Read, header: Header, place: int, chromosomes: int) -> np.ndarray:
-    """Return the places and blocks of all leaves of an index; fields of _LEAVES."""
+def leaves(read: Read, header: Header, place: int, chromosomes: int) -> np.ndarray:
+    """Return the places and blocks of all leaves of an index: first_chrom, start, last_chrom, end, offset, size.
+
+    Parameters
+    ----------
+    read, header
+        As `read_chromosomes`.
+    place : int
+        Offset of the index.
+    chromosomes : int
+        Number of chromosomes in the file.
+
+    Raises
+    ------
+    Damage
+        The index contradicts itself, the chromosomes or the file's size.
+    """
     if struct.unpack(header.order + "I", read(place, 4))[0] != _INDEX:
         raise Damage(f"no index at byte {place:,}")
     types = index_types(header.order)
@@ -327,13 +342,13 @@ def _leaves(read: Read, header: Header, place: int, chromosomes: int) -> np.ndar
             parts.append(items.astype(_LEAVES))
         else:
             above.update(zip(items["offset"].tolist(), zip(starts.tolist(), ends.tolist(), strict=True), strict=True))
-    leaves = np.concatenate(parts)
-    begin, length = leaves["offset"].astype(float), leaves["size"].astype(float)  # exact below 2^53 bytes
-    if len(leaves) and ((begin + length).max() > header.size or length.sum() > header.size or length.min() < 1):
+    found = np.concatenate(parts)
+    begin, length = found["offset"].astype(float), found["size"].astype(float)  # exact below 2^53 bytes
+    if len(found) and ((begin + length).max() > header.size or length.sum() > header.size or length.min() < 1):
         raise Damage("an index of data beyond the file's end")
-    if len(leaves) and leaves["last_chrom"].max() >= chromosomes:
+    if len(found) and found["last_chrom"].max() >= chromosomes:
         raise Damage("an index of more chromosomes than the file holds")
-    return leaves
+    return found
 
 
 def index_types(order: Literal["<", ">"]) -> dict[bool, np.dtype]:

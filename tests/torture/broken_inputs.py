@@ -20,7 +20,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from . import forked, whole_case
 from .mutations import (
@@ -107,28 +107,86 @@ def own_track(path: str, *names: str) -> Reader:
     return Reader(f"own track {', '.join(names)}", read)
 
 
-def remote_contact(name: str, normalisation: str) -> Reader:
-    """Return the reader that asks a server for the contact of four genes' windows, from a file of the study."""
+def over_ranges(name: str, ask: Callable[[Any, list], dict[str, bytes]]) -> Reader:
+    """Return the reader that asks a server for the windows of four genes.
+
+    Parameters
+    ----------
+    name : str
+        A file of the study.
+    ask : callable
+        Called with its address and the windows; returns the answers.
+    """
 
     def read() -> forked.Answers:
         from mirror_server import serve_mirror
 
         from model_core.errors import InputError
         from model_core.remote.address import RemotePath
-        from model_core.signals.hic import HicSignal
         from model_core.window import Window
 
         windows = [Window("chr1", tss, "+", 4_000) for tss in (10_000, 0, 39_999, 21_000)]
         with serve_mirror(Path.cwd()) as mirror, tempfile.TemporaryDirectory() as blocks:
             os.environ.update(SEQ2EXP_MIRROR=mirror.url, SEQ2EXP_CACHE=blocks)
             try:
-                signal = HicSignal("Hi-C", RemotePath(f"https://study/{name}"), 1_000, normalisation)
-                return {str(window): signal.read(window).tobytes() for window in windows}
+                return ask(RemotePath(f"https://study/{name}"), windows)
             except InputError as problem:
                 print("error:", problem)
                 sys.exit(2)
 
-    return Reader(f"contact over ranges of {name}", read)
+    return Reader(f"{name} over ranges", read)
+
+
+def remote_contact(name: str, normalisation: str) -> Reader:
+    """Return the reader of contact at an address."""
+
+    def ask(path, windows):
+        from model_core.signals.hic import HicSignal
+
+        signal = HicSignal("Hi-C", path, 1_000, normalisation)
+        return {str(window): signal.read(window).tobytes() for window in windows}
+
+    return over_ranges(name, ask)
+
+
+def remote_bases(name: str) -> Reader:
+    """Return the reader of a genome at an address."""
+
+    def ask(path, windows):
+        from model_core.study.genome import Genome
+
+        genome = Genome(path)
+        bases = {f"{window}": genome.sequence(window.chrom, window.start, window.end).encode() for window in windows}
+        return bases | {"sizes": str(genome.sizes).encode()}
+
+    return over_ranges(name, ask)
+
+
+def remote_values(path, windows):
+    """Return the answers of a bigWig at an address: values, the whole file's summary and that of a chromosome."""
+    from model_core.signals.signal import BigWigSignal
+
+    signal = BigWigSignal("DNase", path)
+    signal.read_ahead([(window.chrom, window.start, window.end) for window in windows])
+    values = {str(window): signal.read(window).tobytes() for window in windows}
+    return values | {"summaries": str([signal.summary(), signal.summary("chr1")]).encode()}
+
+
+def bigbed_peaks() -> forked.Answers:
+    """Read called peaks from a bigBed."""
+    from model_core.bed import read_narrowpeak
+    from model_core.errors import InputError
+
+    try:
+        return {"peaks": read_narrowpeak("study/peaks.bigBed").to_csv().encode()}
+    except InputError as problem:
+        print("error:", problem)
+        sys.exit(2)
+
+
+def unsummed_text_mutations(whole: bytes, rng: random.Random) -> Iterator[Mutation]:
+    """Damage a text without checksums, of which another number may be another valid file."""
+    return (mutation._replace(valid=True) for mutation in text_mutations(whole, rng))
 
 
 def quality_tab() -> forked.Answers:
@@ -283,6 +341,13 @@ KINDS = {
     "hic 9 over ranges": Kind("study/v9.hic", unsummed_mutations, (remote_contact("v9.hic", "VC"),)),
     # Nothing of it is read on trial: what HDF5 holds without a checksum may be another valid file.
     "mcool over ranges": Kind("study/contacts.mcool", unsummed_mutations, (remote_contact("contacts.mcool", "NONE"),)),
+    "bigWig over ranges": Kind("study/DNase.bw", unsummed_mutations, (over_ranges("DNase.bw", remote_values),)),
+    "FASTA over ranges": Kind("study/genome.fa", text_mutations, (remote_bases("genome.fa"),)),
+    ".fai over ranges": Kind("study/genome.fa.fai", unsummed_text_mutations, (remote_bases("genome.fa"),)),
+    "FASTA bgzipped over ranges": Kind("study/packed.fa.gz", bytes_mutations, (remote_bases("packed.fa.gz"),)),
+    ".gzi over ranges": Kind("study/packed.fa.gz.gzi", bytes_mutations, (remote_bases("packed.fa.gz"),)),
+    ".2bit over ranges": Kind("study/genome.2bit", unsummed_mutations, (remote_bases("genome.2bit"),)),
+    "bigBed": Kind("study/peaks.bigBed", unsummed_mutations, (Reader("peaks of a bigBed", bigbed_peaks),)),
     # What a run folder holds
     "manifest.json": Kind("run/manifest.json", json_mutations, (SERVE_CHECK, BED, RUN)),
     "study.json": Kind("run/study.json", json_mutations, (SERVE_CHECK, RUN)),

@@ -120,9 +120,11 @@ def _more_inputs() -> None:
     """Files that the studies of some kinds name: BAM, .hic, .mcool, blacklists, called peaks, tracks of a user."""
     import h5py
     import numpy as np
+    import pysam
     from contact_maps import write_map
     from hic_writer import Layout, write_hic
-    from track_files import TEXT, bigbed
+    from track_files import TEXT, bigbed, peaks_bigbed
+    from two_bit_writer import write_two_bit
 
     study = Path("study")
     rows = "chr1\t5000\t5500\nchr2\t100\t200\n"
@@ -148,6 +150,11 @@ def _more_inputs() -> None:
         group.attrs.update(cool.attrs)
         for name in cool:
             cool.copy(name, group)
+    pysam.tabix_compress(str(study / "genome.fa"), str(study / "packed.fa.gz"))
+    pysam.faidx(str(study / "packed.fa.gz"))
+    with pysam.FastaFile(str(study / "packed.fa.gz")) as fasta:
+        write_two_bit(study / "genome.2bit", {name: fasta.fetch(name).encode() for name in fasta.references})
+    (study / "peaks.bigBed").write_bytes(peaks_bigbed(study / "peaks.narrowPeak"))
     own = Path("own")
     own.mkdir()
     for name in OWN_TRACKS:
