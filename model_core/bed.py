@@ -177,7 +177,7 @@ def _open_intervals(
     path: Path, accepted: Collection[str], expected: str, advice: Mapping[str, str], otherwise: str
 ) -> tuple[str, Iterator[tuple[int, str]]]:
     """Return the format of a table of intervals, as `require_format`, and its lines; of a bigBed those of its rows."""
-    if format_of(path) != "bigBed":
+    if format_of(path) != "bigBed" and path.suffix.lower() not in (".bigbed", ".bb"):
         return require_format(path, accepted, expected, advice, otherwise), read_lines(path)
     rows = bigbed_lines(path)
     first = list(islice(rows, _FIRST_ROWS))

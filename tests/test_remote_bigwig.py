@@ -12,6 +12,8 @@ import pybigtools
 import pyBigWig
 import pytest
 from damaged_files import TINY, written
+from dense_bigwig import write_dense
+from mirror_server import serve_mirror
 from range_server import serve_ranges, suppress_named
 
 from model_core.errors import InputError
@@ -205,6 +207,31 @@ def test_a_signal_can_be_sent_to_another_process(served):
     remote.read(window)
     sent = pickle.loads(pickle.dumps(remote))
     assert sent.read(window).tobytes() == BigWigSignal("s", path).read(window).tobytes()
+
+
+@pytest.mark.parametrize("megabases", [2, pytest.param(60, marks=pytest.mark.nightly)])  # 10 and 310 MB
+def test_a_window_of_a_dense_file_costs_few_requests_and_bytes(tmp_path, monkeypatch, megabases):
+    (tmp_path / "host").mkdir()
+    path = tmp_path / "host" / f"dense{megabases}.bw"
+    write_dense(path, megabases)
+    monkeypatch.setenv("SEQ2EXP_CACHE", str(tmp_path / "cache"))
+    with serve_mirror(tmp_path) as mirror:
+        monkeypatch.setenv("SEQ2EXP_MIRROR", mirror.url)
+        window = Window("chr1", megabases * 500_000, "+", 200_000)
+        local, remote = BigWigSignal("s", path), BigWigSignal("s", RemotePath(f"https://host/{path.name}"))
+        assert remote.read(window).tobytes() == local.read(window).tobytes()
+        assert mirror.requests <= 4
+        assert mirror.sent <= 2_000_000
+        assert remote.summary() == local.summary()
+        assert remote.summary("chr1") == local.summary("chr1")
+        assert mirror.requests <= 6
+        mirror.forget()
+        promoters = [("chr1", start, start + 1_000) for start in range(100_000, 1_800_000, 17_000)]
+        remote.read_ahead(promoters)
+        requests = mirror.requests
+        assert requests < len(promoters) / 3
+        assert [remote.mean_over(*place) for place in promoters] == [local.mean_over(*place) for place in promoters]
+        assert mirror.requests == requests
 
 
 @cache

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from model_core.errors import InputError
+from model_core.input_file import open_input
 from model_core.signals.bigwig_layout import Damage, leaves, read_chromosomes, read_header, reader_of, unpacked_block
 
 _MOST_BLOCK = 1 << 26  # bytes, unpacked; programs write 512 rows into one
@@ -27,7 +28,7 @@ def bigbed_lines(path: Path) -> Iterator[str]:
     InputError
         No bigBed, or it contradicts itself.
     """
-    with path.open("rb") as file:
+    with open_input(path, "a bigBed") as file:
         read, size = reader_of(file)
         try:
             header = read_header(read, size)

@@ -55,7 +55,9 @@ class TwoBit:
         self.path = path
         self._file = open_ranges(path)
         self._order, self._places = _index(self._file)
+        self._ends = _ends(self._places, self._file.size)
         self.sizes = self._all_sizes()
+        self._record(max(self._places, key=self._places.__getitem__))  # whose end is that of a whole file
 
     def fetch(self, chrom: str, first: int, last: int) -> str:
         """Return the upper-case bases first to last of a sequence, 0-based half-open, inside it; N in its gaps."""
@@ -80,8 +82,9 @@ class TwoBit:
         if length != self.sizes[chrom]:
             found = f"{chrom} of {length:,} bp, and of {self.sizes[chrom]:,} bp in the list of lengths"
             raise InputError(str(self.path), found=found, expected="one length", fix="use another copy of the file")
-        if -(-length // 4) > fields.left:
-            raise fields.damage(f"{length:,} bases of {chrom} in {fields.left:,} bytes")
+        end, most = fields.place - (-length // 4), self._ends[chrom]
+        if end > most or end < most == self._file.size:
+            raise fields.damage(f"{length:,} bases of {chrom} in {most - fields.place:,} bytes")
         if gaps and ((starts[1:] < (starts + lengths)[:-1]).any() or starts[-1] + lengths[-1] > length):
             raise fields.damage(f"runs of N in {chrom} that overlap or leave it")
         return _Record(length, np.stack([starts, lengths], axis=1), fields.place)
@@ -126,6 +129,12 @@ def _index(file: Ranges) -> tuple[Literal["<", ">"], dict[str, int]]:
     if not places:
         raise fields.damage("no sequences")
     return order, places
+
+
+def _ends(places: dict[str, int], size: int) -> dict[str, int]:
+    """Return where the next record of each sequence begins; of the last one, where the file ends."""
+    order = sorted(places, key=places.__getitem__)
+    return dict(zip(order, [*(places[name] for name in order[1:]), size], strict=True))
 
 
 def _sizes_name(name: str) -> str:
