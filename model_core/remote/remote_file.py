@@ -28,7 +28,7 @@ GAP = 1  # blocks between two wanted ones that are read along
 WHOLE = 16_000_000  # bytes of a file that is read as a whole from a server without ranges
 _CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18})")
 IN_MEMORY = 512  # blocks of a file that the disk does not take
-_opened: dict[tuple[int, str], RemoteFile] = {}  # by process and address
+_opened: dict[str, RemoteFile] = {}  # by address
 _opening = threading.Lock()
 
 
@@ -132,7 +132,7 @@ class RemoteFile:
     def _changed(self, state: State) -> None:
         self._store.remove()
         with _opening:
-            _opened.pop((os.getpid(), self.name), None)
+            _opened.pop(self.name, None)
         _remember(self.path, None)
         found = f"another file on {self.path.host} than at the beginning ({_told(state)}; before {_told(self._state)})"
         do = "what was kept of the old one is thrown away: run the same command again"
@@ -142,7 +142,7 @@ class RemoteFile:
 
     def _found(self) -> tuple[State, dict[int, bytes]]:
         """Return the file's state on the server, else the one that was kept, and its first block."""
-        known = _remembered(self.path)
+        known = noted_state(_place(self.path))
         if offline() and known is not None:
             return known, {}
         try:
@@ -205,13 +205,24 @@ def open_ranges(path: InputPath) -> Ranges:
 
 def remote_file(path: RemotePath) -> RemoteFile:
     """Return the open file of an address; see `open_ranges`."""
-    key = (os.getpid(), str(path))
+    key = str(path)
     with _opening:
         if key in _opened:
             return _opened[key]
     file = RemoteFile(path)
     with _opening:
         return _opened.setdefault(key, file)
+
+
+def forget() -> None:
+    """Ask the servers again about all files, as a new process does."""
+    global _opening
+    _opened.clear()
+    _opening = threading.Lock()  # another thread may have held it when this process was forked
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=forget)
 
 
 def file_problem(path: RemotePath, found: str, fix: str) -> InputError:
@@ -227,7 +238,7 @@ def server_problem(path: RemotePath, error: Exception) -> InputError:
     if status in (401, 403):
         do = "the file needs a login, or is not public: check the address, or add a line for the host to ~/.netrc"
     elif status in (404, 410):
-        do = "check the address, or use another copy of the file (`seq2exp-viz doctor` tries each)"
+        do = "check the address, or use another copy of the file"
     elif status == 429 or status >= 500:
         do = "the server is busy or broken: run the same command again later"
     else:
@@ -296,6 +307,20 @@ def _part_of_whole(response: Any, tag: str, first: int, last: int) -> tuple[byte
     return content[first : last + 1], State(size, tag)
 
 
+def note_state(place: Path, path: RemotePath, state: State) -> None:
+    """Write down the state of a file on its server."""
+    write_json(place, {"address": str(path), "size": state.size, "tag": state.tag})
+
+
+def noted_state(place: Path) -> State | None:
+    """Return the state that `note_state` wrote; None where there is none, or a damaged one."""
+    with suppress(OSError, ValueError):
+        kept = parse_json(place.read_bytes())
+        if isinstance(kept, dict) and type(kept.get("size")) is int and isinstance(kept.get("tag"), str):
+            return State(kept["size"], kept["tag"])
+    return None
+
+
 def same_file(state: State, known: State) -> bool:
     """Return whether two answers are of the same file; a server may leave the tag out of one of them."""
     return state.size == known.size and (state.tag == known.tag or not state.tag or not known.tag)
@@ -329,18 +354,10 @@ def _place(path: RemotePath) -> Path:
     return user_cache() / "states" / f"{hashlib.sha256(str(path).encode()).hexdigest()[:40]}.json"
 
 
-def _remembered(path: RemotePath) -> State | None:
-    with suppress(OSError, ValueError):
-        kept = parse_json(_place(path).read_bytes())
-        if isinstance(kept, dict) and type(kept.get("size")) is int and isinstance(kept.get("tag"), str):
-            return State(kept["size"], kept["tag"])
-    return None
-
-
 def _remember(path: RemotePath, state: State | None) -> None:
     with suppress(OSError):
         if state is None:
             _place(path).unlink(missing_ok=True)
         else:
             _place(path).parent.mkdir(parents=True, exist_ok=True)
-            write_json(_place(path), {"address": str(path), "size": state.size, "tag": state.tag})
+            note_state(_place(path), path, state)

@@ -10,14 +10,12 @@ from typing import NamedTuple
 
 from model_core.cache import notice, user_cache, writable_folder
 from model_core.errors import InputError
-from model_core.files import write_json
 from model_core.listing import folders_in
 from model_core.lock import Lock
 from model_core.records import parse_json
 from model_core.remote.address import InputPath, RemotePath
-from model_core.remote.block_store import State
 from model_core.remote.download import Resuming
-from model_core.remote.remote_file import same_file, server_problem, state_on_server
+from model_core.remote.remote_file import note_state, noted_state, same_file, server_problem, state_on_server
 from model_core.remote.session import RefusedError, UnreachableError, offline, patiently
 from model_core.remote.traffic import TRAFFIC
 
@@ -87,7 +85,7 @@ def kept_files() -> list[Kept]:
 def _bring(path: RemotePath, target: Path, about: str, checksum: str | None) -> None:
     """Make `target` the file that the server has now, or leave the copy where the server cannot be asked."""
     note = target.with_name("file.json")
-    known = _known(note) if target.is_file() else None
+    known = noted_state(note) if target.is_file() else None
     if known is not None and offline():
         return
     try:
@@ -114,15 +112,7 @@ def _bring(path: RemotePath, target: Path, about: str, checksum: str | None) -> 
         )
     note.unlink(missing_ok=True)
     transfer.keep()
-    write_json(note, {"address": str(path), "size": state.size, "tag": state.tag})
-
-
-def _known(note: Path) -> State | None:
-    with suppress(OSError, ValueError):
-        kept = parse_json(note.read_bytes())
-        if isinstance(kept, dict) and type(kept.get("size")) is int and isinstance(kept.get("tag"), str):
-            return State(kept["size"], kept["tag"])
-    return None
+    note_state(note, path, state)
 
 
 def _checksum_of(path: Path, like: str) -> str:

@@ -33,7 +33,7 @@ class PowerLawContact(Signal):
 
     note = NOTE
 
-    def __init__(self, name: str, sizes: Mapping[str, int] | None = None, law: PowerLaw = PowerLaw()):  # noqa: B008  a tuple
+    def __init__(self, name: str, sizes: Mapping[str, int] | None = None, law: PowerLaw = PowerLaw()):  # noqa: B008  never changed
         self.name, self.path, self.law = name, POWER_LAW, law
         self._sizes = dict(sizes or {})
 
