@@ -13,12 +13,11 @@ from mirror_server import serve_mirror
 from model_core.errors import InputError
 from model_core.remote.address import RemotePath
 from model_core.remote.ranges import LocalRanges
+from model_core.remote.traffic import TRAFFIC
 from model_core.signals.hic import HicSignal
 from model_core.signals.hic_file_rows import HicFileRows
 from model_core.signals.hic_vectors import ENDING, StoredContact, _beside, site_key, write_index
 from model_core.window import Window
-
-TRAFFIC = pytest.importorskip("model_core.remote.traffic", reason="the cache of blocks is not there yet").TRAFFIC
 
 SIZES = {"1": 503_000, "2": 60_000, "X": 40_000}  # 101 bins of 5 kb, 12, 8
 HOST = "https://contacts.test"

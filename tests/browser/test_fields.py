@@ -121,7 +121,7 @@ def test_an_older_answer_that_comes_late_changes_nothing(visitor, late):
     search(visitor, text)
     wait_for(visitor, waiting)
     search(visitor, "GATA1")
-    visitor.until(f"{SHOWN} === 'GATA1'").quiet()
+    visitor.until(f"{SHOWN} === 'GATA1' && seq2exp.state.locus.chrom === 'chr2'").quiet()  # named before it is drawn
     before = visitor.value("seq2exp.state.locus")
     if late == "a failure":
         waiting[0].fulfill(status=500, json={"message": "too late"})
