@@ -6,6 +6,8 @@
 import { genomeName, igvLocus, igvName, readContigs } from "seq2exp/page/contigs";
 import { byId, escapeHtml } from "seq2exp/page/dom";
 import { emit } from "seq2exp/page/events";
+import { notify } from "seq2exp/page/notification";
+import { explainFailure } from "seq2exp/page/server";
 import { styleIgv } from "seq2exp/page/igv_style";
 import { lengthText, regionText } from "seq2exp/page/region";
 import { state } from "seq2exp/page/state";
@@ -13,6 +15,10 @@ import * as url from "seq2exp/page/url";
 import { registerTrackTypes } from "seq2exp/tracks/types";
 
 const URL_DELAY_MS = 150; // after the last movement
+const PATIENCE_MS = 4_000; // that the page waits for its tracks
+const AGAIN_MS = 3_000; // until a track that failed is tried again
+const ATTEMPTS = 6;
+const leftOut = new Map(); // id of a track that could not be loaded -> why
 const popupParts = []; // functions (track, rows, position) -> HTML or ""
 let browser = null; // igv.js's own object
 let library = null; // promise of igv.js
@@ -45,12 +51,13 @@ export async function createBrowser(view, region, rows) {
     igv.removeBrowser(browser);
     browser = null;
   }
+  leftOut.clear();
   state.shown = new Set(rows.map((row) => row.id));
   state.known = new Set(view.tracks.map((row) => row.id));
   browser = await igv.createBrowser(byId("igv"), {
     reference: view.reference,
     locus: igvLocus(region),
-    tracks: rows.map((row) => row.config),
+    tracks: [], // by loadTracks: one that fails would keep all others away
     loadDefaultGenomes: false, // nothing is asked of igv.org
     search: false,
     queryParametersSupported: false,
@@ -61,6 +68,7 @@ export async function createBrowser(view, region, rows) {
     minimumBases: 40,
   });
   styleIgv(byId("igv"));
+  await loadTracks(rows);
   browser.on("locuschange", onLocus);
   browser.on("trackclick", popup);
   byId("igv").dataset.loaded = "";
@@ -103,6 +111,39 @@ export function trackOf(id) {
 
 /* Add a track; igv.js changes the configuration that it gets, hence a copy. */
 export const loadTrack = (config) => browser.loadTrack({ ...config });
+
+/* Load the tracks of these rows, at once. Those that take long come later: nothing else waits for them. */
+export const loadTracks = (rows) => Promise.race([Promise.all(rows.map((row) => loadRow(row))), pause(PATIENCE_MS)]);
+
+/* Load the track of a row. One that fails is tried again, as the server that has its file may be slow; then it is left
+ * out, with the reason. */
+async function loadRow(row, attempts = ATTEMPTS) {
+  const inside = browser;
+  try {
+    await browser.loadTrack({ ...row.config });
+    return leftOut.delete(row.id);
+  } catch (problem) {
+    if (browser === inside) removeTrack(row.id);
+    const { again, words } = await failureOf(row.config.url, problem);
+    if (again && attempts > 1) await pause(AGAIN_MS);
+    if (browser !== inside || !state.shown.has(row.id)) return null;
+    if (again && attempts > 1) return loadRow(row, attempts - 1);
+    state.shown.delete(row.id);
+    leftOut.set(row.id, `${row.label} is not shown: ${words}`);
+    notify([...leftOut.values()].join(" "));
+    return emit("left-out");
+  }
+}
+
+/* Why an address gives nothing, as igv.js tells the status only; `again`: whether it may give something soon. */
+async function failureOf(address, problem) {
+  const answer = typeof address === "string" ? await fetch(address, { credentials: "same-origin", headers: { Range: "bytes=0-0" } }).catch(() => null) : null;
+  if (!answer || answer.ok) return { again: Boolean(answer), words: problem.message };
+  const text = await answer.text();
+  return { again: answer.headers.has("Retry-After"), words: explainFailure(answer.status, answer.statusText, answer.headers.get("Content-Type") || "", text) };
+}
+
+const pause = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
 
 /* Remove the track with an id, where it is shown. */
 export function removeTrack(id) {

@@ -3,6 +3,7 @@
 const EVENTS = {
   drawn: [], // a gene, a threshold or a run now stands on the screen
   browser: [], // igv.js was started anew; who emits it waits until its listeners are done
+  "left-out": [], // a track could not be loaded, and is not shown
   tab: [], // a tab was opened or closed
 };
 

@@ -1,6 +1,6 @@
 /* The menu of tracks: which are shown. What the user switched counts before what a track is at first. */
 
-import { loadTrack, removeTrack, reveal } from "seq2exp/page/browser";
+import { loadTracks, removeTrack, reveal } from "seq2exp/page/browser";
 import { byId, el } from "seq2exp/page/dom";
 import { enqueue } from "seq2exp/page/queue";
 import { state } from "seq2exp/page/state";
@@ -32,7 +32,7 @@ function toggleTrack(id, on) {
     const row = state.view.tracks.find((candidate) => candidate.id === id);
     if (on && !state.shown.has(id)) {
       state.shown.add(id);
-      await loadTrack(row.config);
+      await loadTracks([row]);
       reveal(id);
     } else if (!on && state.shown.has(id)) {
       state.shown.delete(id);

@@ -4,7 +4,7 @@ import * as browser from "seq2exp/page/browser";
 import { igvLocus } from "seq2exp/page/contigs";
 import { setProps } from "seq2exp/page/dash";
 import { byId } from "seq2exp/page/dom";
-import { emit } from "seq2exp/page/events";
+import { emit, on } from "seq2exp/page/events";
 import { notify } from "seq2exp/page/notification";
 import { enqueue } from "seq2exp/page/queue";
 import { ask, findRegion } from "seq2exp/page/server";
@@ -32,10 +32,10 @@ async function draw(wanted, asked, revision) {
     const next = state.next && state.next.gene === wanted.gene ? state.next.locus : wanted.unscored;
     Object.assign(state, wanted, { view, rule, next: null });
     const first = link ? await findRegion(link, { fromAddress: true }).catch((problem) => void notify(problem.message)) : null;
+    if (!link) notify(""); // not later: a track may say why it is not shown
     if (newRun) await browser.createBrowser(view, first || next || view.locus, view.tracks.filter(isOn));
     else await showGene(view, newGene ? next || view.locus : null);
     listTracks();
-    if (!link) notify("");
   } else if (wanted.threshold !== state.threshold) await changeThreshold(wanted.threshold);
   state.rule = rule;
   showThreshold(wanted.threshold);
@@ -82,14 +82,14 @@ function removeOldTracks(view) {
 
 /* Add tracks that were not there before: the first mask of a growing run, peaks, a second run's mask. */
 async function addNewTracks(view) {
-  for (const row of view.tracks.filter((candidate) => !state.known.has(candidate.id))) {
-    state.known.add(row.id);
-    if (isOn(row)) {
-      state.shown.add(row.id);
-      await browser.loadTrack(row.config);
-    }
-  }
+  const fresh = view.tracks.filter((row) => !state.known.has(row.id));
+  for (const row of fresh) state.known.add(row.id);
+  const wanted = fresh.filter(isOn);
+  for (const row of wanted) state.shown.add(row.id);
+  await browser.loadTracks(wanted);
 }
+
+on("left-out", listTracks);
 
 /* Ask for the view again after the run has grown or was assembled; the region stays. */
 export async function reload() {

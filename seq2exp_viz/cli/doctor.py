@@ -18,10 +18,13 @@ from model_core.remote.address import InputPath, RemotePath
 
 def doctor(
     study: Annotated[
-        Path | None, typer.Argument(metavar="STUDY", help="study.toml, or its folder: try every file that it names")
+        Path | None,
+        typer.Argument(
+            metavar="STUDY", help="study.toml, or the folder that holds it; every file that it names is tried"
+        ),
     ] = None,
     preset: Annotated[
-        str | None, typer.Option(help="try the public addresses of a preset: k562-hg38, gm12878-hg38, h1-hg38")
+        str | None, typer.Option(help="public data; the addresses of k562-hg38, gm12878-hg38 or h1-hg38 are tried")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print the findings as JSON")] = False,
 ) -> None:

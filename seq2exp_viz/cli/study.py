@@ -16,7 +16,7 @@ def init(
     folder: Annotated[
         Path, typer.Argument(metavar="FOLDER", help="folder of the study (created if missing), or path of a .toml file")
     ],
-    preset: Annotated[str | None, typer.Option(help="public data: k562-hg38, gm12878-hg38, h1-hg38, or encode")] = None,
+    preset: Annotated[str | None, typer.Option(help="public data; k562-hg38, gm12878-hg38, h1-hg38, or encode")] = None,
     biosample: Annotated[
         str | None, typer.Option(metavar="NAME", help="cell type as ENCODE spells it (HepG2); with --preset encode")
     ] = None,
