@@ -67,7 +67,7 @@ def derive(model: RunModel) -> bool:
         return False
     with run.writing():
         if run.manifest["element_rule"] is None:
-            assemble(run, model.study.peaks())
+            assemble(run, model.study.peaks_path())
         else:
             assemble(run, rule=run.rule)
         run.write_json("metrics.json", {**run.metrics, "prediction": run_metrics(run)})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,11 @@ import pandas as pd
 
 from model_core.bed import is_gzipped, read_narrowpeak
 from model_core.errors import InputError
-from model_core.files import replacing, write_text
+from model_core.files import replacing, write_json, write_text
 from model_core.intervals import merge
 from model_core.listing import files_in
+from model_core.records import parse_json
+from model_core.remote.address import InputPath, RemotePath, input_path
 from model_core.run_folder.elements import (
     ELEMENT_COLUMNS,
     PROMOTER_CLASS,
@@ -28,6 +31,8 @@ from model_core.run_folder.gene_scores import DERIVED, GENE_COLUMNS
 from model_core.run_folder.mask_store import GeneMask
 from model_core.run_folder.run import Run
 from model_core.run_folder.tracks import MOST_VALUES, Block, merged_by_max, write_bed, write_bigwig, write_narrowpeak
+from model_core.study.peaks import record_of_given
+from model_core.study.whole_inputs import read_whole
 from model_core.track_formats import format_of
 from model_core.tsv import table_text
 from model_core.window import window_start
@@ -37,7 +42,7 @@ DECIMALS = 3  # of the merged track; float16 masks do not hold more
 
 def assemble(
     run: Run,
-    study_peaks: pd.DataFrame | str | Path | Sequence[str | Path] | None = None,
+    study_peaks: pd.DataFrame | str | InputPath | Sequence[str | InputPath] | None = None,
     rule: ElementRule | None = None,
     track_resolution: int | None = None,
     decimals: int | None = DECIMALS,
@@ -51,9 +56,10 @@ def assemble(
     ----------
     run : Run
         Run with at least one scored gene.
-    study_peaks : DataFrame or str or Path or Sequence[str or Path] or None
+    study_peaks : DataFrame or str or InputPath or Sequence[str or InputPath] or None
         Peaks of the study, which replace the run's: files of called peaks, each copied with the .json file of the same
-        name, or a table; None leaves the run's peaks as they are.
+        name, or with a record of where it is from if it lies at an address; or a table; None leaves the run's peaks as
+        they are.
     rule : ElementRule or None
         How to cut elements; by default `default_rule` over all genes.
     track_resolution : int or None
@@ -153,7 +159,7 @@ def default_track_resolution(bases: int, resolution: int) -> int:
     return resolution
 
 
-def _copy_peaks(run: Run, peaks: pd.DataFrame | str | Path | Sequence[str | Path] | None) -> None:
+def _copy_peaks(run: Run, peaks: pd.DataFrame | str | InputPath | Sequence[str | InputPath] | None) -> None:
     if peaks is None:
         return
     folder = run.path / "peaks"
@@ -162,26 +168,42 @@ def _copy_peaks(run: Run, peaks: pd.DataFrame | str | Path | Sequence[str | Path
         write_narrowpeak(folder / "peaks.narrowPeak", peaks)
         given = {"peaks"}
     else:
-        paths = [peaks] if isinstance(peaks, (str, Path)) else peaks
-        given = {_copy_with_record(Path(path), folder) for path in paths}
+        paths = [peaks] if isinstance(peaks, (str, Path, RemotePath)) else peaks
+        given = {_copy_with_record(input_path(path), folder) for path in paths}
     for path in files_in(folder):
         if path.stem not in given and path.suffix in (".narrowPeak", ".json"):
             path.unlink()  # peaks of an earlier call that the study no longer names
 
 
-def _copy_with_record(path: Path, folder: Path) -> str:
+def _copy_with_record(path: InputPath, folder: Path) -> str:
     """Copy a file of peaks and its record, and return its name; other formats are written as plain narrowPeak."""
-    if not path.is_file():
+    if isinstance(path, Path) and not path.is_file():
         raise InputError(path, found="no such file", expected="called peaks", fix="call peaks first")
-    bare = path.with_suffix("") if path.suffix.lower() == ".gz" else path
-    target = folder / f"{bare.stem}.narrowPeak"
-    if path.suffix == ".narrowPeak" and format_of(path) in ("narrowPeak", "empty") and not is_gzipped(path):
-        _copy(path, target)
+    name = path.name[:-3] if path.suffix.lower() == ".gz" else path.name
+    name = Path(name).stem
+    target = folder / f"{name}.narrowPeak"
+    read_whole(path, lambda file: _write_peaks(file, target), "peaks")
+    if isinstance(path, RemotePath):
+        _write_record(target.with_suffix(".json"), record_of_given(path, name))
+    elif (record := path.with_name(f"{name}.json")).is_file():
+        _copy(record, target.with_suffix(".json"))
+    return name
+
+
+def _write_peaks(file: Path, target: Path) -> None:
+    if file.suffix == ".narrowPeak" and format_of(file) in ("narrowPeak", "empty") and not is_gzipped(file):
+        _copy(file, target)
     else:
-        write_narrowpeak(target, read_narrowpeak(path))
-    if bare.with_suffix(".json").is_file():
-        _copy(bare.with_suffix(".json"), target.with_suffix(".json"))
-    return bare.stem
+        write_narrowpeak(target, read_narrowpeak(file))
+
+
+def _write_record(path: Path, record: Mapping[str, Any]) -> None:
+    """Write the record of peaks at an address, unless the one that is there says the same of the same content."""
+    with suppress(OSError, ValueError, AttributeError):  # none, or another form of it: write it again
+        known = parse_json(path.read_bytes())
+        if all(known.get(key) == value for key, value in record.items() if key != "created"):
+            return
+    write_json(path, record)
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -17,7 +17,8 @@ from model_core.files import replacing, write_json
 from model_core.fingerprint import sha256_of
 from model_core.intervals import match_chromosomes
 from model_core.records import parse_json
-from model_core.remote.address import InputPath
+from model_core.remote.address import InputPath, RemotePath
+from model_core.remote.address_check import without_query
 from model_core.signals.bigwig import bigwig_errors, open_bigwig
 from model_core.study.macs3 import find_macs3, has_option, reads_format, refuse_inputs_and_outputs, run_macs3
 from model_core.study.study import Study
@@ -69,11 +70,7 @@ def peaks_of_study(study: Study) -> tuple[pd.DataFrame, dict[str, Any]]:
         raise InputError(study.path, found="no [peaks]", expected="a source of peaks", fix=advice)
     if settings.narrowpeak is not None:
         table = read_whole(settings.narrowpeak, read_narrowpeak, "peaks")
-        given = _inputs(narrowpeak=[whole_file(settings.narrowpeak)])
-        if not isinstance(settings.narrowpeak, Path):
-            given[0]["path"] = str(settings.narrowpeak)
-        record = _record("given", settings.name, None, None, given)
-        record["peaks"] = len(table)
+        record = {**record_of_given(settings.narrowpeak, settings.name), "peaks": len(table)}
     else:
         signal = None
         if settings.signal is not None:
@@ -93,6 +90,22 @@ def peaks_of_study(study: Study) -> tuple[pd.DataFrame, dict[str, Any]]:
     if len(table) and not table.chrom.isin(study.genome().sizes).any():
         match_chromosomes(table.chrom.unique(), study.genome().sizes, settings.narrowpeak or path)
     return table, record
+
+
+def record_of_given(narrowpeak: InputPath, name: str) -> dict[str, Any]:
+    """Return the record of peaks that a study names, as `peaks_of_study`, without their number.
+
+    Parameters
+    ----------
+    narrowpeak : InputPath
+        Their file; of an address the copy on this disk is described, under the address without its query.
+    name : str
+        Name of the peaks.
+    """
+    given = _inputs(narrowpeak=[whole_file(narrowpeak, "peaks")])
+    if isinstance(narrowpeak, RemotePath):
+        given[0]["path"] = without_query(str(narrowpeak))
+    return _record("given", name, None, None, given)
 
 
 def call_peaks(

@@ -19,6 +19,7 @@ from model_core.remote.address import InputPath, RemotePath, input_path
 from model_core.remote.fields import Fields
 from model_core.remote.ranges import Ranges
 from model_core.remote.remote_file import open_ranges
+from model_core.remote.session import UnreachableError
 from model_core.remote.whole_files import local_copy
 
 _MAGIC = 0x1A412743
@@ -90,7 +91,7 @@ class TwoBit:
         return _Record(length, np.stack([starts, lengths], axis=1), fields.place)
 
     def _all_sizes(self) -> dict[str, int]:
-        listed = _listed_sizes(self.path)
+        listed = _listed_sizes(self.path, needed=len(self._places) > _FEW)
         if listed is not None:
             missing = [name for name in self._places if name not in listed]
             if missing:
@@ -141,15 +142,19 @@ def _sizes_name(name: str) -> str:
     return f"{name[: -len('.2bit')]}.chrom.sizes"
 
 
-def _listed_sizes(path: InputPath) -> dict[str, int] | None:
-    """Return the lengths of NAME.chrom.sizes beside NAME.2bit; None where there is no such file."""
+def _listed_sizes(path: InputPath, needed: bool) -> dict[str, int] | None:
+    """Return the lengths of NAME.chrom.sizes beside NAME.2bit; None where there is no such file.
+
+    None, too, where its server cannot be reached, unless it is needed: the kept blocks of the .2bit have the lengths.
+    """
     beside: InputPath
     if isinstance(path, RemotePath):
         beside = path.with_ending(".chrom.sizes", instead_of=path.suffix)
         try:
             place = local_copy(beside)
         except InputError as error:
-            if getattr(error.__cause__, "status", 0) in (403, 404, 410):
+            unreachable = isinstance(error.__cause__, UnreachableError)
+            if getattr(error.__cause__, "status", 0) in (403, 404, 410) or (unreachable and not needed):
                 return None
             raise
     else:
