@@ -20,11 +20,7 @@ def gene(
         str, typer.Option(metavar="NAME", help="cell type: K562, GM12878, H1, or any biosample as ENCODE spells it")
     ] = "K562",
     model: Annotated[
-        str,
-        typer.Option(
-            help="released model for this cell type, soft or hard (of K562 where there is none), or any model "
-            "as `models` lists it, hf://USER/REPOSITORY/FILE, URL or path"
-        ),
+        str, options.model("soft and hard are the ones released for this cell type, of K562 where there are none")
     ] = "soft",
     serve_page: Annotated[
         bool, typer.Option("--serve/--no-serve", help="open the page, which shows what is still on its way")

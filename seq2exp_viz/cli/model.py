@@ -120,15 +120,7 @@ def _weights(text: str) -> Path:
 
 def score(
     run: RunPath,
-    checkpoint: Annotated[
-        str | None,
-        typer.Option(
-            "--checkpoint",
-            "--model",
-            help="weights to score with: a path (.safetensors or the authors' .ckpt), a name that `models` lists, "
-            "hf://USER/REPOSITORY/FILE or a URL; RUN is created; requires --study",
-        ),
-    ] = None,
+    checkpoint: Annotated[str | None, options.model("RUN is created; requires --study")] = None,
     study: Annotated[Path | None, typer.Option(help="study whose genes are scored; with --checkpoint")] = None,
     resolution: Annotated[int, options.resolution("for stored masks, with --checkpoint")] = 1,
     genes: Genes = None,

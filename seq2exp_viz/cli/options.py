@@ -74,6 +74,14 @@ def cell_type(detail: str) -> Any:
     return typer.Option("--cell-type", help=f"cell type; {detail}")
 
 
+def model(detail: str) -> Any:
+    """Return the option for the weights that genes are scored with."""
+    places = (
+        "a path (.safetensors or the authors' .ckpt), a name that `models` lists, hf://USER/REPOSITORY/FILE or a URL"
+    )
+    return typer.Option("--checkpoint", "--model", help=f"weights to score with: {places}; {detail}")
+
+
 Threshold = Annotated[
     float | None, typer.Option("--threshold", help="mask value, 0 to 1, at which elements are cut (default: the run's)")
 ]
