@@ -1,6 +1,10 @@
 """A preset's study whose files all lie at addresses: scoring, and what the run records of them."""
 
+import gzip
+import hashlib
 import json
+import shutil
+from pathlib import Path
 
 import pytest
 from model_run import lively
@@ -8,11 +12,13 @@ from public_world import make_world, serve_world
 from small_study import edit
 
 from model_core.datasets.public_study import study_from_preset
+from model_core.errors import InputError
 from model_core.fingerprint import sha256_of
 from model_core.model.checkpoint import save_checkpoint
 from model_core.remote import remote_file, session, whole_files
 from model_core.run_folder.assemble import assemble
 from model_core.run_folder.run import Run
+from model_core.run_folder.source import require_same_inputs
 from model_core.scoring.one_gene import prepare_genes
 from model_core.study.study import load_study
 
@@ -95,3 +101,43 @@ def test_assembling_again_changes_no_byte_and_needs_no_server(world, study_path,
     assert len(world.asked) == asked
     assert {path: path.read_bytes() for path in run_path.rglob("*") if path.is_file()} == before
     ask_again()
+
+
+def test_the_manifest_records_the_state_of_every_input_at_an_address(world, study_path, run_path):
+    inputs = Run.open(run_path).manifest["inputs"]
+    assert set(inputs) == set(load_study(study_path).inputs())
+    for use, place in (("dnase", "signals.DNase"), ("annotation", "genome.annotation"), ("peaks", "peaks.narrowpeak")):
+        content = world.content[world.path(use)]
+        tag = f'"{hashlib.sha256(content).hexdigest()[:16]}"'
+        assert inputs[place] == {"address": world.address(use), "size": len(content), "tag": tag}
+
+
+@pytest.mark.parametrize(("use", "place"), [("blacklist", "genome.blacklist"), ("hic", "signals.Hi-C")])
+def test_a_file_that_changed_since_the_run_was_begun_is_named(
+    world, study_path, checkpoint, run_path, monkeypatch, capsys, use, place
+):
+    run = Run.open(run_path)
+    require_same_inputs(run, load_study(study_path))
+    assert "since the run was begun" not in capsys.readouterr().err
+    more = gzip.compress(b"chr22\t1\t2\tmore\n") if use == "blacklist" else b"more"
+    monkeypatch.setitem(world.content, world.path(use), world.content[world.path(use)] + more)
+    ask_again()
+    prepare_genes(run_path, load_study(study_path), checkpoint, [GENE], device="cpu")
+    said = [line for line in capsys.readouterr().err.splitlines() if "since the run was begun" in line]
+    assert len(said) == 1
+    assert f"{place} {world.address(use)}" in said[0]
+    assert "rest on the old file" in said[0]
+    ask_again()
+
+
+def test_a_run_without_recorded_inputs_opens_and_damaged_ones_are_refused(run_path, tmp_path, study_path, capsys):
+    copied = Path(shutil.copytree(run_path, tmp_path / "run"))
+    manifest = json.loads((copied / "manifest.json").read_text())
+    manifest["inputs"]["signals.DNase"]["size"] = "much"
+    (copied / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(InputError, match="inputs"):
+        Run.open(copied)
+    del manifest["inputs"]
+    (copied / "manifest.json").write_text(json.dumps(manifest))
+    require_same_inputs(Run.open(copied), load_study(study_path))
+    assert "since the run was begun" not in capsys.readouterr().err

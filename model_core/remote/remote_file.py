@@ -134,7 +134,7 @@ class RemoteFile:
         with _opening:
             _opened.pop(self.name, None)
         _remember(self.path, None)
-        found = f"another file on {self.path.host} than at the beginning ({_told(state)}; before {_told(self._state)})"
+        found = f"another file on {self.path.host} than at the beginning ({told(state)}; before {told(self._state)})"
         do = "what was kept of the old one is thrown away: run the same command again"
         raise ChangedError(self.name, found=found, expected="a file that does not change while it is read", fix=do)
 
@@ -156,7 +156,7 @@ class RemoteFile:
             return known, {}
         if known is not None and not same_file(state, known):
             BlockStore(self.name, known).remove()
-            change = f"{_told(state)}; before {_told(known)}"
+            change = f"{told(state)}; before {told(known)}"
             words = f"{self.name} changed on the server ({change}): what was kept of it is thrown away"
             print(f"note: {words}", file=sys.stderr, flush=True)
         if state != known:
@@ -326,7 +326,8 @@ def same_file(state: State, known: State) -> bool:
     return state.size == known.size and (state.tag == known.tag or not state.tag or not known.tag)
 
 
-def _told(state: State) -> str:
+def told(state: State) -> str:
+    """Return a state in words."""
     return f"{state.size:,} bytes{', ' if state.tag else ''}{state.tag[:40]}"
 
 

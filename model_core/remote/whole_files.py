@@ -14,11 +14,20 @@ from model_core.listing import folders_in
 from model_core.lock import Lock
 from model_core.records import parse_json
 from model_core.remote.address import InputPath, RemotePath
+from model_core.remote.block_store import State
 from model_core.remote.download import Resuming
-from model_core.remote.remote_file import note_state, noted_state, same_file, server_problem, state_on_server
+from model_core.remote.remote_file import (
+    note_state,
+    noted_state,
+    remote_file,
+    same_file,
+    server_problem,
+    state_on_server,
+)
 from model_core.remote.session import RefusedError, UnreachableError, offline, patiently
 from model_core.remote.traffic import TRAFFIC
 
+_NOTE = "file.json"  # beside a copy: its address and state
 _WAIT = 3_600  # seconds for another process that fetches the same file
 _current: dict[str, Path] = {}  # address -> file that this process has asked the server about
 
@@ -70,12 +79,28 @@ def local_copy(path: InputPath, about: str = "", checksum: str | None = None) ->
     return target
 
 
+def state_of(path: RemotePath) -> State:
+    """Return the state of a file on its server, as this process has found it by ranges or whole; else ask for it.
+
+    Raises
+    ------
+    InputError
+        The server does not give it, and nothing of it is in the cache.
+    """
+    fetched = _current.get(str(path))
+    state = None if fetched is None else noted_state(fetched.with_name(_NOTE))
+    if state is not None:
+        return state
+    file = remote_file(path)
+    return State(file.size, file.tag)
+
+
 def kept_files() -> list[Kept]:
     """Return the whole files that are kept."""
     found = []
     for folder in folders_in(user_cache() / "files"):
         with suppress(OSError, ValueError):
-            about = parse_json((folder / "file.json").read_bytes())
+            about = parse_json((folder / _NOTE).read_bytes())
             address = about.get("address") if isinstance(about, dict) else None
             if isinstance(address, str) and (place := folder / RemotePath(address).name).is_file():
                 found.append(Kept(address, place))
@@ -102,7 +127,7 @@ def remove_kept(kept: Kept) -> int:
 
 def _bring(path: RemotePath, target: Path, about: str, checksum: str | None) -> None:
     """Make `target` the file that the server has now, or leave the copy where the server cannot be asked."""
-    note = target.with_name("file.json")
+    note = target.with_name(_NOTE)
     known = noted_state(note) if target.is_file() else None
     if known is not None and offline():
         return

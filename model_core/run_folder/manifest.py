@@ -45,6 +45,14 @@ class SourceFile(Record):
     sha256: str
 
 
+class RemoteInput(Record):
+    """A file at an address that the study names, as it was when the run was made."""
+
+    address: PathText
+    size: Count
+    tag: str
+
+
 class Decision(Record):
     """`decision` of a manifest; its ranges are those of `DecisionRule`."""
 
@@ -90,6 +98,7 @@ class Manifest(Record):
     band: str
     study: SourceFile | None
     checkpoint: SourceFile | None
+    inputs: dict[str, RemoteInput] | None = None
     versions: dict[str, str] | None = None
     seed: int | None = None
     window: Annotated[int, Field(le=LONGEST_WINDOW)]

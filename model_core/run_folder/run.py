@@ -102,6 +102,7 @@ class Run:
         config: dict[str, Any] | None = None,
         blacklist: pd.DataFrame | None = None,
         asked: int | None = None,
+        inputs: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> Run:
         """Make a new run folder and open it.
 
@@ -138,6 +139,8 @@ class Run:
             chrom, start, end.
         asked : int or None
             Number of genes that are to be scored.
+        inputs : Mapping[str, Mapping[str, Any]] or None
+            States of the study's files at addresses (`remote_inputs.remote_inputs`).
 
         Returns
         -------
@@ -160,8 +163,9 @@ class Run:
             "band": band or ("none" if variant == "causal" else "beta"),
             "simulated": simulated,
         }
+        noted = {"inputs": inputs} if inputs else {}
         progress = {"scored": 0, "asked": asked}
-        manifest = new_manifest(path, study, checkpoint, **described, **lengths, seed=seed, progress=progress)
+        manifest = new_manifest(path, study, checkpoint, **described, **lengths, seed=seed, progress=progress, **noted)
         check_lengths(path, manifest)
         path.mkdir(parents=True, exist_ok=True)
         with writing_into(path, seconds=0):

@@ -8,6 +8,7 @@ from typing import Any
 from model_core.config import Seq2ExpConfig
 from model_core.errors import InputError
 from model_core.input_file import is_regular
+from model_core.run_folder.remote_inputs import remote_inputs, warn_of_changes
 from model_core.run_folder.run import Run
 from model_core.study.study import Study, load_study
 
@@ -43,12 +44,27 @@ def new_run_of(study: Study, model: Seq2ExpConfig, out: Path, **entries: Any) ->
         study=study.path,
         resolved=study.resolved(),
         blacklist=study.blacklist(),
+        inputs=remote_inputs(study),
         **entries,
     )
 
 
+def require_same_inputs(run: Run, study: Study) -> None:
+    """Check that a study has the genome of a run, and warn of files at addresses that changed since the run was made.
+
+    Raises
+    ------
+    InputError
+        Another genome (`Run.require_genome`).
+    """
+    run.require_genome(study.genome().sizes, study.genome().path)
+    warn_of_changes(run.manifest.get("inputs"), study)
+
+
 def study_of(run: Run) -> Study:
     """Load the study from which a run was made: from its recorded path, or from the same path relative to the run.
+
+    Files at addresses that have changed since are warned of, as by `require_same_inputs`.
 
     Raises
     ------
@@ -64,7 +80,7 @@ def study_of(run: Run) -> Study:
     for path in places:
         if is_regular(path):
             study = load_study(path)
-            run.require_genome(study.genome().sizes, study.genome().path)
+            require_same_inputs(run, study)
             return study
     raise InputError(
         run.path, found=f"no study at {places[0]}", expected="the study it was made from", fix="put it back there"

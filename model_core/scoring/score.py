@@ -26,7 +26,7 @@ from model_core.run_folder.gene_scores import site_gene
 from model_core.run_folder.metrics import prediction_metrics
 from model_core.run_folder.run import Run
 from model_core.run_folder.run_weights import record_weights, weights_of
-from model_core.run_folder.source import new_run_of
+from model_core.run_folder.source import new_run_of, require_same_inputs
 from model_core.scoring.distributed import ProcessGroup, merge_parts
 from model_core.scoring.predict import Scored, Stopwatch, default_workers, scored
 from model_core.scoring.run_weights import load_run_weights
@@ -150,7 +150,7 @@ def run_for(
     if (out / "manifest.json").exists():
         run = Run.open(out)
         weights_of(run, checkpoint)
-        run.require_genome(study.genome().sizes, study.genome().path)
+        require_same_inputs(run, study)
         return run
     return new_run_of(study, config, out, checkpoint=checkpoint, resolution=resolution, config=described)
 

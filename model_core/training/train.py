@@ -44,7 +44,7 @@ from model_core.progress import Job
 from model_core.run_folder.manifest import described_file
 from model_core.run_folder.run import Run
 from model_core.run_folder.run_weights import require_unscored
-from model_core.run_folder.source import new_run_of
+from model_core.run_folder.source import new_run_of, require_same_inputs
 from model_core.stopping import STOP, Terminated
 from model_core.study.check_tracks import QUANTILE_WINDOWS, signal_quantiles
 from model_core.study.gene_features import FeatureScale
@@ -411,7 +411,7 @@ def begin_run(
             raise InputError(
                 out, found=found, expected="a new folder, or the same settings to resume", fix="choose another --output"
             )
-        run.require_genome(study.genome().sizes, study.genome().path)
+        require_same_inputs(run, study)
         return run
     described = {"model": config.to_dict(), **described}
     run = new_run_of(study, config, out, kind="training", seed=training.seed, config=described)
