@@ -391,6 +391,7 @@ prior = {{ b = {b}, w = 0.4 }}
 schema = 1
 name = "{inputs.name}"
 assembly = "hg38"
+cell_type = {json.dumps(inputs.cell_type, ensure_ascii=False)}
 limits = [
 {limits}]
 

@@ -98,6 +98,7 @@ class Run:
         seed: int | None = None,
         study: str | Path | None = None,
         checkpoint: str | Path | None = None,
+        about_checkpoint: Mapping[str, Any] | None = None,
         resolved: dict[str, Any] | None = None,
         config: dict[str, Any] | None = None,
         blacklist: pd.DataFrame | None = None,
@@ -130,6 +131,8 @@ class Run:
             Random seed of the training.
         study, checkpoint : str or Path or None
             Files from which the run is made; recorded with their sha256.
+        about_checkpoint : Mapping[str, Any] or None
+            What is known of the checkpoint's model: fields of `manifest.ModelSource`.
         resolved : dict[str, Any] or None
             The study with absolute paths (study.json).
         config : dict[str, Any] or None
@@ -161,7 +164,9 @@ class Run:
             "simulated": simulated,
         }
         progress = {"scored": 0, "asked": asked}
-        manifest = new_manifest(path, study, checkpoint, **described, **lengths, seed=seed, progress=progress)
+        manifest = new_manifest(
+            path, study, checkpoint, about_checkpoint, **described, **lengths, seed=seed, progress=progress
+        )
         check_lengths(path, manifest)
         path.mkdir(parents=True, exist_ok=True)
         with writing_into(path, seconds=0):

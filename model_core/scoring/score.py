@@ -8,11 +8,13 @@ import time
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 
+from model_core.datasets.known_models import ModelFile
 from model_core.errors import InputError
 from model_core.gene_finder import GeneFinder, matched
 from model_core.intervals import listed
@@ -118,7 +120,13 @@ def with_features(study: Study, genes: pd.DataFrame) -> pd.DataFrame:
 
 
 def run_for(
-    study: Study, checkpoint: str | Path, out: str | Path, resolution: int = 1, processes: int = 1, nodes: int = 1
+    study: Study,
+    checkpoint: str | Path,
+    out: str | Path,
+    resolution: int = 1,
+    processes: int = 1,
+    nodes: int = 1,
+    model: ModelFile | None = None,
 ) -> Run:
     """Return the run folder for scoring a study with a checkpoint: new, or one that was started with the same.
 
@@ -134,15 +142,17 @@ def run_for(
         bp per bin of the masks, for a new folder.
     processes, nodes : int
         Processes per host, and hosts; all but the first process wait until it has created the folder.
+    model : ModelFile or None
+        The checkpoint as `known_models.model_file` found it; a new folder records its name and what it was trained on.
 
     Raises
     ------
     InputError
         The checkpoint cannot be read, or `out` holds something else or a run on another genome.
     """
-    model, metadata = load_with_metadata(checkpoint, "cpu")
-    check_signals(study, model, metadata)
-    config, out = model.config, Path(out)
+    loaded, metadata = load_with_metadata(checkpoint, "cpu")
+    check_signals(study, loaded, metadata)
+    config, out = loaded.config, Path(out)
     described = {"model": config.to_dict(), "feature_scale": metadata.get("feature_scale")}
     wait_for_first(out / "manifest.json", processes, nodes)
     if (out / "manifest.json").exists():
@@ -150,7 +160,9 @@ def run_for(
         weights_of(run, checkpoint)
         run.require_genome(study.genome().sizes, study.genome().path)
         return run
-    return new_run_of(study, config, out, checkpoint=checkpoint, resolution=resolution, config=described)
+    known = {**metadata.get("trained", {}), **({} if model is None else model.record())}
+    entries: dict[str, Any] = {"checkpoint": checkpoint, "about_checkpoint": known, "resolution": resolution}
+    return new_run_of(study, config, out, config=described, **entries)
 
 
 def check_signals(study: Study, model: Seq2Exp, metadata: dict) -> None:

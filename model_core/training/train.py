@@ -299,7 +299,21 @@ def _checkpoint_metadata(study: Study, genes: pd.DataFrame, scale: FeatureScale,
         "signal_quantiles": signal_quantiles(study.signals(), study.windows(genes), QUANTILE_WINDOWS),
         "feature_scale": scale.to_dict(),
         "training": training.to_dict(),
+        "trained": _trained(study, genes),
     }
+
+
+def _trained(study: Study, genes: pd.DataFrame) -> dict[str, Any]:
+    """Return what a run that is scored with the checkpoint records of it (`manifest.ModelSource`).
+
+    The chromosomes of its genes are told where no gene on them is held out; else no gene is known by its chromosome.
+    """
+    used = genes["split"].isin(("train", "validation")) & np.isfinite(genes["label"])
+    chroms = set(genes["chrom"][used])
+    whole = chroms.isdisjoint(genes["chrom"][~used & np.isfinite(genes["label"])])
+    cells = {"cell_type": study.cell_type} if study.cell_type else {}
+    words = f"{study.cell_type or 'unstated cells'}, study {study.name}"
+    return {**cells, "trained_on": words, **({"training_chromosomes": sorted(chroms)} if whole else {})}
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -12,6 +12,9 @@ from model_core.errors import InputError
 from seq2exp_viz.cli import options
 from seq2exp_viz.cli.options import AllGenes, Device, Genes, Nodes, Processes, RunPath, StudyPath
 from seq2exp_viz.worker.availability import require_packages
+
+if TYPE_CHECKING:
+    from model_core.datasets.known_models import ModelFile
 
 
 def _warn_of_untested_gpu(device: str | None, processes: int, nodes: int) -> None:
@@ -106,8 +109,8 @@ def train(
     typer.echo(f"trained {run.path}; next: seq2exp-viz score {run.path}")
 
 
-def _weights(text: str) -> Path:
-    """Return the file of a model that is given by name, address or path, and say where it is from."""
+def _model(text: str) -> ModelFile:
+    """Return a model that is given by name, address or path, and say where it is from."""
     from model_core.datasets.known_models import model_file
 
     model = model_file(text)
@@ -115,7 +118,7 @@ def _weights(text: str) -> Path:
         typer.echo(f"model {model.source}\nsha256 {model.sha256}")
     if model.trained_on:
         typer.echo(f"trained on {model.trained_on}")
-    return model.path
+    return model
 
 
 def score(
@@ -166,7 +169,8 @@ def score(
         )
     else:
         source = load_study(study)
-    weights = None if checkpoint is None else _weights(checkpoint)
+    given = None if checkpoint is None else _model(checkpoint)
+    weights = None if given is None else given.path
     contigs = ContigNames(source.genome().sizes)
     sites = [parse_site(text, contigs) for text in at or []]
     if chrom is not None:
@@ -180,7 +184,7 @@ def score(
         return
     _warn_of_untested_gpu(device, processes, nodes)
     if weights is not None:
-        opened = run_for(source, weights, run, resolution, processes, nodes)
+        opened = run_for(source, weights, run, resolution, processes, nodes, given)
         model = opened.model_config
         if model is not None and process_number(processes, nodes) == 0:
             width = model.backbone.d_model
