@@ -35,6 +35,7 @@ from model_core.run_folder.manifest import check_lengths, is_free, new_manifest,
 from model_core.run_folder.mask_store import GeneMask, MaskStore, binned
 from model_core.run_folder.metrics_file import read_metrics
 from model_core.run_folder.occlusion import Occlusion, read_occlusion
+from model_core.run_folder.seen_genes import seen_genes
 from model_core.window import Window, window_start
 
 MEANING = ("window", "promoter", "resolution", "variant", "decision", "band")  # the same for all masks of a run
@@ -366,14 +367,16 @@ class Run:
 
         tss: 0-based. start, end: the part of the window inside the chromosome. observed, predicted: in the label's
         unit. residual: observed - predicted. kept_percent: 0 to 100. The columns DERIVED are NaN before `assemble`.
+        seen_in_training: True, False, or None where that is not known (`seen_genes`).
         """
         derived = self.path / "genes.tsv"
         records = self._records()
 
         def table() -> pd.DataFrame:
-            return gene_table(records, self.manifest["window"], self.chrom_sizes, derived)
+            known = gene_table(records, self.manifest["window"], self.chrom_sizes, derived)
+            return known.assign(seen_in_training=pd.Series(seen_genes(known, self.manifest), known.index, object))
 
-        return self._cached("genes", (len(records), stamp(derived)), table)
+        return self._cached("genes", (len(records), stamp(derived), self.checkpoint_sha256), table)
 
     def gene(self, name: str) -> pd.Series:
         """Return the row of `genes` with this gene_id or symbol (`gene_finder.GeneFinder`).

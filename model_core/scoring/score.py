@@ -22,7 +22,6 @@ from model_core.model.checkpoint import load_with_metadata
 from model_core.model.device import keep_freed_memory
 from model_core.model.seq2exp import Seq2Exp
 from model_core.progress import Job
-from model_core.remote.address import RemotePath
 from model_core.run_folder.assemble import assemble
 from model_core.run_folder.gene_scores import site_gene
 from model_core.run_folder.metrics import prediction_metrics
@@ -30,10 +29,10 @@ from model_core.run_folder.run import Run
 from model_core.run_folder.run_weights import record_weights, weights_of
 from model_core.run_folder.source import new_run_of
 from model_core.scoring.distributed import ProcessGroup, merge_parts
+from model_core.scoring.input_ranges import note_ranges
 from model_core.scoring.predict import Scored, Stopwatch, default_workers, scored
 from model_core.scoring.run_weights import load_run_weights
 from model_core.scoring.write_behind import AT_ONCE, WriteBehind
-from model_core.study.check_tracks import QUANTILE_WINDOWS, quantile_warnings, signal_quantiles
 from model_core.study.gene_features import FEATURES, FeatureScale
 from model_core.study.study import Study
 from model_core.training.dataset import GeneWindows, batches
@@ -294,12 +293,8 @@ def _score_own_genes(
     left = genes[~genes["gene_id"].isin(run.scored)]
     for warning in study.warnings(left) if group.first else ():
         print(f"warning: {warning}", file=sys.stderr)
-    if group.first and len(left) and metadata.get("signal_quantiles"):
-        remote = any(isinstance(signal.path, RemotePath) for signal in study.signals())
-        looked_at = left if remote else study.gene_sites()  # what is read over the web is read for these genes alone
-        here = signal_quantiles(study.signals(), study.windows(looked_at), QUANTILE_WINDOWS)
-        for warning in quantile_warnings(here, metadata["signal_quantiles"]):
-            print(f"warning: {warning}", file=sys.stderr)
+    if group.first:
+        note_ranges(run, study, model.config, metadata, left)
     mine = left.iloc[group.rank :: group.size].reset_index(drop=True)
     data = GeneWindows(study, mine, model.config, feature_scale_for(study, metadata, mine))
     workers = default_workers(group.device, len(mine)) if workers is None else workers

@@ -46,7 +46,7 @@ from model_core.run_folder.run import Run
 from model_core.run_folder.run_weights import require_unscored
 from model_core.run_folder.source import new_run_of
 from model_core.stopping import STOP, Terminated
-from model_core.study.check_tracks import QUANTILE_WINDOWS, signal_quantiles
+from model_core.study.check_tracks import QUANTILE_WINDOWS, activity_quantiles, signal_quantiles
 from model_core.study.gene_features import FeatureScale
 from model_core.study.study import Study
 from model_core.training.dataset import EndlessBatches, GeneWindows, collate
@@ -297,6 +297,7 @@ def _checkpoint_metadata(study: Study, genes: pd.DataFrame, scale: FeatureScale,
         "study": study.name,
         "signals": [{"name": signal.name, "transform": signal.transform} for signal in study.signal_specs],
         "signal_quantiles": signal_quantiles(study.signals(), study.windows(genes), QUANTILE_WINDOWS),
+        "promoter_activity_quantiles": activity_quantiles(genes["PROMOTERACTIVITY"]),
         "feature_scale": scale.to_dict(),
         "training": training.to_dict(),
         "trained": _trained(study, genes),

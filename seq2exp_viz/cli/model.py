@@ -151,6 +151,7 @@ def score(
     """Score genes and write masks, predictions, elements and tracks to a run. Default: the genes of the test split."""
     require_packages()
     from model_core.places import ContigNames, parse_site
+    from model_core.run_folder.notes import notes_of
     from model_core.run_folder.run import Run
     from model_core.run_folder.run_weights import weights_of
     from model_core.run_folder.source import study_of
@@ -202,6 +203,8 @@ def score(
         typer.echo(
             f"the threshold was {before['threshold']:.4f} with fewer genes; the elements of all genes were cut again"
         )
+    for note in notes_of(opened):
+        typer.echo(f"note: {note.text}")
     typer.echo(f"next: seq2exp-viz serve {opened.path}")
 
 
