@@ -255,7 +255,7 @@ def test_a_checkpoint_that_states_no_ranges_says_so_and_signals_are_held_against
     ("activity", "named"),
     [
         *(([0.0], False), ([20.0], False), ([30.0], True), ([], False), ([None, 1.0], False)),
-        *(([0.1] * 25, False), ([9.0] * 25, True), ([0.001] * 25, True)),
+        *(([0.1] * 13 + [1.0] * 12, False), ([9.0] * 25, True), ([0.001] * 25, True)),
     ],
 )
 def test_promoter_activity_of_few_genes_is_named_only_where_none_of_the_training_was_so_high(activity, named):
