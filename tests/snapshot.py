@@ -31,7 +31,7 @@ RENAMED: dict[str, str] = {  # a header or key as it is called now -> as it was 
     "min_length": "shortest",
 }
 TYPES = {"band": "mask"}  # the type of a track in igv.js: now -> then
-ADDED = {"band"}  # keys that were not there then
+ADDED = {"band", "seen_in_training"}  # keys and columns that were not there then
 SCHEMA = {2: 1}  # of the manifest: now -> then
 API = "/api/v1/"  # where the interface lies now
 SENTENCES = {"message", "note", "notes", "why", "caveat", "title", "quantity", "help", "rule_words", "suggestions"}
@@ -168,7 +168,14 @@ def plain(value: object) -> object:
 
 def plain_text(text: str) -> str:
     """A table or a BED file: comment lines left out, names of then, numbers rounded."""
-    lines = [line for line in text.splitlines() if not line.startswith(("##", "#seq2exp", "# ", "#study", "#element"))]
+    lines = [
+        line
+        for line in text.splitlines()
+        if not line.startswith(("##", "#seq2exp", "# ", "#study", "#element", "#note"))
+    ]
+    if lines and (added := [place for place, cell in enumerate(lines[0].split("\t")) if cell in ADDED]):
+        rows = [line.split("\t") for line in lines]
+        lines = ["\t".join(cell for place, cell in enumerate(row) if place not in added) for row in rows]
     if lines:
         lines[0] = "\t".join(RENAMED.get(cell, cell) for cell in lines[0].split("\t"))
     return _NUMBER.sub(lambda number: rounded(float(number[0])), "\n".join(lines))

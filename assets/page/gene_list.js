@@ -7,6 +7,8 @@ import { state } from "seq2exp/page/state";
 
 const STORED = "seq2exp-columns"; // the user's choice, in the browser's own storage
 const SECOND_RUN = "predicted_beside"; // the column of a second run's prediction
+const OBSERVED = ["observed", "residual"]; // columns of measured expression
+const SEEN = "seen_in_training"; // the column that marks genes of the model's training
 const GIVES_WAY = ["elements", "elements_without_peak"]; // columns that make room for it in the narrow list
 const withoutHyphens = (text) => text.replace(/\u00ad/g, "");
 const list = state.geneList;
@@ -26,11 +28,18 @@ function shownFields() {
   const own = storedChoice()[width()];
   const fields = new Set(own || columns.filter((column) => list.wide || !column.hide).map((column) => column.field));
   fields.delete(SECOND_RUN);
+  withheldFields().forEach((field) => fields.delete(field));
+  if (list.seen && !list.measured && !own) fields.add(SEEN); // it has the room of the observed values
   if (list.secondRun) {
     fields.add(SECOND_RUN);
     if (!list.wide && !own) GIVES_WAY.forEach((field) => fields.delete(field));
   }
   return fields;
+}
+
+/* The fields of which this run knows no value. */
+function withheldFields() {
+  return [...(list.measured ? [] : OBSERVED), ...(list.seen ? [] : [SEEN])];
 }
 
 function showColumns() {
@@ -48,7 +57,7 @@ function showColumns() {
 /* The menu of columns. */
 function listColumns(fields) {
   const rows = state.config.columns
-    .filter((column) => column.field !== SECOND_RUN)
+    .filter((column) => column.field !== SECOND_RUN && !withheldFields().includes(column.field))
     .map((column) => {
       const tick = el("input", { type: "checkbox", "data-column": column.field, onchange: chooseColumns });
       tick.checked = fields.has(column.field);
@@ -93,8 +102,9 @@ addActions({ wide: toggleWide, "genes-tsv": saveList });
 export function showSecondRun(revision) {
   if (!revision || !state.config) return noUpdate();
   const secondRun = revision.beside || null;
-  const changed = list.secondRun !== secondRun; // also at first
-  list.secondRun = secondRun;
+  const { measured, seen } = revision;
+  const changed = list.secondRun !== secondRun || list.measured !== measured || list.seen !== seen; // also at first
+  Object.assign(list, { secondRun, measured, seen });
   if (changed) showColumns();
   return noUpdate();
 }

@@ -27,6 +27,8 @@ export const state = Object.seal({
   geneList: Object.seal({
     wide: false, // whether the list fills the page
     secondRun: undefined, // the run whose prediction has a column, null for none; undefined before the first answer
+    measured: true, // whether expression was measured, so that observed values have columns
+    seen: false, // whether it is known which genes the model was trained on
   }),
   elementTable: Object.seal({
     scope: "gene", // "gene": the elements of the gene on the screen; "all": of all genes

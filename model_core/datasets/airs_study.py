@@ -203,6 +203,7 @@ def _study_text(
 schema = 1
 name = {quoted(f"{release.cell_type}-released")}
 assembly = "hg38"
+cell_type = {quoted(release.cell_type)}
 
 [genome]
 fasta = {quoted(str(release.fasta))}

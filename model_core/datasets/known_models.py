@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
+from typing import Any
 
 from model_core.datasets.hugging_face import HubFile, Listing, fetched, listing, parse_address
 from model_core.errors import InputError
@@ -63,6 +61,19 @@ class ModelFile:
     variant: str | None = None
     trained_on: str = ""
     test_chromosomes: tuple[str, ...] = ()
+
+    def record(self) -> dict[str, Any]:
+        """Return what a run's manifest records beside path and sha256 (`manifest.ModelSource`); only what is known."""
+        known = {
+            "name": self.name,
+            "source": self.source if "://" in self.source else None,  # else the path, which is recorded anyway
+            "revision": self.revision,
+            "cell_type": self.cell_type,
+            "variant": self.variant,
+            "trained_on": self.trained_on,
+            "test_chromosomes": list(self.test_chromosomes),
+        }
+        return {name: value for name, value in known.items() if value}
 
 
 def model_file(text: str | Path) -> ModelFile:
@@ -166,25 +177,6 @@ def seed_of(path: str) -> int | None:
     """Return the seed that a path names: seed22, seed_22, seed=22."""
     found = _SEED.search(path.lower())
     return int(found[1]) if found else None
-
-
-def seen_in_training(chroms: Iterable[str], test: Iterable[str] = TEST_CHROMOSOMES) -> np.ndarray:
-    """Return which genes a model has seen in training or validation: those of all chromosomes but the test's.
-
-    Parameters
-    ----------
-    chroms : Iterable[str]
-        Chromosome of each gene, with or without "chr".
-    test : Iterable[str]
-        Chromosomes of the test split.
-
-    Returns
-    -------
-    ndarray
-        bool (n,).
-    """
-    held_out = {name.removeprefix("chr") for name in test}
-    return np.array([chrom.removeprefix("chr") not in held_out for chrom in chroms], bool)
 
 
 def _released(of: Listing, file: HubFile, name: str) -> ModelFile:

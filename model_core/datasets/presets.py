@@ -160,6 +160,7 @@ def _study_text(name: str, preset: Preset, files: list[Source]) -> str:
 schema = 1
 name = "{name}"
 assembly = "hg38"
+cell_type = "{preset.cell_type}"
 
 [genome]
 fasta = "{fasta}"

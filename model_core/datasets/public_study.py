@@ -20,13 +20,13 @@ from model_core.datasets.encode_choice import ATAC, DNASE, H3K27AC, HIC, PEAKS, 
 from model_core.errors import InputError
 from model_core.files import write_json, write_text
 from model_core.remote.address import RemotePath
+from model_core.signals.power_law_contact import NOTE, POWER_LAW
 from model_core.tsv import table_text
 
 if TYPE_CHECKING:
     import pandas as pd
 
 SOURCES, TABLE = "sources.json", "genes.tsv"
-POWER_LAW = "powerlaw"  # in place of a Hi-C file
 SEQUENCE = "https://hgdownload.soe.ucsc.edu/goldenPath/hg38/bigZips/hg38.2bit"
 ANNOTATION = "https://ftp.ebi.ac.uk/pub/databases/gencode/Gencode_human/release_47/gencode.v47.basic.annotation.gtf.gz"
 BLACKLIST = "ENCFF356LFX"
@@ -236,7 +236,7 @@ def _of_preset(name: str, preset: PublicPreset, tell: Tell) -> PublicInputs:
             peaks = _public("peaks", find(PEAKS, dataset=record.dataset))
     except InputError as error:
         tell(f"ENCODE's search did not help: {error}")
-    limits = [_hic_limit(hic, f" The paper's Hi-C is {preset.paper_hic} of 4DN (VC), which needs a login.")]
+    limits = [_hic_limit(hic), f"The paper's Hi-C is {preset.paper_hic} of 4DN (VC), which needs a login."]
     return _inputs(name, preset.cell_type, blacklist, (h3k27ac, dnase, hic, peaks), limits)
 
 
@@ -307,20 +307,19 @@ def _public(use: str, choice: Choice | None) -> PublicFile | None:
     return _described(plain, file)
 
 
-def _hic_limit(hic: PublicFile | None, more: str = "") -> str:
+def _hic_limit(hic: PublicFile | None) -> str:
     if hic is None:
-        return f"No public Hi-C is used: contact is the power law of distance, which is not the paper's input.{more}"
+        return f"Hi-C: {NOTE}."  # as the study itself says it
     return (
         f"Hi-C is {hic.accession} of ENCODE with normalisation SCALE; the released models were trained on files of 4DN "
-        f"with VC, whose contacts differ in scale.{more}"
+        f"with VC, whose contacts differ in scale."
     )
 
 
 def _with_expression(inputs: PublicInputs, accession: str | None) -> tuple[PublicInputs, pd.DataFrame | None]:
     """Return the inputs with a file of expression, and the gene table with its labels."""
     if accession is None:
-        labels = "No expression is measured in this study: predictions have no observed value beside them."
-        return replace(inputs, limits=(*inputs.limits, labels)), None
+        return inputs, None
     from model_core.datasets.expression import expression_record, gene_expression
     from model_core.remote.whole_files import local_copy
 
@@ -372,7 +371,7 @@ prior = {{ b = {b}, w = 0.4 }}
         for name, file, b in (("H3K27ac", inputs.h3k27ac, 1.5), ("DNase", inputs.dnase, 0.2))
     )
     if inputs.hic is None:
-        comment, place, settings = "# the power law of distance: no Hi-C file", POWER_LAW, ""
+        comment, place, settings = "# the power law of distance: no Hi-C file", str(POWER_LAW), ""
     else:
         comment, place = inputs.hic.comment(), inputs.hic.url
         settings = 'resolution = 5000\nnormalisation = "SCALE"\n'
@@ -391,6 +390,7 @@ prior = {{ b = {b}, w = 0.4 }}
 schema = 1
 name = "{inputs.name}"
 assembly = "hg38"
+cell_type = {json.dumps(inputs.cell_type, ensure_ascii=False)}
 limits = [
 {limits}]
 

@@ -8,6 +8,7 @@ import pandas as pd
 from model_core.errors import InputError
 from model_core.evaluation.base_scores import MASK, PRIOR, SEQUENCE, ScoreReader
 from model_core.evaluation.mask_components import TOLERANCE
+from model_core.run_folder.notes import notes_of
 from model_core.run_folder.run import Run
 from model_core.study.study import Study
 
@@ -22,12 +23,13 @@ _FEW_GENES = 30
 def of_study(run: Run, study: Study | None) -> list[str]:
     """Return the limits of a run's data: those that the study states, and those that can be measured."""
     found = []
+    said = [note.text for note in notes_of(run)]
     if run.manifest["simulated"]:
         found.append("All data are simulated: a method that does well here may do less well on cells.")
     if study is None:
         found.append("The run's study could not be read, so nothing that needs its signals or sequence is here.")
-        return found
-    found += study.limits
+        return found + said
+    found += said + [limit for limit in study.limits if limit not in said]  # study.toml may say more by now
     unknown = _unknown_bases(run, study)
     if unknown is not None and unknown >= _MANY_UNKNOWN:
         share = f"{100 * unknown:.0f} % of the bases in the checked windows"

@@ -239,6 +239,7 @@ def _json(header: Mapping[str, str], name: str, path: Path) -> dict[str, Any]:
 def _check_metadata(metadata: Mapping[str, Any], path: Path) -> None:
     """Check the entries that scoring reads; each may be missing."""
     signals, scale, quantiles = (metadata.get(name) for name in ("signals", "feature_scale", "signal_quantiles"))
+    activity, trained = metadata.get("promoter_activity_quantiles"), metadata.get("trained")
     listed = signals if isinstance(signals, list) else [signals]
     if signals is not None and not all(
         isinstance(x, dict) and {type(x.get(name)) for name in ("name", "transform")} == {str} for x in listed
@@ -248,9 +249,18 @@ def _check_metadata(metadata: Mapping[str, Any], path: Path) -> None:
         found, expected = f"feature_scale {shown(scale)}", "numbers for each gene feature"
     elif quantiles is not None and not (isinstance(quantiles, dict) and all(map(_numbers, quantiles.values()))):
         found, expected = f"signal_quantiles {shown(quantiles)}", "numbers for each signal"
+    elif activity is not None and not (isinstance(activity, dict) and _numbers(activity)):
+        found, expected = f"promoter_activity_quantiles {shown(activity)}", "numbers by share"
+    elif trained is not None and not (isinstance(trained, dict) and all(map(_words, trained.values()))):
+        found, expected = f"trained {shown(trained)}", "texts that say what it was trained on"
     else:
         return
     raise InputError(f"{path}, metadata", found=found, expected=expected, fix="copy it again")
+
+
+def _words(value: Any) -> bool:
+    """Return whether a JSON value is a text, or a list of texts."""
+    return isinstance(value, str) or (isinstance(value, list) and all(isinstance(x, str) for x in value))
 
 
 def _numbers(values: Any) -> bool:

@@ -17,6 +17,7 @@ from model_core.places import ContigNames, parse_site
 from model_core.run_folder.gene_scores import site_gene
 from model_core.run_folder.run import Run
 from model_core.run_folder.source import study_of
+from model_core.scoring.input_ranges import note_ranges
 from model_core.scoring.run_weights import load_run_weights
 from model_core.scoring.score import check_signals, choose_genes, feature_scale_for
 from model_core.study.annotation import genes_from_gtf
@@ -78,6 +79,10 @@ class RunModel:
         genes = self.gene(gene_id)
         data = GeneWindows(self.study, genes, self.model.config, feature_scale_for(self.study, self._metadata, genes))
         return WhatIf(self.model, collate([data[0]]), data.windows[0], data.reversed_strand(0), on_progress)
+
+    def note_ranges(self, genes: pd.DataFrame) -> None:
+        """Keep with the run what must be said of the inputs of genes that are about to be scored (`note_ranges`)."""
+        note_ranges(self.run, self.study, self.model.config, self._metadata, genes)
 
     def gene(self, name: str) -> pd.DataFrame:
         """Return a row like those of the study's gene table, with gene features, for a gene or a position.

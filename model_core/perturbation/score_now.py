@@ -50,6 +50,8 @@ def score_now(model: RunModel, name: str, progress: Callable[[str], None] = lamb
     record = gene[["gene_id", "symbol", "chrom", "tss", "strand", "split"]].to_dict()
     record |= {"observed": float(gene["label"]), "predicted": what_if.baseline}
     with run.writing():
+        if not run.scored:  # else a scoring has looked at more of the study
+            model.note_ranges(genes)
         run.append(record, *what_if.beta)
     return gene_id, what_if
 

@@ -29,6 +29,7 @@ from model_core.run_folder.elements import (
 )
 from model_core.run_folder.gene_scores import DERIVED, GENE_COLUMNS
 from model_core.run_folder.mask_store import GeneMask
+from model_core.run_folder.notes import notes_of
 from model_core.run_folder.run import Run
 from model_core.run_folder.tracks import MOST_VALUES, Block, merged_by_max, write_bed, write_bigwig, write_narrowpeak
 from model_core.study.peaks import record_of_given
@@ -115,7 +116,7 @@ def merged_track(run: Run, resolution: int, genes: pd.DataFrame | None = None) -
 
 
 def provenance(run: Run, rule: ElementRule) -> list[str]:
-    """Return comment lines for files cut from a run: run, model, study and rule, without times."""
+    """Return comment lines for files cut from a run: run, model, study, rule and notes, without times."""
     manifest = run.manifest
     study, checkpoint = (manifest.get(name) or {} for name in ("study", "checkpoint"))
     simulated = " simulated=true" if manifest["simulated"] else ""
@@ -123,6 +124,7 @@ def provenance(run: Run, rule: ElementRule) -> list[str]:
         f"seq2exp-viz run={json.dumps(run.name)} variant={manifest['variant']}{simulated}",
         f"study_sha256={study.get('sha256', 'none')} checkpoint_sha256={checkpoint.get('sha256', 'none')}",
         f"element_rule={json.dumps(rule.to_dict())}",
+        *(f"note={json.dumps(note.text)}" for note in notes_of(run)),
     ]
 
 
@@ -248,6 +250,7 @@ def _write_genes(run: Run, measures: pd.DataFrame) -> None:
     table = run.genes.drop(columns=list(DERIVED)).merge(measures, on="gene_id")[list(GENE_COLUMNS)]
     if run.peaks is None:
         table["elements_without_peak"] = None
+    table["seen_in_training"] = table["seen_in_training"].map({True: "true", False: "false"})
     lines = table.round(dict.fromkeys(("observed", "predicted", "residual", "kept_percent"), 6))
     write_text(run.path / "genes.tsv", table_text(lines))
 

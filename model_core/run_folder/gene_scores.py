@@ -22,7 +22,7 @@ _AGAIN = "assemble the run again: seq2exp-viz score RUN"
 DERIVED = ("kept_percent", "elements", "elements_without_peak")  # added by `assemble`
 GENE_COLUMNS = (
     *("gene_id", "symbol", "chrom", "tss", "strand", "start", "end"),
-    *("split", "observed", "predicted", "residual", *DERIVED),
+    *("split", "observed", "predicted", "residual", *DERIVED, "seen_in_training"),
 )
 
 
@@ -78,7 +78,7 @@ def site_gene(site: Site) -> dict[str, Any]:
 def gene_table(
     records: Mapping[str, Mapping[str, Any]], window: int, sizes: Mapping[str, int], derived: Path
 ) -> pd.DataFrame:
-    """Return the table of the journal's records: GENE_COLUMNS, sorted by chrom, start, gene_id.
+    """Return the table of the journal's records: GENE_COLUMNS without the last, sorted by chrom, start, gene_id.
 
     Parameters
     ----------
@@ -100,7 +100,7 @@ def gene_table(
     known = _derived(derived).reindex(table["gene_id"])
     for name in DERIVED:
         table[name] = known[name].to_numpy()
-    return table.sort_values(["chrom", "start", "gene_id"], ignore_index=True)[list(GENE_COLUMNS)]
+    return table.sort_values(["chrom", "start", "gene_id"], ignore_index=True)[list(GENE_COLUMNS[:-1])]
 
 
 def _derived(path: Path) -> pd.DataFrame:

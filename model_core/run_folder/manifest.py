@@ -53,6 +53,19 @@ class RemoteInput(Record):
     tag: str
 
 
+class ModelSource(SourceFile):
+    """`checkpoint` of a manifest: the file, and what is known of the model in it; absent fields are unknown."""
+
+    name: str | None = None  # a known model's, or the file's
+    source: str | None = None  # address, with the commit
+    revision: str | None = None
+    cell_type: str | None = None  # that it was trained on
+    variant: str | None = None
+    trained_on: str | None = None  # in words
+    test_chromosomes: list[str] | None = None  # it has seen the genes of all other chromosomes
+    training_chromosomes: list[str] | None = None  # it has seen genes of these, and of no others
+
+
 class Decision(Record):
     """`decision` of a manifest; its ranges are those of `DecisionRule`."""
 
@@ -97,7 +110,7 @@ class Manifest(Record):
     decision: Decision
     band: str
     study: SourceFile | None
-    checkpoint: SourceFile | None
+    checkpoint: ModelSource | None
     inputs: dict[str, RemoteInput] | None = None
     versions: dict[str, str] | None = None
     seed: int | None = None
@@ -111,7 +124,11 @@ class Manifest(Record):
 
 
 def new_manifest(
-    folder: Path, study: str | Path | None, checkpoint: str | Path | None, **entries: Any
+    folder: Path,
+    study: str | Path | None,
+    checkpoint: str | Path | None,
+    about_checkpoint: Mapping[str, Any] | None = None,
+    **entries: Any,
 ) -> dict[str, Any]:
     """Return the manifest of a run without scored genes.
 
@@ -121,6 +138,8 @@ def new_manifest(
         The run folder.
     study, checkpoint : str or Path or None
         Files from which the run is made; recorded with their sha256.
+    about_checkpoint : Mapping[str, Any] or None
+        What is known of the checkpoint's model: fields of `ModelSource`; recorded with the checkpoint.
     **entries : Any
         Its other fields (docs/run-folder.md).
 
@@ -129,11 +148,12 @@ def new_manifest(
     InputError
         A file is missing.
     """
+    weights = described_file(checkpoint, folder)
     return {
         "schema": SCHEMA,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "study": described_file(study, folder),
-        "checkpoint": described_file(checkpoint, folder),
+        "checkpoint": None if weights is None else {**(about_checkpoint or {}), **weights},
         "versions": _versions(),
         "element_rule": None,
         "merge_rule": "max",

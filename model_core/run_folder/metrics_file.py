@@ -43,6 +43,7 @@ class RunMetrics(Record):
     counts: dict[str, float | None] = Field(default_factory=dict)
     training: Cost | None = None
     scoring: Cost | None = None
+    signal_notes: dict[str, str] = Field(default_factory=dict)  # by input: is its range the training's
 
 
 def read_metrics(path: Path) -> dict[str, Any]:

@@ -35,6 +35,7 @@ from model_core.run_folder.manifest import check_lengths, is_free, new_manifest,
 from model_core.run_folder.mask_store import GeneMask, MaskStore, binned
 from model_core.run_folder.metrics_file import read_metrics
 from model_core.run_folder.occlusion import Occlusion, read_occlusion
+from model_core.run_folder.seen_genes import seen_genes
 from model_core.window import Window, window_start
 
 MEANING = ("window", "promoter", "resolution", "variant", "decision", "band")  # the same for all masks of a run
@@ -98,6 +99,7 @@ class Run:
         seed: int | None = None,
         study: str | Path | None = None,
         checkpoint: str | Path | None = None,
+        about_checkpoint: Mapping[str, Any] | None = None,
         resolved: dict[str, Any] | None = None,
         config: dict[str, Any] | None = None,
         blacklist: pd.DataFrame | None = None,
@@ -131,6 +133,8 @@ class Run:
             Random seed of the training.
         study, checkpoint : str or Path or None
             Files from which the run is made; recorded with their sha256.
+        about_checkpoint : Mapping[str, Any] or None
+            What is known of the checkpoint's model: fields of `manifest.ModelSource`.
         resolved : dict[str, Any] or None
             The study with absolute paths (study.json).
         config : dict[str, Any] or None
@@ -165,7 +169,9 @@ class Run:
         }
         noted = {"inputs": inputs} if inputs else {}
         progress = {"scored": 0, "asked": asked}
-        manifest = new_manifest(path, study, checkpoint, **described, **lengths, seed=seed, progress=progress, **noted)
+        manifest = new_manifest(
+            path, study, checkpoint, about_checkpoint, **described, **lengths, seed=seed, progress=progress, **noted
+        )
         check_lengths(path, manifest)
         path.mkdir(parents=True, exist_ok=True)
         with writing_into(path, seconds=0):
@@ -365,14 +371,16 @@ class Run:
 
         tss: 0-based. start, end: the part of the window inside the chromosome. observed, predicted: in the label's
         unit. residual: observed - predicted. kept_percent: 0 to 100. The columns DERIVED are NaN before `assemble`.
+        seen_in_training: True, False, or None where that is not known (`seen_genes`).
         """
         derived = self.path / "genes.tsv"
         records = self._records()
 
         def table() -> pd.DataFrame:
-            return gene_table(records, self.manifest["window"], self.chrom_sizes, derived)
+            known = gene_table(records, self.manifest["window"], self.chrom_sizes, derived)
+            return known.assign(seen_in_training=pd.Series(seen_genes(known, self.manifest), known.index, object))
 
-        return self._cached("genes", (len(records), stamp(derived)), table)
+        return self._cached("genes", (len(records), stamp(derived), self.checkpoint_sha256), table)
 
     def gene(self, name: str) -> pd.Series:
         """Return the row of `genes` with this gene_id or symbol (`gene_finder.GeneFinder`).

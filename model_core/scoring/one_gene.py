@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from model_core.datasets.known_models import ModelFile
 from model_core.run_folder.run import Run
 from model_core.scoring.score import choose_genes, run_for, score, with_features
 from model_core.study.study import Study
@@ -38,6 +39,7 @@ def prepare_genes(
     names: Sequence[str],
     progress: Callable[[str], None] = lambda step: None,
     device: str | None = None,
+    model: ModelFile | None = None,
 ) -> tuple[Run, list[GeneResult]]:
     """Score genes into a run folder, new or made from the same study and checkpoint; skip those that it holds.
 
@@ -58,6 +60,9 @@ def prepare_genes(
         Called with each step, such as "reading DNase", as it begins.
     device : str or None
         "cpu", "cuda" or None = the GPU if there is one.
+    model : ModelFile or None
+        The checkpoint as `known_models.model_file` found it, for a new folder: recorded, so that the run says what its
+        model was trained on.
 
     Raises
     ------
@@ -67,7 +72,7 @@ def prepare_genes(
     progress("reading annotation")
     chosen = choose_genes(study.gene_sites(), names)
     progress("opening the model")
-    run = run_for(study, checkpoint, out)
+    run = run_for(study, checkpoint, out, model=model)
     left = chosen[~chosen["gene_id"].isin(run.scored)].reset_index(drop=True)
     for window in study.windows(left):
         read_inputs(study, window, progress)

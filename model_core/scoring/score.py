@@ -8,11 +8,13 @@ import time
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 
+from model_core.datasets.known_models import ModelFile
 from model_core.errors import InputError
 from model_core.gene_finder import GeneFinder, matched
 from model_core.intervals import listed
@@ -20,7 +22,6 @@ from model_core.model.checkpoint import load_with_metadata
 from model_core.model.device import keep_freed_memory
 from model_core.model.seq2exp import Seq2Exp
 from model_core.progress import Job
-from model_core.remote.address import RemotePath
 from model_core.run_folder.assemble import assemble
 from model_core.run_folder.gene_scores import site_gene
 from model_core.run_folder.metrics import prediction_metrics
@@ -28,10 +29,10 @@ from model_core.run_folder.run import Run
 from model_core.run_folder.run_weights import record_weights, weights_of
 from model_core.run_folder.source import new_run_of, require_same_inputs
 from model_core.scoring.distributed import ProcessGroup, merge_parts
+from model_core.scoring.input_ranges import note_ranges
 from model_core.scoring.predict import Scored, Stopwatch, default_workers, scored
 from model_core.scoring.run_weights import load_run_weights
 from model_core.scoring.write_behind import AT_ONCE, WriteBehind
-from model_core.study.check_tracks import QUANTILE_WINDOWS, quantile_warnings, signal_quantiles
 from model_core.study.gene_features import FEATURES, FeatureScale
 from model_core.study.study import Study
 from model_core.training.dataset import GeneWindows, batches
@@ -120,7 +121,13 @@ def with_features(study: Study, genes: pd.DataFrame) -> pd.DataFrame:
 
 
 def run_for(
-    study: Study, checkpoint: str | Path, out: str | Path, resolution: int = 1, processes: int = 1, nodes: int = 1
+    study: Study,
+    checkpoint: str | Path,
+    out: str | Path,
+    resolution: int = 1,
+    processes: int = 1,
+    nodes: int = 1,
+    model: ModelFile | None = None,
 ) -> Run:
     """Return the run folder for scoring a study with a checkpoint: new, or one that was started with the same.
 
@@ -136,15 +143,17 @@ def run_for(
         bp per bin of the masks, for a new folder.
     processes, nodes : int
         Processes per host, and hosts; all but the first process wait until it has created the folder.
+    model : ModelFile or None
+        The checkpoint as `known_models.model_file` found it; a new folder records its name and what it was trained on.
 
     Raises
     ------
     InputError
         The checkpoint cannot be read, or `out` holds something else or a run on another genome.
     """
-    model, metadata = load_with_metadata(checkpoint, "cpu")
-    check_signals(study, model, metadata)
-    config, out = model.config, Path(out)
+    loaded, metadata = load_with_metadata(checkpoint, "cpu")
+    check_signals(study, loaded, metadata)
+    config, out = loaded.config, Path(out)
     described = {"model": config.to_dict(), "feature_scale": metadata.get("feature_scale")}
     wait_for_first(out / "manifest.json", processes, nodes)
     if (out / "manifest.json").exists():
@@ -152,7 +161,9 @@ def run_for(
         weights_of(run, checkpoint)
         require_same_inputs(run, study)
         return run
-    return new_run_of(study, config, out, checkpoint=checkpoint, resolution=resolution, config=described)
+    known = {**metadata.get("trained", {}), **({} if model is None else model.record())}
+    entries: dict[str, Any] = {"checkpoint": checkpoint, "about_checkpoint": known, "resolution": resolution}
+    return new_run_of(study, config, out, config=described, **entries)
 
 
 def check_signals(study: Study, model: Seq2Exp, metadata: dict) -> None:
@@ -284,12 +295,8 @@ def _score_own_genes(
     left = genes[~genes["gene_id"].isin(run.scored)]
     for warning in study.warnings(left) if group.first else ():
         print(f"warning: {warning}", file=sys.stderr)
-    if group.first and len(left) and metadata.get("signal_quantiles"):
-        remote = any(isinstance(signal.path, RemotePath) for signal in study.signals())
-        looked_at = left if remote else study.gene_sites()  # what is read over the web is read for these genes alone
-        here = signal_quantiles(study.signals(), study.windows(looked_at), QUANTILE_WINDOWS)
-        for warning in quantile_warnings(here, metadata["signal_quantiles"]):
-            print(f"warning: {warning}", file=sys.stderr)
+    if group.first:
+        note_ranges(run, study, model.config, metadata, left)
     mine = left.iloc[group.rank :: group.size].reset_index(drop=True)
     data = GeneWindows(study, mine, model.config, feature_scale_for(study, metadata, mine))
     workers = default_workers(group.device, len(mine)) if workers is None else workers

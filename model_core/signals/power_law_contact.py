@@ -12,7 +12,9 @@ from model_core.signals.signal import Signal
 from model_core.window import Window
 
 POWER_LAW = Path("powerlaw")  # a study's word in place of a file
-NOTE = "contact is the power law of distance, not measured Hi-C"  # said with every number that rests on it
+NOTE = (
+    "contact is the power law of distance, not measured Hi-C as in the paper"  # said with every number that rests on it
+)
 
 
 class PowerLawContact(Signal):

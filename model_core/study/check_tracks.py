@@ -23,6 +23,8 @@ LEVELS = (0.5, 0.9, 0.99, 0.999)  # levels of the quantiles that are shown, and 
 EVERY = 50  # bp between the bases that the quantiles are taken from
 QUANTILE_WINDOWS = 50  # windows of a study from which a checkpoint's quantiles are taken
 FOLD = 3.0  # ratio of two quantiles above which signals count as in different units
+FEW_GENES = 20  # below which single genes decide a quantile of promoter activity
+ACTIVITY = "promoter activity"
 UNREAD = "-"
 MUCH_UNKNOWN = 0.1  # share of N above which a window gets a warning
 
@@ -79,6 +81,74 @@ def quantile_warnings(
                 )
                 break
     return warnings
+
+
+def prior_warnings(found: Mapping[str, Mapping[str, float]], middle: Mapping[str, float]) -> list[Problem]:
+    """Return a warning for each signal that lies on one side of its prior's b nearly everywhere.
+
+    A signal below b pulls the prior's mean below one half, one above it pulls it up. This holds for every checkpoint,
+    also for one that states no quantiles.
+
+    Parameters
+    ----------
+    found : Mapping[str, Mapping[str, float]]
+        Quantiles of the study (`signal_quantiles`).
+    middle : Mapping[str, float]
+        The prior's b by name of the signal, in the signal's unit.
+    """
+    warnings = []
+    for name, b in middle.items():
+        levels = {float(level): value for level, value in found.get(name, {}).items()}
+        if not levels:
+            continue
+        low, high = min(levels), max(levels)
+        if levels[high] < b:
+            level, expected = high, f"values above b = {b:g} of its prior"
+        elif levels[low] > b:
+            level, expected = low, f"most values below b = {b:g} of its prior"
+        else:
+            continue
+        measured = f"a {level:.1%} quantile of {levels[level]:.3g} in the scored windows"
+        do = "check the unit; as it is, it moves the mask in one direction nearly everywhere"
+        warnings.append(Problem(f"signal {name}", found=measured, expected=expected, fix=do))
+    return warnings
+
+
+def activity_quantiles(activity: pd.Series) -> dict[str, float]:
+    """Return quantiles (LEVELS) of the promoter activity of genes, for a checkpoint; empty where none is known."""
+    known = activity.to_numpy(float)
+    known = known[np.isfinite(known)]
+    return dict(zip(map(str, LEVELS), np.quantile(known, LEVELS).tolist(), strict=True)) if len(known) else {}
+
+
+def activity_warnings(activity: pd.Series, trained: Mapping[str, float]) -> list[Problem]:
+    """Return a warning where the promoter activity of genes differs more than 3-fold from that trained on.
+
+    Median and 90 % quantile are compared; of fewer than FEW_GENES genes the highest with the 99.9 % quantile alone, as
+    single genes may be silent.
+
+    Parameters
+    ----------
+    activity : Series
+        Promoter activity of genes, as `gene_features.promoter_activity`; NaN where unknown.
+    trained : Mapping[str, float]
+        `activity_quantiles` of the training.
+    """
+    known = activity.dropna()
+    here = activity_quantiles(known)
+    do = "the unit of its signals differs, such as fold change from reads; predictions rest on it"
+    if len(known) < FEW_GENES:
+        top = trained.get("0.999")
+        if not len(known) or top is None or known.max() <= FOLD * max(top, 1e-3):
+            return []
+        found, expected = f"{known.max():.3g} as the highest value", f"at most about {top:.3g}, as trained on"
+        return [Problem(ACTIVITY, found=found, expected=expected, fix=do)]
+    for level in ("0.9", "0.5"):
+        there = trained.get(level)
+        if there is not None and max(here[level], there) > FOLD * max(min(here[level], there), 1e-3):
+            found = f"a {float(level):.0%} quantile of {here[level]:.3g}"
+            return [Problem(ACTIVITY, found=found, expected=f"about {there:.3g}, as trained on", fix=do)]
+    return []
 
 
 def absent_chromosomes(signals: Sequence[Signal], genes: pd.DataFrame) -> list[Problem]:

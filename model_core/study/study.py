@@ -48,6 +48,8 @@ class Study(Section):
         Version of study.toml (`schema`); 1.
     name, assembly : str
         Name of the study and of its genome assembly.
+    cell_type : str or None
+        Cells that were measured; None: not stated.
     simulated : bool
         Whether the data are simulated.
     limits : tuple[str, ...]
@@ -74,6 +76,7 @@ class Study(Section):
     schema_version: Literal[1] = Field(alias="schema")
     name: Name
     assembly: str
+    cell_type: str | None = Field(None, pattern=r"^[^\x00-\x1f]+$", max_length=200)
     simulated: bool = False
     limits: tuple[str, ...] = ()  # sentences that are printed with every number made from the study
     genome_files: GenomeFiles = Field(alias="genome")

@@ -46,7 +46,7 @@ from model_core.run_folder.run import Run
 from model_core.run_folder.run_weights import require_unscored
 from model_core.run_folder.source import new_run_of, require_same_inputs
 from model_core.stopping import STOP, Terminated
-from model_core.study.check_tracks import QUANTILE_WINDOWS, signal_quantiles
+from model_core.study.check_tracks import QUANTILE_WINDOWS, activity_quantiles, signal_quantiles
 from model_core.study.gene_features import FeatureScale
 from model_core.study.study import Study
 from model_core.training.dataset import EndlessBatches, GeneWindows, collate
@@ -297,9 +297,24 @@ def _checkpoint_metadata(study: Study, genes: pd.DataFrame, scale: FeatureScale,
         "study": study.name,
         "signals": [{"name": signal.name, "transform": signal.transform} for signal in study.signal_specs],
         "signal_quantiles": signal_quantiles(study.signals(), study.windows(genes), QUANTILE_WINDOWS),
+        "promoter_activity_quantiles": activity_quantiles(genes["PROMOTERACTIVITY"]),
         "feature_scale": scale.to_dict(),
         "training": training.to_dict(),
+        "trained": _trained(study, genes),
     }
+
+
+def _trained(study: Study, genes: pd.DataFrame) -> dict[str, Any]:
+    """Return what a run that is scored with the checkpoint records of it (`manifest.ModelSource`).
+
+    The chromosomes of its genes are told where no gene on them is held out; else no gene is known by its chromosome.
+    """
+    used = genes["split"].isin(("train", "validation")) & np.isfinite(genes["label"])
+    chroms = set(genes["chrom"][used])
+    whole = chroms.isdisjoint(genes["chrom"][~used & np.isfinite(genes["label"])])
+    cells = {"cell_type": study.cell_type} if study.cell_type else {}
+    words = f"{study.cell_type or 'unstated cells'}, study {study.name}"
+    return {**cells, "trained_on": words, **({"training_chromosomes": sorted(chroms)} if whole else {})}
 
 
 @contextmanager

@@ -93,6 +93,10 @@ def api(
     def genes(view: RunView) -> Response:
         return as_json(records(view.run.genes))
 
+    @route("/<run>/notes")
+    def notes(view: RunView) -> Response:
+        return as_json([note._asdict() for note in view.caveats])
+
     add_gene_routes(route)
     add_interval_routes(route)
     add_blank_genome(route)

@@ -175,5 +175,11 @@ def records(table: pd.DataFrame) -> list[dict]:
         elif values.dtype.kind in "iub":
             columns[name] = values.tolist()
         else:
-            columns[name] = [None if pd.isna(value) else str(value) for value in values.tolist()]
+            columns[name] = [_text_or_truth(value) for value in values.tolist()]
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)] if columns else []
+
+
+def _text_or_truth(value: object) -> str | bool | None:
+    if isinstance(value, bool):
+        return value
+    return None if pd.isna(value) else str(value)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -12,6 +12,9 @@ from model_core.errors import InputError
 from seq2exp_viz.cli import options
 from seq2exp_viz.cli.options import AllGenes, Device, Genes, Nodes, Processes, RunPath, StudyPath
 from seq2exp_viz.worker.availability import require_packages
+
+if TYPE_CHECKING:
+    from model_core.datasets.known_models import ModelFile
 
 
 def _warn_of_untested_gpu(device: str | None, processes: int, nodes: int) -> None:
@@ -106,8 +109,8 @@ def train(
     typer.echo(f"trained {run.path}; next: seq2exp-viz score {run.path}")
 
 
-def _weights(text: str) -> Path:
-    """Return the file of a model that is given by name, address or path, and say where it is from."""
+def _model(text: str) -> ModelFile:
+    """Return a model that is given by name, address or path, and say where it is from."""
     from model_core.datasets.known_models import model_file
 
     model = model_file(text)
@@ -115,7 +118,7 @@ def _weights(text: str) -> Path:
         typer.echo(f"model {model.source}\nsha256 {model.sha256}")
     if model.trained_on:
         typer.echo(f"trained on {model.trained_on}")
-    return model.path
+    return model
 
 
 def score(
@@ -140,6 +143,7 @@ def score(
     """Score genes and write masks, predictions, elements and tracks to a run. Default: the genes of the test split."""
     require_packages()
     from model_core.places import ContigNames, parse_site
+    from model_core.run_folder.notes import notes_of
     from model_core.run_folder.run import Run
     from model_core.run_folder.run_weights import weights_of
     from model_core.run_folder.source import study_of
@@ -158,7 +162,8 @@ def score(
         )
     else:
         source = load_study(study)
-    weights = None if checkpoint is None else _weights(checkpoint)
+    given = None if checkpoint is None else _model(checkpoint)
+    weights = None if given is None else given.path
     contigs = ContigNames(source.genome().sizes)
     sites = [parse_site(text, contigs) for text in at or []]
     if chrom is not None:
@@ -172,7 +177,7 @@ def score(
         return
     _warn_of_untested_gpu(device, processes, nodes)
     if weights is not None:
-        opened = run_for(source, weights, run, resolution, processes, nodes)
+        opened = run_for(source, weights, run, resolution, processes, nodes, given)
         model = opened.model_config
         if model is not None and process_number(processes, nodes) == 0:
             width = model.backbone.d_model
@@ -190,6 +195,8 @@ def score(
         typer.echo(
             f"the threshold was {before['threshold']:.4f} with fewer genes; the elements of all genes were cut again"
         )
+    for note in notes_of(opened):
+        typer.echo(f"note: {note.text}")
     typer.echo(f"next: seq2exp-viz serve {opened.path}")
 
 

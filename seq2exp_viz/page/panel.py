@@ -9,6 +9,7 @@ import dash_mantine_components as dmc
 from dash import html
 
 from model_core import palette
+from model_core.run_folder.notes import gene_note
 from seq2exp_viz.page import plots
 from seq2exp_viz.page.attributes import aria, data
 from seq2exp_viz.runs.gene_list import unscored
@@ -16,7 +17,6 @@ from seq2exp_viz.runs.prediction_quality import pearson
 from seq2exp_viz.runs.run_view import RunView
 from seq2exp_viz.runs.style import (
     CERTAINTY_WORDS,
-    PRIOR_LINE,
     class_words,
     colour_of,
     label_words,
@@ -72,9 +72,11 @@ def run_files(view: RunView, base: str) -> list:
 
 
 def caveat(view: RunView) -> list:
-    """Return the caveat on the masks of this run, and notes on what could not be shown."""
-    line = PRIOR_LINE.get(view.run.manifest["variant"], "")
-    return [line, *(html.Span(f" {note}", className="note") for note in view.notes)]
+    """Return the caveat on the masks of this run, what else must be said, and notes on what could not be shown."""
+    notes = view.caveats
+    line = " ".join(note.text for note in notes if note.about == "mask")
+    said = [html.Span(f" {note.text}", className="said") for note in notes if note.about != "mask"]
+    return [line, *said, *(html.Span(f" {note}", className="note") for note in view.notes)]
 
 
 def legend(view: RunView) -> list:
@@ -115,15 +117,18 @@ def gene_head(view: RunView, gene_id: str) -> list:
     gene = view.run.gene(gene_id)
     label = label_words(view)
     split = gene["split"] if isinstance(gene["split"], str) else None
+    seen = gene_note(view.run.manifest, gene)
+    observed = [_number("Observed", gene["observed"])] if gene["observed"] == gene["observed"] else []
     place = f"{gene['chrom']}:{int(gene['tss']) + 1:,} ({gene['strand']})"
     parts = [
         html.H2(str(gene["symbol"])),
         html.Div([str(gene["gene_id"])] if gene["gene_id"] != gene["symbol"] else [], className="quiet"),
         html.Div(place, className="quiet", title="Transcription start site"),
         html.Div(f"{split} gene" if split else "", className="quiet"),
+        *([html.Div(f"{seen[0].upper()}{seen[1:]}.", className="seen")] if seen else []),
         html.Div(
             className="numbers",
-            children=[_number("Observed", gene["observed"]), _number("Predicted", gene["predicted"])],
+            children=[*observed, _number("Predicted", gene["predicted"])],
         ),
         html.Div(label, className="quiet unit"),
     ]

@@ -97,5 +97,6 @@ def second_run_of(registry: RunRegistry, view: RunView, name: object) -> RunView
 def revision(view: RunView, second: RunView | None = None) -> dict:
     """Return what the browser keeps to see whether something changed, and to reset the threshold."""
     annotated = view.models is not None and view.models.table("gene") is not None
-    known = {"mark": view.revision, "threshold": view.run.rule.threshold, "run": view.key, "annotated": annotated}
+    known: dict = {"mark": view.revision, "threshold": view.run.rule.threshold, "run": view.key, "annotated": annotated}
+    known |= {"measured": view.measured, "seen": bool(view.run.genes["seen_in_training"].notna().any())}
     return {**known, "beside": second.key if second else None, "notes": view.notes}

@@ -26,6 +26,11 @@ RESIDUAL = {
     "function": "params.data.observed == null || params.data.predicted == null ? null"
     " : params.data.observed - params.data.predicted"
 }
+SEEN = {
+    "function": "!params.data || params.data.seen_in_training == null ? ''"
+    " : params.data.seen_in_training ? 'yes' : 'no'"
+}
+SEEN_WORDS = "Whether the model was fitted to this gene, or to genes of its chromosome: its prediction is then no test"
 ELEMENT_PLACE = {
     "function": "params.data ? params.data.chrom + ':' + d3.format(',')(params.data.start + 1)"
     " + '-' + d3.format(',')(params.data.end) : ''"
@@ -78,6 +83,7 @@ def gene_columns() -> list[dict]:
         ),
         _text("effect_element", "Strongest element", 74, hide=True),
         _text("split", "Split", 76, hide=True),
+        _text("seen_in_training", "Seen in training", 70, hide=True, valueGetter=SEEN, headerTooltip=SEEN_WORDS),
         _text("state", "State", 104, hide=True, cellRenderer="GeneState"),
     ]
 

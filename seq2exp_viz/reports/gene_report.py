@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from importlib.metadata import version
+from typing import Any
 
 import pandas as pd
 
@@ -16,7 +17,7 @@ from seq2exp_viz.reports.canvas import inline_svg
 from seq2exp_viz.reports.html_page import html_page
 from seq2exp_viz.reports.locus_figure import caption_words, locus_bytes, place_of
 from seq2exp_viz.runs.run_view import RunView
-from seq2exp_viz.runs.style import PRIOR_LINE, class_words, label_words, length_words
+from seq2exp_viz.runs.style import class_words, label_words, length_words
 
 MOST_GENES = 200
 STYLE = """
@@ -73,7 +74,7 @@ def report(
 
 def _caveats(view: RunView) -> str:
     lines = ["All data of this run are simulated."] if view.run.manifest["simulated"] else []
-    lines += [PRIOR_LINE[view.run.manifest["variant"]]] if view.run.manifest["variant"] in PRIOR_LINE else []
+    lines += [note.text for note in view.caveats]
     lines += view.notes
     return "".join(f'<p class="warn">{escape(line)}</p>' for line in lines)
 
@@ -90,6 +91,7 @@ def _facts(view: RunView) -> str:
         "Genome": view.study.assembly if view.study else "",
         "Elements": f"threshold {rule.threshold:.4f} on the mask smoothed over {rule.smooth_bp} bp; regions closer "
         f"than {rule.max_gap} bp are joined, regions shorter than {rule.min_length} bp are left out",
+        **({"Weights": words} if (words := _weights_words(checkpoint)) else {}),
         "Study file, sha256": study.get("sha256", "none"),
         "Checkpoint, sha256": checkpoint.get("sha256", "none"),
         "Written by": f"seq2exp-viz {version('seq2exp-viz')}",
@@ -100,20 +102,30 @@ def _facts(view: RunView) -> str:
     return f"<table>{rows}</table>"
 
 
+def _weights_words(checkpoint: Mapping[str, Any]) -> str:
+    """Return name and source of a checkpoint, and what it was trained on; "" where nothing is recorded."""
+    trained = f"trained on {checkpoint['trained_on']}" if checkpoint.get("trained_on") else None
+    return "; ".join(filter(None, (checkpoint.get("name"), checkpoint.get("source"), trained)))
+
+
 def _overview(view: RunView, genes: list[str]) -> str:
     rows = view.run.genes.set_index("gene_id").loc[genes].reset_index()
+    rows["seen"] = rows["seen_in_training"].map({True: "yes", False: "no"})
+    measured = rows["observed"].notna().any()
     columns = {
         "symbol": "Gene",
         "gene_id": "Id",
         "split": "Split",
-        "observed": "Observed",
+        **({"seen": "Seen in training"} if rows["seen"].notna().any() else {}),
+        **({"observed": "Observed"} if measured else {}),
         "predicted": "Predicted",
         "kept_percent": "Bases kept (%)",
         "elements": "Elements",
         "elements_without_peak": "Elements without a peak",
     }
     unit = label_words(view)
-    note = f'<p class="quiet">Observed and predicted: {escape(unit)}.</p>' if unit else ""
+    words = "Observed and predicted" if measured else "Predicted"
+    note = f'<p class="quiet">{words}: {escape(unit)}.</p>' if unit else ""
     return _table(rows, columns) + note
 
 
@@ -144,7 +156,7 @@ def _gene(view: RunView, gene: str, threshold: float | None, number: int) -> str
         "peak": "Peak",
     }
     svg = _inlined(locus_bytes(view, place, "svg", caption=False).decode(), f"g{number}-", str(row["symbol"]))
-    caption = escape(" ".join(caption_words(view, place)))
+    caption = escape(" ".join(caption_words(view, place, notes=False)))  # the report begins with them
     listed = _table(elements, columns) if len(elements) else "<p>No element at this threshold.</p>"
     if known:
         words = "Effect: the prediction with the mask as it is, minus that with this element switched off. "

@@ -29,12 +29,13 @@ from model_core import palette
 from model_core.errors import InputError
 from model_core.places import parse_place, shown
 from model_core.run_folder.elements import PROMOTER_CLASS
+from model_core.run_folder.notes import gene_note
 from seq2exp_viz.reports.canvas import plain_settings
 from seq2exp_viz.reports.gene_rows import draw_genes, gene_rows
 from seq2exp_viz.runs import binning
 from seq2exp_viz.runs.run_view import RunView
 from seq2exp_viz.runs.study_inputs import SignalTrack
-from seq2exp_viz.runs.style import PRIOR_LINE, label_words, length_words, peak_name
+from seq2exp_viz.runs.style import label_words, length_words, peak_name
 
 CANVASES = {"pdf": FigureCanvasPdf, "svg": FigureCanvasSVG, "png": FigureCanvasAgg}
 WIDTH = 7.2  # inches: two columns of a journal page
@@ -175,11 +176,13 @@ def locus_figure(view: RunView, place: Place, caption: bool = True) -> Figure:
     return figure
 
 
-def caption_words(view: RunView, place: Place) -> list[str]:
-    """Return the sentences of the figure's caption."""
+def caption_words(view: RunView, place: Place, notes: bool = True) -> list[str]:
+    """Return the sentences of the figure's caption; with `notes` also those that hold of the whole run."""
     gene, manifest = view.run.gene(place.gene), view.run.manifest
     peaks = f"; elements that overlap a {peak_name(view)} peak are blue, the others orange"
-    numbers = f"predicted {_number(gene['predicted'])}, observed {_number(gene['observed'])} {label_words(view)}"
+    observed = f", observed {gene['observed']:.2f}" if gene["observed"] == gene["observed"] else ""
+    numbers = f"predicted {_number(gene['predicted'])}{observed} {label_words(view)}"
+    seen = gene_note(manifest, gene)
     window = length_words(manifest["window"])
     band = ""
     if view.run.band == "beta":
@@ -193,7 +196,8 @@ def caption_words(view: RunView, place: Place) -> list[str]:
         + (peaks if view.peaks is not None else "; the study has no peaks")
         + "; the promoter is black.",
         *(["All data are simulated."] if manifest["simulated"] else []),
-        *([PRIOR_LINE[manifest["variant"]]] if manifest["variant"] in PRIOR_LINE else []),
+        *([f"{gene['symbol']} was {seen}."] if seen else []),
+        *([note.text for note in view.caveats] if notes else []),
         f"seq2exp-viz {version('seq2exp-viz')}.",
     ]
     return sentences

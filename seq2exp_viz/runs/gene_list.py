@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from model_core.gene_finder import GeneFinder
+from model_core.run_folder.seen_genes import seen_genes
 from seq2exp_viz.runs.annotated_genes import annotated
 from seq2exp_viz.runs.run_view import RunView
 
@@ -27,8 +28,8 @@ def gene_list(view: RunView, second: RunView | None = None) -> pd.DataFrame:
     -------
     DataFrame
         gene_id, symbol, chrom, tss (0-based), strand, split, observed, predicted, kept_percent, elements,
-        elements_without_peak, state ("scored" or "not scored"); effect (the largest, by size) and effect_element
-        where effects were computed; predicted_beside with a second run.
+        elements_without_peak, seen_in_training, state ("scored" or "not scored"); effect (the largest, by size) and
+        effect_element where effects were computed; predicted_beside with a second run.
     """
     scored = view.run.genes.drop(columns=["start", "end", "residual"]).assign(state=SCORED)
     sites = unscored(view)
@@ -44,17 +45,18 @@ def gene_list(view: RunView, second: RunView | None = None) -> pd.DataFrame:
 
 
 def unscored(view: RunView) -> pd.DataFrame:
-    """Return SITE_COLUMNS, observed and state of the genes that are in the study's table but not scored by the run.
+    """Return SITE_COLUMNS, observed, seen_in_training and state of the study's genes that the run has not scored.
 
     There are no rows where the study has no table (its genes are then those of the annotation, which is slow to read),
     or where the table is not on this machine.
     """
-    columns = [*SITE_COLUMNS, "observed", "state"]
+    columns = [*SITE_COLUMNS, "observed", "seen_in_training", "state"]
     sites = view.sites
     if sites is None:
         return pd.DataFrame(columns=columns)
     known = sites["chrom"].isin(list(view.run.chrom_sizes)) & ~sites["gene_id"].isin(view.run.scored)
     rows = sites[known].rename(columns={"label": "observed"}).assign(state=UNSCORED)
+    rows["seen_in_training"] = pd.Series(seen_genes(rows, view.run.manifest), rows.index, object)
     return rows.reindex(columns=columns).reset_index(drop=True)
 
 

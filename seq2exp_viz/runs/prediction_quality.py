@@ -128,7 +128,8 @@ def metric_rows(metrics: dict[str, Any]) -> list[tuple[str, str]]:
         elif isinstance(value, list) and len(value) == 2 and all(isinstance(x, int | float) for x in value):
             rows.append((" · ".join(names), " to ".join(_shown(x) for x in value)))
 
-    walk(dict(sorted(metrics.items(), key=lambda item: item[0] != "prediction")), ())
+    shown = {name: value for name, value in metrics.items() if name != "signal_notes"}  # sentences
+    walk(dict(sorted(shown.items(), key=lambda item: item[0] != "prediction")), ())
     return rows
 
 

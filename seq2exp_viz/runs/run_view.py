@@ -27,6 +27,7 @@ from model_core.remote.address import InputPath, RemotePath
 from model_core.run_folder import audit_log
 from model_core.run_folder.effects import effect_table
 from model_core.run_folder.elements import cut_elements
+from model_core.run_folder.notes import Note, notes_of
 from model_core.run_folder.occlusion import Occlusion
 from model_core.run_folder.run import Run
 from model_core.window import Window
@@ -96,6 +97,17 @@ class RunView:
     def notes(self) -> list[str]:
         """What is missing or could not be stored, as lines for the page; there may be more later."""
         return self.missing.lines()
+
+    @property
+    def caveats(self) -> list[Note]:
+        """What must be said with every number of the run (`notes_of`), as far as its files can be read."""
+        return self.optional("What must be said of its numbers is not known", lambda: notes_of(self.run), [])
+
+    @property
+    def measured(self) -> bool:
+        """Whether expression was measured: the study states a label, or a scored gene has an observed value."""
+        stated = self.study is not None and self.study.gene_settings.label is not None
+        return stated or bool(self.run.genes["observed"].notna().any())
 
     def wait_for_models(self, seconds: float) -> None:
         """Wait at most `seconds` until the gene models are read; add an entry to `missing` where they are not."""

@@ -16,11 +16,6 @@ CLASS_WORDS = {
     "without_peak": "element without a peak",
     "no_peak_file": "element (no peaks in this study)",
 }
-PRIOR_LINE = {
-    "soft": "A soft mask, as published, follows its signal prior: it shows where the signals are high. "
-    "Do not read it as a discovery.",
-    "hard": "A hard mask, as published, gets no gradient from the prediction: it shows its prior, not a discovery.",
-}
 
 
 def colour_of(kind: str) -> str:
