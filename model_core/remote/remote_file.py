@@ -18,8 +18,10 @@ from model_core.errors import InputError
 from model_core.files import write_json
 from model_core.records import parse_json
 from model_core.remote.address import InputPath, RemotePath
+from model_core.remote.archive import Member, listed_words, located
+from model_core.remote.archive_listing import kept_members
 from model_core.remote.block_store import BLOCK, BlockStore, State
-from model_core.remote.ranges import LocalRanges, Ranges, require_inside
+from model_core.remote.ranges import LocalRanges, PartRanges, Ranges, RangesFile, require_inside
 from model_core.remote.session import RefusedError, UnreachableError, answer, offline, patiently, read_body
 from model_core.remote.traffic import TRAFFIC
 
@@ -56,7 +58,8 @@ class RemoteFile:
 
     def __init__(self, path: RemotePath):
         self.path, self.name = path, str(path)
-        self._lock = threading.Lock()
+        self._lock, self._listing = threading.Lock(), threading.Lock()
+        self._members: list[Member] | None = None
         self._unwritten: dict[int, bytes] = {}  # blocks that the disk did not take
         self._state, first = self._found()
         self._store = BlockStore(self.name, self._state)
@@ -93,7 +96,14 @@ class RemoteFile:
 
     def as_file(self) -> io.BufferedReader:
         """Return a seekable file object over the ranges."""
-        return io.BufferedReader(_AsFile(self), buffer_size=BLOCK)
+        return io.BufferedReader(RangesFile(self), buffer_size=BLOCK)
+
+    def members(self) -> list[Member]:
+        """Return what the file lists as an archive, read once for each state of the file; see `archive.members`."""
+        with self._listing:
+            if self._members is None:
+                self._members = kept_members(self, self.path.name, self.state)
+            return self._members
 
     # ---- blocks
 
@@ -164,28 +174,41 @@ class RemoteFile:
         return state, {0: content} if len(content) == min(BLOCK, state.size) and content else {}
 
 
-class _AsFile(io.RawIOBase):
-    def __init__(self, file: RemoteFile):
-        self._file, self._place = file, 0
+class RemoteMember(PartRanges):
+    """A member of an archive on a server, as `Ranges`, with what `RemoteFile` has.
 
-    def readable(self) -> bool:
-        return True
+    Parameters
+    ----------
+    path : RemotePath
+        Its address.
+    archive : RemoteFile
+        The archive.
 
-    def seekable(self) -> bool:
-        return True
+    Raises
+    ------
+    InputError
+        It is not in the archive, or does not lie uncompressed in it.
+    """
 
-    def seek(self, offset: int, whence: int = 0) -> int:
-        self._place = offset + (0, self._place, self._file.size)[whence]
-        return self._place
+    def __init__(self, path: RemotePath, archive: RemoteFile):
+        self.path, name, listed = path, archive.path.name, archive.members()
+        found = located(archive, name, listed, path.member)
+        if found is None:
+            there = f"one of its members: {listed_words(listed)}"
+            absent = InputError(str(path), found="no such member", expected=there, fix="correct the address")
+            raise absent from RefusedError("no such member", status=404)
+        start, member = found
+        super().__init__(archive, str(path), start, member.size)
+        self.crc = member.crc
+        self.tag = archive.tag and f"{archive.tag} {archive.size} {start}"
+        self.state = f"{archive.state} {start} {self.size}"
 
-    def tell(self) -> int:
-        return self._place
+    def __reduce__(self) -> tuple[Any, ...]:
+        return open_ranges, (self.path,)
 
-    def readinto(self, buffer: Any) -> int:
-        length = max(min(len(buffer), self._file.size - self._place), 0)
-        buffer[:length] = self._file.read_at(self._place, length)
-        self._place += length
-        return length
+    def as_file(self) -> io.BufferedReader:
+        """Return a seekable file object over the ranges."""
+        return io.BufferedReader(RangesFile(self), buffer_size=BLOCK)
 
 
 def open_ranges(path: InputPath) -> Ranges:
@@ -203,8 +226,14 @@ def open_ranges(path: InputPath) -> Ranges:
     return remote_file(path)
 
 
-def remote_file(path: RemotePath) -> RemoteFile:
+def remote_file(path: RemotePath) -> RemoteFile | RemoteMember:
     """Return the open file of an address; see `open_ranges`."""
+    if path.archive is not None:
+        return RemoteMember(path, _whole_file(path.archive))
+    return _whole_file(path)
+
+
+def _whole_file(path: RemotePath) -> RemoteFile:
     key = str(path)
     with _opening:
         if key in _opened:

@@ -4,21 +4,33 @@ from __future__ import annotations
 
 import hashlib
 import os
+import zlib
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
 from model_core.cache import notice, user_cache, writable_folder
 from model_core.errors import InputError
+from model_core.files import naming
 from model_core.listing import folders_in
 from model_core.lock import Lock
 from model_core.records import parse_json
 from model_core.remote.address import InputPath, RemotePath
+from model_core.remote.block_store import State
 from model_core.remote.download import Resuming
-from model_core.remote.remote_file import note_state, noted_state, same_file, server_problem, state_on_server
+from model_core.remote.remote_file import (
+    RemoteMember,
+    note_state,
+    noted_state,
+    remote_file,
+    same_file,
+    server_problem,
+    state_on_server,
+)
 from model_core.remote.session import RefusedError, UnreachableError, offline, patiently
 from model_core.remote.traffic import TRAFFIC
 
+_PIECE = 1 << 22  # bytes of a member that are read at once
 _WAIT = 3_600  # seconds for another process that fetches the same file
 _current: dict[str, Path] = {}  # address -> file that this process has asked the server about
 
@@ -89,7 +101,8 @@ def _bring(path: RemotePath, target: Path, about: str, checksum: str | None) -> 
     if known is not None and offline():
         return
     try:
-        state = state_on_server(path)
+        member = remote_file(path) if path.archive is not None else None
+        state = state_on_server(path) if member is None else State(member.size, member.tag)
     except InputError as error:
         if known is None or not isinstance(error.__cause__, UnreachableError):
             raise
@@ -99,11 +112,14 @@ def _bring(path: RemotePath, target: Path, about: str, checksum: str | None) -> 
     if known is not None and same_file(state, known):
         return
     transfer = Resuming(target, state.size, checked=checksum is not None)
-    try:
-        patiently(lambda: transfer.download(path.url))
-        TRAFFIC.add(str(path), transfer.part.stat().st_size, state.size, whole=True)
-    except (UnreachableError, RefusedError) as error:
-        raise server_problem(path, error) from error
+    if isinstance(member, RemoteMember):
+        _copy_member(member, transfer.part)
+    else:
+        try:
+            patiently(lambda: transfer.download(path.url))
+            TRAFFIC.add(str(path), transfer.part.stat().st_size, state.size, whole=True)
+        except (UnreachableError, RefusedError) as error:
+            raise server_problem(path, error) from error
     if checksum is not None and (found := _checksum_of(transfer.part, checksum)) != checksum:
         transfer.drop()
         do = "run the same command again; tell the portal if it happens again"
@@ -113,6 +129,22 @@ def _bring(path: RemotePath, target: Path, about: str, checksum: str | None) -> 
     note.unlink(missing_ok=True)
     transfer.keep()
     note_state(note, path, state)
+
+
+def _copy_member(member: RemoteMember, place: Path) -> None:
+    """Write a member of an archive, read through the cache of blocks, and compare the archive's CRC-32 of it."""
+    crc = 0
+    with naming(place), place.open("wb") as file:
+        for start in range(0, member.size, _PIECE):
+            piece = member.read_at(start, min(_PIECE, member.size - start))
+            crc = zlib.crc32(piece, crc)
+            file.write(piece)
+        file.flush()
+        os.fsync(file.fileno())
+    if member.crc not in (None, crc):
+        place.unlink()
+        found, expected = f"content with CRC-32 {crc:08x} (deleted)", f"CRC-32 {member.crc:08x}, as its archive states"
+        raise InputError(member.name, found=found, expected=expected, fix="use another copy of the archive")
 
 
 def _checksum_of(path: Path, like: str) -> str:
