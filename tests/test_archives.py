@@ -25,6 +25,7 @@ from model_core.remote.whole_files import local_copy
 from model_core.signals.remote_rows import remote_vector
 from model_core.signals.signal import BigWigSignal
 from model_core.study.genome import Genome
+from seq2exp_viz.serving.remote_ranges import remote_answer
 
 NOISE = random.Random(1).randbytes(1 << 20)
 
@@ -341,6 +342,13 @@ def test_a_listing_costs_few_requests_and_that_of_a_tar_is_kept(server):
     assert member.size == 300_009
     with pytest.raises(InputError, match="of a file of 300,009"):
         member.read_at(300_000, 10)
+
+
+def test_a_member_is_served_by_ranges(server):
+    path = RemotePath(server.url("/a.tar!/large3"))
+    answer = remote_answer(path, {"HTTP_RANGE": "bytes=300000-", "REQUEST_METHOD": "GET"})
+    assert (answer.status, b"".join(answer.body)) == (206, NOISE[300_000:300_003])
+    assert dict(answer.headers)["Content-Range"] == "bytes 300000-300002/300003"
 
 
 def test_what_is_a_whole_download_is_said_to_be_one(server):

@@ -8,6 +8,7 @@ import os
 import re
 import sys
 import threading
+import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -17,6 +18,7 @@ from model_core.cache import notice, user_cache
 from model_core.errors import InputError
 from model_core.files import write_json
 from model_core.records import parse_json
+from model_core.remote import changes
 from model_core.remote.address import InputPath, RemotePath
 from model_core.remote.archive import Member, listed_words, located
 from model_core.remote.archive_listing import kept_members
@@ -26,6 +28,7 @@ from model_core.remote.session import RefusedError, UnreachableError, answer, of
 from model_core.remote.traffic import TRAFFIC
 
 MOST_AT_ONCE = 64  # blocks of one request
+ASK_AGAIN = 600.0  # seconds without an answer after which a server is asked again whether a file has changed
 GAP = 1  # blocks between two wanted ones that are read along
 WHOLE = 16_000_000  # bytes of a file that is read as a whole from a server without ranges
 _CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18})")
@@ -41,9 +44,9 @@ class ChangedError(InputError):
 class RemoteFile:
     """A file on a server, as `Ranges`.
 
-    The server is asked once whether the file is still the one whose blocks are kept, when the object is made. Each
-    answer is compared with that state: a file that changes meanwhile ends the reading with `ChangedError`, and its
-    blocks are thrown away.
+    The server is asked whether the file is still the one whose blocks are kept when the object is made, and at a later
+    use after ASK_AGAIN without an answer. Each answer is compared with that state: a file that changes meanwhile ends
+    the reading with `ChangedError`, also all later reading of this object, and its blocks are thrown away.
 
     Parameters
     ----------
@@ -60,7 +63,10 @@ class RemoteFile:
         self.path, self.name = path, str(path)
         self._lock, self._listing = threading.Lock(), threading.Lock()
         self._members: list[Member] | None = None
+        self._parts: dict[str, RemoteMember] = {}
         self._unwritten: dict[int, bytes] = {}  # blocks that the disk did not take
+        self._changed_to: State | None = None
+        self._answered = time.monotonic()
         self._state, first = self._found()
         self._store = BlockStore(self.name, self._state)
         self._keep(first)
@@ -86,6 +92,7 @@ class RemoteFile:
 
     def read_many(self, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
         """Return the bytes of several ranges; blocks that are absent are asked for together where they are near."""
+        self.ask_again()
         wanted: set[int] = set()
         for offset, length in ranges:
             require_inside(self, offset, length)
@@ -98,12 +105,54 @@ class RemoteFile:
         """Return a seekable file object over the ranges."""
         return io.BufferedReader(RangesFile(self), buffer_size=BLOCK)
 
+    @property
+    def is_due(self) -> bool:
+        """Whether the server has to be asked again before more is read."""
+        return time.monotonic() - self._answered > ASK_AGAIN and not offline()
+
+    def ask_again(self) -> None:
+        """Ask whether the file is still the same, where that `is_due`; where its server has no time, go on.
+
+        Raises
+        ------
+        ChangedError
+            It is not, or was not before.
+        InputError
+            The server does not give it any more.
+        """
+        if self.is_due and self._changed_to is None:
+            with self._lock:
+                if self.is_due:
+                    self._answered = time.monotonic()
+                    self._compare()
+        if self._changed_to is not None:
+            raise self._change(self._changed_to)
+
+    def _compare(self) -> None:
+        try:
+            state = state_on_server(self.path)
+        except InputError as error:
+            cause = error.__cause__
+            if isinstance(cause, RefusedError) and not cause.is_passing:
+                raise
+            words = f"{self.path.host} cannot be asked again ({cause}): files are read as they were"
+            notice(f"asked again {self.path.host}", words)
+        else:
+            if not same_file(state, self._state):
+                self._changed(state)
+
     def members(self) -> list[Member]:
         """Return what the file lists as an archive, read once for each state of the file; see `archive.members`."""
         with self._listing:
             if self._members is None:
                 self._members = kept_members(self, self.path.name, self.state)
             return self._members
+
+    def member(self, path: RemotePath) -> RemoteMember:
+        """Return a member of the file as an archive, the same object for the same address."""
+        if path.address not in self._parts:
+            self._parts.setdefault(path.address, RemoteMember(path, self))
+        return self._parts[path.address]
 
     # ---- blocks
 
@@ -125,6 +174,7 @@ class RemoteFile:
         """Ask for the blocks first to last, and keep them."""
         start, end = first * BLOCK, min((last + 1) * BLOCK, self.size)
         content, state = _asked(self.path, start, end - 1)
+        self._answered = time.monotonic()
         if not same_file(state, self._state):
             self._changed(state)
         places = {number: number * BLOCK - start for number in range(first, last + 1)}
@@ -142,11 +192,17 @@ class RemoteFile:
     def _changed(self, state: State) -> None:
         self._store.remove()
         with _opening:
-            _opened.pop(self.name, None)
+            if _opened.get(self.name) is self:
+                del _opened[self.name]
+        changes.note()
         _remember(self.path, None)
+        self._changed_to = state
+        raise self._change(state)
+
+    def _change(self, state: State) -> ChangedError:
         found = f"another file on {self.path.host} than at the beginning ({_told(state)}; before {_told(self._state)})"
         do = "what was kept of the old one is thrown away: run the same command again"
-        raise ChangedError(self.name, found=found, expected="a file that does not change while it is read", fix=do)
+        return ChangedError(self.name, found=found, expected="a file that does not change while it is read", fix=do)
 
     # ---- state
 
@@ -202,6 +258,16 @@ class RemoteMember(PartRanges):
         self.crc = member.crc
         self.tag = archive.tag and f"{archive.tag} {archive.size} {start}"
         self.state = f"{archive.state} {start} {self.size}"
+        self.archive = archive
+
+    @property
+    def is_due(self) -> bool:
+        """As `RemoteFile.is_due`."""
+        return self.archive.is_due
+
+    def ask_again(self) -> None:
+        """Ask about the archive; see `RemoteFile.ask_again`."""
+        self.archive.ask_again()
 
     def __reduce__(self) -> tuple[Any, ...]:
         return open_ranges, (self.path,)
@@ -229,7 +295,7 @@ def open_ranges(path: InputPath) -> Ranges:
 def remote_file(path: RemotePath) -> RemoteFile | RemoteMember:
     """Return the open file of an address; see `open_ranges`."""
     if path.archive is not None:
-        return RemoteMember(path, _whole_file(path.archive))
+        return _whole_file(path.archive).member(path)
     return _whole_file(path)
 
 

@@ -15,6 +15,7 @@ from model_core.files import naming
 from model_core.listing import folders_in
 from model_core.lock import Lock
 from model_core.records import parse_json
+from model_core.remote import changes
 from model_core.remote.address import InputPath, RemotePath
 from model_core.remote.block_store import State
 from model_core.remote.download import Resuming
@@ -32,7 +33,7 @@ from model_core.remote.traffic import TRAFFIC
 
 _PIECE = 1 << 22  # bytes of a member that are read at once
 _WAIT = 3_600  # seconds for another process that fetches the same file
-_current: dict[str, Path] = {}  # address -> file that this process has asked the server about
+_current: dict[str, tuple[Path, int]] = {}  # address -> copy that was asked about, and the changes known then
 
 
 class Kept(NamedTuple):
@@ -46,8 +47,8 @@ def local_copy(path: InputPath, about: str = "", checksum: str | None = None) ->
     """Return a file on the disk with the content of a path or address.
 
     A local path is returned as it is. A remote file is fetched once, resumes where it was interrupted, and is asked for
-    again once per process: where the server has another one now, that is fetched. Without a connection the copy is
-    used.
+    again once per process, and once any file has changed on its server: where there is another one now, that is
+    fetched. Without a connection the copy is used.
 
     Parameters
     ----------
@@ -71,14 +72,16 @@ def local_copy(path: InputPath, about: str = "", checksum: str | None = None) ->
     if isinstance(path, Path):
         return path
     key = str(path)
-    if key in _current and _current[key].is_file():
-        return _current[key]
+    known, when = _current.get(key, (Path(), -1))
+    if when == changes.count() and known.is_file():
+        return known
+    when = changes.count()
     wanted = user_cache() / "files" / hashlib.sha256(key.encode()).hexdigest()[:40]
     folder = writable_folder(wanted, f"the copy of {path.name}")
     target = folder / path.name
     with Lock(folder / "lock").held(_WAIT):
         _bring(path, target, about, checksum)
-    _current[key] = target
+    _current[key] = target, when
     return target
 
 
