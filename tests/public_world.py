@@ -19,6 +19,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import cooler
 import numpy as np
 import pysam
+from hf_server import hub_headers, hub_listing
 from hic_writer import Layout, write_hic
 from range_server import RangeServer, serve_files
 from two_bit_writer import write_two_bit
@@ -156,7 +157,7 @@ class World(RangeServer):
         path = path.replace(f"/{MODELS}/resolve/main/", f"/{MODELS}/resolve/{COMMIT}/")
         content, headers = super().found(path)
         if path.startswith(f"/{MODELS}/") and content is not None:
-            headers = {"X-Repo-Commit": COMMIT, "ETag": f'"{hashlib.sha256(content).hexdigest()}"'}
+            headers = hub_headers(content, COMMIT)
         return content, headers
 
     def _search(self, terms):
@@ -176,18 +177,7 @@ class World(RangeServer):
             for path, content in self.content.items()
             if path.startswith(f"/{MODELS}/")
         }
-        sums = {name: hashlib.sha256(content).hexdigest() for name, content in held.items()}
-        lfs = {name: {"sha256": sums[name], "oid": sums[name], "size": len(held[name])} for name in held}
-        if tree:
-            return [
-                {"type": "file", "oid": "0" * 40, "path": name, "size": len(held[name]), "lfs": lfs[name]}
-                for name in held
-            ]
-        siblings = [
-            {"rfilename": name, "size": len(held[name]), "blobId": "0" * 40, "lfs": {**lfs[name], "pointerSize": 130}}
-            for name in held
-        ]
-        return {"id": MODELS, "sha": COMMIT, "siblings": siblings, "tags": [], "cardData": {}}
+        return hub_listing(MODELS, COMMIT, held, tree)
 
 
 def serve_world(made):

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 from encode_server import EncodePages, file_entry
-from file_server import serve_files
+from file_server import serve_whole
 from test_fetch import closed_port
 
 from model_core.datasets.encode import EncodeFile, UnansweredError, file_record, search_files
@@ -42,9 +42,9 @@ HEPG2 = [
 def encode(monkeypatch):
     """The pages of a stand-in for ENCODE that is asked in place of every host."""
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    with serve_files() as server:
+    with serve_whole() as server:
         server.content = EncodePages(HEPG2)
-        monkeypatch.setenv("SEQ2EXP_MIRROR", server.url)
+        monkeypatch.setenv("SEQ2EXP_MIRROR", server.url())
         yield server.content
 
 

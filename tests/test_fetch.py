@@ -8,7 +8,7 @@ import threading
 from contextlib import contextmanager, suppress
 
 import pytest
-from file_server import serve_files
+from file_server import serve_whole
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -24,7 +24,7 @@ CONTENT = bytes(range(256)) * 9_000  # 2.3 MB
 def server(monkeypatch):
     monkeypatch.setattr(http.time, "sleep", lambda seconds: None)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    with serve_files() as files:
+    with serve_whole() as files:
         yield files
 
 
@@ -42,7 +42,7 @@ def study(folder, *sources):
 def one(server, folder, content=CONTENT, **settings):
     """A study of one file that the server has."""
     server.content["/x.bin"] = content
-    return study(folder, Source("data/x.bin", f"{server.url}/x.bin", "made", **settings))
+    return study(folder, Source("data/x.bin", f"{server.url()}/x.bin", "made", **settings))
 
 
 def leftovers(folder):
@@ -57,10 +57,10 @@ def test_files_come_whole_and_a_second_call_asks_for_nothing(server, tmp_path):
     fetch_study(folder / "study.toml")
     assert (folder / "data" / "x.bin").read_bytes() == CONTENT
     assert leftovers(folder) == ["x.bin"]
-    server.asked.clear()
+    server.forget()
     (item,) = fetch_study(folder)
     assert item.state == "here"
-    assert server.asked == []
+    assert server.log == []
 
 
 def test_a_dry_run_tells_sizes_and_downloads_nothing(server, tmp_path):
@@ -69,27 +69,27 @@ def test_a_dry_run_tells_sizes_and_downloads_nothing(server, tmp_path):
     (item,) = fetch_study(folder, dry_run=True, tell=lines.append)
     assert (item.state, item.size) == ("missing", len(CONTENT))
     assert lines[0].split()[:3] == ["missing", "2.3", "MB"]
-    assert f"{server.url}/x.bin" in lines[0]
+    assert f"{server.url()}/x.bin" in lines[0]
     assert leftovers(folder) == []
-    assert all(method == "HEAD" for method, *_ in server.asked)
+    assert all(asked.method == "HEAD" for asked in server.log)
 
 
 def test_a_broken_transfer_is_gone_on_with_in_the_same_call(server, tmp_path):
     folder = one(server, tmp_path / "s", checksum=md5(CONTENT))
-    server.breaks["/x.bin"] = [100_000, 7, len(CONTENT)]
+    server.faults["/x.bin"] = ["cut 100000", "cut 7"]
     fetch_study(folder)
     assert (folder / "data" / "x.bin").read_bytes() == CONTENT
-    asked = [asked for method, _, asked in server.asked if method == "GET"]
+    asked = [asked.headers.get("Range") for asked in server.log if asked.method == "GET"]
     assert asked == [None, "bytes=100000-", "bytes=100007-"]
 
 
 def break_off(server, folder, length=100_000):
     """Let a call fail after `length` bytes."""
-    server.breaks["/x.bin"] = [length, *[0] * 20]
+    server.faults["/x.bin"] = [f"cut {length}", *["cut 0"] * 20]
     with pytest.raises(InputError):
         fetch_study(folder)
-    server.breaks.clear()
-    server.asked.clear()
+    server.faults.clear()
+    server.forget()
     if server.etag is not None:  # else each try has begun anew
         assert (folder / "data" / "x.bin.part").stat().st_size == length
     assert not (folder / "data" / "x.bin").exists()
@@ -102,7 +102,7 @@ def test_the_next_call_goes_on_where_a_killed_one_stopped(server, tmp_path):
     lines = []
     fetch_study(folder, tell=lines.append)
     assert (folder / "data" / "x.bin").read_bytes() == CONTENT
-    assert [asked for method, _, asked in server.asked if method == "GET"] == ["bytes=100000-"]
+    assert [asked.headers.get("Range") for asked in server.log if asked.method == "GET"] == ["bytes=100000-"]
     assert leftovers(folder) == ["x.bin"]
 
 
@@ -136,7 +136,10 @@ def test_a_part_that_is_whole_already_is_taken(server, tmp_path):
 def test_gzipped_files_stay_gzipped_unless_they_are_to_be_unpacked(server, tmp_path):
     packed = gzip.compress(CONTENT)
     server.content |= {"/a.gz": packed, "/b.fa.gz": packed}
-    sources = Source("data/a.gz", f"{server.url}/a.gz", ""), Source("b.fa", f"{server.url}/b.fa.gz", "", unpack=True)
+    sources = (
+        Source("data/a.gz", f"{server.url()}/a.gz", ""),
+        Source("b.fa", f"{server.url()}/b.fa.gz", "", unpack=True),
+    )
     folder = study(tmp_path / "s", *sources)
     fetch_study(folder)
     assert (folder / "data" / "a.gz").read_bytes() == packed
@@ -164,7 +167,7 @@ def test_checksums_are_asked_of_the_portal(server, tmp_path, form):
     record = json.dumps({"md5sum": md5(CONTENT)[4:], "file_size": len(CONTENT), "accession": "X"})
     sums = f"{'0' * 32}  other.bin\n{md5(CONTENT)[4:]}  ./x.bin\n"
     server.content["/listing"] = (record if form == "json" else sums).encode()
-    folder = one(server, tmp_path / "s", listing=f"{server.url}/listing")
+    folder = one(server, tmp_path / "s", listing=f"{server.url()}/listing")
     (item,) = fetch_study(folder)
     assert (item.checksum, item.size) == (md5(CONTENT), len(CONTENT))
     (folder / "data" / "x.bin").unlink()
@@ -175,7 +178,7 @@ def test_checksums_are_asked_of_the_portal(server, tmp_path, form):
 
 def test_a_listing_without_the_file_is_told_but_no_obstacle(server, tmp_path):
     server.content["/listing"] = b"nothing here"
-    folder = one(server, tmp_path / "s", listing=f"{server.url}/listing")
+    folder = one(server, tmp_path / "s", listing=f"{server.url()}/listing")
     lines = []
     fetch_study(folder, tell=lines.append)
     assert "no checksum in" in lines[0]
@@ -184,7 +187,7 @@ def test_a_listing_without_the_file_is_told_but_no_obstacle(server, tmp_path):
 
 def test_a_file_of_the_same_name_is_not_written_over(server, tmp_path):
     server.content["/x.fa.gz"] = gzip.compress(CONTENT)
-    source = Source("x.fa", f"{server.url}/x.fa.gz", "", checksum=md5(server.content["/x.fa.gz"]), unpack=True)
+    source = Source("x.fa", f"{server.url()}/x.fa.gz", "", checksum=md5(server.content["/x.fa.gz"]), unpack=True)
     folder = study(tmp_path / "s", source)
     (folder / "x.fa.gz").write_text("mine")
     with pytest.raises(InputError, match="another file of that name"):
@@ -240,7 +243,7 @@ def test_a_dry_run_without_a_connection_still_lists_the_addresses(tmp_path):
 def test_one_missing_file_does_not_keep_the_others(server, tmp_path):
     server.content["/b"] = b"here"
     names = "abc"
-    folder = study(tmp_path / "s", *(Source(f"{name}.bin", f"{server.url}/{name}", "") for name in names))
+    folder = study(tmp_path / "s", *(Source(f"{name}.bin", f"{server.url()}/{name}", "") for name in names))
     with pytest.raises(Problems) as caught:
         fetch_study(folder)
     assert [str(problem.where) for problem in caught.value.problems] == ["a.bin", "c.bin"]
@@ -250,7 +253,7 @@ def test_one_missing_file_does_not_keep_the_others(server, tmp_path):
 
 def test_a_portal_that_asks_who_one_is_gets_the_netrc_and_else_says_so(server, tmp_path, monkeypatch):
     server.user, server.content["/private.hic"] = "KEY:SECRET", b"contacts"
-    source = Source("x.hic", f"{server.url}/private.hic", "Hi-C", login="make an access key")
+    source = Source("x.hic", f"{server.url()}/private.hic", "Hi-C", login="make an access key")
     folder = study(tmp_path / "s", source)
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     with pytest.raises(InputError, match=r"403 Forbidden.*make an access key; or download it in a browser"):
@@ -278,7 +281,7 @@ def test_too_little_space_is_told_before_anything_is_downloaded(server, tmp_path
 
 def test_a_damaged_gzip_is_thrown_away(server, tmp_path):
     server.content["/x.gz"] = gzip.compress(CONTENT)[:-9]
-    folder = study(tmp_path / "s", Source("x.fa", f"{server.url}/x.gz", "", unpack=True))
+    folder = study(tmp_path / "s", Source("x.fa", f"{server.url()}/x.gz", "", unpack=True))
     with pytest.raises(InputError, match="damaged gzip"):
         fetch_study(folder)
     assert leftovers(folder) == []

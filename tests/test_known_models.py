@@ -4,6 +4,7 @@ import hashlib
 
 import pytest
 from hf_server import serve_hub
+from test_archives import zipped
 from test_fetch import closed_port
 from typer.testing import CliRunner
 
@@ -33,7 +34,7 @@ def hub(tmp_path, monkeypatch):
     with serve_hub() as server:
         server.repositories[REPOSITORY] = dict(FILES)
         server.repositories["someone/models"] = {"x.safetensors": b"other"}
-        monkeypatch.setenv("HF_ENDPOINT", server.url)
+        monkeypatch.setenv("HF_ENDPOINT", server.url())
         yield server
 
 
@@ -51,8 +52,8 @@ def test_a_name_is_the_file_of_the_lowest_seed_at_the_commit_of_the_listing(hub)
 def test_no_token_is_sent_and_only_this_repository_is_asked_for(hub):
     model_file("hard-k562")
     assert hub.asked
-    assert all("authorization" not in {name.lower() for name in headers} for *_, headers in hub.asked)
-    assert all(REPOSITORY in path for _, path, _ in hub.asked)
+    assert all("authorization" not in {name.lower() for name in headers} for *_, headers in hub.log)
+    assert all(REPOSITORY in path for _, path, _ in hub.log)
 
 
 @pytest.mark.parametrize("how", ["offline", "closed"])
@@ -79,11 +80,34 @@ def test_a_name_that_fits_several_files_or_none_lists_them(hub):
 
 
 def test_other_content_than_listed_is_deleted_and_the_next_call_goes_on(hub):
-    hub.sent["K562/hard.ckpt"] = b"evil"
+    hub.replaced["K562/hard.ckpt"] = b"evil"
     with pytest.raises(InputError, match=r"K562/hard\.ckpt.*other content"):
         model_file("hard-k562")
-    hub.sent.clear()
+    hub.replaced.clear()
     assert model_file("hard-k562").path.read_bytes() == b"hard"
+
+
+def test_a_name_that_no_file_fits_is_looked_for_in_archives_by_their_listings(hub):
+    files = {"x/soft_seed3.ckpt": b"three" * 50_000, "x/soft_seed4.ckpt": b"four", "x/notes.txt": b"no model"}
+    hub.repositories[REPOSITORY] |= {
+        "H1.zip": zipped({f"H1/{name}": content for name, content in files.items()}),
+        "H1-rest.tar.gz": b"\x1f\x8b" + bytes(900),
+    }
+    model = model_file("soft-h1")
+    assert (model.name, model.cell_type, model.variant, model.revision) == ("soft-h1", "H1", "soft", "a" * 40)
+    assert model.path.read_bytes() == b"three" * 50_000
+    assert model.source == f"hf://{REPOSITORY}@{'a' * 40}/H1.zip!/H1/x/soft_seed3.ckpt"
+    assert model_file(f"hf://{REPOSITORY}/H1.zip!/H1/x/soft_seed4.ckpt").path.read_bytes() == b"four"
+    with pytest.raises(InputError, match=r"H1-rest\.tar\.gz: an archive that is compressed .* download of 902 bytes"):
+        model_file("hard-h1")
+    with pytest.raises(InputError, match=r"no none\.zip at commit"):
+        model_file(f"hf://{REPOSITORY}/none.zip!/x")
+
+
+def test_archives_are_not_asked_for_where_a_file_fits(hub):
+    hub.repositories[REPOSITORY]["all.zip"] = zipped({"K562/soft_seed1.ckpt": b"one"})
+    assert model_file("soft-k562").path.read_bytes() == b"soft two"
+    assert not [asked for asked in hub.log if "all.zip" in asked.target]
 
 
 def test_any_file_on_hugging_face_is_taken_by_address_and_any_path(hub, tmp_path):

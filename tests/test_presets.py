@@ -6,7 +6,7 @@ import tomllib
 
 import pytest
 from contact_maps import write_map
-from file_server import serve_files
+from file_server import serve_whole
 from small_study import SIZES, edit, write_small_study
 
 from model_core.config import Seq2ExpConfig
@@ -79,7 +79,7 @@ def portals(tmp_path, monkeypatch):
     (tmp_path / "made").mkdir()
     made = write_small_study(tmp_path / "made").parent
     write_map(made / "x.hic", SIZES, [(0, 4, 2), (3, 4, 3), (4, 4, 7)], [5_000])
-    with serve_files() as server:
+    with serve_whole() as server:
         for pattern, file in (
             (r"hg38\.fa\.gz$", "genome.fa"),
             (r"\.gtf\.gz$", "genes.gtf"),
@@ -96,8 +96,8 @@ def portals(tmp_path, monkeypatch):
 def test_a_preset_loads_and_reads_windows_once_it_is_fetched(portals, tmp_path):
     path = study_to_download("k562-hg38", tmp_path / "study")
     listing = path.parent / DOWNLOADS
-    listing.write_text(re.sub(r"https://[^/]+", portals.url, listing.read_text()))
-    addresses = [source.url.removeprefix(portals.url) for source in read_sources(path)[1]]
+    listing.write_text(re.sub(r"https://[^/]+", portals.url(), listing.read_text()))
+    addresses = [source.url.removeprefix(portals.url()) for source in read_sources(path)[1]]
     for pattern in list(portals.content):
         (address,) = (address for address in addresses if re.search(pattern, address))
         portals.content[address] = portals.content.pop(pattern)

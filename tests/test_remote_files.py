@@ -5,6 +5,8 @@ import random
 import subprocess
 import sys
 import threading
+import time
+from functools import partial
 
 import pytest
 from hypothesis import given, settings
@@ -18,6 +20,7 @@ from model_core.remote.block_store import BLOCK, blocks_folder, shrink, stored
 from model_core.remote.remote_file import RemoteFile
 from model_core.remote.traffic import TRAFFIC, human
 from model_core.remote.whole_files import local_copy
+from model_core.signals.file_handles import LazyHandle
 
 CONTENT = random.Random(17).randbytes(10 * BLOCK + 123)
 
@@ -271,3 +274,75 @@ def test_what_is_moved_is_counted(server):
     assert TRAFFIC.words() == "131 kB of 655 kB read in 2 requests"
     assert "127.0.0.1" in session.contacted()
     assert [human(n) for n in (5, 999, 1000, 9_440_000, 21e9)] == ["5 bytes", "999 bytes", "1.0 kB", "9.4 MB", "21 GB"]
+
+
+class Later:
+    """A clock that tests turn on."""
+
+    def __init__(self, monkeypatch):
+        self.past = 0.0
+        monotonic = time.monotonic
+        monkeypatch.setattr(remote_file.time, "monotonic", lambda: monotonic() + self.past)
+
+    def __call__(self):
+        self.past += remote_file.ASK_AGAIN + 1
+
+
+@pytest.fixture
+def later(monkeypatch):
+    return Later(monkeypatch)
+
+
+def test_a_file_that_stays_open_is_asked_about_again_after_some_time(server, later):
+    file = opened(server)
+    file.read_at(0, 3 * BLOCK)
+    server.asked.clear()
+    file.read_at(0, 3 * BLOCK)
+    assert server.asked == []
+    for _ in range(2):
+        later()
+        assert [file.read_at(0, 3 * BLOCK) for _ in range(3)] == [CONTENT[: 3 * BLOCK]] * 3
+    assert [wanted for _, wanted in server.asked] == ["bytes=0-0"] * 2
+    server.content["/a.bin"] = CONTENT[::-1]
+    later()
+    for _ in range(2):  # for good, also where all that is wanted was kept
+        with pytest.raises(remote_file.ChangedError, match="another file"):
+            file.read_at(0, 3 * BLOCK)
+    assert blocks() == []
+    assert opened(server).read_at(0, 9) == CONTENT[::-1][:9]
+
+
+@pytest.mark.parametrize("fault", ["429", "503", "cut 0", "offline"])
+def test_a_server_that_has_no_time_when_it_is_asked_again_ends_no_reading(server, later, fault, monkeypatch):
+    file = opened(server)
+    file.read_at(0, BLOCK)
+    later()
+    if fault == "offline":
+        monkeypatch.setenv("SEQ2EXP_OFFLINE", "1")
+    server.faults["/a.bin"] = fault
+    asked = len(server.asked)
+    assert file.read_at(0, BLOCK) == CONTENT[:BLOCK]
+    assert file.read_at(0, BLOCK) == CONTENT[:BLOCK]
+    assert len(server.asked) - asked <= session.ATTEMPTS
+
+
+def test_a_file_that_is_gone_when_it_is_asked_about_again_is_told(server, later):
+    file = opened(server)
+    file.read_at(0, BLOCK)
+    later()
+    server.faults["/a.bin"] = "404"
+    with pytest.raises(InputError, match="404"):
+        file.read_at(0, BLOCK)
+
+
+def test_what_was_opened_is_opened_again_after_a_change(server, later):
+    path = RemotePath(server.url("/a.bin"))
+    handle = LazyHandle(partial(remote_file.open_ranges, path))
+    copy, first = local_copy(path), handle.get()
+    assert handle.get() is first
+    server.content["/a.bin"] = CONTENT[::-1]
+    later()
+    with pytest.raises(remote_file.ChangedError):
+        handle.get().read_at(0, 9)
+    assert handle.get().read_at(0, 9) == CONTENT[::-1][:9]
+    assert (local_copy(path), copy.read_bytes()) == (copy, CONTENT[::-1])

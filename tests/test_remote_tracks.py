@@ -10,6 +10,7 @@ import pytest
 from range_server import serve_ranges
 from viewer_run import WINDOW, get, make_study, make_viewer_run
 
+from model_core.remote import remote_file
 from model_core.remote.address import RemotePath
 from model_core.remote.block_store import BLOCK
 from model_core.remote.whole_files import forget
@@ -176,6 +177,24 @@ def test_a_file_that_changes_is_never_mixed_and_the_new_one_is_served_next(clien
     found = client.get(FILE, headers={"Range": f"bytes={len(old)}-"})
     assert (found.status_code, found.get_data()) == (206, b"x" * (5 * BLOCK))
     assert found.headers["ETag"] != tag
+
+
+def test_a_served_file_is_asked_about_again_and_an_open_page_gets_no_other_file(client, server, monkeypatch):
+    old, later = server.content["/H3K27ac.bw"], 0.0
+    monotonic = time.monotonic
+    monkeypatch.setattr(remote_file.time, "monotonic", lambda: monotonic() + later)
+    version = client.head(FILE).headers["ETag"].strip('"')
+    page = f"{FILE}?v={version}"
+    wanted = {"Range": "bytes=0-63"}
+    assert client.get(page, headers=wanted).get_data() == old[:64]
+    server.content["/H3K27ac.bw"] = old[::-1]
+    assert client.get(page, headers=wanted).get_data() == old[:64]  # kept, and asked about a moment ago
+    later = remote_file.ASK_AGAIN + 1
+    answer = client.get(page, headers=wanted)
+    assert (answer.status_code, "another file" in answer.get_data(as_text=True)) == (502, True)
+    answer = client.get(page, headers=wanted)
+    assert (answer.status_code, "open the page again" in answer.get_data(as_text=True)) == (409, True)
+    assert client.get(FILE, headers=wanted).get_data() == old[::-1][:64]
 
 
 def test_no_request_makes_the_server_ask_a_host_that_the_study_does_not_name(client, tmp_path):

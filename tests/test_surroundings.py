@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from file_server import serve_files
+from file_server import serve_whole
 from viewer_run import make_study
 
 from model_core.errors import InputError
@@ -218,9 +218,9 @@ def test_srun_with_another_number_of_tasks_is_one_clear_message(environ):
 def test_a_proxy_is_not_asked_for_this_machine(monkeypatch):
     for name, value in PROXY.items():
         monkeypatch.setenv(name, value)
-    with serve_files() as files:
+    with serve_whole() as files:
         files.content["/x.bed"] = b"chr1\t1\t2\n"
-        assert head_size(f"{files.url}/x.bed") == 9
+        assert head_size(f"{files.url()}/x.bed") == 9
 
 
 def test_all_text_is_read_and_written_as_utf8_whatever_the_locale():

@@ -2,7 +2,8 @@
 
 A name is a kind of mask and a cell type: soft-k562, or soft-k562-seed22. The file is found in the listing of the
 authors' repository: a checkpoint whose path has exactly one kind of mask and one cell type among its words. Of files
-that differ in their seed, the lowest is taken; whatever else is ambiguous is refused with the list of files.
+that differ in their seed, the lowest is taken; whatever else is ambiguous is refused with the list of files. Where no
+file of its own fits, the members of the repository's archives are looked through (their listings alone are read).
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from model_core.datasets.hugging_face import HubFile, Listing, fetched, listing, parse_address
+from model_core.datasets.hugging_face import MOST_FILES, HubFile, Listing, fetched, listing, parse_address
 from model_core.errors import InputError
 from model_core.fingerprint import sha256_of
 from model_core.remote.address import RemotePath, input_path
@@ -93,7 +94,9 @@ def model_file(text: str | Path) -> ModelFile:
     if address.startswith("hf://"):
         kind, repository, revision, file = parse_address(address)
         found = listing(repository, kind, revision)
-        return _released(found, found.file(file), Path(file).name)
+        member = RemotePath(address).member
+        held = found.file(file.removesuffix(f"!/{member}") if member else file)
+        return _released(found, HubFile(file) if member else held, Path(file).name)
     place = input_path(text)
     if isinstance(place, RemotePath):
         from model_core.remote.whole_files import local_copy
@@ -144,20 +147,50 @@ def named(of: Listing, name: str) -> HubFile:
     asked = _NAME.fullmatch(name)
     if asked is None:
         raise InputError("model", found=repr(name), expected=f"one of {', '.join(NAMES)}", fix="correct it")
-    wanted = (asked[1].lower(), asked[2].upper())
-    fitting = [file for file in checkpoints(of) if described(file.path) == wanted]
-    seeds = [seed_of(file.path) for file in fitting]
-    if asked[3] is not None:
-        fitting = [file for file, seed in zip(fitting, seeds, strict=True) if seed == int(asked[3])]
-    elif fitting and None not in seeds and len(set(seeds)) == len(seeds):
-        fitting = [fitting[seeds.index(min(seed for seed in seeds if seed is not None))]]
+    there, problems = checkpoints(of), ""
+    fitting = _fitting(there, asked)
+    if not fitting:
+        inside, problems = archived(of)
+        there, fitting = [*there, *inside], _fitting(inside, asked)
     if len(fitting) != 1:
-        there = fitting or checkpoints(of)
-        files = ", ".join(file.path for file in there[:40]) or "no checkpoint"
-        found = f"{len(fitting) or 'no'} files for {name}, of: {files}"
+        files = ", ".join(file.path for file in (fitting or there)[:40]) or "no checkpoint"
+        found = f"{len(fitting) or 'no'} files for {name}, of: {files}{problems}"
         fix = f"give one by its address, hf://{of.repository}/FILE"
         raise InputError(f"Hugging Face, {of.repository}", found=found, expected="exactly one file", fix=fix)
     return fitting[0]
+
+
+def _fitting(files: list[HubFile], asked: re.Match[str]) -> list[HubFile]:
+    """Return the files that a name may stand for: one, unless it is ambiguous."""
+    wanted = (asked[1].lower(), asked[2].upper())
+    fitting = [file for file in files if described(file.path) == wanted]
+    seeds = [seed_of(file.path) for file in fitting]
+    if asked[3] is not None:
+        return [file for file, seed in zip(fitting, seeds, strict=True) if seed == int(asked[3])]
+    if fitting and None not in seeds and len(set(seeds)) == len(seeds):
+        return [fitting[seeds.index(min(seed for seed in seeds if seed is not None))]]
+    return fitting
+
+
+def archived(of: Listing) -> tuple[list[HubFile], str]:
+    """Return the members of a repository's archives that may be models, and what could not be listed, in words."""
+    from model_core.remote.remote_file import RemoteFile, remote_file
+
+    found, problems = [], []
+    for file in of.files:
+        path = RemotePath(of.address(file))
+        if not path.is_archive or file.path.count("!/"):
+            continue
+        try:
+            archive = remote_file(path)
+            members = archive.members() if isinstance(archive, RemoteFile) else []
+        except InputError as error:
+            problems.append(f"; {file.path}: {error.found}, {error.fix}")
+        else:
+            found += [HubFile(f"{file.path}!/{member.name}", member.size) for member in members]
+        if len(found) > MOST_FILES:
+            break
+    return [file for file in found if file.path.lower().endswith(_CHECKPOINTS)], "".join(problems[:5])
 
 
 def checkpoints(of: Listing) -> list[HubFile]:
@@ -180,7 +213,13 @@ def seed_of(path: str) -> int | None:
 
 
 def _released(of: Listing, file: HubFile, name: str) -> ModelFile:
-    path = fetched(of, file)
+    place = RemotePath(of.address(file))
+    if place.archive is None:
+        path = fetched(of, file)
+    else:
+        from model_core.remote.whole_files import local_copy
+
+        path = local_copy(place, "the model")
     source, sha256 = of.address(file), sha256_of(path)
     variant, cell_type = described(file.path) if of.repository == REPOSITORY else (None, None)
     if of.repository != REPOSITORY:

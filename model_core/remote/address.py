@@ -2,6 +2,8 @@
 
 All of them become an https or http URL. `SEQ2EXP_MIRROR` names a server with copies of public files, each below its
 host's name, which is asked in place of every host; `HF_ENDPOINT` is that of huggingface_hub.
+ARCHIVE!/PATH is a member of an archive, such as hf://datasets/USER/REPO/file.zip!/inner/path: PATH stands as it is in
+the archive, without escapes.
 """
 
 from __future__ import annotations
@@ -17,6 +19,8 @@ from model_core.errors import InputError
 _SCHEME = re.compile(r"(https?|hf|s3)://", re.IGNORECASE)
 _ANY_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _EXPECTED = "a path, or an address that begins with https://, http://, hf:// or s3://, without a password"
+_MEMBER = re.compile(r"(.+?\.(?:zip|tgz|tbz2?|txz|tar(?:\.\w+)?)(?:\?.*?)?)!/(.+)", re.IGNORECASE | re.DOTALL)
+_LONGEST_NAME = 200  # bytes; a file of its name is kept on this disk, with endings
 HUGGING_FACE = "https://huggingface.co"
 
 
@@ -28,13 +32,18 @@ class RemotePath:
     ----------
     address : str
         As it was given.
+    archive : RemotePath or None
+        The archive that it is a member of.
+    member : str
+        Its path in the archive; "" outside of one.
     """
 
     address: str
 
     def __post_init__(self) -> None:
-        parts = _parts(self.address)
-        if not self.name or not parts.hostname or "@" in parts.netloc:
+        parts, name = _parts(_split(self.address)[0]), self.name
+        wrong = name in ("", "..") or not name.isprintable() or len(name.encode()) > _LONGEST_NAME
+        if wrong or not parts.hostname or "@" in parts.netloc:
             raise InputError(self.address, found="no address of a file", expected=_EXPECTED, fix="correct it")
 
     def __str__(self) -> str:
@@ -43,7 +52,23 @@ class RemotePath:
     @property
     def name(self) -> str:
         """Last part of its path, as a file name."""
-        return PurePosixPath(unquote(_parts(self.address).path)).name
+        return PurePosixPath(self.member or unquote(_parts(self.address).path)).name
+
+    @property
+    def archive(self) -> RemotePath | None:
+        """Address of the archive that holds it; None where it is a file of its own."""
+        archive, member = _split(self.address)
+        return RemotePath(archive) if member else None
+
+    @property
+    def is_archive(self) -> bool:
+        """Whether its name is that of an archive, whose members have addresses."""
+        return _MEMBER.fullmatch(f"{self.name}!/x") is not None
+
+    @property
+    def member(self) -> str:
+        """Path in the archive, "" outside of one."""
+        return _split(self.address)[1]
 
     @property
     def suffix(self) -> str:
@@ -52,13 +77,18 @@ class RemotePath:
 
     def with_ending(self, ending: str, instead_of: str = "") -> RemotePath:
         """Return the address of the file beside it whose name ends otherwise; what follows a "?" stays behind it."""
+        if self.member:
+            return RemotePath(f"{self.address.removesuffix(instead_of)}{ending}")
         path, mark, query = self.address.partition("?")
         return RemotePath(f"{path.removesuffix(instead_of)}{ending}{mark}{query}")
 
     @property
     def url(self) -> str:
-        """The https or http URL that is asked: of HF_ENDPOINT for hf://, else of the mirror, where there is one."""
-        direct = _public_url(self.address)
+        """The https or http URL that is asked: of HF_ENDPOINT for hf://, else of the mirror, where there is one.
+
+        That of the archive, for a member of one.
+        """
+        direct = _public_url(_split(self.address)[0])
         if self.address[:5].lower() == "hf://" and os.environ.get("HF_ENDPOINT"):
             return direct
         mirror = os.environ.get("SEQ2EXP_MIRROR", "").rstrip("/")
@@ -88,6 +118,12 @@ def input_path(text: str | Path | RemotePath) -> InputPath:
     if _ANY_SCHEME.match(text):
         raise InputError(text, found="an address of another scheme", expected=_EXPECTED, fix="correct it")
     return Path(text)
+
+
+def _split(address: str) -> tuple[str, str]:
+    """Return the address of an archive, and the path in it; the address itself and "" where it names no member."""
+    found = _MEMBER.fullmatch(address)
+    return (found[1], found[2]) if found else (address, "")
 
 
 def _parts(address: str) -> SplitResult:

@@ -8,6 +8,7 @@ import os
 import re
 import sys
 import threading
+import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -17,13 +18,17 @@ from model_core.cache import notice, user_cache
 from model_core.errors import InputError
 from model_core.files import write_json
 from model_core.records import parse_json
+from model_core.remote import changes
 from model_core.remote.address import InputPath, RemotePath
+from model_core.remote.archive import Member, listed_words, located
+from model_core.remote.archive_listing import kept_members
 from model_core.remote.block_store import BLOCK, BlockStore, State
-from model_core.remote.ranges import LocalRanges, Ranges, require_inside
+from model_core.remote.ranges import LocalRanges, PartRanges, Ranges, RangesFile, require_inside
 from model_core.remote.session import RefusedError, UnreachableError, answer, offline, patiently, read_body
 from model_core.remote.traffic import TRAFFIC
 
 MOST_AT_ONCE = 64  # blocks of one request
+ASK_AGAIN = 600.0  # seconds without an answer after which a server is asked again whether a file has changed
 GAP = 1  # blocks between two wanted ones that are read along
 WHOLE = 16_000_000  # bytes of a file that is read as a whole from a server without ranges
 _CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18})")
@@ -39,9 +44,9 @@ class ChangedError(InputError):
 class RemoteFile:
     """A file on a server, as `Ranges`.
 
-    The server is asked once whether the file is still the one whose blocks are kept, when the object is made. Each
-    answer is compared with that state: a file that changes meanwhile ends the reading with `ChangedError`, and its
-    blocks are thrown away.
+    The server is asked whether the file is still the one whose blocks are kept when the object is made, and at a later
+    use after ASK_AGAIN without an answer. Each answer is compared with that state: a file that changes meanwhile ends
+    the reading with `ChangedError`, also all later reading of this object, and its blocks are thrown away.
 
     Parameters
     ----------
@@ -56,8 +61,12 @@ class RemoteFile:
 
     def __init__(self, path: RemotePath):
         self.path, self.name = path, str(path)
-        self._lock = threading.Lock()
+        self._lock, self._listing = threading.Lock(), threading.Lock()
+        self._members: list[Member] | None = None
+        self._parts: dict[str, RemoteMember] = {}
         self._unwritten: dict[int, bytes] = {}  # blocks that the disk did not take
+        self._changed_to: State | None = None
+        self._answered = time.monotonic()
         self._state, first = self._found()
         self._store = BlockStore(self.name, self._state)
         self._keep(first)
@@ -83,6 +92,7 @@ class RemoteFile:
 
     def read_many(self, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
         """Return the bytes of several ranges; blocks that are absent are asked for together where they are near."""
+        self.ask_again()
         wanted: set[int] = set()
         for offset, length in ranges:
             require_inside(self, offset, length)
@@ -93,7 +103,56 @@ class RemoteFile:
 
     def as_file(self) -> io.BufferedReader:
         """Return a seekable file object over the ranges."""
-        return io.BufferedReader(_AsFile(self), buffer_size=BLOCK)
+        return io.BufferedReader(RangesFile(self), buffer_size=BLOCK)
+
+    @property
+    def is_due(self) -> bool:
+        """Whether the server has to be asked again before more is read."""
+        return time.monotonic() - self._answered > ASK_AGAIN and not offline()
+
+    def ask_again(self) -> None:
+        """Ask whether the file is still the same, where that `is_due`; where its server has no time, go on.
+
+        Raises
+        ------
+        ChangedError
+            It is not, or was not before.
+        InputError
+            The server does not give it any more.
+        """
+        if self.is_due and self._changed_to is None:
+            with self._lock:
+                if self.is_due:
+                    self._answered = time.monotonic()
+                    self._compare()
+        if self._changed_to is not None:
+            raise self._change(self._changed_to)
+
+    def _compare(self) -> None:
+        try:
+            state = state_on_server(self.path)
+        except InputError as error:
+            cause = error.__cause__
+            if isinstance(cause, RefusedError) and not cause.is_passing:
+                raise
+            words = f"{self.path.host} cannot be asked again ({cause}): files are read as they were"
+            notice(f"asked again {self.path.host}", words)
+        else:
+            if not same_file(state, self._state):
+                self._changed(state)
+
+    def members(self) -> list[Member]:
+        """Return what the file lists as an archive, read once for each state of the file; see `archive.members`."""
+        with self._listing:
+            if self._members is None:
+                self._members = kept_members(self, self.path.name, self.state)
+            return self._members
+
+    def member(self, path: RemotePath) -> RemoteMember:
+        """Return a member of the file as an archive, the same object for the same address."""
+        if path.address not in self._parts:
+            self._parts.setdefault(path.address, RemoteMember(path, self))
+        return self._parts[path.address]
 
     # ---- blocks
 
@@ -115,6 +174,7 @@ class RemoteFile:
         """Ask for the blocks first to last, and keep them."""
         start, end = first * BLOCK, min((last + 1) * BLOCK, self.size)
         content, state = _asked(self.path, start, end - 1)
+        self._answered = time.monotonic()
         if not same_file(state, self._state):
             self._changed(state)
         places = {number: number * BLOCK - start for number in range(first, last + 1)}
@@ -132,11 +192,17 @@ class RemoteFile:
     def _changed(self, state: State) -> None:
         self._store.remove()
         with _opening:
-            _opened.pop(self.name, None)
+            if _opened.get(self.name) is self:
+                del _opened[self.name]
+        changes.note()
         _remember(self.path, None)
+        self._changed_to = state
+        raise self._change(state)
+
+    def _change(self, state: State) -> ChangedError:
         found = f"another file on {self.path.host} than at the beginning ({told(state)}; before {told(self._state)})"
         do = "what was kept of the old one is thrown away: run the same command again"
-        raise ChangedError(self.name, found=found, expected="a file that does not change while it is read", fix=do)
+        return ChangedError(self.name, found=found, expected="a file that does not change while it is read", fix=do)
 
     # ---- state
 
@@ -164,28 +230,51 @@ class RemoteFile:
         return state, {0: content} if len(content) == min(BLOCK, state.size) and content else {}
 
 
-class _AsFile(io.RawIOBase):
-    def __init__(self, file: RemoteFile):
-        self._file, self._place = file, 0
+class RemoteMember(PartRanges):
+    """A member of an archive on a server, as `Ranges`, with what `RemoteFile` has.
 
-    def readable(self) -> bool:
-        return True
+    Parameters
+    ----------
+    path : RemotePath
+        Its address.
+    archive : RemoteFile
+        The archive.
 
-    def seekable(self) -> bool:
-        return True
+    Raises
+    ------
+    InputError
+        It is not in the archive, or does not lie uncompressed in it.
+    """
 
-    def seek(self, offset: int, whence: int = 0) -> int:
-        self._place = offset + (0, self._place, self._file.size)[whence]
-        return self._place
+    def __init__(self, path: RemotePath, archive: RemoteFile):
+        self.path, name, listed = path, archive.path.name, archive.members()
+        found = located(archive, name, listed, path.member)
+        if found is None:
+            there = f"one of its members: {listed_words(listed)}"
+            absent = InputError(str(path), found="no such member", expected=there, fix="correct the address")
+            raise absent from RefusedError("no such member", status=404)
+        start, member = found
+        super().__init__(archive, str(path), start, member.size)
+        self.crc = member.crc
+        self.tag = archive.tag and f"{archive.tag} {archive.size} {start}"
+        self.state = f"{archive.state} {start} {self.size}"
+        self.archive = archive
 
-    def tell(self) -> int:
-        return self._place
+    @property
+    def is_due(self) -> bool:
+        """As `RemoteFile.is_due`."""
+        return self.archive.is_due
 
-    def readinto(self, buffer: Any) -> int:
-        length = max(min(len(buffer), self._file.size - self._place), 0)
-        buffer[:length] = self._file.read_at(self._place, length)
-        self._place += length
-        return length
+    def ask_again(self) -> None:
+        """Ask about the archive; see `RemoteFile.ask_again`."""
+        self.archive.ask_again()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return open_ranges, (self.path,)
+
+    def as_file(self) -> io.BufferedReader:
+        """Return a seekable file object over the ranges."""
+        return io.BufferedReader(RangesFile(self), buffer_size=BLOCK)
 
 
 def open_ranges(path: InputPath) -> Ranges:
@@ -203,8 +292,14 @@ def open_ranges(path: InputPath) -> Ranges:
     return remote_file(path)
 
 
-def remote_file(path: RemotePath) -> RemoteFile:
+def remote_file(path: RemotePath) -> RemoteFile | RemoteMember:
     """Return the open file of an address; see `open_ranges`."""
+    if path.archive is not None:
+        return _whole_file(path.archive).member(path)
+    return _whole_file(path)
+
+
+def _whole_file(path: RemotePath) -> RemoteFile:
     key = str(path)
     with _opening:
         if key in _opened:

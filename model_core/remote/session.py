@@ -51,6 +51,11 @@ class RefusedError(Exception):
         super().__init__(message)
         self.login, self.status, self.pause = login, status, pause
 
+    @property
+    def is_passing(self) -> bool:
+        """Whether the same request may succeed later."""
+        return self.status in _AGAIN
+
 
 def offline() -> bool:
     """Return whether no server may be asked (`SEQ2EXP_OFFLINE`)."""
@@ -116,7 +121,7 @@ def patiently(ask: Any) -> Any:
                 raise
             pause = None
         except RefusedError as error:
-            if error.status not in _AGAIN or attempt == ATTEMPTS - 1:
+            if not error.is_passing or attempt == ATTEMPTS - 1:
                 raise
             pause = error.pause
         wait = first_pause() * 2**attempt if pause is None else pause

@@ -8,6 +8,8 @@ from typing import Generic, TypeVar
 
 import pysam
 
+from model_core.remote import changes
+
 Handle = TypeVar("Handle")
 
 
@@ -15,7 +17,8 @@ class LazyHandle(Generic[Handle]):
     """File handle that is opened on first use in each process and thread, and pickles as its opener.
 
     A handle shared after a fork shares the file position too, and a handle shared by threads is not safe in
-    pyfaidx, htslib, libBigWig or HDF5: hence one per thread of each process.
+    pyfaidx, htslib, libBigWig or HDF5: hence one per thread of each process. It is opened again once any file is found
+    to have changed on its server: its header may be the old one.
 
     Parameters
     ----------
@@ -29,9 +32,10 @@ class LazyHandle(Generic[Handle]):
 
     def get(self) -> Handle:
         """Return the open file of this process and thread."""
-        if getattr(self._mine, "process", None) != os.getpid():
+        now = os.getpid(), changes.count()
+        if getattr(self._mine, "opened", None) != now:
             self._mine.file = self._open_file()
-            self._mine.process = os.getpid()
+            self._mine.opened = now
         return self._mine.file
 
     def __getstate__(self) -> dict:

@@ -7,6 +7,7 @@ only, by the id of a file, and no request can name an address.
 from __future__ import annotations
 
 import hashlib
+import re
 import threading
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -17,16 +18,19 @@ from seq2exp_viz.serving.byte_ranges import FOREVER, Answer, RangeError, Wanted,
 from seq2exp_viz.serving.remote_reads import COME_AGAIN, READS, ComeAgain
 
 if TYPE_CHECKING:
-    from model_core.remote.remote_file import RemoteFile
+    from model_core.remote.remote_file import RemoteFile, RemoteMember
+
+    Opened = RemoteFile | RemoteMember
 
 LONGEST = 16 << 20  # bytes of one answer: igv.js joins what lies within some megabytes
 
-_opened: dict[RemotePath, RemoteFile] = {}  # of the studies that are served, hence few
+_opened: dict[RemotePath, Opened] = {}  # of the studies that are served, hence few
 _lock = threading.Lock()
+_VERSION = re.compile(r"[0-9a-f]{16}-[0-9a-f]+")
 
 
-def opened(path: RemotePath) -> RemoteFile:
-    """Return a remote file, whose size and state were asked for once.
+def opened(path: RemotePath) -> Opened:
+    """Return a remote file, whose size and state were asked for.
 
     Raises
     ------
@@ -48,8 +52,9 @@ def known_version(path: RemotePath) -> str | None:
 def remote_answer(path: RemotePath, environ: Mapping[str, Any], mimetype: str = "application/octet-stream") -> Answer:
     """Return a remote file of at most LONGEST bytes, or so long a range of it, that a WSGI request asks for.
 
-    Status 200, 206, 304 and 416 as `byte_ranges.answer`; 413 for more bytes, 502 where the file cannot be read, 503 and
-    504 with Retry-After where its server, or too many reads, let this request wait too long.
+    Status 200, 206, 304 and 416 as `byte_ranges.answer`; 409 where the page was made with another version of the file
+    (`?v=`), 413 for more bytes, 502 where the file cannot be read, 503 and 504 with Retry-After where its server, or
+    too many reads, let this request wait too long.
     """
     try:
         return _answer(path, environ, mimetype)
@@ -63,8 +68,13 @@ def remote_answer(path: RemotePath, environ: Mapping[str, Any], mimetype: str = 
 
 def _answer(path: RemotePath, environ: Mapping[str, Any], mimetype: str) -> Answer:
     file = opened(path)
+    if file.is_due:
+        READS.get(path.host, ("again", path), file.ask_again)
     version = _version(file)
-    known = f"v={version}" in environ.get("QUERY_STRING", "").split("&")
+    asked = [word[2:] for word in environ.get("QUERY_STRING", "").split("&") if word.startswith("v=")]
+    known = asked == [version]
+    if asked and _VERSION.fullmatch(asked[0]) and not known:  # the browser holds a header of the old file
+        return refused(409, f"{path.name} changed on {path.host} since the page was opened: open the page again.")
     # Not "no-cache": the browser would ask for a whole file after a change, which is too long for an answer.
     try:
         wanted = Wanted(environ, file.size, version, FOREVER if known else "no-store", mimetype)
@@ -80,7 +90,7 @@ def _answer(path: RemotePath, environ: Mapping[str, Any], mimetype: str) -> Answ
     return Answer(wanted.status, wanted.headers, (piece,))
 
 
-def _open(path: RemotePath) -> RemoteFile:
+def _open(path: RemotePath) -> Opened:
     from model_core.remote.remote_file import remote_file  # needs requests
 
     file = remote_file(path)
@@ -88,5 +98,5 @@ def _open(path: RemotePath) -> RemoteFile:
         return _opened.setdefault(path, file)
 
 
-def _version(file: RemoteFile) -> str:
+def _version(file: Opened) -> str:
     return f"{hashlib.sha256(file.state.encode()).hexdigest()[:16]}-{file.size:x}"

@@ -127,7 +127,7 @@ def over_ranges(name: str, ask: Callable[[Any, list], dict[str, bytes]]) -> Read
 
         windows = [Window("chr1", tss, "+", 4_000) for tss in (10_000, 0, 39_999, 21_000)]
         with serve_mirror(Path.cwd()) as mirror, tempfile.TemporaryDirectory() as blocks:
-            os.environ.update(SEQ2EXP_MIRROR=mirror.url, SEQ2EXP_CACHE=blocks)
+            os.environ.update(SEQ2EXP_MIRROR=mirror.url(), SEQ2EXP_CACHE=blocks)
             try:
                 return ask(RemotePath(f"https://study/{name}"), windows)
             except InputError as problem:
