@@ -50,9 +50,10 @@ vendor: setup
 	-$(BIN)/python -m seq2exp_viz.serving.vendor
 
 # What the tests need besides Python: a browser for the page, nginx as the proxy in front of it, bedtools to compare
-# files with, npm for igv.js 3.8 and for the check of the JavaScript. Debian's packages are installed where the rights are there; otherwise a line says what to install.
+# files with, npm for igv.js 3.8 and for the check of the JavaScript, strace to watch whom the program contacts. Debian's
+# packages are installed where the rights are there; otherwise a line says what to install.
 programs:
-	@for program in chromium bedtools nginx npm; do \
+	@for program in chromium bedtools nginx npm strace; do \
 	  command -v $$program >/dev/null || [ -x /usr/sbin/$$program ] || \
 	  { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
 	    { apt-get install -y -q $$program || { apt-get update -q && apt-get install -y -q $$program; }; }; } || \

@@ -42,16 +42,21 @@ def reads(monkeypatch):
     return reads
 
 
+def move_to_server(path: Path, server) -> None:
+    """Move bigWigs and annotation of the viewer's study to a server, and name them by address in its study.toml."""
+    text = path.read_text()
+    for name in ("H3K27ac.bw", "DNase.bw", "genes.gtf"):
+        server.content[f"/{name}"] = (path.parent / name).read_bytes()
+        text = text.replace(f'"{name}"', f'"{server.url(f"/{name}")}"')
+        (path.parent / name).unlink()
+    path.write_text(text)
+
+
 def study_of_addresses(folder: Path, server) -> tuple[Path, Path]:
     """The viewer's study with its bigWigs and annotation on a server, and a run of it."""
     path = make_study(folder / "study")
     run = make_viewer_run(folder / "run", path, name="run")
-    text = path.read_text()
-    for name in ("H3K27ac.bw", "DNase.bw", "genes.gtf"):
-        server.content[f"/{name}"] = (folder / "study" / name).read_bytes()
-        text = text.replace(f'"{name}"', f'"{server.url(f"/{name}")}"')
-        (folder / "study" / name).unlink()
-    path.write_text(text)
+    move_to_server(path, server)
     recorded = run / "study.json"
     words = recorded.read_text()
     for name in ("H3K27ac.bw", "DNase.bw", "genes.gtf"):

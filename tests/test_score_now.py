@@ -26,11 +26,15 @@ LINCRNA = (
 )
 
 
-def empty_run(folder):
-    """A run without genes of the viewer's small study, whose annotation has a gene that its table lacks."""
+def empty_run(folder, change=lambda path: None):
+    """A run without genes of the viewer's small study, whose annotation has a gene that its table lacks.
+
+    `change` gets the path of study.toml before it is read.
+    """
     path = make_study(folder / "study")
     with (folder / "study" / "genes.gtf").open("a") as gtf:
         gtf.write(LINCRNA)
+    change(path)
     study = load_study(path)
     config = study.config(d_model=8, n_layers=1, apply="gate")
     signals = [{"name": spec.name, "transform": spec.transform} for spec in study.signal_specs]

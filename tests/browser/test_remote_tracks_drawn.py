@@ -6,7 +6,7 @@ import pytest
 from range_server import serve_ranges
 from test_remote_tracks import study_of_addresses
 from test_score_now import empty_run
-from visitor import Visitor
+from visitor import MODEL_SECONDS, Visitor
 
 from seq2exp_viz import serve
 from seq2exp_viz.app import Settings, create_app
@@ -81,7 +81,7 @@ def test_the_page_opens_at_once_and_shows_the_gene_when_it_is_scored(tmp_path, s
     visitor.open("?gene=XIST")
     visitor.until("document.querySelector('#gene-head h2')?.textContent === 'XIST'")
     visitor.until("(document.querySelector('.job-line')?.textContent || '').length > 3 || seq2exp.state.gene")
-    visitor.until("seq2exp.state.gene === 'ENSG9.1' && seq2exp.trackOf('mask') !== null", 60).quiet()
+    visitor.until("seq2exp.state.gene === 'ENSG9.1' && seq2exp.trackOf('mask') !== null", MODEL_SECONDS).quiet()
     visitor.until("seq2exp.settled().then(() => true)").quiet()
     visitor.until("Boolean(seq2exp.trackOf('mask').trackView.viewports[0].canvas)").quiet()
     assert visitor.ink("mask") > 50
@@ -107,7 +107,7 @@ def test_a_gene_of_the_annotation_is_suggested_shown_and_scored_by_a_click(tmp_p
     visitor.page.click("[data-action=score]")
     visitor.until("document.querySelector('.job-line')?.hasAttribute('data-active')")
     assert visitor.page.locator("[data-action=score]").is_hidden()
-    visitor.until("seq2exp.state.gene === 'ENSG9.1' && seq2exp.trackOf('mask') !== null", 60)
+    visitor.until("seq2exp.state.gene === 'ENSG9.1' && seq2exp.trackOf('mask') !== null", MODEL_SECONDS)
 
 
 def test_a_gene_that_cannot_be_scored_says_so_in_its_head(tmp_path, shown):
@@ -116,7 +116,7 @@ def test_a_gene_that_cannot_be_scored_says_so_in_its_head(tmp_path, shown):
     visitor.open("?gene=XIST")
     (tmp_path / "model.safetensors").write_bytes(b"no weights")
     visitor.page.click("[data-action=score]")
-    visitor.until("/safetensors/.test(document.querySelector('.job-line')?.textContent || '')")
+    visitor.until("/safetensors/.test(document.querySelector('.job-line')?.textContent || '')", MODEL_SECONDS)
     assert visitor.page.locator("[data-action=score]").is_visible()
 
 

@@ -6,7 +6,7 @@ import time
 
 import pytest
 from model_run import make_model_run
-from visitor import Visitor
+from visitor import MODEL_SECONDS, Visitor
 
 from model_core.run_folder.run import Run
 from seq2exp_viz.app import Settings, create_app
@@ -60,7 +60,7 @@ def opened(page, query):
 
 def answered(page):
     """The prediction, once no question is open; state and number are read at one moment."""
-    return float(page.when(f"{STATE} === 'answered' && {PREDICTED}", 60))
+    return float(page.when(f"{STATE} === 'answered' && {PREDICTED}", MODEL_SECONDS))
 
 
 def row(number):

@@ -2,7 +2,11 @@
 
 import time
 
-QUIET = "seq2exp.igvBrowser().trackViews.every(row => row.viewports.every(view => !view.loading))"
+QUIET = (  # the tracks that are switched on are there: the page itself waits some seconds for them, then goes on
+    "[...seq2exp.state.shown].every(id => seq2exp.trackOf(id) !== null)"
+    " && seq2exp.igvBrowser().trackViews.every(row => row.viewports.every(view => !view.loading))"
+)
+MODEL_SECONDS = 180  # for the model process to start and to answer on a busy machine
 WHERE = """(() => {
   const at = document.activeElement, line = document.getElementById("message");
   return { locus: seq2exp.state.locus, drawn: document.body.dataset.drawn, message: line && line.textContent,
@@ -30,7 +34,7 @@ class Visitor:
         return self.settle()
 
     def settle(self) -> "Visitor":
-        self.until("document.body.dataset.drawn !== undefined")
+        self.until("document.body.dataset.drawn !== undefined", 60)
         return self.quiet()
 
     def quiet(self) -> "Visitor":
