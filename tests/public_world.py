@@ -43,6 +43,7 @@ FILES = {
     "sequence": "/hgdownload.soe.ucsc.edu/goldenPath/hg38/bigZips/hg38.2bit",
     "annotation": "/ftp.ebi.ac.uk/pub/databases/gencode/Gencode_human/release_47/gencode.v47.basic.annotation.gtf.gz",
 }
+SIZES = "/hgdownload.soe.ucsc.edu/goldenPath/hg38/bigZips/hg38.chrom.sizes"
 ENTRIES = (
     EncodeEntry("blacklist", "ENCFF356LFX", "bed.gz", {"file_format": "bed", "output_type": "exclusion list regions"}),
     EncodeEntry(
@@ -111,6 +112,7 @@ class World(RangeServer):
 
     def __init__(self, made):
         content = {path: made[use].read_bytes() for use, path in FILES.items()}
+        content[SIZES] = f"chr22\t{SIZE}\n".encode()
         self.entries, self.redirects, self.searches = {}, {}, []
         for entry in ENTRIES:
             stored = made[entry.use].read_bytes()
@@ -157,6 +159,7 @@ class World(RangeServer):
         content, headers = super().found(path)
         if path.startswith(f"/{MODELS}/") and content is not None:
             headers = {"X-Repo-Commit": COMMIT, "ETag": f'"{hashlib.sha256(content).hexdigest()}"'}
+            headers["X-Linked-Size"] = str(len(content))
         return content, headers
 
     def _search(self, terms):

@@ -5,7 +5,8 @@
         server.url("/a.bin")
 
 Faults: a status ("403", "429", "500"), "cut" (half the body, then the connection ends), "html" (a sign-in page with
-status 200), "whole" (no ranges), "other" (another range than the one asked for), "to URL" (a redirect).
+status 200), "whole" (no ranges), "other" (another range than the one asked for), "to URL" (a redirect), "slow" (no
+answer within `patience` seconds), "changed" (another ETag and another length at each request).
 """
 
 from __future__ import annotations
@@ -28,14 +29,14 @@ class RangeServer:
     """What the server has, how it behaves, and what it was asked.
 
     content: bytes by path; faults: path -> faults of its next requests, or one text for all of them; tags: whether
-    ETags are sent; delay: seconds before each answer; rate: bytes per second; asked: (path, range) of each request;
-    sent: bytes by path.
+    ETags are sent; delay: seconds before each answer; rate: bytes per second; patience: seconds of a slow answer;
+    asked: (path, range) of each request; sent: bytes by path.
     """
 
     def __init__(self, content: dict[str, bytes]):
         self.content = dict(content)
         self.faults: dict[str, list[str] | str] = {}
-        self.tags, self.delay, self.rate = True, 0.0, 0.0
+        self.tags, self.delay, self.rate, self.patience = True, 0.0, 0.0, 1.0
         self.asked: list[tuple[str, str | None]] = []
         self.sent: dict[str, int] = {}
         self.port = 0
@@ -75,10 +76,14 @@ class _Handler(BaseHTTPRequestHandler):
         server.asked.append((path, wanted))
         time.sleep(server.delay)
         fault, (content, headers) = server.fault(path), server.found(self.path)
+        if fault == "slow":
+            time.sleep(server.patience)
+        if fault == "changed" and content is not None:
+            content += b"x" * len(server.asked)
         if fault.startswith("to "):
-            return self._send(302, b"", {"Location": fault[3:]})
+            return self._send(302, b"", {**headers, "Location": fault[3:]})
         if fault == "html":
-            return self._send(200, _PAGE, {"Content-Type": "text/html; charset=utf-8"})
+            return self._send(200, _PAGE, {"Content-Type": "text/html; charset=utf-8"}, body)
         if fault.isdecimal() or content is None:
             return self._send(int(fault or 404), b"", {"Retry-After": "0"} if fault == "429" else {})
         if "Location" in headers:
@@ -87,7 +92,7 @@ class _Handler(BaseHTTPRequestHandler):
         headers = {**tag, **headers}
         found = re.fullmatch(r"bytes=(\d+)-(\d*)", wanted or "")
         if found is None or fault == "whole":
-            return self._send(200, content, headers, body)
+            return self._send(200, content, headers, body, cut=fault == "cut")
         first, last = int(found[1]), min(int(found[2] or len(content)), len(content) - 1)
         if first > last:
             return self._send(416, b"", {"Content-Range": f"bytes */{len(content)}"})

@@ -72,6 +72,8 @@ def prepare_genes(
             read_inputs(study, window, progress)
         progress("reading gene features")
         genes = with_features(study, left)
+        progress("reading peaks")
+        study.peaks()  # before the model runs: a server that fails costs no scoring
         progress("scoring")
         run = score(run, study, genes, checkpoint, device)
     return run, [_result(run, gene_id) for gene_id in chosen["gene_id"]]
