@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 
 from rich.console import Console
+from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.spinner import Spinner
+from rich.text import Text
 
 _QUIET_SECONDS = 10.0  # between lines where there is no terminal
 
@@ -66,3 +70,61 @@ def _clock(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+class Steps:
+    """Steps of unknown length, on standard error: on a terminal one line that changes, elsewhere a line for each.
+
+    Use as a context manager around the steps, and end it before anything else is printed.
+
+    Parameters
+    ----------
+    moved : Callable[[], str]
+        Returns what was moved over the network so far, in words; "" for nothing.
+    """
+
+    def __init__(self, moved: Callable[[], str] = lambda: ""):
+        self._moved, self._words, self._began = moved, "", time.monotonic()
+        self._spinner = Spinner("dots")
+        self._live: Live | None = None
+
+    def __enter__(self) -> Steps:
+        if sys.stderr.isatty():
+            self._live = Live(get_renderable=self._line, console=Console(stderr=True), transient=True)
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.end()
+
+    def step(self, words: str) -> None:
+        """Report a step that begins."""
+        if words != self._words:
+            self._words = words
+            if self._live is None:
+                print(self._text(), file=sys.stderr, flush=True)
+
+    def until(self, last: str) -> Callable[[str], None]:
+        """Return a function that reports each step it is called with, and ends with `last`, which shows its own."""
+
+        def report(words: str) -> None:
+            self.step(words)
+            if words == last:
+                self.end()
+
+        return report
+
+    def end(self) -> None:
+        """Give the terminal back."""
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+
+    def _text(self) -> str:
+        moved = self._moved()
+        return f"{self._words}  ({moved})" if moved else self._words
+
+    def _line(self) -> Spinner:
+        spent = time.monotonic() - self._began
+        self._spinner.update(text=Text(f"{self._text()}  {_clock(spent)}", overflow="ellipsis", no_wrap=True))
+        return self._spinner

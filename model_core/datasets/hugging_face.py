@@ -190,6 +190,37 @@ def fetched(of: Listing, file: HubFile) -> Path:
     return path
 
 
+def kept_files() -> list[HubFile]:
+    """Return the files that were fetched, each by its hf:// address, with its bytes."""
+    return [HubFile(address, path.stat().st_size) for address, path in _kept()]
+
+
+def remove_kept(address: str) -> int:
+    """Remove a fetched file, as `kept_files` names it; return the bytes that this frees."""
+    freed = 0
+    for found, path in _kept():
+        if found == address:
+            content = path.resolve()
+            freed += content.stat().st_size if content.is_file() else 0
+            path.unlink(missing_ok=True)
+            content.unlink(missing_ok=True)
+    return freed
+
+
+def _kept() -> list[tuple[str, Path]]:
+    """Return address and path of each fetched file, sorted."""
+    if not _folder().is_dir():
+        return []
+    found = []
+    for repository in _hub().scan_cache_dir(_folder()).repos:
+        kind = "datasets/" if repository.repo_type == "dataset" else ""
+        for revision in repository.revisions:
+            start = f"hf://{kind}{repository.repo_id}@{revision.commit_hash}"
+            paths = ((file.file_path.relative_to(revision.snapshot_path), file.file_path) for file in revision.files)
+            found += [(f"{start}/{name.as_posix()}", path) for name, path in paths]
+    return sorted(found)
+
+
 def endpoint() -> str:
     """Return the server that is asked: HF_ENDPOINT, else the mirror's copy, else Hugging Face."""
     named = os.environ.get("HF_ENDPOINT", "").rstrip("/")

@@ -24,7 +24,6 @@ REPOSITORY = "xingyusu/GeneExp_Seq2Exp"
 VARIANTS = ("soft", "hard")
 CELL_TYPES = ("K562", "GM12878", "H1")
 NAMES = tuple(f"{variant}-{cell_type.lower()}" for cell_type in CELL_TYPES for variant in VARIANTS)
-DEFAULT = "soft-k562"
 TEST_CHROMOSOMES = ("chr22", "chrX")  # of fold_11, which the released models were tested on
 _NAME = re.compile(rf"({'|'.join(VARIANTS)})-({'|'.join(CELL_TYPES)})(?:-seed([0-9]{{1,9}}))?", re.IGNORECASE)
 _SEED = re.compile(r"seed[_=-]?([0-9]{1,9})")
@@ -95,6 +94,32 @@ def model_file(text: str | Path) -> ModelFile:
         expected = f"a path, an address, or one of {', '.join(NAMES)}"
         raise InputError("model", found=repr(address), expected=expected, fix="list them with `seq2exp-viz models`")
     return ModelFile(path, path.name, str(path), sha256=sha256_of(path) if path.is_file() else "")
+
+
+def model_for(cell_type: str, asked: str | None = None) -> str:
+    """Return the model that is asked for, "soft" and "hard" as the name of the released one for a cell type.
+
+    Where none was released for it, that is the one of K562, as without a request: the caller says what it was trained
+    on.
+
+    Parameters
+    ----------
+    cell_type : str
+        Of the study.
+    asked : str or None
+        "soft", "hard", or whatever `model_file` takes; None is "soft".
+
+    Raises
+    ------
+    UnreachableHubError, InputError
+        As `hugging_face.listing`.
+    """
+    variant = (asked or "soft").lower()
+    if variant not in VARIANTS:
+        return str(asked)
+    wanted = (variant, cell_type.upper())
+    there = wanted[1] in CELL_TYPES and wanted in {described(file.path) for file in checkpoints(listing(REPOSITORY))}
+    return f"{variant}-{cell_type.lower()}" if there else f"{variant}-k562"
 
 
 def named(of: Listing, name: str) -> HubFile:

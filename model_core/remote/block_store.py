@@ -95,11 +95,10 @@ class BlockStore:
         path = self.folder / str(number)
         temporary = self.folder / f".{number}.{os.getpid()}.{threading.get_ident()}"
         try:
-            if not self.folder.is_dir():
-                self.folder.mkdir(parents=True, exist_ok=True)
-                write_json(self.folder / "file.json", {"address": self.address, "size": self.state.size})
-            temporary.write_bytes(block + _checksum(block))
-            os.replace(temporary, path)
+            try:
+                self._put(temporary, path, block)
+            except FileNotFoundError:  # another process has just cleared the cache
+                self._put(temporary, path, block)
         except OSError as problem:
             with suppress(OSError):
                 temporary.unlink()
@@ -113,6 +112,13 @@ class BlockStore:
         if full:
             shrink(limit())
         return True
+
+    def _put(self, temporary: Path, path: Path, block: bytes) -> None:
+        if not self.folder.is_dir():
+            self.folder.mkdir(parents=True, exist_ok=True)
+            write_json(self.folder / "file.json", {"address": self.address, "size": self.state.size})
+        temporary.write_bytes(block + _checksum(block))
+        os.replace(temporary, path)
 
     def remove(self) -> None:
         """Remove all blocks of this state of the file."""
@@ -177,6 +183,18 @@ def stored() -> list[Stored]:
         before = found.get(address)
         found[address] = Stored(address, size if type(size) is int else 0, held + (before.held if before else 0))
     return sorted(found.values(), key=lambda entry: -entry.held)
+
+
+def remove_stored(address: str) -> int:
+    """Remove the blocks of every state of a file, as `stored` names it; return the bytes that this frees."""
+    freed = 0
+    for folder in folders_in(blocks_folder()):
+        if str(_about(folder).get("address", "?")) == address:
+            for path in files_in(folder, "[0-9]*"):
+                with suppress(OSError):
+                    freed += path.stat().st_size
+            shutil.rmtree(folder, ignore_errors=True)
+    return freed
 
 
 def _about(folder: Path) -> dict[str, Any]:

@@ -82,6 +82,24 @@ def kept_files() -> list[Kept]:
     return sorted(found)
 
 
+def remove_kept(kept: Kept) -> int:
+    """Remove a whole file; return the bytes that this frees.
+
+    Raises
+    ------
+    InputError
+        Another process is fetching it.
+    """
+    folder = kept.path.parent
+    with Lock(folder / "lock").held():
+        freed = kept.path.stat().st_size if kept.path.is_file() else 0
+        (folder / "file.json").unlink(missing_ok=True)  # first: without it the copy does not count
+        kept.path.unlink(missing_ok=True)
+    with suppress(OSError):
+        folder.rmdir()
+    return freed
+
+
 def _bring(path: RemotePath, target: Path, about: str, checksum: str | None) -> None:
     """Make `target` the file that the server has now, or leave the copy where the server cannot be asked."""
     note = target.with_name("file.json")

@@ -11,6 +11,8 @@ from model_core.scoring.score import choose_genes, run_for, score, with_features
 from model_core.study.study import Study
 from model_core.window import Window
 
+SCORING = "scoring"  # the last step, which shows progress of its own
+
 
 class GeneResult(NamedTuple):
     """What a scored gene's row of the run says."""
@@ -74,7 +76,7 @@ def prepare_genes(
         genes = with_features(study, left)
         progress("reading peaks")
         study.peaks()  # before the model runs: a server that fails costs no scoring
-        progress("scoring")
+        progress(SCORING)
         run = score(run, study, genes, checkpoint, device)
     return run, [_result(run, gene_id) for gene_id in chosen["gene_id"]]
 

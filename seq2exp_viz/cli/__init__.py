@@ -12,7 +12,7 @@ from typing import Annotated, NamedTuple, NoReturn
 import typer
 
 from model_core.errors import InputError
-from seq2exp_viz.cli import analysis, doctor, failures, model, models, output, server, study
+from seq2exp_viz.cli import analysis, cache, doctor, failures, gene, model, models, output, server, study
 from seq2exp_viz.cli.options import OptionalValues
 from seq2exp_viz.cli.signals import stop_in_order
 
@@ -26,6 +26,7 @@ class Command(NamedTuple):
 
 
 COMMANDS = (  # the order of `--help`
+    Command("Start", gene.gene, "gene GATA1 --cell K562"),
     Command("Study", study.init, "init k562 --preset k562-hg38 --download"),
     Command("Study", study.fetch, "fetch k562 --dry-run"),
     Command("Study", study.check, "check demo/study"),
@@ -41,7 +42,8 @@ COMMANDS = (  # the order of `--help`
     Command("Output", output.report, "report demo/run --genes MOCK1401,MOCK1402 -o report.html"),
     Command("Page", server.serve, "serve demo/run"),
     Command("Page", server.demo, "demo demo --no-serve"),
-    Command("Page", doctor.doctor, "doctor demo/study"),
+    Command("Machine", doctor.doctor, "doctor demo/study"),
+    Command("Machine", cache.cache, "cache"),
 )
 
 app = typer.Typer(
