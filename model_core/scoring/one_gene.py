@@ -69,9 +69,9 @@ def prepare_genes(
     progress("opening the model")
     run = run_for(study, checkpoint, out)
     left = chosen[~chosen["gene_id"].isin(run.scored)].reset_index(drop=True)
-    if len(left):
-        for window in study.windows(left):
-            read_inputs(study, window, progress)
+    for window in study.windows(left):
+        read_inputs(study, window, progress)
+    if len(left) or not _is_complete(run):
         progress("reading gene features")
         genes = with_features(study, left)
         progress("reading peaks")
@@ -88,6 +88,12 @@ def read_inputs(study: Study, window: Window, progress: Callable[[str], None]) -
     for signal in study.signals():
         progress(f"reading {signal.name}")
         signal.read(window)
+
+
+def _is_complete(run: Run) -> bool:
+    """Return whether elements and tables were derived from all genes that are scored: a call may have been cut off."""
+    assembled = run.manifest["assembled"]
+    return assembled is not None and assembled["genes"] == len(run.scored)
 
 
 def _result(run: Run, gene_id: str) -> GeneResult:

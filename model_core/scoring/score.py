@@ -113,6 +113,8 @@ def with_features(study: Study, genes: pd.DataFrame) -> pd.DataFrame:
         The rows.
     """
     known = genes["gene_id"].isin(study.gene_sites()["gene_id"])
+    if not known.any():
+        return genes.reset_index(drop=True)
     parts = [study.genes(genes[known]), genes[~known]]
     return pd.concat([part for part in parts if not part.empty]).reset_index(drop=True)
 

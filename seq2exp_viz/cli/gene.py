@@ -38,7 +38,7 @@ def gene(
 ) -> None:
     """Score genes with a released model on public data of a cell type; reads the genes' windows, no whole genome."""
     require_packages()
-    from model_core.datasets.kept_study import kept_run, kept_study
+    from model_core.datasets.kept import kept_model, kept_run, kept_study
     from model_core.datasets.known_models import model_file, model_for
     from model_core.remote.traffic import TRAFFIC
     from model_core.scoring.one_gene import SCORING, prepare_genes
@@ -52,13 +52,13 @@ def gene(
     with Steps(TRAFFIC.words) as steps:
         steps.step("opening the study")
         study = load_study(path)
-        steps.step("opening the model")
+        steps.step("finding the model")
         chosen = model_file(model_for(cell, model))
-        out = run or kept_run(study.name, chosen.name)
+        weights, out = kept_model(chosen), run or kept_run(study.name, chosen.name)
         if serve_page:
-            opened = run_for(study, chosen.path, out)
+            opened = run_for(study, weights, out)
         else:
-            opened, results = prepare_genes(out, study, chosen.path, names, steps.until(SCORING), device)
+            opened, results = prepare_genes(out, study, weights, names, steps.until(SCORING), device)
     for result in () if serve_page else results:
         typer.echo(result.text())
     if moved := TRAFFIC.words():

@@ -1,15 +1,21 @@
-"""The study of a cell type that the user's data folder keeps: written on the first request, then the same for all."""
+"""What the user's data folder keeps: the study of each cell type, the models that its runs rest on, and those runs.
+
+A study is written on the first request and is then the same for all. The cache may be cleared without harm to a run.
+"""
 
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 from model_core.data_folder import user_data
+from model_core.datasets.known_models import ModelFile
 from model_core.datasets.public_study import PUBLIC_PRESETS, SOURCES, study_of_cell
 from model_core.errors import InputError
+from model_core.files import replacing
 from model_core.lock import Lock
 
 _WAIT = 120  # seconds for another process that writes the same study
@@ -38,12 +44,7 @@ def kept_study(cell_type: str, tell: Callable[[str], object] = print) -> Path:
     path = folder / "study.toml"
     if path.is_file():
         return path
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as problem:
-        found = f"a folder that cannot be made ({(problem.strerror or str(problem)).lower()})"
-        do = "make it writable, or set SEQ2EXP_DATA to another folder"
-        raise InputError(folder, found=found, expected="a folder for studies", fix=do) from None
+    made_folder(folder)
     try:
         with Lock(folder / "lock").held(_WAIT):
             if not path.is_file():  # another process may have written it meanwhile
@@ -56,9 +57,38 @@ def kept_study(cell_type: str, tell: Callable[[str], object] = print) -> Path:
     return path
 
 
+def kept_model(model: ModelFile) -> Path:
+    """Return a model's file: a copy in the data folder of one that was fetched, any other where it is."""
+    if model.source == str(model.path):
+        return model.path
+    path = user_data() / "models" / f"{file_name(model.name)}-{model.sha256[:12]}{model.path.suffix}"
+    if not path.is_file():
+        made_folder(path.parent)
+        with replacing(path) as temporary:
+            shutil.copyfile(model.path, temporary)
+    return path
+
+
 def kept_run(study_name: str, model_name: str) -> Path:
     """Return the run folder, below `user_data`, of a study's genes under a model."""
     return user_data() / "runs" / f"{file_name(study_name)}-{file_name(model_name)}"
+
+
+def made_folder(folder: Path) -> Path:
+    """Return a folder of the data folder, made where it is missing.
+
+    Raises
+    ------
+    InputError
+        It cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as problem:
+        found = f"a folder that cannot be made ({(problem.strerror or str(problem)).lower()})"
+        do = "make it writable, or set SEQ2EXP_DATA to another folder"
+        raise InputError(folder, found=found, expected="the user's data folder", fix=do) from None
+    return folder
 
 
 def file_name(text: str) -> str:
