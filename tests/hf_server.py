@@ -37,7 +37,8 @@ class Hub(RangeServer):
 
 def hub_headers(content, commit):
     """Headers of a file."""
-    return {"ETag": f'"{hashlib.sha256(content).hexdigest()}"', "X-Repo-Commit": commit}
+    tag = f'"{hashlib.sha256(content).hexdigest()}"'
+    return {"ETag": tag, "X-Repo-Commit": commit, "X-Linked-Size": str(len(content))}
 
 
 def hub_listing(name, commit, files, tree=False, **card):

@@ -44,6 +44,7 @@ FILES = {
     "sequence": "/hgdownload.soe.ucsc.edu/goldenPath/hg38/bigZips/hg38.2bit",
     "annotation": "/ftp.ebi.ac.uk/pub/databases/gencode/Gencode_human/release_47/gencode.v47.basic.annotation.gtf.gz",
 }
+SIZES = "/hgdownload.soe.ucsc.edu/goldenPath/hg38/bigZips/hg38.chrom.sizes"
 ENTRIES = (
     EncodeEntry("blacklist", "ENCFF356LFX", "bed.gz", {"file_format": "bed", "output_type": "exclusion list regions"}),
     EncodeEntry(
@@ -112,6 +113,7 @@ class World(RangeServer):
 
     def __init__(self, made):
         content = {path: made[use].read_bytes() for use, path in FILES.items()}
+        content[SIZES] = f"chr22\t{SIZE}\n".encode()
         self.entries, self.redirects, self.searches = {}, {}, []
         for entry in ENTRIES:
             stored = made[entry.use].read_bytes()

@@ -6,7 +6,8 @@
 
 Faults: a status ("403", "429", "500"), "cut" (half the body, then the connection ends) and "cut N" (N bytes of it),
 "html" (a sign-in page with status 200), "whole" (no ranges), "other" (another range than the one asked for), "to URL"
-(a redirect), and bytes, which are sent in place of an answer. Those of "HEAD /a.bin" are of HEAD requests.
+(a redirect), "slow" (no answer within `patience` seconds), "changed" (another ETag and another length at each request),
+and bytes, which are sent in place of an answer. Those of "HEAD /a.bin" are of HEAD requests.
 
 Servers with further rules are classes above RangeServer: `found` says what there is, `refused` to whom it is not given.
 """
@@ -41,13 +42,13 @@ class RangeServer:
 
     content: bytes, or a file that has them, by path; faults: path -> faults of its next requests, or one for all of
     them; tags: whether ETags are sent; ranges: whether ranges are; delay: seconds before each answer; rate: bytes per
-    second; asked: (path, range) of each request; log: each request; sent: bytes by path.
+    second; patience: seconds of a slow answer; asked: (path, range) of each request; log: each request; sent: bytes by path.
     """
 
     def __init__(self, content: Mapping[str, bytes | Path] | None = None):
         self.content = dict(content or {})
         self.faults: dict[str, list[str | bytes] | str | bytes] = {}
-        self.tags, self.ranges, self.delay, self.rate = True, True, 0.0, 0.0
+        self.tags, self.ranges, self.delay, self.rate, self.patience = True, True, 0.0, 0.0, 1.0
         self.asked: list[tuple[str, str | None]] = []
         self.log: list[Asked] = []
         self.sent: dict[str, int] = {}
@@ -103,8 +104,10 @@ class _Handler(BaseHTTPRequestHandler):
         if isinstance(fault, bytes):
             self.close_connection = True
             return self._write(fault)
+        if fault == "slow":
+            time.sleep(server.patience)
         if fault.startswith("to "):
-            return self._send(302, b"", {"Location": fault[3:]})
+            return self._send(302, b"", {**headers, "Location": fault[3:]})
         if fault == "html":
             return self._send(200, _PAGE, {"Content-Type": "text/html; charset=utf-8"})
         content, headers = server.found(self.path)
@@ -113,6 +116,8 @@ class _Handler(BaseHTTPRequestHandler):
             return self._send(status, b"", {"Retry-After": "0", **headers} if fault == "429" else headers)
         if "Location" in headers:
             return self._send(302, b"", headers)
+        if fault == "changed":
+            content += b"x" * len(server.asked)
         return self._send_file(content, {**self._tag(content), **headers}, fault)
 
     def _tag(self, content):

@@ -11,6 +11,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 from pydantic import Field
 
@@ -20,7 +21,7 @@ from model_core.files import write_json
 from model_core.fingerprint import sha256_of
 from model_core.records import Count, Name, Record, check, read_json
 from model_core.remote.address import HUGGING_FACE, RemotePath
-from model_core.remote.session import offline
+from model_core.remote.session import RefusedError, check_redirect, offline
 
 _ADDRESS = re.compile(r"hf://(datasets/|models/)?([\w.-]+/[\w.-]+)(?:@([\w.-]+))?/(.+)")
 _KINDS = {"datasets/": "dataset", "models/": "model", None: "model"}
@@ -174,10 +175,12 @@ def fetched(of: Listing, file: HubFile) -> Path:
             )
         )
     except hub.errors.LocalEntryNotFoundError as error:
-        reason = "SEQ2EXP_OFFLINE is set, and it was not fetched before" if offline() else _first_line(error)
+        cause = error.__cause__ if isinstance(error.__cause__, Exception) else error  # what the server answered
+        reason = "SEQ2EXP_OFFLINE is set, and it was not fetched before" if offline() else _first_line(cause)
         raise _unreachable(where, reason) from None
     except (OSError, ValueError, hub.errors.HTTPError) as error:
-        raise InputError(where, found=_first_line(error), expected="the file of the listing", fix=_FIX) from None
+        found = f"{_host()}: {_first_line(error)}"
+        raise InputError(where, found=found, expected="the file of the listing", fix=_FIX) from None
     sha256 = sha256_of(path)
     if file.sha256 not in (None, sha256) or (file.size is not None and path.stat().st_size != file.size):
         path.resolve().unlink(missing_ok=True)
@@ -238,7 +241,20 @@ def _hub() -> Any:
 
     for name in switches[:2]:  # read when it was imported, perhaps by others before
         setattr(huggingface_hub.constants, name, True)
+    client = huggingface_hub.get_session()
+    hooks = client.event_hooks
+    if _refuse_redirect not in hooks["request"]:
+        client.event_hooks = {**hooks, "request": [*hooks["request"], _refuse_redirect]}
     return huggingface_hub
+
+
+def _refuse_redirect(request: Any) -> None:
+    """Raise InputError for a request of the client that a redirect makes and that `session` would not follow."""
+    try:
+        check_redirect(_host(), str(request.url))
+    except RefusedError as error:
+        found, expected = f"{_host()}: {error}", "a file of a public host"
+        raise InputError("Hugging Face", found=found, expected=expected, fix=_FIX) from None
 
 
 def _asked(repository: str, kind: str, revision: str) -> Any:
@@ -264,7 +280,13 @@ def _listing(repository: str, kind: str, content: dict[str, Any]) -> Listing:
 
 
 def _unreachable(where: str, found: str) -> UnreachableHubError:
-    return UnreachableHubError(where, found=found, expected="an answer of Hugging Face", fix=_FIX)
+    expected = "an answer of Hugging Face"
+    return UnreachableHubError(where, found=f"{_host()}: {found}", expected=expected, fix=_FIX)
+
+
+def _host() -> str:
+    """Return the name of the server that is asked."""
+    return (urlsplit(endpoint()).hostname or "").lower()
 
 
 def _first_line(error: Exception) -> str:

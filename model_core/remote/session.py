@@ -99,7 +99,7 @@ def answer(method: str, url: str, headers: dict[str, str], refuse: tuple[int, ..
                 yield response
                 return
         url = urljoin(url, place)
-        _check_redirect(asked, url)
+        check_redirect(asked, url)
     raise RefusedError(f"more than {MOST_REDIRECTS} redirects")
 
 
@@ -153,6 +153,26 @@ def read_body(response: Any, most: int) -> bytes:
     if len(content) > most:
         raise RefusedError(f"more than the {most:,} bytes that were asked for")
     return content
+
+
+def check_redirect(asked: str, url: str) -> None:
+    """Raise RefusedError unless a redirect leads to a host that may be asked.
+
+    Parameters
+    ----------
+    asked : str
+        The host that the study or the user names.
+    url : str
+        Where the server sends the program.
+    """
+    host, scheme = _host(url), url.partition(":")[0].lower()
+    if scheme not in ("http", "https") or not host:
+        raise RefusedError(f"a redirect to {url[:80]!r}, which is no http address")
+    if host == asked:
+        return
+    for address in _addresses(host):
+        if not address.is_global or address.is_multicast:
+            raise RefusedError(f"a redirect to {host}, which lies on this machine or in its network ({address})")
 
 
 def is_here(url: str) -> bool:
@@ -219,18 +239,6 @@ def _host(url: str) -> str:
         return (urlsplit(url).hostname or "").lower()
     except ValueError:
         return ""
-
-
-def _check_redirect(asked: str, url: str) -> None:
-    """Raise RefusedError unless a redirect leads to a host that may be asked."""
-    host, scheme = _host(url), url.partition(":")[0].lower()
-    if scheme not in ("http", "https") or not host:
-        raise RefusedError(f"a redirect to {url[:80]!r}, which is no http address")
-    if host == asked:
-        return
-    for address in _addresses(host):
-        if not address.is_global or address.is_multicast:
-            raise RefusedError(f"a redirect to {host}, which lies on this machine or in its network ({address})")
 
 
 def _addresses(host: str) -> list[ipaddress.IPv4Address | ipaddress.IPv6Address]:
