@@ -42,7 +42,8 @@ class RangeServer:
 
     content: bytes, or a file that has them, by path; faults: path -> faults of its next requests, or one for all of
     them; tags: whether ETags are sent; ranges: whether ranges are; delay: seconds before each answer; rate: bytes per
-    second; patience: seconds of a slow answer; asked: (path, range) of each request; log: each request; sent: bytes by path.
+    second; patience: seconds of a slow answer; asked: (path, range) of each request; log: each request; sent: bytes by
+    path.
     """
 
     def __init__(self, content: Mapping[str, bytes | Path] | None = None):
@@ -104,13 +105,13 @@ class _Handler(BaseHTTPRequestHandler):
         if isinstance(fault, bytes):
             self.close_connection = True
             return self._write(fault)
+        content, headers = server.found(self.path)
         if fault == "slow":
             time.sleep(server.patience)
         if fault.startswith("to "):
             return self._send(302, b"", {**headers, "Location": fault[3:]})
         if fault == "html":
             return self._send(200, _PAGE, {"Content-Type": "text/html; charset=utf-8"})
-        content, headers = server.found(self.path)
         status = int(fault) if fault.isdecimal() else server.refused(asked) or (404 if content is None else 0)
         if status:
             return self._send(status, b"", {"Retry-After": "0", **headers} if fault == "429" else headers)
