@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from model_core.datasets.known_models import ModelFile
+from model_core.run_folder.notes import gene_note
 from model_core.run_folder.run import Run
 from model_core.scoring.score import choose_genes, run_for, score, with_features
 from model_core.study.study import Study
@@ -24,12 +25,14 @@ class GeneResult(NamedTuple):
     observed: float | None  # the same; None where it was not measured
     kept_percent: float  # of the window's bases
     elements: int
+    note: str | None = None  # what has to be said of this gene
 
     def text(self) -> str:
         """Return the result as one line; nothing is said of an expression that was not measured."""
         observed = "" if self.observed is None else f", observed {self.observed:.2f}"
         count = f"{self.elements} element{'' if self.elements == 1 else 's'}"
-        return f"{self.symbol}: predicted {self.predicted:.2f}{observed}, {self.kept_percent:.1f} % kept, {count}"
+        note = f"; {self.note}" if self.note else ""
+        return f"{self.symbol}: predicted {self.predicted:.2f}{observed}, {self.kept_percent:.1f} % kept, {count}{note}"
 
 
 def prepare_genes(
@@ -105,4 +108,4 @@ def _result(run: Run, gene_id: str) -> GeneResult:
     row = run.gene(gene_id)
     observed = None if row["observed"] != row["observed"] else float(row["observed"])
     numbers = float(row["predicted"]), observed, float(row["kept_percent"]), int(row["elements"])
-    return GeneResult(gene_id, str(row["symbol"]), *numbers)
+    return GeneResult(gene_id, str(row["symbol"]), *numbers, gene_note(run.manifest, row))

@@ -37,6 +37,7 @@ def gene(
     from model_core.datasets.kept import kept_model, kept_run, kept_study
     from model_core.datasets.known_models import model_file, model_for
     from model_core.remote.traffic import TRAFFIC
+    from model_core.run_folder.notes import notes_of
     from model_core.scoring.one_gene import SCORING, prepare_genes
     from model_core.scoring.score import run_for
     from model_core.study.study import load_study
@@ -52,11 +53,14 @@ def gene(
         chosen = model_file(model_for(cell, model))
         weights, out = kept_model(chosen), run or kept_run(study.name, chosen.name)
         if serve_page:
-            opened = run_for(study, weights, out)
+            opened = run_for(study, weights, out, model=chosen)
         else:
-            opened, results = prepare_genes(out, study, weights, names, steps.until(SCORING), device)
-    for result in () if serve_page else results:
-        typer.echo(result.text())
+            opened, results = prepare_genes(out, study, weights, names, steps.until(SCORING), device, chosen)
+    if not serve_page:
+        for result in results:
+            typer.echo(result.text())
+        for note in notes_of(opened):
+            typer.echo(f"note: {note.text}")
     if moved := TRAFFIC.words():
         typer.echo(moved)
     typer.echo(f"run: {opened.path}")
