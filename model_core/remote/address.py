@@ -34,6 +34,10 @@ class RemotePath:
 
     def __post_init__(self) -> None:
         parts = _parts(self.address)
+        try:
+            _ = parts.port
+        except ValueError:  # also a password with a "/", after which no @ belongs to the host: it is not shown
+            raise InputError("address", found="no number of a port", expected=_EXPECTED, fix="correct it") from None
         if not self.name or not parts.hostname or "@" in parts.netloc:
             raise InputError(self.address, found="no address of a file", expected=_EXPECTED, fix="correct it")
 
