@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+_LOGIN = re.compile(  # one / where an address was taken for a path; a password may hold a /, a port is a number
+    r"""\b([A-Za-z][A-Za-z0-9+.-]+:/{1,2}) (?: [^/\s@:]*:(?!\d*(?:[/\s'"?]|$))[^\s@]* | [^/\s@]+ )@""", re.VERBOSE
+)
+
+
+def without_logins(text: str) -> str:
+    """Return a text with *** in place of user names and passwords in addresses, as https://USER:PASSWORD@HOST."""
+    return _LOGIN.sub(r"\1***@", text)
+
 
 @dataclass(frozen=True)
 class Problem:
-    """Problem with an input.
+    """Problem with an input. Its texts never hold the user name or password of an address.
 
     Attributes
     ----------
@@ -28,8 +38,13 @@ class Problem:
     expected: str
     fix: str
 
+    def __post_init__(self) -> None:
+        for name in ("where", "found", "expected", "fix"):
+            if isinstance(text := getattr(self, name), str):
+                object.__setattr__(self, name, without_logins(text))
+
     def __str__(self) -> str:
-        return f"{self.where}: found {self.found}; expected {self.expected}; {self.fix}"
+        return without_logins(f"{self.where}: found {self.found}; expected {self.expected}; {self.fix}")
 
 
 class InputError(ValueError):

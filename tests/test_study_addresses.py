@@ -7,9 +7,11 @@ import pytest
 from pydantic import ValidationError
 from viewer_run import make_study
 
-from model_core.remote.address import RemotePath
+from model_core.errors import InputError, Problem
+from model_core.remote.address import RemotePath, input_path
 from model_core.scoring.score import choose_genes, with_features
 from model_core.study import study as study_module
+from model_core.study.check import check_study
 from model_core.study.gene_features import FEATURES, standardise
 from model_core.study.study import Study, load_study
 from model_core.window import Site
@@ -61,6 +63,62 @@ def test_a_study_of_addresses_is_written_down_and_restored(tmp_path):
 def test_what_no_address_can_be_is_refused_with_a_reason(tmp_path, changes, message):
     with pytest.raises(ValidationError, match=message):
         study(tmp_path, **changes)
+
+
+SECRET = "hunter2"
+LOGINS = (
+    f"https://anna:{SECRET}@host.org",
+    f"https://{SECRET}@host.org",
+    f"HTTPS://anna:{SECRET}@host.org:8443",
+    f"https://anna:{SECRET}/x@host.org",
+    f"https://{'a' * 90}:{SECRET}@host.org",
+    f"s3://anna:{SECRET}@bucket",
+    f"hf://anna:{SECRET}@user/repo",
+    f"ftp://anna:{SECRET}@host.org",
+)
+
+
+@pytest.mark.parametrize("address", LOGINS)
+def test_no_message_shows_the_password_of_an_address(address):
+    for make in (input_path, RemotePath):
+        with pytest.raises(InputError) as caught:
+            make(f"{address}/a.bw")
+        assert SECRET not in str(caught.value)
+        assert SECRET not in repr(caught.value.problems)
+
+
+@pytest.mark.parametrize("address", LOGINS[:1] + LOGINS[3:])
+@pytest.mark.parametrize(
+    "line",
+    [
+        'fasta = "genome.fa"',
+        'annotation = "genes.gtf"',
+        'table = "genes.tsv"',
+        'path = "DNase.bw"',
+        'narrowpeak = "peaks.narrowPeak"',
+        'causal = "causal.bed"',
+    ],
+)
+def test_a_study_with_a_password_is_refused_without_showing_it(tmp_path, address, line):
+    path = make_study(tmp_path)
+    key, _, file = line.partition(" = ")
+    text = path.read_text()
+    assert line in text
+    path.write_text(text.replace(line, f'{key} = "{address}/{file.strip(chr(34))}"'))
+    with pytest.raises(InputError) as caught:
+        load_study(path)
+    assert SECRET not in str(caught.value)
+    assert key in str(caught.value)
+    report = check_study(path)
+    assert not report.ok
+    assert SECRET not in report.text()
+
+
+def test_other_texts_with_an_address_are_told_without_its_login_and_else_unchanged():
+    told = Problem(Path(f"https://anna:{SECRET}@host.org/a.bw"), f"'{LOGINS[0]}/b'", "a path", "correct it")
+    assert str(told).startswith("https:/***@host.org/a.bw: found 'https://***@host.org/b';")
+    kept = "https://h:80/files/X/@@download/X.bw, hf://user/repo@v1/x, me@host, C:/me@here/x"
+    assert Problem(kept, kept, kept, kept).found == kept
 
 
 def test_the_scale_for_some_genes_is_that_of_all_in_what_they_need(tmp_path):

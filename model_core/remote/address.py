@@ -42,6 +42,10 @@ class RemotePath:
 
     def __post_init__(self) -> None:
         parts, name = _parts(_split(self.address)[0]), self.name
+        try:
+            _ = parts.port
+        except ValueError:  # also a password with a "/", after which no @ belongs to the host: it is not shown
+            raise InputError("address", found="no number of a port", expected=_EXPECTED, fix="correct it") from None
         wrong = name in ("", "..") or not name.isprintable() or len(name.encode()) > _LONGEST_NAME
         if wrong or not parts.hostname or "@" in parts.netloc:
             raise InputError(self.address, found="no address of a file", expected=_EXPECTED, fix="correct it")

@@ -77,7 +77,7 @@ else:
 class Section(BaseModel):
     """Table of study.toml: unknown keys are errors, and values do not change after reading."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, hide_input_in_errors=True)
 
 
 class GenomeFiles(Section):

@@ -24,7 +24,7 @@ from model_core.config import (
     recipe,
     unknown_setting,
 )
-from model_core.errors import InputError, Problem
+from model_core.errors import InputError, Problem, without_logins
 from model_core.intervals import listed, match_chromosomes, require_shared
 from model_core.remote.address import InputPath
 from model_core.settings import fits
@@ -137,7 +137,7 @@ def schema_problems(error: ValidationError, schema: type[BaseModel], path: Path)
                     Problem(where, found="nothing", expected=f"a value for '{key}'", fix="add it (docs/study.md)")
                 )
         else:
-            found = repr(item["input"])
+            found = without_logins(repr(item["input"]))  # before it is cut
             expected = item["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
             problems.append(Problem(where, found=_short(found), expected=expected, fix="correct it (docs/study.md)"))
     return problems
