@@ -6,6 +6,7 @@ from html import unescape
 import pandas as pd
 import pytest
 from model_run import lively
+from typer.testing import CliRunner
 from viewer_run import make_study
 
 from model_core.datasets.known_models import TEST_CHROMOSOMES, ModelFile
@@ -23,6 +24,7 @@ from model_core.study.check_tracks import activity_quantiles, activity_warnings,
 from model_core.study.study import load_study
 from model_core.tsv import read_table
 from seq2exp_viz.app import Settings, create_app
+from seq2exp_viz.cli import app
 from seq2exp_viz.page import panel
 from seq2exp_viz.page.selection import grid_rows, revision
 from seq2exp_viz.reports.export import export
@@ -266,3 +268,10 @@ def test_checkpoints_with_damaged_ranges_are_refused(tmp_path):
     for metadata in ({"promoter_activity_quantiles": {"0.9": "z"}}, {"trained": {"cell_type": 3}}):
         with pytest.raises(InputError, match=next(iter(metadata))):
             load_with_metadata(prepared(tmp_path, metadata)[1], "cpu")
+
+
+def test_the_command_line_says_them_after_scoring(scored):
+    done = CliRunner().invoke(app, ["score", str(scored.path), "--genes", "MYC", "--device", "cpu"])
+    assert done.exit_code == 0, done.output
+    for text in texts(Run.open(scored.path)):
+        assert f"note: {text}" in done.output
