@@ -309,3 +309,8 @@ def test_sources_and_study_name_the_same_files(encode, tmp_path):
     path = study_from_encode("HepG2", tmp_path, [].append)
     listed = {file["url"] for file in json.loads(Path(path.parent, SOURCES).read_text())["files"]}
     assert listed == set(addresses(tomllib.loads(path.read_text())))
+
+
+@pytest.mark.parametrize(("size", "words"), [(12_345, "12 kB"), (999, "999 bytes"), (1_400_000_000, "1.4 GB")])
+def test_the_size_of_a_file_is_told_in_a_unit_that_fits(size, words):
+    assert EncodeFile("ENCFF001AAA", "bed", "peaks", size=size).words() == f"peaks, {words}"

@@ -16,11 +16,14 @@ from model_core.errors import InputError
 from model_core.fingerprint import sha256_of
 from model_core.model.checkpoint import save_checkpoint
 from model_core.remote import remote_file, session, whole_files
+from model_core.remote.traffic import TRAFFIC
 from model_core.run_folder.assemble import assemble
 from model_core.run_folder.run import Run
 from model_core.run_folder.source import require_same_inputs
 from model_core.scoring.one_gene import prepare_genes
+from model_core.study.check import check_study
 from model_core.study.study import load_study
+from model_core.training.train import train
 
 GENE = "MED15"
 
@@ -141,3 +144,28 @@ def test_a_run_without_recorded_inputs_opens_and_damaged_ones_are_refused(run_pa
     (copied / "manifest.json").write_text(json.dumps(manifest))
     require_same_inputs(Run.open(copied), load_study(study_path))
     assert "since the run was begun" not in capsys.readouterr().err
+
+
+def test_a_check_reads_little_of_files_at_addresses_and_says_so(world, study_path):
+    ask_again()
+    TRAFFIC.clear()
+    report = check_study(study_path)
+    assert report.ok, report.text()
+    said = report.text(10_000)
+    assert "4 windows, 24 start sites and no features of all genes were looked at" in said
+    assert "read in" in said
+    moved = sum(entry.moved for entry in TRAFFIC.files.values() if not entry.whole)
+    assert moved < 8_000_000
+
+
+def test_a_training_without_expression_says_what_is_missing_before_it_reads_anything(world, study_path, tmp_path):
+    study = load_study(study_path)
+    asked = len(world.asked)
+    with pytest.raises(InputError) as caught:
+        train(study, study.config(d_model=8, n_layers=1), study.train_config(steps=1), tmp_path / "run")
+    said = str(caught.value)
+    assert "no measured expression to train on: no gene with a label in the splits train and validation" in said
+    assert "--expression ACCESSION" in said
+    assert "validation chromosomes under [genes.split]" in said
+    assert len(world.asked) <= asked + 2  # the annotation, and whether it is still the same
+    assert not (tmp_path / "run").exists()

@@ -19,6 +19,7 @@ from model_core.records import Count, Record, check, parse_json
 from model_core.remote.address import RemotePath
 from model_core.remote.download import read_small
 from model_core.remote.session import RefusedError, UnreachableError, offline
+from model_core.remote.traffic import human
 
 PORTAL = "https://www.encodeproject.org"
 ASSEMBLY = "GRCh38"
@@ -153,7 +154,7 @@ class EncodeFile:
     def words(self) -> str:
         """Return it in one line: assay, content, experiment, replicates, date, size."""
         replicates = f"{self.replicates} replicate{'s' if self.replicates != 1 else ''}" if self.replicates else ""
-        size = "" if self.size is None else f"{self.size / 1e6:,.0f} MB"
+        size = "" if self.size is None else human(self.size)
         parts = (self.assay, self.output_type, self.summary, self.experiment, replicates, self.created, size)
         return ", ".join(part for part in parts if part)
 

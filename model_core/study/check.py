@@ -15,6 +15,8 @@ from rich.text import Text
 
 from model_core.errors import InputError, Problem
 from model_core.intervals import listed
+from model_core.remote.address import RemotePath
+from model_core.remote.traffic import TRAFFIC
 from model_core.signals.signal import BigWigSignal
 from model_core.study import check_assembly
 from model_core.study.check_assembly import Verdict
@@ -28,6 +30,9 @@ from model_core.window import Window, window_start
 
 LOOKED_AT = 100  # windows whose sequence and signals are read
 PLACES = 2_000  # start sites, and places elsewhere, at which signals are compared
+ANNOTATED = 400  # genes whose start codons and splice sites are looked up
+# The same of a study with a file at an address, so that some megabytes are read.
+LOOKED_AT_OVER_THE_WEB, PLACES_OVER_THE_WEB, ANNOTATED_OVER_THE_WEB = 4, 24, 24
 SHOWN = 30  # rows of a table
 LARGE_ACTIVITY = 1_000  # RPM; above it promoter activity outweighs the other features
 
@@ -125,7 +130,7 @@ def check_study(path: str | Path) -> Report:
 
 
 def _check_files(study: Study, report: Report) -> None:
-    genome = study.genome()
+    genome, remote = study.genome(), _over_the_web(study)
     sizes: dict[str, int] | None = None
     gtf: pd.DataFrame | None = None
     genes: pd.DataFrame | None = None
@@ -138,7 +143,7 @@ def _check_files(study: Study, report: Report) -> None:
     verdicts = [check_assembly.judge_lengths(study.assembly, sizes)]
     if gtf is not None:
         _check_annotation(study, gtf, genome, report)
-        verdicts += check_assembly.judge_annotation(gtf, genome)
+        verdicts += check_assembly.judge_annotation(gtf, genome, ANNOTATED_OVER_THE_WEB if remote else ANNOTATED)
     with noting(report.problems):
         genes = study.gene_sites()
     if genes is not None and len(genes):
@@ -148,9 +153,29 @@ def _check_files(study: Study, report: Report) -> None:
     readable = _check_tracks(study, genes, verdicts, report)
     _check_interval_files(study, report)
     _add_verdicts(study, verdicts, report)
-    if genes is not None and gtf is not None and {signal.name for signal in study.activity_signals()} <= readable:
+    if remote:
+        _tell_what_was_left_out(report)
+    elif genes is not None and gtf is not None and {signal.name for signal in study.activity_signals()} <= readable:
         with noting(report.problems):
             _check_features(study, report)
+
+
+def _over_the_web(study: Study) -> bool:
+    """Return whether sequence or a signal, of which much is read otherwise, lies at an address."""
+    paths = [study.genome_files.fasta, *(spec.path for spec in study.signal_specs)]
+    return any(isinstance(path, RemotePath) for path in paths)
+
+
+def _tell_what_was_left_out(report: Report) -> None:
+    found = (
+        f"files at addresses, so {LOOKED_AT_OVER_THE_WEB} windows, {PLACES_OVER_THE_WEB} start sites and no features "
+        "of all genes were looked at"
+    )
+    moved = TRAFFIC.words()
+    found += f" ({moved})" if moved else ""
+    expected = f"{LOOKED_AT} windows, {PLACES:,} start sites and all gene features, as of files on this disk"
+    do = "to check more, download the files and name their paths"
+    report.warnings.append(Problem("this check", found=found, expected=expected, fix=do))
 
 
 def _check_annotation(study: Study, gtf: pd.DataFrame, genome: Genome, report: Report) -> None:
@@ -240,15 +265,16 @@ def _check_features(study: Study, report: Report) -> None:
 
 def _check_tracks(study: Study, genes: pd.DataFrame | None, verdicts: list[Verdict], report: Report) -> set[str]:
     """Check sequence and signals, extend `verdicts`, and return the names of the readable signals."""
-    genome = study.genome()
+    genome, remote = study.genome(), _over_the_web(study)
+    most, places = (LOOKED_AT_OVER_THE_WEB, PLACES_OVER_THE_WEB) if remote else (LOOKED_AT, PLACES)
     windows: list[Window] = []
     if genes is not None and len(genes):
-        looked_at = check_assembly.spread_out(genes.sort_values(["chrom", "tss"]), LOOKED_AT)
+        looked_at = check_assembly.spread_out(genes.sort_values(["chrom", "tss"]), most)
         windows = study.windows(looked_at)
         with noting(report.problems):
             about = describe_sequence(genome, looked_at, windows, report.warnings)
             report.tables.append(Table("Sequence", ("", ""), about))
-        elsewhere = check_assembly.random_places(genes, genome, PLACES)
+        elsewhere = check_assembly.random_places(genes, genome, places)
     rows, readable = [], set()
     for spec, signal in zip(study.signal_specs, study.signals(), strict=True):
         row = describe_signal(signal, genes, windows, genome.sizes, report.problems, report.warnings)
@@ -260,7 +286,7 @@ def _check_tracks(study: Study, genes: pd.DataFrame | None, verdicts: list[Verdi
             with noting(report.problems):
                 starts, others = (table[table.chrom.isin(list(signal.sizes))] for table in (genes, elsewhere))
                 verdicts.append(
-                    check_assembly.judge_signal(signal, check_assembly.spread_out(starts, PLACES), others, genome.sizes)
+                    check_assembly.judge_signal(signal, check_assembly.spread_out(starts, places), others, genome.sizes)
                 )
     columns = ("", "chromosomes", "bases > 0", *(f"{level * 100:g} %" for level in LEVELS), "highest")
     title = f"Signals, as transformed, in {len(windows)} windows"

@@ -208,18 +208,34 @@ def train(
         raise InputError(
             "training", found=found, expected="the same number of genes for each", fix="choose another --batch-size"
         )
+    _require_labels(study)
     genes = study.genes()
     labelled = genes[np.isfinite(genes["label"])]
     parts = {name: labelled[labelled["split"] == name].reset_index(drop=True) for name in ("train", "validation")}
-    for name in (name for name, part in parts.items() if part.empty):
-        found = f"no gene with a label in the {name} split"
-        raise InputError(
-            study.name, found=found, expected="at least one", fix="set label and [genes.split] in study.toml"
-        )
     scale = study.feature_scale()
     run = begin_run(study, config, training, out, processes, nodes)
     with run.writing() if process_number(processes, nodes) == 0 else nullcontext():
         return _fit(run, study, config, training, genes, parts, scale, device, processes, nodes)
+
+
+def _require_labels(study: Study) -> None:
+    """Raise InputError unless genes to train on and to validate with have labels; features are not computed for it."""
+    sites = study.gene_sites()
+    labelled = sites[np.isfinite(sites["label"])]
+    lacking = [name for name in ("train", "validation") if not (labelled["split"] == name).any()]
+    if not lacking:
+        return
+    found = f"no gene with a label in the split{'s' if len(lacking) > 1 else ''} {' and '.join(lacking)}"
+    if study.gene_settings.label is None:
+        found = f"no measured expression to train on: {found}"
+        fix = (
+            "write the study with a gene quantification of ENCODE (seq2exp-viz init FOLDER --preset NAME --expression "
+            "ACCESSION), or name your own as table, label and label_transform under [genes]"
+        )
+        fix += "; name validation chromosomes under [genes.split]" if not study.gene_settings.split.validation else ""
+    else:
+        fix = "set label and [genes.split] in study.toml"
+    raise InputError(study.path, found=found, expected="at least one labelled gene in each", fix=fix)
 
 
 def _fit(
