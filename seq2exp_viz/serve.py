@@ -120,9 +120,9 @@ def _follow(jobs: Jobs, job: Task, name: str, notify: Callable[[str], None]) -> 
     while not job.ended:
         jobs.wait(job, FOLLOW_SECONDS)
         words = "scored" if job.state == "done" else job.message
-        if words and words != told:
+        if words and words != told:  # not each change of what was moved
             told = words
-            notify(f"{name}: {words}")
+            notify(f"{name}: {words}" + (f" ({job.moved})" if job.moved and job.state != "failed" else ""))
 
 
 def bind(host: str, port: int | None) -> socket.socket:

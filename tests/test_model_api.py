@@ -74,7 +74,7 @@ def test_elements_are_ranked_by_a_job_and_the_list_fills(client, path):
     made = client.post("/api/v1/run/jobs", json={"kind": "effects", "gene": gene["symbol"]})
     assert made.status_code == 201
     assert set(made.json) >= {
-        *("id", "run", "gene", "kind", "title", "state", "done", "total", "seconds_left", "message")
+        *("id", "run", "gene", "kind", "title", "state", "done", "total", "seconds_left", "message", "moved")
     }
     done = ended(client, made.json)
     assert done["state"] == "done", done["message"]

@@ -275,7 +275,7 @@ def test_a_made_fasta_gives_the_bases_that_its_index_promises():
     rng = np.random.default_rng(1)
     bases = {name: "".join(rng.choice(list("ACGT"), size)) for name, size in (("a", 7), ("b", 1), ("c", WINDOW))}
     sizes = {name: len(text) for name, text in bases.items()}
-    whole = "".join(f"{text}\n" for text in bases.values()).encode()
+    whole = (">\n" + "".join(f"{text}\n" for text in bases.values())).encode()
     assert made_fasta.size(sizes) == len(whole)
 
     def sequence(name: str, first: int, last: int) -> str:

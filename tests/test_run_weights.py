@@ -10,7 +10,7 @@ from model_core import fingerprint
 from model_core.errors import InputError
 from model_core.model.checkpoint import load_with_metadata, save_checkpoint
 from model_core.perturbation.run_model import RunModel
-from model_core.perturbation.score_now import score_now
+from model_core.perturbation.score_now import read_gene, score_now
 from model_core.run_folder.run import Run
 from model_core.run_folder.run_weights import weights_of
 from model_core.scoring.run_weights import load_run_weights
@@ -75,7 +75,7 @@ def test_a_model_in_memory_goes_on_as_the_run_records_it(folder):
     model = RunModel(Run.open(folder / "run"), "cpu")
     change_weights(folder / "model.safetensors")
     name = next(name for name in model.study.genes()["gene_id"] if name not in model.run.scored)
-    score_now(model, name)
+    score_now(model, *read_gene(model, name))
     assert name in Run.open(folder / "run").scored
 
 

@@ -3,13 +3,14 @@
 import { loadLibrary, refresh, trackOf } from "seq2exp/page/browser";
 import { noUpdate, preventUpdate } from "seq2exp/page/dash";
 import { elementChosen, pointChosen, tableIsStale } from "seq2exp/page/element_table";
+import { emit } from "seq2exp/page/events";
 import { showSecondRun } from "seq2exp/page/gene_list";
 import { notify } from "seq2exp/page/notification";
 import { enqueue } from "seq2exp/page/queue";
 import { dropSearches, find, findUnscored, suggest } from "seq2exp/page/search";
 import { state } from "seq2exp/page/state";
 import * as url from "seq2exp/page/url";
-import { reload, requestView, showThreshold } from "seq2exp/page/view";
+import { drawWaiting, reload, requestView, showThreshold } from "seq2exp/page/view";
 
 let drawn = null; // "run|gene|unscored gene" that was drawn last
 
@@ -19,6 +20,7 @@ function start(config) {
   loadLibrary().catch(() => {}); // who needs it reports
   const asked = url.read();
   const run = config.runs.includes(asked.run) ? asked.run : config.runs[0];
+  emit("page");
   if (asked.run && run !== asked.run) notify(`The run “${asked.run}” is not served here. The run “${run}” is shown.`);
   return [{ ...asked, run }, run];
 }
@@ -47,6 +49,7 @@ function annotated(revision) {
   if (revision.annotated && state.annotated === false) {
     enqueue(() => Promise.all(["genes", "transcripts"].map((id) => refresh(trackOf(id))))); // models in place of start sites
   }
+  drawWaiting(revision);
   if (state.mark && revision.run === state.run && revision.mark !== state.mark) enqueue(reload);
   const notes = revision.notes || [];
   const reported = state.notes && state.notes.run === revision.run ? state.notes.lines : notes;

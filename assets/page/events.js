@@ -1,6 +1,7 @@
 /* The page's one event bus. */
 
 const EVENTS = {
+  page: [], // the page is there, its tracks may be not
   drawn: [], // a gene, a threshold or a run now stands on the screen
   browser: [], // igv.js was started anew; who emits it waits until its listeners are done
   "left-out": [], // a track could not be loaded, and is not shown

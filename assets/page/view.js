@@ -21,7 +21,21 @@ export function requestView(wanted, asked, revision) {
   return enqueue(() => (latest === wanted ? draw(wanted, asked, revision) : undefined));
 }
 
+/* Draw the tracks although the gene that the page waits for has no place, once no more will be known of it. */
+export function drawWaiting(revision) {
+  if (latest && latest.waits && !browser.igvBrowser() && isSettled(revision)) requestView({ ...latest }, null, revision);
+}
+
+/* Whether the annotation is read, or something could not be read. */
+const isSettled = (revision) => !revision || revision.annotated || (revision.notes || []).length > 0;
+
 async function draw(wanted, asked, revision) {
+  const place = asked && asked.run === wanted.run && asked.locus;
+  if (wanted.waits && !place && !browser.igvBrowser() && !isSettled(revision)) {
+    byId("igv").dataset.waits = `${wanted.waits} is looked up in the annotation …`; // another place would be read in vain
+    return;
+  }
+  delete byId("igv").dataset.waits;
   const newRun = !browser.igvBrowser() || wanted.run !== state.run;
   const newGene = newRun || wanted.gene !== state.gene || wanted.unscored !== state.unscored;
   const rule = revision ? revision.threshold : null;

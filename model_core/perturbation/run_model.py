@@ -76,7 +76,10 @@ class RunModel:
         InputError
             The study has no such gene.
         """
-        genes = self.gene(gene_id)
+        return self.what_if_of(self.gene(gene_id), on_progress)
+
+    def what_if_of(self, genes: pd.DataFrame, on_progress: Callable[[int], None] = lambda done: None) -> WhatIf:
+        """Return what `what_if` does for a row of `gene`."""
         data = GeneWindows(self.study, genes, self.model.config, feature_scale_for(self.study, self._metadata, genes))
         return WhatIf(self.model, collate([data[0]]), data.windows[0], data.reversed_strand(0), on_progress)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pandas as pd
+
 from model_core.errors import InputError
 from model_core.perturbation.run_model import RunModel
 from model_core.perturbation.what_if import WhatIf
@@ -14,8 +16,12 @@ from model_core.scoring.score import run_metrics
 MOST_ASSEMBLED = 500  # genes up to which the derived files of a run are written again after one more gene (seconds)
 
 
-def score_now(model: RunModel, name: str, progress: Callable[[str], None] = lambda step: None) -> tuple[str, WhatIf]:
-    """Score a gene of the study, by id or symbol, or a position, into the model's run.
+def read_gene(
+    model: RunModel, name: str, progress: Callable[[str], None] = lambda step: None
+) -> tuple[pd.Series, WhatIf]:
+    """Read what scoring a gene of the study, by id or symbol, or a position, needs.
+
+    Nothing of the run changes, so a caller may stop waiting for it.
 
     Parameters
     ----------
@@ -28,32 +34,40 @@ def score_now(model: RunModel, name: str, progress: Callable[[str], None] = lamb
 
     Returns
     -------
-    tuple[str, WhatIf]
-        Its gene_id, and its window for what-if predictions.
+    tuple[Series, WhatIf]
+        Its row, and its window for predictions.
 
     Raises
     ------
     InputError
-        There is no such gene, it is already scored, or another process writes to the run.
+        There is no such gene, it is already scored, or an input cannot be read.
     """
     progress("reading annotation")
-    run, genes = model.run, model.gene(name)
-    gene = genes.iloc[0]
-    gene_id = str(gene["gene_id"])
-    if gene_id in run.scored:
-        raise InputError(
-            run.path, found=f"{gene_id!r} is already scored", expected="a gene without a mask", fix="open the gene"
-        )
+    genes = model.gene(name)
+    gene_id = str(genes.iloc[0]["gene_id"])
+    if gene_id in model.run.scored:
+        found = f"{gene_id!r} is already scored"
+        raise InputError(model.run.path, found=found, expected="a gene without a mask", fix="open the gene")
+    if model.run.manifest["element_rule"] is None:
+        model.study.peaks()  # which `derive` needs: that they cannot be read is found before the run changes
     read_inputs(model.study, model.study.windows(genes)[0], progress)
-    progress("scoring")
-    what_if = model.what_if(gene_id)
+    return genes.iloc[0], model.what_if_of(genes)
+
+
+def score_now(model: RunModel, gene: pd.Series, what_if: WhatIf) -> None:
+    """Score a gene as `read_gene` returns it into the model's run.
+
+    Raises
+    ------
+    InputError
+        Another process writes to the run.
+    """
     record = gene[["gene_id", "symbol", "chrom", "tss", "strand", "split"]].to_dict()
     record |= {"observed": float(gene["label"]), "predicted": what_if.baseline}
-    with run.writing():
-        if not run.scored:  # else a scoring has looked at more of the study
-            model.note_ranges(genes)
-        run.append(record, *what_if.beta)
-    return gene_id, what_if
+    with model.run.writing():
+        if not model.run.scored:  # else a scoring has looked at more of the study
+            model.note_ranges(gene.to_frame().T.infer_objects())
+        model.run.append(record, *what_if.beta)
 
 
 def derive(model: RunModel) -> bool:

@@ -263,17 +263,25 @@ def add_made_genome(route: Callable) -> None:
     def index(view: RunView) -> Response:
         return Response(renamed_lines(view, made_fasta.index(view.run.chrom_sizes)), mimetype="text/plain")
 
-    @route("/<run>/bases.fa", reads_inputs=True)
+    def wanted(view: RunView) -> tuple[int, int, int]:
+        """Return the range that the request asks for, and the size of the whole file."""
+        size = made_fasta.size(view.run.chrom_sizes)
+        return *(byte_range(request.headers.get("Range"), size) or (0, size)), size
+
+    def has_bases(view: RunView) -> bool:
+        return request.method != "HEAD" and wanted(view)[1] > len(made_fasta.HEAD)
+
+    @route("/<run>/bases.fa", reads_inputs=has_bases)
     def bases(view: RunView) -> Response:
         if view.genome is None:
             raise Unavailable("The genome of this run is not available.")
-        size = made_fasta.size(view.run.chrom_sizes)
-        start, stop = byte_range(request.headers.get("Range"), size) or (0, size)
+        start, stop, size = wanted(view)
         if request.method == "HEAD":
             return Response(b"", 200, {"Content-Length": str(size), "Accept-Ranges": "bytes"}, mimetype="text/plain")
         if stop - start > made_fasta.LONGEST:
             raise RangeError(f"at most {made_fasta.LONGEST:,} bases are sent at once")
-        view.require_genome()
+        if has_bases(view):
+            view.require_genome()
         headers = {"Content-Range": f"bytes {start}-{stop - 1}/{size}", "Accept-Ranges": "bytes"}
         piece = made_fasta.piece(view.run.chrom_sizes, view.genome.sequence, start, stop)
         return Response(piece, 206, headers, mimetype="text/plain")

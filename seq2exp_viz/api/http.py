@@ -95,11 +95,14 @@ def come_again(problem: ComeAgain) -> Response:
 def guarded(routes: Blueprint, registry: RunRegistry) -> Callable:
     """Return a decorator like `routes.route` for rules with <run>: it passes the opened run, and handles errors.
 
-    A route with `reads_inputs` reads the study's genome or signals: where they lie on a server, the answer is made
-    apart, and a request that would hold its thread too long is told to come again (`serving.remote_reads`).
+    A route with `reads_inputs` (for every request, or for those for which it returns True) reads the study's genome or
+    signals: where they lie on a server, the answer is made apart, and a request that would hold its thread too long is
+    told to come again (`serving.remote_reads`).
     """
 
-    def route(rule: str, methods: tuple[str, ...] = ("GET",), reads_inputs: bool = False) -> Callable:
+    def route(
+        rule: str, methods: tuple[str, ...] = ("GET",), reads_inputs: bool | Callable[[RunView], bool] = False
+    ) -> Callable:
         def register(answer: Callable) -> Callable:
             @wraps(answer)
             def guard(run: str, **names: str) -> Response:
@@ -107,7 +110,7 @@ def guarded(routes: Blueprint, registry: RunRegistry) -> Callable:
                 if view is None:
                     return as_json({"message": f"There is no run {run[:80]!r} on this server."}, 404)
                 try:
-                    if reads_inputs and view.hosts:
+                    if view.hosts and (reads_inputs(view) if callable(reads_inputs) else reads_inputs):
                         make = copy_current_request_context(lambda: answer(view, **names))
                         return READS.get(view.hosts, request.full_path, make)
                     return answer(view, **names)

@@ -216,9 +216,9 @@ def _gene_callbacks(app: Dash, registry: RunRegistry, base: str) -> None:
         if shown is None or view is None:
             return []
         if gene is None and shown.get("unscored"):
-            return panel.unscored_head(shown["unscored"])
+            return panel.unscored_head(view.key, shown["unscored"])
         if gene is None and shown.get("waits"):
-            return panel.waiting_head(shown["waits"])
+            return panel.waiting_head(view.key, shown["waits"])
         if gene is None:
             return [NO_GENE]
         missing = shown.get("missing")
@@ -233,8 +233,9 @@ def _gene_callbacks(app: Dash, registry: RunRegistry, base: str) -> None:
         Output("get-bigwig", "href"),
         Input("gene", "data"),
         Input("threshold", "value"),
+        Input("revision", "data"),  # the peaks of a run may come after its first gene
     )
-    def show_elements(shown: dict | None, threshold: float | None):
+    def show_elements(shown: dict | None, threshold: float | None, _revision: dict | None):
         view, gene = chosen(registry, shown)
         if view is None or gene is None:
             return [], "", "#", "#", "#"

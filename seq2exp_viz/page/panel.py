@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import dash_mantine_components as dmc
@@ -109,7 +109,8 @@ def progress(view: RunView) -> list:
         bar = dmc.Progress(value=100 * scored / asked, size="xs", w="100%", **aria(label="Scored genes"))
         return [html.Span(f"{scored:,} of {asked:,} genes scored"), bar]
     more = len(unscored(view))
-    return [html.Span(f"{scored:,} of {scored + more:,} genes scored" if more else f"{scored:,} genes")]
+    alone = f"{scored:,} {'gene' if scored == 1 else 'genes'}"
+    return [html.Span(f"{scored:,} of {scored + more:,} genes scored" if more else alone)]
 
 
 def gene_head(view: RunView, gene_id: str) -> list:
@@ -143,34 +144,44 @@ def gene_head(view: RunView, gene_id: str) -> list:
     return [html.Div(parts)]
 
 
-def unscored_head(gene: Mapping[str, Any]) -> list:
-    """Return what is known of a gene that this run has not scored, and a button that scores it."""
+def unscored_head(run: str, gene: Mapping[str, Any]) -> list:
+    """Return what is known of a gene that this run has not scored, how far its scoring is, and a button that scores it.
+
+    Parameters
+    ----------
+    run : str
+        Key of the run.
+    gene : Mapping[str, Any]
+        gene_id, symbol, and where it lies.
+    """
+    gene_id, symbol = str(gene["gene_id"]), str(gene["symbol"])
     place = f"{gene['chrom']}:{int(gene['tss']) + 1:,} ({gene['strand']})" if "tss" in gene else ""
-    score = html.Button(
-        "Score now", className="plain-button", **data(action="score", gene=str(gene["gene_id"]), writes="")
-    )
-    return [
-        html.H2(str(gene["symbol"])),
-        html.Div([str(gene["gene_id"])] if gene["gene_id"] != gene["symbol"] else [], className="quiet"),
-        html.Div(place, className="quiet", title="Transcription start site"),
-        html.P("This gene is not scored in this run, so it has no mask.", className="unscored-words"),
-        _job_line(str(gene["gene_id"]), str(gene["symbol"])),
-        score,
-    ]
+    words = "This gene is not scored in this run, so it has no mask."
+    return _head_without_mask(run, (symbol, gene_id), place, html.P(words, className="unscored-words"))
 
 
-def waiting_head(name: str) -> list:
+def waiting_head(run: str, name: str) -> list:
     """Return what is shown of a gene whose place is not known yet: its name, and how far its scoring is."""
+    words = html.P("Its place is looked up in the annotation.", className="unscored-words waiting-words")
+    return _head_without_mask(run, (name,), "", words, "again")
+
+
+def _head_without_mask(run: str, names: Sequence[str], place: str, words: html.P, button: str = "") -> list:
+    """Return the head of a gene of these names; each has the same nodes, as React keeps what it finds in its place.
+
+    assets/page/jobs.js fills the line with how far its scoring is, and shows a button of the class "again" after that
+    failed.
+    """
+    line = data(genes="|".join(names), run=run)
+    score = data(action="score", gene=names[-1], writes="")
     return [
-        html.H2(name),
-        html.P("Its place is looked up in the annotation.", className="unscored-words"),
-        _job_line(name),
+        html.H2(names[0]),
+        html.Div(list(names[1:]) if names[0] != names[-1] else [], className="quiet"),
+        html.Div(place, className="quiet", title="Transcription start site"),
+        words,
+        html.Div(className="job-line", role="status", **aria(live="polite"), **line),
+        html.Button("Score now", className=f"plain-button {button}".strip(), **score),
     ]
-
-
-def _job_line(*names: str) -> html.Div:
-    """Return the place where assets/page/jobs.js shows how far the scoring of a gene of one of these names is."""
-    return html.Div(className="job-line", role="status", **aria(live="polite"), **data(genes="|".join(names)))
 
 
 def _number(name: str, value: float) -> html.Div:

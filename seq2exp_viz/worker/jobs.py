@@ -43,6 +43,8 @@ class Task:
         Predictions or steps, so far and in all.
     message : str
         Current step, or why the task failed.
+    moved : str
+        What was read over the network for it, in words; "" for nothing.
     rows : dict[str, dict]
         Early results of a job, by element.
     result : dict or None
@@ -60,6 +62,7 @@ class Task:
     done: int = 0
     total: int = 0
     message: str = ""
+    moved: str = ""
     rows: dict[str, dict] = field(default_factory=dict)
     result: dict | None = None
     began: float | None = None  # time of the first report of progress
@@ -80,7 +83,7 @@ class Task:
 
     def shown(self) -> dict:
         """Return the task as JSON values for a list of jobs."""
-        names = ("id", "run", "gene", "kind", "title", "state", "done", "total", "message")
+        names = ("id", "run", "gene", "kind", "title", "state", "done", "total", "message", "moved")
         return {name: getattr(self, name) for name in names} | {"seconds_left": self.seconds_left(time.monotonic())}
 
 
@@ -292,7 +295,7 @@ class Jobs:
         if task.began is None or message["total"] != task.total:
             task.began, task.first = time.monotonic(), message["done"]
         task.state, task.message = "running", message["message"]
-        task.done, task.total = message["done"], message["total"]
+        task.done, task.total, task.moved = message["done"], message["total"], message.get("moved", "")
 
     def _remember(self, key: tuple, answer: dict) -> None:
         self._answers[key] = answer

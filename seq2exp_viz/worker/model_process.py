@@ -2,9 +2,9 @@
 
 It reads and writes lines of JSON. Input: {"id", "kind", "run", "gene", ...} is a task, {"cancel": id} cancels one; the
 end of the input ends the process. Output: {"read": 1} for each line of input, so that the server notices where none are
-read; and with the task's id {"state": "running", "done", "total", "message"} as progress, {"row": {...}} for an early
-result, and finally {"state": "done", "result": {...}}, {"state": "failed", "message"} or {"state": "cancelled"}. A task
-of kind "whatif" has priority, and also interrupts a longer one.
+read; and with the task's id {"state": "running", "done", "total", "message", "moved"} as progress (moved: what was read
+over the network), {"row": {...}} for an early result, and finally {"state": "done", "result": {...}}, {"state":
+"failed", "message"} or {"state": "cancelled"}. A task of kind "whatif" has priority, and also interrupts a longer one.
 """
 
 from __future__ import annotations
@@ -18,13 +18,14 @@ import time
 import traceback
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from io import TextIOWrapper
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, TypeVar
 
 from model_core.child import follow_parent
-from model_core.errors import InputError
+from model_core.errors import InputError, Problems
 from model_core.files import json_values
 
 if TYPE_CHECKING:
@@ -36,6 +37,10 @@ if TYPE_CHECKING:
 MODELS, GENES = 2, 8  # kept in memory; a gene of 200 kb takes 10 MB
 PROGRESS_SECONDS = 0.1  # between two reports of progress
 TRAFFIC_SECONDS = 0.5  # between two looks at what was moved over the network
+SHOWN = ("done", "total", "message", "moved")  # of a task that is running
+STEPS = 4  # of scoring a gene, beside one for each signal: annotation, sequence, model, elements
+
+T = TypeVar("T")
 
 
 class Cancelled(Exception):
@@ -118,14 +123,16 @@ class TaskRunner:
         """Run one task and send its result, or why it failed."""
         task_id = {"id": task["id"]}
         try:
-            with self._current(task):
-                self._check()
+            with self._current(task) as current:
+                self._check(current)
                 result = getattr(self, f"_{task['kind']}")(task)
             self.send({**task_id, "state": "done", "result": json_values(result)})
         except Cancelled:
             self.send({**task_id, "state": "cancelled"})
         except InputError as problem:
-            self.send({**task_id, "state": "failed", "message": str(problem)})
+            alone = isinstance(problem, Problems) and len(problem.problems) == 1  # no list of one
+            words = str(problem.problems[0] if alone else problem)
+            self.send({**task_id, "state": "failed", "message": words})
         except OSError as problem:
             words = f"{problem.filename or ''}: {problem.strerror}".strip(": ")
             self.send({**task_id, "state": "failed", "message": words})
@@ -217,15 +224,18 @@ class TaskRunner:
         return {}
 
     def _score(self, task: dict) -> dict:
-        from model_core.perturbation.score_now import derive, score_now
+        from model_core.perturbation.score_now import derive, read_gene, score_now
 
-        model = self._model(task["run"])
-        self._expect(3, "reading the study")
         with self._reporting():
-            gene_id, what_if = score_now(model, task["gene"], self._step)
-        _keep(self._genes, (task["run"], gene_id), what_if, GENES)
-        self._progress("cutting elements, merging tracks", 2)
-        derived = derive(model)
+            model = self._model(task["run"])
+            self._stack[-1]["total"] = STEPS + len(model.study.signal_specs)
+            gene, what_if = self._apart(lambda step: read_gene(model, task["gene"], step))
+            gene_id = str(gene["gene_id"])
+            self._step("scoring")
+            score_now(model, gene, what_if)
+            _keep(self._genes, (task["run"], gene_id), what_if, GENES)
+            self._step("cutting elements, merging tracks")
+            derived = derive(model)
         late = "The merged track and the BED file will include this gene once the run is scored again."
         return {"gene": gene_id, "message": "" if derived else late}
 
@@ -246,7 +256,7 @@ class TaskRunner:
             else:
                 from model_core.perturbation.run_model import RunModel
 
-                model = RunModel(run, self.device)
+                model = self._apart(lambda _: RunModel(run, self.device))
                 for key in [key for key in self._genes if key[0] == path]:
                     del self._genes[key]
             _keep(self._models, path, (stamp, model), MODELS)
@@ -265,10 +275,10 @@ class TaskRunner:
         return self._genes[key]
 
     @contextmanager
-    def _current(self, task: dict) -> Iterator[None]:
-        self._stack.append({**task, "done": 0, "total": 0, "message": "", "sent": 0.0})
+    def _current(self, task: dict) -> Iterator[dict]:
+        self._stack.append({**task, "done": 0, "begun": 0, "total": 0, "message": "", "moved": "", "sent": 0.0})
         try:
-            yield
+            yield self._stack[-1]
         finally:
             self._stack.pop()
 
@@ -277,15 +287,40 @@ class TaskRunner:
         self._progress(message)
 
     def _progress(self, message: str, done: int | None = None) -> None:
-        task = self._stack[-1]
+        self._tell(self._stack[-1], message, done)
+
+    def _tell(self, task: dict, message: str, done: int | None = None) -> None:
         task["message"], task["sent"] = message, time.monotonic()
         task["done"] = task["done"] if done is None else done
-        self._check()
-        self.send({"id": task["id"], "state": "running", **{name: task[name] for name in ("done", "total", "message")}})
+        self._check(task)
+        self.send({"id": task["id"], "state": "running", **{name: task[name] for name in SHOWN}})
 
-    def _step(self, words: str) -> None:
+    def _step(self, words: str, task: dict | None = None) -> None:
         """Report a step that begins."""
-        self._progress(words, 1 if words == "scoring" else 0)
+        task = self._stack[-1] if task is None else task
+        self._tell(task, words, task["begun"])
+        task["begun"] += 1
+
+    def _apart(self, read: Callable[[Callable[[str], None]], T]) -> T:
+        """Return what `read` returns, which gets a function for its steps, from a thread that a cancelled task leaves.
+
+        A server that does not answer may hold a read for minutes. The thread that is left ends at its next step; what
+        it reads changes nothing but the caches.
+        """
+        task, found, ended = self._stack[-1], Future[T](), threading.Event()
+
+        def run() -> None:
+            try:
+                found.set_result(read(lambda words: self._step(words, task)))
+            except BaseException as problem:  # raised again by the task that waits
+                found.set_exception(problem)
+            finally:
+                ended.set()
+
+        threading.Thread(target=run, name="reads", daemon=True).start()
+        while not ended.wait(PROGRESS_SECONDS):
+            self._check(task)
+        return found.result()
 
     @contextmanager
     def _reporting(self) -> Iterator[None]:
@@ -302,27 +337,26 @@ class TaskRunner:
     def _report_traffic(self, task: dict, ended: threading.Event) -> None:
         from model_core.remote.traffic import TRAFFIC
 
-        told = before = TRAFFIC.words()
+        before = TRAFFIC.words()
         while not ended.wait(TRAFFIC_SECONDS):
             moved = TRAFFIC.words()
-            if moved not in (told, before):
-                told = moved
-                shown = {name: task[name] for name in ("done", "total")}
-                self.send({"id": task["id"], "state": "running", **shown, "message": f"{task['message']} ({moved})"})
+            if moved not in (task["moved"], before):
+                task["moved"] = moved
+                self.send({"id": task["id"], "state": "running", **{name: task[name] for name in SHOWN}})
 
     def _predicted(self, count: int) -> None:
         """Report progress after a batch of predictions, end a cancelled task, and answer waiting questions first."""
         task = self._stack[-1]
         task["done"] = min(task["done"] + count, task["total"])
-        self._check()
+        self._check(task)
         if time.monotonic() - task["sent"] >= PROGRESS_SECONDS:
             self._progress(task["message"])
         if task["kind"] != "whatif":
             while (question := self.inbox.question()) is not None:
                 self.do(question)
 
-    def _check(self) -> None:
-        if self.inbox.unwanted(self._stack[-1]["id"]):
+    def _check(self, task: dict) -> None:
+        if self.inbox.unwanted(task["id"]):
             raise Cancelled
 
 

@@ -1,0 +1,219 @@
+"""A page that is opened while its gene is still read from public places and scored, as a person sees it.
+
+The page's server is a process of its own, with a run that holds no gene yet, as `seq2exp-viz gene` starts it.
+"""
+
+import re
+import shutil
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pyBigWig
+import pytest
+from model_run import lively
+from public_world import SIZE, make_world, serve_world
+from visitor import MODEL_SECONDS, Visitor
+
+from model_core.datasets.public_study import study_of_cell
+from model_core.model.checkpoint import save_checkpoint
+from model_core.scoring.score import run_for
+from model_core.study.study import load_study
+
+pytestmark = pytest.mark.browser
+
+SERVE = (
+    "import sys; from seq2exp_viz.serve import serve;"
+    "serve([sys.argv[1]], port=0, open_browser=False, score=sys.argv[2:], notify=lambda text: print(text, flush=True))"
+)
+PLAIN = {"log10": [False] * 9, "mean": [0.0] * 9, "sd": [1.0] * 9, "fill": [0.0] * 9}
+LINE = "(document.querySelector('.job-line')?.textContent || '')"
+SCORED = "seq2exp.state.gene && seq2exp.trackOf('mask')?.trackView.viewports[0].canvas"
+
+
+DENSE = (18_000_000, 24_000_000)  # where the DNase of these tests has another value at each base, as real ones do
+MEGABASE = 5_300_000  # bytes of it
+
+
+def write_dense(path):
+    """Write a bigWig of random values, which hardly pack, over DENSE of chr22."""
+    rng = np.random.default_rng(0)
+    with pyBigWig.open(str(path), "w") as file:
+        file.addHeader([("chr22", SIZE)], maxZooms=10)
+        for start in range(*DENSE, 1_000_000):
+            file.addEntries("chr22", start, values=rng.random(1_000_000), span=1, step=1)
+    return path
+
+
+@pytest.fixture(scope="module")
+def prepared(shared_data, tmp_path_factory):
+    """The public files, and a run without genes of the study that names them."""
+    folder = tmp_path_factory.mktemp("way")
+    made = make_world(shared_data, folder / "made") | {"dnase": write_dense(folder / "dense.bigWig")}
+    with pytest.MonkeyPatch.context() as patch, serve_world(made) as world:
+        for name, value in {**world.environment(), "SEQ2EXP_CACHE": str(folder / "cache")}.items():
+            patch.setenv(name, value)
+        study = load_study(study_of_cell("K562", folder / "study", lambda line: None))
+        config = study.config(d_model=8, n_layers=1, apply="gate")
+        signals = [{"name": spec.name, "transform": spec.transform} for spec in study.signal_specs]
+        metadata = {"feature_scale": PLAIN, "signals": signals, "signal_quantiles": {}}
+        save_checkpoint(folder / "model.safetensors", lively(config, 3), metadata)
+        run_for(study, folder / "model.safetensors", folder / "run")
+    return made, folder / "run"
+
+
+@pytest.fixture
+def world(prepared):
+    with serve_world(prepared[0]) as world:
+        yield world
+
+
+@pytest.fixture
+def opened(chromium, prepared, world, tmp_path, monkeypatch):
+    """Serve a copy of the run, which is to have these genes, from an empty cache, and open its page at once."""
+    shutil.copytree(prepared[1], tmp_path / "run")
+    for name, value in {**world.environment(), "SEQ2EXP_CACHE": str(tmp_path / "cache")}.items():
+        monkeypatch.setenv(name, value)
+    started = []
+
+    def open_page(*genes: str, query: str = "") -> Visitor:
+        command = [sys.executable, "-c", SERVE, str(tmp_path / "run"), *genes]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        started.append(process)
+        address = next(found[1] for line in process.stdout if (found := re.search(r"ready at (\S+)", line)))
+        threading.Thread(target=process.stdout.read, daemon=True).start()
+        page = chromium.new_page(viewport={"width": 1280, "height": 800})
+        started.append(page)
+        page.goto(address + query)
+        return Visitor(page, address)
+
+    yield open_page
+    for one in reversed(started):
+        if isinstance(one, subprocess.Popen):
+            one.terminate()
+            one.wait(30)
+        else:
+            one.close()
+
+
+def test_the_page_says_what_is_on_its_way_and_becomes_the_view_of_the_gene(opened, world):
+    world.rate, world.delay = 200_000, 0.2
+    visitor = opened("ranbp1")  # as it was typed: the annotation has it in capitals
+    visitor.until("document.querySelector('#gene-head h2')?.textContent === 'ranbp1'")
+    visitor.until("document.querySelector('.job-line')?.hasAttribute('data-active')")
+    assert visitor.value("document.querySelector('.job-line progress') !== null")
+    assert visitor.page.locator("[data-action=score]").is_hidden()
+    visitor.until("document.querySelector('#gene-head h2')?.textContent === 'RANBP1'", MODEL_SECONDS)
+    visitor.until(f"/Step [1-7] of 7: [a-z]/.test({LINE})", MODEL_SECONDS)
+    visitor.until(f"/ of [0-9.]+ MB read in /.test({LINE})", MODEL_SECONDS)
+    assert visitor.page.locator(".unscored-words").is_hidden()
+    assert visitor.page.locator("[data-action=stop-job]").is_visible()
+    world.rate = world.delay = 0.0
+    visitor.until(f"Boolean({SCORED})", MODEL_SECONDS).quiet()
+    assert visitor.ink("mask") > 50
+    assert visitor.value("document.querySelector('.job-line') === null")
+    assert visitor.errors == []
+
+    visitor.page.locator("#search").fill("MED15")  # the next gene costs its window
+    visitor.page.keyboard.press("Enter")
+    visitor.until("seq2exp.state.unscored?.symbol === 'MED15'").quiet()
+    first = sum(world.sent.values())
+    visitor.page.click("[data-action=score]")
+    visitor.until(
+        "document.querySelector('#gene-head .numbers') === null && document.querySelector('.job-line') !== null"
+    )
+    visitor.until(
+        "document.querySelector('#gene-head h2')?.textContent === 'MED15' && seq2exp.state.gene", MODEL_SECONDS
+    )
+    assert sum(world.sent.values()) - first < 2_000_000
+    assert visitor.errors == []
+
+
+def test_a_server_that_refuses_is_one_message_and_the_same_gene_can_be_tried_again(opened, world):
+    dnase = world.path("dnase")
+    world.faults[dnase] = "html"
+    visitor = opened("RANBP1")
+    failed = "document.querySelector('.job-line')?.hasAttribute('data-over')"
+    visitor.until(failed, MODEL_SECONDS)
+    again = visitor.page.locator("[data-action=score]")
+    for fault, said in (("html", "web page"), ("403", "403")):
+        world.faults[dnase] = fault
+        if fault != "html":
+            again.click()
+            visitor.until(f"!{failed}").until(failed, MODEL_SECONDS)
+        text = visitor.value(LINE)
+        for part in ("www.encodeproject.org", "ENCFF414OGC.bigWig", said, "expected", ";"):
+            assert part in text, text
+        assert "Traceback" not in text
+        assert again.text_content() == "Try again"
+    world.faults.clear()
+    again.click()
+    visitor.until(f"Boolean({SCORED})", MODEL_SECONDS).quiet()
+    assert visitor.ink("mask") > 50
+
+
+def test_a_gene_that_nobody_knows_says_so_and_the_page_can_be_used(opened):
+    visitor = opened("RANBP")
+    visitor.until("document.querySelector('.job-line')?.hasAttribute('data-over')", MODEL_SECONDS)
+    assert "RANBP1" in visitor.value(LINE)  # did you mean
+    assert visitor.page.locator(".waiting-words").is_hidden()
+    visitor.settle()
+    visitor.page.locator("#search").fill("RANBP1")
+    visitor.page.keyboard.press("Enter")
+    visitor.until("seq2exp.state.unscored?.symbol === 'RANBP1'")
+    assert visitor.page.locator("[data-action=score]").text_content() == "Score now"
+
+
+def test_a_gene_whose_server_is_stuck_can_be_stopped_and_tried_again(opened, world):
+    world.delay = 60.0
+    visitor = opened("RANBP1")
+    visitor.until("document.querySelector('[data-action=stop-job]') !== null", MODEL_SECONDS)
+    visitor.until(f"/weights|Step/.test({LINE})", MODEL_SECONDS)
+    visitor.page.click("[data-action=stop-job]")
+    visitor.until(f"/Cancelled/.test({LINE})")
+    world.delay = 0.0
+    visitor.page.click("[data-action=score]")
+    visitor.until(f"Boolean({SCORED})", MODEL_SECONDS)
+
+
+def test_a_genome_that_cannot_be_read_does_not_keep_the_tracks_away(opened, world):
+    world.faults[world.path("sequence")] = "403"
+    visitor = opened()
+    visitor.settle()
+    visitor.until("Boolean(seq2exp.trackOf('signal-0'))")
+    assert visitor.value("document.getElementById('igv').dataset.failed === undefined")
+
+
+def test_a_dense_track_that_is_panned_and_zoomed_costs_what_is_shown(opened, world):
+    def sent() -> int:
+        return world.sent.get(dnase, 0)
+
+    def requests() -> int:
+        return sum(path == dnase for path, _ in world.asked)
+
+    def show(start: int, end: int) -> None:
+        visitor.value(f"void seq2exp.igvBrowser().search('chr22:{start}-{end}')")
+
+    dnase, track = world.path("dnase"), "seq2exp.trackOf('signal-1').trackView.viewports[0]"
+    visitor = opened(query="?locus=chr22:20,000,001-20,200,000").settle()
+    visitor.until(f"Boolean({track}.canvas)").quiet()
+    assert visitor.ink("signal-1") > 50
+    window = sent()
+    assert window < 0.2 * 3 * MEGABASE + 500_000  # igv.js reads as much again on either side
+    assert requests() < 30
+    before = requests()
+    for step in range(1, 21):  # quickly: nobody waits for the tracks in between
+        show(20_000_001 + 20_000 * step, 20_200_000 + 20_000 * step)
+        visitor.page.wait_for_timeout(50)
+    visitor.quiet()
+    visitor.until(f"Boolean({track}.canvas)").quiet()
+    assert sent() - window < 1.0 * MEGABASE + 500_000  # 400 kb of way, and what lies beside the last view
+    assert requests() - before < 60
+    far = sent()
+    show(1, SIZE)
+    visitor.until("seq2exp.state.locus.end - seq2exp.state.locus.start > 50_000_000").quiet()
+    visitor.until(f"Boolean({track}.canvas)").quiet()
+    assert sent() - far < 1_000_000  # of a file of 30 MB: its own summaries
+    assert len(world.content[dnase]) > 30_000_000
+    assert visitor.errors == []
