@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+_QUERY = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://[^\s?]*)\?(?:(?!!/)\S)*")
+
+
+def without_queries(text: str) -> str:
+    """Return a text without what follows a "?" in addresses: it may hold a token, which is neither shown nor kept."""
+    return _QUERY.sub(r"\1", text)
+
 
 @dataclass(frozen=True)
 class Problem:
-    """Problem with an input.
+    """Problem with an input. Addresses in it lose what follows a "?" in them.
 
     Attributes
     ----------
@@ -27,6 +35,12 @@ class Problem:
     found: str
     expected: str
     fix: str
+
+    def __post_init__(self) -> None:
+        for name in ("where", "found", "expected", "fix"):
+            text = str(getattr(self, name))
+            if "?" in text and (shown := without_queries(text)) != text:
+                object.__setattr__(self, name, shown)
 
     def __str__(self) -> str:
         return f"{self.where}: found {self.found}; expected {self.expected}; {self.fix}"

@@ -42,7 +42,7 @@ class RemotePath:
 
     def __post_init__(self) -> None:
         parts, name = _parts(_split(self.address)[0]), self.name
-        wrong = name in ("", "..") or not name.isprintable() or len(name.encode()) > _LONGEST_NAME
+        wrong = name in ("", "..") or not f"{self.address}{name}".isprintable() or len(name.encode()) > _LONGEST_NAME
         if wrong or not parts.hostname or "@" in parts.netloc:
             raise InputError(self.address, found="no address of a file", expected=_EXPECTED, fix="correct it")
 
