@@ -10,6 +10,7 @@ from typing import Any
 _LOGIN = re.compile(  # one / where an address was taken for a path; a password may hold a /, a port is a number
     r"""\b([A-Za-z][A-Za-z0-9+.-]+:/{1,2}) (?: [^/\s@:]*:(?!\d*(?:[/\s'"?]|$))[^\s@]* | [^/\s@]+ )@""", re.VERBOSE
 )
+_QUERY = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://[^\s?]*)\?(?:(?!!/)\S)*")
 
 
 def without_logins(text: str) -> str:
@@ -17,9 +18,14 @@ def without_logins(text: str) -> str:
     return _LOGIN.sub(r"\1***@", text)
 
 
+def without_queries(text: str) -> str:
+    """Return a text without what follows a "?" in addresses: it may hold a token, which is neither shown nor kept."""
+    return _QUERY.sub(r"\1", text)
+
+
 @dataclass(frozen=True)
 class Problem:
-    """Problem with an input. Its texts never hold the user name or password of an address.
+    """Problem with an input. Addresses in it lose their user name, password, and what follows a "?" in them.
 
     Attributes
     ----------
@@ -40,8 +46,9 @@ class Problem:
 
     def __post_init__(self) -> None:
         for name in ("where", "found", "expected", "fix"):
-            if isinstance(text := getattr(self, name), str):
-                object.__setattr__(self, name, without_logins(text))
+            text = str(getattr(self, name))
+            if (shown := without_queries(without_logins(text))) != text:
+                object.__setattr__(self, name, shown)
 
     def __str__(self) -> str:
         return without_logins(f"{self.where}: found {self.found}; expected {self.expected}; {self.fix}")

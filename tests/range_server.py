@@ -43,7 +43,7 @@ class RangeServer:
     content: bytes, or a file that has them, by path; faults: path -> faults of its next requests, or one for all of
     them; tags: whether ETags are sent; ranges: whether ranges are; delay: seconds before each answer; rate: bytes per
     second; patience: seconds of a slow answer; asked: (path, range) of each request; log: each request; sent: bytes by
-    path.
+    path; connections: how many were made.
     """
 
     def __init__(self, content: Mapping[str, bytes | Path] | None = None):
@@ -53,7 +53,7 @@ class RangeServer:
         self.asked: list[tuple[str, str | None]] = []
         self.log: list[Asked] = []
         self.sent: dict[str, int] = {}
-        self.port = 0
+        self.port, self.connections = 0, 0
 
     def url(self, path: str = "") -> str:
         return f"http://127.0.0.1:{self.port}{path}"
@@ -85,6 +85,10 @@ Server = TypeVar("Server", bound=RangeServer)
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
+
+    def setup(self):
+        super().setup()
+        self.server.files.connections += 1
 
     def log_message(self, *_):
         pass

@@ -251,7 +251,7 @@ def _hub() -> Any:
 def _refuse_redirect(request: Any) -> None:
     """Raise InputError for a request of the client that a redirect makes and that `session` would not follow."""
     try:
-        check_redirect(_host(), str(request.url))
+        check_redirect(_host(), endpoint(), str(request.url))
     except RefusedError as error:
         found, expected = f"{_host()}: {error}", "a file of a public host"
         raise InputError("Hugging Face", found=found, expected=expected, fix=_FIX) from None

@@ -46,7 +46,7 @@ class RemotePath:
             _ = parts.port
         except ValueError:  # also a password with a "/", after which no @ belongs to the host: it is not shown
             raise InputError("address", found="no number of a port", expected=_EXPECTED, fix="correct it") from None
-        wrong = name in ("", "..") or not name.isprintable() or len(name.encode()) > _LONGEST_NAME
+        wrong = name in ("", "..") or not f"{self.address}{name}".isprintable() or len(name.encode()) > _LONGEST_NAME
         if wrong or not parts.hostname or "@" in parts.netloc:
             raise InputError(self.address, found="no address of a file", expected=_EXPECTED, fix="correct it")
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit, urlunsplit
 
 from model_core.remote.address import RemotePath
-from model_core.remote.session import RefusedError, UnreachableError, answer, read_body
+from model_core.remote.session import RefusedError, UnreachableError, answer, read_body, status_words
 
 BYTES = 1024  # that are asked for
 _TOTAL = re.compile(r"bytes [0-9]+-[0-9]+/([0-9]{1,18})")
@@ -68,7 +68,7 @@ def try_address(path: RemotePath) -> Trial:
                 if headers.get("Content-Type", "").startswith("text/html"):
                     problem = "a web page in place of the file: a login, or the sign-in page of this network"
             else:
-                problem = f"{status} {response.reason}".strip()
+                problem = status_words(response)
     except UnreachableError as error:
         problem = f"no connection ({without_query(str(error))})"
     except RefusedError as error:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from model_core.cache import notice, user_cache
-from model_core.errors import InputError
+from model_core.errors import InputError, without_queries
 from model_core.files import write_json
 from model_core.listing import files_in, folders_in
 from model_core.records import parse_json
@@ -116,7 +116,8 @@ class BlockStore:
     def _put(self, temporary: Path, path: Path, block: bytes) -> None:
         if not self.folder.is_dir():
             self.folder.mkdir(parents=True, exist_ok=True)
-            write_json(self.folder / "file.json", {"address": self.address, "size": self.state.size})
+            about = {"address": without_queries(self.address), "size": self.state.size}
+            write_json(self.folder / "file.json", about)
         temporary.write_bytes(block + _checksum(block))
         os.replace(temporary, path)
 

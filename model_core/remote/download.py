@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import time
@@ -10,12 +11,20 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from model_core.errors import InputError
+from model_core.errors import InputError, without_queries
 from model_core.files import fsync, naming, write_json
 from model_core.lock import Lock
 from model_core.progress import Job
 from model_core.records import parse_json
-from model_core.remote.session import RefusedError, UnreachableError, answer, short_reason
+from model_core.remote.session import (
+    RefusedError,
+    UnreachableError,
+    answer,
+    pieces,
+    require_plain,
+    short_reason,
+    status_words,
+)
 
 LARGEST_LISTING = 5_000_000  # bytes
 _BLOCK = 1 << 18
@@ -118,6 +127,7 @@ class Resuming:
                     return True
                 self.drop()
                 return False
+            require_plain(response, url)
             total = _total(response)
             if self.size is not None and total is not None and total != self.size:
                 raise RefusedError(f"the server states {total:,} bytes, before it were {self.size:,}")
@@ -126,7 +136,7 @@ class Resuming:
                     self.drop()
                     raise RefusedError("the server sends another part than requested")
             elif response.status_code != 200:
-                raise RefusedError(f"{response.status_code} {response.reason} in place of a file")
+                raise RefusedError(f"{status_words(response)} in place of a file")
             going_on = response.status_code == 206
             if not going_on:
                 self.drop()
@@ -138,13 +148,10 @@ class Resuming:
         return expected is None or self._have() == expected
 
     def _copy(self, response: Any, file: Any, have: int, total: int | None) -> None:
-        import urllib3
-
         megabytes = -(-(total or have) // 1_000_000)
         with Job(f"{self.target.name} (MB)", megabytes, have // 1_000_000) as job:
             try:
-                # Not iter_content, which would unpack files that a server marks as Content-Encoding: gzip.
-                for block in response.raw.stream(_BLOCK, decode_content=False):
+                for block in pieces(response, _BLOCK):
                     if total is not None and have + len(block) > total:
                         self.drop()
                         raise RefusedError(f"the server sends more than the {total:,} bytes that it states")
@@ -152,8 +159,6 @@ class Resuming:
                     have += len(block)
                     if have // 1_000_000 > job.done:
                         job.advance(have // 1_000_000 - job.done)
-            except (urllib3.exceptions.HTTPError, ConnectionError) as error:
-                raise UnreachableError(short_reason(error)) from None
             finally:
                 file.flush()
 
@@ -172,7 +177,7 @@ class Resuming:
         """Read the notes on the server's file, `etag` and `size`; None where the part is not of this address."""
         with suppress(OSError, ValueError):
             notes = parse_json(self.notes.read_bytes())
-            if isinstance(notes, dict) and notes.get("url") == url:
+            if isinstance(notes, dict) and notes.get("url") == _noted_address(url):
                 etag, size = notes.get("etag"), notes.get("size")
                 return {"etag": _strong(etag), "size": size if type(size) is int else None}
         return None
@@ -190,7 +195,14 @@ class Resuming:
         return etag == notes["etag"]
 
     def _write_notes(self, url: str, response: Any, total: int | None) -> None:
-        write_json(self.notes, {"url": url, "etag": _strong(response.headers.get("ETag")), "size": total})
+        etag = _strong(response.headers.get("ETag"))
+        write_json(self.notes, {"url": _noted_address(url), "etag": etag, "size": total})
+
+
+def _noted_address(url: str) -> str:
+    """Return a text that tells an address from others, without what follows its "?"."""
+    shown = without_queries(url)
+    return url if shown == url else f"{shown}?sha256={hashlib.sha256(url.encode()).hexdigest()[:16]}"
 
 
 def partial_path(target: Path) -> Path:

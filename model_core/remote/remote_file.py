@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from model_core.cache import notice, user_cache
-from model_core.errors import InputError
+from model_core.errors import InputError, without_queries
 from model_core.files import write_json
 from model_core.records import parse_json
 from model_core.remote import changes
@@ -24,7 +24,17 @@ from model_core.remote.archive import Member, listed_words, located
 from model_core.remote.archive_listing import kept_members
 from model_core.remote.block_store import BLOCK, BlockStore, State
 from model_core.remote.ranges import LocalRanges, PartRanges, Ranges, RangesFile, require_inside
-from model_core.remote.session import RefusedError, UnreachableError, answer, offline, patiently, read_body
+from model_core.remote.session import (
+    RefusedError,
+    UnreachableError,
+    answer,
+    offline,
+    patiently,
+    printable,
+    read_body,
+    require_plain,
+    status_words,
+)
 from model_core.remote.traffic import TRAFFIC
 
 MOST_AT_ONCE = 64  # blocks of one request
@@ -202,6 +212,8 @@ class RemoteFile:
     def _change(self, state: State) -> ChangedError:
         found = f"another file on {self.path.host} than at the beginning ({told(state)}; before {told(self._state)})"
         do = "what was kept of the old one is thrown away: run the same command again"
+        if state.size == self._state.size:
+            do += "; if it says this each time, the server does not tell whether a file changed: download it"
         return ChangedError(self.name, found=found, expected="a file that does not change while it is read", fix=do)
 
     # ---- state
@@ -223,7 +235,7 @@ class RemoteFile:
         if known is not None and not same_file(state, known):
             BlockStore(self.name, known).remove()
             change = f"{told(state)}; before {told(known)}"
-            words = f"{self.name} changed on the server ({change}): what was kept of it is thrown away"
+            words = f"{without_queries(self.name)} changed on the server ({change}): what was kept of it is thrown away"
             print(f"note: {words}", file=sys.stderr, flush=True)
         if state != known:
             _remember(self.path, state)
@@ -357,6 +369,7 @@ def _asked(path: RemotePath, first: int, last: int) -> tuple[bytes, State]:
 
     def ask() -> tuple[bytes, State]:
         with answer("GET", path.url, {"Range": f"bytes={first}-{last}"}, refuse=(416,)) as response:
+            require_plain(response, path.url)
             content, state = _body(response, first, last)
         TRAFFIC.add(str(path), len(content), state.size)
         return content, state
@@ -368,7 +381,7 @@ def _asked(path: RemotePath, first: int, last: int) -> tuple[bytes, State]:
 
 
 def _body(response: Any, first: int, last: int) -> tuple[bytes, State]:
-    tag = response.headers.get("ETag") or response.headers.get("Last-Modified") or ""
+    tag = _tag(response)
     if response.status_code == 200:
         return _part_of_whole(response, tag, first, last)
     found = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
@@ -377,8 +390,10 @@ def _body(response: Any, first: int, last: int) -> tuple[bytes, State]:
         if empty and first == 0:
             return b"", State(0, tag)
         raise RefusedError("the file ends before the bytes that were asked for", status=416)
+    if response.headers.get("Content-Type", "").strip().lower().startswith("multipart/"):
+        raise RefusedError("an answer in several parts, which was not asked for")
     if response.status_code != 206 or found is None:
-        raise RefusedError(f"{response.status_code} {response.reason} in place of a range of bytes")
+        raise RefusedError(f"{status_words(response)} in place of a range of bytes")
     begin, end, size = (int(text) for text in found.groups())
     if begin != first or end != min(last, size - 1):
         raise RefusedError(f"the bytes {begin:,} to {end:,} where {first:,} to {last:,} were asked for")
@@ -388,12 +403,21 @@ def _body(response: Any, first: int, last: int) -> tuple[bytes, State]:
     return content, State(size, tag)
 
 
+def _tag(response: Any) -> str:
+    """Return the ETag of a file, else the date of its last change; both where the ETag is weak."""
+    tag, date = (response.headers.get(name, "").strip() for name in ("ETag", "Last-Modified"))
+    return f"{tag} {date}".strip() if tag.startswith("W/") else tag or date
+
+
 def _part_of_whole(response: Any, tag: str, first: int, last: int) -> tuple[bytes, State]:
     """Return the part of a small file that a server without ranges sends as a whole."""
     if response.headers.get("Content-Type", "").partition(";")[0].strip().lower() == "text/html":
         raise RefusedError("a web page in place of the file: a login, or the sign-in page of this network")
     length = response.headers.get("Content-Length", "")
     size = int(length) if length.isascii() and length.isdecimal() and len(length) < 19 else None
+    if size is None and response.headers.get("Transfer-Encoding", "").lower() == "chunked":  # whose end is marked
+        content = read_body(response, WHOLE)
+        return content[first : last + 1], State(len(content), tag)
     if size is None or size > WHOLE:
         raise RefusedError("the server does not send ranges of bytes, and the file is too large to read as a whole")
     content = read_body(response, size)
@@ -404,7 +428,7 @@ def _part_of_whole(response: Any, tag: str, first: int, last: int) -> tuple[byte
 
 def note_state(place: Path, path: RemotePath, state: State) -> None:
     """Write down the state of a file on its server."""
-    write_json(place, {"address": str(path), "size": state.size, "tag": state.tag})
+    write_json(place, {"address": without_queries(str(path)), "size": state.size, "tag": state.tag})
 
 
 def noted_state(place: Path) -> State | None:
@@ -423,7 +447,7 @@ def same_file(state: State, known: State) -> bool:
 
 def told(state: State) -> str:
     """Return a state in words."""
-    return f"{state.size:,} bytes{', ' if state.tag else ''}{state.tag[:40]}"
+    return f"{state.size:,} bytes{', ' if state.tag else ''}{printable(state.tag[:60])}"
 
 
 def _piece(blocks: dict[int, bytes], offset: int, length: int) -> bytes:

@@ -15,14 +15,18 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from http.cookiejar import DefaultCookiePolicy
 from typing import Any
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import unquote, urljoin, urlsplit
 
 TIMEOUT = (10, 60)  # seconds to connect, and between bytes
 MOST_REDIRECTS = 5
+PATIENCE = 60.0  # seconds after which a body must have come at SLOWEST, whatever its size
+SLOWEST = 200  # bytes per second
 ATTEMPTS = 4  # of a request that fails in a way that may pass
 LONGEST_PAUSE = 30.0  # seconds between two of them, whatever the server asks for
+_SMALL = 10_000  # bytes of the page that comes with a redirect
 _AGAIN = {429, 500, 502, 503, 504}
 _HEADERS = {"Accept-Encoding": "identity", "User-Agent": "seq2exp-viz"}  # identity: bytes as stored on the server
 _contacted: set[str] = set()
@@ -98,8 +102,9 @@ def answer(method: str, url: str, headers: dict[str, str], refuse: tuple[int, ..
                     raise _refusal(response)
                 yield response
                 return
-        url = urljoin(url, place)
-        check_redirect(asked, url)
+            with suppress(UnreachableError, RefusedError):
+                read_body(response, _SMALL)  # so that the connection can be used again
+        url = check_redirect(asked, url, place)
     raise RefusedError(f"more than {MOST_REDIRECTS} redirects")
 
 
@@ -144,35 +149,97 @@ def read_body(response: Any, most: int) -> bytes:
     RefusedError
         It is longer.
     """
+    content = bytearray()
+    for piece in pieces(response):
+        content += piece
+        if len(content) > most:
+            raise RefusedError(f"more than the {most:,} bytes that were asked for")
+    return bytes(content)
+
+
+def pieces(response: Any, largest: int = 1 << 18) -> Iterator[bytes]:
+    """Yield the body of a response as it comes and as it was sent, in pieces of at most `largest` bytes.
+
+    Raises
+    ------
+    UnreachableError
+        The transfer breaks, or is so slow that it would never end.
+    """
     import urllib3
 
+    began, count = time.monotonic(), 0
     try:
-        content = response.raw.read(most + 1, decode_content=False)
+        # As stored: `iter_content` would unpack files that a server marks as Content-Encoding: gzip. Not `stream`,
+        # which waits for a whole piece, so that a server could hold this one for days by sending single bytes.
+        while piece := response.raw.read1(largest, decode_content=False):
+            yield piece
+            count, seconds = count + len(piece), time.monotonic() - began
+            if seconds > PATIENCE and count < SLOWEST * seconds:
+                raise UnreachableError(f"{count:,} bytes in {seconds:,.0f} seconds")
     except (urllib3.exceptions.HTTPError, ConnectionError, TimeoutError) as error:
-        raise UnreachableError(short_reason(error)) from None
-    if len(content) > most:
-        raise RefusedError(f"more than the {most:,} bytes that were asked for")
-    return content
+        reason = short_reason(error)
+        cut = reason.startswith("IncompleteRead")
+        raise UnreachableError(f"the transfer ended after {count:,} bytes" if cut else reason) from None
 
 
-def check_redirect(asked: str, url: str) -> None:
-    """Raise RefusedError unless a redirect leads to a host that may be asked.
+def require_plain(response: Any, url: str) -> None:
+    """Require that a body is the file's own bytes.
+
+    Some servers name gzip for files that are gzipped anyway, and send these as they are.
+
+    Raises
+    ------
+    RefusedError
+        It is packed.
+    """
+    packing = response.headers.get("Content-Encoding", "").strip().lower()
+    gzipped = unquote(urlsplit(url).path).lower().endswith((".gz", ".bgz", ".tgz"))
+    if packing not in ("", "identity") and not (gzipped and packing in ("gzip", "x-gzip")):
+        raise RefusedError(f"a transfer that is packed ({printable(packing)}), which was not asked for")
+
+
+def printable(text: str) -> str:
+    """Return the beginning of what a server says, without characters that a terminal acts on."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text[:120])
+
+
+def status_words(response: Any) -> str:
+    """Return the status of a response and its words."""
+    return printable(f"{response.status_code} {response.reason or ''}".strip())
+
+
+def check_redirect(asked: str, before: str, place: str) -> str:
+    """Return the address that a redirect leads to.
 
     Parameters
     ----------
     asked : str
         The host that the study or the user names.
-    url : str
-        Where the server sends the program.
+    before : str
+        The address that answers with the redirect.
+    place : str
+        Where it leads, as the server says it.
+
+    Raises
+    ------
+    RefusedError
+        It leads to another scheme, to a host on this machine or in its network, or out of an encrypted connection.
     """
+    try:
+        url = urljoin(before, place)
+        named = "@" in urlsplit(url).netloc
+    except ValueError:
+        url, named = place, False
     host, scheme = _host(url), url.partition(":")[0].lower()
     if scheme not in ("http", "https") or not host:
         raise RefusedError(f"a redirect to {url[:80]!r}, which is no http address")
-    if host == asked:
-        return
-    for address in _addresses(host):
-        if not address.is_global or address.is_multicast:
-            raise RefusedError(f"a redirect to {host}, which lies on this machine or in its network ({address})")
+    if named or (scheme == "http" and before[:6].lower() == "https:"):
+        raise RefusedError(f"a redirect to {url[:80]!r}, {'with a user name' if named else 'which is not encrypted'}")
+    if host != asked:
+        for address in _addresses(host):
+            if not address.is_global or address.is_multicast:
+                raise RefusedError(f"a redirect to {host}, which lies on this machine or in its network ({address})")
+    return url
 
 
 def is_here(url: str) -> bool:
@@ -187,7 +254,7 @@ def short_reason(error: object) -> str:
     while isinstance(inner, Exception):
         error, args = inner, getattr(inner, "args", ())
         inner = getattr(error, "reason", None) or next((arg for arg in args if isinstance(arg, Exception)), None)
-    return re.sub(r"\[Errno [-0-9]+\] ", "", str(error).rpartition(": ")[2])[:120] or type(error).__name__
+    return printable(re.sub(r"\[Errno [-0-9]+\] ", "", str(error).rpartition(": ")[2])) or type(error).__name__
 
 
 _mine = threading.local()  # a session of each thread, which keeps connections open
@@ -197,7 +264,16 @@ def _session() -> Any:
     import requests
 
     if getattr(_mine, "process", None) != os.getpid():
-        _mine.session, _mine.process = requests.Session(), os.getpid()
+
+        class Steps(requests.Session):
+            """A session that leaves redirects alone: requests reads the whole body of one, however long."""
+
+            def get_redirect_target(self, resp: Any) -> None:
+                """Return no address."""
+                return None
+
+        _mine.session, _mine.process = Steps(), os.getpid()
+        _mine.session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))  # none is kept
     return _mine.session
 
 
@@ -231,7 +307,7 @@ def _one_answer(method: str, url: str, headers: dict[str, str]) -> Iterator[Any]
 def _refusal(response: Any) -> RefusedError:
     status, pause = response.status_code, response.headers.get("Retry-After", "")
     seconds = float(pause) if pause.isascii() and pause.isdecimal() else None
-    return RefusedError(f"{status} {response.reason}".strip(), status in (401, 403), status, seconds)
+    return RefusedError(status_words(response), status in (401, 403), status, seconds)
 
 
 def _host(url: str) -> str:

@@ -149,6 +149,10 @@ def _bring(path: RemotePath, target: Path, about: str, checksum: str | None) -> 
         return
     if known is not None and same_file(state, known):
         return
+    if state.size == 0:
+        target.write_bytes(b"")
+        note_state(note, path, state)
+        return
     transfer = Resuming(target, state.size, checked=checksum is not None)
     if isinstance(member, RemoteMember):
         _copy_member(member, transfer.part)
