@@ -12,6 +12,7 @@ a signed address of its bucket.
 import gzip
 import hashlib
 import json
+import mmap
 import re
 from typing import NamedTuple
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -27,6 +28,7 @@ ENCODE, BUCKET = "/www.encodeproject.org", "/encode-public.s3.amazonaws.com"
 MODELS, COMMIT = "xingyusu/GeneExp_Seq2Exp", "1" * 40
 DNASE_EXPERIMENT = "/experiments/ENCSR000EOT/"
 SIZE, RESOLUTION = 50_818_468, 5_000
+LARGE = 50_000_000  # bytes
 FAR = 300_000  # bp between two bins, beyond which the .hic of the tests has no contacts: a window has 200 kb
 
 
@@ -110,18 +112,21 @@ def make_world(data, folder, checkpoint=None):
 class World(RangeServer):
     """The public places. searches: the terms of each search at ENCODE."""
 
-    def __init__(self, made):
-        content = {path: made[use].read_bytes() for use, path in FILES.items()}
-        content[SIZES] = f"chr22\t{SIZE}\n".encode()
+    def __init__(self, made, chrom_sizes=f"chr22\t{SIZE}\n"):
+        content = {path: _stored(made[use]) for use, path in FILES.items()}
+        content[SIZES] = chrom_sizes.encode()
         self.entries, self.redirects, self.searches = {}, {}, []
-        for entry in ENTRIES:
-            stored = made[entry.use].read_bytes()
+        self.files = {entry.use: entry for entry in ENTRIES}
+        if made["hic"].suffix == ".mcool":
+            self.files["hic"] = self.files["hic"]._replace(ending="mcool")
+        for entry in self.files.values():
+            stored = _stored(made[entry.use])
             content[_in_bucket(entry)] = stored
             self.redirects[_download(entry)] = f"{_in_bucket(entry)}?X-Amz-Signature={entry.accession.lower()}"
             self.entries[entry.accession] = _record(entry, stored)
         self.model = "K562/soft_seed22.ckpt"
         if "checkpoint" in made:
-            content[f"/{MODELS}/resolve/{COMMIT}/{self.model}"] = made["checkpoint"].read_bytes()
+            content[f"/{MODELS}/resolve/{COMMIT}/{self.model}"] = _stored(made["checkpoint"])
         super().__init__(content)
 
     def environment(self):
@@ -134,13 +139,13 @@ class World(RangeServer):
             return FILES[use]
         if use == "checkpoint":
             return f"/{MODELS}/resolve/{COMMIT}/{self.model}"
-        return _in_bucket(next(entry for entry in ENTRIES if entry.use == use))
+        return _in_bucket(self.files[use])
 
     def address(self, use):
         """Public address of a file, as a study names it."""
         if use in FILES:
             return f"https:/{FILES[use]}"
-        return f"https:/{_download(next(entry for entry in ENTRIES if entry.use == use))}"
+        return f"https:/{_download(self.files[use])}"
 
     def found(self, target):
         """Content and further headers of a path with its query; a redirect is a Location, None is a 404."""
@@ -193,9 +198,17 @@ class World(RangeServer):
         return {"id": MODELS, "sha": COMMIT, "siblings": siblings, "tags": [], "cardData": {}}
 
 
-def serve_world(made):
+def serve_world(made, **settings):
     """A context manager: the World while its block runs."""
-    return serve_files(World(made))
+    return serve_files(World(made, **settings))
+
+
+def _stored(path):
+    """The content of a file, mapped into memory where it is large."""
+    if path.stat().st_size < LARGE:
+        return path.read_bytes()
+    with path.open("rb") as file:
+        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
 
 
 def _download(entry):

@@ -29,8 +29,8 @@ class RangeServer:
     """What the server has, how it behaves, and what it was asked.
 
     content: bytes by path; faults: path -> faults of its next requests, or one text for all of them; tags: whether
-    ETags are sent; delay: seconds before each answer; rate: bytes per second; patience: seconds of a slow answer;
-    asked: (path, range) of each request; sent: bytes by path.
+    ETags are sent; delay: seconds before each answer; rate: bytes per second of all answers together; patience:
+    seconds of a slow answer; asked: (path, range) of each request; sent: bytes by path.
     """
 
     def __init__(self, content: dict[str, bytes]):
@@ -39,7 +39,7 @@ class RangeServer:
         self.tags, self.delay, self.rate, self.patience = True, 0.0, 0.0, 1.0
         self.asked: list[tuple[str, str | None]] = []
         self.sent: dict[str, int] = {}
-        self.port = 0
+        self.port, self.link = 0, threading.Lock()
 
     def url(self, path: str) -> str:
         return f"http://127.0.0.1:{self.port}{path}"
@@ -47,6 +47,11 @@ class RangeServer:
     def found(self, target: str) -> tuple[bytes | None, dict[str, str]]:
         """Return content and further headers of a path with its query; a Location is a redirect, None is a 404."""
         return self.content.get(target.partition("?")[0]), {}
+
+    def tag(self, content: bytes) -> str:
+        """Return the ETag of a content; of a mapped file it is that of its beginning and length."""
+        known = content if isinstance(content, bytes) else content[:65_536] + str(len(content)).encode()
+        return f'"{hashlib.sha256(known).hexdigest()[:16]}"'
 
     def fault(self, path: str) -> str:
         faults = self.faults.get(path, "")
@@ -88,7 +93,7 @@ class _Handler(BaseHTTPRequestHandler):
             return self._send(int(fault or 404), b"", {"Retry-After": "0"} if fault == "429" else {})
         if "Location" in headers:
             return self._send(302, b"", headers)
-        tag = {"ETag": f'"{hashlib.sha256(content).hexdigest()[:16]}"'} if server.tags else {}
+        tag = {"ETag": server.tag(content)} if server.tags else {}
         headers = {**tag, **headers}
         found = re.fullmatch(r"bytes=(\d+)-(\d*)", wanted or "")
         if found is None or fault == "whole":
@@ -116,10 +121,13 @@ class _Handler(BaseHTTPRequestHandler):
         server = self.server.files
         path = self.path.partition("?")[0]
         server.sent[path] = server.sent.get(path, 0) + len(content)
-        step = max(int(server.rate / 20), 1) if server.rate else max(len(content), 1)
+        step = max(int(server.rate / 20), 1) if server.rate else 1 << 20
         for start in range(0, len(content), step):
-            self.wfile.write(content[start : start + step])
-            time.sleep(0.05 if server.rate else 0)
+            part = content[start : start + step]
+            if server.rate:
+                with server.link:  # one line for all
+                    time.sleep(len(part) / server.rate)
+            self.wfile.write(part)
 
 
 def serve_ranges(content: dict[str, bytes]) -> AbstractContextManager[RangeServer]:
