@@ -21,11 +21,11 @@ from model_core.records import read_toml
 from model_core.remote.address import InputPath, RemotePath
 from model_core.signals.open import open_signal
 from model_core.signals.signal import BigWigSignal, Signal
-from model_core.study.annotation import read_gtf
 from model_core.study.check_tracks import absent_chromosomes
 from model_core.study.gene_features import FEATURES, LENGTHS, FeatureScale, feature_scale, raw_features
 from model_core.study.gene_table import WARNINGS, gene_table_from_gtf, read_gene_table
 from model_core.study.genome import Genome
+from model_core.study.kept_annotation import kept_gtf
 from model_core.study.schema import CACHE, Genes, GenomeFiles, Name, Peaks, Section, SignalSpec, Truth, model_inputs
 from model_core.study.validate import Parts, schema_problems, sound_parts, sound_settings, study_problems
 from model_core.study.whole_inputs import read_whole
@@ -213,7 +213,7 @@ class Study(Section):
     def annotation(self) -> pd.DataFrame:
         """Return the rows of the GTF, as from `annotation.read_gtf`; they are shared: copy them before a change."""
         if self._annotation is None:
-            self._annotation = read_whole(self.genome_files.annotation, read_gtf, "annotation")
+            self._annotation = read_whole(self.genome_files.annotation, kept_gtf, "annotation")
         return self._annotation
 
     def gene_sites(self) -> pd.DataFrame:
