@@ -11,13 +11,13 @@ import pyBigWig
 SIZES = [("chr1", 248_956_422), ("chr2", 242_193_529)]
 
 
-def write_dense(path, megabases):
-    """Write random values over the first megabases of chr1; they hardly pack."""
+def write_dense(path, megabases, sizes=SIZES, first=0):
+    """Write random values over some megabases of the first chromosome, from megabase `first`; they hardly pack."""
     rng = np.random.default_rng(0)
     with pyBigWig.open(str(path), "w") as file:
-        file.addHeader(SIZES, maxZooms=10)
-        for start in range(0, megabases * 1_000_000, 1_000_000):
-            file.addEntries("chr1", start, values=rng.random(1_000_000), span=1, step=1)
+        file.addHeader(sizes, maxZooms=10)
+        for start in range(first * 1_000_000, (first + megabases) * 1_000_000, 1_000_000):
+            file.addEntries(sizes[0][0], start, values=rng.random(1_000_000), span=1, step=1)
 
 
 if __name__ == "__main__":

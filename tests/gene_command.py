@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
+import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from model_run import lively
 
 from model_core.config import Seq2ExpConfig
-from model_core.datasets.known_models import model_file
-from model_core.datasets.public_study import study_of_cell
-from model_core.errors import InputError
 from model_core.model.checkpoint import convert, save_checkpoint
 from model_core.remote import remote_file, whole_files
 from model_core.remote.traffic import TRAFFIC
-from model_core.scoring.one_gene import prepare_genes
-from model_core.study.study import load_study
+from seq2exp_viz import cli
 
 
 @dataclass
@@ -38,22 +36,35 @@ def small_checkpoint(path: Path, window: int = 200_000) -> Path:
     return path
 
 
+def study_file(folder: Path) -> Path:
+    """Return the study that the command keeps in a folder."""
+    return folder / "data" / "studies" / "K562" / "study.toml"
+
+
+def gene_words(folder: Path, *symbols: str) -> list[str]:
+    """Return the words of the command that scores genes of K562 into `folder`/run."""
+    return ["seq2exp-viz", "gene", *symbols, "--cell", "K562", "--no-serve", "--out", str(folder / "run")]
+
+
 def score_gene(folder: Path, *symbols: str) -> Answer:
-    """Score genes of K562 into `folder`/run as a new process does: every server is asked again."""
+    """Run the command in this process, as a new process does: every server is asked again."""
     remote_file.forget()
     whole_files.forget()
     TRAFFIC.clear()
-    said = io.StringIO()
-    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
-        try:
-            path = folder / "study" / "study.toml"
-            if not path.exists():
-                study_of_cell("K562", path.parent)
-            model = model_file("soft-k562")
-            prepare_genes(folder / "run", load_study(path), model.path, symbols, print, "cpu")
-            print(TRAFFIC.words())
-            code = 0
-        except InputError as error:
-            print(f"error: {error}")
-            code = 2
+    said, argv, code = io.StringIO(), sys.argv, 0
+    sys.argv = [*gene_words(folder, *symbols), "--device", "cpu"]
+    held = {name: os.environ.get(name) for name in ("SEQ2EXP_DATA", "MPLBACKEND")}
+    os.environ["SEQ2EXP_DATA"] = str(folder / "data")
+    try:
+        with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+            cli.main()
+    except SystemExit as ended:
+        code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+    finally:
+        sys.argv = argv
+        for name, text in held.items():
+            if text is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = text
     return Answer(code, said.getvalue())

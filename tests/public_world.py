@@ -28,6 +28,7 @@ ENCODE, BUCKET = "/www.encodeproject.org", "/encode-public.s3.amazonaws.com"
 MODELS, COMMIT = "xingyusu/GeneExp_Seq2Exp", "1" * 40
 DNASE_EXPERIMENT = "/experiments/ENCSR000EOT/"
 SIZE, RESOLUTION = 50_818_468, 5_000
+LARGE = 50_000_000  # bytes
 FAR = 300_000  # bp between two bins, beyond which the .hic of the tests has no contacts: a window has 200 kb
 
 
@@ -111,18 +112,20 @@ def make_world(data, folder, checkpoint=None):
 class World(RangeServer):
     """The public places. searches: the terms of each search at ENCODE."""
 
-    def __init__(self, made):
-        content = {path: made[use].read_bytes() for use, path in FILES.items()}
-        content[SIZES] = f"chr22\t{SIZE}\n".encode()
+    def __init__(self, made, chrom_sizes=f"chr22\t{SIZE}\n"):
+        content = {path: _stored(made[use]) for use, path in FILES.items()}
+        content[SIZES] = chrom_sizes.encode()
         self.entries, self.redirects, self.searches = {}, {}, []
-        for entry in ENTRIES:
-            stored = made[entry.use].read_bytes()
-            content[_in_bucket(entry)] = stored
+        self.files = {entry.use: entry for entry in ENTRIES}
+        if made["hic"].suffix == ".mcool":
+            self.files["hic"] = self.files["hic"]._replace(ending="mcool")
+        for entry in self.files.values():
+            content[_in_bucket(entry)] = _stored(made[entry.use])
             self.redirects[_download(entry)] = f"{_in_bucket(entry)}?X-Amz-Signature={entry.accession.lower()}"
-            self.entries[entry.accession] = _record(entry, stored)
+            self.entries[entry.accession] = _record(entry, made[entry.use])
         self.model = "K562/soft_seed22.ckpt"
         if "checkpoint" in made:
-            content[f"/{MODELS}/resolve/{COMMIT}/{self.model}"] = made["checkpoint"].read_bytes()
+            content[f"/{MODELS}/resolve/{COMMIT}/{self.model}"] = _stored(made["checkpoint"])
         super().__init__(content)
 
     def environment(self):
@@ -135,13 +138,13 @@ class World(RangeServer):
             return FILES[use]
         if use == "checkpoint":
             return f"/{MODELS}/resolve/{COMMIT}/{self.model}"
-        return _in_bucket(next(entry for entry in ENTRIES if entry.use == use))
+        return _in_bucket(self.files[use])
 
     def address(self, use):
         """Public address of a file, as a study names it."""
         if use in FILES:
             return f"https:/{FILES[use]}"
-        return f"https:/{_download(next(entry for entry in ENTRIES if entry.use == use))}"
+        return f"https:/{_download(self.files[use])}"
 
     def found(self, target):
         """Content and further headers of a path with its query; a redirect is a Location, None is a 404."""
@@ -182,9 +185,14 @@ class World(RangeServer):
         return hub_listing(MODELS, COMMIT, held, tree)
 
 
-def serve_world(made):
+def serve_world(made, **settings):
     """A context manager: the World while its block runs."""
-    return serve_files(World(made))
+    return serve_files(World(made, **settings))
+
+
+def _stored(path):
+    """The content of a file, or where it is large the file itself."""
+    return path if path.stat().st_size > LARGE else path.read_bytes()
 
 
 def _download(entry):
@@ -195,7 +203,9 @@ def _in_bucket(entry):
     return f"{BUCKET}/2020/11/24/{entry.accession.lower()}/{entry.accession}.{entry.ending}"
 
 
-def _record(entry, stored):
+def _record(entry, path):
+    with path.open("rb") as file:
+        md5 = hashlib.file_digest(file, "md5").hexdigest()
     return {
         "@id": f"/files/{entry.accession}/",
         "@type": ["File", "Item"],
@@ -209,8 +219,8 @@ def _record(entry, stored):
         "simple_biosample_summary": "",
         "biological_replicates": [1],
         "date_created": "2020-11-24T05:43:39.474826+00:00",
-        "md5sum": hashlib.md5(stored, usedforsecurity=False).hexdigest(),
-        "file_size": len(stored),
+        "md5sum": md5,
+        "file_size": path.stat().st_size,
         **entry.fields,
     }
 

@@ -42,8 +42,8 @@ class RangeServer:
 
     content: bytes, or a file that has them, by path; faults: path -> faults of its next requests, or one for all of
     them; tags: whether ETags are sent; ranges: whether ranges are; delay: seconds before each answer; rate: bytes per
-    second; patience: seconds of a slow answer; asked: (path, range) of each request; log: each request; sent: bytes by
-    path; connections: how many were made.
+    second of all answers together; patience: seconds of a slow answer; asked: (path, range) of each request; log: each
+    request; sent: bytes by path; connections: how many were made.
     """
 
     def __init__(self, content: Mapping[str, bytes | Path] | None = None):
@@ -53,7 +53,7 @@ class RangeServer:
         self.asked: list[tuple[str, str | None]] = []
         self.log: list[Asked] = []
         self.sent: dict[str, int] = {}
-        self.port, self.connections = 0, 0
+        self.port, self.connections, self.link = 0, 0, threading.Lock()
 
     def url(self, path: str = "") -> str:
         return f"http://127.0.0.1:{self.port}{path}"
@@ -160,11 +160,14 @@ class _Handler(BaseHTTPRequestHandler):
         server = self.server.files
         path = self.path.partition("?")[0]
         server.sent[path] = server.sent.get(path, 0) + len(content)
-        step = max(int(server.rate / 20), 1) if server.rate else max(len(content), 1)
+        step = max(int(server.rate / 20), 1) if server.rate else 1 << 20
         with suppress(ConnectionError):  # the client has had enough
             for start in range(0, len(content), step):
-                self.wfile.write(content[start : start + step])
-                time.sleep(0.05 if server.rate else 0)
+                part = content[start : start + step]
+                if server.rate:
+                    with server.link:  # one line for all
+                        time.sleep(len(part) / server.rate)
+                self.wfile.write(part)
 
 
 def _part(content: bytes | Path, first: int, last: int) -> bytes:

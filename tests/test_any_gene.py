@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import huggingface_hub.file_download
 import huggingface_hub.utils._http
 import pytest
-from gene_command import score_gene, small_checkpoint
+from gene_command import score_gene, small_checkpoint, study_file
 from public_world import ENTRIES, FILES, MODELS, make_world, serve_world
 
 from model_core.remote import remote_file, session
@@ -112,12 +112,12 @@ def test_the_mask_of_addresses_is_that_of_local_files_a_second_gene_costs_its_wi
         assert require_whole(tmp_path / "cache", world) > 8
 
         local = tmp_path / "local"
-        (local / "study").mkdir(parents=True)
-        text = (tmp_path / "study" / "study.toml").read_text()
+        text = study_file(tmp_path).read_text()
         for use in USES[:-1]:
             text = named(text, made, world, use)
         assert "http" not in "".join(line for line in text.splitlines() if not line.startswith("#"))
-        (local / "study" / "study.toml").write_text(text)
+        study_file(local).parent.mkdir(parents=True)
+        study_file(local).write_text(text)
         asked = len(world.asked)
         answer = score_gene(local, GENE)
         assert answer.code == 0, answer.said
@@ -191,7 +191,6 @@ def test_each_fault_of_a_place_is_one_message_and_the_same_command_goes_on(
             world.faults = {world.path(use): fault}
             answer = score_gene(tmp_path, GENE)
             said = f"{use}, {fault}: {answer.said}"
-            print(said)
             assert answer.code == 2, said
             assert answer.said.count("error:") == 1, said
             assert named_as(world, use) in said

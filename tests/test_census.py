@@ -25,7 +25,10 @@ ROUTES = {
     CALLBACKS: CALLBACK,
     **dict.fromkeys(("/allowed/<path:key>", "/data/<path:rest>", "/data/<run>/<file>", "/api/v1/runs"), DATA),
     "/api/<path:rest>": MOVED,
-    **{f"{RUN}/{name}": DATA for name in ("view", "notes", "search", "place", "genes", "signals/<name>", "models/<level>")},
+    **{
+        f"{RUN}/{name}": DATA
+        for name in ("view", "notes", "search", "place", "genes", "signals/<name>", "models/<level>")
+    },
     **{f"{RUN}/{name}": DATA for name in ("peaks", "truth/<kind>", "blacklist", "contigs.tsv", "genome.fai")},
     **{
         f"{RUN}/{name}": DATA

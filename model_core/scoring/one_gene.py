@@ -82,8 +82,6 @@ def prepare_genes(
     if len(left) or not _is_complete(run):
         progress("reading gene features")
         genes = with_features(study, left)
-        progress("reading peaks")
-        study.peaks()  # before the model runs: a server that fails costs no scoring
         progress(SCORING)
         run = score(run, study, genes, checkpoint, device)
     return run, [_result(run, gene_id) for gene_id in chosen["gene_id"]]
