@@ -140,7 +140,7 @@ def test_a_link_to_a_gene_opens_it_and_else_a_held_out_one(registry, asked, gene
 
 
 def test_a_threshold_changes_the_list_of_elements(app):
-    inputs = [prop("gene", {"run": "demo", "gene": MYC}), prop("threshold", 0.7, "value")]
+    inputs = [prop("gene", {"run": "demo", "gene": MYC}), prop("threshold", 0.7, "value"), prop("revision", None)]
     strict = call(app, "element-list.children", inputs, [])
     inputs[1]["value"] = 0.4
     loose = call(app, "element-list.children", inputs, [])

@@ -62,10 +62,14 @@ function annotated(revision) {
 /* The filter over the list of genes. */
 const filter = (text, options) => ({ ...options, quickFilterText: text || "" });
 
-/* Mark the gene on the screen in the list. */
+/* Mark the gene on the screen in the list. A gene that was marked before another one was looked up is not marked any more:
+ * the list names its marked gene anew whenever its rows change, and `pick` would go back to it. */
 function select(shown, rows, selected) {
-  const marked = Array.isArray(selected) && selected.length === 1 && shown && selected[0].gene_id === shown.gene;
-  if (!shown || !shown.gene || !rows || rows.length === 0 || marked) return [noUpdate(), noUpdate()];
+  if (!shown || !rows || rows.length === 0) return [noUpdate(), noUpdate()];
+  const marked = Array.isArray(selected) ? selected.map((row) => row.gene_id) : (selected && selected.ids) || [];
+  const wanted = shown.gene || (shown.unscored && shown.unscored.gene_id);
+  if (marked.length === 1 && marked[0] === wanted) return [noUpdate(), noUpdate()];
+  if (!shown.gene) return [marked.length ? [] : noUpdate(), noUpdate()];
   return [{ ids: [shown.gene] }, { rowId: shown.gene, rowPosition: "middle" }];
 }
 

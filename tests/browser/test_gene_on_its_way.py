@@ -75,14 +75,16 @@ def opened(chromium, prepared, world, tmp_path, monkeypatch):
     shutil.copytree(prepared[1], tmp_path / "run")
     for name, value in {**world.environment(), "SEQ2EXP_CACHE": str(tmp_path / "cache")}.items():
         monkeypatch.setenv(name, value)
-    started = []
+    started, readers = [], []
 
     def open_page(*genes: str, query: str = "") -> Visitor:
         command = [sys.executable, "-c", SERVE, str(tmp_path / "run"), *genes]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         started.append(process)
         address = next(found[1] for line in process.stdout if (found := re.search(r"ready at (\S+)", line)))
-        threading.Thread(target=process.stdout.read, daemon=True).start()
+        reader = threading.Thread(target=process.stdout.read, daemon=True)  # so that the process can go on telling
+        reader.start()
+        readers.append(reader)
         page = chromium.new_page(viewport={"width": 1280, "height": 800})
         started.append(page)
         page.goto(address + query)
@@ -93,6 +95,8 @@ def opened(chromium, prepared, world, tmp_path, monkeypatch):
         if isinstance(one, subprocess.Popen):
             one.terminate()
             one.wait(30)
+            readers.pop().join(30)
+            one.stdout.close()
         else:
             one.close()
 
@@ -120,9 +124,6 @@ def test_the_page_says_what_is_on_its_way_and_becomes_the_view_of_the_gene(opene
     visitor.until("seq2exp.state.unscored?.symbol === 'MED15'").quiet()
     first = sum(world.sent.values())
     visitor.page.click("[data-action=score]")
-    visitor.until(
-        "document.querySelector('#gene-head .numbers') === null && document.querySelector('.job-line') !== null"
-    )
     visitor.until(
         "document.querySelector('#gene-head h2')?.textContent === 'MED15' && seq2exp.state.gene", MODEL_SECONDS
     )
