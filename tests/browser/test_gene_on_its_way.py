@@ -33,7 +33,6 @@ SCORED = "seq2exp.state.gene && seq2exp.trackOf('mask')?.trackView.viewports[0].
 
 
 DENSE = (18_000_000, 24_000_000)  # where the DNase of these tests has another value at each base, as real ones do
-MEGABASE = 5_300_000  # bytes of it
 
 
 def write_dense(path):
@@ -77,7 +76,7 @@ def opened(chromium, prepared, world, tmp_path, monkeypatch):
         monkeypatch.setenv(name, value)
     started, readers = [], []
 
-    def open_page(*genes: str, query: str = "") -> Visitor:
+    def open_page(*genes: str) -> Visitor:
         command = [sys.executable, "-c", SERVE, str(tmp_path / "run"), *genes]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         started.append(process)
@@ -87,7 +86,7 @@ def opened(chromium, prepared, world, tmp_path, monkeypatch):
         readers.append(reader)
         page = chromium.new_page(viewport={"width": 1280, "height": 800})
         started.append(page)
-        page.goto(address + query)
+        page.goto(address)
         return Visitor(page, address)
 
     yield open_page
@@ -164,57 +163,3 @@ def test_a_gene_that_nobody_knows_says_so_and_the_page_can_be_used(opened):
     visitor.page.keyboard.press("Enter")
     visitor.until("seq2exp.state.unscored?.symbol === 'RANBP1'")
     assert visitor.page.locator("[data-action=score]").text_content() == "Score now"
-
-
-def test_a_gene_whose_server_is_stuck_can_be_stopped_and_tried_again(opened, world):
-    world.delay = 60.0
-    visitor = opened("RANBP1")
-    visitor.until("document.querySelector('[data-action=stop-job]') !== null", MODEL_SECONDS)
-    visitor.until(f"/weights|Step/.test({LINE})", MODEL_SECONDS)
-    visitor.page.click("[data-action=stop-job]")
-    visitor.until(f"/Cancelled/.test({LINE})")
-    world.delay = 0.0
-    visitor.page.click("[data-action=score]")
-    visitor.until(f"Boolean({SCORED})", MODEL_SECONDS)
-
-
-def test_a_genome_that_cannot_be_read_does_not_keep_the_tracks_away(opened, world):
-    world.faults[world.path("sequence")] = "403"
-    visitor = opened()
-    visitor.settle()
-    visitor.until("Boolean(seq2exp.trackOf('signal-0'))")
-    assert visitor.value("document.getElementById('igv').dataset.failed === undefined")
-
-
-def test_a_dense_track_that_is_panned_and_zoomed_costs_what_is_shown(opened, world):
-    def sent() -> int:
-        return world.sent.get(dnase, 0)
-
-    def requests() -> int:
-        return sum(path == dnase for path, _ in world.asked)
-
-    def show(start: int, end: int) -> None:
-        visitor.value(f"void seq2exp.igvBrowser().search('chr22:{start}-{end}')")
-
-    dnase, track = world.path("dnase"), "seq2exp.trackOf('signal-1').trackView.viewports[0]"
-    visitor = opened(query="?locus=chr22:20,000,001-20,200,000").settle()
-    visitor.until(f"Boolean({track}.canvas)").quiet()
-    assert visitor.ink("signal-1") > 50
-    window = sent()
-    assert window < 0.2 * 3 * MEGABASE + 500_000  # igv.js reads as much again on either side
-    assert requests() < 30
-    before = requests()
-    for step in range(1, 21):  # quickly: nobody waits for the tracks in between
-        show(20_000_001 + 20_000 * step, 20_200_000 + 20_000 * step)
-        visitor.page.wait_for_timeout(50)
-    visitor.quiet()
-    visitor.until(f"Boolean({track}.canvas)").quiet()
-    assert sent() - window < 1.0 * MEGABASE + 500_000  # 400 kb of way, and what lies beside the last view
-    assert requests() - before < 60
-    far = sent()
-    show(1, SIZE)
-    visitor.until("seq2exp.state.locus.end - seq2exp.state.locus.start > 50_000_000").quiet()
-    visitor.until(f"Boolean({track}.canvas)").quiet()
-    assert sent() - far < 1_000_000  # of a file of 30 MB: its own summaries
-    assert len(world.content[dnase]) > 30_000_000
-    assert visitor.errors == []
