@@ -251,6 +251,15 @@ def test_an_empty_file_is_one_whatever_is_sent_later(server):
     assert local_copy(RemotePath(server.url("/e"))).read_bytes() == b""
 
 
+@pytest.mark.parametrize("name", ["file.json", "lock", "a.part", "a.part.json", ".file.json"])
+def test_no_name_of_a_file_is_that_of_what_is_beside_its_copy(server, name):
+    server.content[f"/{name}"], path = b"content", RemotePath(server.url(f"/{name}"))
+    for _ in range(2):
+        assert local_copy(path).read_bytes() == b"content"
+        whole_files.forget()
+    assert [entry.path.read_bytes() for entry in kept_files()] == [b"content"]
+
+
 SECRET = "hf_0123456789"
 
 

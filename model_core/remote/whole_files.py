@@ -63,7 +63,7 @@ def local_copy(path: InputPath, about: str = "", checksum: str | None = None) ->
     Returns
     -------
     Path
-        A file of the same name.
+        A file of the same name, or of the same ending.
 
     Raises
     ------
@@ -79,11 +79,16 @@ def local_copy(path: InputPath, about: str = "", checksum: str | None = None) ->
     when = changes.count()
     wanted = user_cache() / "files" / hashlib.sha256(key.encode()).hexdigest()[:40]
     folder = writable_folder(wanted, f"the copy of {path.name}")
-    target = folder / path.name
+    target = folder / _copy_name(path)
     with Lock(folder / "lock").held(_WAIT):
         _bring(path, target, about, checksum)
     _current[key] = target, when
     return target
+
+
+def _copy_name(path: RemotePath) -> str:
+    """Return the name of the copy of a file, which is none of those that are beside it."""
+    return f"copy.{path.name}" if path.name in (_NOTE, "lock") else path.name
 
 
 def state_of(path: RemotePath) -> State:
@@ -109,7 +114,7 @@ def kept_files() -> list[Kept]:
         with suppress(OSError, ValueError):
             about = parse_json((folder / _NOTE).read_bytes())
             address = about.get("address") if isinstance(about, dict) else None
-            if isinstance(address, str) and (place := folder / RemotePath(address).name).is_file():
+            if isinstance(address, str) and (place := folder / _copy_name(RemotePath(address))).is_file():
                 found.append(Kept(address, place))
     return sorted(found)
 
