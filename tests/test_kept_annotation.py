@@ -41,7 +41,7 @@ def test_the_rows_are_parsed_once_and_are_the_same(gtf, parsed):
 def test_a_changed_file_is_parsed_again_also_with_the_length_and_date_of_the_old_one(gtf, parsed):
     kept_gtf(gtf)
     state = gtf.stat()
-    write(gtf, "ABD")
+    write(gtf, "ABE")
     os.utime(gtf, ns=(state.st_atime_ns, state.st_mtime_ns))
     pd.testing.assert_frame_equal(kept_gtf(gtf), read_gtf(gtf))
     assert len(parsed) == 2
