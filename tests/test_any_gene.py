@@ -3,6 +3,8 @@
 import gzip
 import json
 import shutil
+import subprocess
+import sys
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,7 +12,7 @@ from types import SimpleNamespace
 import huggingface_hub.file_download
 import huggingface_hub.utils._http
 import pytest
-from gene_command import score_gene, small_checkpoint, study_file
+from gene_command import gene_words, score_gene, small_checkpoint, study_file
 from public_world import ENTRIES, FILES, MODELS, make_world, serve_world
 
 from model_core.remote import remote_file, session
@@ -141,6 +143,14 @@ def test_the_mask_of_addresses_is_that_of_local_files_a_second_gene_costs_its_wi
         assert offline.code == 0, offline.said
         assert world.asked == []
         assert masks(tmp_path / "run") == held
+    monkeypatch.delenv("SEQ2EXP_OFFLINE")
+    monkeypatch.setenv("SEQ2EXP_DATA", str(tmp_path / "data"))
+    program = [sys.executable, "-c", "from seq2exp_viz.cli import main; main()"]
+    done = subprocess.run([*program, *gene_words(tmp_path, GENE)[1:]], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert "cannot be reached" in done.stderr
+    assert f"{GENE}: predicted" in done.stdout
+    assert masks(tmp_path / "run") == held
 
 
 def named_as(world, use: str) -> str:
