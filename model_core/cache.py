@@ -31,6 +31,11 @@ def user_cache() -> Path:
     return Path(base) / "seq2exp-viz" if os.path.isabs(base) else stand_in()
 
 
+def parsed_annotations() -> list[Path]:
+    """Return the files with parsed annotations: the tables of studies, and the gene models of the page."""
+    return sorted(path for pattern in ("annotations/*.npz", "genes-*.npz") for path in user_cache().glob(pattern))
+
+
 def why_not_writable(folder: str | Path) -> str | None:
     """Return in a few words why a folder (created where missing) cannot be written to; None where it can."""
     folder = Path(folder)

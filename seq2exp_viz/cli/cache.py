@@ -14,7 +14,7 @@ def cache(
     clear: Annotated[bool, typer.Option("--clear", help="remove what is shown; studies and runs stay")] = False,
 ) -> None:
     """Show what is kept of remote files, so that it is read once and works offline; --clear removes it."""
-    from model_core.cache import user_cache
+    from model_core.cache import parsed_annotations, user_cache
     from model_core.datasets import hugging_face
     from model_core.remote import block_store, whole_files
     from model_core.remote.traffic import human
@@ -23,15 +23,20 @@ def cache(
     blocks = [file for file in block_store.stored() if wanted in file.address]
     whole = [file for file in whole_files.kept_files() if wanted in file.address]
     models = [file for file in hugging_face.kept_files() if wanted in file.path]
+    parsed = [] if wanted else parsed_annotations()
     lines = [(f"{human(file.held)} of {human(file.size)}", file.address) for file in blocks]
     lines += [(human(file.path.stat().st_size), file.address) for file in whole]
     lines += [(human(file.size or 0), file.path) for file in models]
-    for size, address in lines:
-        typer.echo(f"{size:>20}  {address}")
+    lines += [(human(path.stat().st_size), f"a parsed annotation, {path.name}") for path in parsed]
+    for size, what in lines:
+        typer.echo(f"{size:>20}  {what}")
     held = sum(file.held for file in block_store.stored())
     typer.echo(f"{user_cache()}: blocks take {human(held)}, at most {human(block_store.limit())} (SEQ2EXP_CACHE_LIMIT)")
     if clear:
         freed = sum(block_store.remove_stored(file.address) for file in blocks)
         freed += sum(whole_files.remove_kept(file) for file in whole)
         freed += sum(hugging_face.remove_kept(file.path) for file in models)
+        for path in parsed:
+            freed += path.stat().st_size
+            path.unlink(missing_ok=True)
         typer.echo(f"removed {human(freed)}")
