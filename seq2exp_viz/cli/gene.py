@@ -23,7 +23,7 @@ def gene(
         str, options.model("soft and hard are the ones released for this cell type, of K562 where there are none")
     ] = "soft",
     serve_page: Annotated[
-        bool, typer.Option("--serve/--no-serve", help="open the page, which shows what is still on its way")
+        bool, typer.Option("--serve/--no-serve", help="open the page; it shows what is still on its way")
     ] = True,
     run: Annotated[
         Path | None, options.output("run folder, which may hold genes already; by default in the user's data folder")

@@ -71,7 +71,7 @@ def check_token(token: str | None) -> None:
 def demo(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="folder for study and runs (created if missing)")],
     serve_page: Annotated[
-        bool, typer.Option("--serve/--no-serve", help="show the page during the demo and afterwards")
+        bool, typer.Option("--serve/--no-serve", help="open the page; during the demo and afterwards")
     ] = True,
     seed: Seed = 0,
     port: Port = None,
