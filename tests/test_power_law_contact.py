@@ -1,7 +1,6 @@
 """Contact of the power law in place of Hi-C: its values, and a study that says so."""
 
 import pickle
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,6 +8,7 @@ from small_study import SIZES, edit, write_small_study
 
 from model_core.errors import InputError
 from model_core.evaluation import caveats
+from model_core.run_folder.source import new_run_of
 from model_core.signals.open import open_signal
 from model_core.signals.power_law_contact import NOTE, PowerLawContact
 from model_core.study.check import check_study
@@ -87,7 +87,8 @@ def test_what_rests_on_the_power_law_says_so(study, monkeypatch):
     assert [spec.is_powerlaw for spec in again.signal_specs] == [False, False, True]
 
     monkeypatch.setattr(caveats, "_unknown_bases", lambda *_: None)
-    assert sentence in caveats.of_study(SimpleNamespace(manifest={"simulated": False}), again)
+    run = new_run_of(loaded, loaded.config(), study.parent / "run")
+    assert sentence in caveats.of_study(run, again)
 
 
 @pytest.mark.parametrize("setting", ["resolution = 5000", 'normalisation = "VC"', "pseudocount = 0.0", "scale = 2.0"])
