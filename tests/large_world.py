@@ -18,6 +18,7 @@ from public_world import make_world
 
 GENE, SECOND = "TRIOBP", "LARGE1"  # 4 Mb apart
 COPIES = {"annotation": 40, "peaks": 7}  # of chromosome 22: 58,000 genes and 186,000 peaks
+LINE, MEGABASE = 60, 1_200_000  # bases of a line of a FASTA, and after which they repeat
 STEP = 51_000_000  # bp between two of them on one chromosome
 MEGABASES = (0, 50)  # the values of a signal: first, and how many
 
@@ -72,6 +73,20 @@ def write_random_two_bit(path: Path, sizes: dict[str, int]) -> None:
             while left > 0:
                 file.write(noise[:left])
                 left -= len(noise)
+
+
+def write_random_fasta(path: Path, sizes: dict[str, int]) -> None:
+    """Write a FASTA of random bases in lines of LINE, which repeat after MEGABASE, and its .fai."""
+    bases = np.frombuffer(b"ACGT", np.uint8)[np.random.default_rng(0).integers(0, 4, MEGABASE)].reshape(-1, LINE)
+    lines = np.concatenate([bases, np.full((len(bases), 1), ord("\n"), np.uint8)], axis=1).tobytes()
+    with path.open("wb") as file, path.with_name(f"{path.name}.fai").open("w") as index:
+        for name, size in sizes.items():
+            file.write(f">{name}\n".encode())
+            index.write(f"{name}\t{size}\t{file.tell()}\t{LINE}\t{LINE + 1}\n")
+            length = size + size // LINE
+            for start in range(0, length, len(lines)):
+                file.write(lines[: length - start])
+            file.write(b"\n" if size % LINE else b"")
 
 
 def _places() -> Iterator[tuple[str, int]]:

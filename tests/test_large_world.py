@@ -1,13 +1,16 @@
 """Bytes and requests of a window of 200 kb, of files that are as dense and, at night, as large as the public ones."""
 
 import pytest
-from large_world import GENE, SECOND, SIZES, make_large_world
+from large_world import GENE, MEGABASE, SECOND, SIZES, make_large_world, write_random_fasta
 from public_world import serve_world
+from range_server import serve_ranges
 
 from model_core.datasets.public_study import study_of_cell
 from model_core.remote import remote_file, whole_files
+from model_core.remote.address import RemotePath
 from model_core.scoring.one_gene import read_inputs
 from model_core.scoring.score import choose_genes, with_features
+from model_core.study.genome import Genome
 from model_core.study.study import load_study
 
 BUDGETS = {"sequence": 500_000, "h3k27ac": 2_000_000, "dnase": 2_000_000, "hic": 6_000_000}  # bytes of a window
@@ -60,3 +63,23 @@ def test_a_window_of_files_of_real_sizes_stays_in_its_budget(shared_data, tmp_pa
     made = make_large_world(shared_data, tmp_path)
     assert {use: least for use, least in LEAST.items() if made[use].stat().st_size < least} == {}
     require_budgets(made, SIZES, tmp_path, monkeypatch)
+
+
+@pytest.mark.parametrize("names", [["chr21", "chr22"], pytest.param(list(SIZES), marks=pytest.mark.nightly)], ids=len)
+def test_a_window_of_a_fasta_of_whole_chromosomes_stays_in_its_budget(tmp_path, monkeypatch, names):
+    path = tmp_path / "hg38.fa"
+    write_random_fasta(path, {name: SIZES[name] for name in names})
+    monkeypatch.setenv("SEQ2EXP_CACHE", str(tmp_path / "cache"))
+    index = path.with_name("hg38.fa.fai")
+    with serve_ranges({"/h.example/hg38.fa": path, "/h.example/hg38.fa.fai": index.read_bytes()}) as server:
+        monkeypatch.setenv("SEQ2EXP_MIRROR", server.url(""))
+        remote_file.forget()
+        whole_files.forget()
+        genome = Genome(RemotePath("https://h.example/hg38.fa"))
+        start = 25 * MEGABASE
+        found = [genome.sequence(name, start, start + 200_000) for name in (names[0], names[-1])]
+        assert found[0] == found[1]  # the bases repeat
+        assert set(found[0]) == set("ACGT")
+        assert sum(server.sent.values()) <= 2 * BUDGETS["sequence"]
+        assert len(server.asked) <= 8
+    path.unlink()  # gigabytes
