@@ -4,12 +4,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from model_run import lively
-from range_server import serve_ranges
+from range_server import RangeServer, serve_files, serve_ranges
 from test_known_models import hub  # noqa: F401  a fixture
 from typer.testing import CliRunner
 from viewer_run import make_study
 
 from model_core.datasets import kept
+from model_core.datasets.encode import UnansweredError
 from model_core.datasets.known_models import REPOSITORY, ModelFile, model_file, model_for
 from model_core.errors import InputError
 from model_core.model.checkpoint import save_checkpoint
@@ -52,7 +53,8 @@ def told(*words):
 # ---- the data folder
 
 
-def write_study(cell_type, folder, tell):
+def write_study(cell_type, folder, tell, whole):
+    assert whole
     tell(cell_type)
     (folder / "sources.json").write_text("{}")
     (folder / "study.toml").write_text("schema = 1\n")
@@ -73,6 +75,17 @@ def test_a_study_whose_writing_was_cut_off_is_written_again(data_folder, monkeyp
     (data_folder / "studies" / "K562").mkdir(parents=True)
     (data_folder / "studies" / "K562" / "sources.json").write_text("{")
     assert kept.kept_study("K562", lambda line: None).read_text() == "schema = 1\n"
+
+
+def test_a_study_that_encode_was_not_asked_about_is_not_kept(data_folder, monkeypatch):
+    monkeypatch.setattr(session, "first_pause", lambda: 0.0)
+    portal = RangeServer()
+    portal.fault = lambda path: "html"  # a network that wants a sign-in
+    with serve_files(portal) as server:
+        monkeypatch.setenv("SEQ2EXP_MIRROR", server.url(""))
+        with pytest.raises(UnansweredError):
+            kept.kept_study("K562", lambda line: None)
+    assert not (data_folder / "studies" / "K562").exists()
 
 
 @pytest.mark.parametrize("cell_type", ["../..", "", "///", "\n"])

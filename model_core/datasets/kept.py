@@ -49,7 +49,7 @@ def kept_study(cell_type: str, tell: Callable[[str], object] = print) -> Path:
         with Lock(folder / "lock").held(_WAIT):
             if not path.is_file():  # another process may have written it meanwhile
                 (folder / SOURCES).unlink(missing_ok=True)  # of a writing that was cut off
-                study_of_cell(cell_type, folder, tell)
+                study_of_cell(cell_type, folder, tell, whole=True)
                 tell(f"this study is kept in {folder}; remove the folder to choose its files anew")
     finally:
         with suppress(OSError):

@@ -141,18 +141,20 @@ class PublicInputs:
         return [file for file in chosen if file is not None]
 
 
-def study_of_cell(cell_type: str, folder: str | Path, tell: Tell = print) -> Path:
+def study_of_cell(cell_type: str, folder: str | Path, tell: Tell = print, whole: bool = False) -> Path:
     """Write the study of a cell type: its preset where there is one, else of what ENCODE has.
 
     Parameters, returned path and errors are those of `study_from_preset` and `study_from_encode`.
     """
     for name, preset in PUBLIC_PRESETS.items():
         if preset.cell_type.lower() == cell_type.lower():
-            return study_from_preset(name, folder, tell)
+            return study_from_preset(name, folder, tell, whole=whole)
     return study_from_encode(cell_type, folder, tell)
 
 
-def study_from_preset(name: str, folder: str | Path, tell: Tell = print, expression: str | None = None) -> Path:
+def study_from_preset(
+    name: str, folder: str | Path, tell: Tell = print, expression: str | None = None, whole: bool = False
+) -> Path:
     """Write the study.toml of a preset, of public addresses; nothing is downloaded.
 
     ENCODE is asked for checksums and for the peaks of the DNase experiment. Where it cannot be asked, the study is
@@ -169,6 +171,8 @@ def study_from_preset(name: str, folder: str | Path, tell: Tell = print, express
     expression : str or None
         Accession of a gene quantification on ENCODE (tsv of RNA-seq or CAGE), whose TPM become the labels for training;
         it and the annotation are fetched whole.
+    whole : bool
+        Refuse to write a study without what ENCODE has to be asked for.
 
     Returns
     -------
@@ -177,6 +181,8 @@ def study_from_preset(name: str, folder: str | Path, tell: Tell = print, express
 
     Raises
     ------
+    UnansweredError
+        ENCODE cannot be asked, and the study is to be `whole`.
     InputError
         No such preset, or a study in `folder` already.
     """
@@ -185,7 +191,7 @@ def study_from_preset(name: str, folder: str | Path, tell: Tell = print, express
         fix = "choose one, use `--preset encode --biosample NAME`, or write a study with `init FOLDER`"
         raise InputError("preset", found=repr(name), expected=expected, fix=fix)
     path = new_study_path(folder, (SOURCES, TABLE))
-    return _write(path, _of_preset(name, PUBLIC_PRESETS[name], tell), tell, expression)
+    return _write(path, _of_preset(name, PUBLIC_PRESETS[name], tell, whole), tell, expression)
 
 
 def study_from_encode(biosample: str, folder: str | Path, tell: Tell = print, expression: str | None = None) -> Path:
@@ -202,7 +208,7 @@ def study_from_encode(biosample: str, folder: str | Path, tell: Tell = print, ex
     return _write(path, _of_search(biosample), tell, expression)
 
 
-def _of_preset(name: str, preset: PublicPreset, tell: Tell) -> PublicInputs:
+def _of_preset(name: str, preset: PublicPreset, tell: Tell, whole: bool) -> PublicInputs:
     answering = True
 
     def known(use: str, accession: str, ending: str) -> tuple[PublicFile, EncodeFile | None]:
@@ -214,6 +220,8 @@ def _of_preset(name: str, preset: PublicPreset, tell: Tell) -> PublicInputs:
         try:
             record = file_record(accession)
         except UnansweredError as error:
+            if whole:
+                raise
             answering = False
             tell(f"ENCODE did not answer, so the study has no peaks and no checksums: {error}")
             return file, None
@@ -235,6 +243,8 @@ def _of_preset(name: str, preset: PublicPreset, tell: Tell) -> PublicInputs:
         if record is not None and record.dataset and answering:
             peaks = _public("peaks", find(PEAKS, dataset=record.dataset))
     except InputError as error:
+        if whole and isinstance(error, UnansweredError):
+            raise
         tell(f"ENCODE's search did not help: {error}")
     limits = [_hic_limit(hic), f"The paper's Hi-C is {preset.paper_hic} of 4DN (VC), which needs a login."]
     return _inputs(name, preset.cell_type, blacklist, (h3k27ac, dnase, hic, peaks), limits)
