@@ -6,8 +6,9 @@
 
 Faults: a status ("403", "429", "500"), "cut" (half the body, then the connection ends) and "cut N" (N bytes of it),
 "html" (a sign-in page with status 200), "whole" (no ranges), "other" (another range than the one asked for), "to URL"
-(a redirect), "slow" (no answer within `patience` seconds), "changed" (another ETag and another length at each request),
-and bytes, which are sent in place of an answer. Those of "HEAD /a.bin" are of HEAD requests.
+(a redirect), "slow" (no answer within `patience` seconds), "drip" (a byte of the body each second), "changed" (another
+ETag and another length at each request), and bytes, which are sent in place of an answer. Those of "HEAD /a.bin" are of
+HEAD requests.
 
 Servers with further rules are classes above RangeServer: `found` says what there is, `refused` to whom it is not given.
 """
@@ -154,13 +155,14 @@ class _Handler(BaseHTTPRequestHandler):
         if fault.startswith("cut"):
             content, self.close_connection = content[: int(fault[4:] or len(content) // 2)], True
         if self.command == "GET":
-            self._write(content)
+            self._write(content, 1.0 if fault == "drip" else 0.0)
 
-    def _write(self, content: bytes):
+    def _write(self, content: bytes, seconds_of_byte: float = 0.0):
         server = self.server.files
         path = self.path.partition("?")[0]
         server.sent[path] = server.sent.get(path, 0) + len(content)
         step = max(int(server.rate / 20), 1) if server.rate else 1 << 20
+        step = 1 if seconds_of_byte else step
         with suppress(ConnectionError):  # the client has had enough
             for start in range(0, len(content), step):
                 part = content[start : start + step]
@@ -168,6 +170,7 @@ class _Handler(BaseHTTPRequestHandler):
                     with server.link:  # one line for all
                         time.sleep(len(part) / server.rate)
                 self.wfile.write(part)
+                time.sleep(seconds_of_byte)
 
 
 def _part(content: bytes | Path, first: int, last: int) -> bytes:

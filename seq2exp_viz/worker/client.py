@@ -19,6 +19,7 @@ COMMAND = (sys.executable, "-m", "seq2exp_viz.worker.model_process")
 STOP_SECONDS = 3.0  # for the process to end by itself
 PATIENCE_SECONDS = 60.0  # for the process to read what it is sent
 LOOK_SECONDS = 0.5  # between two looks at whether it reads
+LEFT = 75  # exit code of a process that ends so that a read which nobody waits for ends
 
 
 class Worker:
@@ -32,7 +33,8 @@ class Worker:
         Called with each answer, from a separate thread.
     died : callable
         Called with the number of a process and a message once it has ended by itself, or was ended because it read
-        nothing for `patience`, after its last answer.
+        nothing for `patience`, after its last answer. The message is "" where it ended because a cancelled task still
+        read from a server: it has begun no other task, so the others are to be sent again.
     command : Sequence[str]
         Command line of the process.
     patience : float
@@ -226,7 +228,7 @@ class Child:
         code = self.process.wait()
         if self.process.stdout is not None:
             self.process.stdout.close()
-        self._when_ended(self._number, self._words or _words(code))
+        self._when_ended(self._number, self._words or ("" if code == LEFT else _words(code)))
 
     def _take(self, message: dict) -> None:
         if "read" in message:  # how many messages it has read; comes alone

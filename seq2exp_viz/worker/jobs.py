@@ -69,6 +69,7 @@ class Task:
     first: int = 0
     key: tuple | None = None  # under which an answer is remembered
     process: int | None = None  # the number of the process that works on it
+    sent: dict | None = None  # what that process was sent
 
     @property
     def ended(self) -> bool:
@@ -235,7 +236,7 @@ class Jobs:
     def record(self, task: Task) -> dict:
         """Return a snapshot of a task as JSON values for another process, which calls `Task(**record)`."""
         with self._changed:
-            return asdict(replace(task, key=None, process=None))
+            return asdict(replace(task, key=None, process=None, sent=None))
 
     def wait(self, task: Task, seconds: float) -> Task:
         """Return the task once it has ended, or after `seconds`."""
@@ -265,14 +266,17 @@ class Jobs:
 
     def _hand_over(self, task: Task, path: Path, more: dict) -> Task:
         with self._changed:  # so that the end of this process is handled after the task has its number
-            if self.worker.pid is None:
-                task.message = "starting the model"
-            try:
-                message = {"id": task.id, "kind": task.kind, "run": str(path), "gene": task.gene, **more}
-                task.process = self.worker.send(message)
-            except OSError as problem:
-                self._end(task, "failed", f"The model process could not be started ({problem}).")
+            task.sent = {"id": task.id, "kind": task.kind, "run": str(path), "gene": task.gene, **more}
+            self._send(task)
         return task
+
+    def _send(self, task: Task) -> None:
+        if self.worker.pid is None:
+            task.message = "starting the model"
+        try:
+            task.process = self.worker.send(task.sent or {})
+        except OSError as problem:
+            self._end(task, "failed", f"The model process could not be started ({problem}).")
 
     def _heard(self, message: dict) -> None:
         with self._changed:
@@ -305,8 +309,10 @@ class Jobs:
     def _died(self, process: int, words: str) -> None:
         with self._changed:
             for task in self._waiting():
-                if task.process == process:
+                if task.process == process and words:
                     self._end(task, "failed", words)
+                elif task.process == process:  # not begun
+                    self._send(task)
 
     def _end(self, task: Task, state: str, words: str) -> None:
         task.state, task.message = state, words

@@ -5,6 +5,7 @@ end of the input ends the process. Output: {"read": 1} for each line of input, s
 read; and with the task's id {"state": "running", "done", "total", "message", "moved"} as progress (moved: what was read
 over the network), {"row": {...}} for an early result, and finally {"state": "done", "result": {...}}, {"state":
 "failed", "message"} or {"state": "cancelled"}. A task of kind "whatif" has priority, and also interrupts a longer one.
+The process ends with exit code LEFT after a cancelled job that still reads.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from typing import IO, TYPE_CHECKING, TypeVar
 from model_core.child import follow_parent
 from model_core.errors import InputError, Problems
 from model_core.files import json_values
+from seq2exp_viz.worker.client import LEFT
 
 if TYPE_CHECKING:
     import numpy as np
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
 
 MODELS, GENES = 2, 8  # kept in memory; a gene of 200 kb takes 10 MB
 PROGRESS_SECONDS = 0.1  # between two reports of progress
+LEAVE_SECONDS = 1.0  # for what a cancelled job reads to end by itself
 TRAFFIC_SECONDS = 0.5  # between two looks at what was moved over the network
 SHOWN = ("done", "total", "message", "moved")  # of a task that is running
 STEPS = 4  # of scoring a gene, beside one for each signal: annotation, sequence, model, elements
@@ -45,6 +48,10 @@ T = TypeVar("T")
 
 class Cancelled(Exception):
     """The task was cancelled."""
+
+
+class StillReads(Cancelled):
+    """The task was cancelled, and its thread waits for a server, with the locks of what it reads."""
 
 
 class TaskQueue:
@@ -120,15 +127,23 @@ class TaskRunner:
         self._stack: list[dict] = []  # the current task is the last; those before wait for it
 
     def do(self, task: dict) -> None:
-        """Run one task and send its result, or why it failed."""
+        """Run one task and send its result, or why it failed.
+
+        Raises
+        ------
+        StillReads
+            It was cancelled: no other task can be relied on in this process.
+        """
         task_id = {"id": task["id"]}
         try:
             with self._current(task) as current:
                 self._check(current)
                 result = getattr(self, f"_{task['kind']}")(task)
             self.send({**task_id, "state": "done", "result": json_values(result)})
-        except Cancelled:
+        except Cancelled as end:
             self.send({**task_id, "state": "cancelled"})
+            if isinstance(end, StillReads):
+                raise
         except InputError as problem:
             alone = isinstance(problem, Problems) and len(problem.problems) == 1  # no list of one
             words = str(problem.problems[0] if alone else problem)
@@ -267,7 +282,7 @@ class TaskRunner:
         key = (str(model.run.path), gene_id)
         if key not in self._genes:
             self._progress("reading the window and computing its mask")
-            what_if = model.what_if(gene_id, self._predicted)
+            what_if = self._apart(lambda _: model.what_if(gene_id, self._predicted))
             what_if.mask  # noqa: B018  the generator is run here, once
             _keep(self._genes, key, what_if, GENES)
         self._genes.move_to_end(key)
@@ -302,10 +317,11 @@ class TaskRunner:
         task["begun"] += 1
 
     def _apart(self, read: Callable[[Callable[[str], None]], T]) -> T:
-        """Return what `read` returns, which gets a function for its steps, from a thread that a cancelled task leaves.
+        """Return what `read` returns, which gets a function for its steps, from a thread that a cancelled job leaves.
 
-        A server that does not answer may hold a read for minutes. The thread that is left ends at its next step; what
-        it reads changes nothing but the caches.
+        A server that does not answer may hold a read for minutes, and with it locks that other runs' reads need. So
+        the process ends where the thread does not end soon; what it reads changes nothing but the caches. A cancelled
+        question is waited for, as the newer one of the same page mostly needs the same.
         """
         task, found, ended = self._stack[-1], Future[T](), threading.Event()
 
@@ -319,7 +335,8 @@ class TaskRunner:
 
         threading.Thread(target=run, name="reads", daemon=True).start()
         while not ended.wait(PROGRESS_SECONDS):
-            self._check(task)
+            if task["kind"] != "whatif" and self.inbox.unwanted(task["id"]):
+                raise Cancelled if ended.wait(LEAVE_SECONDS) else StillReads
         return found.result()
 
     @contextmanager
@@ -368,7 +385,7 @@ def _keep(held: OrderedDict, key: object, value: object, most: int) -> None:
 
 
 def main() -> None:
-    """Run tasks until the input ends."""
+    """Run tasks until the input ends, or a cancelled one still reads."""
     follow_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the server, which then closes the input
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", buffering=1, encoding="utf-8")
@@ -383,8 +400,12 @@ def main() -> None:
             answers.write(line)
 
     runner = TaskRunner(TaskQueue(sys.stdin, send), send, sys.argv[1] if len(sys.argv) > 1 else None)
-    while True:
-        runner.do(runner.inbox.next())
+    try:
+        while True:
+            runner.do(runner.inbox.next())
+    except StillReads:
+        with writing:  # no line is cut
+            os._exit(LEFT)
 
 
 if __name__ == "__main__":
