@@ -15,6 +15,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from model_core.errors import InputError
+from model_core.listing import files_in
 
 _notices: dict[str, str] = {}  # folder that is replaced -> notice for the user
 
@@ -31,9 +32,10 @@ def user_cache() -> Path:
     return Path(base) / "seq2exp-viz" if os.path.isabs(base) else stand_in()
 
 
-def parsed_annotations() -> list[Path]:
-    """Return the files with parsed annotations: the tables of studies, and the gene models of the page."""
-    return sorted(path for pattern in ("annotations/*.npz", "genes-*.npz") for path in user_cache().glob(pattern))
+def parsed_tables() -> list[Path]:
+    """Return the files with parsed annotations and peaks: the tables of studies, and the gene models of the page."""
+    places = {"annotations": "*.npz", "peaks": "*.npz", ".": "genes-*.npz"}
+    return sorted(path for folder, names in places.items() for path in files_in(user_cache() / folder, names))
 
 
 def why_not_writable(folder: str | Path) -> str | None:

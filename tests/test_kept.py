@@ -170,15 +170,18 @@ def test_clearing_removes_what_is_shown_and_the_next_read_brings_it_back(places)
     assert local_copy(RemotePath("https://b.example/genes.gtf")).read_bytes() == b"genes\n" * 1_000
 
 
-def test_parsed_annotations_are_shown_and_cleared_with_all_the_rest_only(places, tmp_path):
-    folder = tmp_path / "cache" / "annotations"
-    folder.mkdir()
-    (folder / "0a.npz").write_bytes(bytes(2_000))
+def test_parsed_tables_are_shown_and_cleared_with_all_the_rest_only(places, tmp_path):
+    folder, peaks = tmp_path / "cache" / "annotations", tmp_path / "cache" / "peaks"
+    for place in (folder, peaks):
+        place.mkdir()
+        (place / "0a.npz").write_bytes(bytes(2_000))
     (tmp_path / "cache" / "genes-1b.npz").write_bytes(bytes(2_000))
     assert "2.0 kB  a parsed annotation, 0a.npz" in told()
     assert "0a.npz" not in told("a.example", "--clear")
-    assert "removed 10 kB" in told("--clear")  # with the whole file
+    assert "2.0 kB  parsed peaks, 0a.npz" in told()
+    assert "removed 12 kB" in told("--clear")  # with the whole file
     assert not list(folder.iterdir())
+    assert not list(peaks.iterdir())
 
 
 def test_a_block_is_kept_although_another_process_clears_the_cache_at_that_moment(data_folder, monkeypatch):

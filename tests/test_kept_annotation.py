@@ -7,10 +7,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from model_core import kept_tables
 from model_core.errors import InputError
-from model_core.study import annotation, kept_annotation
+from model_core.study import annotation
 from model_core.study.annotation import read_gtf
-from model_core.study.kept_annotation import MOST_KEPT, parsed_gtf
+from model_core.study.kept_annotation import ANNOTATIONS, parsed_gtf
 
 
 def write_gtf(path, genes=300, symbol="GENE"):
@@ -29,7 +30,7 @@ def write_gtf(path, genes=300, symbol="GENE"):
 @pytest.fixture
 def gtf(tmp_path, monkeypatch):
     monkeypatch.setenv("SEQ2EXP_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(kept_annotation, "_LONG", 0.0)
+    monkeypatch.setattr(kept_tables, "_LONG", 0.0)
     return write_gtf(tmp_path / "genes.gtf")
 
 
@@ -64,7 +65,7 @@ def test_another_content_of_the_same_length_and_time_is_parsed(gtf, parses):
 
 def test_another_version_of_the_parser_parses_again(gtf, parses, monkeypatch):
     parsed_gtf(gtf)
-    monkeypatch.setattr(kept_annotation, "_parser", lambda: "later")
+    monkeypatch.setattr(kept_tables, "_digest", lambda *files: "later")
     parsed_gtf(gtf)
     assert len(parses) == 2
 
@@ -119,9 +120,9 @@ def test_processes_that_start_together_leave_one_whole_file(gtf, tmp_path):
 
 
 def test_the_annotations_used_last_are_kept(gtf, tmp_path, parses):
-    for number in range(MOST_KEPT + 2):
+    for number in range(ANNOTATIONS.most + 2):
         parsed_gtf(write_gtf(tmp_path / f"{number}.gtf", 3, f"S{number}"))
-    assert len(kept(tmp_path)) == MOST_KEPT
+    assert len(kept(tmp_path)) == ANNOTATIONS.most
 
 
 def test_a_cache_that_cannot_be_written_is_no_obstacle_and_errors_stay(gtf, tmp_path):

@@ -97,12 +97,18 @@ def test_a_run_of_a_preset_holds_a_copy_of_the_peaks_and_where_they_are_from(wor
 
 def test_assembling_again_changes_no_byte_and_needs_no_server(world, study_path, run_path, monkeypatch):
     before = {path: path.read_bytes() for path in run_path.rglob("*") if path.is_file()}
+    peaks = run_path / "peaks" / "ENCFF274YGF.narrowPeak"
+    written = peaks.stat().st_mtime_ns
     ask_again()
     monkeypatch.setenv("SEQ2EXP_OFFLINE", "1")
     asked = len(world.asked)
     assemble(Run.open(run_path), load_study(study_path).peaks_path())
     assert len(world.asked) == asked
     assert {path: path.read_bytes() for path in run_path.rglob("*") if path.is_file()} == before
+    assert peaks.stat().st_mtime_ns == written  # so what was parsed of it counts still
+    peaks.write_text("chr22\t1\t2\tother\t0\t.\t1\t1\t1\t0\n")
+    assemble(Run.open(run_path), load_study(study_path).peaks_path())
+    assert peaks.read_bytes() == before[peaks]
     ask_again()
 
 

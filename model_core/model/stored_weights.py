@@ -99,7 +99,9 @@ def filled(model: Seq2Exp, read: Callable[[str], Tensor]) -> Seq2Exp:
     read : callable
         Returns the tensor of a name.
     """
-    model = model.to_empty(device="cpu")
+    # As `to_empty`, which asks torch's meta device for each tensor and imports sympy for that.
+    memory = {name: torch.empty(held.shape, dtype=held.dtype) for name, held in model.state_dict().items()}
+    model.load_state_dict(memory, assign=True)
     with torch.no_grad():
         for name, parameter in model.state_dict().items():
             parameter.copy_(read(name))

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+import filecmp
 import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from model_core.bed import is_gzipped, read_narrowpeak
+from model_core.bed import is_gzipped
 from model_core.errors import InputError
 from model_core.files import replacing, write_json, write_text
+from model_core.fingerprint import sha256_of
 from model_core.intervals import merge
+from model_core.kept_peaks import parsed_peaks
 from model_core.listing import files_in
-from model_core.records import parse_json
 from model_core.remote.address import InputPath, RemotePath, input_path
 from model_core.run_folder.elements import (
     ELEMENT_COLUMNS,
@@ -32,7 +33,7 @@ from model_core.run_folder.mask_store import GeneMask
 from model_core.run_folder.notes import notes_of
 from model_core.run_folder.run import Run
 from model_core.run_folder.tracks import MOST_VALUES, Block, merged_by_max, write_bed, write_bigwig, write_narrowpeak
-from model_core.study.peaks import record_of_given
+from model_core.study.peaks import known_record, record_of_given
 from model_core.study.whole_inputs import read_whole
 from model_core.track_formats import format_of
 from model_core.tsv import table_text
@@ -184,11 +185,15 @@ def _copy_with_record(path: InputPath, folder: Path) -> str:
     name = path.name[:-3] if path.suffix.lower() == ".gz" else path.name
     name = Path(name).stem
     target = folder / f"{name}.narrowPeak"
-    read_whole(path, lambda file: _write_peaks(file, target), "peaks")
     if isinstance(path, RemotePath):
-        _write_record(target.with_suffix(".json"), record_of_given(path, name))
-    elif (record := path.with_name(f"{name}.json")).is_file():
-        _copy(record, target.with_suffix(".json"))
+        record = record_of_given(path, name)
+        if known_record(target, record) is None:
+            read_whole(path, lambda file: _write_peaks(file, target), "peaks")
+            write_json(target.with_suffix(".json"), {**record, "sha256": sha256_of(target)})
+        return name
+    _write_peaks(path, target)
+    if (beside := path.with_name(f"{name}.json")).is_file():
+        _copy(beside, target.with_suffix(".json"))
     return name
 
 
@@ -196,19 +201,13 @@ def _write_peaks(file: Path, target: Path) -> None:
     if file.suffix == ".narrowPeak" and format_of(file) in ("narrowPeak", "empty") and not is_gzipped(file):
         _copy(file, target)
     else:
-        write_narrowpeak(target, read_narrowpeak(file))
-
-
-def _write_record(path: Path, record: Mapping[str, Any]) -> None:
-    """Write the record of peaks at an address, unless the one that is there says the same of the same content."""
-    with suppress(OSError, ValueError, AttributeError):  # none, or another form of it: write it again
-        known = parse_json(path.read_bytes())
-        if all(known.get(key) == value for key, value in record.items() if key != "created"):
-            return
-    write_json(path, record)
+        write_narrowpeak(target, parsed_peaks(file))
 
 
 def _copy(source: Path, target: Path) -> None:
+    """Copy a file, unless the target has its content: what was read from that stays known (`kept_tables`)."""
+    if target.is_file() and filecmp.cmp(source, target, shallow=False):
+        return
     with replacing(target) as temporary:
         shutil.copyfile(source, temporary)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TypeAlias
 
 import numpy as np
-from scipy import stats
 
 Metrics: TypeAlias = dict[str, int | float | list[float] | None]
 
@@ -31,6 +30,8 @@ def prediction_metrics(observed: np.ndarray, predicted: np.ndarray) -> Metrics:
     if n:
         result |= {"mse": float(np.mean((y - p) ** 2)), "mae": float(np.mean(np.abs(y - p)))}
     if n >= 3 and np.ptp(y) > 0 and np.ptp(p) > 0:
+        from scipy import stats  # takes long to import, which a run without measured genes need not wait for
+
         r = float(np.corrcoef(y, p)[0, 1])
         result |= {"pearson": r, "spearman": float(stats.spearmanr(y, p).statistic)}
         if n >= 4 and abs(r) < 1:

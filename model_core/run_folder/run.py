@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from model_core.bed import read_bed, read_lines, read_narrowpeak
+from model_core.bed import read_bed, read_lines
 from model_core.beta import BLACKLISTED, beta_mean, forced_state, promoter_bases
 from model_core.config import Seq2ExpConfig, model_config
 from model_core.decision import DecisionRule
@@ -22,6 +22,7 @@ from model_core.fingerprint import sha256_of
 from model_core.gene_finder import GeneFinder
 from model_core.input_file import is_regular
 from model_core.intervals import listed, match_chromosomes, rasterise, sort
+from model_core.kept_peaks import parsed_peaks
 from model_core.listing import files_in, temporary_files
 from model_core.lock import Lock, writing_into
 from model_core.recent import Recent
@@ -797,4 +798,4 @@ def _read_blacklist(path: Path) -> pd.DataFrame:
 
 
 def _read_peaks(paths: list[Path]) -> pd.DataFrame:
-    return sort(pd.concat([read_narrowpeak(path) for path in paths], ignore_index=True))
+    return sort(pd.concat([parsed_peaks(path) for path in paths], ignore_index=True))

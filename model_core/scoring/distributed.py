@@ -22,7 +22,6 @@ from model_core.listing import all_in, folders_in
 from model_core.lock import Lock
 from model_core.model.checkpoint import choose_device
 from model_core.run_folder.run import MEANING, Run
-from model_core.training.launch import environment, start_others
 from model_core.training.other_processes import OtherProcesses
 from model_core.training.ranks import process_number
 
@@ -74,6 +73,8 @@ class ProcessGroup:
     def __enter__(self) -> ProcessGroup:
         if self.size == 1:
             return self
+        from model_core.training.launch import environment, start_others  # needs Lightning: seconds, for nothing alone
+
         surroundings = environment(self._per_host, self._hosts)
         self.rank = process_number(self._per_host, self._hosts)
         if self.device.type == "cuda":

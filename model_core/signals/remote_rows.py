@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import base64
 import sys
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -54,7 +54,7 @@ class RemoteRows:
 
     def row(self, chrom: str, anchor: int, first: int, last: int) -> np.ndarray:
         """Return the normalised contact of the bins first to last - 1 with the bin `anchor`, as `CoolerRows.row`."""
-        return _array(self._ask("row", chrom, anchor, first, last))
+        return _array(_row(self, chrom, anchor, first, last))
 
     def _ask(self, task: str, *words: object) -> Any:
         return _ask(self.path, "Hi-C", WHOLE, task, self.path, self.resolution, self.normalisation, *words)
@@ -85,6 +85,12 @@ def _ask(path: RemotePath, what: str, expected: str, *words: object) -> Any:
         for number in range(requests):
             TRAFFIC.add(name, 0 if number else moved, size)
     return found["answer"]
+
+
+@lru_cache(maxsize=16)
+def _row(rows: RemoteRows, *place: object) -> str:
+    """Return the answer to a row, asked once: a window is read for its ranges, then to be scored."""
+    return rows._ask("row", *place)
 
 
 def _array(text: str) -> np.ndarray:

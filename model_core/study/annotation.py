@@ -240,7 +240,8 @@ def match_genes(genes: pd.DataFrame, gtf: pd.DataFrame) -> pd.Series:
     Series
         dtype object, with the index of `genes`; None where a gene has no match.
     """
-    known = gtf[["gene_id", "symbol", "chrom"]].drop_duplicates().astype(str)
+    here = gtf[gtf.chrom.isin(genes.chrom.astype(str).unique())]  # of a few genes a small part of the annotation
+    known = here[["gene_id", "symbol", "chrom"]].drop_duplicates().astype(str)
     finders = {chrom: GeneFinder(part.gene_id, part.symbol) for chrom, part in known.groupby("chrom", sort=False)}
     found = []
     for gene_id, symbol, chrom in genes[["gene_id", "symbol", "chrom"]].astype(str).itertuples(index=False):

@@ -16,6 +16,7 @@ from model_core.errors import InputError
 from model_core.files import replacing, write_json
 from model_core.fingerprint import sha256_of
 from model_core.intervals import match_chromosomes
+from model_core.kept_peaks import parsed_peaks
 from model_core.records import parse_json
 from model_core.remote.address import InputPath, RemotePath
 from model_core.remote.address_check import without_query
@@ -69,7 +70,7 @@ def peaks_of_study(study: Study) -> tuple[pd.DataFrame, dict[str, Any]]:
         advice = "add [peaks] with narrowpeak, reads or signal"
         raise InputError(study.path, found="no [peaks]", expected="a source of peaks", fix=advice)
     if settings.narrowpeak is not None:
-        table = read_whole(settings.narrowpeak, read_narrowpeak, "peaks")
+        table = read_whole(settings.narrowpeak, parsed_peaks, "peaks")
         record = {**record_of_given(settings.narrowpeak, settings.name), "peaks": len(table)}
     else:
         signal = None
@@ -169,7 +170,7 @@ def call_peaks(
             caller, made = "bdgpeakcall", Path(folder) / path.stem
             words, rule = _bdgpeakcall_words(path.stem, inputs, Path(folder), options, quantile)
         record = _record(caller, path.stem, shlex.join(["macs3", caller, *words]), version, inputs)
-        known = _known_record(path, record)
+        known = known_record(path, record)
         if known is not None:
             return known
         run_macs3([str(program), caller, *words], Path(folder), path.with_suffix(".log"))
@@ -277,8 +278,16 @@ def _record(caller: str, name: str, command: str | None, version: str | None, in
     return {**about, "inputs": inputs, "limits": LIMITS[caller], "created": created}
 
 
-def _known_record(path: Path, record: dict[str, Any]) -> dict[str, Any] | None:
-    """Return the record of `path` if it describes the same call and the peaks are unchanged since, else None."""
+def known_record(path: Path, record: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the record of a narrowPeak if it names the same call and inputs and the peaks are unchanged, else None.
+
+    Parameters
+    ----------
+    path : Path
+        The narrowPeak, beside which its record is.
+    record : dict[str, Any]
+        As it would be written now.
+    """
     try:
         known = parse_json(path.with_suffix(".json").read_bytes())
         same = all(known.get(key) == record[key] for key in ("schema", "command", "macs3", "inputs"))

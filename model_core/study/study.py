@@ -13,10 +13,11 @@ import numpy as np
 import pandas as pd
 from pydantic import Field, PrivateAttr, ValidationError, model_validator
 
-from model_core.bed import read_bed, read_narrowpeak
+from model_core.bed import read_bed
 from model_core.config import Seq2ExpConfig, TrainConfig, merged, recipe
 from model_core.errors import InputError, Problem, Problems
 from model_core.intervals import listed
+from model_core.kept_peaks import parsed_peaks
 from model_core.records import read_toml
 from model_core.remote.address import InputPath, RemotePath
 from model_core.signals.open import open_signal
@@ -380,7 +381,7 @@ class Study(Section):
     def peaks(self) -> pd.DataFrame | None:
         """Read the peaks; None where the study has none or they are not called yet."""
         path = self.peaks_path()
-        return None if path is None else read_whole(path, read_narrowpeak, "peaks")
+        return None if path is None else read_whole(path, parsed_peaks, "peaks")
 
     def reader(self) -> WindowReader:
         """Return a reader of sequence, signals and blacklist of windows, which can be sent to other processes."""

@@ -12,7 +12,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from model_core.bed import read_bed, read_lines, read_narrowpeak
+from model_core.bed import read_bed, read_lines
 from model_core.config import (
     GROUPS,
     PATHS,
@@ -26,6 +26,7 @@ from model_core.config import (
 )
 from model_core.errors import InputError, Problem, without_logins
 from model_core.intervals import listed, match_chromosomes, require_shared
+from model_core.kept_peaks import parsed_peaks
 from model_core.remote.address import InputPath
 from model_core.settings import fits
 from model_core.signals.open import open_signal
@@ -305,7 +306,7 @@ def _peak_problems(peaks: Peaks | None, sizes: Mapping[str, int] | None) -> list
     if peaks is None:
         return []
     if peaks.narrowpeak is not None:
-        return _interval_problems(peaks.narrowpeak, read_narrowpeak, sizes)
+        return _interval_problems(peaks.narrowpeak, parsed_peaks, sizes)
     files = [file for file in (*peaks.reads, *peaks.control) if isinstance(file, Path)]  # the schema takes no others
     missing = [file for file in files if not file.is_file()]
     return [

@@ -14,7 +14,7 @@ def cache(
     clear: Annotated[bool, typer.Option("--clear", help="remove what is shown; studies and runs stay")] = False,
 ) -> None:
     """Show what is kept of remote files, so that it is read once and works offline; --clear removes it."""
-    from model_core.cache import parsed_annotations, user_cache
+    from model_core.cache import parsed_tables, user_cache
     from model_core.datasets import hugging_face
     from model_core.remote import block_store, whole_files
     from model_core.remote.traffic import human
@@ -23,11 +23,13 @@ def cache(
     blocks = [file for file in block_store.stored() if wanted in file.address]
     whole = [file for file in whole_files.kept_files() if wanted in file.address]
     models = [file for file in hugging_face.kept_files() if wanted in file.path]
-    parsed = [] if wanted else parsed_annotations()
+    parsed = [] if wanted else parsed_tables()
     lines = [(f"{human(file.held)} of {human(file.size)}", file.address) for file in blocks]
     lines += [(human(file.path.stat().st_size), file.address) for file in whole]
     lines += [(human(file.size or 0), file.path) for file in models]
-    lines += [(human(path.stat().st_size), f"a parsed annotation, {path.name}") for path in parsed]
+    for path in parsed:
+        kind = "parsed peaks" if path.parent.name == "peaks" else "a parsed annotation"
+        lines.append((human(path.stat().st_size), f"{kind}, {path.name}"))
     for size, what in lines:
         typer.echo(f"{size:>20}  {what}")
     held = sum(file.held for file in block_store.stored())
