@@ -114,7 +114,7 @@ def test_a_session_of_igv_js_opens_on_the_contig(visitor):
         f"fetch('{query}').then(got => got.json()).then(told => {PAGE}.igvBrowser().loadSession(told)).then(() => 1)"
     )
     frame = f"{PAGE}.igvBrowser().referenceFrameList[0]"
-    visitor.until(f"Math.round({frame}.start) === 14000 && {frame}.chr.includes('51000')").quiet()
+    visitor.until(f"Math.round({frame}.start) === 14000 && {frame}.chr.includes('51000')")
     features = f"{PAGE}.igvBrowser().trackViews.map(row => (row.viewports[0].featureCache || {{}}).features || [])"
     visitor.until(f"{features}.filter(rows => rows.length > 0).length >= 4")
 
