@@ -14,9 +14,11 @@ from model_core.errors import InputError
 from model_core.remote.address import RemotePath
 from model_core.remote.ranges import LocalRanges
 from model_core.remote.traffic import TRAFFIC
+from model_core.signals import remote_rows
 from model_core.signals.hic import HicSignal
 from model_core.signals.hic_file_rows import HicFileRows
 from model_core.signals.hic_vectors import ENDING, StoredContact, _beside, site_key, write_index
+from model_core.signals.remote_rows import RemoteRows
 from model_core.window import Window
 
 SIZES = {"1": 503_000, "2": 60_000, "X": 40_000}  # 101 bins of 5 kb, 12, 8
@@ -255,3 +257,15 @@ def test_an_index_that_is_not_there_is_told_as_the_server_says(served):
         (served / f"long{ENDING}").write_bytes(bytes(2 << 20))
         with pytest.raises(InputError, match=r"404|2,097,152 bytes; expected an index"):
             _ = StoredContact("Hi-C", RemotePath(f"{HOST}/{name}")).sizes
+
+
+def test_a_row_that_is_read_again_starts_no_second_process(served, monkeypatch):
+    rows, asked = RemoteRows(RemotePath(f"{HOST}/x.mcool"), 5_000, "VC"), []
+    answer = remote_rows.ask
+    monkeypatch.setattr(remote_rows, "ask", lambda *words, **more: asked.append(words[1][0]) or answer(*words, **more))
+    first, again = rows.row("1", 50, 30, 70), rows.row("1", 50, 30, 70)
+    assert asked == ["row"]
+    np.testing.assert_array_equal(first, again)
+    assert first.any()
+    assert len(rows.row("1", 50, 30, 60)) == 30
+    assert asked == ["row", "row"]
