@@ -170,6 +170,10 @@ def test_a_genome_that_cannot_be_read_does_not_keep_the_tracks_away(opened, worl
     world.faults[world.path("sequence")] = "403"
     visitor = opened(query="?locus=chr22:20,000,001-20,200,000").settle()
     visitor.until(f"Boolean({DNASE}?.canvas)").quiet()
+    assert visitor.ink("signal-1") > 50
+    visitor.value("void seq2exp.igvBrowser().search('chr22:20000001-20000100')")  # so near that bases are read
+    visitor.until("seq2exp.state.locus.end - seq2exp.state.locus.start < 1000").quiet()
+    visitor.until(f"Boolean({DNASE}?.canvas)").quiet()
     assert world.path("sequence") in {path for path, _ in world.asked}
     assert visitor.ink("signal-1") > 50
     assert visitor.value("document.getElementById('igv').dataset.failed === undefined")
