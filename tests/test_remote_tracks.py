@@ -10,10 +10,12 @@ import pytest
 from range_server import serve_ranges
 from viewer_run import WINDOW, get, make_study, make_viewer_run
 
+from model_core.errors import InputError
 from model_core.remote import remote_file
 from model_core.remote.address import RemotePath
 from model_core.remote.block_store import BLOCK
 from model_core.remote.whole_files import forget
+from model_core.study.genome import Genome
 from seq2exp_viz.app import Settings, create_app
 from seq2exp_viz.runs import binning, made_fasta
 from seq2exp_viz.runs.registry import RunRegistry
@@ -83,10 +85,15 @@ def server(world):
 
 
 @pytest.fixture
-def client(tmp_path, server, cache, world):
+def registry(tmp_path, server, cache, world):
     registry = RunRegistry([world[2]], cache=tmp_path / "cache")
-    yield create_app(registry, Settings(igv="notebook")).server.test_client()
+    yield registry
     registry.close()
+
+
+@pytest.fixture
+def client(registry):
+    return create_app(registry, Settings(igv="notebook")).server.test_client()
 
 
 def test_opening_a_run_and_its_view_asks_no_server(client, server):
@@ -269,6 +276,24 @@ def test_the_annotation_is_fetched_once_in_the_background(client, server, tmp_pa
         time.sleep(0.05)
     wanted = [place for place, _ in server.asked if place == "/genes.gtf"]
     assert 1 <= len(wanted) <= 2  # its state, and its content
+
+
+def test_bases_that_cannot_be_read_are_n_until_they_can_be_and_the_reason_is_told(client, registry, monkeypatch):
+    def refused(*_):
+        raise InputError("genome.2bit", found="host: 403", expected="the file", fix="check the address")
+
+    asked = {"headers": {"Range": "bytes=1002-1011"}}
+    bases = client.get("/api/v1/run/bases.fa", **asked)
+    assert set(bases.get_data(as_text=True)) <= set("ACGT")
+    with monkeypatch.context() as patch:
+        patch.setattr(Genome, "sequence", refused)
+        answer = client.get("/api/v1/run/bases.fa", **asked)
+    assert (answer.status_code, answer.get_data()) == (206, b"N" * 10)
+    assert answer.headers["Content-Range"] == bases.headers["Content-Range"]
+    assert answer.headers["Cache-Control"] == "no-store"
+    (note,) = (line for line in registry.first.notes if line.startswith("Bases are shown as N"))
+    assert "genome.2bit: found host: 403" in note
+    assert client.get("/api/v1/run/bases.fa", **asked).get_data() == bases.get_data()
 
 
 def test_a_made_fasta_gives_the_bases_that_its_index_promises():

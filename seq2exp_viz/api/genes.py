@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from flask import Blueprint, Response, request
 
-from model_core.errors import Unavailable
+from model_core.errors import InputError, Unavailable
 from model_core.intervals import COORDINATES
 from model_core.places import parse_place, read_place
 from model_core.run_folder.assemble import provenance
@@ -24,6 +24,7 @@ from seq2exp_viz.api.user_tracks import add_own_track_routes
 from seq2exp_viz.file_names import content_disposition, run_part
 from seq2exp_viz.runs import binning, made_fasta, mask_components, style
 from seq2exp_viz.runs.gene_search import LONGEST, find
+from seq2exp_viz.runs.missing import Missing
 from seq2exp_viz.runs.registry import RunRegistry
 from seq2exp_viz.runs.run_view import RunView
 from seq2exp_viz.serving import static_files
@@ -280,10 +281,15 @@ def add_made_genome(route: Callable) -> None:
             return Response(b"", 200, {"Content-Length": str(size), "Accept-Ranges": "bytes"}, mimetype="text/plain")
         if stop - start > made_fasta.LONGEST:
             raise RangeError(f"at most {made_fasta.LONGEST:,} bases are sent at once")
-        if has_bases(view):
-            view.require_genome()
         headers = {"Content-Range": f"bytes {start}-{stop - 1}/{size}", "Accept-Ranges": "bytes"}
-        piece = made_fasta.piece(view.run.chrom_sizes, view.genome.sequence, start, stop)
+        try:
+            if has_bases(view):
+                view.require_genome()
+            piece = made_fasta.piece(view.run.chrom_sizes, view.genome.sequence, start, stop)
+        except InputError as problem:  # igv.js draws no track at all of a view whose bases it does not get
+            view.missing.add(Missing("Bases are shown as N", str(problem).splitlines()[0]))
+            piece = made_fasta.piece(view.run.chrom_sizes, lambda _, first, last: "N" * (last - first), start, stop)
+            headers["Cache-Control"] = "no-store"
         return Response(piece, 206, headers, mimetype="text/plain")
 
 

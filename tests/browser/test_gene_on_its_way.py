@@ -29,6 +29,7 @@ SERVE = (
 )
 PLAIN = {"log10": [False] * 9, "mean": [0.0] * 9, "sd": [1.0] * 9, "fill": [0.0] * 9}
 LINE = "(document.querySelector('.job-line')?.textContent || '')"
+DNASE = "seq2exp.trackOf('signal-1')?.trackView.viewports[0]"
 SCORED = "seq2exp.state.gene && seq2exp.trackOf('mask')?.trackView.viewports[0].canvas"
 
 
@@ -76,7 +77,7 @@ def opened(chromium, prepared, world, tmp_path, monkeypatch):
         monkeypatch.setenv(name, value)
     started, readers = [], []
 
-    def open_page(*genes: str) -> Visitor:
+    def open_page(*genes: str, query: str = "") -> Visitor:
         command = [sys.executable, "-c", SERVE, str(tmp_path / "run"), *genes]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         started.append(process)
@@ -86,7 +87,7 @@ def opened(chromium, prepared, world, tmp_path, monkeypatch):
         readers.append(reader)
         page = chromium.new_page(viewport={"width": 1280, "height": 800})
         started.append(page)
-        page.goto(address)
+        page.goto(address + query)
         return Visitor(page, address)
 
     yield open_page
@@ -163,3 +164,51 @@ def test_a_gene_that_nobody_knows_says_so_and_the_page_can_be_used(opened):
     visitor.page.keyboard.press("Enter")
     visitor.until("seq2exp.state.unscored?.symbol === 'RANBP1'")
     assert visitor.page.locator("[data-action=score]").text_content() == "Score now"
+
+
+def test_a_genome_that_cannot_be_read_does_not_keep_the_tracks_away(opened, world):
+    world.faults[world.path("sequence")] = "403"
+    visitor = opened(query="?locus=chr22:20,000,001-20,200,000").settle()
+    visitor.until(f"Boolean({DNASE}?.canvas)").quiet()
+    assert visitor.ink("signal-1") > 50
+    visitor.value("void seq2exp.igvBrowser().search('chr22:20000001-20000100')")  # so near that bases are read
+    visitor.until("seq2exp.state.locus.end - seq2exp.state.locus.start < 1000").quiet()
+    visitor.until(f"Boolean({DNASE}?.canvas)").quiet()
+    assert world.path("sequence") in {path for path, _ in world.asked}
+    assert visitor.ink("signal-1") > 50
+    assert visitor.value("document.getElementById('igv').dataset.failed === undefined")
+
+
+def test_a_dense_track_that_is_panned_and_zoomed_costs_what_is_shown(opened, world):
+    """Limits are about twice what was measured, in blocks of 64 kB; the file has 5.3 MB in each megabase."""
+    dnase = world.path("dnase")
+    assert len(world.content[dnase]) > 30_000_000
+
+    def cost() -> tuple[int, int]:
+        return world.sent.get(dnase, 0), sum(path == dnase for path, _ in world.asked)
+
+    def go(start: int, end: int) -> None:
+        visitor.value(f"void seq2exp.igvBrowser().search('chr22:{start + 1}-{end}')")
+
+    def see(start: int, end: int, most: int, requests: int) -> None:
+        """Wait until a view is drawn, and compare what was read since the last with limits, in bytes and requests."""
+        sent, asked = costs[-1]
+        width = f"seq2exp.state.locus.end - seq2exp.state.locus.start - {end - start}"
+        visitor.until(f"Math.abs(seq2exp.state.locus.start - {start}) < 100 && Math.abs({width}) < 100").quiet()
+        visitor.until(f"Boolean({DNASE}?.canvas)").quiet()
+        assert visitor.ink("signal-1") > 50
+        costs.append(cost())
+        assert (costs[-1][0] - sent <= most, costs[-1][1] - asked <= requests) == (True, True), costs
+
+    costs = [(0, 0)]
+    visitor = opened(query="?locus=chr22:20,000,001-20,200,000").settle()
+    see(20_000_000, 20_200_000, 600_000, 8)  # its bases would be 1.1 MB
+    for width, most in ((200_000, 600_000), (10_000, 500_000)):  # from the file's summaries, and from its bases
+        for step in range(20):  # quickly: nobody waits for the tracks in between
+            start = 20_400_000 + step * width // 10
+            go(start, start + width)
+            visitor.page.wait_for_timeout(50)
+        see(start, start + width, most, 8)
+    go(0, SIZE)
+    see(0, SIZE, 200_000, 4)
+    assert visitor.errors == []
