@@ -67,7 +67,7 @@ def start_stuck(jobs, server, path, fault, run, gene):
     server.forget()
     server.faults[path] = fault
     job = jobs.start("far", run, gene, "score")
-    until(lambda: any(asked == path for asked, _ in server.asked))
+    until(lambda: any(asked.method == "GET" and asked.target == path for asked in server.log))  # HEAD is answered
     return job
 
 
