@@ -115,6 +115,8 @@ def test_the_example_notebook_runs(run_folder, monkeypatch):
     assert base64.b64decode(shown["image/png"]).startswith(b"\x89PNG")
     assert "MYC (ENSG00000000000.1), chr1:8,001-12,000" in shown["text/plain"]
     assert len(shown["text/html"]) < 1_000_000
+    below = html.unescape(shown["text/html"].rpartition("</iframe>")[2])
+    assert "follows its signal prior" in below  # the frame covers the image and its caption
 
 
 def test_what_browse_gave_goes_where_it_is_told(run_folder, monkeypatch):
