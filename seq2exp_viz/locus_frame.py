@@ -125,7 +125,8 @@ def frame_document(config: dict, name: str, igv: Path) -> str:
 def output_html(name: str, document: str, picture: bytes, caption: str, height: int) -> str:
     """Return the HTML of the output: a line of text and an image, covered by the frame, `height` pixels high.
 
-    The caption, which says what the numbers rest on, stays below both.
+    The caption, which says what the numbers rest on, opens below both: JupyterLab takes tall outputs off the page when
+    they scroll out of view.
     """
     src = f"data:image/png;base64,{base64.b64encode(picture).decode()}"
     return (
@@ -133,7 +134,8 @@ def output_html(name: str, document: str, picture: bytes, caption: str, height: 
         f'<img alt="{escape(caption)}" src="{src}" style="max-width: 100%; max-height: {height - 60}px">'
         f'<iframe name="{name}" title="{escape(caption)}" sandbox="{SANDBOX}" srcdoc="{escape(document)}"'
         ' style="position: absolute; left: 0; top: 0; width: 100%; height: 100%; border: 0"></iframe></div>'
-        f'<p style="font-size: 12px; margin: 4px 0">{escape(caption)}</p>'
+        '<details style="font-size: 12px"><summary>What is shown, and what it rests on</summary>'
+        f"{escape(caption)}</details>"
     )
 
 
