@@ -21,21 +21,21 @@ import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))  # the stand-in for the public places
+
+from large_mcool import SIZES
+from large_world import GENE, SECOND, make_large_world
+from model_run import lively
+from public_world import ENTRIES, FILES, World, serve_world
+
+from model_core.config import Seq2ExpConfig
+from model_core.datasets.public_study import study_of_cell
+from model_core.model.checkpoint import convert, save_checkpoint
+from model_core.remote.traffic import human
+from seq2exp_viz.worker.client import COMMAND
+from seq2exp_viz.worker.jobs import Jobs
+
 ROOT = Path(__file__).parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
-
-from large_mcool import SIZES  # noqa: E402  # needs the path above
-from large_world import GENE, SECOND, make_large_world  # noqa: E402
-from model_run import lively  # noqa: E402
-from public_world import ENTRIES, FILES, World, serve_world  # noqa: E402
-
-from model_core.config import Seq2ExpConfig  # noqa: E402
-from model_core.datasets.public_study import study_of_cell  # noqa: E402
-from model_core.model.checkpoint import convert, save_checkpoint  # noqa: E402
-from model_core.remote.traffic import human  # noqa: E402
-from seq2exp_viz.worker.client import COMMAND  # noqa: E402
-from seq2exp_viz.worker.jobs import Jobs  # noqa: E402
-
 USES = (*FILES, *(entry.use for entry in ENTRIES), "checkpoint")
 ON_PAGE = ("MYH9", "RAC2")  # scored on a page, one after the other
 DOWNLOADED = "dnase"  # the file that is downloaded whole, to compare

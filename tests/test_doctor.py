@@ -7,12 +7,13 @@ from range_server import serve_ranges
 from typer.testing import CliRunner
 from viewer_run import make_study
 
+from model_core.datasets.public_study import public_addresses
 from model_core.errors import InputError
 from model_core.remote.address import RemotePath
 from model_core.remote.address_check import BYTES, try_address, without_query
 from seq2exp_viz import machine
 from seq2exp_viz.cli import app
-from seq2exp_viz.cli.doctor import named_by_preset, named_by_study
+from seq2exp_viz.cli.doctor import named_by_study
 
 SECRET = "s3cr3t"
 
@@ -102,11 +103,11 @@ def test_a_fasta_at_an_address_is_tried_with_its_index(server):
 
 
 def test_the_addresses_of_presets_are_known_without_a_network(monkeypatch):
-    names = named_by_preset("k562-hg38")
+    names = public_addresses("k562-hg38")
     assert {"genome.fasta", "genome.annotation", "signals.DNase", "signals.Hi-C"} <= set(names)
-    assert "signals.Hi-C" not in named_by_preset("h1-hg38")
+    assert "signals.Hi-C" not in public_addresses("h1-hg38")
     with pytest.raises(InputError, match="k562-hg38"):
-        named_by_preset("k563")
+        public_addresses("k563")
     monkeypatch.setenv("SEQ2EXP_OFFLINE", "1")
     assert all("no connection" in line.found for line in machine.inputs(names))
 

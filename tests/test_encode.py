@@ -14,8 +14,8 @@ from test_fetch import closed_port
 
 from model_core.datasets.encode import EncodeFile, UnansweredError, file_record, search_files
 from model_core.datasets.encode_choice import DNASE, choose, find
+from model_core.datasets.presets import PRESETS
 from model_core.datasets.public_study import (
-    PUBLIC_PRESETS,
     SOURCES,
     study_from_encode,
     study_from_preset,
@@ -146,9 +146,9 @@ def test_a_biosample_that_encode_does_not_have_is_named_and_nothing_is_written(e
     assert not (tmp_path / "s").exists()
 
 
-@pytest.mark.parametrize("name", PUBLIC_PRESETS)
+@pytest.mark.parametrize("name", PRESETS)
 def test_a_preset_asks_for_the_peaks_of_its_own_dnase_experiment(encode, name, tmp_path):
-    preset = PUBLIC_PRESETS[name]
+    preset = PRESETS[name]
     encode.files = [
         file_entry(preset.dnase, dataset="/experiments/ENCSR999ZZZ/", biosample=preset.cell_type),
         file_entry("ENCFF100AAA", "peaks", **NARROW, dataset="/experiments/ENCSR999ZZZ/"),

@@ -13,7 +13,8 @@ from pathlib import Path
 
 from model_core.data_folder import user_data
 from model_core.datasets.known_models import ModelFile
-from model_core.datasets.public_study import PUBLIC_PRESETS, SOURCES, study_of_cell
+from model_core.datasets.presets import PRESETS
+from model_core.datasets.public_study import SOURCES, study_of_cell
 from model_core.errors import InputError
 from model_core.files import replacing
 from model_core.lock import Lock
@@ -107,7 +108,7 @@ def file_name(text: str) -> str:
 
 def _spelled(cell_type: str) -> str:
     """Return a preset's cell type as the preset spells it, any other in small letters."""
-    for preset in PUBLIC_PRESETS.values():
+    for preset in PRESETS.values():
         if preset.cell_type.lower() == cell_type.lower():
             return preset.cell_type
     return cell_type.lower()

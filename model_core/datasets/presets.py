@@ -17,6 +17,8 @@ from model_core.files import write_text
 
 DOWNLOADS = "downloads.toml"
 GENCODE = "https://ftp.ebi.ac.uk/pub/databases/gencode/Gencode_human/release_47"
+GTF = "gencode.v47.basic.annotation.gtf.gz"
+BLACKLIST = "ENCFF356LFX"
 UCSC = "https://hgdownload.soe.ucsc.edu/goldenPath/hg38/bigZips"
 ENCODE = "https://www.encodeproject.org/files"
 FOUR_DN = "https://data.4dnucleome.org/files-processed"
@@ -55,18 +57,19 @@ class Source:
 
 @dataclass(frozen=True)
 class Preset:
-    """Public files of a cell type: ENCODE accessions of H3K27ac and DNase (bigWig), 4DN accession of Hi-C (.hic)."""
+    """Public files of a cell type: accessions on ENCODE, of which H1 has no Hi-C, and `paper_hic` on 4DN (a login)."""
 
     cell_type: str
     h3k27ac: str
     dnase: str
-    hic: str
+    hic: str | None
+    paper_hic: str
 
 
 PRESETS = {
-    "k562-hg38": Preset("K562", "ENCFF465GBD", "ENCFF414OGC", "4DNFITUOMFUQ"),
-    "gm12878-hg38": Preset("GM12878", "ENCFF798KYP", "ENCFF960FMM", "4DNFI1UEG1HD"),
-    "h1-hg38": Preset("H1", "ENCFF771GNB", "ENCFF232GUZ", "4DNFIFI6NIKJ"),
+    "k562-hg38": Preset("K562", "ENCFF465GBD", "ENCFF414OGC", "ENCFF621AIY", "4DNFITUOMFUQ"),
+    "gm12878-hg38": Preset("GM12878", "ENCFF798KYP", "ENCFF960FMM", "ENCFF318GOM", "4DNFI1UEG1HD"),
+    "h1-hg38": Preset("H1", "ENCFF771GNB", "ENCFF232GUZ", None, "4DNFIFI6NIKJ"),
 }
 _LOGIN = (
     "4DN requires a login, and anyone may register: log in at data.4dnucleome.org, create an access key in your "
@@ -75,20 +78,34 @@ _LOGIN = (
 )
 
 
+def preset_named(name: str) -> Preset:
+    """Return a preset.
+
+    Raises
+    ------
+    InputError
+        There is none of this name.
+    """
+    if name not in PRESETS:
+        expected = f"one of {', '.join(PRESETS)}"
+        fix = "choose one, use `--preset encode --biosample NAME`, or write a study with `init FOLDER`"
+        raise InputError("preset", found=repr(name), expected=expected, fix=fix)
+    return PRESETS[name]
+
+
 def sources(preset: Preset) -> list[Source]:
     """Return the public files of a preset, in the order of its study.toml."""
-    gtf = "gencode.v47.basic.annotation.gtf.gz"
     return [
         Source("data/hg38.fa", f"{UCSC}/hg38.fa.gz", "hg38 of UCSC", f"{UCSC}/md5sum.txt", unpack=True),
-        Source(f"data/{gtf}", f"{GENCODE}/{gtf}", "GENCODE 47, basic", f"{GENCODE}/MD5SUMS"),
-        _encode("ENCFF356LFX", "bed.gz", "ENCODE blacklist (unified)"),
+        Source(f"data/{GTF}", f"{GENCODE}/{GTF}", "GENCODE 47, basic", f"{GENCODE}/MD5SUMS"),
+        _encode(BLACKLIST, "bed.gz", "ENCODE blacklist (unified)"),
         _encode(preset.h3k27ac, "bigWig", f"{preset.cell_type} H3K27ac"),
         _encode(preset.dnase, "bigWig", f"{preset.cell_type} DNase"),
         Source(
-            f"data/{preset.hic}.hic",
-            f"{FOUR_DN}/{preset.hic}/download/{preset.hic}.hic",
+            f"data/{preset.paper_hic}.hic",
+            f"{FOUR_DN}/{preset.paper_hic}/download/{preset.paper_hic}.hic",
             f"{preset.cell_type} Hi-C",
-            f"{FOUR_DN}/{preset.hic}/?format=json",
+            f"{FOUR_DN}/{preset.paper_hic}/?format=json",
             login=_LOGIN,
         ),
     ]
@@ -114,16 +131,12 @@ def study_to_download(name: str, folder: str | Path) -> Path:
     InputError
         No such preset, or a study in `folder` already.
     """
-    if name not in PRESETS:
-        expected = f"one of {', '.join(PRESETS)}"
-        raise InputError(
-            "preset", found=repr(name), expected=expected, fix="choose one, or write a study with `init FOLDER`"
-        )
+    preset = preset_named(name)
     path = new_study_path(folder, (DOWNLOADS,))
-    files = sources(PRESETS[name])
+    files = sources(preset)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_text(path.parent / DOWNLOADS, downloads_text(files))
-    write_text(path, _study_text(name, PRESETS[name], files))
+    write_text(path, _study_text(name, preset, files))
     return path
 
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from model_core.datasets.airs_study import new_study_path
 from model_core.datasets.encode import EncodeFile, UnansweredError, file_record, file_url
 from model_core.datasets.encode_choice import ATAC, DNASE, H3K27AC, HIC, PEAKS, Choice, find
+from model_core.datasets.presets import BLACKLIST, GENCODE, GTF, PRESETS, UCSC, Preset, preset_named
 from model_core.errors import InputError
 from model_core.files import write_json, write_text
 from model_core.remote.address import RemotePath
@@ -27,9 +28,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SOURCES, TABLE = "sources.json", "genes.tsv"
-SEQUENCE = "https://hgdownload.soe.ucsc.edu/goldenPath/hg38/bigZips/hg38.2bit"
-ANNOTATION = "https://ftp.ebi.ac.uk/pub/databases/gencode/Gencode_human/release_47/gencode.v47.basic.annotation.gtf.gz"
-BLACKLIST = "ENCFF356LFX"
+SEQUENCE = f"{UCSC}/hg38.2bit"
+ANNOTATION = f"{GENCODE}/{GTF}"
 NAMED = "named by the preset"
 Tell = Callable[[str], object]
 
@@ -50,24 +50,6 @@ _UNLABELLED = """\
 # label = "CAGE"
 # label_transform = "log10p1"
 """
-
-
-@dataclass(frozen=True)
-class PublicPreset:
-    """Files of a cell type on ENCODE, by accession; `paper_hic` is the paper's Hi-C at 4DN, which needs a login."""
-
-    cell_type: str
-    h3k27ac: str
-    dnase: str
-    hic: str | None
-    paper_hic: str
-
-
-PUBLIC_PRESETS = {
-    "k562-hg38": PublicPreset("K562", "ENCFF465GBD", "ENCFF414OGC", "ENCFF621AIY", "4DNFITUOMFUQ"),
-    "gm12878-hg38": PublicPreset("GM12878", "ENCFF798KYP", "ENCFF960FMM", "ENCFF318GOM", "4DNFI1UEG1HD"),
-    "h1-hg38": PublicPreset("H1", "ENCFF771GNB", "ENCFF232GUZ", None, "4DNFIFI6NIKJ"),
-}
 
 
 @dataclass(frozen=True)
@@ -141,12 +123,34 @@ class PublicInputs:
         return [file for file in chosen if file is not None]
 
 
+def public_addresses(name: str) -> dict[str, RemotePath]:
+    """Return the addresses that the study of a preset names, by their place in it; nothing is asked.
+
+    Peaks, and Hi-C of H1, are found by asking ENCODE, and are not among them.
+
+    Raises
+    ------
+    InputError
+        There is no such preset.
+    """
+    preset = preset_named(name)
+    named = {
+        "genome.fasta": SEQUENCE,
+        "genome.annotation": ANNOTATION,
+        "genome.blacklist": file_url(BLACKLIST, "bed"),
+        "signals.H3K27ac": file_url(preset.h3k27ac, "bigWig"),
+        "signals.DNase": file_url(preset.dnase, "bigWig"),
+        **({"signals.Hi-C": file_url(preset.hic, "hic")} if preset.hic else {}),
+    }
+    return {place: RemotePath(address) for place, address in named.items()}
+
+
 def study_of_cell(cell_type: str, folder: str | Path, tell: Tell = print, whole: bool = False) -> Path:
     """Write the study of a cell type: its preset where there is one, else of what ENCODE has.
 
     Parameters, returned path and errors are those of `study_from_preset` and `study_from_encode`.
     """
-    for name, preset in PUBLIC_PRESETS.items():
+    for name, preset in PRESETS.items():
         if preset.cell_type.lower() == cell_type.lower():
             return study_from_preset(name, folder, tell, whole=whole)
     return study_from_encode(cell_type, folder, tell)
@@ -163,7 +167,7 @@ def study_from_preset(
     Parameters
     ----------
     name : str
-        A key of PUBLIC_PRESETS.
+        A key of PRESETS.
     folder : str or Path
         The study's folder (created where missing), or the path of its .toml.
     tell : Callable[[str], object]
@@ -186,12 +190,9 @@ def study_from_preset(
     InputError
         No such preset, or a study in `folder` already.
     """
-    if name not in PUBLIC_PRESETS:
-        expected = f"one of {', '.join(PUBLIC_PRESETS)}"
-        fix = "choose one, use `--preset encode --biosample NAME`, or write a study with `init FOLDER`"
-        raise InputError("preset", found=repr(name), expected=expected, fix=fix)
+    preset = preset_named(name)
     path = new_study_path(folder, (SOURCES, TABLE))
-    return _write(path, _of_preset(name, PUBLIC_PRESETS[name], tell, whole), tell, expression)
+    return _write(path, _of_preset(name, preset, tell, whole), tell, expression)
 
 
 def study_from_encode(biosample: str, folder: str | Path, tell: Tell = print, expression: str | None = None) -> Path:
@@ -208,7 +209,7 @@ def study_from_encode(biosample: str, folder: str | Path, tell: Tell = print, ex
     return _write(path, _of_search(biosample), tell, expression)
 
 
-def _of_preset(name: str, preset: PublicPreset, tell: Tell, whole: bool) -> PublicInputs:
+def _of_preset(name: str, preset: Preset, tell: Tell, whole: bool) -> PublicInputs:
     answering = True
 
     def known(use: str, accession: str, ending: str) -> tuple[PublicFile, EncodeFile | None]:

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from model_core.errors import InputError, Problems
 from model_core.records import read_toml
-from model_core.remote.address import InputPath, RemotePath
+from model_core.remote.address import InputPath
 
 
 def doctor(
@@ -29,11 +29,16 @@ def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="print the findings as JSON")] = False,
 ) -> None:
     """Check this machine, and ask for 1 kB of every address of a study: each line is good, or says what to do."""
+    from model_core.datasets.public_study import public_addresses
     from seq2exp_viz import machine
 
     if study is not None and preset is not None:
         raise InputError("doctor", found="a study and --preset", expected="one of them", fix="leave one out")
-    files = named_by_study(study) if study is not None else named_by_preset(preset) if preset is not None else {}
+    files: Mapping[str, InputPath] = {}
+    if study is not None:
+        files = named_by_study(study)
+    elif preset is not None:
+        files = public_addresses(preset)
     findings = [*machine.machine(), *machine.inputs(files)]
     good = all(finding.good for finding in findings if finding.needed)
     if as_json:
@@ -62,29 +67,3 @@ def named_by_study(path: Path) -> Mapping[str, InputPath]:
         return Study.model_validate(raw, context={"folder": path.parent}).inputs()
     except ValidationError as error:
         raise Problems(schema_problems(error, Study, path)) from None
-
-
-def named_by_preset(name: str) -> Mapping[str, InputPath]:
-    """Return the public addresses of a preset's study; nothing is asked.
-
-    Raises
-    ------
-    InputError
-        There is no such preset.
-    """
-    from model_core.datasets.encode import file_url
-    from model_core.datasets.public_study import ANNOTATION, BLACKLIST, PUBLIC_PRESETS, SEQUENCE
-
-    chosen = PUBLIC_PRESETS.get(name)
-    if chosen is None:
-        expected = f"one of {', '.join(PUBLIC_PRESETS)}"
-        raise InputError("--preset", found=repr(name), expected=expected, fix="choose one")
-    addresses = {
-        "genome.fasta": SEQUENCE,
-        "genome.annotation": ANNOTATION,
-        "genome.blacklist": file_url(BLACKLIST, "bed"),
-        "signals.H3K27ac": file_url(chosen.h3k27ac, "bigWig"),
-        "signals.DNase": file_url(chosen.dnase, "bigWig"),
-        **({"signals.Hi-C": file_url(chosen.hic, "hic")} if chosen.hic else {}),
-    }
-    return {place: RemotePath(address) for place, address in addresses.items()}
