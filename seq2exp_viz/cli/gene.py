@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from model_core.errors import InputError
-from model_core.progress import Steps
 from seq2exp_viz.cli import options
 from seq2exp_viz.cli.options import Device, Port
 from seq2exp_viz.worker.availability import require_packages
@@ -36,6 +35,7 @@ def gene(
     require_packages()
     from model_core.datasets.kept import kept_model, kept_run, kept_study
     from model_core.datasets.known_models import model_file, model_for
+    from model_core.progress import Steps
     from model_core.remote.traffic import TRAFFIC
     from model_core.run_folder.notes import notes_of
     from model_core.scoring.one_gene import SCORING, prepare_genes
