@@ -1,77 +1,147 @@
-"""The benchmark of planted elements: what its oracles know, and what its table says."""
+"""The benchmark of planted elements: what it reads as truth, what it measures, and what its tables say."""
 
+import dataclasses
 import importlib.util
+import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
+from sklearn.metrics import average_precision_score
 
-from model_core.evaluation.planted_truth import DECOY, NONE, STRONG, WEAK
-from model_core.evaluation.ranking import LEVELS
 from model_core.files import write_json
-from model_core.simulation.world import HARDER
+from model_core.simulation.simulate import simulate_study
+from model_core.simulation.world import WORLDS
+from model_core.study.study import load_study
 
-SCRIPT = Path(__file__).parents[1] / "benchmarks" / "worlds.py"
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+WORLD = dataclasses.replace(WORLDS["insulated"], genes=(24, 24, 12), validation_genes=8, changed=0.0)
+
+
+def script(name):
+    sys.path.insert(0, str(BENCHMARKS))
+    try:
+        spec = importlib.util.spec_from_file_location(name, BENCHMARKS / f"{name}.py")
+        module = sys.modules[name] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module
+    finally:
+        sys.path.remove(str(BENCHMARKS))
 
 
 @pytest.fixture(scope="module")
-def worlds():
-    spec = importlib.util.spec_from_file_location("worlds", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def planted():
+    return script("planted")
 
 
-def background(letters: dict[int, str]) -> str:
-    """1,000 bp without any motif but those that are put there."""
-    bases = list("A" * 1_000)
-    for place, word in letters.items():
-        bases[place : place + len(word)] = word
-    return "".join(bases)
+@pytest.fixture(scope="module")
+def rivals(planted):
+    return script("rivals")
 
 
-def test_the_oracle_reads_both_motifs_of_a_grammar_on_either_strand(worlds):
-    a, b = HARDER.motif("A"), HARDER.motif("B")
-    backwards = b[::-1].translate(str.maketrans("ACGT", "TGCA"))
-    both = worlds.grammar(background({500: a, 560: backwards}), HARDER)
-    assert both[530] == 1
-    assert both.dtype == np.float32
-    assert len(both) == 1_000
-    assert not both[:440].any()
-    assert not both[640:].any()
-    assert not worlds.grammar(background({500: a, 560: a}), HARDER).any()  # single motifs are decoys
-    assert not worlds.grammar(background({200: a, 800: b}), HARDER).any()
+@pytest.fixture(scope="module")
+def worlds(rivals):
+    return script("worlds")
 
 
-@pytest.mark.parametrize(("changed", "found"), [(1, True), (2, False)])
-def test_the_oracle_forgives_one_mismatch(worlds, changed, found):
-    worn = "".join("C" if i < changed else base for i, base in enumerate(HARDER.motif("A")))
-    assert worlds.grammar(background({500: worn, 560: HARDER.motif("B")}), HARDER).any() == found
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    return load_study(simulate_study(tmp_path_factory.mktemp("world") / "study", seed=4, world=WORLD))
 
 
-def test_an_oracle_is_measured_as_masks_are(worlds):
-    counts = np.zeros((4, LEVELS), int)
-    counts[STRONG, 9], counts[WEAK, 8], counts[DECOY, 7], counts[NONE, 0] = 50, 40, 60, 850
-    found = worlds.measured(counts, 0.05)
-    assert found["auprc"] == 1
-    assert (found["precision"], found["recall"], found["weak_recall"]) == pytest.approx((1, 50 / 90, 0))
-    assert found["weak_recall_tenth"] == 1  # the next 50 bases are 40 weak ones and 10 of decoys
-    assert found["decoys_kept_tenth"] == pytest.approx(10 / 60)
-    assert set(worlds.COLUMNS) == set(found)
+@pytest.fixture(scope="module")
+def read(planted, study):
+    genes = study.genes()
+    windows = planted.read_windows(study, genes[genes["split"] == "test"], WORLD.promoter)
+    return windows, planted.read_truth(study, windows)
 
 
-def test_the_table_takes_seeds_together_and_tells_models_apart(worlds, tmp_path):
-    numbers = dict.fromkeys([*worlds.COLUMNS, *worlds.OF_MODELS], 0.5)
-    for name, auprc in (("causal-0", 0.8), ("causal-1", 0.9), ("causal-Beta-head-0", 0.3)):
-        run = {**numbers, "auprc": auprc, "prior_correlation": None, "rivals": {"DNase": numbers}}
-        (tmp_path / "plain-runs" / name).mkdir(parents=True)
-        write_json(tmp_path / "plain-runs" / name / "judged.json", run)
-    found = worlds.results(tmp_path)
-    assert {name: len(runs) for name, runs in found["plain"].items()} == {"causal": 2, "causal, Beta head": 1}
-    rows = worlds.table("plain", found["plain"]).splitlines()
-    cells = {row.split("|")[1].strip(): [cell.strip() for cell in row.split("|")[2:-1]] for row in rows[3:] if row}
-    assert cells["causal"][0] == "0.850 ± 0.071"
-    assert cells["causal"][-1] == "2"
-    assert cells["causal"][list(worlds.OF_MODELS).index("prior_correlation") + len(worlds.COLUMNS)] == ""
-    assert cells["*DNase*"][0] == "0.500"
-    assert {len(row) for row in cells.values()} == {len(worlds.COLUMNS) + len(worlds.OF_MODELS) + 1}
+def test_truth_names_each_element_of_a_window_by_what_it_is_to_that_gene(planted, study, read):
+    windows, truth = read
+    causal = pd.read_csv(study.truth.causal, sep="\t")
+    for row, gene in windows.genes.iterrows():
+        expected = np.zeros(WORLD.window, bool)
+        for element in causal[causal.gene == gene.gene_id].itertuples():
+            first = max(element.start - windows.start[row], 0)
+            expected[first : max(element.end - windows.start[row], 0)] = True
+        found = np.isin(truth.kind[row], (planted.CAUSAL, planted.WEAK))
+        assert np.array_equal(found, expected)
+        assert (truth.effect[row][found] >= WORLD.least_effect - 1e-6).all()
+    assert set(np.unique(truth.kind)) == set(range(7))  # insulated elements of other genes among them
+    assert truth.effect[truth.kind == planted.OTHER_GENE].max() < WORLD.least_effect
+    assert not truth.effect[np.isin(truth.kind, (planted.DECOY, planted.CLOSED))].any()
+
+
+def test_measures_are_those_of_scikit_learn(planted, read):
+    windows, truth = read
+    score = np.random.default_rng(0).random(truth.kind.shape).astype(np.float32) + truth.effect
+    found = planted.measures(score, windows, truth)
+    positive = np.isin(truth.kind, (planted.CAUSAL, planted.WEAK))[windows.learned]
+    assert found["auprc"] == pytest.approx(average_precision_score(positive, score[windows.learned]), rel=1e-6)
+    cut = np.sort(score[windows.learned])[-round(planted.SHARE * positive.size)]
+    kept = windows.learned & (score >= cut)
+    assert found["causal"] == pytest.approx(kept[np.isin(truth.kind, (1, 2))].sum() / positive.sum(), abs=1e-3)
+    assert found["closed"] == pytest.approx(kept[truth.kind == 4].sum() / (windows.learned & (truth.kind == 4)).sum())
+
+
+def test_resampled_auprc_is_that_of_the_resampled_genes(planted, read):
+    windows, truth = read
+    score = np.random.default_rng(0).random(truth.kind.shape).astype(np.float32) + truth.effect
+    weights = planted.resampled_genes(len(windows.genes), times=3)
+    positive = np.isin(truth.kind, (planted.CAUSAL, planted.WEAK))
+    for found, row in zip(planted.resampled_auprc(score, windows, truth, weights), weights, strict=True):
+        drawn = np.repeat(np.arange(len(row)), row)
+        learned = windows.learned[drawn]
+        expected = average_precision_score(positive[drawn][learned], score[drawn][learned])
+        assert found == pytest.approx(expected, abs=2e-3)
+
+
+def test_a_difference_is_paired_over_genes(planted, read):
+    windows, truth = read
+    rng = np.random.default_rng(0)
+    good = truth.effect + 0.3 * rng.random(truth.kind.shape)
+    noise = rng.random(truth.kind.shape)
+    ((name, value, low, high),) = planted.differences({"good": good, "noise": noise}, "good", windows, truth)
+    assert name == "noise"
+    assert 0 < low < value < high
+
+
+def test_a_perfect_effect_agrees_with_the_planted_one(planted, read):
+    windows, truth = read
+    found = planted.agreement(truth.effect, windows, truth)
+    assert (found["r"], found["slope"]) == pytest.approx((1, 1), abs=0.01)
+    assert planted.assignment(truth.effect, windows, truth) == pytest.approx(1)
+    assert found["mean_decoy"] == found["mean_closed"] == 0
+
+
+def test_oracles_beat_signals_and_trees_see_more_than_chance(planted, rivals, study, read):
+    windows, truth = read
+    genes = study.genes()
+    train_windows = planted.read_windows(study, genes[genes["split"] == "train"], WORLD.promoter)
+    scores = rivals.of_signals(study, windows, None) | rivals.oracles(study, WORLD, windows, truth)
+    scores["trees (truth)"] = rivals.trees_on_truth(
+        study, train_windows, planted.read_truth(study, train_windows), windows
+    )
+    scores["trees (expression)"], predicted = rivals.trees_on_expression(study, train_windows, windows)
+    found = {name: planted.measures(values, windows, truth)["auprc"] for name, values in scores.items()}
+    assert found["oracle: true sites x DNase x contact"] > 0.8
+    assert found["oracle: scan for the grammar x DNase x contact"] > 1.5 * found["DNase"]
+    assert found["trees (truth)"] > found["random"]
+    assert np.isfinite(scores["trees (expression)"]).all()
+    assert np.isfinite(predicted).all()
+
+
+def test_tables_take_cells_together_and_tell_models_apart(worlds, tmp_path, monkeypatch):
+    monkeypatch.setattr(worlds, "RESULTS", tmp_path)
+    row = dict.fromkeys(worlds.COLUMNS, 0.5)
+    write_json(worlds.cell_path("plain", 1, worlds.RIVALS), {"world": "plain", "scores": {"DNase": row}})
+    for seed, auprc in ((0, 0.8), (1, 0.9)):
+        cell = {"world": "plain", "model": "causal", "scores": {"mask": {**row, "auprc": auprc, "other": None}}}
+        write_json(worlds.cell_path("plain", 1, "causal", seed), cell)
+    rows = worlds.tables(worlds.results()).splitlines()
+    cells = {line.split("|")[1].strip(): [cell.strip() for cell in line.split("|")[2:-1]] for line in rows[4:] if line}
+    assert cells["causal: mask"][0] == "0.850 ± 0.071"
+    assert cells["causal: mask"][-1] == "2"
+    assert cells["causal: mask"][list(worlds.COLUMNS).index("other")] == ""
+    assert cells["DNase"] == ["0.500"] * len(worlds.COLUMNS) + ["1"]

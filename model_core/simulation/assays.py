@@ -92,12 +92,26 @@ def pile_up(world: World, tags: Tags, fragment: int) -> np.ndarray:
     return ((total[2 * half : 2 * half + size] - total[:size]) / world.tags_per_unit).astype(np.float32)
 
 
-def measure_contacts(world: World, size: int, rng: np.random.Generator) -> Contacts:
-    """Draw contacts of a chromosome of `size` bp: power-law decay, gamma noise, visible bins, Poisson counts."""
+def measure_contacts(world: World, size: int, insulators: np.ndarray, rng: np.random.Generator) -> Contacts:
+    """Draw contacts of a chromosome: power-law decay, insulators, gamma noise, visible bins, Poisson counts.
+
+    Parameters
+    ----------
+    world : World
+        The world.
+    size : int
+        Length of the chromosome in bp.
+    insulators : ndarray
+        int64 (n,), places that reduce contact across them.
+    rng : Generator
+        Source of random numbers.
+    """
     bins, reach = -(-size // world.hic_resolution), world.hic_reach // world.hic_resolution
     distance = np.arange(reach) * world.hic_resolution
     decay = (1 + distance / world.decay_distance) ** -world.decay_power
     true = decay * rng.gamma(world.contact_shape, 1 / world.contact_shape, (bins, reach))
+    left = np.searchsorted(np.sort(insulators), np.arange(bins + reach) * world.hic_resolution)  # of each bin
+    true *= world.insulation ** (left[np.arange(bins)[:, None] + np.arange(reach)] - left[:bins, None])
     true[np.arange(bins)[:, None] + np.arange(reach) >= bins] = 0  # beyond the end of the chromosome
     visible = np.pad(rng.lognormal(0, world.bin_bias, bins), (0, reach))
     unmapped = -(-TELOMERE // world.hic_resolution)
@@ -106,31 +120,45 @@ def measure_contacts(world: World, size: int, rng: np.random.Generator) -> Conta
     return Contacts(true, rng.poisson(world.hic_depth * true * pairs).astype(np.int32))
 
 
-def contact_with_tss(
-    world: World, elements: pd.DataFrame, tss: np.ndarray, contacts: dict[str, Contacts]
-) -> np.ndarray:
-    """Return the true contact between each element's centre and its gene's start site, float64 (n,).
+def effects_in_reach(
+    world: World, elements: pd.DataFrame, genes: pd.DataFrame, contacts: dict[str, Contacts]
+) -> pd.DataFrame:
+    """Return the planted effect of each element on each gene in reach: size x contact where it is open, else 0.
 
     Parameters
     ----------
     world : World
         The world.
     elements : DataFrame
-        N elements: chrom, start, end.
-    tss : ndarray
-        int64 (n,), 0-based start site of each element's gene.
+        Elements: name, chrom, start, end, kind, size.
+    genes : DataFrame
+        Genes: gene_id, chrom, tss.
     contacts : dict[str, Contacts]
         By chromosome.
+
+    Returns
+    -------
+    DataFrame
+        chrom start end element kind gene (gene_id) distance (bp from centre to start site) contact effect, in order of
+        elements and genes.
     """
-    near = (elements.start + elements.end).to_numpy() // 2 // world.hic_resolution
-    far = np.asarray(tss) // world.hic_resolution
-    first, apart = np.minimum(near, far), np.abs(near - far)
-    rows = zip(elements.chrom, first, apart, strict=True)
-    return np.array([contacts[chrom].true[bin, distance] for chrom, bin, distance in rows])
+    reach = (world.hic_reach // world.hic_resolution - 1) * world.hic_resolution
+    tables = []
+    for chrom, mine in elements.groupby("chrom", sort=False):
+        sites = genes[genes.chrom == chrom]
+        centre, tss = ((mine.start + mine.end) // 2).to_numpy(), sites.tss.to_numpy()
+        row, column = np.nonzero(np.abs(centre[:, None] - tss) < reach)
+        near, far = centre[row] // world.hic_resolution, tss[column] // world.hic_resolution
+        contact = contacts[str(chrom)].true[np.minimum(near, far), np.abs(near - far)]
+        table = mine.iloc[row][["chrom", "start", "end", "name", "kind"]].rename(columns={"name": "element"})
+        table = table.assign(gene=sites.gene_id.to_numpy()[column], distance=np.abs(centre[row] - tss[column]))
+        size = np.where(table.kind == "causal", mine["size"].to_numpy()[row], 0.0)
+        tables.append(table.assign(contact=contact, effect=size * contact))
+    return pd.concat(tables, ignore_index=True)
 
 
 def measure_expression(
-    world: World, genes: pd.DataFrame, elements: pd.DataFrame, rng: np.random.Generator
+    world: World, genes: pd.DataFrame, effects: pd.DataFrame, rng: np.random.Generator
 ) -> pd.DataFrame:
     """Draw each gene's expression and its parts, on the scale of log10(CAGE + 1).
 
@@ -140,8 +168,8 @@ def measure_expression(
         The world.
     genes : DataFrame
         N genes: gene_id, promoter_strength, utr5_gc.
-    elements : DataFrame
-        Elements: gene_id and effect.
+    effects : DataFrame
+        Effects of elements: gene and effect.
     rng : Generator
         Source of random numbers.
 
@@ -151,13 +179,13 @@ def measure_expression(
         N genes: gene_id; promoter, features, elements, noise (the parts); cage (int64, the measured count); expression
         (log10(cage + 1), which differs a little from the sum of the parts by rounding and the floor at 0).
     """
-    effects = elements.groupby("gene_id").effect.sum().reindex(genes.gene_id, fill_value=0.0).to_numpy()
+    distal = effects.groupby("gene").effect.sum().reindex(genes.gene_id, fill_value=0.0).to_numpy()
     low, high = UTR5_GC
     gc = (genes.utr5_gc.to_numpy() - (low + high) / 2) / ((high - low) / np.sqrt(12))
     parts = pd.DataFrame({"gene_id": genes.gene_id})
     parts["promoter"] = world.promoter_effect * genes.promoter_strength.to_numpy()
     parts["features"] = world.utr5_gc_effect * gc
-    parts["elements"] = effects
+    parts["elements"] = distal
     parts["noise"] = rng.normal(0, world.noise, len(genes))
     total = world.baseline + parts.promoter + parts.features + parts.elements + parts.noise
     parts["cage"] = np.rint(np.maximum(10**total - 1, 0)).astype(np.int64)

@@ -19,14 +19,12 @@ _LETTERS = np.frombuffer(b"ACGTN", np.uint8)
 _READ_LENGTH = 36
 
 
-def write_fasta(path: Path, sequences: dict[str, np.ndarray], rng: np.random.Generator) -> None:
-    """Write sequences (codes 0-4) in lines of 60, and the index (.fai); repeats are in lower case."""
+def write_fasta(path: Path, sequences: dict[str, np.ndarray], repeats: dict[str, np.ndarray]) -> None:
+    """Write sequences (codes 0-4) in lines of 60, and the index (.fai); bases in `repeats` are in lower case."""
     with path.open("wb") as file:
         for chrom, codes in sequences.items():
             letters = _LETTERS[codes]
-            for start in rng.integers(0, len(letters), len(letters) // 4_000):
-                repeat = letters[start : start + 300]
-                repeat[repeat != ord("N")] |= 0x20  # lower case
+            letters[repeats[chrom] & (codes < 4)] |= 0x20  # lower case
             lines = np.full((-(-len(letters) // 60), 61), ord("\n"), np.uint8)
             whole = len(letters) // 60
             lines[:whole, :60] = letters[: whole * 60].reshape(-1, 60)

@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 
 UTR5_GC = (0.35, 0.75)  # drawn uniformly from here
-_LONGEST = 5_600  # bp of a transcript with introns, so that it stays out of neighbouring windows
+LEAVE = 5  # code of an intron's base, which keeps what stood there
+_LONGEST = 5_600  # bp of the transcripts that have the longest exons
 _STOPS = ("TAA", "TAG", "TGA")
 _SENSE = [a + b + c for a in "ACGT" for b in "ACGT" for c in "ACGT" if a + b + c not in _STOPS]
 
@@ -18,7 +19,7 @@ class Transcript(NamedTuple):
     Attributes
     ----------
     sequence : ndarray
-        uint8 (length,), unspliced, codes 0-3 for A, C, G, T.
+        uint8 (length,), unspliced, codes 0-3 for A, C, G, T; LEAVE inside introns, but for their splice sites.
     exons : ndarray
         int64 (n, 2), start and end of each.
     coding : tuple[int, int]
@@ -45,19 +46,20 @@ def random_bases(rng: np.random.Generator, length: int, gc: float) -> np.ndarray
     return np.where(strong, np.where(first, 1, 2), np.where(first, 0, 3)).astype(np.uint8)
 
 
-def draw_transcript(rng: np.random.Generator) -> Transcript:
-    """Draw a coding transcript of 2 to 8 exons and at most 5,600 bp."""
+def draw_transcript(rng: np.random.Generator, longest: int = _LONGEST) -> Transcript:
+    """Draw a coding transcript of 2 to 8 exons and at most `longest` bp; the exons are shorter where that is less."""
+    scale = min(1.0, longest / _LONGEST)
     utr5 = random_bases(rng, int(rng.integers(40, 220)), rng.uniform(*UTR5_GC))
-    utr3 = random_bases(rng, int(rng.integers(150, 700)), 0.4)
-    codons = ["ATG", *rng.choice(_SENSE, int(rng.integers(80, 350))), str(rng.choice(_STOPS))]
+    utr3 = random_bases(rng, int(rng.integers(150, round(200 + 500 * scale))), 0.4)
+    codons = ["ATG", *rng.choice(_SENSE, int(rng.integers(80, round(90 + 260 * scale)))), str(rng.choice(_STOPS))]
     coding = encode("".join(codons))
     spliced = np.concatenate([utr5, coding, utr3])
     lengths = _exon_lengths(rng, len(spliced))
-    introns = _intron_lengths(rng, len(lengths) - 1, _LONGEST - len(spliced))
+    introns = _intron_lengths(rng, len(lengths) - 1, longest - len(spliced))
     ends = np.cumsum(lengths) + np.concatenate([[0], np.cumsum(introns)])
     exons = np.stack([ends - lengths, ends], axis=1)
     unspliced = np.concatenate([np.arange(start, end) for start, end in exons])  # place of each spliced base
-    sequence = random_bases(rng, int(ends[-1]), 0.4)
+    sequence = np.full(int(ends[-1]), LEAVE, np.uint8)
     sequence[unspliced] = spliced
     for start, end in zip(exons[:-1, 1], exons[1:, 0], strict=True):
         sequence[start : start + 2] = encode("GT")

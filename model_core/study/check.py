@@ -303,7 +303,7 @@ def _check_tracks(study: Study, genes: pd.DataFrame | None, verdicts: list[Verdi
 def _check_interval_files(study: Study, report: Report) -> None:
     files = [("blacklist", study.genome_files.blacklist), ("peaks", study.peaks_path())]
     if study.truth is not None:
-        files += [("planted, causal", study.truth.causal), ("planted, decoys", study.truth.decoys)]
+        files += [(f"planted, {kind}", getattr(study.truth, kind)) for kind in ("causal", "decoys", "closed")]
     rows = []
     for kind, path in files:
         if path is not None:

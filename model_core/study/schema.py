@@ -250,3 +250,4 @@ class Truth(Section):
 
     causal: FilePath
     decoys: FilePath | None = None
+    closed: FilePath | None = None

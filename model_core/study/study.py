@@ -357,6 +357,7 @@ class Study(Section):
             "peaks.narrowpeak": self.peak_settings.narrowpeak if self.peak_settings else None,
             "truth.causal": self.truth.causal if self.truth else None,
             "truth.decoys": self.truth.decoys if self.truth else None,
+            "truth.closed": self.truth.closed if self.truth else None,
         }
         return {name: path for name, path in files.items() if path is not None}
 

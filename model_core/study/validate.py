@@ -169,7 +169,7 @@ def study_problems(parts: Parts, path: Path) -> list[Problem]:
     for spec in parts.signal_specs:
         problems += signal_problems(spec, sizes, chroms)
     problems += _peak_problems(parts.peak_settings, sizes)
-    for file in (parts.truth.causal, parts.truth.decoys) if parts.truth else ():
+    for file in (parts.truth.causal, parts.truth.decoys, parts.truth.closed) if parts.truth else ():
         problems += [] if file is None else _interval_problems(file, read_bed, sizes)
     problems += _name_problems(parts, path) if parts.whole else []
     return problems + _settings_problems(parts, path)
