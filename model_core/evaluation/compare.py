@@ -20,6 +20,7 @@ from model_core.errors import InputError
 from model_core.evaluation import caveats, crispr_pairs, peak_overlap, seed_stability
 from model_core.evaluation.accumulate import Accumulator
 from model_core.evaluation.base_scores import MASK, PRIOR, ScoreReader, named_runs
+from model_core.evaluation.pair_ranking import difference_table, pair_table
 from model_core.evaluation.planted_truth import Truth, found_shares
 from model_core.evaluation.prediction import judged, mask_kind, prediction_table
 from model_core.evaluation.ranking import kept_of, ranking
@@ -303,7 +304,8 @@ def _pairs(
     scored, missing = crispr_pairs.score_pairs(kept, run, reader)
     own = [name for name in scored.columns if name not in kept.columns]
     tables["crispr_pairs"] = scored
-    tables["crispr"] = crispr_pairs.pair_table(scored, own)
+    tables["crispr"] = pair_table(scored, own)
+    tables["crispr_differences"] = difference_table(scored, own)
     about["limits_of_pairs"] = crispr_pairs.pair_limits(scored, left_out)
     about["crispr"] |= {"positives": int(scored["positive"].sum()), "missing": missing}
     return about
