@@ -15,6 +15,7 @@ import pandas as pd
 from model_core.beta import LEARNED, PROMOTER
 from model_core.errors import InputError
 from model_core.evaluation.base_scores import GET_EFFECTS, MASK, NEAREST, ScoreReader
+from model_core.evaluation.element_scores import activity_scores
 from model_core.gene_finder import GeneFinder
 from model_core.intervals import listed, require_shared
 from model_core.run_folder.mask_store import GeneMask
@@ -55,6 +56,9 @@ ANY_SIGN = "Significant, of either sign"
 LEFT_OUT = ("chrom", "start", "end", "gene", "positive", "reason")
 _TRUE, _FALSE = ("TRUE", "T", "1", "YES"), ("FALSE", "F", "0", "NO")
 UNKNOWN_GENE = "gene not in the study"
+AGAIN = "the same element and gene are in the table before"
+OTHER_CELL_TYPE = "of another cell type"
+INVALID = "not a valid connection according to the table"
 NO_OUTCOME = "no outcome (neither true nor false)"
 _FEW = 20  # fewest positives for a meaningful AUPRC
 
@@ -145,8 +149,7 @@ def validity(pairs: pd.DataFrame) -> list[str]:
 def _invalid(word: str) -> str:
     if word.upper() == "TRUE":
         return ""
-    reason = "not a valid connection according to the table"
-    return reason if word.upper() in _FALSE else f"{reason} ({word or 'no word'})"
+    return INVALID if word.upper() in _FALSE else f"{INVALID} ({word or 'no word'})"
 
 
 def genes_of(pairs: pd.DataFrame) -> np.ndarray:
@@ -213,7 +216,7 @@ def match_pairs(
             of_study = known.rows(pair.gene) or (gene_id and known.rows(gene_id))
             why.append("gene of the study, but not scored in this run" if of_study else UNKNOWN_GENE)
         if cell_type is not None and pair.cell_type != cell_type:
-            why[-1] = "of another cell type"
+            why[-1] = OTHER_CELL_TYPE
     reasons, rows = np.array(why, object), np.array(row_of, np.int64)
     if why.count(UNKNOWN_GENE) == len(pairs):
         named = listed(list(pairs["gene"].unique()), 3)
@@ -223,7 +226,7 @@ def match_pairs(
         raise InputError("tested pairs", found=found, expected=expected, fix=fix)
     fit = np.flatnonzero(reasons == "")
     again = pairs.assign(row=rows).iloc[fit].duplicated(["chrom", "start", "end", "row"]).to_numpy()
-    reasons[fit[again]] = "the same element and gene are in the table before"
+    reasons[fit[again]] = AGAIN
     left_out = pairs.assign(reason=reasons)[reasons != ""][list(LEFT_OUT)].reset_index(drop=True)
     kept = pairs[reasons == ""].reset_index(drop=True)
     chosen = genes.loc[rows[reasons == ""]]
@@ -273,17 +276,9 @@ def score_pairs(pairs: pd.DataFrame, run: Run, reader: ScoreReader) -> tuple[pd.
     missing = dict(reader.missing)
     if "element effect" not in columns:
         missing["element effect, effect x mask"] = f"no element of these genes was knocked out yet; {GET_EFFECTS}"
-    nearness = 1 / np.maximum(pairs["distance"].to_numpy(float), 1)
-    columns["1/distance"] = nearness
-    if {"h3k27ac", "dnase"} <= set(pairs.columns):
-        activity = np.sqrt(pairs["h3k27ac"].clip(lower=0) * pairs["dnase"].clip(lower=0)).to_numpy(float)
-        columns |= {"activity": activity, "activity/distance": activity * nearness}
-    else:
-        missing["activity, activity/distance"] = "the table has no columns H3K27ac.RPM and DHS.RPM"
-    if "abc" in pairs:
-        columns["ABC"] = pairs["abc"].to_numpy(float)
-    else:
-        missing["ABC"] = "the table has no column ABC.Score"
+    of_table, without = activity_scores(pairs)
+    columns |= of_table
+    missing |= without
     return pd.concat([pairs, pd.DataFrame(columns, index=pairs.index)], axis=1), missing
 
 
@@ -302,7 +297,7 @@ def pair_limits(scored: pd.DataFrame, left_out: pd.DataFrame) -> list[str]:
     cells = sorted(set(scored.get("cell_type", pd.Series(dtype=str))) - {""})
     if len(cells) > 1:
         found.append(f"The pairs are of several cell types ({', '.join(cells)}); the model is of one.")
-    seen = int((scored["split"] == "train").sum())
+    seen = int((scored.get("split", pd.Series(dtype=str)) == "train").sum())
     if seen:
         found.append(f"{seen:,} of the {len(scored):,} pairs are of genes that the model was trained on.")
     return found

@@ -13,7 +13,7 @@ from model_core.evaluation.resampling import clustered_average_precision
 
 BINS = (("0-10 kb", 0, 10_000), ("10-100 kb", 10_000, 100_000), ("all in the window", 0, None))
 BASELINES = ("1/distance", "activity/distance")  # what every score is compared with
-_AUPRC = ("auprc", "auprc_low", "auprc_high")
+AUPRC = ("auprc", "auprc_low", "auprc_high")
 _DIFFERENCE = ("difference", "difference_low", "difference_high")
 _COMMON = 0.9  # share of the pairs that a score must have to be judged on the pairs that all such scores have
 
@@ -66,7 +66,7 @@ def ranking_of(
     rows, differences = [], []
     for number, name in enumerate(names):
         about = {"score": name, **numbers, "genes": len(np.unique(genes)), "positive_share": share}
-        rows.append(about | dict(zip(_AUPRC, found.interval(number), strict=True)))
+        rows.append(about | dict(zip(AUPRC, found.interval(number), strict=True)))
         for than in (base for base in baselines if base in names and base != name):
             paired = found.difference(number, names.index(than))
             differences.append({"score": name, "than": than, **numbers, **dict(zip(_DIFFERENCE, paired, strict=True))})
@@ -83,7 +83,7 @@ def pair_table(scored: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
     rows = []
     for name, first, last in BINS:
         here = scored[(scored["distance"] >= first) & (True if last is None else scored["distance"] < last)]
-        found = {row["score"]: row for part, own in _shared(here, names) for row in ranking_of(part, own).rows}
+        found = {row["score"]: row for part, own in shared(here, names) for row in ranking_of(part, own).rows}
         rows += [{"distance": name, **found[score]} for score in names]
     return pd.DataFrame(rows)
 
@@ -95,14 +95,14 @@ def difference_table(scored: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame
     """
     bases = [name for name in BASELINES if name in names]
     rows = []
-    for part, own in _shared(scored, names):
+    for part, own in shared(scored, names):
         complete = part.dropna(subset=bases)
         rows += ranking_of(complete, list(dict.fromkeys([*own, *bases])), bases).differences
     table = pd.DataFrame(rows, columns=["score", "than", "pairs", "positives", *_DIFFERENCE])
     return table.drop_duplicates(["score", "than"], ignore_index=True)
 
 
-def _shared(pairs: pd.DataFrame, names: Sequence[str]) -> list[tuple[pd.DataFrame, list[str]]]:
+def shared(pairs: pd.DataFrame, names: Sequence[str]) -> list[tuple[pd.DataFrame, list[str]]]:
     """Return (pairs, scores judged on them): those that nearly all pairs have together, then each other one alone."""
     wide = [name for name in names if len(pairs) and pairs[name].notna().mean() >= _COMMON]
     found = [(pairs.dropna(subset=wide), wide)] if wide else []
