@@ -267,6 +267,10 @@ def test_a_run_is_ranked_on_the_pairs_in_its_reach(run, planted):
     tss = run.genes.set_index("gene_id").loc[gene["gene_id"], "tss"]
     assert gene["distance"] == abs(middle - tss)
     assert "element effect, effect x mask" in bench.summary["missing"]
+    differences = bench.tables["differences"].set_index(["score", "than"])["difference"]
+    assert differences[(PRIOR, "mean mask")] == pytest.approx(
+        table.loc[PRIOR, "auprc"] - table.loc["mean mask", "auprc"]
+    )
 
 
 def test_a_new_score_of_pairs_is_ranked_without_being_named_here(run, planted, monkeypatch):

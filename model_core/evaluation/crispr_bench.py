@@ -20,6 +20,7 @@ from model_core.evaluation.crispr_pairs import (
     AGAIN,
     INVALID,
     LEFT_OUT,
+    MEAN_MASK,
     NO_OUTCOME,
     OTHER_CELL_TYPE,
     check_cell_type,
@@ -298,7 +299,7 @@ def _rankings(
     rows, differences = [], []
     for pairs_of, pairs, own in blocks:
         for by, value, part in _parts(pairs, max_distance, group):
-            bases = list(dict.fromkeys([*BASELINES, *own[:1]])) if value == ALL and by == "distance" else []
+            bases = [*BASELINES, MEAN_MASK, pairs_of] if value == ALL and by == "distance" else []
             found = ranking_of(part, own, bases)
             about = {"pairs_of": pairs_of, "by": by, "group": value}
             rows += [about | row | weighted for row, weighted in zip(found.rows, _weighted(part, own), strict=True)]

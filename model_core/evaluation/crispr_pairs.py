@@ -56,6 +56,7 @@ ANY_SIGN = "Significant, of either sign"
 LEFT_OUT = ("chrom", "start", "end", "gene", "positive", "reason")
 _TRUE, _FALSE = ("TRUE", "T", "1", "YES"), ("FALSE", "F", "0", "NO")
 UNKNOWN_GENE = "gene not in the study"
+MEAN_MASK = "mean mask"
 AGAIN = "the same element and gene are in the table before"
 OTHER_CELL_TYPE = "of another cell type"
 INVALID = "not a valid connection according to the table"
@@ -270,7 +271,7 @@ def score_pairs(pairs: pd.DataFrame, run: Run, reader: ScoreReader) -> tuple[pd.
             found = _of_element(pairs.loc[row], mask, values)
             if len(effects) and gene_id in run.effect_records:
                 found["element effect"] = _effect(pairs.loc[row], mine)
-                found["effect x mask"] = found["element effect"] * found.get("mean mask", np.nan)
+                found["effect x mask"] = found["element effect"] * found.get(MEAN_MASK, np.nan)
             for name, value in found.items():
                 columns.setdefault(name, np.full(len(pairs), np.nan))[pairs.index.get_loc(row)] = value
     missing = dict(reader.missing)
@@ -339,7 +340,7 @@ def _of_element(pair: pd.Series, mask: GeneMask, values: dict[str, np.ndarray]) 
     def mean(score: np.ndarray) -> float:
         return float(score[chosen].mean(dtype=np.float64))  # exact for equal values: rounding must not rank elements
 
-    found = {"mean mask": mean(mask.mask), "max mask": float(mask.mask[chosen].max())}
+    found = {MEAN_MASK: mean(mask.mask), "max mask": float(mask.mask[chosen].max())}
     return found | {name: mean(score) for name, score in values.items() if name not in (MASK, NEAREST)}
 
 
