@@ -308,8 +308,8 @@ def outcome_limits(pairs: pd.DataFrame) -> list[str]:
     """Return a sentence where what counts as positive is not a proven decrease of expression."""
     if (pairs.get("outcome", pd.Series(dtype=str)) == ANY_SIGN).any():
         return [
-            "The table has neither the column Regulated nor EffectSize: pairs count as positive where Significant is "
-            "true, also those whose gene rose when the element was silenced."
+            "The table has neither the column `Regulated` nor `EffectSize`: pairs count as positive where "
+            "`Significant` is true, also those whose gene rose when the element was silenced."
         ]
     return []
 
