@@ -25,6 +25,12 @@ def shared_data() -> Path:
 
 
 @pytest.fixture(scope="session")
+def shared_pairs() -> Path:
+    """Folder of element-gene pairs that CRISPR tested in K562, and of predictions for them."""
+    return _shared("data/crispr-k562")
+
+
+@pytest.fixture(scope="session")
 def shared_golden() -> Path:
     """Folder of numbers recorded from the published model."""
     return _shared("golden")

@@ -13,7 +13,20 @@ from sklearn.metrics import average_precision_score
 
 from model_core.errors import InputError
 from model_core.evaluation.compare import compare
-from model_core.evaluation.crispr_pairs import LEFT_OUT, match_pairs, pair_limits, pair_table, read_pairs, score_pairs
+from model_core.evaluation.crispr_pairs import (
+    ANY_SIGN,
+    DECREASE,
+    LEFT_OUT,
+    REGULATED,
+    genes_of,
+    match_pairs,
+    outcome_limits,
+    pair_limits,
+    read_pairs,
+    score_pairs,
+    validity,
+)
+from model_core.evaluation.pair_ranking import pair_table
 
 HEADER = "chrom\tchromStart\tchromEnd\tmeasuredGeneSymbol\tmeasuredGeneEnsemblId\tRegulated\tValidConnection\tCellType"
 
@@ -47,7 +60,8 @@ def test_each_pair_is_judged_or_left_out_with_a_reason(run, tmp_path):
         row(800, regulated="NA"),
         row(800, valid="FALSE"),
         row(800, symbol=other["symbol"]),
-        row(1_300, regulated="False", symbol=gene["symbol"].lower()),
+        row(1_300, regulated="False", symbol=gene["symbol"].lower(), valid="True"),
+        row(1_600, valid="overlaps target gene exon"),
     )
     kept, left_out = match_pairs(read_pairs(path), run, ["unscored"])
     assert list(kept["positive"]) == [True, False]
@@ -62,9 +76,10 @@ def test_each_pair_is_judged_or_left_out_with_a_reason(run, tmp_path):
         "no outcome (neither true nor false)",
         "not a valid connection according to the table",
         "element on another chromosome than the gene",
+        "not a valid connection according to the table (overlaps target gene exon)",
     ]
     _, others = match_pairs(read_pairs(path).assign(cell_type="HCT116"), run, cell_type="HCT116")
-    assert len(others) == 7
+    assert len(others) == 8
     mixed = read_pairs(path)
     mixed.loc[0, "cell_type"] = "HCT116"
     kept_of_one, others = match_pairs(mixed, run, cell_type="K562")  # the second row is now the only one of its pair
@@ -73,7 +88,7 @@ def test_each_pair_is_judged_or_left_out_with_a_reason(run, tmp_path):
     with pytest.raises(InputError, match="no pair of cell type 'K56'; expected one of 'K562'"):
         match_pairs(read_pairs(path), run, cell_type="K56")
     found = pair_limits(kept, left_out)
-    assert "7 of 9 tested pairs cannot be judged" in found[0]
+    assert "8 of 10 tested pairs cannot be judged" in found[0]
     assert "1 is positive: with fewer than 20" in found[1]
 
 
@@ -131,6 +146,8 @@ def test_planted_elements_as_pairs_rank_as_scikit_learn_says(run, tmp_path):
     assert gene["mean mask"] == pytest.approx(learned.mean(), abs=1e-6)
     assert gene["max mask"] == pytest.approx(learned.max())
     assert "element effect, effect x mask" in found.summary["crispr"]["missing"]
+    assert any("whose gene rose" in line for line in found.summary["limits_of_pairs"])
+    assert set(found.tables["crispr_differences"]["than"]) == {"1/distance", "activity/distance"}
 
 
 def test_elements_with_the_same_score_tie_whatever_their_length(run):
@@ -141,6 +158,42 @@ def test_elements_with_the_same_score_tie_whatever_their_length(run):
     reader = SimpleNamespace(read=lambda _gene, _mask: {"flat": flat}, missing={})
     scored, _ = score_pairs(pairs.assign(distance=1), run, reader)
     assert scored["flat"].nunique() == 1
+
+
+def test_only_true_is_a_valid_connection_and_any_other_word_is_the_reason():
+    words = ["TRUE", "True", "true", "FALSE", "TSS targeting guide(s)", "< 80% power at 15% effect size", "", "T"]
+    reason = "not a valid connection according to the table"
+    wanted = ["", "", "", reason, *(f"{reason} ({word})" for word in (words[4], words[5], "no word", "T"))]
+    assert validity(pd.DataFrame({"valid": words})) == wanted
+    assert validity(pd.DataFrame({"gene": words})) == [""] * len(words)
+
+
+OUTCOMES = "chrom\tstart\tend\tgene\tSignificant"
+
+
+def test_regulated_is_read_before_significant_and_a_rise_is_no_positive(tmp_path):
+    def outcome(header, *cells):
+        rows = [f"chr1\t{10 * n}\t{10 * n + 5}\tA\t{cell}" for n, cell in enumerate(cells)]
+        found = read_pairs(write(tmp_path / "pairs.tsv", *rows, header=header))
+        assert found["outcome"].nunique() == 1
+        return found["outcome"][0], [None if pd.isna(one) else bool(one) for one in found["positive"]], found
+
+    signed = ("TRUE\t-0.3", "TRUE\t0.3", "FALSE\t-0.1", "TRUE\tNA", "FALSE\tNA", "NA\t-1")
+    word, positive, found = outcome(f"{OUTCOMES}\tEffectSize", *signed)
+    assert (word, positive) == (DECREASE, [True, False, False, None, False, None])
+    assert outcome_limits(found) == []
+    word, positive, found = outcome(f"{OUTCOMES}\tEffectSize\tRegulated", "TRUE\t0.3\tFALSE", "FALSE\t0.1\tTRUE")
+    assert (word, positive) == (REGULATED, [False, True])
+    assert outcome_limits(found) == []
+    word, positive, found = outcome(OUTCOMES, "TRUE", "FALSE")
+    assert (word, positive) == (ANY_SIGN, [True, False])
+    assert "also those whose gene rose" in outcome_limits(found)[0]
+
+
+def test_pairs_of_a_gene_are_told_by_its_id_then_by_its_symbol():
+    pairs = pd.DataFrame({"gene": ["A", "B", "a", "C"], "gene_id": ["ENSG1", "ENSG1", "NA", ""]})
+    assert list(genes_of(pairs)) == ["ENSG1", "ENSG1", "A", "C"]
+    assert list(genes_of(pairs[["gene"]])) == ["A", "B", "A", "C"]
 
 
 def test_a_score_that_few_pairs_have_stands_on_its_own_pairs():

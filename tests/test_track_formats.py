@@ -11,9 +11,10 @@ from viewer_run import make_study, make_viewer_run
 
 from model_core.bed import read_narrowpeak
 from model_core.errors import InputError
-from model_core.evaluation.compare import _peak_tables
+from model_core.evaluation.compare import peak_tables
 from model_core.evaluation.crispr_pairs import read_pairs
 from model_core.evaluation.planted_truth import Truth
+from model_core.evaluation.rivals import read_rival
 from model_core.run_folder.assemble import assemble
 from model_core.run_folder.run import Run
 from model_core.study.peaks import call_peaks, peaks_of_study
@@ -274,7 +275,7 @@ def test_as_peaks_of_a_study_beside_a_run_and_in_a_run_that_is_exported(bench, n
         return peaks_of_study(study)[0].to_numpy().tolist()
 
     def beside(path: Path) -> list:
-        return next(reversed(_peak_tables(Run.open(bench.run), [path]).values())).to_numpy().tolist()
+        return next(reversed(peak_tables(Run.open(bench.run), [path]).values())).to_numpy().tolist()
 
     def in_run(path: Path) -> list:
         target = bench.run / "peaks" / "x.narrowPeak"
@@ -351,6 +352,15 @@ def test_as_crispr_pairs(bench, name):
         assert told.startswith(f"{name}: found ")
     else:
         assert told == refused(name, "a table of element-gene pairs with a line of column names", TEXT_ADVICE)
+
+
+@pytest.mark.parametrize("name", [name for name in FILES if name not in (*BEDS, "words.bed")])
+def test_as_predictions_of_another_program(bench, name):
+    told = bench.told(lambda path: read_rival(f"theirs={path}"), bench.put(name))
+    if name in EMPTY:
+        assert told.startswith(f"{name}: found ")
+    else:
+        assert told == refused(name, "a table of predictions with a line of column names", TEXT_ADVICE)
 
 
 @pytest.mark.parametrize("name", [*VALUES[:1], *CALLED, "variants.vcf", "genes.gtf", "reads.bam", "signal.bw", *EMPTY])

@@ -12,7 +12,7 @@ import re
 import shutil
 import tomllib
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -135,7 +135,10 @@ def plan(study_path: str | Path) -> tuple[list[Item], dict[str, str]]:
     unreachable : dict[str, str]
         Servers that cannot be reached, with the reason.
     """
-    folder, sources = read_sources(study_path)
+    return _planned(*read_sources(study_path))
+
+
+def _planned(folder: Path, sources: Sequence[Source]) -> tuple[list[Item], dict[str, str]]:
     _pooch()
     unreachable: dict[str, str] = {}
     return [_look_up(_item(folder, source), unreachable) for source in sources], unreachable
@@ -169,7 +172,44 @@ def fetch_study(
     InputError
         As Problems if there is one problem only, or too little space on the disk.
     """
-    (items, unreachable), tell = plan(study_path), tell or (lambda line: None)
+    folder, sources = read_sources(study_path)
+    return fetch_sources(
+        folder, sources, dry_run, tell, attempts, f"download each url in {DOWNLOADS} by hand to its path"
+    )
+
+
+def fetch_sources(
+    folder: Path,
+    sources: Sequence[Source],
+    dry_run: bool = False,
+    tell: Callable[[str], None] | None = None,
+    attempts: int = 5,
+    by_hand: str | None = None,
+) -> list[Item]:
+    """Download the missing ones of some files into a folder, as `fetch_study` does those of a study.
+
+    Parameters
+    ----------
+    folder : Path
+        Created where missing.
+    sources : Sequence[Source]
+        The files; their paths are below the folder.
+    dry_run, tell, attempts
+        As in `fetch_study`.
+    by_hand : str or None
+        What a person without a connection can do; None names the address and path of each file.
+
+    Returns
+    -------
+    list[Item]
+        The files as found before the call.
+
+    Raises
+    ------
+    Problems, InputError
+        As `fetch_study`.
+    """
+    (items, unreachable), tell = _planned(folder, sources), tell or (lambda line: None)
     for item in items:
         tell(item.line())
     if dry_run:
@@ -189,7 +229,8 @@ def fetch_study(
             problems += error.problems
     cut_off = [item for item in missing if _host(item.source.url) in unreachable]
     if cut_off:
-        problems.insert(0, _no_connection(unreachable, len(cut_off), len(missing)))
+        otherwise = by_hand or "; ".join(f"download {item.source.url} by hand to {item.download}" for item in cut_off)
+        problems.insert(0, _no_connection(unreachable, len(cut_off), len(missing), otherwise))
     if problems:
         raise Problems(problems) if len(problems) > 1 else InputError.of(problems[0])
     return items
@@ -388,8 +429,8 @@ def _unpack(item: Item) -> None:
     item.download.unlink()
 
 
-def _no_connection(unreachable: dict[str, str], count: int, missing: int) -> Problem:
+def _no_connection(unreachable: dict[str, str], count: int, missing: int, by_hand: str) -> Problem:
     hosts, reason = ", ".join(sorted(unreachable)), next(iter(unreachable.values()))
     found = f"no connection to {hosts} for {count} of {missing} files ({reason})"
-    do = f"run fetch with an internet connection, or download each url in {DOWNLOADS} by hand to its path"
+    do = f"run fetch with an internet connection, or {by_hand}"
     return Problem("fetch", found=found, expected="an internet connection", fix=do)

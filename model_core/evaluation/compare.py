@@ -20,20 +20,19 @@ from model_core.errors import InputError
 from model_core.evaluation import caveats, crispr_pairs, peak_overlap, seed_stability
 from model_core.evaluation.accumulate import Accumulator
 from model_core.evaluation.base_scores import MASK, PRIOR, ScoreReader, named_runs
+from model_core.evaluation.pair_ranking import difference_table, pair_table
 from model_core.evaluation.planted_truth import Truth, found_shares
 from model_core.evaluation.prediction import judged, mask_kind, prediction_table
 from model_core.evaluation.ranking import kept_of, ranking
-from model_core.files import json_values, write_json, write_text
+from model_core.evaluation.written_tables import write_tables
 from model_core.intervals import match_chromosomes
 from model_core.listing import files_in
-from model_core.lock import writing_into
 from model_core.progress import Job
 from model_core.remote.address import input_path
 from model_core.run_folder.elements import PROMOTER_CLASS
 from model_core.run_folder.run import Run
 from model_core.run_folder.source import study_of
 from model_core.study.study import Study
-from model_core.tsv import table_text
 
 FOLDER = "compare"
 SCORE_COLUMNS = (
@@ -106,18 +105,12 @@ def compare(
     >>> comparison.summary["run"], "mask" in comparison.tables["scores"]["score"].tolist()
     ('my-run', True)
     """
-    if not run.manifest.get("assembled"):
-        found, do = "no elements", f"run `seq2exp-viz score {run.path}`"
-        raise InputError(run.path, found=found, expected="a scored run", fix=do)
-    if run.manifest["promoter"] >= run.manifest["window"]:
-        found, expected = "a promoter as long as the window", "a run with bases that its mask decides"
-        fix = "compare such a run, and give this one as --beside"
-        raise InputError(run.path, found=found, expected=expected, fix=fix)
-    study, without = _study(run)
+    require_masks(run)
+    study, without = study_or_reason(run)
     others = named_runs([Run.open(path) for path in beside])
     if run.name in others:
         others = {str(other.path): other for other in others.values()}
-    peaks = _peak_tables(run, against)
+    peaks = peak_tables(run, against)
     planted = _truth(run, study, truth)
     tested = None if crispr is None else crispr_pairs.read_pairs(crispr)
     if tested is not None:
@@ -146,6 +139,17 @@ def compare(
         tables["seeds"], about["seeds"] = seed_stability.seed_table(named_runs([run, *seeds_here]))
     limits += caveats.of_numbers(run, tables, reader)
     return _write(run, tables, _summary(run, sums, study, others, about, planted is not None))
+
+
+def require_masks(run: Run) -> None:
+    """Raise InputError if a run has no elements, or no base that its mask decides."""
+    if not run.manifest.get("assembled"):
+        found, do = "no elements", f"run `seq2exp-viz score {run.path}`"
+        raise InputError(run.path, found=found, expected="a scored run", fix=do)
+    if run.manifest["promoter"] >= run.manifest["window"]:
+        found, expected = "a promoter as long as the window", "a run with bases that its mask decides"
+        fix = "compare such a run, and give this one as --beside"
+        raise InputError(run.path, found=found, expected=expected, fix=fix)
 
 
 def score_table(sums: Accumulator, genes: Sequence[Mapping]) -> pd.DataFrame:
@@ -291,7 +295,7 @@ def _unmatched(name: str, distance: np.ndarray) -> pd.DataFrame:
 def _pairs(
     run: Run, study: Study | None, reader: ScoreReader, tested: pd.DataFrame, tables: dict, cell_type: str | None
 ) -> dict:
-    sites = _study_genes(study)
+    sites = study_genes(study)
     names = [] if sites is None else list(sites[["gene_id", "symbol"]].to_numpy().ravel())
     kept, left_out = crispr_pairs.match_pairs(tested, run, names, cell_type)
     about: dict = {"crispr": {"pairs": len(tested), "judged": len(kept), "left_out": len(left_out)}}
@@ -303,20 +307,23 @@ def _pairs(
     scored, missing = crispr_pairs.score_pairs(kept, run, reader)
     own = [name for name in scored.columns if name not in kept.columns]
     tables["crispr_pairs"] = scored
-    tables["crispr"] = crispr_pairs.pair_table(scored, own)
+    tables["crispr"] = pair_table(scored, own)
+    tables["crispr_differences"] = difference_table(scored, own)
     about["limits_of_pairs"] = crispr_pairs.pair_limits(scored, left_out)
     about["crispr"] |= {"positives": int(scored["positive"].sum()), "missing": missing}
     return about
 
 
-def _study(run: Run) -> tuple[Study | None, str]:
+def study_or_reason(run: Run) -> tuple[Study | None, str]:
+    """Return the study of a run and "", or None and why it is not there."""
     try:
         return study_of(run), ""
     except InputError as error:
         return None, f"its study cannot be read ({str(error).splitlines()[0]})"
 
 
-def _peak_tables(run: Run, against: Sequence[str | Path]) -> dict[str, pd.DataFrame]:
+def peak_tables(run: Run, against: Sequence[str | Path]) -> dict[str, pd.DataFrame]:
+    """Return the narrowPeak tables of a run and of further files, by file name."""
     found: dict[str, pd.DataFrame] = {}
     for path in [*run.peak_files, *map(Path, against)]:
         name = path.name.removesuffix(".gz").removesuffix(".narrowPeak")
@@ -335,10 +342,11 @@ def _truth(run: Run, study: Study | None, given: str | Path | None) -> Truth | N
     if causal is None:
         return None
     truth = Truth.read(input_path(causal), planted.decoys if planted is not None else None)
-    return truth.for_run(run.genes, run.chrom_sizes, _study_genes(study))
+    return truth.for_run(run.genes, run.chrom_sizes, study_genes(study))
 
 
-def _study_genes(study: Study | None) -> pd.DataFrame | None:
+def study_genes(study: Study | None) -> pd.DataFrame | None:
+    """Return the gene table of a study; None without a study, or where it cannot be read."""
     try:
         return None if study is None else study.gene_sites()
     except InputError:
@@ -380,13 +388,5 @@ def _number(value: float | None) -> float | None:
 def _write(run: Run, tables: dict[str, pd.DataFrame], summary: dict) -> Comparison:
     folder = run.path / FOLDER
     folder.mkdir(exist_ok=True)
-    summary["tables"] = {f"{name}.tsv": len(table) for name, table in tables.items()}
-    summary = json_values(summary)
-    with writing_into(folder):
-        for path in files_in(folder, "*.tsv"):
-            if path.stem not in tables:
-                path.unlink()  # left by an earlier call with other files
-        for name, table in tables.items():
-            write_text(folder / f"{name}.tsv", table_text(table, "%.6g"))
-        write_json(folder / "summary.json", summary)
-    return Comparison(summary, tables)
+    stale = [path for path in files_in(folder, "*.tsv") if path.stem not in tables]  # of an earlier call
+    return Comparison(write_tables(folder, tables, summary, stale), tables)

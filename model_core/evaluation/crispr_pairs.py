@@ -1,4 +1,7 @@
-"""Element-gene pairs tested by CRISPR (tables as of EngreitzLab/CRISPR_comparison) against a run's scores."""
+"""Element-gene pairs tested by CRISPR (tables as of EngreitzLab/CRISPR_comparison) against a run's scores.
+
+Pairs of one gene share its experiment, so intervals and differences resample genes, never pairs.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ import pandas as pd
 from model_core.beta import LEARNED, PROMOTER
 from model_core.errors import InputError
 from model_core.evaluation.base_scores import GET_EFFECTS, MASK, NEAREST, ScoreReader
-from model_core.evaluation.resampling import average_precision_interval
+from model_core.evaluation.element_scores import activity_scores
 from model_core.gene_finder import GeneFinder
 from model_core.intervals import listed, require_shared
 from model_core.run_folder.mask_store import GeneMask
@@ -31,15 +34,33 @@ COLUMNS = {  # name here -> accepted names in the table, the first found
 FURTHER = {
     "gene_id": ("measuredGeneEnsemblId", "gene_id"),
     "cell_type": ("CellType", "cell_type"),
+    "dataset": ("Dataset", "dataset", "Reference"),
     "valid": ("ValidConnection",),
+    "effect_size": ("EffectSize",),
+    "tss": ("startTSS", "TSS", "tss"),
+    "distance_to_tss": ("distanceToTSS", "distance"),
     "h3k27ac": ("H3K27ac.RPM", "H3K27ac_RPM"),
     "dnase": ("DHS.RPM", "DNase.RPM", "DHS_RPM"),
     "abc": ("ABC.Score", "ABCScore", "ABC_Score", "ABC"),
+    "direct": ("direct_vs_indirect_negative",),
+    "direct_rate": ("direct_rate_negative",),
+    "indirect_rate": ("indirect_rate_negative",),
 }
-BINS = (("0-10 kb", 0, 10_000), ("10-100 kb", 10_000, 100_000), ("all in the window", 0, None))
+NUMBERS = (  # columns of FURTHER that hold numbers
+    *("effect_size", "tss", "distance_to_tss", "h3k27ac", "dnase", "abc", "direct", "direct_rate", "indirect_rate"),
+)
+# What counts as a positive pair, by the columns of the table: the column `outcome`.
+REGULATED = "Regulated"
+DECREASE = "Significant, with a negative EffectSize"
+ANY_SIGN = "Significant, of either sign"
 LEFT_OUT = ("chrom", "start", "end", "gene", "positive", "reason")
 _TRUE, _FALSE = ("TRUE", "T", "1", "YES"), ("FALSE", "F", "0", "NO")
 UNKNOWN_GENE = "gene not in the study"
+MEAN_MASK = "mean mask"
+AGAIN = "the same element and gene are in the table before"
+OTHER_CELL_TYPE = "of another cell type"
+INVALID = "not a valid connection according to the table"
+NO_OUTCOME = "no outcome (neither true nor false)"
 _FEW = 20  # fewest positives for a meaningful AUPRC
 
 
@@ -55,7 +76,8 @@ def read_pairs(path: str | Path) -> pd.DataFrame:
     -------
     DataFrame
         chrom, gene (str); start, end (int64, 0-based half-open); positive (bool, NA where the table has no outcome);
-        and where the table has them: gene_id, cell_type, valid (str), h3k27ac, dnase, abc (float64).
+        outcome (str, the same in all rows: what the table counts as positive, REGULATED, DECREASE, ANY_SIGN or the
+        name of its column); and where the table has them: gene_id, cell_type, dataset, valid (str), NUMBERS (float64).
 
     Raises
     ------
@@ -87,16 +109,57 @@ def read_pairs(path: str | Path) -> pd.DataFrame:
         raise InputError(
             f"{path} line {line}", found="an end at or before the start", expected="start < end", fix="correct the line"
         )
-    words = pairs["positive"].str.upper()
-    pairs["positive"] = pd.Series(pd.NA, index=pairs.index, dtype="boolean")
-    pairs.loc[words.isin(_TRUE), "positive"] = True
-    pairs.loc[words.isin(_FALSE), "positive"] = False
-    for name in {"h3k27ac", "dnase", "abc"} & set(pairs.columns):
-        pairs[name] = pd.to_numeric(pairs[name], errors="coerce")
+    for name in NUMBERS:
+        if name in pairs:
+            pairs[name] = pd.to_numeric(pairs[name], errors="coerce").where(lambda values: np.isfinite(values))
+    named = next(name for name in COLUMNS["positive"] if name in table.columns)
+    pairs["positive"], pairs["outcome"] = _outcome(pairs, named)
     if pairs.empty:
         expected = "a line for each element-gene pair"
         raise InputError(path, found="a header only", expected=expected, fix="check the path")
     return pairs.reset_index(drop=True)
+
+
+def _outcome(pairs: pd.DataFrame, named: str) -> tuple[pd.Series, str]:
+    """Return which pairs are positive (bool, or NA), and what that means.
+
+    A column `Significant` says nothing about the sign: only a decrease of expression is an enhancer's loss.
+    """
+    words = pairs["positive"].str.upper()
+    found = pd.Series(pd.NA, index=pairs.index, dtype="boolean")
+    found[words.isin(_FALSE)] = False
+    if named != "Significant" or "effect_size" not in pairs:
+        found[words.isin(_TRUE)] = True
+        return found, ANY_SIGN if named == "Significant" else named
+    known = words.isin(_TRUE) & pairs["effect_size"].notna()
+    found[known] = pairs.loc[known, "effect_size"] < 0
+    return found, DECREASE
+
+
+def validity(pairs: pd.DataFrame) -> list[str]:
+    """Return why each pair is no connection to judge by, "" where it is one.
+
+    Only TRUE, in any case, is valid: any other word names the reason, such as "overlaps target gene exon". A table
+    without the column ValidConnection has valid pairs only.
+    """
+    if "valid" not in pairs:
+        return [""] * len(pairs)
+    return [_invalid(word) for word in pairs["valid"]]
+
+
+def _invalid(word: str) -> str:
+    if word.upper() == "TRUE":
+        return ""
+    return INVALID if word.upper() in _FALSE else f"{INVALID} ({word or 'no word'})"
+
+
+def genes_of(pairs: pd.DataFrame) -> np.ndarray:
+    """Return the gene of each pair as text: its id where the pair has one, else its symbol."""
+    symbols = pairs["gene"].str.upper() if "gene" in pairs else pd.Series("", index=pairs.index)
+    if "gene_id" not in pairs:
+        return symbols.to_numpy(str)
+    ids = pairs["gene_id"].fillna("").str.upper()
+    return ids.mask(ids.isin(("", "NA")), symbols).to_numpy(str)
 
 
 def check_cell_type(pairs: pd.DataFrame, cell_type: str | None) -> None:
@@ -142,19 +205,19 @@ def match_pairs(
     finder, known = run.finder, GeneFinder(study_genes)
     row_of: list[int] = []
     why: list[str] = []
-    for pair in pairs.itertuples():
+    for pair, invalid in zip(pairs.itertuples(), validity(pairs), strict=True):
         gene_id = getattr(pair, "gene_id", "")
         row = finder.row(pair.gene, gene_id)
         row_of.append(-1 if row is None else row)
         if row is not None:
-            why.append(_reason(pair, genes.loc[row], run))
+            why.append(_reason(pair, invalid, genes.loc[row], run))
         elif finder.rows(pair.gene):
             why.append("several genes of the run have this symbol")
         else:
             of_study = known.rows(pair.gene) or (gene_id and known.rows(gene_id))
             why.append("gene of the study, but not scored in this run" if of_study else UNKNOWN_GENE)
         if cell_type is not None and pair.cell_type != cell_type:
-            why[-1] = "of another cell type"
+            why[-1] = OTHER_CELL_TYPE
     reasons, rows = np.array(why, object), np.array(row_of, np.int64)
     if why.count(UNKNOWN_GENE) == len(pairs):
         named = listed(list(pairs["gene"].unique()), 3)
@@ -164,7 +227,7 @@ def match_pairs(
         raise InputError("tested pairs", found=found, expected=expected, fix=fix)
     fit = np.flatnonzero(reasons == "")
     again = pairs.assign(row=rows).iloc[fit].duplicated(["chrom", "start", "end", "row"]).to_numpy()
-    reasons[fit[again]] = "the same element and gene are in the table before"
+    reasons[fit[again]] = AGAIN
     left_out = pairs.assign(reason=reasons)[reasons != ""][list(LEFT_OUT)].reset_index(drop=True)
     kept = pairs[reasons == ""].reset_index(drop=True)
     chosen = genes.loc[rows[reasons == ""]]
@@ -208,48 +271,16 @@ def score_pairs(pairs: pd.DataFrame, run: Run, reader: ScoreReader) -> tuple[pd.
             found = _of_element(pairs.loc[row], mask, values)
             if len(effects) and gene_id in run.effect_records:
                 found["element effect"] = _effect(pairs.loc[row], mine)
-                found["effect x mask"] = found["element effect"] * found.get("mean mask", np.nan)
+                found["effect x mask"] = found["element effect"] * found.get(MEAN_MASK, np.nan)
             for name, value in found.items():
                 columns.setdefault(name, np.full(len(pairs), np.nan))[pairs.index.get_loc(row)] = value
     missing = dict(reader.missing)
     if "element effect" not in columns:
         missing["element effect, effect x mask"] = f"no element of these genes was knocked out yet; {GET_EFFECTS}"
-    nearness = 1 / np.maximum(pairs["distance"].to_numpy(float), 1)
-    columns["1/distance"] = nearness
-    if {"h3k27ac", "dnase"} <= set(pairs.columns):
-        activity = np.sqrt(pairs["h3k27ac"].clip(lower=0) * pairs["dnase"].clip(lower=0)).to_numpy(float)
-        columns |= {"activity": activity, "activity/distance": activity * nearness}
-    else:
-        missing["activity, activity/distance"] = "the table has no columns H3K27ac.RPM and DHS.RPM"
-    if "abc" in pairs:
-        columns["ABC"] = pairs["abc"].to_numpy(float)
-    else:
-        missing["ABC"] = "the table has no column ABC.Score"
+    of_table, without = activity_scores(pairs)
+    columns |= of_table
+    missing |= without
     return pd.concat([pairs, pd.DataFrame(columns, index=pairs.index)], axis=1), missing
-
-
-def pair_table(scored: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
-    """Return the AUPRC of each score, with one row per distance bin and score.
-
-    Columns: distance, score, pairs, positives, positive_share, auprc, auprc_low, auprc_high. positive_share is the
-    AUPRC of a guess. In each bin only pairs with all scores count, so that all scores are judged on the same pairs; a
-    score that fewer than nine in ten of the pairs have is judged on its own pairs, as its numbers show.
-    """
-    rows = []
-    for name, first, last in BINS:
-        here = scored[(scored["distance"] >= first) & (True if last is None else scored["distance"] < last)]
-        wide = [score for score in names if len(here) and here[score].notna().mean() >= 0.9]
-        common = here.dropna(subset=wide)
-        for score in names:
-            part = common if score in wide else here.dropna(subset=[score])
-            positive = part["positive"].to_numpy(bool)
-            value, low, high = average_precision_interval(positive, part[score].to_numpy(float))
-            share = float(positive.mean()) if len(part) else float("nan")
-            numbers = {"pairs": len(part), "positives": int(positive.sum()), "positive_share": share}
-            rows.append(
-                {"distance": name, "score": score, **numbers, "auprc": value, "auprc_low": low, "auprc_high": high}
-            )
-    return pd.DataFrame(rows)
 
 
 def pair_limits(scored: pd.DataFrame, left_out: pd.DataFrame) -> list[str]:
@@ -263,21 +294,32 @@ def pair_limits(scored: pd.DataFrame, left_out: pd.DataFrame) -> list[str]:
             f"Of the {len(scored):,} tested pairs that can be judged, {positives} {'are' if positives != 1 else 'is'} "
             f"positive: with fewer than {_FEW} an AUPRC is not informative."
         )
+    found += outcome_limits(scored)
     cells = sorted(set(scored.get("cell_type", pd.Series(dtype=str))) - {""})
     if len(cells) > 1:
         found.append(f"The pairs are of several cell types ({', '.join(cells)}); the model is of one.")
-    seen = int((scored["split"] == "train").sum())
+    seen = int((scored.get("split", pd.Series(dtype=str)) == "train").sum())
     if seen:
         found.append(f"{seen:,} of the {len(scored):,} pairs are of genes that the model was trained on.")
     return found
 
 
-def _reason(pair: Any, gene: pd.Series, run: Run) -> str:
+def outcome_limits(pairs: pd.DataFrame) -> list[str]:
+    """Return a sentence where what counts as positive is not a proven decrease of expression."""
+    if (pairs.get("outcome", pd.Series(dtype=str)) == ANY_SIGN).any():
+        return [
+            "The table has neither the column `Regulated` nor `EffectSize`: pairs count as positive where "
+            "`Significant` is true, also those whose gene rose when the element was silenced."
+        ]
+    return []
+
+
+def _reason(pair: Any, invalid: str, gene: pd.Series, run: Run) -> str:
     """Return why a pair cannot be judged; "" where it can."""
     if pair.positive is pd.NA or pd.isna(pair.positive):
-        return "no outcome (neither true nor false)"
-    if getattr(pair, "valid", "TRUE").upper() in _FALSE:
-        return "not a valid connection according to the table"
+        return NO_OUTCOME
+    if invalid:
+        return invalid
     if pair.chrom != gene["chrom"]:
         return "element on another chromosome than the gene"
     first = window_start(gene["tss"], run.manifest["window"])
@@ -298,7 +340,7 @@ def _of_element(pair: pd.Series, mask: GeneMask, values: dict[str, np.ndarray]) 
     def mean(score: np.ndarray) -> float:
         return float(score[chosen].mean(dtype=np.float64))  # exact for equal values: rounding must not rank elements
 
-    found = {"mean mask": mean(mask.mask), "max mask": float(mask.mask[chosen].max())}
+    found = {MEAN_MASK: mean(mask.mask), "max mask": float(mask.mask[chosen].max())}
     return found | {name: mean(score) for name, score in values.items() if name not in (MASK, NEAREST)}
 
 

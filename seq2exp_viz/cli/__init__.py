@@ -12,7 +12,7 @@ from typing import Annotated, NamedTuple, NoReturn
 import typer
 
 from model_core.errors import InputError
-from seq2exp_viz.cli import analysis, cache, doctor, failures, gene, model, models, output, server, study
+from seq2exp_viz.cli import analysis, bench, cache, doctor, failures, gene, model, models, output, server, study
 from seq2exp_viz.cli.options import OptionalValues
 from seq2exp_viz.cli.signals import stop_in_order
 
@@ -37,6 +37,7 @@ COMMANDS = (  # the order of `--help`
     Command("Model", models.models, "models"),
     Command("Analysis", analysis.effects, "effects demo/run --genes MOCK1401"),
     Command("Analysis", analysis.compare, "compare demo/run --compared-with demo/control"),
+    Command("Analysis", bench.bench, "bench crispr --pairs pairs.tsv --by dataset"),
     Command("Output", output.export, "export demo/run bed --genes MOCK1401 -o MOCK1401.bed"),
     Command("Output", output.figure, "figure demo/run --genes MOCK1401 -o MOCK1401.pdf"),
     Command("Output", output.report, "report demo/run --genes MOCK1401,MOCK1402 -o report.html"),

@@ -15,8 +15,9 @@ from model_core.errors import InputError
 
 # ---- arguments
 
-StudyPath = Annotated[Path, typer.Argument(metavar="STUDY", help="study.toml, or the folder that holds it")]
-RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="run folder, as train or score writes it")]
+_STUDY, _RUN = "study.toml, or the folder that holds it", "run folder, as train or score writes it"
+StudyPath = Annotated[Path, typer.Argument(metavar="STUDY", help=_STUDY)]
+RunPath = Annotated[Path, typer.Argument(metavar="RUN", help=_RUN)]
 
 # ---- which genes
 
@@ -42,6 +43,16 @@ Port = Annotated[
 ]
 
 # ---- options whose meaning is shared while a detail depends on the command: "meaning; detail"
+
+
+def study(detail: str) -> Any:
+    """Return the argument for a study, or for what a command takes in its place."""
+    return typer.Argument(metavar="STUDY", help=f"{_STUDY}; {detail}")
+
+
+def run(detail: str) -> Any:
+    """Return the argument for a run that may be left out."""
+    return typer.Argument(metavar="RUN", show_default=False, help=f"{_RUN}; {detail}")
 
 
 def output(detail: str) -> Any:

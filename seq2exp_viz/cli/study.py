@@ -90,11 +90,18 @@ def _from_public_files(
     typer.echo(f"wrote {path}; next: seq2exp-viz check {path}")
 
 
-def fetch(study: StudyPath, dry_run: Annotated[bool, options.dry_run("lists files and their sizes")] = False) -> None:
+def fetch(
+    study: Annotated[Path, options.study("crispr-k562 for the public table of pairs that `bench crispr` reads")],
+    dry_run: Annotated[bool, options.dry_run("lists files and their sizes")] = False,
+) -> None:
     """Download the files of a study that `init --preset NAME --download` wrote; resumes, and verifies checksums."""
+    from model_core.datasets import tested_pairs
     from model_core.datasets.fetch import fetch_study
 
-    fetch_study(study, dry_run, typer.echo)
+    if str(study) == tested_pairs.NAME and not study.exists():
+        tested_pairs.fetch_tested_pairs(dry_run, typer.echo)
+    else:
+        fetch_study(study, dry_run, typer.echo)
 
 
 def check(study: StudyPath) -> None:

@@ -242,7 +242,9 @@ def _crispr(summary: dict, tables: dict[str, pd.DataFrame], drawn: dict[str, str
         parts.append(
             _figure(drawn, "crispr", "AUPRC of each score with its 95 % interval; the dashed line is a random ranking.")
         )
+        parts.append("<p>Intervals resample genes, each with all of its pairs.</p>")
         parts.append(_pairs_table(tables["crispr"]))
+        parts.append(_differences_table(tables["crispr_differences"]))
     if about["reasons"]:
         rows = pd.DataFrame({"reason": about["reasons"].keys(), "pairs": about["reasons"].values()})
         parts.append("<h3>Pairs left out</h3>")
@@ -254,7 +256,7 @@ def _crispr(summary: dict, tables: dict[str, pd.DataFrame], drawn: dict[str, str
             parts.append(f'<p class="quiet">Genes without a scored window: {escape(", ".join(genes[:40]))}{more}.</p>')
     if about.get("missing"):
         parts.append(_why(about["missing"]))
-    return "\n".join([*parts, _file("crispr.tsv, crispr_pairs.tsv, crispr_left_out.tsv")])
+    return "\n".join([*parts, _file("crispr.tsv, crispr_differences.tsv, crispr_pairs.tsv, crispr_left_out.tsv")])
 
 
 def _pairs_table(table: pd.DataFrame) -> str:
@@ -272,6 +274,17 @@ def _pairs_table(table: pd.DataFrame) -> str:
         title = f"{distance}: {_count(most['pairs'])} pairs, {_count(most['positives'])} positive"
         columns[distance] = (title, _as_it_is)
     return _table(shown, columns, own=shown["score"].str.contains("mask|effect"), most=60)
+
+
+def _differences_table(table: pd.DataFrame) -> str:
+    """Return a table of each score's AUPRC less that of each baseline, paired over genes."""
+    shown = pd.DataFrame({"score": list(dict.fromkeys(table["score"]))})
+    columns: Columns = {"score": ("AUPRC less that of", str)}
+    for than, rows in table.groupby("than", sort=False):
+        numbers = rows.set_index("score").reindex(shown["score"])[[f"difference{end}" for end in ("", "_low", "_high")]]
+        shown[than] = [_interval(*three) for three in numbers.itertuples(index=False)]
+        columns[than] = (str(than), _as_it_is)
+    return _table(shown, columns, own=shown["score"].str.contains("mask|effect"), most=60) if len(shown) else ""
 
 
 def _prediction(tables: dict[str, pd.DataFrame], drawn: dict[str, str]) -> str:
