@@ -178,9 +178,32 @@ def test_other_runs_stand_beside_and_more_peaks_against(study, run, tmp_path):
     whole = prediction.query("run == 'run' and by == 'split' and group == 'test'").iloc[0]
     assert whole["genes"] == 10
     assert whole["mse_low"] <= whole["mse"] <= whole["mse_high"]
+    paired = found.tables["prediction_differences"].query("by == 'split' and group == 'test'").iloc[0]
+    other_mse = prediction.query("run == 'other' and by == 'split' and group == 'test'")["mse"].iloc[0]
+    assert (paired["run"], paired["minus"], paired["genes"]) == ("run", "other", 10)
+    assert paired["mse"] == pytest.approx(whole["mse"] - other_mse)
+    assert paired["mse_low"] <= paired["mse"] <= paired["mse_high"]
+    differences = found.tables["differences"].set_index("score")
+    scores = found.tables["scores"].set_index("score")["auprc"]
+    assert set(differences.index) == set(scores.dropna().index) - {"mask"}
+    for name, row in differences.iterrows():
+        assert row["auprc_difference"] == pytest.approx(scores[name] - scores["mask"], abs=2e-3), name
+        assert row["low"] <= row["auprc_difference"] <= row["high"], name
+        assert row["genes"] == 10
+    assert table(run, "differences").shape == found.tables["differences"].shape
     (tmp_path / "bare.narrowPeak").write_text("1\t20000\t20400\tp\t0\t.\t5\t-1\t-1\t-1\n")
     with pytest.raises(InputError, match="rename '1' to 'chr1'"):
         compare(run, against=[tmp_path / "bare.narrowPeak"])
+
+
+def test_a_run_with_other_observed_values_is_not_compared_gene_by_gene(study, run, tmp_path):
+    shutil.copytree(run.path, tmp_path / "other")
+    lines = [json.loads(line) for line in (tmp_path / "other" / "scores.jsonl").read_text().splitlines()]
+    text = "".join(json.dumps(line | {"observed": line["observed"] + 1}) + "\n" for line in lines)
+    (tmp_path / "other" / "scores.jsonl").write_text(text)
+    found = compare(run, beside=[tmp_path / "other"])
+    assert found.tables["prediction_differences"].empty
+    assert any("other are not compared gene by gene" in sentence for sentence in found.summary["limits"])
 
 
 def test_seeds_that_agree_and_seeds_that_do_not(study, run, tmp_path):

@@ -134,11 +134,16 @@ def test_the_width_stays_on_disk_for_every_head(runs):
 
 
 def test_intervals_are_called_what_they_are(tmp_path):
-    """1.9: marginal, of the same genes; a paired comparison is what would tell."""
-    run = Run.open(make_viewer_run(tmp_path / "run", make_study(tmp_path / "study")))
+    """1.9: marginal, of the same genes; a paired comparison is what tells, and it stands beside a second run."""
+    study = make_study(tmp_path / "study")
+    run, other = (Run.open(make_viewer_run(tmp_path / name, study)) for name in ("run", "other"))
     page = comparison_report(*vars_of(compare(run)))[0]
     assert "one model alone (marginal), over the same genes" in page
     assert "a paired comparison" in page
+    assert "Differences of predictions" not in page
+    page = comparison_report(*vars_of(compare(run, beside=[other.path])))[0]
+    assert "Differences of predictions" in page
+    assert "these genes do not decide" in page
 
 
 def vars_of(found) -> tuple:
