@@ -26,7 +26,7 @@ WORDS = {
     "expression",
     "delta": "prediction after a change minus prediction before it. Positive: the change raises expression",
     "control region": "a random region of the same length in the same window, switched off in the same way. Several "
-    "of them show the model's own background",
+    "of them show the model's own background. To exceed it is no test: elements without effect do so, too",
     "control": "a mask or a score that the model's mask is compared with: promoter only, random, the signals alone, "
     "peaks, occlusion",
     "run": "the folder that training or scoring writes. This page reads its results from there",
