@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from typer.testing import CliRunner
 from viewer_run import make_study, make_viewer_run
 
 from model_core.evaluation.compare import compare
+from model_core.run_folder.elements import read_elements
 from model_core.run_folder.run import Run
 from model_core.study.study import load_study
 from seq2exp_viz.api import igv
@@ -20,6 +22,7 @@ from seq2exp_viz.notebook import locus_config
 from seq2exp_viz.page import help as help_page
 from seq2exp_viz.page import panel
 from seq2exp_viz.reports.comparison_report import report as comparison_report
+from seq2exp_viz.reports.export import export
 from seq2exp_viz.reports.gene_report import report
 from seq2exp_viz.reports.locus_figure import caption_words, place_of
 from seq2exp_viz.runs.registry import RunRegistry
@@ -126,6 +129,26 @@ def test_a_head_that_fixes_alpha_and_beta_shows_no_width(runs, tmp_path):
     assert answer.status_code == 404
     assert "follows from its mean" in answer.get_json()["message"]
     registry.close()
+
+
+def test_files_for_others_have_no_width_where_a_head_fixes_it(runs, tmp_path):
+    for kind, run in runs.items():
+        gene = str(run.genes["gene_id"].iloc[0])
+        for genes in (None, gene):
+            path = export(run, "bed", genes, tmp_path / f"{kind}.bed")
+            header, *rows = [line.split("\t") for line in path.read_text().splitlines() if not line.startswith("##")]
+            cells = {row[header.index("beta_sd")] for row in rows}
+            assert (cells == {"."}) == (kind == "logit"), (kind, genes)
+            assert read_elements(path)["beta_sd"].isna().all() == (kind == "logit")
+        registry = RunRegistry([run], cache=tmp_path)
+        client = create_app(registry, Settings(igv="notebook")).server.test_client()
+        text = client.get(f"/api/v1/{registry.first.key}/genes/{gene}/elements.bed").text
+        assert (text.splitlines()[-1].split("\t")[header.index("beta_sd")] == ".") == (kind == "logit")
+        registry.close()
+        shutil.copytree(run.path, tmp_path / kind / "again")
+        found = compare(run, seed_runs=[tmp_path / kind / "again"])
+        assert (found.summary["seeds"]["beta_sd"] is None) == (kind == "logit")
+        assert ("under the Beta of one model is" in comparison_report(*vars_of(found))[0]) == (kind == "soft")
 
 
 def test_the_width_stays_on_disk_for_every_head(runs):

@@ -99,11 +99,11 @@ def _pairs(words: dict[str, str], keys: bool = False) -> html.Dl:
 def _colours() -> list[html.Li]:
     marks = [
         ("line", "mean of z", None),
-        ("band", "95 % range of z", None),
+        ("band", "95 % range of z (not for a causal model)", None),
         ("dashes", "threshold", None),
         *(("block", CLASS_WORDS[kind], colour_of(kind)) for kind in CLASS_WORDS),
         *(
-            ("block", f"{words} (track “Where z lies”)", palette.CERTAINTY[kind].css)
+            ("block", f"{words} (track “Where z lies”; not for a causal model)", palette.CERTAINTY[kind].css)
             for kind, words in CERTAINTY_WORDS.items()
         ),
     ]

@@ -392,6 +392,8 @@ def _width_words(summary: dict, means: dict) -> str:
     """Return a sentence that compares the width of one model's Betas with the difference between seeds."""
     if summary["band"] == "none":
         return "One model does not estimate it, because alpha + beta of each base is fixed."
+    if means["beta_sd"] is None:
+        return ""
     return (
         f"The standard deviation of z under the Beta of one model is {_three(means['beta_sd'])}, which its priors set. "
         "Neither number is an estimate of the other."

@@ -1,4 +1,4 @@
-"""A locus as a figure for a publication: genes, signals, peaks, mask with its 95 % band, elements and a scale bar.
+"""A locus as a figure for a publication: genes, signals, peaks, mask (with its band, if any), elements and a scale bar.
 
 matplotlib draws it without pyplot, so that the threads of a server share no figure; text remains text in PDF and SVG.
 The same run, gene, region and threshold give the same bytes.
