@@ -25,7 +25,7 @@ SECONDS = 120  # of waiting for gene models that are not in the cache yet
 def browse(
     run: str | Path | Run, gene: str | None = None, threshold: float | None = None, bins: int = BINS
 ) -> LocusBrowser:
-    """Show a gene's window in igv.js: genes, signals, contact, peaks, mask with its 95 % range, elements.
+    """Show a gene's window in igv.js: genes, signals, contact, peaks, mask (with its band, if any), elements.
 
     igv.js and all data are stored in the cell's output, so that the view needs no server and no file, and is available
     again when the saved notebook is opened; bases are not shown. Where scripts are removed, as JupyterLab does in a
@@ -83,7 +83,7 @@ def figure(
     output: str | Path | None = None,
     caption: bool = True,
 ) -> Any:
-    """Draw a gene's locus for a publication: genes, signals, peaks, mask with its 95 % band, elements.
+    """Draw a gene's locus for a publication: genes, signals, peaks, mask (with its band, if any), elements.
 
     Parameters
     ----------

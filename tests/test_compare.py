@@ -18,7 +18,16 @@ from model_core.errors import InputError
 from model_core.evaluation.base_scores import PRIOR
 from model_core.evaluation.compare import SCORE_COLUMNS, compare
 from model_core.evaluation.peak_overlap import COUNTS, DISTANCES, Peaks, overlap_counts
-from model_core.evaluation.planted_truth import DECOY, NONE, STRONG, WEAK, GeneTruth, found_elements, found_shares
+from model_core.evaluation.planted_truth import (
+    DECOY,
+    NONE,
+    STRONG,
+    WEAK,
+    GeneTruth,
+    Truth,
+    found_elements,
+    found_shares,
+)
 from model_core.intervals import rasterise
 from model_core.run_folder.assemble import assemble
 from model_core.run_folder.elements import ElementRule
@@ -169,9 +178,32 @@ def test_other_runs_stand_beside_and_more_peaks_against(study, run, tmp_path):
     whole = prediction.query("run == 'run' and by == 'split' and group == 'test'").iloc[0]
     assert whole["genes"] == 10
     assert whole["mse_low"] <= whole["mse"] <= whole["mse_high"]
+    paired = found.tables["prediction_differences"].query("by == 'split' and group == 'test'").iloc[0]
+    other_mse = prediction.query("run == 'other' and by == 'split' and group == 'test'")["mse"].iloc[0]
+    assert (paired["run"], paired["minus"], paired["genes"]) == ("run", "other", 10)
+    assert paired["mse"] == pytest.approx(whole["mse"] - other_mse)
+    assert paired["mse_low"] <= paired["mse"] <= paired["mse_high"]
+    differences = found.tables["differences"].set_index("score")
+    scores = found.tables["scores"].set_index("score")["auprc"]
+    assert set(differences.index) == set(scores.dropna().index) - {"mask"}
+    for name, row in differences.iterrows():
+        assert row["auprc_difference"] == pytest.approx(scores[name] - scores["mask"], abs=2e-3), name
+        assert row["low"] <= row["auprc_difference"] <= row["high"], name
+        assert row["genes"] == 10
+    assert table(run, "differences").shape == found.tables["differences"].shape
     (tmp_path / "bare.narrowPeak").write_text("1\t20000\t20400\tp\t0\t.\t5\t-1\t-1\t-1\n")
     with pytest.raises(InputError, match="rename '1' to 'chr1'"):
         compare(run, against=[tmp_path / "bare.narrowPeak"])
+
+
+def test_a_run_with_other_observed_values_is_not_compared_gene_by_gene(study, run, tmp_path):
+    shutil.copytree(run.path, tmp_path / "other")
+    lines = [json.loads(line) for line in (tmp_path / "other" / "scores.jsonl").read_text().splitlines()]
+    text = "".join(json.dumps(line | {"observed": line["observed"] + 1}) + "\n" for line in lines)
+    (tmp_path / "other" / "scores.jsonl").write_text(text)
+    found = compare(run, beside=[tmp_path / "other"])
+    assert found.tables["prediction_differences"].empty
+    assert any("other are not compared gene by gene" in sentence for sentence in found.summary["limits"])
 
 
 def test_seeds_that_agree_and_seeds_that_do_not(study, run, tmp_path):
@@ -297,6 +329,46 @@ def test_a_truth_that_calls_genes_by_symbol_or_version_gives_the_same_numbers(ru
     path = renamed_truth(study, tmp_path / "truth.bed", name)
     again = compare(run, truth=path)
     pd.testing.assert_frame_equal(again.tables["scores"], found.tables["scores"])
+
+
+@pytest.mark.parametrize("column", ["Gene_ID", "symbol", "targetGene", "name"])
+def test_the_gene_of_a_planted_element_is_found_in_columns_of_other_names(run, study, found, tmp_path, column):
+    path = renamed_truth(study, tmp_path / "truth.bed", lambda i, s, n: s)
+    header, *lines = [line.split("\t") for line in path.read_text().splitlines()]
+    at = header.index("gene")
+    if column == "name":  # a BED of four columns, without a header line
+        text = ["\t".join([*row[:3], row[at]]) for row in lines]
+    else:
+        text = ["\t".join(header).replace("\tgene", f"\t{column}"), *map("\t".join, lines)]
+    path.write_text("\n".join(text) + "\n")
+    again = compare(run, truth=path)
+    same = [name for name in found.tables["scores"] if not name.startswith("weak")]
+    pd.testing.assert_frame_equal(again.tables["scores"][same], found.tables["scores"][same])
+
+
+def test_an_id_decides_where_several_genes_share_a_symbol():
+    genes = pd.DataFrame({"gene_id": ["G1", "G2"], "symbol": ["S", "S"], "chrom": "chr1", "start": 0, "end": 100})
+    table = pd.DataFrame({"chrom": "chr1", "start": [1], "end": [9], "symbol": "S", "gene_id": "G2.4"})
+    truth = Truth(table).for_run(genes, {"chr1": 100})
+    assert truth.causal["gene"].tolist() == ["G2"]
+    assert truth.limits == []
+
+
+def test_planted_elements_that_cannot_count_are_said():
+    genes = pd.DataFrame({"gene_id": ["G1", "G2"], "symbol": ["A", "B"], "chrom": "chr1", "start": 0, "end": 100})
+    table = pd.DataFrame({"chrom": "chr1", "start": [1, 100, 90], "end": [9, 200, 120], "gene": ["a", "B", "C"]})
+    more = pd.DataFrame({"gene_id": ["G1", "G2", "G3"], "symbol": ["A", "B", "C"]})
+    outside, unscored = (
+        "1 of 3 planted elements lie outside the window",
+        "1 of 3 planted elements are of genes that this",
+    )
+    said = Truth(table).for_run(genes, {"chr1": 500}, more).limits
+    assert [sentence.startswith(words) for sentence, words in zip(said, (unscored, outside), strict=True)] == [True] * 2
+    said = Truth(table[2:]).for_run(genes, {"chr1": 500}, more).limits
+    assert said == ["None of the 1 planted elements is of a gene of this run: nothing here is judged by planted truth."]
+    said = Truth(table.drop(columns="gene")).for_run(genes, {"chr1": 500}, more).limits
+    assert len(said) == 1
+    assert "name no gene" in said[0]
 
 
 def test_a_truth_that_matches_nothing_is_an_error_and_a_part_is_counted(run, study, tmp_path):

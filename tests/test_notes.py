@@ -5,16 +5,16 @@ from html import unescape
 
 import pandas as pd
 import pytest
-from model_run import lively
+from model_run import lively, score_with
 from typer.testing import CliRunner
-from viewer_run import make_study
+from viewer_run import CONTIGS, SIZE, make_study, write_contacts
 
 from model_core.datasets.known_models import TEST_CHROMOSOMES, ModelFile
 from model_core.errors import InputError
 from model_core.evaluation import caveats
 from model_core.model.checkpoint import load_with_metadata, save_checkpoint
 from model_core.run_folder.notes import SEEN_BY_CHROMOSOME, gene_note, notes_of
-from model_core.run_folder.run import Run
+from model_core.run_folder.run import MEANING, Run
 from model_core.run_folder.seen_genes import seen_genes
 from model_core.scoring.input_ranges import OTHER_UNIT, UNSTATED, note_ranges, range_problems
 from model_core.scoring.one_gene import prepare_genes
@@ -275,3 +275,41 @@ def test_the_command_line_says_them_after_scoring(scored):
     assert done.exit_code == 0, done.output
     for text in texts(Run.open(scored.path)):
         assert f"note: {text}" in done.output
+
+
+@pytest.mark.parametrize(("readout", "said"), [("window", True), ("promoter", False)])
+def test_a_gene_without_contact_is_named_where_the_readout_weights_by_it(tmp_path, readout, said):
+    path = make_study(tmp_path / "study")
+    write_contacts(path.parent / "contacts.cool", dict.fromkeys(CONTIGS, SIZE), ["chr1"])
+    study = load_study(path)
+    genes = study.genes()
+    settings = {"d_model": 8, "n_layers": 1, "apply": "gate", "readout": readout, "contact": "Hi-C"}
+    run = Run.open(score_with(study, tmp_path, genes, **settings).path)
+    elsewhere = genes[genes["chrom"] != "chr1"]
+    assert 0 < len(elsewhere) < len(genes)
+    assert run.without_contact == (set(elsewhere["gene_id"]) if said else set())
+    words = [text for text in texts(run, "signals") if "No contact is measured" in text]
+    assert len(words) == said
+    if said:
+        assert f"{len(elsewhere)} of {len(genes)} genes" in words[0]
+        assert repr(elsewhere["symbol"].iloc[0]) in words[0]
+        registry = RunRegistry([run], cache=tmp_path)
+        for name, without in ((str(elsewhere["gene_id"].iloc[0]), True), (str(genes["gene_id"].iloc[0]), False)):
+            shown = json.dumps(panel.gene_head(registry.first, name), default=lambda part: part.to_plotly_json())
+            assert ("distal elements no weight" in shown) == without
+            caption = " ".join(caption_words(registry.first, place_of(registry.first, name), notes=False))
+            assert ("distal elements no weight" in caption) == without
+        registry.close()
+
+
+def test_genes_without_contact_stay_known_where_parts_of_a_run_are_merged(tmp_path):
+    path = make_study(tmp_path / "study")
+    write_contacts(path.parent / "contacts.cool", dict.fromkeys(CONTIGS, SIZE), [])
+    study = load_study(path)
+    run = score_with(study, tmp_path, study.genes().iloc[:2], d_model=8, n_layers=1, variant="causal")
+    meaning = {name: run.manifest[name] for name in MEANING if name != "decision"}
+    other = Run.create(tmp_path / "other", chrom_sizes=run.chrom_sizes, decision=run.decision, **meaning)
+    with other.writing():
+        other.adopt([(run, gene_id) for gene_id in sorted(run.scored)])
+    assert len(other.without_contact) == 2
+    assert Run.open(other.path).without_contact == run.without_contact

@@ -5,15 +5,20 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
+import bioframe
 import numpy as np
 import pandas as pd
 import pyBigWig
 import pytest
+from two_bit_writer import write_two_bit
 
 from model_core.bed import read_narrowpeak
 from model_core.errors import InputError
 from model_core.study import macs3, peaks
+from model_core.study.genome import Genome
+from model_core.study.genome_size import size_for_macs3
 from model_core.study.macs3 import find_macs3, has_option, reads_format, refuse_inputs_and_outputs, run_macs3
 from model_core.study.peaks import LIMITS, call_peaks, peaks_of_study
 from model_core.study.study import load_study
@@ -308,9 +313,67 @@ def test_study_calls_peaks_on_its_reads(tmp_path):
     assert study.peaks() is None
     table, record = peaks_of_study(study)
     assert len(table) == len(SITES)
-    assert "-g 20000" in record["command"]  # the genome's size
+    assert "-g 20000" in record["command"]
+    assert record["genome_size_rule"] == "-g 20000: the known bases of the 1 sequence of g.fa; 0 are N."
     assert study.peaks().equals(table)
     assert (tmp_path / "peaks" / "DHS.json").is_file()
+
+
+def test_peaks_are_called_again_where_the_genome_size_is_another_one(tmp_path):
+    write_reads(tmp_path / "r.bed.gz")
+    options = ", ".join(f'"{word}"' for word in OPTIONS)
+    study = study_with(tmp_path, f'[peaks]\nname = "DHS"\nreads = ["r.bed.gz"]\noptions = [{options}]')
+    first = peaks_of_study(study)[1]
+    assert peaks_of_study(study)[1] == first
+    name, bases = (tmp_path / "g.fa").read_text().split()
+    (tmp_path / "g.fa").write_text(f"{name}\n{'N' * 5_000}{bases[5_000:]}\n")
+    other = peaks_of_study(load_study(tmp_path / "study.toml"))[1]
+    assert "-g 15000" in other["command"]
+    assert other["genome_size_rule"].endswith("5,000 are N.")
+    assert json.loads((tmp_path / "peaks" / "DHS.json").read_text()) == other
+
+
+def test_a_genome_size_in_the_options_is_taken_as_it_is(tmp_path):
+    write_reads(tmp_path / "r.bed.gz")
+    options = ", ".join(f'"{word}"' for word in (*OPTIONS, "-g", "12345"))
+    record = peaks_of_study(study_with(tmp_path, f'[peaks]\nreads = ["r.bed.gz"]\noptions = [{options}]'))[1]
+    assert record["command"].count("-g ") == 1
+    assert "genome_size_rule" not in record
+
+
+@pytest.mark.parametrize("suffix", [".fa", ".2bit"])
+def test_known_bases_are_counted_without_n_and_without_alternative_contigs(tmp_path, suffix):
+    sequences = {"chr1": "NNNacgtRACGTNN" * 3, "chr1_KI270762v1_alt": "ACGT", "chrUn_1": "ACG", "HLA-A*01:01": "AC"}
+    path = tmp_path / f"g{suffix}"
+    if suffix == ".fa":
+        path.write_text("".join(f">{name}\n{bases}\n" for name, bases in sequences.items()))
+    else:
+        write_two_bit(path, {name: bases.replace("R", "N").encode() for name, bases in sequences.items()})
+    value, rule = size_for_macs3(Genome(path), "hg38")
+    assert value == "27"
+    assert rule == (
+        f"-g 27: the known bases of the 2 sequences of {path.name}, without 2 alternative sequences; 18 are N."
+    )
+
+
+@pytest.mark.parametrize(("assembly", "name"), [("hg38", "hs"), ("hg19", "hs"), ("mm10", "mm"), ("ce11", "ce")])
+def test_a_whole_known_assembly_has_the_size_that_macs3_names(assembly, name):
+    sizes = bioframe.assembly_info(assembly).chromsizes.to_dict()
+    genome = SimpleNamespace(path=Path("g.fa"), sizes=sizes, known_bases=lambda chrom: 1)
+    assert size_for_macs3(genome, assembly)[0] == name
+    plain = {chrom.removeprefix("chr"): size for chrom, size in sizes.items() if chrom not in ("chrY", "chrM")}
+    genome.sizes = plain  # another spelling, without Y and M
+    assert size_for_macs3(genome, assembly)[0] == name
+    del plain[next(iter(plain))]
+    assert size_for_macs3(genome, assembly)[0] == str(len(plain))
+    genome.sizes = sizes
+    assert size_for_macs3(genome, "tiny1")[0] == str(len(sizes))
+
+
+def test_a_genome_of_n_alone_is_refused(tmp_path):
+    (tmp_path / "g.fa").write_text(">chr1\nNNNN\n")
+    with pytest.raises(InputError, match="no base but N"):
+        size_for_macs3(Genome(tmp_path / "g.fa"), "tiny1")
 
 
 def test_study_calls_peaks_on_its_signal(tmp_path):

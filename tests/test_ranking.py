@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from sklearn.metrics import average_precision_score, roc_auc_score
 
+from model_core.evaluation.gene_counts import GeneCounts, group_count, level_groups
 from model_core.evaluation.ranking import (
     LEVELS,
     ScoreHistogram,
@@ -17,7 +18,14 @@ from model_core.evaluation.ranking import (
     ranking,
     split,
 )
-from model_core.evaluation.resampling import average_precision, average_precision_interval, prediction_intervals
+from model_core.evaluation.resampling import (
+    auprc_difference,
+    auprc_draws,
+    average_precision,
+    average_precision_interval,
+    prediction_differences,
+    prediction_intervals,
+)
 
 numbers = st.floats(0, 1e6, allow_nan=False, width=32)
 
@@ -110,3 +118,86 @@ def test_intervals_hold_the_value_and_narrow_with_more_entries():
     assert found["mse"][0] == pytest.approx(0.09, abs=0.03)
     assert np.isnan(prediction_intervals(np.ones(2), np.ones(2))["pearson"][0])
     assert np.isnan(prediction_intervals(np.empty(0), np.empty(0))["mse"][0])
+
+
+def made_genes(count, rng):
+    """For each gene its positives and two scores, of which the second is the first one with more noise."""
+    genes = []
+    for _ in range(count):
+        n = int(rng.integers(300, 900))
+        positive = rng.random(n) < rng.uniform(0.02, 0.15)
+        first = (1 / (1 + np.exp(-rng.normal(np.where(positive, 1.2, -1), 1)))).astype(np.float32)
+        second = (first * rng.lognormal(0, 0.25, n)).astype(np.float32)
+        genes.append((positive, first, second))
+    return genes
+
+
+def counted(genes, which, groups=1024):
+    """`GeneCounts` of one of the scores."""
+    positive, all_of = (np.zeros(LEVELS, np.int64) for _ in range(2))
+    for gene in genes:
+        positive += np.bincount(levels(gene[which][gene[0]]), minlength=LEVELS)
+        all_of += np.bincount(levels(gene[which]), minlength=LEVELS)
+    found = GeneCounts(len(genes), positive, all_of, groups)
+    for row, gene in enumerate(genes):
+        found.add(row, levels(gene[which]), gene[0])
+    return found
+
+
+@pytest.mark.parametrize("groups", [1024, 64])
+def test_the_paired_difference_of_auprc_is_that_of_a_direct_bootstrap(groups):
+    genes = made_genes(25, np.random.default_rng(3))
+    value, low, high = auprc_difference(*(auprc_draws(counted(genes, which, groups).counts, 120) for which in (1, 2)))
+    rng, direct = np.random.default_rng(0), []
+    for weights in [np.ones(25, int), *rng.multinomial(25, np.full(25, 1 / 25), size=120)]:
+        drawn = [gene for gene, times in zip(genes, weights, strict=True) for _ in range(times)]
+        positive, first, second = (np.concatenate(part) for part in zip(*drawn, strict=True))
+        direct.append(average_precision_score(positive, first) - average_precision_score(positive, second))
+    near = {1024: 2e-3, 64: 8e-3}[groups]
+    assert value == pytest.approx(direct[0], abs=near)
+    assert [low, high] == pytest.approx(np.quantile(direct[1:], [0.025, 0.975]), abs=near)
+    assert low > 0
+
+
+def test_marginal_intervals_overlap_where_the_paired_one_excludes_0():
+    """1.9: genes differ much more than the models do."""
+    rng = np.random.default_rng(0)
+    observed, hard = rng.normal(0, 1, 80), rng.lognormal(0, 1, 80)
+    first = observed + hard * rng.normal(0, 1, 80)
+    second = observed + 1.1 * (first - observed)
+    marginal = [prediction_intervals(observed, predicted)["mse"] for predicted in (first, second)]
+    assert marginal[0][2] > marginal[1][1]
+    value, low, high = prediction_differences(observed, first, second)["mse"]
+    assert low < value < high < 0
+    assert value == pytest.approx(marginal[0][0] - marginal[1][0])
+
+
+def test_a_run_does_not_differ_from_itself_and_nothing_is_nothing():
+    rng = np.random.default_rng(1)
+    observed = rng.normal(0, 1, 20)
+    same = prediction_differences(observed, observed + 1, observed + 1, times=50)
+    assert same == dict.fromkeys(("mse", "mae", "pearson", "spearman"), (0, 0, 0))
+    assert np.isnan(prediction_differences(np.empty(0), np.empty(0), np.empty(0))["mse"]).all()
+    genes = made_genes(5, rng)
+    counts = counted(genes, 1).counts
+    assert auprc_difference(*2 * [auprc_draws(counts, 50)]) == (0, 0, 0)
+    assert np.isnan(auprc_difference(*2 * [auprc_draws(counts[:0])])).all()
+    assert np.isnan(auprc_difference(*2 * [auprc_draws(counts * [[[0], [1]]])])).all()
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(2, 300))
+def test_groups_of_levels_rise_and_hold_few_positives(seed, groups):
+    rng = np.random.default_rng(seed)
+    positive, others = (np.bincount(rng.integers(0, LEVELS, 500), minlength=LEVELS) for _ in range(2))
+    found = level_groups(positive, positive + others, groups)
+    assert (np.diff(found) >= 0).all()
+    assert (found.min() >= 0) & (found.max() == groups - 1)
+    joined = np.bincount(found, weights=positive, minlength=groups)
+    single = np.bincount(found, minlength=groups) == 1
+    assert (joined[~single] <= 2 * 500 / groups + positive.max()).all()
+
+
+def test_more_genes_get_fewer_groups_and_memory_stays_bounded():
+    assert group_count(100, 20) == 1024
+    assert group_count(10_000, 20) * 10_000 * 20 * 2 * 4 <= 128 * 2**20
+    assert group_count(10**6, 100) == 64

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from typer.testing import CliRunner
 from viewer_run import make_study, make_viewer_run
 
 from model_core.evaluation.compare import compare
+from model_core.run_folder.elements import read_elements
 from model_core.run_folder.run import Run
 from model_core.study.study import load_study
 from seq2exp_viz.api import igv
@@ -20,6 +22,7 @@ from seq2exp_viz.notebook import locus_config
 from seq2exp_viz.page import help as help_page
 from seq2exp_viz.page import panel
 from seq2exp_viz.reports.comparison_report import report as comparison_report
+from seq2exp_viz.reports.export import export
 from seq2exp_viz.reports.gene_report import report
 from seq2exp_viz.reports.locus_figure import caption_words, place_of
 from seq2exp_viz.runs.registry import RunRegistry
@@ -128,17 +131,42 @@ def test_a_head_that_fixes_alpha_and_beta_shows_no_width(runs, tmp_path):
     registry.close()
 
 
+def test_files_for_others_have_no_width_where_a_head_fixes_it(runs, tmp_path):
+    for kind, run in runs.items():
+        gene = str(run.genes["gene_id"].iloc[0])
+        for genes in (None, gene):
+            path = export(run, "bed", genes, tmp_path / f"{kind}.bed")
+            header, *rows = [line.split("\t") for line in path.read_text().splitlines() if not line.startswith("##")]
+            cells = {row[header.index("beta_sd")] for row in rows}
+            assert (cells == {"."}) == (kind == "logit"), (kind, genes)
+            assert read_elements(path)["beta_sd"].isna().all() == (kind == "logit")
+        registry = RunRegistry([run], cache=tmp_path)
+        client = create_app(registry, Settings(igv="notebook")).server.test_client()
+        text = client.get(f"/api/v1/{registry.first.key}/genes/{gene}/elements.bed").text
+        assert (text.splitlines()[-1].split("\t")[header.index("beta_sd")] == ".") == (kind == "logit")
+        registry.close()
+        shutil.copytree(run.path, tmp_path / kind / "again")
+        found = compare(run, seed_runs=[tmp_path / kind / "again"])
+        assert (found.summary["seeds"]["beta_sd"] is None) == (kind == "logit")
+        assert ("under the Beta of one model is" in comparison_report(*vars_of(found))[0]) == (kind == "soft")
+
+
 def test_the_width_stays_on_disk_for_every_head(runs):
     for run in runs.values():
         assert (run.elements["beta_sd"] >= 0).all()
 
 
 def test_intervals_are_called_what_they_are(tmp_path):
-    """1.9: marginal, of the same genes; a paired comparison is what would tell."""
-    run = Run.open(make_viewer_run(tmp_path / "run", make_study(tmp_path / "study")))
+    """1.9: marginal, of the same genes; a paired comparison is what tells, and it stands beside a second run."""
+    study = make_study(tmp_path / "study")
+    run, other = (Run.open(make_viewer_run(tmp_path / name, study)) for name in ("run", "other"))
     page = comparison_report(*vars_of(compare(run)))[0]
     assert "one model alone (marginal), over the same genes" in page
     assert "a paired comparison" in page
+    assert "Differences of predictions" not in page
+    page = comparison_report(*vars_of(compare(run, beside=[other.path])))[0]
+    assert "Differences of predictions" in page
+    assert "these genes do not decide" in page
 
 
 def vars_of(found) -> tuple:

@@ -134,6 +134,12 @@ def _hills(rng: np.random.Generator, number: int) -> np.ndarray:
 
 
 def _write_contacts(path: Path, sizes: dict[str, int], resolution: int = 1000) -> None:
+    """Write counts that fall with the distance, for every chromosome."""
+    write_contacts(path, sizes, list(sizes), resolution)
+
+
+def write_contacts(path: Path, sizes: dict[str, int], measured: Sequence[str], resolution: int = 1000) -> None:
+    """Write the same for some of the chromosomes; the others have no count."""
     import cooler
 
     names = list(sizes)
@@ -145,6 +151,7 @@ def _write_contacts(path: Path, sizes: dict[str, int], resolution: int = 1000) -
     pairs = [
         (k * count + i, k * count + j, 200 // (1 + j - i))
         for k in range(len(names))
+        if names[k] in measured
         for i in range(count)
         for j in range(i, min(i + 8, count))
     ]

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from model_core.evaluation import peak_overlap
 from model_core.evaluation.base_scores import MASK, ScoreReader
+from model_core.evaluation.gene_counts import GeneCounts, group_count
 from model_core.evaluation.planted_truth import DECOY, NONE, STRONG, WEAK, Found, Truth, found_elements
 from model_core.evaluation.ranking import ScoreHistogram, cut_at, levels, rank_correlation, split
 from model_core.run_folder.elements import PROMOTER_CLASS, KeptHistogram, smoothed
@@ -19,6 +21,22 @@ SAMPLED = 2_000_000  # evenly spaced bases whose ranks are compared
 _FIRST_GENES = 100  # genes from which the thresholds of the curve are chosen
 _IN_ELEMENT, _IN_PEAK, _KIND = 1, 2, 4  # bits of a stratum; the kind of planted base is multiplied by 4
 _STRATA = 16
+
+
+class Judged(NamedTuple):
+    """What scores find of planted truth.
+
+    Attributes
+    ----------
+    found : dict[str, Found]
+        By score: the planted elements that it finds when it keeps as many bases as the mask's elements. "mask elements"
+        are the run's own, and each peak set's name with ", as called" is all of its peaks.
+    by_gene : dict[str, GeneCounts]
+        By score: each gene's causal bases and all of its bases, by the score.
+    """
+
+    found: dict[str, Found]
+    by_gene: dict[str, GeneCounts]
 
 
 class Accumulator:
@@ -166,31 +184,38 @@ class Accumulator:
         one, two = (np.concatenate([sample[key] for sample in genes]) for key in (MASK, name))
         return rank_correlation(one, two)
 
-    def found(self, genes: Iterable[Mapping]) -> dict[str, Found]:
-        """Count the planted elements that each score finds when it keeps as many bases as the mask's elements.
+    def judged(self, genes: Sequence[Mapping]) -> Judged:
+        """Count what each score finds of the planted truth in each gene; this reads the genes a second time.
 
-        This reads the genes a second time. "mask elements" are the run's own, and each peak set's name with ", as
-        called" is all of its peaks.
+        Parameters
+        ----------
+        genes : Sequence[Mapping]
+            The judged genes, rows of `Run.genes`.
         """
         assert self.truth is not None
-        cuts = {}
+        cuts, by_gene = {}, {}
+        groups = group_count(len(genes), len(self.histograms))
         for name, histogram in self.histograms.items():
             counts = histogram.counts.sum(axis=0)
             cuts[name] = cut_at(counts, self.element_share * counts.sum())
+            by_gene[name] = GeneCounts(len(genes), self.classes(name)["causal"], counts, groups)
         total = {"mask elements": Found(), **{f"{name}, as called": Found() for name in self.peaks}}
         total |= dict.fromkeys(self.histograms, Found())
-        for gene in genes:
+        for row, gene in enumerate(genes):
             mask = self.run.mask(gene["gene_id"])
             truth = self.truth.of(gene["gene_id"], mask)
+            causal = ((truth.kind == STRONG) | (truth.kind == WEAK))[mask.learned]
             kept = {"mask elements": peak_overlap.marked(*self.elements(gene["gene_id"], mask), len(mask.alpha))}
             for name, peaks in self.peaks.items():
                 kept[f"{name}, as called"] = peaks.cover(mask).covered & mask.learned
             values = smoothed(mask, self.run.rule.smooth_bp)
             for name, scores in self.reader.read(gene["gene_id"], mask, values).items():
-                kept[name] = _kept(levels(scores), *cuts[name], mask.learned)
+                level = levels(scores)
+                kept[name] = _kept(level, *cuts[name], mask.learned)
+                by_gene[name].add(row, level[mask.learned], causal)
             for name, chosen in kept.items():
                 total[name] += found_elements(chosen, truth, mask, self.run.rule)
-        return total
+        return Judged(total, by_gene)
 
 
 def _with(bit: int) -> np.ndarray:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 import pandas as pd
 
@@ -81,6 +83,17 @@ def of_numbers(run: Run, tables: dict[str, pd.DataFrame], reader: ScoreReader) -
         known = f"{row['genes']:,}" if row["genes"] else "none"
         found.append(f"'{name}' is known for {known} of the {scores.loc[MASK, 'genes']:,} judged genes.")
     return found
+
+
+def of_others(names: Iterable[str], tables: dict[str, pd.DataFrame]) -> list[str]:
+    """Return which other runs' predictions cannot be compared with the run's, gene by gene."""
+    compared = set(tables["prediction_differences"]["minus"]) if "prediction_differences" in tables else set()
+    return [
+        f"The predictions of {name} are not compared gene by gene: the runs share no gene with an observed value, or "
+        "hold other observed values of the same genes."
+        for name in names
+        if name not in compared
+    ]
 
 
 def _unknown_bases(run: Run, study: Study) -> float | None:

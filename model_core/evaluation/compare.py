@@ -20,10 +20,12 @@ from model_core.errors import InputError
 from model_core.evaluation import caveats, crispr_pairs, peak_overlap, seed_stability
 from model_core.evaluation.accumulate import Accumulator
 from model_core.evaluation.base_scores import MASK, PRIOR, ScoreReader, named_runs
+from model_core.evaluation.gene_counts import GeneCounts
 from model_core.evaluation.pair_ranking import difference_table, pair_table
-from model_core.evaluation.planted_truth import Truth, found_shares
-from model_core.evaluation.prediction import judged, mask_kind, prediction_table
+from model_core.evaluation.planted_truth import Found, Truth, found_shares
+from model_core.evaluation.prediction import judged, mask_kind, prediction_difference_table, prediction_table
 from model_core.evaluation.ranking import kept_of, ranking
+from model_core.evaluation.resampling import auprc_difference, auprc_draws
 from model_core.evaluation.written_tables import write_tables
 from model_core.intervals import match_chromosomes
 from model_core.listing import files_in
@@ -40,6 +42,7 @@ SCORE_COLUMNS = (
     *("decoys_kept", "elements_found", "weak_found", "decoys_found", "elements_causal"),
     *("in_peaks", "jaccard_with_elements", "rank_correlation"),
 )
+DIFFERENCE_COLUMNS = ("score", "minus", "auprc_difference", "low", "high", "genes")
 CURVE_SHARES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.7)
 UNMATCHED = (0, 100, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000, math.inf)  # bp to the nearest peak
 CLASSES = ("causal", "weak", "decoy")
@@ -127,9 +130,14 @@ def compare(
             sums.add(gene, is_judged)
             job.advance(note=gene["symbol"])
     tables = _overlap_tables(sums)
-    tables["scores"] = score_table(sums, [gene for gene, yes in zip(genes, chosen, strict=True) if yes])
+    by_truth = None if planted is None else sums.judged([gene for gene, yes in zip(genes, chosen, strict=True) if yes])
+    tables["scores"] = score_table(sums, {} if by_truth is None else by_truth.found)
+    if by_truth is not None:
+        tables["differences"] = score_difference_table(by_truth.by_gene)
     tables["curves"] = curve_table(sums)
     tables["prediction"] = prediction_table({run.name: run, **others})
+    if others:
+        tables["prediction_differences"] = prediction_difference_table({run.name: run, **others})
     limits = caveats.of_study(run, study)
     limits += [] if planted is None else planted.limits
     about: dict[str, Any] = {"missing": dict(reader.missing), "limits": limits}
@@ -137,7 +145,7 @@ def compare(
         about |= _pairs(run, study, reader, tested, tables, cell_type)
     if seeds_here:
         tables["seeds"], about["seeds"] = seed_stability.seed_table(named_runs([run, *seeds_here]))
-    limits += caveats.of_numbers(run, tables, reader)
+    limits += caveats.of_numbers(run, tables, reader) + caveats.of_others(others, tables)
     return _write(run, tables, _summary(run, sums, study, others, about, planted is not None))
 
 
@@ -152,7 +160,7 @@ def require_masks(run: Run) -> None:
         raise InputError(run.path, found=found, expected=expected, fix=fix)
 
 
-def score_table(sums: Accumulator, genes: Sequence[Mapping]) -> pd.DataFrame:
+def score_table(sums: Accumulator, found: Mapping[str, Found]) -> pd.DataFrame:
     """Return the table SCORE_COLUMNS: the mask's elements, peaks as called, then each score at the elements' share.
 
     Measures that need planted truth are NaN without it.
@@ -161,11 +169,10 @@ def score_table(sums: Accumulator, genes: Sequence[Mapping]) -> pd.DataFrame:
     ----------
     sums : Accumulator
         Counts over all genes.
-    genes : Sequence[Mapping]
-        The judged genes, rows of `Run.genes`.
+    found : Mapping[str, Found]
+        By score: the planted elements that it finds; empty without truth.
     """
     share = sums.element_share
-    found = sums.found(genes) if sums.truth is not None else {}
     rows = []
     sets = {"mask elements": "in_element"}
     main = next(iter(sums.peaks), None)
@@ -191,6 +198,29 @@ def score_table(sums: Accumulator, genes: Sequence[Mapping]) -> pd.DataFrame:
         for column, value in found_shares(counts).items():
             table.loc[table["score"] == name, column] = value
     return table.astype({"genes": np.int64, "bases": np.int64})
+
+
+def score_difference_table(by_gene: Mapping[str, GeneCounts], minus: str = MASK) -> pd.DataFrame:
+    """Return the table DIFFERENCE_COLUMNS: AUPRC of each score minus that of one, paired over the genes that have both.
+
+    Parameters
+    ----------
+    by_gene : Mapping[str, GeneCounts]
+        By score: counts of each judged gene.
+    minus : str
+        The score that is subtracted.
+    """
+    other, rows = by_gene[minus], []
+    subtracted: dict[bytes, np.ndarray] = {}  # by the genes that both scores have
+    for name, score in by_gene.items():
+        if name == minus:
+            continue
+        both = score.known & other.known
+        if both.tobytes() not in subtracted:
+            subtracted[both.tobytes()] = auprc_draws(other.counts[both])
+        found = auprc_difference(auprc_draws(score.counts[both]), subtracted[both.tobytes()])
+        rows.append((name, minus, *(round(value, 9) + 0.0 for value in found), int(both.sum())))
+    return pd.DataFrame(rows, columns=list(DIFFERENCE_COLUMNS))
 
 
 def curve_table(sums: Accumulator) -> pd.DataFrame:

@@ -20,6 +20,8 @@ from model_core.run_folder.mask_store import GeneMask
 from model_core.study.whole_inputs import read_whole
 
 NONE, STRONG, WEAK, DECOY = range(4)  # role of a base for one gene
+# Columns that may name the gene of an element, in any case; each is tried until one gene is found.
+GENE_COLUMNS = ("gene", "gene_id", "gene_name", "gene_symbol", "symbol", "target", "target_gene", "targetgene")
 
 
 class Found(NamedTuple):
@@ -52,8 +54,8 @@ class Truth:
     Parameters
     ----------
     causal : DataFrame
-        chrom, start, end; where known `gene` (the gene_id it acts on; else every gene whose window holds it) and
-        `strength` ("weak" or another word).
+        chrom, start, end; where known one of GENE_COLUMNS (the gene it acts on, in `of` as gene_id in `gene`; else
+        every gene whose window holds it) and `strength` ("weak" or another word).
     decoys : DataFrame or None
         chrom, start, end.
     path : str or Path
@@ -89,13 +91,14 @@ class Truth:
     def for_run(self, genes: pd.DataFrame, sizes: Mapping[str, int], study_genes: pd.DataFrame | None = None) -> Truth:
         """Return the truth with the run's own gene_id in `gene`, by whatever name the file calls the gene.
 
-        Unmatched elements are reported in `limits`: those of genes that neither run nor study have, or whose name
-        several genes share, and those on other chromosomes.
+        Elements that cannot count are reported in `limits`: those of genes that neither run nor study have, or whose
+        name several genes share, those on other chromosomes, of genes that the run did not score, and outside the
+        window of their gene. So is a file that names no genes.
 
         Parameters
         ----------
         genes : DataFrame
-            Genes of the run: gene_id, symbol.
+            Genes of the run: gene_id, symbol, chrom, start, end (of the window).
         sizes : Mapping[str, int]
             Length in bp of each chromosome of the run.
         study_genes : DataFrame or None
@@ -113,15 +116,17 @@ class Truth:
         total, elsewhere = len(table), int((~table["chrom"].isin(list(sizes))).sum())
         if elsewhere:
             limits.append(f"{elsewhere:,} of {total:,} planted elements are on chromosomes that the run does not have.")
-        if "gene" in table:
-            finder = GeneFinder(genes["gene_id"], genes["symbol"])
-            names = table["gene"].tolist()
-            rows = matched(names, finder)
-            known = rows >= 0
-            if study_genes is not None:
-                other = GeneFinder(study_genes["gene_id"], study_genes["symbol"])
-                known |= np.array([len(other.rows(name)) == 1 for name in names], bool)
-            unknown = sorted(set(table["gene"][~known]))
+        finders = [GeneFinder(known["gene_id"], known["symbol"]) for known in (genes, study_genes) if known is not None]
+        names = _names_of_genes(table, finders)
+        if len(table) and not names:
+            limits.append(
+                "The planted elements name no gene (no column gene, gene_id or symbol): each counts for every gene "
+                "whose window holds it."
+            )
+        if len(table) and names:
+            rows = _first_match(names, finders[0])
+            known = np.logical_or.reduce([_first_match(names, finder) >= 0 for finder in finders])
+            unknown = sorted({words[0] for words, yes in zip(zip(*names, strict=True), known, strict=True) if not yes})
             if not known.any():
                 found = f"no gene of the run among the {len(unknown):,} in its column 'gene' ({listed(unknown, 3)})"
                 expected = f"ids or symbols such as {listed([*genes['gene_id'][:2], *genes['symbol'][:1]])}"
@@ -135,6 +140,7 @@ class Truth:
                 )
             ids = genes["gene_id"].to_numpy(object)
             table = table.assign(gene=[ids[row] if row >= 0 else "" for row in rows])
+            limits += _unused(table, rows, known, genes)
         return Truth(table, self.decoys, self.path, limits)
 
     def of(self, gene_id: str, mask: GeneMask) -> GeneTruth:
@@ -165,6 +171,51 @@ class Truth:
         length = mask.end - mask.start
         bounds = (np.clip(table[name].to_numpy(np.int64) - mask.start, 0, length) for name in ("start", "end"))
         return [covered_bins(np.array([first]), np.array([last]), mask) for first, last in zip(*bounds, strict=True)]
+
+
+def _names_of_genes(table: pd.DataFrame, finders: Sequence[GeneFinder]) -> list[list[str]]:
+    """Return the columns that name the element's gene, the one to try first in front.
+
+    Without one, the column `name` of a BED where all of it are names of genes; else none.
+    """
+    by_name = {str(column).lower(): column for column in table.columns}
+    found = [table[by_name[name]].astype(str).tolist() for name in GENE_COLUMNS if name in by_name]
+    if not found and "name" in table:
+        names = table["name"].astype(str).tolist()
+        if np.logical_or.reduce([matched(names, finder) >= 0 for finder in finders]).all():
+            found = [names]
+    return found
+
+
+def _first_match(names: list[list[str]], finder: GeneFinder) -> np.ndarray:
+    """Return the row of each element's gene by the first of its names that means one gene, int64 (n,); -1: none."""
+    rows = matched(names[0], finder)
+    for column in names[1:]:
+        rows = np.where(rows >= 0, rows, matched(column, finder))
+    return rows
+
+
+def _unused(table: pd.DataFrame, rows: np.ndarray, known: np.ndarray, genes: pd.DataFrame) -> list[str]:
+    """Return sentences on elements of known genes that no mask of the run can find."""
+    said, total, here = [], len(table), rows >= 0
+    unscored = int((known & ~here).sum())
+    if unscored and not here.any():
+        said.append(
+            f"None of the {total:,} planted elements is of a gene of this run: nothing here is judged by planted truth."
+        )
+    elif unscored:
+        said.append(f"{unscored:,} of {total:,} planted elements are of genes that this run did not score.")
+    windows, elements = genes.iloc[rows[here]], table[here]
+    inside = (elements["chrom"].to_numpy(object) == windows["chrom"].to_numpy(object)) & (
+        (elements["end"].to_numpy() > windows["start"].to_numpy())
+        & (elements["start"].to_numpy() < windows["end"].to_numpy())
+    )
+    if not inside.all():
+        said.append(
+            f"{int((~inside).sum()):,} of {total:,} planted elements lie outside the window of their gene: no mask of "
+            "this run can find them, and they are not counted."
+        )
+    return said
 
 
 def found_elements(kept: np.ndarray, truth: GeneTruth, mask: GeneMask, rule: ElementRule) -> Found:

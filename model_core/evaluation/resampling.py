@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import stats
 
 LEVEL = 0.95
+MEASURES = ("mse", "mae", "pearson", "spearman")
 _BLOCK = 4_000_000  # values of resampled data held at once
 
 
@@ -152,17 +153,100 @@ def prediction_intervals(
         By measure; NaN where it is undefined: no gene, or for correlations fewer than 3 genes or a constant.
     """
     y, p = np.asarray(observed, float), np.asarray(predicted, float)
-    rng, n = np.random.default_rng(seed), len(y)
-    if n == 0:
-        return dict.fromkeys(("mse", "mae", "pearson", "spearman"), (float("nan"),) * 3)
-    drawn: dict[str, list[np.ndarray]] = {name: [] for name in ("mse", "mae", "pearson", "spearman")}
-    rows = max(1, _BLOCK // n)
-    for done in range(0, times, rows):
-        entries = rng.integers(0, n, size=(min(rows, times - done), n))
-        for name, value in _measures(y[entries], p[entries]).items():
-            drawn[name].append(value)
+    if not len(y):
+        return dict.fromkeys(MEASURES, (float("nan"),) * 3)
+    drawn = [_measures(y[entries], p[entries]) for entries in _draws(len(y), times, seed)]
     whole = _measures(y[None], p[None])
-    return {name: (float(whole[name][0]), *_central(np.concatenate(drawn[name]))) for name in drawn}
+    return {name: (float(whole[name][0]), *_central(np.concatenate([d[name] for d in drawn]))) for name in MEASURES}
+
+
+def prediction_differences(
+    observed: np.ndarray, one: np.ndarray, two: np.ndarray, times: int = 1000, seed: int = 0
+) -> dict[str, tuple[float, float, float]]:
+    """Return (difference, low, high) of "mse", "mae", "pearson" and "spearman": first prediction minus second.
+
+    Each resampling draws genes once and judges both predictions on them, so that what makes a set of genes easy or hard
+    for both does not count.
+
+    Parameters
+    ----------
+    observed, one, two : ndarray
+        float (n,) without NaN: observed values and two predictions of the same genes.
+    times : int
+        Number of resamplings.
+    seed : int
+        Random seed.
+
+    Returns
+    -------
+    dict[str, tuple[float, float, float]]
+        By measure; NaN where it is undefined, as `prediction_intervals`.
+    """
+    y, first, second = (np.asarray(values, float) for values in (observed, one, two))
+    if not len(y):
+        return dict.fromkeys(MEASURES, (float("nan"),) * 3)
+
+    def differences(entries: np.ndarray) -> dict[str, np.ndarray]:
+        mine, other = (_measures(y[entries], p[entries]) for p in (first, second))
+        return {name: mine[name] - other[name] for name in MEASURES}
+
+    drawn = [differences(entries) for entries in _draws(len(y), times, seed)]
+    whole = differences(np.arange(len(y))[None])
+    return {name: (float(whole[name][0]), *_central(np.concatenate([d[name] for d in drawn]))) for name in MEASURES}
+
+
+def auprc_draws(counts: np.ndarray, times: int = 1000, seed: int = 0) -> np.ndarray:
+    """Return the AUPRC of a score over n genes, then over draws of them with replacement, with all of their bases.
+
+    The draws depend on n and the seed only: the same draw number of two scores holds the same genes.
+
+    Parameters
+    ----------
+    counts : ndarray
+        Counts of each gene, (n, 2, groups): positive bases, and all, by ascending score (`gene_counts.GeneCounts`).
+    times : int
+        Number of draws.
+    seed : int
+        Random seed.
+
+    Returns
+    -------
+    ndarray
+        float64 (1 + times,); NaN where a draw has no positive base, all NaN without genes.
+    """
+    n = len(counts)
+    if not n:
+        return np.full(1 + times, np.nan)
+    positive, total = (counts[:, row, counts[:, 1].any(axis=0)].astype(float) for row in (0, 1))
+    rng, found = np.random.default_rng(seed), [_auprc_of_counts(positive.sum(axis=0)[None], total.sum(axis=0)[None])]
+    rows = max(1, _BLOCK // max(counts.shape[0], counts.shape[2]))
+    for done in range(0, times, rows):
+        weights = rng.multinomial(n, np.full(n, 1 / n), size=min(rows, times - done)).astype(float)
+        found.append(_auprc_of_counts(weights @ positive, weights @ total))
+    return np.concatenate(found)
+
+
+def auprc_difference(one: np.ndarray, two: np.ndarray) -> tuple[float, float, float]:
+    """Return (difference, low, high) of AUPRC, from two results of `auprc_draws` for the same genes and seed.
+
+    Each draw judges both scores, so that what makes a set of genes easy or hard for both does not count. NaN without
+    genes, or without positive bases.
+    """
+    return float(one[0] - two[0]), *_central((one - two)[1:])
+
+
+def _auprc_of_counts(positive: np.ndarray, total: np.ndarray) -> np.ndarray:
+    """Compute average precision from counts (rows, groups) by ascending score; (rows,), NaN without a positive."""
+    hits, kept = np.cumsum(positive[:, ::-1], axis=1), np.cumsum(total[:, ::-1], axis=1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.sum(positive[:, ::-1] * hits / np.maximum(kept, 1), axis=1) / hits[:, -1]
+
+
+def _draws(n: int, times: int, seed: int) -> Iterator[np.ndarray]:
+    """Yield entries drawn with replacement, int64 (rows, n), `times` rows in all."""
+    rng, rows = np.random.default_rng(seed), max(1, _BLOCK // n)
+    for done in range(0, times, rows):
+        yield rng.integers(0, n, size=(min(rows, times - done), n))
 
 
 def _measures(y: np.ndarray, p: np.ndarray) -> dict[str, np.ndarray]:

@@ -57,13 +57,14 @@ def check_seeds(runs: Sequence[Run]) -> None:
             )
 
 
-def seed_table(runs: dict[str, Run]) -> tuple[pd.DataFrame, dict[str, float]]:
+def seed_table(runs: dict[str, Run]) -> tuple[pd.DataFrame, dict[str, float | None]]:
     """Compare runs of different seeds, pair by pair.
 
     elements_back: share of both runs' elements of which at least half lies in elements of the other. element_jaccard:
     bases in elements of both over those in either. mask_difference: mean |difference|, 0 to 1. Effects: of elements
     that share a base. The second result has genes, seed_sd (mean over bases of the standard deviation of the mask
-    between the runs) and beta_sd (mean over bases and runs of the standard deviation of z under its Beta).
+    between the runs) and beta_sd (mean over bases and runs of the standard deviation of z under its Beta; None where
+    it follows from the mean, as the runs have no such band).
 
     Parameters
     ----------
@@ -74,8 +75,8 @@ def seed_table(runs: dict[str, Run]) -> tuple[pd.DataFrame, dict[str, float]]:
     -------
     table : DataFrame
         COLUMNS, one row per pair of runs.
-    means : dict[str, float]
-        genes, seed_sd and spread.
+    means : dict[str, float or None]
+        genes, seed_sd and beta_sd.
     """
     names = list(runs)
     genes = sorted(set.intersection(*(run.scored for run in runs.values())))
@@ -106,7 +107,8 @@ def seed_table(runs: dict[str, Run]) -> tuple[pd.DataFrame, dict[str, float]]:
         row = {"run_a": one, "run_b": two, "genes": len(genes), "mask_difference": moved[one, two] / max(total, 1)}
         row["mask_rank_correlation"] = rank_correlation(ranks[one], ranks[two])
         rows.append(row | _elements_back(elements[one], elements[two]) | _effects(runs[one], runs[two], genes))
-    means = {"genes": len(genes), "seed_sd": seed_sd / max(total, 1), "beta_sd": beta_sd / max(total, 1)}
+    width = beta_sd / max(total, 1) if all(run.band == "beta" for run in runs.values()) else None
+    means = {"genes": len(genes), "seed_sd": seed_sd / max(total, 1), "beta_sd": width}
     return pd.DataFrame(rows, columns=list(COLUMNS)), means
 
 

@@ -298,6 +298,7 @@ _NUMBERS = {  # column -> lowest and highest value
     **dict.fromkeys(("mean_mask", "max_mask"), (0.0, 1.0)),
     "beta_sd": (0.0, 1.0),
 }
+_NO_WIDTH = "."  # beta_sd where the run has no band
 _CHOICES = {"strand": ("+", "-"), "class": tuple(CLASS_COLOURS)}
 _AGAIN = "assemble the run again: seq2exp-viz score RUN"
 
@@ -317,7 +318,7 @@ def read_elements(path: str | Path, columns: Sequence[str] = ELEMENT_COLUMNS, te
     Returns
     -------
     DataFrame
-        The columns, in the order of ELEMENT_COLUMNS and of the file.
+        The columns, in the order of ELEMENT_COLUMNS and of the file; beta_sd is NaN where the file has no width.
 
     Raises
     ------
@@ -332,12 +333,25 @@ def read_elements(path: str | Path, columns: Sequence[str] = ELEMENT_COLUMNS, te
     options: dict[str, Any] = {"sep": "\t", "header": None, "quoting": 3, "keep_default_na": False}
     options |= {"names": list(ELEMENT_COLUMNS), "index_col": False, "skip_blank_lines": False, "encoding": "utf-8"}
     try:
-        table = pd.read_csv(io.BytesIO(content[begin:]), dtype=types, **options)
+        table = pd.read_csv(io.BytesIO(content[begin:]), dtype=types, na_values={"beta_sd": [_NO_WIDTH]}, **options)
     except (ValueError, OverflowError):
         raise _first_wrong(path, content[begin:], header_line, options) from None
     _check_values(path, table, header_line)
     whole = [name for name in _NUMBERS if _is_whole(name)]
     return table.astype(dict.fromkeys(whole, np.int64))[[name for name in ELEMENT_COLUMNS if name in columns]]
+
+
+def with_shown_width(table: pd.DataFrame, band: str) -> pd.DataFrame:
+    """Return elements as files show them: with "." as beta_sd where it follows from the mean.
+
+    Parameters
+    ----------
+    table : DataFrame
+        ELEMENT_COLUMNS.
+    band : str
+        Of the run, one of `manifest.BANDS`.
+    """
+    return table if band == "beta" else table.assign(beta_sd=_NO_WIDTH)
 
 
 def no_elements(columns: Sequence[str] = ELEMENT_COLUMNS, text: str = "str") -> pd.DataFrame:
@@ -394,6 +408,7 @@ def _check_values(path: str | Path, table: pd.DataFrame, header_line: int) -> No
         values = table[name].to_numpy()
         whole = "a whole number, " if _is_whole(name) else ""
         sound = (values >= low) & (values <= high) & (not whole or values == np.rint(values))
+        sound |= np.isnan(values) if name == "beta_sd" else False
         require(sound, name, f"{whole}{low:,} to {high:,}")
     for name, choices in _CHOICES.items():
         require(table[name].isin(choices).to_numpy(), name, f"one of {', '.join(choices)}")
@@ -410,7 +425,7 @@ def _first_wrong(path: str | Path, body: bytes, header_line: int, options: dict[
     except ValueError as error:
         found = "bytes that are not UTF-8 text" if isinstance(error, UnicodeDecodeError) else str(error)
         return InputError(path, found=found, expected="an element file", fix=_AGAIN)
-    numbers = table[list(_NUMBERS)].apply(pd.to_numeric, errors="coerce").isna()
+    numbers = table[list(_NUMBERS)].replace({"beta_sd": {_NO_WIDTH: "0"}}).apply(pd.to_numeric, errors="coerce").isna()
     row = int(np.argmax(numbers.any(axis=1).to_numpy()))
     name = numbers.columns[int(np.argmax(numbers.iloc[row].to_numpy()))]
     where, cell = f"{path} line {header_line + 1 + row} {name}", shown(str(table[name].iloc[row]))

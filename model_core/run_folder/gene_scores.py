@@ -32,7 +32,8 @@ def journal_record(gene: Mapping[str, Any], row: int, sizes: Mapping[str, int], 
     Parameters
     ----------
     gene : Mapping[str, Any]
-        gene_id, chrom, tss (0-based), strand, predicted; symbol, split, observed where known.
+        gene_id, chrom, tss (0-based), strand, predicted; symbol, split, observed where known; no_contact = True where
+        the contact that the model's readout is weighted by is 0 in the whole window.
     row : int
         Row of the gene's masks in the store.
     sizes : Mapping[str, int]
@@ -43,7 +44,8 @@ def journal_record(gene: Mapping[str, Any], row: int, sizes: Mapping[str, int], 
     Returns
     -------
     dict[str, Any]
-        FIELDS as JSON values; predicted and observed in the label's unit, None where not finite.
+        FIELDS as JSON values; predicted and observed in the label's unit, None where not finite. no_contact only where
+        it is True.
 
     Raises
     ------
@@ -63,7 +65,8 @@ def journal_record(gene: Mapping[str, Any], row: int, sizes: Mapping[str, int], 
         raise InputError(run, found=found, expected=expected, fix="correct the gene table")
     place = {"gene_id": gene_id, "symbol": symbol, "chrom": chrom, "tss": tss, "strand": strand}
     values = {name: _number(gene.get(name)) for name in ("observed", "predicted")}
-    return {**place, "split": _text(gene.get("split")), **values, "row": row}
+    without = {"no_contact": True} if gene.get("no_contact") else {}
+    return {**place, "split": _text(gene.get("split")), **values, "row": row, **without}
 
 
 def site_gene(site: Site) -> dict[str, Any]:

@@ -25,6 +25,7 @@ class ScoredGene(Record):
     predicted: float | None
     row: Count
     cutoff: Share | None = None
+    no_contact: bool = False
 
 
 def read_journal(path: Path) -> tuple[list[dict[str, Any]], int]:

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from model_core.intervals import listed
+
 if TYPE_CHECKING:
     from model_core.run_folder.run import Run
 
@@ -16,6 +18,7 @@ MASK_NOTES = {
     "Do not read it as a discovery.",
     "hard": "A hard mask, as published, gets no gradient from the prediction: it shows its prior, not a discovery.",
 }
+NO_CONTACT = "no contact is measured in its window, so the readout gives distal elements no weight"
 SEEN_BY_CHROMOSOME = "seen in training: this model was fitted to genes of this chromosome"
 
 
@@ -76,4 +79,9 @@ def _of_genes(run: Run) -> list[Note]:
     if genes["observed"].isna().all():
         words = "No expression is measured for these genes: predictions have no observed value beside them."
         found.append(Note("expression", words))
+    without = genes["symbol"][genes["gene_id"].isin(run.without_contact)].tolist()
+    if without:
+        counted = f"{len(without):,} of {len(genes):,} genes ({listed(without, 5)})"
+        words = f"No contact is measured in the window of {counted}: their readout gives distal elements no weight."
+        found.append(Note("signals", words))
     return found

@@ -367,6 +367,11 @@ class Run:
         return set(self._records())
 
     @property
+    def without_contact(self) -> set[str]:
+        """Ids of the scored genes in whose window the contact that the readout is weighted by is 0 everywhere."""
+        return {gene_id for gene_id, record in self._records().items() if record.get("no_contact")}
+
+    @property
     def genes(self) -> pd.DataFrame:
         """Table of the scored genes: GENE_COLUMNS, sorted by chrom, start, gene_id.
 

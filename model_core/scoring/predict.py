@@ -30,6 +30,7 @@ class Scored(NamedTuple):
     alpha: Tensor  # (B, L) float32
     beta: Tensor  # (B, L) float32
     arrived: torch.cuda.Event | None  # reached when the copies are complete; None on the CPU
+    no_contact: list[bool]  # whether the contact that the readout is weighted by is 0 in the gene's whole window
 
     def arrays(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return (expression, alpha, beta), float32 (B,), (B, L), (B, L); wait until they are copied."""
@@ -112,4 +113,13 @@ def _score(model: Seq2Exp, batch: Batch, device: torch.device) -> Scored:
     if device.type == "cuda":
         arrived = torch.cuda.Event()
         arrived.record(torch.cuda.current_stream(device))
-    return Scored(batch.rows.tolist(), expression, alpha, beta, arrived)
+    return Scored(batch.rows.tolist(), expression, alpha, beta, arrived, _without_contact(model, batch))
+
+
+def _without_contact(model: Seq2Exp, batch: Batch) -> list[bool]:
+    """Return for each gene whether a readout over the window has only weights of 0, as no contact is measured."""
+    predictor = model.config.predictor
+    if predictor.readout != "window" or predictor.contact is None:
+        return [False] * len(batch.rows)
+    contact = batch.signals[..., model.config.signals.index(predictor.contact)]
+    return (contact <= 0).all(1).tolist()

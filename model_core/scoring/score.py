@@ -336,6 +336,7 @@ def scored_rows(data: GeneWindows, result: Scored) -> list[tuple[dict, np.ndarra
         gene, way = data.genes.iloc[number], -1 if data.reversed_strand(number) else 1
         record = gene[["gene_id", "symbol", "chrom", "tss", "strand", "split"]].to_dict()
         record |= {"observed": float(gene["label"]), "predicted": float(expression[i])}
+        record["no_contact"] = result.no_contact[i]
         rows.append((record, alpha[i][::way], beta[i][::way]))
     return rows
 

@@ -85,6 +85,20 @@ def fitting_assemblies(sizes: Mapping[str, int]) -> list[str]:
     return [name for name in names if _fits(_known_lengths(name), sizes)]
 
 
+def holds_assembly(assembly: str, sizes: Mapping[str, int]) -> bool:
+    """Return whether a FASTA has all chromosomes of a known assembly at their lengths, Y and M left aside.
+
+    Parameters
+    ----------
+    assembly : str
+        Such as "hg38".
+    sizes : Mapping[str, int]
+        Length in bp of each chromosome of the FASTA.
+    """
+    known, here = _known_lengths(assembly), {_bare(chrom): size for chrom, size in sizes.items()}
+    return bool(known) and all(here.get(chrom) == size for chrom, size in known.items() if chrom not in ("Y", "M"))
+
+
 def judge_signal(
     signal: BigWigSignal, starts: pd.DataFrame, elsewhere: pd.DataFrame, sizes: Mapping[str, int]
 ) -> Verdict:

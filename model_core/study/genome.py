@@ -24,6 +24,7 @@ from model_core.study.fasta_index import FastaIndex, fasta_index
 from model_core.study.fasta_ranges import open_fasta_ranges
 from model_core.study.two_bit import TwoBit, is_two_bit
 
+_PIECE = 8_000_000  # bases read at once where a whole chromosome is read
 _CODES = np.zeros((256, 4), np.uint8)
 for _column, _letters in enumerate(("Aa", "Cc", "Gg", "Tt")):
     _CODES[list(_letters.encode()), _column] = 1
@@ -72,6 +73,23 @@ class Genome:
         left = min(max(-start, 0), end - start)
         return "N" * left + bases + "N" * (end - start - left - len(bases))
 
+    def known_bases(self, chrom: str) -> int:
+        """Count the bases A, C, G and T of a chromosome; all of it is read, except of a .2bit, which lists its N.
+
+        Raises
+        ------
+        InputError
+            As `sequence`.
+        """
+        match_chromosomes(self.sizes, chrom, self.path)
+        if (unknown := self._fasta.get().unknown) is not None:
+            return self.sizes[chrom] - unknown(chrom)
+        count, size = 0, self.sizes[chrom]
+        for first in range(0, size, _PIECE):
+            bases = self._fetch(chrom, first, min(first + _PIECE, size)).upper()
+            count += sum(bases.count(letter) for letter in "ACGT")
+        return count
+
     def _fetch(self, chrom: str, first: int, last: int) -> str:
         fasta = self._fasta.get()
         try:
@@ -91,6 +109,7 @@ class Genome:
 class _OpenFasta(NamedTuple):
     sizes: dict[str, int]  # bp
     fetch: Callable[[str, int, int], str]  # (chrom, first, last) -> bases, 0-based half-open, inside the chromosome
+    unknown: Callable[[str], int] | None = None  # chrom -> number of N, where the file lists them
 
 
 def one_hot(sequence: str) -> np.ndarray:
@@ -106,7 +125,7 @@ def one_hot(sequence: str) -> np.ndarray:
 def _open_fasta(path: InputPath) -> _OpenFasta:
     if is_two_bit(path):
         two_bit = TwoBit(path)
-        return _OpenFasta(two_bit.sizes, two_bit.fetch)
+        return _OpenFasta(two_bit.sizes, two_bit.fetch, two_bit.unknown)
     if isinstance(path, RemotePath):
         return _OpenFasta(*open_fasta_ranges(path))
     index = fasta_index(path)

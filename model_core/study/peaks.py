@@ -21,6 +21,7 @@ from model_core.records import parse_json
 from model_core.remote.address import InputPath, RemotePath
 from model_core.remote.address_check import without_query
 from model_core.signals.bigwig import bigwig_errors, open_bigwig
+from model_core.study.genome_size import size_for_macs3
 from model_core.study.macs3 import find_macs3, has_option, reads_format, refuse_inputs_and_outputs, run_macs3
 from model_core.study.study import Study
 from model_core.study.whole_inputs import read_whole, whole_file
@@ -78,14 +79,17 @@ def peaks_of_study(study: Study) -> tuple[pd.DataFrame, dict[str, Any]]:
             spec = next(spec for spec in study.signal_specs if spec.name == settings.signal)
             signal = _on_this_disk(spec.path, f"[peaks] signal {spec.name}")
         path = study.folder / "peaks" / f"{settings.name}.narrowPeak"
-        sizes = study.genome().sizes
+        options = settings.options
+        counted = bool(settings.reads) and not has_option(options, "-g", "--gsize")
+        size, rule = size_for_macs3(study.genome(), study.assembly) if counted else (None, None)
         record = call_peaks(
             path,
             reads=[_on_this_disk(path, "[peaks] reads") for path in settings.reads],
             control=[_on_this_disk(path, "[peaks] control") for path in settings.control],
             signal=signal,
-            genome_size=sum(sizes.values()),
-            options=settings.options,
+            genome_size=size,
+            options=options,
+            genome_size_rule=rule,
         )
         table = read_narrowpeak(path)
     if len(table) and not table.chrom.isin(study.genome().sizes).any():
@@ -114,9 +118,10 @@ def call_peaks(
     reads: Sequence[str | Path] = (),
     control: Sequence[str | Path] = (),
     signal: str | Path | None = None,
-    genome_size: int | None = None,
+    genome_size: int | str | None = None,
     options: Sequence[str] = (),
     quantile: float = QUANTILE,
+    genome_size_rule: str | None = None,
 ) -> dict[str, Any]:
     """Call peaks with macs3 and write them as narrowPeak, with a record (.json) and a log (.log).
 
@@ -133,21 +138,24 @@ def call_peaks(
         The same of a control; may be empty.
     signal : str or Path or None
         A bigWig, instead of reads.
-    genome_size : int or None
-        bp that reads can map to (-g); needed with reads unless `options` give it.
+    genome_size : int, str or None
+        bp that reads can map to, or macs3's name of them (-g); needed with reads unless `options` give it.
     options : Sequence[str]
         Further arguments of macs3, such as ("--nomodel", "--shift", "-75", "--extsize", "150", "-q", "0.01") for the
         cut sites of DNase or ATAC, or ("-c", "7", "-l", "200", "-g", "50") for a signal. Default for a signal: the
         cutoff below, at least 150 bp (-l), intervals up to 75 bp apart joined (-g).
     quantile : float
         The cutoff for a signal is this quantile over all bases of the bigWig; bases without value count as 0.
+    genome_size_rule : str or None
+        A sentence on where `genome_size` comes from, for the record.
 
     Returns
     -------
     dict[str, Any]
         The record: schema, caller ("callpeak" or "bdgpeakcall"), name, command (one line of shell), macs3 (version),
         inputs (role, path, bytes, sha256 of each), peaks (their number), sha256 (of the narrowPeak), limits (a
-        sentence), cutoff_rule (a sentence, where the cutoff was derived), created (UTC).
+        sentence), cutoff_rule and genome_size_rule (a sentence, where cutoff or genome size were derived), created
+        (UTC).
 
     Raises
     ------
@@ -178,13 +186,15 @@ def call_peaks(
         record["sha256"] = sha256_of(made)
         if rule:
             record["cutoff_rule"] = rule
+        if genome_size_rule:
+            record["genome_size_rule"] = genome_size_rule
         with replacing(path) as temporary:
             shutil.copyfile(made, temporary)
     write_json(path.with_suffix(".json"), record)
     return record
 
 
-def _callpeak_words(name: str, inputs: list[dict], genome_size: int | None, options: Sequence[str]) -> list[str]:
+def _callpeak_words(name: str, inputs: list[dict], genome_size: int | str | None, options: Sequence[str]) -> list[str]:
     refuse_inputs_and_outputs("callpeak", options)
     paths = {role: [entry["path"] for entry in inputs if entry["role"] == role] for role in ("reads", "control")}
     words = ["-t", *paths["reads"], *(["-c", *paths["control"]] if paths["control"] else [])]

@@ -72,6 +72,10 @@ class TwoBit:
             bases[max(begin - first, 0) : max(begin + length - first, 0)] = ord("N")
         return bases.tobytes().decode("ascii")
 
+    def unknown(self, chrom: str) -> int:
+        """Return the number of N of a sequence."""
+        return int(self._record(chrom).gaps[:, 1].sum())
+
     @lru_cache(maxsize=32)  # noqa: B019  a genome lives as long as its process, and has few chromosomes
     def _record(self, chrom: str) -> _Record:
         fields = Fields(self._file, self._places[chrom], _MOST_GAPS, _EXPECTED, self._order)

@@ -2,16 +2,18 @@
 
 A mask cannot find what the model has not learned. Signals are abundant and need no labels, so the sequence reader is
 trained on them first, by the mean squared error of log(1 + signal) at each base, on windows of the training genes that
-are shifted at random. The predictor starts from the same weights.
+are shifted at random, but never onto a window of a validation or test gene. The predictor starts from the same weights.
 """
 
 from __future__ import annotations
 
 import json
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
@@ -30,6 +32,7 @@ from model_core.safetensors_header import read_header
 from model_core.stopping import STOP
 from model_core.study.study import Study
 from model_core.training.dataset import GeneWindows
+from model_core.window import Window
 
 SAVE_SECONDS = 600.0  # between two writes of the state
 
@@ -44,7 +47,7 @@ def pretrain(
     model : Seq2Exp
         The model, changed in place.
     study : Study
-        Its signals other than contact are predicted.
+        Its signals other than contact are predicted; windows of its validation and test genes are not read.
     genes : GeneWindows
         The training genes.
     training : TrainConfig
@@ -77,7 +80,9 @@ def pretrain(
     errors = []
     if not path.exists():
         unfinished_state = path.with_name("pretraining.ckpt")
-        errors = _learn(model, genes, columns, training, choose_device(device), unfinished_state)
+        sites = study.gene_sites()
+        shifts = shift_bounds(genes.windows, sites[sites["split"].isin(("validation", "test"))])
+        errors = _learn(model, genes, shifts, columns, training, choose_device(device), unfinished_state)
         weights = {f"{i}.{name}": t for i, part in enumerate(reader) for name, t in part.state_dict().items()}
         with replacing(path) as unfinished:
             save_file({name: t.detach().cpu().contiguous() for name, t in weights.items()}, unfinished)
@@ -92,8 +97,44 @@ def pretrain(
     return errors
 
 
+def shift_bounds(windows: Sequence[Window], held_out: pd.DataFrame) -> np.ndarray:
+    """Return how far each window may be shifted without reading more of any held-out gene's window.
+
+    A shifted window reads no base of a held-out gene's window that it does not read unshifted, so none where the two do
+    not overlap.
+
+    Parameters
+    ----------
+    windows : Sequence[Window]
+        N windows, all of one length.
+    held_out : DataFrame
+        Validation and test genes: chrom, tss. Their windows are of the same length.
+
+    Returns
+    -------
+    ndarray
+        int64 (N, 2): lowest shift in bp (0 or less, at least minus half the length) and the end of the range of shifts
+        (1 or more, at most half the length).
+    """
+    places = {str(chrom): np.sort(table["tss"].to_numpy(np.int64)) for chrom, table in held_out.groupby("chrom")}
+    bounds = np.empty((len(windows), 2), np.int64)
+    for number, window in enumerate(windows):
+        half, tss = window.length // 2, places.get(window.chrom, np.empty(0, np.int64))
+        before, after = tss[tss <= window.tss], tss[tss >= window.tss]
+        low = min(int(before[-1]) + window.length - window.tss, 0) if len(before) else -half
+        high = max(int(after[0]) - window.length - window.tss, 0) if len(after) else half - 1
+        bounds[number] = max(low, -half), max(min(high, half - 1), 0) + 1
+    return bounds
+
+
 def _learn(
-    model: Seq2Exp, genes: GeneWindows, columns: list[int], training: TrainConfig, device: torch.device, path: Path
+    model: Seq2Exp,
+    genes: GeneWindows,
+    shifts: np.ndarray,
+    columns: list[int],
+    training: TrainConfig,
+    device: torch.device,
+    path: Path,
 ) -> list[float]:
     errors: list[float] = []
     torch.manual_seed(training.seed)
@@ -112,7 +153,7 @@ def _learn(
     saved = time.monotonic()
     with STOP.deferred(), Job("learning signals", training.pretrain_steps, len(errors)) as job:
         for _ in range(len(errors), training.pretrain_steps):
-            sequence, signals = _some(genes, training.batch_size, rng, device)
+            sequence, signals = _some(genes, shifts, training.batch_size, rng, device)
             target = torch.log1p(signals[..., columns])  # (B, L, columns)
             if encoder is not None:
                 hidden = encoder.hidden(sequence).transpose(1, 2)  # (B, L / STEP, channels)
@@ -132,7 +173,7 @@ def _learn(
                 saved = time.monotonic()
                 STOP.check()
     if encoder is not None:
-        encoder.standardise(_some(genes, training.batch_size, rng, device)[0])
+        encoder.standardise(_some(genes, shifts, training.batch_size, rng, device)[0])
     model.cpu()
     return errors
 
@@ -172,13 +213,15 @@ def _resume(path: Path, state: dict, rng: np.random.Generator) -> list[float]:
         raise InputError(path, found=found, expected=expected, fix=do) from None
 
 
-def _some(genes: GeneWindows, count: int, rng: np.random.Generator, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Return sequences (count, L, 4) and signals (count, L, S) of random windows, each moved by up to half a window."""
+def _some(
+    genes: GeneWindows, shifts: np.ndarray, count: int, rng: np.random.Generator, device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """Return sequences (count, L, 4) and signals (count, L, S) of random windows, each moved within its bounds."""
     data = []
     for index in rng.integers(len(genes.windows), size=count):
         window = genes.windows[index]
         size = genes.reader.genome.sizes[window.chrom]
-        shift = int(rng.integers(-(window.length // 2), window.length // 2))
+        shift = int(rng.integers(*shifts[index].tolist()))
         data.append(genes.reader.read(window._replace(tss=min(max(window.tss + shift, 0), size - 1))))
     sequence = torch.from_numpy(np.stack([d.sequence for d in data])).to(device).float()
     return sequence, torch.from_numpy(np.stack([d.signals for d in data])).to(device)

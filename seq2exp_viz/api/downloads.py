@@ -8,25 +8,28 @@ from pathlib import Path
 
 import pandas as pd
 
+from model_core.run_folder.elements import with_shown_width
 from model_core.run_folder.mask_store import GeneMask
 from model_core.run_folder.tracks import Block, write_bed, write_bigwig, write_gff3
 
 DECIMALS = 4
 
 
-def elements_bed(elements: pd.DataFrame, comments: Sequence[str] = ()) -> bytes:
-    """Return BED9+ with a header line, as in the run folder's elements.bed.
+def elements_bed(elements: pd.DataFrame, band: str, comments: Sequence[str] = ()) -> bytes:
+    """Return BED9+ with a header line, as `seq2exp-viz export` writes it.
 
     Parameters
     ----------
     elements : DataFrame
         `model_core.run_folder.elements.ELEMENT_COLUMNS`, sorted.
+    band : str
+        Of the run: without one beta_sd is ".".
     comments : Sequence[str]
         Lines above the header.
     """
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / "elements.bed"
-        write_bed(path, [elements], comments)
+        write_bed(path, [with_shown_width(elements, band)], comments)
         return path.read_bytes()
 
 

@@ -56,7 +56,7 @@ def figure(
     ] = True,
     dpi: Annotated[int, typer.Option(min=50, max=1200, help="dots per inch of a .png")] = 300,
 ) -> None:
-    """Draw the locus of one gene for a paper: genes, signals, peaks, mask with its 95 % band, elements."""
+    """Draw the locus of one gene for a paper: genes, signals, peaks, mask (with its band, if any), elements."""
     from model_core.files import replacing
     from seq2exp_viz.reports.export import file_stem
     from seq2exp_viz.reports.locus_figure import locus_bytes, place_of

@@ -121,4 +121,6 @@ def peaks(study: StudyPath) -> None:
 
     table, record = peaks_of_study(load_study(study))
     typer.echo(f"{len(table):,} peaks  {record.get('command') or ''}".rstrip())
-    typer.echo(record["limits"])
+    for said in (record.get("genome_size_rule"), record["limits"]):
+        if said:
+            typer.echo(said)

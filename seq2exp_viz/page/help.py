@@ -26,7 +26,7 @@ WORDS = {
     "expression",
     "delta": "prediction after a change minus prediction before it. Positive: the change raises expression",
     "control region": "a random region of the same length in the same window, switched off in the same way. Several "
-    "of them show the model's own background",
+    "of them show the model's own background. To exceed it is no test: elements without effect do so, too",
     "control": "a mask or a score that the model's mask is compared with: promoter only, random, the signals alone, "
     "peaks, occlusion",
     "run": "the folder that training or scoring writes. This page reads its results from there",
@@ -99,11 +99,11 @@ def _pairs(words: dict[str, str], keys: bool = False) -> html.Dl:
 def _colours() -> list[html.Li]:
     marks = [
         ("line", "mean of z", None),
-        ("band", "95 % range of z", None),
+        ("band", "95 % range of z (not for a causal model)", None),
         ("dashes", "threshold", None),
         *(("block", CLASS_WORDS[kind], colour_of(kind)) for kind in CLASS_WORDS),
         *(
-            ("block", f"{words} (track “Where z lies”)", palette.CERTAINTY[kind].css)
+            ("block", f"{words} (track “Where z lies”; not for a causal model)", palette.CERTAINTY[kind].css)
             for kind, words in CERTAINTY_WORDS.items()
         ),
     ]

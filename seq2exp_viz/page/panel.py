@@ -9,7 +9,7 @@ import dash_mantine_components as dmc
 from dash import html
 
 from model_core import palette
-from model_core.run_folder.notes import gene_note
+from model_core.run_folder.notes import NO_CONTACT, gene_note
 from seq2exp_viz.page import plots
 from seq2exp_viz.page.attributes import aria, data
 from seq2exp_viz.runs.gene_list import unscored
@@ -118,7 +118,7 @@ def gene_head(view: RunView, gene_id: str) -> list:
     gene = view.run.gene(gene_id)
     label = label_words(view)
     split = gene["split"] if isinstance(gene["split"], str) else None
-    seen = gene_note(view.run.manifest, gene)
+    seen, without = gene_note(view.run.manifest, gene), gene["gene_id"] in view.run.without_contact
     observed = [_number("Observed", gene["observed"])] if gene["observed"] == gene["observed"] else []
     place = f"{gene['chrom']}:{int(gene['tss']) + 1:,} ({gene['strand']})"
     parts = [
@@ -127,6 +127,7 @@ def gene_head(view: RunView, gene_id: str) -> list:
         html.Div(place, className="quiet", title="Transcription start site"),
         html.Div(f"{split} gene" if split else "", className="quiet"),
         *([html.Div(f"{seen[0].upper()}{seen[1:]}.", className="seen")] if seen else []),
+        *([html.Div(f"{NO_CONTACT[0].upper()}{NO_CONTACT[1:]}.", className="seen")] if without else []),
         html.Div(
             className="numbers",
             children=[*observed, _number("Predicted", gene["predicted"])],

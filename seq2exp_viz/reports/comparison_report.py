@@ -40,9 +40,13 @@ ACCURACY = (
 )
 
 INTERVALS = (
-    "Each interval is of one model alone (marginal), over the same genes. Whether two models differ has to be tested "
-    "with per-gene differences (a paired comparison), which this report does not do; overlap of the intervals does not "
-    "answer it."
+    "Each interval is of one model alone (marginal), over the same genes. Whether two models differ is a question for "
+    "a paired comparison, the differences {where}; overlap of these intervals does not answer it."
+)
+PAIRED = (
+    "Both are judged on the same draws of the genes (a paired comparison). Where the 95 % interval excludes 0, the "
+    "difference holds over the draw of genes; where it includes 0, these genes do not decide. It says nothing about "
+    "another training of the same model: for that, compare several seeds."
 )
 
 Columns = dict[str, tuple[str, Callable[[Any], str]]]  # column -> (heading, how its cells are written)
@@ -64,6 +68,7 @@ def report(summary: dict, tables: dict[str, pd.DataFrame]) -> tuple[str, dict[st
         _head(summary),
         _first(summary),
         _scores(summary, tables, drawn),
+        _differences(tables),
         _peaks(tables, drawn),
         _crispr(summary, tables, drawn),
         _prediction(tables, drawn),
@@ -295,6 +300,7 @@ def _prediction(tables: dict[str, pd.DataFrame], drawn: dict[str, str]) -> str:
     for name in ("mse", "mae", "pearson", "spearman"):
         numbers = table[[name, f"{name}_low", f"{name}_high"]].itertuples(index=False)
         shown[name] = [_interval(*three) for three in numbers]
+    others = _prediction_differences(tables)
     columns: Columns = {
         "run": ("run", str),
         "mask": ("mask", str),
@@ -311,11 +317,56 @@ def _prediction(tables: dict[str, pd.DataFrame], drawn: dict[str, str]) -> str:
             "<h2>Prediction</h2>",
             "<p>How well each run predicts expression, with 95 % intervals over genes; all runs are evaluated on the "
             "same genes. Where a run with a control mask predicts as well, the prediction does not need the mask.</p>",
-            _figure(drawn, "prediction", INTERVALS),
+            _figure(drawn, "prediction", INTERVALS.format(where="below" if others else "to a run of --compared-with")),
             _table(shown, columns, own=shown["by"] == "split", most=60),
-            _file("prediction.tsv"),
+            *others,
+            _file("prediction.tsv" + (", prediction_differences.tsv" if others else "")),
         ]
     )
+
+
+def _differences(tables: dict[str, pd.DataFrame]) -> str:
+    """Return the section on AUPRC of each score minus the mask's; nothing without planted truth."""
+    table = tables.get("differences")
+    if table is None or table["auprc_difference"].isna().all():
+        return ""
+    shown = table.sort_values("auprc_difference", ascending=False)
+    numbers = shown[["auprc_difference", "low", "high"]].itertuples(index=False)
+    shown = shown.assign(difference=[_signed_interval(*three) for three in numbers])
+    columns: Columns = {
+        "score": ("score", str),
+        "difference": (f"AUPRC minus that of {shown['minus'].iloc[0]} (95 % interval)", _as_it_is),
+        "genes": ("genes", _count),
+    }
+    return "\n".join(
+        [
+            "<h3>Differences from the mask</h3>",
+            f"<p>{PAIRED}</p>",
+            _table(shown, columns, most=60),
+            _file("differences.tsv"),
+        ]
+    )
+
+
+def _prediction_differences(tables: dict[str, pd.DataFrame]) -> list[str]:
+    """Return the part on the run's accuracy minus that of each other run; nothing without other runs."""
+    table = tables.get("prediction_differences")
+    if table is None or not len(table):
+        return []
+    shown = table[table["by"] == "split"].copy()
+    for name in ("mse", "mae", "pearson", "spearman"):
+        numbers = shown[[name, f"{name}_low", f"{name}_high"]].itertuples(index=False)
+        shown[name] = [_signed_interval(*three) for three in numbers]
+    columns: Columns = {
+        "minus": (f"{table['run'].iloc[0]} minus", str),
+        "group": ("split", str),
+        "genes": ("genes", _count),
+        "mse": ("MSE", _as_it_is),
+        "mae": ("MAE", _as_it_is),
+        "pearson": ("Pearson", _as_it_is),
+        "spearman": ("Spearman", _as_it_is),
+    }
+    return ["<h3>Differences of predictions</h3>", f"<p>{PAIRED}</p>", _table(shown, columns, most=60)]
 
 
 def _seeds(summary: dict, tables: dict[str, pd.DataFrame]) -> str:
@@ -354,6 +405,8 @@ def _width_words(summary: dict, means: dict) -> str:
     """Return a sentence that compares the width of one model's Betas with the difference between seeds."""
     if summary["band"] == "none":
         return "One model does not estimate it, because alpha + beta of each base is fixed."
+    if means["beta_sd"] is None:
+        return ""
     return (
         f"The standard deviation of z under the Beta of one model is {_three(means['beta_sd'])}, which its priors set. "
         "Neither number is an estimate of the other."
@@ -405,6 +458,11 @@ def _table(table: pd.DataFrame, columns: Columns, own: pd.Series | None = None, 
 def _interval(value: float, low: float, high: float, more: str = "") -> str:
     """Return a number with its interval, such as "0.342 (0.26 to 0.43)"; "" where it is not finite."""
     return f"{value:.3f} ({low:.2f} to {high:.2f}{more})" if math.isfinite(value) else ""
+
+
+def _signed_interval(value: float, low: float, high: float) -> str:
+    """Return a difference with its interval, such as "+0.043 (+0.021 to +0.066)"; "" where it is not finite."""
+    return f"{value:+.3f} ({low:+.3f} to {high:+.3f})" if math.isfinite(value) else ""
 
 
 def _as_it_is(value: str) -> str:

@@ -1,4 +1,4 @@
-"""A locus as a figure for a publication: genes, signals, peaks, mask with its 95 % band, elements and a scale bar.
+"""A locus as a figure for a publication: genes, signals, peaks, mask (with its band, if any), elements and a scale bar.
 
 matplotlib draws it without pyplot, so that the threads of a server share no figure; text remains text in PDF and SVG.
 The same run, gene, region and threshold give the same bytes.
@@ -29,7 +29,7 @@ from model_core import palette
 from model_core.errors import InputError
 from model_core.places import parse_place, shown
 from model_core.run_folder.elements import PROMOTER_CLASS
-from model_core.run_folder.notes import gene_note
+from model_core.run_folder.notes import NO_CONTACT, gene_note
 from seq2exp_viz.reports.canvas import plain_settings
 from seq2exp_viz.reports.gene_rows import draw_genes, gene_rows
 from seq2exp_viz.runs import binning
@@ -197,6 +197,7 @@ def caption_words(view: RunView, place: Place, notes: bool = True) -> list[str]:
         + "; the promoter is black.",
         *(["All data are simulated."] if manifest["simulated"] else []),
         *([f"{gene['symbol']} was {seen}."] if seen else []),
+        *([f"{gene['symbol']}: {NO_CONTACT}."] if gene["gene_id"] in view.run.without_contact else []),
         *([note.text for note in view.caveats] if notes else []),
         f"seq2exp-viz {version('seq2exp-viz')}.",
     ]
