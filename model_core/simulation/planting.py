@@ -259,7 +259,8 @@ def _openness(world: World, rng: np.random.Generator) -> tuple[str, tuple[float,
     height = world.peak_height * rng.lognormal(0, world.peak_spread)
     heights = np.minimum(height * rng.lognormal(0, 0.25, 2), world.highest_peak)
     weak = rng.random() < world.weak_share
-    return "weak" if weak else "strong", tuple(float(x) for x in heights * (world.weak_factor if weak else 1.0))
+    dnase, h3k27ac = heights * (world.weak_factor if weak else 1.0)
+    return "weak" if weak else "strong", (float(dnase), float(h3k27ac))
 
 
 def _one_of(grammars: Grammars, rng: np.random.Generator) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cache
+from typing import Any
 
 from model_core.motifs.weight_matrix import WeightMatrix
 
@@ -106,7 +107,7 @@ _matrix = cache(WeightMatrix.of_consensus)
 # Only A together with B is causal, on either strand, in either order; decoys carry one of them, too.
 HARDER = World(decoy_grammars=(("CD", 0.3), ("AC", 0.25), ("BD", 0.25), ("A", 0.2)), either_strand=True)
 
-_BENCHMARK = {
+_BENCHMARK: dict[str, Any] = {
     "window": 4_096,
     "spacing": (5_500, 6_500),
     "longest_transcript": 3_000,
