@@ -20,7 +20,8 @@ from model import in_turn, inputs
 
 from model_core.config import recipe
 from model_core.model.device import keep_freed_memory
-from model_core.model.seq2exp import Seq2Exp, loss_terms
+from model_core.model.gene_model import loss_terms
+from model_core.model.seq2exp import Seq2Exp
 from model_core.training.train import LARGEST_KEPT
 
 

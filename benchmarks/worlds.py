@@ -112,8 +112,13 @@ def judged(scores: dict[str, np.ndarray], place: Place) -> dict[str, dict[str, f
     for name, values in scores.items():
         row = measures(values, place.windows, place.truth)
         row["assignment"] = assignment(values, place.windows, place.truth)
-        found[name] = {key: None if math.isnan(value) else value for key, value in row.items()}
+        found[name] = known(row)
     return found
+
+
+def known(values: dict[str, float]) -> dict[str, float | None]:
+    """Return the values with None for those that are unknown (NaN), which JSON has no number for."""
+    return {key: None if math.isnan(value) else value for key, value in values.items()}
 
 
 # ---- rivals
@@ -141,7 +146,9 @@ def rival_scores(out: Path, place: Place) -> dict[str, np.ndarray]:
 def rival_cell(out: Path, place: Place) -> dict[str, Any]:
     """Return the results of the rivals of a world."""
     scores = rival_scores(out, place)
-    effects = {name: agreement(scores[name], place.windows, place.truth) for name in ("contact", "trees (expression)")}
+    effects = {
+        name: known(agreement(scores[name], place.windows, place.truth)) for name in ("contact", "trees (expression)")
+    }
     readme = (place.study.path.parent / "README.txt").read_text(encoding="utf-8")
     chance = float(readme.split("stands by chance at ")[1].split()[0])
     kinds = place.truth.pairs["kind"].where(~place.truth.pairs["causal"], "causal for its gene")

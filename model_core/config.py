@@ -23,6 +23,7 @@ VARIANTS = ("soft", "hard", "causal")
 _MOST_WINDOW = 10_000_000  # bp; the longest input of a published model of sequence has 1 Mb
 _MOST_STEPS = 1_000_000_000  # and other counts of a training
 _MOST_WORKERS = 1_024
+_MOST_CROPS = 65_536
 _PRECISIONS = (  # Lightning's names
     *("32-true", "32", "bf16-mixed", "bf16-true", "bf16", "16-mixed", "16-true", "16", "64-true", "64"),
     *("transformer-engine", "transformer-engine-float16"),
@@ -70,6 +71,8 @@ class Seq2ExpConfig(Settings):
     NEEDS: ClassVar[tuple[Need, ...]] = (
         Need("mask.apply", "gather", "predictor.readout", ("promoter",)),
         Need("prior.learned", True, "mask.head", ("beta",)),
+        Need("mask.head", "drive", "predictor.readout", ("additive",)),
+        Need("predictor.readout", "additive", "mask.head", ("drive",)),
     )
 
     variant: str = "soft"
@@ -91,6 +94,13 @@ class Seq2ExpConfig(Settings):
         if not 0 < self.promoter <= self.window:
             found = f"a promoter of {self.promoter} bp in a window of {self.window} bp"
             yield self._problem(found, "0 < promoter <= window", "shorten the promoter or widen the window")
+        additive = self.predictor.readout == "additive"
+        if additive and not self.backbone.encoder:
+            found = f"{self.backbone.path('encoder')} = 0 with the additive readout"
+            yield self._problem(found, "an encoder of motifs", "give the encoder channels, such as 32")
+        if self.predictor.members > 1 and not additive:
+            found = f"{self.predictor.path('members')} = {self.predictor.members} without the additive readout"
+            yield self._problem(found, "one member", "train several runs with --seeds instead")
         if self.predictor.contact is not None and self.predictor.contact not in self.signals:
             found = f"{self.predictor.path('contact')} {self.predictor.contact!r}"
             yield self._problem(found, f"one of the signals {', '.join(self.signals)}")
@@ -98,7 +108,7 @@ class Seq2ExpConfig(Settings):
     @property
     def band(self) -> str:
         """Meaning of the width of z: "beta", set by the priors, or "none" where alpha + beta is fixed."""
-        return "none" if self.mask.head == "logit" else "beta"
+        return "beta" if self.mask.head == "beta" else "none"
 
     def promoter_in(self, length: int) -> slice:
         """Return the central `promoter` positions of a window of `length` bases."""
@@ -266,18 +276,30 @@ RECIPES: dict[str, dict[str, Any]] = {
         "position_embedding": True,
         "generator_signals": True,
     },
-    # This project's own, of the changes that improved the mask (docs/results.md): a mask that hides bases, a KL that
-    # leaves its mean free to move, an encoder of motifs, and a readout that distal elements reach.
+    # This project's own: the effect of every base on this gene, by an ensemble on an encoder of motifs
+    # (docs/results.md).
     "causal": {
-        "head": "logit",
-        "kl": "mean",
-        "kl_weight": 0.1,
-        "prior_scale": 0.1,
-        "apply": "gate",
-        "encoder": 48,
-        "log_signals": True,
-        "readout": "window",
+        "head": "drive",
+        "readout": "additive",
+        "encoder": 32,
+        "encoder_filters": 64,
+        "both_strands": True,
+        "members": 5,
+        "sparsity": 0.05,
     },
+}
+
+# What `causal` was before, for its stored runs, which name no setting that is newer: a mask that hides bases, a KL that
+# leaves its mean free to move, an encoder of motifs, and a readout that distal elements reach.
+LOGIT_RECIPE: dict[str, Any] = {
+    "head": "logit",
+    "kl": "mean",
+    "kl_weight": 0.1,
+    "prior_scale": 0.1,
+    "apply": "gate",
+    "encoder": 48,
+    "log_signals": True,
+    "readout": "window",
 }
 
 
@@ -324,8 +346,10 @@ def read_model_config(described: Mapping[str, Any]) -> Seq2ExpConfig | None:
     stated = described.get("model") if isinstance(described, Mapping) else None
     if stated is None or stated == {}:
         return None
-    given_settings(stated)  # raises for settings that are no table or unknown
-    return recipe(**{"variant": Seq2ExpConfig.variant, **stated})
+    given = given_settings(stated)  # raises for settings that are no table or unknown
+    variant = given.get("variant", ("", Seq2ExpConfig.variant))[1]
+    usual = LOGIT_RECIPE if variant == "causal" else RECIPES.get(variant, {}) if isinstance(variant, str) else {}
+    return Seq2ExpConfig.from_dict(merged(usual, {"variant": variant, **stated}))
 
 
 def model_config(described: Mapping[str, Any]) -> Seq2ExpConfig | None:
@@ -373,6 +397,10 @@ class TrainConfig(Settings):
         sequence; 0 for none.
     pretrain_lr
         Learning rate of those; above 0.
+    pretrain_crops
+        Stretches of 512 bp, cut out of the windows of a batch, that a step of the encoder reads; 0 for whole windows.
+    motif_seeds
+        Filters of the encoder that begin as words of DNA that stand where signals are high; 0 for none.
     block_steps
         Of `steps`, the first in which the predictor learns under random-block masks; 0 for none.
     mean_z
@@ -384,6 +412,7 @@ class TrainConfig(Settings):
     RANGES: ClassVar[Mapping[str, Range]] = {
         **dict.fromkeys(("batch_size", "accumulate", "validations_per_epoch"), counts(_MOST_STEPS)),
         **dict.fromkeys(("steps", "warmup", "pretrain_steps", "block_steps"), counts(_MOST_STEPS, low=0)),
+        **dict.fromkeys(("pretrain_crops", "motif_seeds"), counts(_MOST_CROPS, low=0)),
         "workers": counts(_MOST_WORKERS, low=0),
         "weight_decay": NOT_NEGATIVE,
         **dict.fromkeys(("lr", "lr_start", "lr_end", "clip", "pretrain_lr"), POSITIVE),
@@ -407,20 +436,22 @@ class TrainConfig(Settings):
     workers: int = 0
     pretrain_steps: int = 0
     pretrain_lr: float = 3e-3
+    pretrain_crops: int = 0
+    motif_seeds: int = 0
     block_steps: int = 0
     mean_z: bool = False
 
 
-def causal_stages(steps: int) -> dict[str, int]:
-    """Return the settings of `TrainConfig` for the two stages that precede the training of a causal mask.
+def causal_stages(steps: int) -> dict[str, int | float]:
+    """Return the settings of `TrainConfig` by which a causal model is trained, unless others are given.
 
-    The encoder learns the signals for three times as many steps, at most 10,000; the predictor learns under random
-    blocks for the first half of the steps. The values were found on small simulated studies (benchmarks/worlds.py) and
-    are not tuned at the paper's size.
+    The encoder learns the signals first, from words where they are high, for three times as many steps, at most 10,000.
+    The values were found on small simulated studies (benchmarks/worlds.py) and are not tuned at the paper's size.
 
     Parameters
     ----------
     steps : int
         Steps of the training (`TrainConfig.steps`).
     """
-    return {"pretrain_steps": min(3 * steps, 10_000), "block_steps": steps // 2}
+    first = {"pretrain_steps": min(3 * steps, 10_000), "pretrain_crops": 32, "motif_seeds": 32}
+    return {**first, "batch_size": 32, "lr": 3e-3, "warmup": min(steps // 20, 1_000), "weight_decay": 1e-3}

@@ -18,6 +18,7 @@ _MOST_BLOCKS = 256
 _MOST_CONVOLUTION = 1_024
 _MOST_EXPANSION = 64
 _MOST_FEATURES = 100_000
+_MOST_MEMBERS = 64
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,10 @@ class BackboneConfig(Settings):
         Whether a learned embedding of the position in the window is added; the window's length is then fixed.
     encoder
         Channels of a convolutional motif encoder that is added to the one-hot sequence, at most 32,768; 0 for none.
+    encoder_filters
+        Motifs that the encoder looks for, at most 32,768; 0 for as many as its channels.
+    both_strands
+        Whether the encoder finds a motif on either strand.
     generator_signals
         Whether the generator also reads the signals.
     shared
@@ -58,7 +63,7 @@ class BackboneConfig(Settings):
         "expand": counts(_MOST_EXPANSION),
         "d_state": counts(64),
         "norm_epsilon": POSITIVE,
-        "encoder": counts(_MOST_WIDTH, low=0),
+        **dict.fromkeys(("encoder", "encoder_filters"), counts(_MOST_WIDTH, low=0)),
     }
 
     d_model: int = 128
@@ -70,6 +75,8 @@ class BackboneConfig(Settings):
     norm_epsilon: float = 1e-5
     position_embedding: bool = False
     encoder: int = 0
+    encoder_filters: int = 0
+    both_strands: bool = False
     generator_signals: bool = False
     shared: bool = False
 
@@ -136,7 +143,8 @@ class MaskConfig(Settings):
         "learned", or a control instead: "promoter" (nothing else is kept), "random" (blocks), "signal" (mean of the
         prior), "macs3" (peaks), "all" (nothing is hidden).
     head
-        "beta": z ~ Beta of sequence and prior; "logit": sequence logit + learned signal logit.
+        "beta": z ~ Beta of sequence and prior; "logit": sequence logit + learned signal logit; "drive": the effect of
+        each base on the gene, from the additive readout.
     z_scale
         Factor on alpha and beta of z; above 0.
     beta_product_exact
@@ -163,7 +171,7 @@ class MaskConfig(Settings):
     PREFIX: ClassVar[str] = "mask"
     CHOICES: ClassVar[Mapping[str, tuple[str, ...]]] = {
         "kind": ("learned", "promoter", "random", "signal", "macs3", "all"),
-        "head": ("beta", "logit"),
+        "head": ("beta", "logit", "drive"),
         "apply": ("multiply", "gather", "gate", "absent"),
         "kl": ("beta", "mean"),
     }
@@ -203,19 +211,29 @@ class PredictorConfig(Settings):
         Whether it reads log(1 + signal).
     readout
         "promoter": mean hidden state over the promoter; "window": in addition, hidden states summed over the window,
-        weighted by mask and contact.
+        weighted by mask and contact; "additive": the effects of all bases are summed (`model.additive`).
     contact
         Name of the contact signal of these weights; None weights all bases equally.
+    members
+        Members of the ensemble, which share the encoder; 1 to 64; more than one needs the readout "additive".
+    sparsity
+        Weight in the loss of the sum of the absolute effects of all bases; 0 or more.
     released_padding
         Whether, with `mask.apply` gather, the padding of a batch enters the scans, as in the release.
     """
 
     PREFIX: ClassVar[str] = "predictor"
-    CHOICES: ClassVar[Mapping[str, tuple[str, ...]]] = {"readout": ("promoter", "window")}
-    RANGES: ClassVar[Mapping[str, Range]] = {"n_gene_features": counts(_MOST_FEATURES, low=0)}
+    CHOICES: ClassVar[Mapping[str, tuple[str, ...]]] = {"readout": ("promoter", "window", "additive")}
+    RANGES: ClassVar[Mapping[str, Range]] = {
+        "n_gene_features": counts(_MOST_FEATURES, low=0),
+        "members": counts(_MOST_MEMBERS),
+        "sparsity": NOT_NEGATIVE,
+    }
 
     n_gene_features: int = 9
     log_signals: bool = False
     readout: str = "promoter"
     contact: str | None = None
+    members: int = 1
+    sparsity: float = 0.0
     released_padding: bool = False

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from model_core import load_checkpoint
+from model_core.model.gene_model import Output, loss_terms
 from model_core.model.released_checkpoint import our_key
-from model_core.model.seq2exp import Output, loss_terms
 
 SETS = ("tiny_soft", "tiny_hard")
 

@@ -9,8 +9,9 @@ from model_core.config import RECIPES, TrainConfig, recipe
 from model_core.errors import InputError
 from model_core.evaluation.controls import signal_prior
 from model_core.model import mask as masks
+from model_core.model.gene_model import loss_terms
 from model_core.model.motif_encoder import REACH, MotifEncoder
-from model_core.model.seq2exp import Seq2Exp, loss_terms
+from model_core.model.seq2exp import Seq2Exp
 
 TINY = {"window": 256, "promoter": 32, "d_model": 8, "n_layers": 1}
 

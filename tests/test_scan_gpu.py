@@ -76,7 +76,8 @@ def test_a_model_on_the_kernels_learns_the_same_gradients():
 import torch
 from model_core.config import recipe
 from model_core.model.kernels import scan
-from model_core.model.seq2exp import Seq2Exp, loss_terms
+from model_core.model.gene_model import loss_terms
+from model_core.model.seq2exp import Seq2Exp
 torch.manual_seed(0)
 model = Seq2Exp(recipe("soft", window=24, promoter=8, d_model=8, n_layers=1, d_state=3, expand=1))
 batch = torch.eye(4)[torch.randint(4, (1, 24))], torch.rand(1, 24, 3), torch.randn(1, 9), torch.zeros(1, 24).bool()

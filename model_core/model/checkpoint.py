@@ -20,9 +20,9 @@ from safetensors.torch import save
 from model_core.config import Seq2ExpConfig
 from model_core.errors import InputError
 from model_core.files import replacing
+from model_core.model.gene_model import GeneModel
 from model_core.model.released_checkpoint import load_released
 from model_core.model.released_export import their_hyper_parameters, their_state
-from model_core.model.seq2exp import Seq2Exp
 from model_core.model.stored_weights import described_model, filled, in_words, require_fit
 from model_core.safetensors_header import StoredArray, read_header
 from model_core.settings import shown
@@ -56,7 +56,7 @@ def choose_device(device: str | None) -> torch.device:
     return chosen
 
 
-def load_checkpoint(path: str | Path, device: str | None = None) -> Seq2Exp:
+def load_checkpoint(path: str | Path, device: str | None = None) -> GeneModel:
     """Load the model of a checkpoint, ours or the authors', ready to score.
 
     Parameters
@@ -68,7 +68,7 @@ def load_checkpoint(path: str | Path, device: str | None = None) -> Seq2Exp:
 
     Returns
     -------
-    Seq2Exp
+    GeneModel
         The model in evaluation mode, on the device.
 
     Raises
@@ -87,7 +87,7 @@ def load_checkpoint(path: str | Path, device: str | None = None) -> Seq2Exp:
     return model
 
 
-def load_with_metadata(path: str | Path, device: str | None = None) -> tuple[Seq2Exp, dict]:
+def load_with_metadata(path: str | Path, device: str | None = None) -> tuple[GeneModel, dict]:
     """Load a model as `load_checkpoint` does, with the metadata of the file.
 
     The metadata are feature constants, study and training settings; {} for the authors' checkpoints.
@@ -102,14 +102,14 @@ def load_with_metadata(path: str | Path, device: str | None = None) -> tuple[Seq
     return model.to(chosen).eval(), metadata
 
 
-def save_checkpoint(path: str | Path, model: Seq2Exp, metadata: dict | None = None) -> None:
+def save_checkpoint(path: str | Path, model: GeneModel, metadata: dict | None = None) -> None:
     """Write weights and configuration atomically: a killed program leaves the old file or the new one.
 
     Parameters
     ----------
     path : str or Path
         File to write, .safetensors.
-    model : Seq2Exp
+    model : GeneModel
         The model to save.
     metadata : dict or None
         JSON values stored alongside the configuration.
@@ -139,7 +139,7 @@ def _with_sorted_metadata(content: bytes) -> bytes:
     return len(text).to_bytes(8, "little") + text + content[8 + length :]
 
 
-def convert(source: str | Path, target: str | Path) -> Seq2Exp:
+def convert(source: str | Path, target: str | Path) -> GeneModel:
     """Write a checkpoint in another format: .safetensors is ours, .ckpt the release's; the weights stay exact.
 
     Parameters
@@ -149,7 +149,7 @@ def convert(source: str | Path, target: str | Path) -> Seq2Exp:
 
     Returns
     -------
-    Seq2Exp
+    GeneModel
         The model, on the CPU.
 
     Raises
@@ -190,7 +190,7 @@ def described(tensors: Mapping[str, StoredArray]) -> dict[str, _Described]:
     return {name: _Described(x.shape, _DTYPES.get(x.dtype, _OTHER_DTYPE)) for name, x in tensors.items()}
 
 
-def _read_ours(path: Path) -> tuple[Seq2Exp, dict[str, Any]]:
+def _read_ours(path: Path) -> tuple[GeneModel, dict[str, Any]]:
     header = read_header(path)
     if header.metadata.get("format") != FORMAT:
         found = f"format {str(header.metadata.get('format'))[:60]!r}"

@@ -19,7 +19,7 @@ from model_core.config import Seq2ExpConfig
 from model_core.data_pickle import StandIn
 from model_core.decision import DecisionRule
 from model_core.errors import InputError
-from model_core.model.seq2exp import Seq2Exp
+from model_core.model.gene_model import GeneModel
 from model_core.model.stored_weights import described_model, filled, in_words, require_fit
 from model_core.model.torch_archive import StoredTensor, TorchArchive
 from model_core.setting_groups import BackboneConfig, MaskConfig, PredictorConfig, PriorConfig
@@ -104,7 +104,7 @@ def our_names(stored: Mapping[str, StoredTensor], config: Seq2ExpConfig) -> dict
     return ours
 
 
-def load_released(path: str | Path) -> Seq2Exp:
+def load_released(path: str | Path) -> GeneModel:
     """Load the model of a released checkpoint, on the CPU.
 
     Raises

@@ -31,6 +31,7 @@ from model_core.errors import InputError
 from model_core.files import write_text
 from model_core.listing import folders_in
 from model_core.model.device import GIB, Machine, card_of
+from model_core.model.gene_model import loss_terms
 from model_core.model.kernels import scan
 from model_core.model.kernels.scan import (
     causal_convolution,
@@ -39,7 +40,7 @@ from model_core.model.kernels.scan import (
     selective_scan,
 )
 from model_core.model.released_checkpoint import load_released, our_key
-from model_core.model.seq2exp import Seq2Exp, loss_terms
+from model_core.model.seq2exp import Seq2Exp
 from model_core.verdict import save_verdict
 
 TIME_LIMIT = 480  # seconds for all checks together

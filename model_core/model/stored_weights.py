@@ -11,7 +11,8 @@ from torch import Tensor
 
 from model_core.config import Seq2ExpConfig
 from model_core.errors import InputError
-from model_core.model.seq2exp import Seq2Exp
+from model_core.model.build import build_model
+from model_core.model.gene_model import GeneModel
 
 _SHOWN = 5  # names in a message
 _FIX = "check that weights and settings belong together"
@@ -27,7 +28,7 @@ class Described(Protocol):
     def dtype(self) -> torch.dtype: ...
 
 
-def described_model(config: Seq2ExpConfig, stored: int, where: str | Path) -> Seq2Exp:
+def described_model(config: Seq2ExpConfig, stored: int, where: str | Path) -> GeneModel:
     """Return a model without memory for its parameters (on torch's meta device).
 
     Parameters
@@ -44,11 +45,14 @@ def described_model(config: Seq2ExpConfig, stored: int, where: str | Path) -> Se
     InputError
         The file has fewer tensors than the settings have blocks.
     """
-    if config.backbone.n_layers > stored:
-        found, expected = f"{stored} tensors", f"the parameters of {config.backbone.n_layers} blocks"
+    parts, words = config.backbone.n_layers, "blocks"
+    if config.mask.head == "drive":
+        parts, words = config.predictor.members, "members"
+    if parts > stored:
+        found, expected = f"{stored} tensors", f"the parameters of {parts} {words}"
         raise InputError(where, found=found, expected=expected, fix=_FIX)
     with torch.device("meta"):
-        return Seq2Exp(config)
+        return build_model(config)
 
 
 def require_fit(wanted: Mapping[str, Tensor], found: Mapping[str, Described], where: str | Path, what: str) -> None:
@@ -89,12 +93,12 @@ def require_fit(wanted: Mapping[str, Tensor], found: Mapping[str, Described], wh
         raise InputError(where, found="; ".join(problems[:_SHOWN]) + more, expected=what, fix=_FIX)
 
 
-def filled(model: Seq2Exp, read: Callable[[str], Tensor]) -> Seq2Exp:
+def filled(model: GeneModel, read: Callable[[str], Tensor]) -> GeneModel:
     """Give a model of `described_model` its memory, on the CPU, and its parameters, one after the other.
 
     Parameters
     ----------
-    model : Seq2Exp
+    model : GeneModel
         The model, which `require_fit` has compared with the file.
     read : callable
         Returns the tensor of a name.

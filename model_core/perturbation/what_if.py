@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from model_core.beta import BLACKLISTED, forced_state, promoter_bases
-from model_core.model.seq2exp import Seq2Exp
+from model_core.model.gene_model import GeneModel
 from model_core.training.dataset import Batch
 from model_core.window import Window
 
@@ -33,7 +33,7 @@ class WhatIf:
 
     Parameters
     ----------
-    model : Seq2Exp
+    model : GeneModel
         The model, in evaluation mode.
     batch : Batch
         The gene alone, as the model reads it.
@@ -47,14 +47,14 @@ class WhatIf:
 
     def __init__(
         self,
-        model: Seq2Exp,
+        model: GeneModel,
         batch: Batch,
         window: Window,
         reversed_strand: bool = False,
         on_progress: Callable[[int], None] = lambda done: None,
     ):
         self.model, self.window, self.reversed_strand, self.on_progress = model, window, reversed_strand, on_progress
-        device = model.mask_head.weight.device
+        device = model.device
         self._sequence = batch.sequence.to(device, torch.float32)  # (1, L, 4)
         self._signals = batch.signals.to(device, torch.float32)  # (1, L, S)
         self._features = batch.gene_features.to(device, torch.float32)  # (1, n_gene_features)

@@ -15,7 +15,7 @@ import pandas as pd
 
 from model_core.listing import files_below
 from model_core.model.checkpoint import load_with_metadata
-from model_core.model.seq2exp import Seq2Exp
+from model_core.model.gene_model import GeneModel
 from model_core.run_folder.assemble import DECIMALS, covered_bases, default_track_resolution, merged_track
 from model_core.run_folder.run import Run
 from model_core.run_folder.run_weights import weights_of
@@ -124,7 +124,7 @@ def estimate(
     bases = covered_bases(genes, config.window, sizes)
     coarse = default_track_resolution(bases, resolution)
     chosen = left.iloc[np.unique(np.linspace(0, len(left) - 1, min(len(left), MEASURED_WINDOWS), dtype=int))]
-    workers = default_workers(model.mask_head.weight.device, len(left)) if workers is None else workers
+    workers = default_workers(model.device, len(left)) if workers is None else workers
     windows = partial(GeneWindows, study, config=config, scale=feature_scale_for(study, metadata, left))
     make = partial(new_run_of, study, config, resolution=resolution)
     trial = _try(make, windows, chosen, model, batch_size, workers, coarse)
@@ -136,7 +136,7 @@ def estimate(
         window=config.window,
         batches=-(-len(left) // batch_size),
         processes=processes,
-        device=str(model.mask_head.weight.device),
+        device=str(model.device),
         measured=trial.measured,
         seconds_a_window=trial.seconds,
         mask_bytes=round(trial.mask_bytes * len(left)),
@@ -160,7 +160,7 @@ def _try(
     make: Callable[[Path], Run],
     windows: Callable[[pd.DataFrame], GeneWindows],
     genes: pd.DataFrame,
-    model: Seq2Exp,
+    model: GeneModel,
     batch_size: int,
     workers: int,
     resolution: int,
@@ -184,12 +184,12 @@ def _try(
         return _Trial(measured, seconds, mask_bytes, track.stat().st_size / covered_bases(run.genes, window, sizes))
 
 
-def _score_for_a_while(run: Run, data: GeneWindows, model: Seq2Exp, batch_size: int, workers: int) -> float:
+def _score_for_a_while(run: Run, data: GeneWindows, model: GeneModel, batch_size: int, workers: int) -> float:
     """Score genes of `data` into `run` for MEASURED_SECONDS; return seconds per window.
 
     The first batch is not counted unless it is the only one.
     """
-    ready = batches(data, batch_size, workers, pin=model.mask_head.weight.device.type == "cuda")
+    ready = batches(data, batch_size, workers, pin=model.device.type == "cuda")
     counts, began = [], time.perf_counter()
     end = began + MEASURED_SECONDS
     with run.writing(), WriteBehind(run) as writer:

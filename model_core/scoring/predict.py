@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from model_core.errors import InputError
-from model_core.model.seq2exp import Seq2Exp
+from model_core.model.gene_model import GeneModel
 from model_core.training.dataset import Batch
 
 MOST_WORKERS = 8  # each reads about 50 windows of 200 kb per second: more than any card scores
@@ -75,7 +75,7 @@ def default_workers(device: torch.device, windows: int) -> int:
 
 
 @torch.no_grad()
-def scored(model: Seq2Exp, batches: Iterable[Batch]) -> Iterator[Scored]:
+def scored(model: GeneModel, batches: Iterable[Batch]) -> Iterator[Scored]:
     """Yield the model's outputs for batches, in their order; set the model to evaluation mode.
 
     Raises
@@ -83,7 +83,7 @@ def scored(model: Seq2Exp, batches: Iterable[Batch]) -> Iterator[Scored]:
     InputError
         Memory runs out.
     """
-    device = model.mask_head.weight.device
+    device = model.device
     for batch in batches:
         try:
             yield _score(model.eval(), batch, device)
@@ -100,7 +100,7 @@ def scored(model: Seq2Exp, batches: Iterable[Batch]) -> Iterator[Scored]:
         )
 
 
-def _score(model: Seq2Exp, batch: Batch, device: torch.device) -> Scored:
+def _score(model: GeneModel, batch: Batch, device: torch.device) -> Scored:
     def there(tensor: Tensor, dtype: torch.dtype) -> Tensor:
         # Copied in the dtype of storage: a base is four bytes, a quarter of what the model reads.
         return tensor.to(device, non_blocking=True).to(dtype)
@@ -116,10 +116,10 @@ def _score(model: Seq2Exp, batch: Batch, device: torch.device) -> Scored:
     return Scored(batch.rows.tolist(), expression, alpha, beta, arrived, _without_contact(model, batch))
 
 
-def _without_contact(model: Seq2Exp, batch: Batch) -> list[bool]:
+def _without_contact(model: GeneModel, batch: Batch) -> list[bool]:
     """Return for each gene whether a readout over the window has only weights of 0, as no contact is measured."""
     predictor = model.config.predictor
-    if predictor.readout != "window" or predictor.contact is None:
+    if predictor.readout == "promoter" or predictor.contact is None:
         return [False] * len(batch.rows)
     contact = batch.signals[..., model.config.signals.index(predictor.contact)]
     return (contact <= 0).all(1).tolist()

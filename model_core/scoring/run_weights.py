@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from model_core.errors import InputError
 from model_core.model.checkpoint import load_with_metadata
-from model_core.model.seq2exp import Seq2Exp
+from model_core.model.gene_model import GeneModel
 from model_core.run_folder.run import Run
 from model_core.run_folder.run_weights import weights_of
 
@@ -15,7 +15,7 @@ from model_core.run_folder.run_weights import weights_of
 class RunWeights(NamedTuple):
     """Model of a run, in evaluation mode, with the metadata of its checkpoint, its file and the file's sha256."""
 
-    model: Seq2Exp
+    model: GeneModel
     metadata: dict[str, Any]
     path: Path
     sha256: str

@@ -20,7 +20,7 @@ from model_core.gene_finder import GeneFinder, matched
 from model_core.intervals import listed
 from model_core.model.checkpoint import load_with_metadata
 from model_core.model.device import keep_freed_memory
-from model_core.model.seq2exp import Seq2Exp
+from model_core.model.gene_model import GeneModel
 from model_core.progress import Job
 from model_core.run_folder.assemble import assemble
 from model_core.run_folder.gene_scores import site_gene
@@ -166,7 +166,7 @@ def run_for(
     return new_run_of(study, config, out, config=described, **entries)
 
 
-def check_signals(study: Study, model: Seq2Exp, metadata: dict) -> None:
+def check_signals(study: Study, model: GeneModel, metadata: dict) -> None:
     """Raise InputError if a study's signals differ from those of the checkpoint in name, order or transform.
 
     The authors' checkpoints do not state transforms: they were trained on untransformed values.

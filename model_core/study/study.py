@@ -140,7 +140,7 @@ class Study(Section):
         inputs = model_inputs(self.signal_specs)
         config = recipe(**merged({"variant": Seq2ExpConfig.variant}, inputs, self.model, settings))
         contacts = [spec.name for spec in self.signal_specs if spec.is_contact]
-        if config.predictor.readout == "window" and config.predictor.contact is None and contacts:
+        if config.predictor.readout != "promoter" and config.predictor.contact is None and contacts:
             return config.replace(contact=contacts[0])
         return config
 

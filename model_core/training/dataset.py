@@ -66,7 +66,7 @@ class GeneWindows(Dataset):
             raise InputError(
                 study.path, found="no peaks", expected="peaks for the mask macs3", fix="run `seq2exp-viz peaks`"
             )
-        self.reverse_complement = config.reverse_complement
+        self.reverse_complement, self.promoter = config.reverse_complement, config.promoter
         self.windows = [Window(g.chrom, int(g.tss), g.strand, config.window) for g in genes.itertuples()]
         self.features = standardise(genes, scale)
         self.labels = genes["label"].to_numpy(np.float32)

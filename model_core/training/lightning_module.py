@@ -10,13 +10,14 @@ from __future__ import annotations
 import math
 
 import lightning
+import numpy as np
 import torch
 import torch.nn.functional as F
 
 from model_core.config import TrainConfig
 from model_core.errors import InputError
 from model_core.model import mask as masks
-from model_core.model.seq2exp import Seq2Exp, loss_terms
+from model_core.model.gene_model import GeneModel, TrainingBatch
 from model_core.run_folder.metrics import prediction_metrics
 from model_core.training.dataset import Batch
 
@@ -54,7 +55,7 @@ def optimiser(model: torch.nn.Module, training: TrainConfig) -> torch.optim.Adam
 class Seq2ExpModule(lightning.LightningModule):
     """Model, loss, optimiser and schedule in the form that Lightning expects."""
 
-    def __init__(self, model: Seq2Exp, training: TrainConfig):
+    def __init__(self, model: GeneModel, training: TrainConfig):
         super().__init__()
         self.model, self.training_config = model, training
         self.best_mse = math.inf
@@ -68,9 +69,10 @@ class Seq2ExpModule(lightning.LightningModule):
         if self.global_step < self.training_config.block_steps:
             terms = self._under_blocks(batch)
         else:
-            inputs = batch.sequence.float(), batch.signals, batch.gene_features, batch.blacklist
-            out = self.model(*inputs, sample=not self.training_config.mean_z, peaks=batch.peaks)
-            terms = loss_terms(out, batch.label, self.model.config)
+            inputs = batch.signals, batch.gene_features, batch.blacklist, batch.peaks, batch.label
+            batch_of_model = TrainingBatch(batch.sequence.float(), *inputs)
+            weights = self._drawn(batch.rows).to(batch.label)
+            terms = self.model.training_terms(batch_of_model, weights, sample=not self.training_config.mean_z)
         if not torch.isfinite(terms["loss"]):
             found = f"a loss of {terms['loss'].item()} at step {self.global_step}"
             raise InputError(
@@ -78,6 +80,17 @@ class Seq2ExpModule(lightning.LightningModule):
             )
         self._terms.append({name: term.detach() for name, term in terms.items()})
         return terms["loss"]
+
+    def _drawn(self, rows: torch.Tensor) -> torch.Tensor:
+        """Return how often each member of the ensemble has drawn each gene, (members, B): Poisson(1), as a bootstrap.
+
+        A draw depends on seed, member and gene alone. A single member takes every gene once.
+        """
+        members, seed = self.model.config.predictor.members, self.training_config.seed
+        if members == 1:
+            return torch.ones(1, len(rows))
+        drawn = [[np.random.default_rng([seed, m, row]).poisson(1.0) for row in rows.tolist()] for m in range(members)]
+        return torch.tensor(drawn, dtype=torch.float32)
 
     def _under_blocks(self, batch: Batch) -> dict[str, torch.Tensor]:
         """Return the loss under random-block masks, which train the predictor to work without parts of the window."""

@@ -1,8 +1,10 @@
 """Pre-training: the generator learns to predict the study's signals from sequence before the training of the mask.
 
 A mask cannot find what the model has not learned. Signals are abundant and need no labels, so the sequence reader is
-trained on them first, by the mean squared error of log(1 + signal) at each base, on windows of the training genes that
-are shifted at random, but never onto a window of a validation or test gene. The predictor starts from the same weights.
+trained on them first, by the mean squared error of the signal at each base, on windows of the training genes that are
+shifted at random, but never onto a window of a validation or test gene, or on stretches cut out of them. An encoder may
+begin with words of DNA that stand where signals are high (`motif_seeds`). A predictor of blocks starts from the same
+weights.
 """
 
 from __future__ import annotations
@@ -17,13 +19,16 @@ import pandas as pd
 import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
+from scipy.ndimage import uniform_filter1d
 from torch import Tensor, nn
 
 from model_core.config import TrainConfig
 from model_core.errors import InputError
 from model_core.files import replacing
+from model_core.model.additive import AdditiveModel
 from model_core.model.checkpoint import choose_device, described
-from model_core.model.motif_encoder import STEP
+from model_core.model.gene_model import GeneModel
+from model_core.model.motif_encoder import STEP, MotifEncoder
 from model_core.model.seq2exp import Seq2Exp
 from model_core.model.stored_weights import require_fit
 from model_core.model.torch_archive import TorchArchive
@@ -32,19 +37,25 @@ from model_core.safetensors_header import read_header
 from model_core.stopping import STOP
 from model_core.study.study import Study
 from model_core.training.dataset import GeneWindows
-from model_core.window import Window
+from model_core.training.motif_seeds import K, chosen_words, word_matrix, word_scores
+from model_core.window import Window, promoter_slice
 
 SAVE_SECONDS = 600.0  # between two writes of the state
+CROP = 512  # bp
+_SEEN = 20_000_000  # bases in which words are counted
+_SEED_SMOOTHING = 51  # bp over which a signal is averaged for them
+_SEED_SHARPNESS = 0.4  # of the filters, against the logarithm of the odds of their words
+_SEED_THRESHOLD = 0.55  # share of a word's highest value from which on a filter answers
 
 
 def pretrain(
-    model: Seq2Exp, study: Study, genes: GeneWindows, training: TrainConfig, path: Path, device: str | None = None
+    model: GeneModel, study: Study, genes: GeneWindows, training: TrainConfig, path: Path, device: str | None = None
 ) -> list[float]:
     """Train the model's sequence reader on the study's signals, in place, and save its weights.
 
     Parameters
     ----------
-    model : Seq2Exp
+    model : GeneModel
         The model, changed in place.
     study : Study
         Its signals other than contact are predicted; windows of its validation and test genes are not read.
@@ -76,7 +87,7 @@ def pretrain(
         raise InputError(
             study.path, found="no signal but contact", expected="a signal to predict", fix="omit --pretrain-steps"
         )
-    reader = [model.encoder] if model.encoder is not None else [model.sequence_embedding, model.generator]
+    reader = _reader(model)
     errors = []
     if not path.exists():
         unfinished_state = path.with_name("pretraining.ckpt")
@@ -92,9 +103,17 @@ def pretrain(
     kept = load_file(path)
     for i, part in enumerate(reader):
         part.load_state_dict({name[2:]: t for name, t in kept.items() if name.startswith(f"{i}.")})
-    if model.encoder is None and model.predictor is not None:
+    if model.encoder is None and isinstance(model, Seq2Exp) and model.predictor is not None:
         model.predictor.load_state_dict(model.generator.state_dict())
     return errors
+
+
+def _reader(model: GeneModel) -> list[nn.Module]:
+    """Return the parts of a model that read sequence: its encoder, or the embedding and generator of one without."""
+    if model.encoder is not None:
+        return [model.encoder]
+    assert isinstance(model, Seq2Exp)  # an additive model has an encoder
+    return [model.sequence_embedding, model.generator]
 
 
 def shift_bounds(windows: Sequence[Window], held_out: pd.DataFrame) -> np.ndarray:
@@ -128,7 +147,7 @@ def shift_bounds(windows: Sequence[Window], held_out: pd.DataFrame) -> np.ndarra
 
 
 def _learn(
-    model: Seq2Exp,
+    model: GeneModel,
     genes: GeneWindows,
     shifts: np.ndarray,
     columns: list[int],
@@ -143,7 +162,10 @@ def _learn(
     width = backbone.encoder if encoder is not None else backbone.d_model
     head = nn.Linear(width, len(columns)).to(device)
     model.to(device).train()
-    reader = [encoder] if encoder is not None else [model.sequence_embedding, model.generator]
+    reader = _reader(model)
+    if encoder is not None and training.motif_seeds and not path.exists():
+        plant_seeds(encoder, genes, columns, training.motif_seeds)
+        encoder.to(device)
     parameters = [p for part in (*reader, head) for p in part.parameters()]
     optim = torch.optim.AdamW(parameters, lr=training.pretrain_lr, weight_decay=training.weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optim, training.pretrain_lr, total_steps=training.pretrain_steps)
@@ -154,11 +176,14 @@ def _learn(
     with STOP.deferred(), Job("learning signals", training.pretrain_steps, len(errors)) as job:
         for _ in range(len(errors), training.pretrain_steps):
             sequence, signals = _some(genes, shifts, training.batch_size, rng, device)
-            target = torch.log1p(signals[..., columns])  # (B, L, columns)
+            if training.pretrain_crops:
+                sequence, signals = _cut(sequence, signals, training.pretrain_crops, rng)
+            target = _target(model, signals, columns)  # (B, L, columns)
             if encoder is not None:
                 hidden = encoder.hidden(sequence).transpose(1, 2)  # (B, L / STEP, channels)
                 target = F.avg_pool1d(target.transpose(1, 2), STEP, ceil_mode=True).transpose(1, 2)
             else:
+                assert isinstance(model, Seq2Exp)
                 hidden = model.read_sequence(sequence, signals)  # (B, L, d), from the sequence alone
             loss = F.mse_loss(head(hidden), target)
             optim.zero_grad()
@@ -176,6 +201,59 @@ def _learn(
         encoder.standardise(_some(genes, shifts, training.batch_size, rng, device)[0])
     model.cpu()
     return errors
+
+
+def plant_seeds(encoder: MotifEncoder, genes: GeneWindows, columns: list[int], count: int) -> None:
+    """Let the first filters of an encoder begin as the words that stand where signals are high (`motif_seeds`).
+
+    Parameters
+    ----------
+    encoder : MotifEncoder
+        The encoder, changed in place.
+    genes : GeneWindows
+        The training genes; evenly spaced ones of at most _SEEN bases are read.
+    columns : list[int]
+        Signals that count, each by itself; a word is as good as it is for its best signal.
+    count : int
+        Number of filters at most.
+    """
+    length = genes.windows[0].length
+    chosen = np.unique(np.linspace(0, len(genes) - 1, min(len(genes), max(1, _SEEN // length))).astype(int))
+    data = [genes.reader.read(genes.windows[index]) for index in chosen]
+    codes = np.stack([np.where(d.sequence.any(1), d.sequence.argmax(1), 4) for d in data]).astype(np.uint8)
+    counted = ~np.stack([d.blacklist for d in data])
+    counted[:, promoter_slice(length, genes.promoter)] = False  # promoters are rich in G and C, whatever their motifs
+    found = []
+    for column in columns:
+        signal = np.stack([np.log1p(np.maximum(d.signals[:, column], 0)) for d in data])
+        found.append(word_scores(codes, uniform_filter1d(signal, _SEED_SMOOTHING, axis=1, mode="nearest"), counted))
+    z, places = np.max([z for z, _ in found], axis=0), found[0][1]
+    words = chosen_words(z, min(count, len(encoder.motifs.weight)))
+    first = (encoder.motifs.kernel_size[0] - K) // 2
+    bias = encoder.motifs.bias
+    assert bias is not None
+    with torch.no_grad():
+        encoder.motifs.weight.mul_(0.5)  # the other filters, and what surrounds a word
+        for number, word in enumerate(words):
+            odds = _SEED_SHARPNESS * np.log(4 * word_matrix(word, z, places))  # (K, 4)
+            weight = 0.3 * encoder.motifs.weight[number]
+            weight[:, first : first + K] += torch.from_numpy(odds.T).to(weight)
+            encoder.motifs.weight[number] = weight
+            bias[number] = -_SEED_THRESHOLD * float(odds.max(axis=1).sum())
+
+
+def _target(model: GeneModel, signals: Tensor, columns: list[int]) -> Tensor:
+    """Return what is learned of signals (B, L, S), as (B, L, columns)."""
+    return model.standardised(signals) if isinstance(model, AdditiveModel) else torch.log1p(signals[..., columns])
+
+
+def _cut(sequence: Tensor, signals: Tensor, count: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+    """Cut `count` random stretches of CROP bp out of windows (B, L, ...): (count, CROP, ...) each."""
+    rows = rng.integers(len(sequence), size=count)
+    starts = rng.integers(max(sequence.shape[1] - CROP, 0) + 1, size=count)
+    pairs = list(zip(rows.tolist(), starts.tolist(), strict=True))
+    cut = [torch.stack([data[row, start : start + CROP] for row, start in pairs]) for data in (sequence, signals)]
+    return cut[0], cut[1]
 
 
 def _save(path: Path, state: dict, rng: np.random.Generator, errors: list[float]) -> None:

@@ -50,6 +50,10 @@ def train(
     ] = None,
     width: Annotated[int | None, typer.Option(min=1, help="number of channels of the model (paper: 128)")] = None,
     depth: Annotated[int | None, typer.Option(min=1, help="number of blocks per stack (paper: 4)")] = None,
+    members: Annotated[
+        int | None,
+        typer.Option(min=1, help="members of a causal model's ensemble, in one run (by default 5)"),
+    ] = None,
     seed: options.OptionalSeed = None,
     seeds: Annotated[
         str | None,
@@ -75,7 +79,7 @@ def train(
             "--block-steps",
             "--blocks",
             min=0,
-            help="number of steps under random-block masks, before all others (causal: half of --steps)",
+            help="number of steps under random-block masks, before all others (by default none)",
         ),
     ] = None,
     processes: Processes = 1,
@@ -91,6 +95,7 @@ def train(
 
     opened = load_study(study)
     model = {"variant": variant, "window": window, "promoter": promoter, "d_model": width, "n_layers": depth}
+    model["members"] = members
     model |= options.mask_settings(mask)
     training: dict[str, float | str | None]
     training = {"steps": steps, "batch_size": batch_size, "lr": lr, "warmup": warmup, "seed": seed, "workers": workers}

@@ -1,0 +1,258 @@
+"""An additive model of expression: a gene's promoter, and the effect of every base on this gene.
+
+    expression = promoter(features, promoter's bases and signals) + sum over bases of kept x effect x contact
+    effect     = sequence(motif features) x openness(signals),  with a sign, in the label's unit per base
+    E[z]       = drive / (drive + half),  drive = |effect x contact|
+
+Contact is the base's linear share of the window's highest contact, as in the activity-by-contact model (Fulco et al.
+2019). Because the sum is additive, switching a region off changes the expression by exactly the region's summed effect:
+one pass gives the effect of every base, and a mask is the drive of each base on this gene. Several members share the
+encoder and the inputs; each is trained on its own resampling of the genes, and their spread is the error of an effect.
+
+Keys: batch B, window length L, bins of `STEP` bp N = ceil(L / STEP), signals S, channels C, members M.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from model_core.config import Seq2ExpConfig
+from model_core.model import mask as masks
+from model_core.model.gene_model import GeneModel, TrainingBatch
+from model_core.model.mask import BetaParameters
+from model_core.model.motif_encoder import STEP, MotifEncoder
+
+WIDTHS = (7, 39)  # bins over which openness is averaged: 56 and 312 bp
+HIDDEN = 32  # units of each member's two small networks
+DROPOUT = 0.3
+HALF = 0.1  # effect of 100 bp, in sd of the training labels, at which E[z] is one half
+_PER_HALF = 100  # bp
+_FIRST_SCALE = 0.05  # of effects before training
+_SHARPNESS = 4.0  # of the openness gate before training
+_LEAST = 1e-9
+_BASES_AT_ONCE = 1 << 18  # that the encoder reads: its first convolution needs 1 kB for each
+
+
+class Inputs(NamedTuple):
+    """What the members read of a batch."""
+
+    motifs: Tensor  # (B, N, C), standardised features of the encoder
+    openness: Tensor  # (B, N, 2 S'), standardised averages of the S' signals other than contact
+    contact: Tensor  # (B, N), linear share of the window's highest contact, 0 to 1
+    promoter: Tensor  # (B, C + 2 S' + features), means over the promoter, and gene features
+
+
+class Member(nn.Module):
+    """One member of the ensemble.
+
+    Parameters
+    ----------
+    channels : int
+        Motif features.
+    tracks : int
+        Averages of signals.
+    features : int
+        Gene features.
+    """
+
+    def __init__(self, channels: int, tracks: int, features: int):
+        super().__init__()
+        self.sequence = nn.Sequential(nn.Linear(channels, HIDDEN), nn.GELU(), nn.Dropout(DROPOUT), nn.Linear(HIDDEN, 1))
+        self.openness = nn.Linear(tracks, 1)
+        self.scale = nn.Parameter(torch.tensor(_FIRST_SCALE))
+        self.promoter = nn.Sequential(
+            nn.Linear(channels + tracks + features, HIDDEN), nn.GELU(), nn.Dropout(DROPOUT), nn.Linear(HIDDEN, 1)
+        )
+        nn.init.constant_(self.openness.weight, _SHARPNESS / tracks)
+        nn.init.zeros_(self.openness.bias)
+
+    def effect(self, inputs: Inputs) -> Tensor:
+        """Return the effect of each bin in full contact, (B, N)."""
+        open_ = torch.sigmoid(self.openness(inputs.openness)[..., 0])
+        return self.scale * self.sequence(inputs.motifs)[..., 0] * open_
+
+
+class AdditiveModel(GeneModel):
+    """Additive model of one gene's expression (the variant `causal`).
+
+    Its z is a function of the drive; `mask.kind` may replace the mask by a control, as in other models.
+
+    Parameters
+    ----------
+    config : Seq2ExpConfig
+        With `mask.head = "drive"`.
+    """
+
+    encoder: MotifEncoder
+    signal_logged: Tensor  # (S',), 1 for signals of which this model takes the logarithm, else 0
+    signal_sd: Tensor  # (S',), after that
+    track_mean: Tensor  # (2 S',)
+    track_sd: Tensor  # (2 S',)
+    half_drive: Tensor  # (), drive of a bin at which E[z] is one half
+
+    def __init__(self, config: Seq2ExpConfig):
+        super().__init__(config)
+        backbone, names = config.backbone, list(config.signals)
+        self.contact = None if config.predictor.contact is None else names.index(config.predictor.contact)
+        self.tracks = [column for column in range(len(names)) if column != self.contact]
+        count = len(self.tracks) * len(WIDTHS)
+        self.encoder = MotifEncoder(backbone.encoder, backbone.encoder_filters, backbone.both_strands)
+        sizes = backbone.encoder, count, config.predictor.n_gene_features
+        self.members = nn.ModuleList(Member(*sizes) for _ in range(config.predictor.members))
+        constants = {"signal_logged": torch.zeros(len(self.tracks)), "signal_sd": torch.ones(len(self.tracks))}
+        constants |= {"track_mean": torch.zeros(count), "track_sd": torch.ones(count)}
+        constants["half_drive"] = torch.tensor(HALF * STEP / _PER_HALF)
+        for name, values in constants.items():
+            self.register_buffer(name, values)
+
+    # ---- inputs
+
+    def standardised(self, signals: Tensor) -> Tensor:
+        """Return the signals other than contact with standard deviation 1, (B, L, S').
+
+        A logarithm is taken of those whose transform in the study took none.
+        """
+        own = signals[..., self.tracks]
+        logged = torch.log1p(own.clamp(min=0))
+        return torch.where(self.signal_logged > 0, logged, own) / self.signal_sd
+
+    def averages(self, signals: Tensor) -> Tensor:
+        """Return averages of the signals around each bin before standardisation, (B, N, 2 S')."""
+        own = F.pad(self.standardised(signals).transpose(1, 2), (0, -signals.shape[1] % STEP))
+        binned = F.avg_pool1d(own, STEP)
+        wide = [F.avg_pool1d(binned, width, 1, width // 2, count_include_pad=False) for width in WIDTHS]
+        return torch.cat(wide, 1).transpose(1, 2)
+
+    def read(self, sequence: Tensor, signals: Tensor, gene_features: Tensor) -> Inputs:
+        """Return what the members read of a batch; arguments as those of `predict`."""
+        at_once = max(1, _BASES_AT_ONCE // sequence.shape[1])
+        motifs = torch.cat([self.encoder.features(part) for part in sequence.split(at_once)])
+        openness = (self.averages(signals) - self.track_mean) / self.track_sd
+        contact = torch.ones_like(openness[..., 0])
+        if self.contact is not None:  # log10(1 + contact), whatever the study
+            linear = F.pad(10.0 ** signals[..., self.contact] - 1, (0, -signals.shape[1] % STEP))
+            contact = F.avg_pool1d(linear[:, None], STEP)[:, 0]
+            contact = contact / contact.amax(1, keepdim=True).clamp(min=1e-6)
+        promoter = self.config.promoter_in(sequence.shape[1])
+        bins = slice(promoter.start // STEP, -(-promoter.stop // STEP))
+        near = torch.cat([motifs[:, bins].mean(1), openness[:, bins].mean(1), gene_features], -1)
+        return Inputs(motifs, openness, contact, near)
+
+    @torch.no_grad()
+    def set_constants(self, signals: Tensor, logged: list[bool], label_sd: float) -> None:
+        """Set the constants of standardisation.
+
+        Parameters
+        ----------
+        signals : Tensor
+            (B, L, S), windows of training genes.
+        logged : list[bool]
+            Signals whose transform takes no logarithm, so that this model takes one.
+        label_sd : float
+            Standard deviation of the training labels.
+        """
+        self.signal_logged.copy_(torch.tensor([float(logged[column]) for column in self.tracks]))
+        self.signal_sd.fill_(1)
+        self.signal_sd.copy_(self.standardised(signals).flatten(0, 1).std(0).clamp(min=1e-6))
+        seen = self.averages(signals).flatten(0, 1)
+        self.track_mean.copy_(seen.mean(0))
+        self.track_sd.copy_(seen.std(0).clamp(min=1e-3))
+        self.half_drive.fill_(HALF * label_sd * STEP / _PER_HALF)
+
+    @torch.no_grad()
+    def begin_openness(self, sequence: Tensor, signals: Tensor) -> int:
+        """Let the openness of every member begin with the average that the motifs explain best; return its column.
+
+        Open places are where factors bind, so the signal of openness is the one that follows from motifs. From equal
+        weights a short training does not find it.
+
+        Parameters
+        ----------
+        sequence : Tensor
+            (B, L, 4), windows of training genes; the encoder has been trained on the signals.
+        signals : Tensor
+            (B, L, S).
+        """
+        inputs = self.read(sequence, signals, sequence.new_zeros(len(sequence), self.config.predictor.n_gene_features))
+        promoter = self.config.promoter_in(sequence.shape[1])
+        distal = torch.ones(inputs.contact.shape[1], dtype=torch.bool, device=sequence.device)
+        distal[promoter.start // STEP : -(-promoter.stop // STEP)] = False
+        seen = F.pad(inputs.motifs[:, distal].flatten(0, 1).double(), (0, 1), value=1.0)
+        tracks = inputs.openness[:, distal].flatten(0, 1).double()
+        left = (
+            tracks - seen @ torch.linalg.lstsq(seen, tracks, driver="gelsd" if seen.device.type == "cpu" else None)[0]
+        )
+        best = int((1 - left.var(0) / tracks.var(0).clamp(min=1e-12)).argmax())
+        for member in self._members:
+            member.openness.weight.zero_()
+            member.openness.weight[0, best] = _SHARPNESS
+        return best
+
+    # ---- effects and mask
+
+    def effects(self, sequence: Tensor, signals: Tensor) -> Tensor:
+        """Return each member's effect of every base on this gene, (M, B, L), in the label's unit."""
+        features = sequence.new_zeros(len(sequence), self.config.predictor.n_gene_features)  # act on no base
+        drives = self._drives(self.read(sequence, signals, features)) / STEP
+        return drives.repeat_interleave(STEP, dim=2)[..., : sequence.shape[1]]
+
+    def mask_parameters(self, sequence: Tensor, signals: Tensor, peaks: Tensor | None = None) -> BetaParameters:
+        """Return alpha and beta of z, (B, L) each, before promoter and blacklist are forced."""
+        if self.config.mask.kind != "learned":
+            return masks.beta_with_mean(self._control(sequence, signals, peaks))
+        return masks.beta_with_mean(self._z(self.effects(sequence, signals).mean(0) * STEP))
+
+    def predict(self, sequence: Tensor, signals: Tensor, gene_features: Tensor, mask: Tensor) -> Tensor:
+        """Return the expression (B,) of genes under `mask` (B, L): a base counts in full from its own E[z] on."""
+        inputs = self.read(sequence, signals, gene_features)
+        drives = self._drives(inputs)
+        if self.config.mask.kind == "learned":
+            own = self._z(drives.mean(0)).repeat_interleave(STEP, dim=1)[:, : mask.shape[1]]
+            mask = (mask / own.clamp(min=_LEAST)).clamp(max=1)
+        return self._expressions(inputs, drives * self._shares(mask)).mean(0)
+
+    @property
+    def _members(self) -> list[Member]:
+        return [member for member in self.members if isinstance(member, Member)]
+
+    def _drives(self, inputs: Inputs) -> Tensor:
+        """Return each member's effect of each bin on this gene, (M, B, N)."""
+        return torch.stack([member.effect(inputs) for member in self._members]) * inputs.contact
+
+    def _z(self, drive: Tensor) -> Tensor:
+        return drive.abs() / (drive.abs() + self.half_drive)
+
+    def _shares(self, kept: Tensor) -> Tensor:
+        """Return the share of each bin's bases that count, (B, N): those kept (B, L) outside the promoter."""
+        kept = kept.clone()
+        kept[:, self.config.promoter_in(kept.shape[1])] = 0
+        return F.avg_pool1d(F.pad(kept[:, None], (0, -kept.shape[1] % STEP)), STEP)[:, 0]
+
+    def _expressions(self, inputs: Inputs, drives: Tensor) -> Tensor:
+        """Return each member's prediction, (M, B)."""
+        return torch.stack([member.promoter(inputs.promoter)[:, 0] for member in self._members]) + drives.sum(2)
+
+    # ---- training
+
+    def training_terms(self, batch: TrainingBatch, weights: Tensor, sample: bool = True) -> dict[str, Tensor]:
+        """Return the loss of a batch and its parts; everything but the blacklist is kept, and nothing is drawn.
+
+        loss = sum over members of the weighted mean of SmoothL1(expression, y) + sparsity x sum of absolute effects
+
+        The other arguments are those of `GeneModel.training_terms`.
+        """
+        with torch.no_grad():  # the encoder is not trained on expression
+            inputs = self.read(batch.sequence, batch.signals, batch.gene_features)
+        drives = self._drives(inputs) * self._shares((~batch.blacklist).to(batch.signals.dtype))
+        errors = F.smooth_l1_loss(
+            self._expressions(inputs, drives), batch.label.expand(len(weights), -1), reduction="none"
+        )
+        weights = weights / weights.mean(1, keepdim=True).clamp(min=_LEAST)
+        prediction, penalty = ((weights * part).mean(1) for part in (errors, drives.abs().sum(2)))
+        # The sum, as members share no weight: each learns as if it were alone.
+        loss = (prediction + self.config.predictor.sparsity * penalty).sum()
+        return {"prediction": prediction.mean(), "kl": penalty.mean(), "loss": loss}
