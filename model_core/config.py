@@ -300,6 +300,10 @@ LOGIT_RECIPE: dict[str, Any] = {
     "encoder": 48,
     "log_signals": True,
     "readout": "window",
+    "encoder_filters": 0,
+    "both_strands": False,
+    "members": 1,
+    "sparsity": 0.0,
 }
 
 

@@ -8,6 +8,7 @@ from scipy.special import expit
 from scipy.stats import spearmanr
 
 from model_core.bed import read_bed
+from model_core.config import LOGIT_RECIPE
 from model_core.evaluation.base_scores import KNOCK_OUT, OCCLUSION, SEQUENCE, SIGNAL_LOGIT, ScoreReader
 from model_core.evaluation.compare import compare
 from model_core.evaluation.crispr_pairs import match_pairs, read_pairs, score_pairs
@@ -86,7 +87,7 @@ def test_pairs_take_the_strongest_effect_that_touches_their_element(study, tmp_p
 
 def test_a_logit_head_is_taken_apart_by_its_checkpoint(study, tmp_path):
     loaded, rng = load_study(study), np.random.default_rng(0)
-    config = loaded.config(variant="causal")
+    config = loaded.config(variant="causal", **LOGIT_RECIPE)
     weight, bias = np.array([[0.8, 1.1, -0.2]], np.float32), np.array([-1.5], np.float32)
     run = Run.create(
         tmp_path / "run",

@@ -11,9 +11,9 @@ import torch
 from model_core import load_checkpoint
 from model_core.config import recipe
 from model_core.errors import InputError
+from model_core.model.build import build_model
 from model_core.model.checkpoint import convert, load_with_metadata, save_checkpoint
 from model_core.model.released_checkpoint import our_key
-from model_core.model.seq2exp import Seq2Exp
 from model_core.model.torch_archive import TorchArchive
 
 TINY = {"window": 256, "promoter": 32, "d_model": 8, "n_layers": 1}
@@ -22,7 +22,7 @@ TINY = {"window": 256, "promoter": 32, "d_model": 8, "n_layers": 1}
 def saved(folder, variant, **settings):
     torch.manual_seed(3)
     path = folder / f"{variant}.safetensors"
-    save_checkpoint(path, Seq2Exp(recipe(variant, **TINY, **settings)), {"step": 7})
+    save_checkpoint(path, build_model(recipe(variant, **TINY, **settings)), {"step": 7})
     return path
 
 

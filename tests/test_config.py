@@ -74,7 +74,16 @@ def test_flat_settings_of_older_files_are_read(text, expected):
     old = json.loads(text)
     assert Seq2ExpConfig.from_dict(old) == expected
     assert read_model_config({"model": old}) == expected
-    assert set(old) == {setting.flat_name for setting in SETTINGS.values()}
+    newer = {"encoder_filters", "both_strands", "members", "sparsity"}  # than the flat names
+    assert set(old) | newer == {setting.flat_name for setting in SETTINGS.values()}
+
+
+def test_a_stored_causal_run_is_what_causal_was_when_it_was_made():
+    stored = read_model_config({"model": {"variant": "causal", "encoder": 16}})
+    assert (stored.mask.head, stored.predictor.readout, stored.predictor.members) == ("logit", "window", 1)
+    assert stored.backbone.encoder == 16
+    assert not stored.backbone.both_strands
+    assert recipe("causal").mask.head == "drive"
 
 
 def test_an_old_checkpoint_is_loaded(tmp_path):
@@ -252,7 +261,7 @@ def test_a_control_named_flat_goes_with_a_table_of_the_mask():
     table = {"mask": {"kl_mu": 0.2, "decision": {"share": 0.3}}}
     config = recipe(**merged({"variant": "causal"}, table, {"mask": "random", "top_share": 0.4}))
     assert (config.mask.kind, config.mask.kl_mu, config.mask.decision.share) == ("random", 0.2, 0.4)
-    assert config.mask.head == "logit"
+    assert config.mask.head == "drive"
 
 
 def test_a_copy_with_other_values_changes_nothing_else():

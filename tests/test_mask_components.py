@@ -6,7 +6,7 @@ import torch
 from safetensors.torch import save_file
 
 from model_core.beta import LEARNED, PROMOTER
-from model_core.config import recipe
+from model_core.config import LOGIT_RECIPE, recipe
 from model_core.errors import InputError
 from model_core.evaluation.mask_components import LearnedNumbers, learned_numbers, mask_parts
 from model_core.model import mask as masks
@@ -65,7 +65,7 @@ def test_beta_parts_are_those_of_the_network(variant, settings, resolution):
 
 @torch.no_grad()
 def test_parts_of_the_logit_head_and_of_a_learned_scale_come_from_the_checkpoint(tmp_path):
-    model, sequence, signals = model_and_input("causal")
+    model, sequence, signals = model_and_input("causal", **LOGIT_RECIPE)
     save_file({name: tensor.contiguous() for name, tensor in model.state_dict().items()}, tmp_path / "c.safetensors")
     z = model.mask_parameters(sequence, signals)
     learned = learned_numbers(tmp_path / "c.safetensors", model.config)
@@ -97,7 +97,7 @@ def test_what_float16_has_lost_is_not_made_up():
 
 
 def test_what_cannot_be_split_is_said(tmp_path):
-    model, sequence, signals = model_and_input("causal")
+    model, sequence, signals = model_and_input("causal", **LOGIT_RECIPE)
     with torch.no_grad():
         z = model.mask_parameters(sequence, signals)
     with pytest.raises(InputError, match="checkpoint"):

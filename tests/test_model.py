@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy.stats import spearmanr
 
-from model_core.config import RECIPES, TrainConfig, recipe
+from model_core.config import LOGIT_RECIPE, RECIPES, TrainConfig, recipe
 from model_core.errors import InputError
 from model_core.evaluation.controls import signal_prior
 from model_core.model import mask as masks
@@ -76,7 +76,7 @@ def test_a_hidden_base_leaves_no_trace(apply):
 
 
 def test_a_hidden_stretch_is_known_to_the_encoder_of_its_neighbours_only():
-    m = model("causal", n_layers=1, window=1024)
+    m = model("causal", **LOGIT_RECIPE, n_layers=1, window=1024)
     sequence, signals, features = genes(1, 1024)
     keep = torch.zeros(1, 1024)
     keep[:, 496:528] = 1
@@ -104,7 +104,7 @@ def test_encoder_gives_every_base_features_of_mean_0_and_sd_1(length):
 
 
 def test_readout_over_the_window_weighs_by_mask_and_contact():
-    m = model("causal", contact="Hi-C")
+    m = model("causal", **LOGIT_RECIPE, contact="Hi-C")
     h = torch.ones(1, 256, 8)
     signals = genes(1)[1]
     signals[..., 2] = torch.linspace(0, 4, 256)
@@ -114,7 +114,7 @@ def test_readout_over_the_window_weighs_by_mask_and_contact():
     assert torch.allclose(seen, (torch.linspace(0, 1, 256)[128:].sum() / 32).expand(1, 8), rtol=1e-5)
     assert m.expression_head[0].in_features == 8 + 8 + 9
     with pytest.raises(InputError, match="contact"):
-        model("causal", contact="ATAC")
+        model("causal", **LOGIT_RECIPE, contact="ATAC")
     with pytest.raises(InputError, match="gather"):
         model("hard", readout="window")
 
@@ -148,7 +148,7 @@ def test_product_of_two_densities_takes_one_off():
 
 
 def test_logit_head_starts_at_the_share_that_the_kl_asks_for_and_learns_its_signals():
-    m = model("causal")
+    m = model("causal", **LOGIT_RECIPE)
     sequence, signals, features = genes()
     # Not by chance: weights that were drawn negative stayed so, and masks kept motifs without signal.
     assert m.signal_logit.weight[0].tolist() == pytest.approx(m.config.prior.w)
@@ -161,7 +161,7 @@ def test_logit_head_starts_at_the_share_that_the_kl_asks_for_and_learns_its_sign
 
 
 def test_concrete_samples_have_the_spread_that_is_reported():
-    config = recipe("causal")
+    config = recipe("causal", **LOGIT_RECIPE)
     z = masks.beta_with_mean(torch.full((1, 200_000), 0.5))
     torch.manual_seed(0)
     sampled = masks.draw(z, config)
@@ -170,7 +170,7 @@ def test_concrete_samples_have_the_spread_that_is_reported():
 
 
 def test_kl_on_the_mean_is_zero_at_mu_and_blind_to_the_concentration():
-    config = recipe("causal")
+    config = recipe("causal", **LOGIT_RECIPE)
     at_mu = masks.BetaParameters(torch.full((1, 2), 0.3), torch.full((1, 2), 2.7))
     assert masks.kl_to_marginal(at_mu, config).item() == pytest.approx(0, abs=1e-6)
     m, mu = 0.5, 0.1

@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from model_core.config import SETTINGS, TrainConfig, given_settings, recipe
+from model_core.config import LOGIT_RECIPE, SETTINGS, TrainConfig, given_settings, recipe
 from model_core.errors import InputError
 from model_core.model.checkpoint import load_with_metadata, save_checkpoint
 from model_core.model.seq2exp import Seq2Exp
@@ -212,7 +212,7 @@ def test_seeds_are_trained_apart_and_summed_up(study, tmp_path):
 
 @pytest.mark.parametrize("encoder", [0, 16])
 def test_pretraining_lowers_the_error_of_the_signals_and_reaches_the_predictor(study, tmp_path, encoder):
-    config = study.config(variant="causal", encoder=encoder, **SMALL)
+    config = study.config(variant="causal", **{**LOGIT_RECIPE, "encoder": encoder}, **SMALL)
     training = dataclasses.replace(study.train_config(**SHORT), pretrain_steps=30, pretrain_lr=1e-2)
     genes = GeneWindows(study, study.genes(), config, study.feature_scale())
     model, path = Seq2Exp(config), tmp_path / "pretrained.safetensors"
@@ -231,7 +231,7 @@ def test_pretraining_lowers_the_error_of_the_signals_and_reaches_the_predictor(s
 
 
 def test_a_pretrained_encoder_is_left_alone_by_what_follows(study, tmp_path):
-    config = study.config(variant="causal", **SMALL)
+    config = study.config(variant="causal", **LOGIT_RECIPE, **SMALL)
     training = dataclasses.replace(study.train_config(**SHORT), pretrain_steps=2, block_steps=2, steps=4)
     run = train(study, config, training, tmp_path / "run", "cpu")
     pretrained, trained = load_file(run.path / "training" / "pretrained.safetensors"), weights(run)
@@ -241,7 +241,7 @@ def test_a_pretrained_encoder_is_left_alone_by_what_follows(study, tmp_path):
 
 
 def test_random_blocks_train_the_predictor_and_leave_the_mask_head_alone(study, tmp_path):
-    config = study.config(variant="causal", **SMALL)
+    config = study.config(variant="causal", **LOGIT_RECIPE, **SMALL)
     training = dataclasses.replace(study.train_config(**SHORT), pretrain_steps=1, block_steps=2, steps=2)
     run = train(study, config, training, tmp_path / "run", "cpu")
     torch.manual_seed(training.seed)

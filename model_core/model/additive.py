@@ -1,19 +1,21 @@
 """An additive model of expression: a gene's promoter, and the effect of every base on this gene.
 
-    expression = promoter(features, promoter's bases and signals) + sum over bases of kept x effect x contact
-    effect     = sequence(motif features) x openness(signals),  with a sign, in the label's unit per base
-    E[z]       = drive / (drive + half),  drive = |effect x contact|
+    expression = promoter(features, promoter's bases and signals) + sum over the other bases of kept x effect
+    effect     = sequence(motif features) x openness(signals) x contact,  with a sign, in the label's unit per base
+    E[z]       = |effect| / (|effect| + its error + a little),  both averaged over 100 bp
 
 Contact is the base's linear share of the window's highest contact, as in the activity-by-contact model (Fulco et al.
 2019). Because the sum is additive, switching a region off changes the expression by exactly the region's summed effect:
-one pass gives the effect of every base, and a mask is the drive of each base on this gene. Several members share the
-encoder and the inputs; each is trained on its own resampling of the genes, and their spread is the error of an effect.
+one pass gives the effect of every base on this gene. Several members share the encoder and the inputs; each is trained
+on its own resampling of the genes, and their standard deviation is the error of an effect. So E[z] is one half where an
+effect is as large as its error.
 
 Keys: batch B, window length L, bins of `STEP` bp N = ceil(L / STEP), signals S, channels C, members M.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import torch
@@ -29,8 +31,9 @@ from model_core.model.motif_encoder import STEP, MotifEncoder
 WIDTHS = (7, 39)  # bins over which openness is averaged: 56 and 312 bp
 HIDDEN = 32  # units of each member's two small networks
 DROPOUT = 0.3
-HALF = 0.1  # effect of 100 bp, in sd of the training labels, at which E[z] is one half
-_PER_HALF = 100  # bp
+AROUND = 13  # bins over which effects are averaged for z: 104 bp
+LITTLE = 0.01  # effect of 100 bp, in sd of the training labels, that is added to the error
+_PER_LITTLE = 100  # bp
 _FIRST_SCALE = 0.05  # of effects before training
 _SHARPNESS = 4.0  # of the openness gate before training
 _LEAST = 1e-9
@@ -44,6 +47,7 @@ class Inputs(NamedTuple):
     openness: Tensor  # (B, N, 2 S'), standardised averages of the S' signals other than contact
     contact: Tensor  # (B, N), linear share of the window's highest contact, 0 to 1
     promoter: Tensor  # (B, C + 2 S' + features), means over the promoter, and gene features
+    length: int  # L
 
 
 class Member(nn.Module):
@@ -92,7 +96,7 @@ class AdditiveModel(GeneModel):
     signal_sd: Tensor  # (S',), after that
     track_mean: Tensor  # (2 S',)
     track_sd: Tensor  # (2 S',)
-    half_drive: Tensor  # (), drive of a bin at which E[z] is one half
+    little: Tensor  # (), effect of a bin that is added to the error
 
     def __init__(self, config: Seq2ExpConfig):
         super().__init__(config)
@@ -105,7 +109,7 @@ class AdditiveModel(GeneModel):
         self.members = nn.ModuleList(Member(*sizes) for _ in range(config.predictor.members))
         constants = {"signal_logged": torch.zeros(len(self.tracks)), "signal_sd": torch.ones(len(self.tracks))}
         constants |= {"track_mean": torch.zeros(count), "track_sd": torch.ones(count)}
-        constants["half_drive"] = torch.tensor(HALF * STEP / _PER_HALF)
+        constants["little"] = torch.tensor(LITTLE * STEP / _PER_LITTLE)
         for name, values in constants.items():
             self.register_buffer(name, values)
 
@@ -140,7 +144,7 @@ class AdditiveModel(GeneModel):
         promoter = self.config.promoter_in(sequence.shape[1])
         bins = slice(promoter.start // STEP, -(-promoter.stop // STEP))
         near = torch.cat([motifs[:, bins].mean(1), openness[:, bins].mean(1), gene_features], -1)
-        return Inputs(motifs, openness, contact, near)
+        return Inputs(motifs, openness, contact, near, sequence.shape[1])
 
     @torch.no_grad()
     def set_constants(self, signals: Tensor, logged: list[bool], label_sd: float) -> None:
@@ -161,7 +165,7 @@ class AdditiveModel(GeneModel):
         seen = self.averages(signals).flatten(0, 1)
         self.track_mean.copy_(seen.mean(0))
         self.track_sd.copy_(seen.std(0).clamp(min=1e-3))
-        self.half_drive.fill_(HALF * label_sd * STEP / _PER_HALF)
+        self.little.fill_(LITTLE * label_sd * STEP / _PER_LITTLE)
 
     @torch.no_grad()
     def begin_openness(self, sequence: Tensor, signals: Tensor) -> int:
@@ -183,9 +187,7 @@ class AdditiveModel(GeneModel):
         distal[promoter.start // STEP : -(-promoter.stop // STEP)] = False
         seen = F.pad(inputs.motifs[:, distal].flatten(0, 1).double(), (0, 1), value=1.0)
         tracks = inputs.openness[:, distal].flatten(0, 1).double()
-        left = (
-            tracks - seen @ torch.linalg.lstsq(seen, tracks, driver="gelsd" if seen.device.type == "cpu" else None)[0]
-        )
+        left = tracks - seen @ torch.linalg.lstsq(seen, tracks).solution
         best = int((1 - left.var(0) / tracks.var(0).clamp(min=1e-12)).argmax())
         for member in self._members:
             member.openness.weight.zero_()
@@ -197,44 +199,52 @@ class AdditiveModel(GeneModel):
     def effects(self, sequence: Tensor, signals: Tensor) -> Tensor:
         """Return each member's effect of every base on this gene, (M, B, L), in the label's unit."""
         features = sequence.new_zeros(len(sequence), self.config.predictor.n_gene_features)  # act on no base
-        drives = self._drives(self.read(sequence, signals, features)) / STEP
-        return drives.repeat_interleave(STEP, dim=2)[..., : sequence.shape[1]]
+        effects = self._effects(self.read(sequence, signals, features)) / STEP
+        return effects.repeat_interleave(STEP, dim=2)[..., : sequence.shape[1]]
 
     def mask_parameters(self, sequence: Tensor, signals: Tensor, peaks: Tensor | None = None) -> BetaParameters:
         """Return alpha and beta of z, (B, L) each, before promoter and blacklist are forced."""
         if self.config.mask.kind != "learned":
             return masks.beta_with_mean(self._control(sequence, signals, peaks))
-        return masks.beta_with_mean(self._z(self.effects(sequence, signals).mean(0) * STEP))
+        features = sequence.new_zeros(len(sequence), self.config.predictor.n_gene_features)
+        z = self._z(self._effects(self.read(sequence, signals, features)))
+        return masks.beta_with_mean(z.repeat_interleave(STEP, dim=1)[:, : sequence.shape[1]])
 
     def predict(self, sequence: Tensor, signals: Tensor, gene_features: Tensor, mask: Tensor) -> Tensor:
         """Return the expression (B,) of genes under `mask` (B, L): a base counts in full from its own E[z] on."""
         inputs = self.read(sequence, signals, gene_features)
-        drives = self._drives(inputs)
+        effects = self._effects(inputs)
         if self.config.mask.kind == "learned":
-            own = self._z(drives.mean(0)).repeat_interleave(STEP, dim=1)[:, : mask.shape[1]]
+            own = self._z(effects).repeat_interleave(STEP, dim=1)[:, : mask.shape[1]]
             mask = (mask / own.clamp(min=_LEAST)).clamp(max=1)
-        return self._expressions(inputs, drives * self._shares(mask)).mean(0)
+        return self._expressions(inputs, effects * self._shares(mask)).mean(0)
 
     @property
     def _members(self) -> list[Member]:
         return [member for member in self.members if isinstance(member, Member)]
 
-    def _drives(self, inputs: Inputs) -> Tensor:
-        """Return each member's effect of each bin on this gene, (M, B, N)."""
-        return torch.stack([member.effect(inputs) for member in self._members]) * inputs.contact
+    def _effects(self, inputs: Inputs) -> Tensor:
+        """Return each member's effect of each bin on this gene, (M, B, N), 0 in the promoter."""
+        effects = torch.stack([member.effect(inputs) for member in self._members]) * inputs.contact
+        outside = torch.ones(effects.shape[2], STEP, device=effects.device)
+        outside.view(-1)[self.config.promoter_in(inputs.length)] = 0
+        return effects * outside.mean(1)
 
-    def _z(self, drive: Tensor) -> Tensor:
-        return drive.abs() / (drive.abs() + self.half_drive)
+    def _z(self, effects: Tensor) -> Tensor:
+        """Return E[z] of each bin, (B, N), from each member's effects (M, B, N)."""
+        near = F.avg_pool1d(effects, AROUND, 1, AROUND // 2, count_include_pad=False)
+        size = near.mean(0).abs()
+        error = near.std(0) if len(near) > 1 else torch.zeros_like(size)
+        return size / (size + error + self.little)
 
-    def _shares(self, kept: Tensor) -> Tensor:
-        """Return the share of each bin's bases that count, (B, N): those kept (B, L) outside the promoter."""
-        kept = kept.clone()
-        kept[:, self.config.promoter_in(kept.shape[1])] = 0
+    @staticmethod
+    def _shares(kept: Tensor) -> Tensor:
+        """Return the mean of `kept` (B, L) over the bases of each bin, (B, N)."""
         return F.avg_pool1d(F.pad(kept[:, None], (0, -kept.shape[1] % STEP)), STEP)[:, 0]
 
-    def _expressions(self, inputs: Inputs, drives: Tensor) -> Tensor:
-        """Return each member's prediction, (M, B)."""
-        return torch.stack([member.promoter(inputs.promoter)[:, 0] for member in self._members]) + drives.sum(2)
+    def _expressions(self, inputs: Inputs, effects: Tensor) -> Tensor:
+        """Return each member's prediction, (M, B), from its effects of the kept bins (M, B, N)."""
+        return torch.stack([member.promoter(inputs.promoter)[:, 0] for member in self._members]) + effects.sum(2)
 
     # ---- training
 
@@ -247,12 +257,37 @@ class AdditiveModel(GeneModel):
         """
         with torch.no_grad():  # the encoder is not trained on expression
             inputs = self.read(batch.sequence, batch.signals, batch.gene_features)
-        drives = self._drives(inputs) * self._shares((~batch.blacklist).to(batch.signals.dtype))
+        effects = self._effects(inputs) * self._shares((~batch.blacklist).to(batch.signals.dtype))
         errors = F.smooth_l1_loss(
-            self._expressions(inputs, drives), batch.label.expand(len(weights), -1), reduction="none"
+            self._expressions(inputs, effects), batch.label.expand(len(weights), -1), reduction="none"
         )
         weights = weights / weights.mean(1, keepdim=True).clamp(min=_LEAST)
-        prediction, penalty = ((weights * part).mean(1) for part in (errors, drives.abs().sum(2)))
+        prediction, penalty = ((weights * part).mean(1) for part in (errors, effects.abs().sum(2)))
         # The sum, as members share no weight: each learns as if it were alone.
         loss = (prediction + self.config.predictor.sparsity * penalty).sum()
         return {"prediction": prediction.mean(), "kl": penalty.mean(), "loss": loss}
+
+    @torch.no_grad()
+    def calibrate(self, batches: Iterable[TrainingBatch]) -> float:
+        """Scale all effects so that they fit the labels of genes that were not trained on; return the factor.
+
+        The penalty makes effects too small. The factor is the least-squares slope of label minus promoter part on the
+        summed effects, between 0.5 and 2; the promoter part is shifted so that the mean error is 0.
+        """
+        parts, labels = [], []
+        for batch in batches:
+            inputs = self.read(batch.sequence, batch.signals, batch.gene_features)
+            kept = self._effects(inputs) * self._shares((~batch.blacklist).to(batch.signals.dtype))
+            both = torch.stack([self._expressions(inputs, kept * 0).mean(0), kept.sum(2).mean(0)])
+            parts.append(both)
+            labels.append(batch.label)
+        (promoter, distal), y = torch.cat(parts, 1).double(), torch.cat(labels).double()
+        left, spread = y - promoter, distal - distal.mean()
+        factor = float((spread * left).sum() / (spread**2).sum().clamp(min=1e-30))
+        factor = min(max(factor, 0.5), 2.0)
+        for member in self._members:
+            member.scale.mul_(factor)
+            last = member.promoter[-1]
+            assert isinstance(last, nn.Linear)
+            last.bias.add_((left - factor * distal).mean())
+        return factor

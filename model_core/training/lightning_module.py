@@ -52,6 +52,12 @@ def optimiser(model: torch.nn.Module, training: TrainConfig) -> torch.optim.Adam
     )
 
 
+def as_training_batch(batch: Batch) -> TrainingBatch:
+    """Return a batch of the study as a model is trained on it."""
+    inputs = batch.signals, batch.gene_features, batch.blacklist, batch.peaks, batch.label
+    return TrainingBatch(batch.sequence.float(), *inputs)
+
+
 class Seq2ExpModule(lightning.LightningModule):
     """Model, loss, optimiser and schedule in the form that Lightning expects."""
 
@@ -69,10 +75,8 @@ class Seq2ExpModule(lightning.LightningModule):
         if self.global_step < self.training_config.block_steps:
             terms = self._under_blocks(batch)
         else:
-            inputs = batch.signals, batch.gene_features, batch.blacklist, batch.peaks, batch.label
-            batch_of_model = TrainingBatch(batch.sequence.float(), *inputs)
-            weights = self._drawn(batch.rows).to(batch.label)
-            terms = self.model.training_terms(batch_of_model, weights, sample=not self.training_config.mean_z)
+            weights, sample = self._drawn(batch.rows).to(batch.label), not self.training_config.mean_z
+            terms = self.model.training_terms(as_training_batch(batch), weights, sample)
         if not torch.isfinite(terms["loss"]):
             found = f"a loss of {terms['loss'].item()} at step {self.global_step}"
             raise InputError(

@@ -52,10 +52,9 @@ def word_scores(codes: np.ndarray, signal: np.ndarray, counted: np.ndarray) -> t
     words, values = np.minimum(forward, backward)[known], signal[:, middle][known].astype(np.float64)
     places = np.bincount(words, minlength=4**K)
     total = np.bincount(words, values, minlength=4**K)
-    spread = values.std() if len(values) else 0.0
-    z = np.zeros(4**K)
-    judged = (places >= _FEWEST) & (spread > 0)
-    z[judged] = (total[judged] / places[judged] - values.mean()) / spread * np.sqrt(places[judged])
+    z, judged = np.zeros(4**K), places >= _FEWEST
+    if judged.any() and values.std() > 0:
+        z[judged] = (total[judged] / places[judged] - values.mean()) / values.std() * np.sqrt(places[judged])
     return z, places
 
 

@@ -15,7 +15,7 @@ import statistics
 import sys
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from datetime import timedelta
@@ -39,7 +39,7 @@ from model_core.errors import InputError
 from model_core.files import json_values, replacing, write_json
 from model_core.model.additive import AdditiveModel
 from model_core.model.build import build_model
-from model_core.model.checkpoint import choose_device, save_checkpoint
+from model_core.model.checkpoint import choose_device, load_with_metadata, save_checkpoint
 from model_core.model.device import keep_freed_memory
 from model_core.progress import Job
 from model_core.run_folder.manifest import described_file
@@ -51,10 +51,10 @@ from model_core.study.check_tracks import QUANTILE_WINDOWS, activity_quantiles, 
 from model_core.study.gene_features import FeatureScale
 from model_core.study.study import Study
 from model_core.study.windows import WindowData
-from model_core.training.dataset import EndlessBatches, GeneWindows, collate
+from model_core.training.dataset import Batch, EndlessBatches, GeneWindows, collate
 from model_core.training.last_checkpoint import step_of
 from model_core.training.launch import environment, start_others
-from model_core.training.lightning_module import Seq2ExpModule
+from model_core.training.lightning_module import Seq2ExpModule, as_training_batch
 from model_core.training.pretrain import pretrain
 from model_core.training.ranks import process_number, wait_for_first
 
@@ -297,8 +297,19 @@ def _fit(
             if book.validated < trainer.global_step:  # the last step is validated too, wherever the interval ends
                 trainer.validate(module, validation, verbose=False)
     if trainer.is_global_zero:
+        if isinstance(model, AdditiveModel):
+            _calibrate(run, validation, metadata)
         _record(run, trainer, module, time.monotonic() - book.started)
     return run
+
+
+def _calibrate(run: Run, validation: Iterable[Batch], metadata: dict) -> None:
+    """Scale the effects of the best weights by the validation genes, and save them."""
+    path = run.path / "checkpoint.safetensors"
+    model, kept = load_with_metadata(path, "cpu")
+    assert isinstance(model, AdditiveModel)
+    factor = model.calibrate(as_training_batch(batch) for batch in validation)
+    save_checkpoint(path, model, {**kept, "effect_scale": factor})
 
 
 def set_constants(model: AdditiveModel, study: Study, genes: GeneWindows) -> None:
