@@ -16,6 +16,8 @@ from typer.testing import CliRunner
 
 from model_core.errors import InputError
 from model_core.evaluation import caveats
+from model_core.evaluation.base_scores import PRIOR, ScoreReader
+from model_core.evaluation.controls import signal_prior
 from model_core.evaluation.lost_by_controls import (
     AUPRC,
     IN_PEAKS,
@@ -269,6 +271,18 @@ def test_the_command_trains_the_study_and_each_control_and_says_what_was_lost(do
             expected = average_precision_score(planted[mask.learned], mask.mean[mask.learned])
             assert numbers.loc[gene.gene_id, AUPRC] == pytest.approx(expected)
     assert numbers[AUPRC].notna().any()
+
+
+def test_scores_of_a_comparison_are_made_of_the_signals_that_the_control_was_given(done):
+    _, out, _ = done
+    run = Run.open(out / SIGNALS)
+    study, gene_id = study_of(run), run.genes["gene_id"].iloc[0]
+    mask = run.mask(gene_id)
+    found = ScoreReader(run, study, {}).read(gene_id, mask)
+    window = Window.between(mask.chrom, mask.start, mask.end)
+    given, true = (reader.read(window).signals for reader in (study.reader(), load_study(study.path).reader()))
+    assert np.allclose(found[PRIOR], signal_prior(given, run.model_config))
+    assert not np.allclose(found[PRIOR], signal_prior(true, run.model_config))
 
 
 def test_what_is_finished_is_not_done_again(done):
