@@ -27,6 +27,7 @@ MEASURES = (PEARSON, AUPRC, IN_PEAKS, OF_PRIOR)
 SHOULD_LOSE = {LABELS: (PEARSON, AUPRC), SIGNALS: (AUPRC, IN_PEAKS), SEQUENCE: (AUPRC,)}
 TOP = 0.05  # share of the learned bases with the highest mask, of which those in peaks are counted
 LOST, NOT_LOST, UNKNOWN = "yes", "no", "not measured"
+STATES = {LOST: "lost", NOT_LOST: "not lost", UNKNOWN: "not measured"}
 CHANCE = {AUPRC: "causal share", IN_PEAKS: "peak share"}  # of the learned bases: what a random mask would have
 COLUMNS = ("run", "measure", "genes", "value", "chance", "difference", "low", "high", "should_lose", "lost")
 RESAMPLINGS = 1_000
@@ -157,24 +158,29 @@ def table_of(numbers: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
+def three_decimals(value: float) -> str:
+    """Return a number with three decimals, without the sign of a negative zero."""
+    return f"{round(value, 3) + 0.0:.3f}"
+
+
 def sentence(table: pd.DataFrame, control: str) -> str:
     """Return what a control should lose, and whether it did, of the rows of `table_of`."""
-    mine = table[table["run"] == control]
     real = table[table["run"] == REAL].set_index("measure")["value"]
-    expected = mine[mine["should_lose"]]
-    parts = [f"should lose: {', '.join(expected['measure'])}"]
-    for state, words in ((LOST, "lost"), (NOT_LOST, "not lost"), (UNKNOWN, "not measured")):
-        rows = expected[expected["lost"] == state]
-        if state == UNKNOWN:
-            said = list(rows["measure"])
-        else:
-            said = [
-                f"{row.measure} ({real[row.measure]:.3f} to {row.value:.3f}, chance {row.chance:.3f}; "
-                f"difference {row.difference:.3f}, {row.low:.3f} to {row.high:.3f})"
-                for row in rows.itertuples()
-            ]
-        if said or state == LOST:
-            parts.append(f"{words}: {', '.join(said) or 'nothing'}")
+    expected = table[(table["run"] == control) & table["should_lose"]].set_index("measure")
+
+    def told(measure: str) -> str:
+        row = expected.loc[measure]
+        if row["lost"] == UNKNOWN:
+            return measure
+        values = (real[measure], *row[["value", "chance", "difference", "low", "high"]])
+        before, after, chance, difference, low, high = map(three_decimals, values)
+        return f"{measure} ({before} to {after}, chance {chance}; difference {difference}, {low} to {high})"
+
+    found = {state: [told(name) for name in expected.index[expected["lost"] == state]] for state in STATES}
+    parts = [f"should lose: {', '.join(expected.index)}", f"lost: {', '.join(found[LOST]) or 'nothing'}"]
+    parts += [
+        f"{words}: {', '.join(found[state])}" for state, words in STATES.items() if found[state] and state != LOST
+    ]
     return "; ".join(parts)
 
 

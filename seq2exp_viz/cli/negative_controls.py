@@ -42,7 +42,7 @@ def negative_controls(
 ) -> None:
     """Train a study, and again with labels, signals or sequence mixed, and report what each of these loses."""
     require_packages()
-    from model_core.evaluation.lost_by_controls import sentence
+    from model_core.evaluation.lost_by_controls import sentence, three_decimals
     from model_core.negative_control import CONTROLS
     from model_core.scoring.negative_controls import TABLE
     from model_core.scoring.negative_controls import negative_controls as train_controls
@@ -56,8 +56,8 @@ def negative_controls(
     config, recipe = settings_of(opened, model, training)
     warn_of_untested_gpu(device)
     table = train_controls(opened, config, recipe, output, device, lambda line: typer.echo(line, err=True))
-    shown = table.drop(columns="should_lose")
-    typer.echo(shown.to_string(index=False, na_rep="", float_format="%.3f"))
+    shown = table.drop(columns="should_lose").to_string(index=False, na_rep="", float_format=three_decimals)
+    typer.echo(shown)
     for control in CONTROLS:
         typer.echo(f"{control}: {sentence(table, control)}")
     typer.echo(ABOUT)
