@@ -30,21 +30,23 @@ def control_words(control: str) -> str:
     return f"Negative control, no real run: {done}."
 
 
-def permuted_labels(genes: pd.DataFrame) -> pd.DataFrame:
+def permuted_labels(genes: pd.DataFrame, seed: int = 0) -> pd.DataFrame:
     """Return a gene table whose labels are permuted within the training genes and within the validation genes.
 
-    Labels of test genes, of genes without a split, and missing ones stay where they are. The same table gives the same
-    permutation.
+    Labels of test genes, of genes without a split, and missing ones stay where they are. The same table and seed give
+    the same permutation.
 
     Parameters
     ----------
     genes : DataFrame
         With the columns split and label.
+    seed : int
+        Random seed.
     """
     mixed = genes.copy()
     for split in _MIXED_SPLITS:
         rows = np.flatnonzero((genes["split"] == split) & np.isfinite(genes["label"]))
-        rng = np.random.default_rng(zlib.crc32(split.encode()))
+        rng = np.random.default_rng([seed, zlib.crc32(split.encode())])
         mixed.iloc[rows, mixed.columns.get_loc("label")] = genes["label"].to_numpy()[rng.permutation(rows)]
     return mixed
 

@@ -82,11 +82,14 @@ def test_labels_change_places_within_training_and_within_validation_genes_only(r
         assert sorted(mixed.dropna()) == sorted(part["label"].dropna())
         assert split in ("train", "validation") or mixed.equals(part["label"])
     pd.testing.assert_frame_equal(permuted_labels(before), after)
+    assert sorted(permuted_labels(before, 1)["label"].dropna()) == sorted(before["label"].dropna())
 
 
 def test_permuted_labels_tell_nothing_of_the_true_ones():
     before = pd.DataFrame({"split": ["train"] * 400, "label": np.arange(400.0)})
-    assert abs(pearsonr(before["label"], permuted_labels(before)["label"])[0]) < 0.15
+    mixed = [permuted_labels(before, seed)["label"] for seed in (0, 1)]
+    assert max(abs(pearsonr(before["label"], labels)[0]) for labels in mixed) < 0.15
+    assert not mixed[0].equals(mixed[1])
 
 
 def test_signals_move_far_together_contact_stays_and_artefacts_do_not_leave_the_blacklist():
@@ -142,6 +145,10 @@ def test_a_run_of_a_control_says_so_first_and_finds_its_control_again(small, tmp
     assert "no real run" in control_words("of a later version")
     assert study_of(Run.open(run.path)).control == SIGNALS
     assert control_words(SIGNALS) in caveats.of_study(run, study_of(run))
+    labels = begin_run(small.as_control(LABELS, recipe.seed), config, recipe, tmp_path / "labels")
+    expected = small.as_control(LABELS, recipe.seed).gene_sites()["label"]
+    assert study_of(labels).gene_sites()["label"].equals(expected)
+    assert not small.as_control(LABELS).gene_sites()["label"].equals(expected)
     begin_run(mixed, config, recipe, run.path)  # resumes
     with pytest.raises(InputError, match="a run of the negative control 'signals'; expected one of the study itself"):
         begin_run(small, config, recipe, run.path)

@@ -90,7 +90,7 @@ def study_of(run: Run) -> Study:
         if is_regular(path):
             study = load_study(path)
             if control := run.manifest.get("control"):
-                study = study.as_control(control)
+                study = study.as_control(control, run.manifest.get("seed") or 0)
             require_same_inputs(run, study)
             return study
     raise InputError(

@@ -62,7 +62,7 @@ def negative_controls(
     """
     _check(study, config)
     study.genes()  # features are computed once, for all
-    studies = {REAL: study, **{name: study.as_control(name) for name in CONTROLS}}
+    studies = {REAL: study, **{name: study.as_control(name, training.seed) for name in CONTROLS}}
     numbers = {}
     for number, (name, mixed) in enumerate(studies.items(), 1):
         say(f"{number} of {len(studies)}, {name}: {'the study as it is' if name == REAL else control_words(name)}")

@@ -116,7 +116,7 @@ class Study(Section):
         """Negative control that this study stands for (`as_control`); None for the study itself."""
         return self._control
 
-    def as_control(self, control: str) -> Study:
+    def as_control(self, control: str, seed: int = 0) -> Study:
         """Return this study as a negative control: with labels, signals or sequence mixed, and all else kept.
 
         `gene_sites`, `genes` and `reader` give what is mixed; gene features, single signals and the genome are those
@@ -126,12 +126,14 @@ class Study(Section):
         ----------
         control : str
             One of `negative_control.CONTROLS`.
+        seed : int
+            Random seed of the permutation of labels: that of the training.
         """
         mixed = self.model_copy()
         mixed._control = control
         if control == LABELS:
-            mixed._sites = permuted_labels(self.gene_sites())
-            mixed._genes = None if self._genes is None else permuted_labels(self._genes)
+            mixed._sites = permuted_labels(self.gene_sites(), seed)
+            mixed._genes = None if self._genes is None else permuted_labels(self._genes, seed)
         return mixed
 
     @property
