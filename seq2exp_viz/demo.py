@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -13,20 +14,22 @@ from rich.console import Console
 from rich.table import Table
 
 from model_core.child import child_environment
+from model_core.config import causal_stages
 from model_core.evaluation.compare import FOLDER, Comparison, compare
 from model_core.run_folder.run import Run
 from model_core.scoring.score import choose_genes, score
-from model_core.simulation.simulate import World, simulate_study
+from model_core.simulation.simulate import simulate_study
+from model_core.simulation.world import WORLDS
 from model_core.study.check import check_study
 from model_core.study.peaks import peaks_of_study
 from model_core.study.study import load_study
 from model_core.training.train import begin_run, train
 from seq2exp_viz.reports.comparison_report import write_report
 
-WORLD = World(window=4_096, spacing=(5_500, 6_500), hic_reach=10_000, genes=(700, 700, 160), validation_genes=100)
+WORLD = replace(WORLDS["plain"], genes=(700, 700, 160), changed=0.0)
 COMMON = {"lr_end": 1e-4, "validations_per_epoch": 1}
 SOFT = {"steps": 100, "warmup": 15, "lr": 6e-3, **COMMON}
-CAUSAL = {"steps": 600, "block_steps": 300, "pretrain_steps": 1_500, "warmup": 20, "lr": 2e-3, **COMMON}
+CAUSAL = {"steps": 600, **causal_stages(600), **COMMON}
 
 
 def run_demo(folder: Path, seed: int = 0, serve_page: bool = True, port: int | None = None) -> Run:

@@ -50,10 +50,10 @@ def test_help_ends_with_an_example_of_the_command(command):
 
 def test_commands_are_listed_in_the_order_of_use():
     study, model = ["init", "fetch", "check", "peaks"], ["train", "score", "convert", "models"]
-    results = ["effects", "compare", "bench", "export", "figure", "report", "serve", "demo"]
+    results = ["effects", "compare", "bench", "negative-controls", "export", "figure", "report", "serve", "demo"]
     assert ["gene", *study, *model, *results, "doctor", "cache"] == COMMANDS
     shown = CliRunner().invoke(cli.app, ["--help"], terminal_width=100).output
-    listed = re.findall(r"^\W+([a-z]+)  ", shown, re.M)
+    listed = re.findall(r"^\W+([a-z-]+)  ", shown, re.M)
     assert [name for name in listed if name in COMMANDS] == COMMANDS
 
 
@@ -99,7 +99,7 @@ def test_help_fits_a_hundred_columns_and_loses_no_word(command):
 
 @pytest.mark.parametrize("command", cli.COMMANDS, ids=COMMANDS)
 def test_the_example_of_every_command_is_understood(command):
-    assert command.example.startswith(command.function.__name__)
+    assert command.example.startswith(command.function.__name__.replace("_", "-"))
     parsed(command.example)
 
 

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+import zlib
 
 import numpy as np
 import pandas as pd
@@ -18,6 +19,7 @@ from small_study import write_small_study
 from typer.testing import CliRunner
 
 from model_core.config import recipe
+from model_core.dinucleotide_shuffle import codes_of, one_hot_of, shuffled
 from model_core.errors import InputError
 from model_core.model.checkpoint import save_checkpoint
 from model_core.perturbation.knockout import (
@@ -31,10 +33,12 @@ from model_core.perturbation.knockout import (
 from model_core.perturbation.occlusion import occlude
 from model_core.perturbation.rank import choose_scored, effects_of, occlusion_of
 from model_core.perturbation.run_model import RunModel
+from model_core.perturbation.shuffled_sequence import shuffled_effects
 from model_core.perturbation.what_if import Edit
 from model_core.run_folder.assemble import assemble
 from model_core.run_folder.effects import (
     EFFECT_COLUMNS,
+    SHUFFLE_ROW,
     append_effects,
     caveat,
     control_rank,
@@ -236,6 +240,63 @@ def test_a_run_is_ranked_once_and_again_where_its_rule_changed(study, tmp_path, 
     assert Run.open(run.path).effects.empty
     effects_of(RunModel(Run.open(run.path), "cpu"), genes, 3)
     assert len((run.path / "effects" / "effects.jsonl").read_text().splitlines()) == 2 * len(genes)
+
+
+def test_the_effect_of_shuffled_sequence_is_that_of_a_window_that_holds_it(run, model):
+    gene_id = gene_with_elements(run)
+    what_if = model.what_if(gene_id)
+    element = run.cut(gene_id).query("`class` != 'promoter'").iloc[0]
+    start, end = (int(place) - what_if.window.start for place in element[["start", "end"]])
+    found = shuffled_effects(what_if, (element["start"], element["end"]), 3, gene_id)
+    assert (found == shuffled_effects(what_if, (element["start"], element["end"]), 3, gene_id)).all()
+    rng = np.random.default_rng([zlib.crc32(gene_id.encode()), start, end])
+    genes = model.study.genes()
+    data = GeneWindows(model.study, genes[genes["gene_id"] == gene_id], model.model.config, model.study.feature_scale())
+    batch, turned = collate([data[0]]), data.reversed_strand(0)
+    for effect in found:
+        bases = batch.sequence[0].numpy()[:: -1 if turned else 1, :: -1 if turned else 1].copy()
+        before = bases[start:end].copy()
+        bases[start:end] = one_hot_of(shuffled(codes_of(before), rng))
+        assert (bases[start:end].sum(0) == before.sum(0)).all()
+        bases = bases[:: -1 if turned else 1, :: -1 if turned else 1].copy()
+        inputs = (bases[None], *(x.numpy() for x in (batch.signals, batch.gene_features, batch.blacklist)))
+        kept = model.model.score(*inputs)
+        off = kept.mask[0, :: -1 if turned else 1].copy()
+        off[start:end] = 0
+        hidden = model.model.score(*inputs, mask_override=off[None, :: -1 if turned else 1]).expression[0]
+        assert effect == pytest.approx(kept.expression[0] - hidden, abs=2e-5)
+    assert np.abs(found).max() > 1e-5
+    assert (what_if.with_bases(what_if.bases).mask == what_if.mask).all()
+
+
+def test_shuffled_copies_have_columns_of_their_own_and_are_computed_once(study, tmp_path):
+    run = scored(study, tmp_path, apply="gate")
+    model, genes = RunModel(run, "cpu"), choose_scored(run, everything=True).iloc[:2]
+    plain = effects_of(model, genes, 3)
+    both = effects_of(model, genes.iloc[:1], 3, shuffles=4)
+    assert tuple(both.columns) == (*EFFECT_COLUMNS, *SHUFFLE_ROW)
+    pd.testing.assert_frame_equal(both[list(EFFECT_COLUMNS)], plain)
+    shuffled_gene = both["gene_id"] == genes["gene_id"].iloc[0]
+    assert (both["shuffle_n"][shuffled_gene] == 4).all()
+    assert both["shuffle_rank"][shuffled_gene].between(0, 4).all()
+    assert both[list(SHUFFLE_ROW)][~shuffled_gene].isna().all(axis=None)
+    journal = run.path / "effects" / "effects.jsonl"
+    lines = journal.read_text().splitlines()
+    assert len(lines) == 3
+    effects_of(model, genes, 3)
+    effects_of(model, genes.iloc[:1], 3, shuffles=4)
+    assert journal.read_text().splitlines() == lines
+    more = effects_of(model, genes.iloc[:1], 2)  # other controls: the copies stay
+    pd.testing.assert_frame_equal(more[list(SHUFFLE_ROW)], both[list(SHUFFLE_ROW)])
+    words = ["effects", str(run.path), "--gene", genes["symbol"].iloc[0], "--controls", "2", "--shuffles", "4"]
+    done = CliRunner().invoke(app, [*words, "--device", "cpu"])
+    assert done.exit_code == 0, done.output
+    assert "of 4 shuffled sequences at least as strong" in done.output
+    with journal.open("a") as file:
+        record = {**json.loads(lines[-1]), "shuffled": [[4, 0.1, 0.1, 0]] * 99}
+        file.write(json.dumps(record) + "\n")
+    with pytest.raises(InputError, match="rows in shuffled"):
+        read_effects(run.path)
 
 
 def test_other_weights_than_the_runs_are_refused(study, tmp_path):

@@ -14,6 +14,7 @@ from model_core.errors import InputError
 from model_core.evaluation import controls
 from model_core.evaluation.mask_components import LearnedNumbers, learned_numbers, mask_parts
 from model_core.listing import files_in
+from model_core.negative_control import SIGNALS
 from model_core.run_folder.elements import ElementRule, smoothed
 from model_core.run_folder.mask_store import GeneMask
 from model_core.run_folder.run import Run
@@ -69,6 +70,8 @@ class ScoreReader:
         self._sds: list[float] = []  # standard deviation of the sequence component in each window
         self._smooth = run.rule.smooth_bp or ElementRule(0).smooth_bp
         self._signals = self._open_signals(study, without)
+        mixed = study is not None and study.control == SIGNALS
+        self._reader = study.reader() if study is not None and mixed else None  # of what the model was given
         self._effects = {name: _effects_by_gene(other) for name, other in {"": run, **self.beside}.items()}
         self._name_scores()
 
@@ -174,7 +177,10 @@ class ScoreReader:
         if self._signals is None or self._config is None:
             return {}
         window = Window.between(mask.chrom, mask.start, mask.end)
-        signals = np.stack([signal.read(window) for signal in self._signals], axis=1)  # (L, S)
+        if self._reader is not None:
+            signals = self._reader.read(window).signals  # (L, S)
+        else:
+            signals = np.stack([signal.read(window) for signal in self._signals], axis=1)  # (L, S)
         found = {PRIOR: self._binned(controls.signal_prior(signals, self._config), mask)}
         if SEQUENCE in self.kinds:
             parts = mask_parts(mask, signals, self._config, self._learned)

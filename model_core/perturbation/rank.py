@@ -10,6 +10,7 @@ from model_core.errors import InputError
 from model_core.perturbation.knockout import CONTROLS, knock_out, smallest_set
 from model_core.perturbation.occlusion import BLOCK, STEP, check_blocks, occlude
 from model_core.perturbation.run_model import RunModel
+from model_core.perturbation.shuffled_sequence import shuffled_rows
 from model_core.perturbation.what_if import WhatIf
 from model_core.progress import Job
 from model_core.run_folder.effects import append_effects, write_effect_table
@@ -74,20 +75,22 @@ def effects_record(
     }
 
 
-def effects_of(model: RunModel, genes: pd.DataFrame, controls: int = CONTROLS) -> pd.DataFrame:
+def effects_of(model: RunModel, genes: pd.DataFrame, controls: int = CONTROLS, shuffles: int = 0) -> pd.DataFrame:
     """Knock out every element of the given genes, record each gene in the journal, and write effects/effects.tsv.
 
-    Genes that are recorded with the same elements, weights and number of controls are skipped, so an interrupted call
-    can be repeated.
+    Genes that are recorded with the same elements, weights and numbers of controls and shuffled copies are skipped, so
+    an interrupted call can be repeated. Shuffled copies that are recorded are kept where `shuffles` is 0.
 
     Parameters
     ----------
     model : RunModel
         The model of the run.
-    controls : int
-        Control regions per length class.
     genes : DataFrame
         Rows of `choose_scored`.
+    controls : int
+        Control regions per length class.
+    shuffles : int
+        Copies of each element with shuffled bases (`shuffled_sequence`).
 
     Returns
     -------
@@ -95,17 +98,29 @@ def effects_of(model: RunModel, genes: pd.DataFrame, controls: int = CONTROLS) -
         `Run.effects`.
     """
     run = model.run
-    left = [gene for gene in genes.to_dict("records") if not _done(run, gene["gene_id"], controls)]
+    left = [gene for gene in genes.to_dict("records") if not _done(run, gene["gene_id"], controls, shuffles)]
     try:
         with Job("knocking out elements", len(genes), len(genes) - len(left)) as job:
             for gene in left:
-                gene_id = gene["gene_id"]
-                record = effects_record(model, model.what_if(gene_id), gene, run.cut(gene_id), controls)
-                append_effects(run.path, record)
+                append_effects(run.path, _completed(model, gene, controls, shuffles))
                 job.advance(note=gene["symbol"])
     finally:
         write_effect_table(run.path, run.effects)
     return run.effects
+
+
+def _completed(model: RunModel, gene: Mapping, controls: int, shuffles: int) -> dict:
+    """Return a gene's record with all that was asked for; parts that are recorded already are taken from there."""
+    run, gene_id = model.run, str(gene["gene_id"])
+    what_if, before = model.what_if(gene_id), run.effect_records.get(gene_id, {})
+    if before and before["controls"] == controls:
+        record = dict(before)
+    else:
+        record = effects_record(model, what_if, gene, run.cut(gene_id), controls)
+        record |= {name: before[name] for name in ("shuffles", "shuffled") if name in before}
+    if shuffles not in (0, record.get("shuffles")):
+        record |= {"shuffles": shuffles, "shuffled": shuffled_rows(what_if, record["rows"], shuffles, gene_id)}
+    return record
 
 
 def occlusion_of(model: RunModel, genes: pd.DataFrame, block: int = BLOCK, step: int = STEP) -> None:
@@ -138,9 +153,9 @@ def smallest_sets(model: RunModel, genes: pd.DataFrame) -> Iterator[str]:
         yield f"{gene['symbol']}: the elements {names} retain {kept}"
 
 
-def _done(run: Run, gene_id: str, controls: int) -> bool:
+def _done(run: Run, gene_id: str, controls: int, shuffles: int) -> bool:
     record = run.effect_records.get(gene_id)
-    return record is not None and record["controls"] == controls
+    return record is not None and record["controls"] == controls and shuffles in (0, record.get("shuffles"))
 
 
 def strongest(effects: pd.DataFrame, most: int = 10) -> pd.DataFrame:

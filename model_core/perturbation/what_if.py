@@ -54,6 +54,7 @@ class WhatIf:
         on_progress: Callable[[int], None] = lambda done: None,
     ):
         self.model, self.window, self.reversed_strand, self.on_progress = model, window, reversed_strand, on_progress
+        self._batch = batch
         device = model.device
         self._sequence = batch.sequence.to(device, torch.float32)  # (1, L, 4)
         self._signals = batch.signals.to(device, torch.float32)  # (1, L, S)
@@ -91,6 +92,20 @@ class WhatIf:
     def hidden(self) -> np.ndarray:
         """Blacklist outside the promoter, (L,) bool: bases that are always hidden, also inside a kept region."""
         return forced_state(self.promoter, self._forward_strand(self._blacklist[0].cpu().numpy())) == BLACKLISTED
+
+    @property
+    def bases(self) -> np.ndarray:
+        """Bases of the window, uint8 (L, 4), one-hot, left to right on the forward strand."""
+        return self._forward_bases(self._batch.sequence[0].numpy())
+
+    def with_bases(self, bases: np.ndarray) -> WhatIf:
+        """Return the gene with `bases` (as `bases`) in place of its own: its mask is generated anew, all else is kept.
+
+        Signals, gene features, promoter and blacklist are those of the gene.
+        """
+        sequence = torch.from_numpy(self._forward_bases(bases))[None]  # (1, L, 4)
+        batch = self._batch._replace(sequence=sequence)
+        return WhatIf(self.model, batch, self.window, self.reversed_strand, self.on_progress)
 
     @cached_property
     def everything(self) -> np.ndarray:
@@ -153,3 +168,7 @@ class WhatIf:
     def _forward_strand(self, values: np.ndarray) -> np.ndarray:
         """Convert a vector over bases from the direction in which the model reads to the forward strand, or back."""
         return values[::-1].copy() if self.reversed_strand else values
+
+    def _forward_bases(self, bases: np.ndarray) -> np.ndarray:
+        """Convert one-hot bases as `_forward_strand` does; the order of A, C, G, T reversed is the complement."""
+        return bases[::-1, ::-1].copy() if self.reversed_strand else bases

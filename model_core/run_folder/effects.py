@@ -26,15 +26,21 @@ BACKGROUND = (
     "elements without any effect do so far more often than regions drawn by chance would."
 )
 ROW = ("element", "start", "end", "effect", "control_n", "control_mean", "control_sd", "control_rank")
+SHUFFLE_ROW = ("shuffle_n", "shuffle_mean", "shuffle_sd", "shuffle_rank")  # last columns, where any is known
 EFFECT_COLUMNS = (
     *("gene_id", "symbol", "chrom", "element", "start", "end", "effect", "fold_change"),
     *("control_n", "control_mean", "control_sd", "control_rank", "predicted"),
 )
 _LOGARITHMS = {"log10p1": 10.0, "log1p": math.e}  # label transforms under which a difference is a ratio
 _INTEGERS = ("start", "end", "control_n")
+_RANKS = ("control_rank", "shuffle_n", "shuffle_rank")  # integers that may be missing
 _Edge = Annotated[int, Field(ge=-(10**12), le=10**12)]  # bp
 _Row = Annotated[  # the last value, control_rank, is a share in schema 1
     tuple[Name, _Edge, _Edge, float | None, Count, float | None, float | None, float | None],
+    BeforeValidator(lambda row: tuple(row) if isinstance(row, list) else row),
+]
+_ShuffleRow = Annotated[
+    tuple[Count, float | None, float | None, Count | None],
     BeforeValidator(lambda row: tuple(row) if isinstance(row, list) else row),
 ]
 
@@ -52,6 +58,14 @@ class GeneEffects(Record):
     checkpoint: str | None
     controls: Count
     rows: list[_Row]
+    shuffles: Count = 0  # shuffled copies of each element
+    shuffled: list[_ShuffleRow] = Field([])  # as many as rows, or none
+
+    @model_validator(mode="after")
+    def _all_rows_are_shuffled(self) -> GeneEffects:
+        if self.shuffled and len(self.shuffled) != len(self.rows):
+            raise ValueError(f"{len(self.rows)} rows in shuffled; there are {len(self.shuffled)}")
+        return self
 
     @model_validator(mode="after")
     def _ranks_are_whole(self) -> GeneEffects:
@@ -176,6 +190,11 @@ def control_words(rank: int | None, controls: int) -> str:
     return f"{int(rank)} of {int(controls)} control regions at least as strong"
 
 
+def shuffle_words(rank: int, shuffles: int) -> str:
+    """Return a `shuffle_rank` as it is shown, of so many shuffled copies: "2 of 20 shuffled sequences ..."."""
+    return f"{int(rank)} of {int(shuffles)} shuffled sequences at least as strong"
+
+
 def caveat_line(config: Mapping) -> str:
     """Return `caveat` in a few words, for places with little room."""
     seen = hidden_in_training(config)
@@ -234,18 +253,22 @@ def effect_table(records: Iterable[Mapping]) -> pd.DataFrame:
     """Return the table of records: EFFECT_COLUMNS, one row per element, by falling effect within a gene.
 
     The genes are in the order of the records. control_rank is an integer that is missing (pandas' Int64) where no
-    control region fits.
+    control region fits. Where a record has effects of shuffled sequence, SHUFFLE_ROW follow as last columns.
     """
-    tables = []
+    tables, shuffled = [], False
     for record in records:
         table = pd.DataFrame(record["rows"], columns=list(ROW))
+        if record.get("shuffled"):
+            table[list(SHUFFLE_ROW)] = record["shuffled"]
+            shuffled = True
         table = table.assign(**{name: record[name] for name in ("gene_id", "symbol", "chrom", "predicted")})
         table["fold_change"] = fold_change(table["effect"].to_numpy(np.float64), record["label_transform"])
         tables.append(table.sort_values(["effect", "start"], ascending=[False, True]))
     table = pd.concat([table for table in tables if len(table)] or [pd.DataFrame(columns=list(EFFECT_COLUMNS))])
-    numbers = [name for name in EFFECT_COLUMNS[6:] if name not in (*_INTEGERS, "control_rank")]
-    types = dict.fromkeys(numbers, np.float64) | dict.fromkeys(_INTEGERS, np.int64) | {"control_rank": "Int64"}
-    return table[list(EFFECT_COLUMNS)].astype(types).reset_index(drop=True)
+    columns = [*EFFECT_COLUMNS, *(SHUFFLE_ROW if shuffled else ())]
+    types = dict.fromkeys(columns[6:], np.dtype(np.float64)) | dict.fromkeys(_INTEGERS, np.dtype(np.int64))
+    types |= {name: pd.Int64Dtype() for name in _RANKS if name in columns}
+    return table[columns].astype(types).reset_index(drop=True)
 
 
 def valid(record: Mapping, rule: Mapping | None, checkpoint: str | None) -> bool:

@@ -64,6 +64,7 @@ class ModelSource(SourceFile):
     trained_on: str | None = None  # in words
     test_chromosomes: list[str] | None = None  # it has seen the genes of all other chromosomes
     training_chromosomes: list[str] | None = None  # it has seen genes of these, and of no others
+    control: Name | None = None  # negative control that it was trained as
 
 
 class Decision(Record):
@@ -114,6 +115,7 @@ class Manifest(Record):
     inputs: dict[str, RemoteInput] | None = None
     versions: dict[str, str] | None = None
     seed: int | None = None
+    control: Name | None = None  # negative control that the study stands for
     window: Annotated[int, Field(le=LONGEST_WINDOW)]
     promoter: Base
     resolution: Base

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from model_core.intervals import listed
+from model_core.negative_control import control_words
 
 if TYPE_CHECKING:
     from model_core.run_folder.run import Run
@@ -43,12 +44,19 @@ def notes_of(run: Run) -> list[Note]:
         study.json or metrics.json is damaged.
     """
     variant, kind = run.manifest["variant"], run.manifest["kind"]
-    found = [Note("mask", MASK_NOTES[variant])] if variant in MASK_NOTES else []
+    control = control_of(run.manifest)
+    found = [Note("model", control_words(control))] if control else []
+    found += [Note("mask", MASK_NOTES[variant])] if variant in MASK_NOTES else []
     found += _of_cells(run.manifest["checkpoint"] or {}, run.study, kind)
     found += _of_genes(run)
     found += [Note("signals", text) for text in run.metrics.get("signal_notes", {}).values()]
     found += [Note("study", text) for text in run.study.get("limits", ())]
     return found
+
+
+def control_of(manifest: Mapping[str, Any]) -> str | None:
+    """Return the negative control that a run is of, or that its model was trained as; None for a real run."""
+    return manifest.get("control") or (manifest["checkpoint"] or {}).get("control")
 
 
 def gene_note(manifest: Mapping[str, Any], gene: Mapping[str, Any]) -> str | None:

@@ -106,6 +106,7 @@ class Run:
         blacklist: pd.DataFrame | None = None,
         asked: int | None = None,
         inputs: Mapping[str, Mapping[str, Any]] | None = None,
+        control: str | None = None,
     ) -> Run:
         """Make a new run folder and open it.
 
@@ -146,6 +147,8 @@ class Run:
             Number of genes that are to be scored.
         inputs : Mapping[str, Mapping[str, Any]] or None
             States of the study's files at addresses (`remote_inputs.remote_inputs`).
+        control : str or None
+            Negative control that the study stands for (`Study.control`).
 
         Returns
         -------
@@ -168,7 +171,8 @@ class Run:
             "band": band or ("none" if variant == "causal" else "beta"),
             "simulated": simulated,
         }
-        noted = {"inputs": inputs} if inputs else {}
+        noted: dict[str, Any] = {"inputs": inputs} if inputs else {}
+        noted |= {"control": control} if control else {}
         progress = {"scored": 0, "asked": asked}
         manifest = new_manifest(
             path, study, checkpoint, about_checkpoint, **described, **lengths, seed=seed, progress=progress, **noted

@@ -45,18 +45,27 @@ def new_run_of(study: Study, model: Seq2ExpConfig, out: Path, **entries: Any) ->
         resolved=study.resolved(),
         blacklist=study.blacklist(),
         inputs=remote_inputs(study),
+        control=study.control,
         **entries,
     )
 
 
 def require_same_inputs(run: Run, study: Study) -> None:
-    """Check that a study has the genome of a run, and warn of files at addresses that changed since the run was made.
+    """Check that a study has the genome of a run, and is the same negative control, if the run is of one.
+
+    Files at addresses that changed since the run was made are warned of.
 
     Raises
     ------
     InputError
-        Another genome (`Run.require_genome`).
+        Another genome (`Run.require_genome`), or another control.
     """
+    recorded = run.manifest.get("control")
+    if recorded != study.control:
+        found, expected = (control or "the study itself" for control in (recorded, study.control))
+        found = f"a run of {found if recorded is None else f'the negative control {found!r}'}"
+        expected = f"one of {expected if study.control is None else f'the negative control {expected!r}'}"
+        raise InputError(run.path, found=found, expected=expected, fix="choose another folder")
     run.require_genome(study.genome().sizes, study.genome().path)
     warn_of_changes(run.manifest.get("inputs"), study)
 
@@ -80,6 +89,8 @@ def study_of(run: Run) -> Study:
     for path in places:
         if is_regular(path):
             study = load_study(path)
+            if control := run.manifest.get("control"):
+                study = study.as_control(control, run.manifest.get("seed") or 0)
             require_same_inputs(run, study)
             return study
     raise InputError(

@@ -18,6 +18,7 @@ from model_core.config import Seq2ExpConfig, TrainConfig, merged, recipe
 from model_core.errors import InputError, Problem, Problems
 from model_core.intervals import listed
 from model_core.kept_peaks import parsed_peaks
+from model_core.negative_control import LABELS, permuted_labels
 from model_core.records import read_toml
 from model_core.remote.address import InputPath, RemotePath
 from model_core.signals.open import open_signal
@@ -96,6 +97,7 @@ class Study(Section):
     _genes: pd.DataFrame | None = PrivateAttr(None)
     _of_training: pd.DataFrame | None = PrivateAttr(None)  # features of the training genes, of which `_held` are known
     _held: set[str] = PrivateAttr(set())
+    _control: str | None = PrivateAttr(None)
 
     @model_validator(mode="after")
     def _with_notes_of_signals(self) -> Study:
@@ -108,6 +110,31 @@ class Study(Section):
     def path(self) -> Path:
         """Path of the study.toml."""
         return self._path
+
+    @property
+    def control(self) -> str | None:
+        """Negative control that this study stands for (`as_control`); None for the study itself."""
+        return self._control
+
+    def as_control(self, control: str, seed: int = 0) -> Study:
+        """Return this study as a negative control: with labels, signals or sequence mixed, and all else kept.
+
+        `gene_sites`, `genes` and `reader` give what is mixed; gene features, single signals and the genome are those
+        of the study.
+
+        Parameters
+        ----------
+        control : str
+            One of `negative_control.CONTROLS`.
+        seed : int
+            Random seed of the permutation of labels: that of the training.
+        """
+        mixed = self.model_copy()
+        mixed._control = control
+        if control == LABELS:
+            mixed._sites = permuted_labels(self.gene_sites(), seed)
+            mixed._genes = None if self._genes is None else permuted_labels(self._genes, seed)
+        return mixed
 
     @property
     def folder(self) -> Path:
@@ -386,7 +413,8 @@ class Study(Section):
 
     def reader(self) -> WindowReader:
         """Return a reader of sequence, signals and blacklist of windows, which can be sent to other processes."""
-        return WindowReader(self.genome(), self.signals(), self.blacklist())
+        still = [column for column, spec in enumerate(self.signal_specs) if spec.is_contact]
+        return WindowReader(self.genome(), self.signals(), self.blacklist(), self.control, still)
 
 
 def _training(genes: pd.DataFrame) -> pd.DataFrame:

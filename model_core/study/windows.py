@@ -8,6 +8,7 @@ import pandas as pd
 
 from model_core.errors import InputError
 from model_core.intervals import match_chromosomes, rasterise, require_shared
+from model_core.negative_control import SEQUENCE, SIGNALS, rotated_signals, shuffled_bases
 from model_core.signals.signal import Signal
 from model_core.study.genome import Genome, one_hot
 from model_core.window import Window
@@ -42,11 +43,23 @@ class WindowReader:
         S signals, in the model's order.
     blacklist : DataFrame or None
         Intervals: chrom, start, end.
+    control : str or None
+        Negative control for which what is read is mixed (`negative_control.CONTROLS`).
+    still : Sequence[int]
+        Signals that the control leaves in place: those of contact.
     """
 
-    def __init__(self, genome: Genome, signals: Sequence[Signal], blacklist: pd.DataFrame | None = None):
-        self.genome = genome
+    def __init__(
+        self,
+        genome: Genome,
+        signals: Sequence[Signal],
+        blacklist: pd.DataFrame | None = None,
+        control: str | None = None,
+        still: Sequence[int] = (),
+    ):
+        self.genome, self._control = genome, control
         self.signals = tuple(signals)
+        self._moving = [column for column in range(len(self.signals)) if column not in still]
         columns = ["chrom", "start", "end"]
         tables = {} if blacklist is None else dict(iter(blacklist[columns].groupby("chrom")))
         self._shared = False  # whether each signal is known to share a chromosome with this genome
@@ -70,9 +83,14 @@ class WindowReader:
         for column, signal in enumerate(self.signals):
             signals[:, column] = signal.read(window)
         table = self._blacklist.get(window.chrom)
-        if table is None:
-            return WindowData(sequence, signals, np.zeros(window.length, bool))
-        return WindowData(sequence, signals, rasterise(table, window.chrom, window.start, window.end))
+        blacklist = np.zeros(window.length, bool)
+        if table is not None:
+            blacklist = rasterise(table, window.chrom, window.start, window.end)
+        if self._control == SIGNALS:
+            signals = rotated_signals(signals, self._moving, blacklist, window)
+        elif self._control == SEQUENCE:
+            sequence = shuffled_bases(sequence, window)
+        return WindowData(sequence, signals, blacklist)
 
     def check(self, window: Window) -> None:
         """Raise InputError unless the window's TSS is a base of this genome and its length is positive."""

@@ -366,6 +366,7 @@ def _trained(study: Study, genes: pd.DataFrame) -> dict[str, Any]:
     whole = chroms.isdisjoint(genes["chrom"][~used & np.isfinite(genes["label"])])
     cells = {"cell_type": study.cell_type} if study.cell_type else {}
     words = f"{study.cell_type or 'unstated cells'}, study {study.name}"
+    cells |= {"control": study.control} if study.control else {}
     return {**cells, "trained_on": words, **({"training_chromosomes": sorted(chroms)} if whole else {})}
 
 

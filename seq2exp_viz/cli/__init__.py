@@ -12,7 +12,20 @@ from typing import Annotated, NamedTuple, NoReturn
 import typer
 
 from model_core.errors import InputError
-from seq2exp_viz.cli import analysis, bench, cache, doctor, failures, gene, model, models, output, server, study
+from seq2exp_viz.cli import (
+    analysis,
+    bench,
+    cache,
+    doctor,
+    failures,
+    gene,
+    model,
+    models,
+    negative_controls,
+    output,
+    server,
+    study,
+)
 from seq2exp_viz.cli.options import OptionalValues
 from seq2exp_viz.cli.signals import stop_in_order
 
@@ -38,6 +51,7 @@ COMMANDS = (  # the order of `--help`
     Command("Analysis", analysis.effects, "effects demo/run --genes MOCK1401"),
     Command("Analysis", analysis.compare, "compare demo/run --compared-with demo/control"),
     Command("Analysis", bench.bench, "bench crispr --pairs pairs.tsv --by dataset"),
+    Command("Analysis", negative_controls.negative_controls, "negative-controls demo/study --steps 400 -o controls"),
     Command("Output", output.export, "export demo/run bed --genes MOCK1401 -o MOCK1401.bed"),
     Command("Output", output.figure, "figure demo/run --genes MOCK1401 -o MOCK1401.pdf"),
     Command("Output", output.report, "report demo/run --genes MOCK1401,MOCK1402 -o report.html"),
@@ -56,7 +70,8 @@ app = typer.Typer(
 )
 for command in COMMANDS:
     epilog = f"Example: [bold]seq2exp-viz {command.example}[/bold]"
-    app.command(cls=OptionalValues, rich_help_panel=command.panel, epilog=epilog)(command.function)
+    spelled = command.function.__name__.replace("_", "-")
+    app.command(spelled, cls=OptionalValues, rich_help_panel=command.panel, epilog=epilog)(command.function)
 
 
 def _show_version(asked: bool) -> None:

@@ -17,6 +17,12 @@ def effects(
     genes: Genes = None,
     all_genes: AllGenes = False,
     controls: Annotated[int, typer.Option(min=0, help="number of random control regions per length of element")] = 20,
+    shuffles: Annotated[
+        int,
+        typer.Option(
+            min=0, help="number of copies of each element with shuffled bases, dinucleotides kept, put in its place"
+        ),
+    ] = 0,
     occlusion: Annotated[
         bool,
         typer.Option(
@@ -41,18 +47,20 @@ def effects(
     require_packages()
     from model_core.perturbation import rank
     from model_core.perturbation.run_model import RunModel
-    from model_core.run_folder.effects import BACKGROUND, caveat, control_words
+    from model_core.run_folder.effects import BACKGROUND, caveat, control_words, shuffle_words
     from model_core.run_folder.run import Run
 
     opened = Run.open(run)
     chosen = rank.choose_scored(opened, options.gene_names(genes), all_genes)
     model = RunModel(opened, device)
-    table = rank.effects_of(model, chosen, controls)
+    table = rank.effects_of(model, chosen, controls, shuffles)
     mine = table[table["gene_id"].isin(chosen["gene_id"])]
     typer.echo(f"{len(mine):,} elements of {len(chosen):,} genes in {opened.path / 'effects' / 'effects.tsv'}")
     for row in rank.strongest(mine).itertuples():
         place = f"{row.chrom}:{row.start + 1:,}-{row.end:,}"
         words = control_words(row.control_rank, row.control_n)
+        if shuffles:
+            words += f"; {shuffle_words(row.shuffle_rank, row.shuffle_n)}"
         typer.echo(f"  {row.symbol} {row.element} {place}  effect {row.effect:+.3f}  {words}")
     if len(mine) and controls:
         typer.echo(BACKGROUND)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,10 +14,14 @@ from seq2exp_viz.cli.options import AllGenes, Device, Genes, Nodes, Processes, R
 from seq2exp_viz.worker.availability import require_packages
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from model_core.config import Seq2ExpConfig, TrainConfig
     from model_core.datasets.known_models import ModelFile
+    from model_core.study.study import Study
 
 
-def _warn_of_untested_gpu(device: str | None, processes: int, nodes: int) -> None:
+def warn_of_untested_gpu(device: str | None, processes: int = 1, nodes: int = 1) -> None:
     """Print a note where the model will run on a GPU that has not passed its self-test."""
     from model_core.model.checkpoint import choose_device
     from model_core.model.device import untested_words
@@ -30,9 +34,7 @@ def _warn_of_untested_gpu(device: str | None, processes: int, nodes: int) -> Non
 def train(
     study: StudyPath,
     output: Annotated[Path, options.output("run folder, in which an interrupted training is resumed")],
-    variant: Annotated[
-        Literal["soft", "hard", "causal"], typer.Option(help="kind of mask: the paper's soft or hard one, or causal")
-    ] = "soft",
+    variant: options.Variant = "soft",
     mask: Annotated[
         str,
         typer.Option(
@@ -40,51 +42,27 @@ def train(
             "or a control (promoter, random, signal, macs3)"
         ),
     ] = "learned",
-    steps: Annotated[int | None, typer.Option(min=1, help="number of optimiser steps (paper: 50,000)")] = None,
-    batch_size: Annotated[int | None, options.batch_size("one batch per optimiser step (paper: 8)")] = None,
-    lr: Annotated[float | None, typer.Option(help="highest learning rate (paper: 5e-4)")] = None,
-    warmup: Annotated[int | None, typer.Option(min=0, help="number of warm-up steps (paper: 5,000)")] = None,
-    window: Annotated[int | None, typer.Option(min=1, help="window around the TSS, in bp (paper: 200,000)")] = None,
-    promoter: Annotated[
-        int | None, typer.Option(min=1, help="central region that is always kept, in bp (paper: 2,000)")
-    ] = None,
-    width: Annotated[int | None, typer.Option(min=1, help="number of channels of the model (paper: 128)")] = None,
-    depth: Annotated[int | None, typer.Option(min=1, help="number of blocks per stack (paper: 4)")] = None,
-    members: Annotated[
-        int | None,
-        typer.Option(min=1, help="members of a causal model's ensemble, in one run (by default 5)"),
-    ] = None,
+    steps: options.Steps = None,
+    batch_size: options.StepBatch = None,
+    lr: options.LearningRate = None,
+    warmup: options.Warmup = None,
+    window: options.WindowLength = None,
+    promoter: options.PromoterLength = None,
+    width: options.Width = None,
+    depth: options.Depth = None,
+    members: options.Members = None,
     seed: options.OptionalSeed = None,
     seeds: Annotated[
         str | None,
         typer.Option(metavar="2,22,222", help="comma-separated random seeds; one training for each, with mean and sd"),
     ] = None,
-    accumulate: Annotated[
-        int | None, typer.Option(min=1, help="number of batches whose gradients are summed per optimiser step")
-    ] = None,
-    precision: Annotated[str | None, typer.Option(help="numeric precision: 32-true or bf16-mixed")] = None,
-    pretrain: Annotated[
-        int | None,
-        typer.Option(
-            "--pretrain-steps",
-            "--pretrain",
-            min=0,
-            help="number of pretraining steps, which learn the signals from sequence "
-            "(causal: 3 x --steps, at most 10,000)",
-        ),
-    ] = None,
-    blocks: Annotated[
-        int | None,
-        typer.Option(
-            "--block-steps",
-            "--blocks",
-            min=0,
-            help="number of steps under random-block masks, before all others (by default none)",
-        ),
-    ] = None,
+    accumulate: options.Accumulate = None,
+    precision: options.Precision = None,
+    pretrain: options.PretrainSteps = None,
+    blocks: options.BlockSteps = None,
     processes: Processes = 1,
     nodes: Nodes = 1,
-    workers: Annotated[int | None, options.workers("by default 0")] = None,
+    workers: options.TrainWorkers = None,
     device: Device = None,
 ) -> None:
     """Train a model on a study. Settings that are not given come from study.toml, then from the paper."""
@@ -100,18 +78,34 @@ def train(
     training: dict[str, float | str | None]
     training = {"steps": steps, "batch_size": batch_size, "lr": lr, "warmup": warmup, "seed": seed, "workers": workers}
     training |= {"accumulate": accumulate, "precision": precision, "pretrain_steps": pretrain, "block_steps": blocks}
-    config = opened.config(**{k: v for k, v in model.items() if v is not None})
-    given = {k: v for k, v in training.items() if v is not None}
-    recipe = opened.train_config(**given)
-    if config.variant == "causal":
-        recipe = opened.train_config(**{**causal_stages(recipe.steps), **opened.training, **given})
-    _warn_of_untested_gpu(device, processes, nodes)
+    config, recipe = settings_of(opened, model, training)
+    warn_of_untested_gpu(device, processes, nodes)
     if seeds is not None:
         runs = train_seeds(opened, config, recipe, output, options.parse_seeds(seeds), device)
         typer.echo(f"trained {len(runs)} models; {(output / 'seeds.json').read_text(encoding='utf-8')}")
         return
     run = train_model(opened, config, recipe, output, device, processes, nodes)
     typer.echo(f"trained {run.path}; next: seq2exp-viz score {run.path}")
+
+
+def settings_of(
+    study: Study, model: Mapping[str, Any], training: Mapping[str, Any]
+) -> tuple[Seq2ExpConfig, TrainConfig]:
+    """Return the settings of model and training: those of options that were given, the study's, the variant's.
+
+    Parameters
+    ----------
+    study : Study
+        The study.
+    model, training : Mapping[str, Any]
+        Settings by flat name; None where an option was not given.
+    """
+    config = study.config(**{k: v for k, v in model.items() if v is not None})
+    given = {k: v for k, v in training.items() if v is not None}
+    recipe = study.train_config(**given)
+    if config.variant == "causal":
+        recipe = study.train_config(**{**causal_stages(recipe.steps), **study.training, **given})
+    return config, recipe
 
 
 def _model(text: str) -> ModelFile:
@@ -180,7 +174,7 @@ def score(
         read = weights or weights_of(opened)[0]
         typer.echo(estimate(source, chosen, read, run, device, processes=processes * nodes, **settings).text())
         return
-    _warn_of_untested_gpu(device, processes, nodes)
+    warn_of_untested_gpu(device, processes, nodes)
     if weights is not None:
         opened = run_for(source, weights, run, resolution, processes, nodes, given)
         model = opened.model_config

@@ -6,7 +6,7 @@ import os
 import secrets
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from typer.core import TyperCommand
@@ -92,6 +92,48 @@ def model(detail: str) -> Any:
     )
     return typer.Option("--checkpoint", "--model", help=f"weights to score with: {places}; {detail}")
 
+
+# ---- settings of a training
+
+Variant = Annotated[
+    Literal["soft", "hard", "causal"], typer.Option(help="kind of mask: the paper's soft or hard one, or causal")
+]
+Steps = Annotated[int | None, typer.Option(min=1, help="number of optimiser steps (paper: 50,000)")]
+StepBatch = Annotated[int | None, batch_size("one batch per optimiser step (paper: 8)")]
+LearningRate = Annotated[float | None, typer.Option(help="highest learning rate (paper: 5e-4)")]
+Warmup = Annotated[int | None, typer.Option(min=0, help="number of warm-up steps (paper: 5,000)")]
+WindowLength = Annotated[int | None, typer.Option(min=1, help="window around the TSS, in bp (paper: 200,000)")]
+PromoterLength = Annotated[
+    int | None, typer.Option(min=1, help="central region that is always kept, in bp (paper: 2,000)")
+]
+Width = Annotated[int | None, typer.Option(min=1, help="number of channels of the model (paper: 128)")]
+Depth = Annotated[int | None, typer.Option(min=1, help="number of blocks per stack (paper: 4)")]
+Members = Annotated[
+    int | None, typer.Option(min=1, help="members of a causal model's ensemble, in one run (by default 5)")
+]
+Accumulate = Annotated[
+    int | None, typer.Option(min=1, help="number of batches whose gradients are summed per optimiser step")
+]
+Precision = Annotated[str | None, typer.Option(help="numeric precision: 32-true or bf16-mixed")]
+PretrainSteps = Annotated[
+    int | None,
+    typer.Option(
+        "--pretrain-steps",
+        "--pretrain",
+        min=0,
+        help="number of pretraining steps, which learn the signals from sequence (causal: 3 x --steps, at most 10,000)",
+    ),
+]
+BlockSteps = Annotated[
+    int | None,
+    typer.Option(
+        "--block-steps",
+        "--blocks",
+        min=0,
+        help="number of steps under random-block masks, before all others (by default none)",
+    ),
+]
+TrainWorkers = Annotated[int | None, workers("by default 0")]
 
 Threshold = Annotated[
     float | None, typer.Option("--threshold", help="mask value, 0 to 1, at which elements are cut (default: the run's)")
