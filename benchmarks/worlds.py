@@ -22,25 +22,36 @@ import statistics
 import subprocess
 import sys
 import time
+from dataclasses import asdict
 from hashlib import sha256
+from itertools import combinations
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 import rivals as rival
+import torch
 from planted import (
     Truth,
     Windows,
     agreement,
+    agreement_of,
     assignment,
     differences,
     measures,
+    of_pairs,
     read_truth,
     read_windows,
     smoothed,
 )
+from sklearn.metrics import roc_auc_score
 
+from model_core.config import LOGIT_RECIPE, causal_stages
 from model_core.files import replacing, write_json
+from model_core.model.additive import AdditiveModel
+from model_core.model.checkpoint import load_checkpoint
+from model_core.model.motif_encoder import STEP
 from model_core.perturbation.rank import choose_scored, occlusion_of
 from model_core.perturbation.run_model import RunModel
 from model_core.run_folder.run import Run
@@ -52,15 +63,23 @@ from model_core.study.study import Study, load_study
 from model_core.training.train import begin_run, train
 
 RESULTS = Path(__file__).parent / "results" / "worlds"
-STAGES = {"pretrain_steps": 2_000, "block_steps": 350, "steps": 650}
-PLAIN = {"pretrain_steps": 0, "block_steps": 0, "steps": 400}
+STAGES = {"pretrain_steps": 2_000, "block_steps": 350, "steps": 650, "batch_size": 8, "lr": 2e-3, "warmup": 20}
+PLAIN = {"steps": 400, "batch_size": 8, "lr": 2e-3, "warmup": 20}
+OWN = {"steps": 800, **causal_stages(800)}
+LOGIT = {"variant": "causal", **LOGIT_RECIPE}
 MODELS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {  # model settings, training settings
+    "causal": ({"variant": "causal"}, OWN),
     "soft": ({"variant": "soft"}, PLAIN),  # as published
     "hard": ({"variant": "hard"}, PLAIN),
-    "causal": ({"variant": "causal"}, STAGES),
-    "unmasked": ({"variant": "causal", "mask": "all"}, STAGES),
+    "logit": (LOGIT, STAGES),  # what `causal` was before
+    "unmasked": ({**LOGIT, "mask": "all"}, STAGES),  # its occlusion is a rival
+    "causal, one member": ({"variant": "causal", "members": 1}, OWN),
+    "causal, no penalty": ({"variant": "causal", "sparsity": 0.0}, OWN),
+    "causal, one strand": ({"variant": "causal", "both_strands": False}, OWN),
+    "causal, random filters": ({"variant": "causal"}, {**OWN, "motif_seeds": 0}),
+    "causal, no contact": ({"variant": "causal", "contact": None}, OWN),
 }
-COMMON = {"batch_size": 8, "lr": 2e-3, "warmup": 20, "lr_end": 1e-4, "validations_per_epoch": 1}
+COMMON = {"lr_end": 1e-4, "validations_per_epoch": 1}
 RIVALS = "rivals"  # the cell of what needs no model
 COLUMNS = {
     "auprc": "AUPRC",
@@ -166,7 +185,8 @@ def trained(study: Study, model: str, seed: int, out: Path) -> tuple[Run, float]
     config = study.config(**settings, d_model=32, n_layers=2)
     training = study.train_config(**COMMON, **staged, seed=seed)
     run = begin_run(study, config, training, out)
-    shared = out.parent / f"encoder-{seed}-{training.pretrain_steps}.safetensors"
+    encoder = repr([asdict(config.backbone), training.pretrain_steps, training.motif_seeds, training.pretrain_crops])
+    shared = out.parent / f"encoder-{seed}-{sha256(encoder.encode()).hexdigest()[:12]}.safetensors"
     own = out / "training" / "pretrained.safetensors"
     borrowed = 0.0
     if shared.exists() and not own.exists():
@@ -186,27 +206,112 @@ def trained(study: Study, model: str, seed: int, out: Path) -> tuple[Run, float]
 
 
 def model_scores(run: Run, model: str, place: Place) -> dict[str, np.ndarray]:
-    """Return the scores of a run over the test genes' windows; masks are smoothed, as for elements."""
+    """Return the scores of a run over the test genes' windows; masks and effects are smoothed, as for elements."""
     ids = list(place.windows.genes["gene_id"])
     if model == "unmasked":
         occlusion_of(RunModel(run), choose_scored(run))
         hidden = np.stack([np.nan_to_num(run.occlusion(name).bases) for name in ids])
         openness = rival.dnase_of(place.study, place.windows)
         return {"occlusion": smoothed(hidden), "occlusion, gated": smoothed(hidden) * openness}
-    return {"mask": smoothed(np.stack([run.mask(name).mean for name in ids]))}
+    found = {"mask": smoothed(np.stack([run.mask(name).mean for name in ids]))}
+    additive = additive_model(run)
+    if additive is not None:
+        found["effect"] = smoothed(effects_of_windows(additive, place.windows).mean(axis=0))
+    return found
+
+
+def additive_model(run: Run) -> AdditiveModel | None:
+    """Return the model of a run if it is additive."""
+    model = load_checkpoint(run.path / "checkpoint.safetensors", "cpu")
+    return model if isinstance(model, AdditiveModel) else None
+
+
+@torch.no_grad()
+def effects_of_windows(model: AdditiveModel, windows: Windows) -> np.ndarray:
+    """Return each member's effect of every base, (members, G, L)."""
+    found = []
+    for codes, signals in zip(windows.codes, windows.signals, strict=True):
+        one_hot = torch.from_numpy(np.eye(5, dtype=np.float32)[codes][None, :, :4])
+        found.append(model.effects(one_hot, torch.from_numpy(signals[None])).numpy()[:, 0])
+    return np.stack(found, axis=1)
+
+
+def element_effects(effects: np.ndarray, pairs: pd.DataFrame) -> np.ndarray:
+    """Return the summed effect of each element in its window, (pairs,), from effects (G, L)."""
+    return np.array([effects[pair.row, pair.first : pair.last].sum() for pair in pairs.itertuples()])
+
+
+def swapped_cell(model: AdditiveModel, run: Run, place: Place) -> dict[str, float]:
+    """Return the AUROC by which the change of effect and mask tells elements whose openness changed."""
+    folder = place.study.path.parent
+    other = load_study(folder / "cell-2" / "study.toml")
+    genes = other.genes()
+    windows = read_windows(other, genes[genes["split"] == "test"], place.world.promoter)
+    assert windows.genes["gene_id"].equals(place.windows.genes["gene_id"])
+    pairs, changed = place.truth.pairs, changed_elements(folder)
+    is_changed = pairs["element"].isin(changed).to_numpy()
+    both = [effects_of_windows(model, x) for x in (place.windows, windows)]
+    effect = [element_effects(x.mean(axis=0), pairs) for x in both]
+    z = [of_pairs(model_z(model, x), place.windows, place.truth) for x in both]
+    known = np.isfinite(z[0])
+    change = {"effect": np.abs(effect[1] - effect[0]), "mask": np.abs(z[1] - z[0])}
+    return {name: float(roc_auc_score(is_changed[known], values[known])) for name, values in change.items()}
+
+
+def model_z(model: AdditiveModel, effects: np.ndarray) -> np.ndarray:
+    """Return E[z] of every base, (G, L), from members' effects (members, G, L)."""
+    binned = torch.from_numpy(effects[..., ::STEP] * STEP)
+    return np.repeat(model.z_of(binned).numpy(), STEP, axis=1)[:, : effects.shape[2]]
+
+
+def changed_elements(folder: Path) -> set[str]:
+    """Return the names of the elements that are open in one of two cell types only."""
+    opened = []
+    for truth in (folder / "truth", folder / "cell-2" / "truth"):
+        closed: set[str] = set()
+        for name in ("closed", "decoys"):
+            table = pd.read_csv(truth / f"{name}.bed", sep="\t")
+            closed |= set(table["name"][table["strength"] == "none"])
+        opened.append(closed)
+    return opened[0] ^ opened[1]
 
 
 def model_cell(out: Path, place: Place, model: str, seed: int) -> dict[str, Any]:
     """Return the results of one model in one world."""
-    run, minutes = trained(place.study, model, seed, out / f"{place.name}-{place.seed}" / f"{model}-{seed}")
+    folder = out / f"{place.name}-{place.seed}"
+    run, minutes = trained(place.study, model, seed, folder / f"{slug(model)}-{seed}")
     scores = model_scores(run, model, place)
+    with replacing(folder / f"{slug(model)}-{seed}.npz") as unfinished, unfinished.open("wb") as file:
+        np.savez_compressed(file, **scores)
+    rivals_here = rival_scores(out, place)
+    beside = folder / f"unmasked-{seed}.npz"
+    if beside.exists() and model != "unmasked":
+        with np.load(beside) as arrays:
+            rivals_here |= dict(arrays)
     own = next(iter(scores))
-    against = {own: scores[own], **rival_scores(out, place)}
-    rows = differences(against, own, place.windows, place.truth)
+    scores |= combined(scores, rivals_here, place)
+    rows = differences({own: scores[own], **rivals_here}, own, place.windows, place.truth)
     found: dict[str, Any] = {"model": model, "seed": seed, "minutes": minutes, "scores": judged(scores, place)}
     found["pearson"] = run.metrics["prediction"]["test"]["pearson"]
     found["differences"] = {name: {"auprc": value, "low": low, "high": high} for name, value, low, high in rows}
+    additive = additive_model(run)
+    if additive is not None:
+        sums = element_effects(effects_of_windows(additive, place.windows).mean(axis=0), place.truth.pairs)
+        found["effects"] = known(agreement_of(sums, place.truth))
+        found["swapped_cell"] = swapped_cell(additive, run, place)
     return found
+
+
+def combined(scores: dict[str, np.ndarray], rivals_here: dict[str, np.ndarray], place: Place) -> dict[str, np.ndarray]:
+    """Return the mean ranks of each pair of the model's own scores and occlusion, where there are two."""
+    parts = scores | {name: rivals_here[name] for name in ("occlusion", "occlusion, gated") if name in rivals_here}
+    ranks = {name: np.argsort(np.argsort(values.ravel())).reshape(values.shape) for name, values in parts.items()}
+    return {f"{one} + {two}": (ranks[one] + ranks[two]) / 2 for one, two in combinations(parts, 2)}
+
+
+def slug(model: str) -> str:
+    """Return a model's name as a file name."""
+    return model.replace(", ", "-").replace(" ", "-")
 
 
 # ---- results
@@ -214,7 +319,7 @@ def model_cell(out: Path, place: Place, model: str, seed: int) -> dict[str, Any]
 
 def cell_path(world: str, world_seed: int, model: str, seed: int | None = None) -> Path:
     """Return the file of a cell."""
-    return RESULTS / f"{world}-{world_seed}-{model}{'' if seed is None else f'-{seed}'}.json"
+    return RESULTS / f"{world}-{world_seed}-{slug(model)}{'' if seed is None else f'-{seed}'}.json"
 
 
 def results() -> list[dict[str, Any]]:
@@ -254,8 +359,10 @@ def main() -> None:
     parser.add_argument("--worlds", nargs="+", choices=WORLDS, default=list(WORLDS))
     parser.add_argument("--world-seeds", nargs="+", type=int, default=[1])
     parser.add_argument("--models", nargs="*", choices=MODELS, default=[])
+    parser.add_argument("--threads", type=int, default=1, help="of torch, for each call")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     a = parser.parse_args()
+    torch.set_num_threads(a.threads)
     RESULTS.mkdir(parents=True, exist_ok=True)
     for world, world_seed in ((w, s) for w in a.worlds for s in a.world_seeds if a.out):
         wanted: list[tuple[str, int | None]] = [(RIVALS, None), *((m, s) for m in a.models for s in a.seeds)]

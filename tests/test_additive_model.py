@@ -88,9 +88,9 @@ def test_z_is_one_half_where_an_effect_is_as_large_as_its_error():
     m = model()
     m.little.fill_(0)
     effects = torch.tensor([2.0, 1.0, 0.0])[:, None, None].expand(3, 1, 40)  # mean 1, standard deviation 1
-    assert m._z(effects)[0].tolist() == pytest.approx([0.5] * 40)
-    assert m._z(effects + 9)[0].tolist() == pytest.approx([10 / 11] * 40)
-    assert not m._z(effects * 0 + 1e-30)[0].isnan().any()
+    assert m.z_of(effects)[0].tolist() == pytest.approx([0.5] * 40)
+    assert m.z_of(effects + 9)[0].tolist() == pytest.approx([10 / 11] * 40)
+    assert not m.z_of(effects * 0 + 1e-30)[0].isnan().any()
 
 
 @torch.no_grad()

@@ -207,7 +207,7 @@ class AdditiveModel(GeneModel):
         if self.config.mask.kind != "learned":
             return masks.beta_with_mean(self._control(sequence, signals, peaks))
         features = sequence.new_zeros(len(sequence), self.config.predictor.n_gene_features)
-        z = self._z(self._effects(self.read(sequence, signals, features)))
+        z = self.z_of(self._effects(self.read(sequence, signals, features)))
         return masks.beta_with_mean(z.repeat_interleave(STEP, dim=1)[:, : sequence.shape[1]])
 
     def predict(self, sequence: Tensor, signals: Tensor, gene_features: Tensor, mask: Tensor) -> Tensor:
@@ -215,7 +215,7 @@ class AdditiveModel(GeneModel):
         inputs = self.read(sequence, signals, gene_features)
         effects = self._effects(inputs)
         if self.config.mask.kind == "learned":
-            own = self._z(effects).repeat_interleave(STEP, dim=1)[:, : mask.shape[1]]
+            own = self.z_of(effects).repeat_interleave(STEP, dim=1)[:, : mask.shape[1]]
             mask = (mask / own.clamp(min=_LEAST)).clamp(max=1)
         return self._expressions(inputs, effects * self._shares(mask)).mean(0)
 
@@ -230,7 +230,7 @@ class AdditiveModel(GeneModel):
         outside.view(-1)[self.config.promoter_in(inputs.length)] = 0
         return effects * outside.mean(1)
 
-    def _z(self, effects: Tensor) -> Tensor:
+    def z_of(self, effects: Tensor) -> Tensor:
         """Return E[z] of each bin, (B, N), from each member's effects (M, B, N)."""
         near = F.avg_pool1d(effects, AROUND, 1, AROUND // 2, count_include_pad=False)
         size = near.mean(0).abs()
