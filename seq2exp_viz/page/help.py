@@ -15,7 +15,7 @@ WORDS = {
     "z": "per base, a number from 0 to 1: the degree to which the model keeps the base for this gene. The model gives "
     "a Beta distribution for each z",
     "mask": "the z that the model uses: the mean of z in a soft or causal model, 0 or 1 in a hard one. A mask belongs "
-    "to one gene",
+    "to one gene. In a causal model z is an effect against its error: one half where both are equal",
     "element": "a run of kept bases, cut from the mask at the threshold",
     "kept %": "mean of a soft mask, or share of ones of a hard mask, over the window without promoter and blacklist",
     "beta sd": "standard deviation of z under the Beta whose 95 % range is drawn. The model's priors set it; it is not "
