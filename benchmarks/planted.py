@@ -152,13 +152,15 @@ def agreement(effect: np.ndarray, windows: Windows, truth: Truth) -> dict[str, f
 def agreement_of(values: np.ndarray, truth: Truth) -> dict[str, float]:
     """Compare effects of elements, in the order of `Truth.pairs`, with the planted ones.
 
-    Keys: r, and slope of predicted on planted effect, over all elements; r_causal, of causal elements alone; mean
+    Keys, over all elements: r; slope of predicted on planted effect; calibration, the slope of planted on predicted
+    effect, which is 1 where predictions are neither too large nor too small; r_causal, of causal elements alone; mean
     effect by kind and, for causal elements, by distance from the start site beside the planted mean.
     """
     pairs, known = truth.pairs, np.isfinite(values)
     planted = pairs["effect"].to_numpy()
     found = {"r": float(stats.pearsonr(values[known], planted[known])[0])}
     found["slope"] = float(np.polyfit(planted[known], values[known], 1)[0])
+    found["calibration"] = float(np.polyfit(values[known], planted[known], 1)[0])
     acting = known & (pairs["kind"] == "causal").to_numpy()
     found["r_causal"] = float(stats.pearsonr(values[acting], planted[acting])[0])
     for kind in ("decoy", "closed", "insulator"):

@@ -91,6 +91,20 @@ COLUMNS = {
     "other": "other genes' kept",
     "assignment": "gene assignment",
 }
+EFFECTS = {
+    "r": "r",
+    "slope": "predicted on planted",
+    "calibration": "planted on predicted",
+    "r_causal": "r, causal alone",
+    "mean_decoy": "mean, decoys",
+    "mean_closed": "mean, closed",
+    "mean_from_0": "mean within 700 bp",
+    "planted_from_0": "planted",
+    "mean_from_1400": "mean beyond 1.4 kb",
+    "planted_from_1400": "planted",
+    "swapped_effect": "changed elements by effect, AUROC",
+    "swapped_mask": "by mask",
+}
 
 
 class Place(NamedTuple):
@@ -345,6 +359,37 @@ def tables(cells: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def effect_table(cells: list[dict[str, Any]]) -> str:
+    """Return a table of effects against planted ones, of each model in each world: means over cells."""
+    lines = [f"| world | | {' | '.join(EFFECTS.values())} | cells |", "|---|---|" + "--:|" * (len(EFFECTS) + 1)]
+    rows: dict[tuple[str, str], list[dict]] = {}
+    for cell in cells:
+        if "model" in cell and "effects" in cell:
+            swapped = {f"swapped_{name}": value for name, value in cell["swapped_cell"].items()}
+            rows.setdefault((cell["world"], cell["model"]), []).append(cell["effects"] | swapped)
+        for name, found in cell["effects"].items() if "model" not in cell else ():
+            rows.setdefault((cell["world"], name), []).append(found)
+    for (world, name), found in rows.items():
+        values = [spread([row.get(key) for row in found]) for key in EFFECTS]
+        lines.append(f"| {world} | {name} | {' | '.join(values)} | {len(found)} |")
+    return "\n".join(lines)
+
+
+def difference_table(cells: list[dict[str, Any]]) -> str:
+    """Return a table of paired differences of AUPRC, one row for each cell of a model: against every rival."""
+    lines = []
+    for cell in cells:
+        if "differences" in cell:
+            found = cell["differences"]
+            if not lines:
+                names = [name for name in found if not name.startswith(("oracle", "occlusion"))]
+                lines = [f"| cell | {' | '.join(names)} |", "|---|" + "--:|" * len(names)]
+            words = [f"{found[n]['auprc']:+.3f} ({found[n]['low']:+.3f} to {found[n]['high']:+.3f})" for n in names]
+            title = f"{cell['world']} {cell['world_seed']}, {cell['model']} {cell['seed']}"
+            lines.append(f"| {title} | {' | '.join(words)} |")
+    return "\n".join(lines)
+
+
 def spread(values: list[float | None]) -> str:
     """Format the mean, and sd of several values; "" where a value is unknown."""
     if None in values:
@@ -375,7 +420,10 @@ def main() -> None:
             write_json(cell_path(world, world_seed, model, seed), {**described(place), **found})
             took = time.monotonic() - started
             print(f"{world}, world seed {world_seed}, {model}, seed {seed}: {took:.0f} s", file=sys.stderr)
-    print(tables(results()))
+    cells = results()
+    print(tables(cells))
+    print(f"\n### Effects of elements\n\n{effect_table(cells)}")
+    print(f"\n### AUPRC of the mask minus that of rivals, the same genes resampled\n\n{difference_table(cells)}")
 
 
 if __name__ == "__main__":
