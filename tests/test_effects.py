@@ -382,6 +382,9 @@ def test_the_caveat_says_what_the_model_has_seen():
     assert "masks of 0 and 1" in caveat({"model": hard, "training": {"block_steps": 0}})
     assert "does not record" in caveat({"model": soft})
     assert hidden_in_training({"model": {"mask": "random"}}) is True
+    additive = recipe("causal").to_dict()
+    assert hidden_in_training({"model": additive, "training": {"block_steps": 0}}) is True
+    assert caveat({"model": additive, "training": {"block_steps": 0}}) == ""
 
 
 def test_journals_take_lines_of_several_writers_and_name_a_line_that_is_no_record(tmp_path):

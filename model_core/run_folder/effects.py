@@ -112,7 +112,9 @@ def control_rank(effect: float, controls: np.ndarray) -> int | None:
 
 
 def hidden_in_training(config: Mapping) -> bool | None:
-    """Return whether the predictor was trained on masks with random regions switched off (method: point 16).
+    """Return whether the predictor can be asked about masks with regions switched off (method: point 16).
+
+    It was trained on such masks, or it is additive: then what is left is what it would be without the region.
 
     Parameters
     ----------
@@ -125,7 +127,7 @@ def hidden_in_training(config: Mapping) -> bool | None:
         None where the run does not record how the model was trained.
     """
     model, training = model_config(config), config.get("training")
-    if model is not None and model.mask.kind == "random":
+    if model is not None and (model.mask.kind == "random" or model.predictor.readout == "additive"):
         return True
     return None if not training else bool(training.get("block_steps"))
 
