@@ -22,6 +22,7 @@ import pandas as pd
 from real_study import real_study_toml
 from worlds import trained
 
+from model_core.config import LOGIT_RECIPE, causal_stages
 from model_core.evaluation.compare import Comparison, compare
 from model_core.evaluation.crispr_pairs import read_pairs
 from model_core.perturbation.rank import choose_scored, effects_of
@@ -32,12 +33,14 @@ from model_core.study.study import Study, load_study
 from seq2exp_viz.reports.comparison_report import write_report
 
 WINDOW = 65_536  # bp
+LOGIT = {"variant": "causal", **LOGIT_RECIPE}
 STAGES = {"pretrain_steps": 800, "block_steps": 100, "steps": 250}
 COMMON = {"batch_size": 4, "lr": 2e-3, "warmup": 20, "lr_end": 1e-4, "validations_per_epoch": 1}
 MODELS = {  # model settings, training settings
-    "unmasked": ({"variant": "causal", "mask": "all"}, STAGES),
+    "unmasked": ({**LOGIT, "mask": "all"}, STAGES),
     "soft": ({"variant": "soft"}, {"steps": 150}),
-    "causal": ({"variant": "causal"}, STAGES),
+    "logit": (LOGIT, STAGES),  # what `causal` was before
+    "causal": ({"variant": "causal"}, {"steps": 250, **causal_stages(250), "batch_size": 8}),
 }
 PEAKS = "K562.DNase.macs3_bdgpeakcall.narrowPeak"  # in addition to the study's own peaks, of MACS2
 PAIRS = "crispr_pairs.chr22.tsv"
@@ -51,8 +54,8 @@ OF_SCORES = {
 def made(study: Study, model: str, window: int, tested: list[str], out: Path) -> Run:
     """Train and score a model, switch off the elements of the tested genes if it has a mask, and return its run."""
     settings, training = MODELS[model]
-    config = study.config(window=window, **settings, d_model=16, n_layers=2)
-    run, minutes = trained(study, config, study.train_config(**COMMON, **training), out)
+    config = study.config(**{"window": window, **settings, "d_model": 16, "n_layers": 2})
+    run, minutes = trained(study, config, study.train_config(**{**COMMON, **training}), out)
     print(f"{model}: {minutes:.0f} minutes", file=sys.stderr)
     genes = study.genes()
     score(run, study, choose_genes(genes, names=tested))
@@ -86,7 +89,7 @@ def printed(found: dict[str, Comparison]) -> None:
         rows = comparison.tables["prediction"]
         row = rows[(rows["run"] == model) & (rows["group"] == "test")].iloc[0]
         print(f"| {model} | {interval(row, 'pearson')} | {interval(row, 'spearman')} | {row['genes']} |")
-    for model in ("soft", "causal"):
+    for model in ("soft", "logit", "causal"):
         scores = found[model].tables["scores"]
         print(f"\n{model}, at {scores['kept_share'].iloc[0]:.1%} of the bases\n")
         print(f"| score | {' | '.join(OF_SCORES.values())} |\n|---|" + "--:|" * len(OF_SCORES))

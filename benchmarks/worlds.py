@@ -47,7 +47,7 @@ from planted import (
 )
 from sklearn.metrics import roc_auc_score
 
-from model_core.config import LOGIT_RECIPE, causal_stages
+from model_core.config import LOGIT_RECIPE, Seq2ExpConfig, TrainConfig, causal_stages
 from model_core.files import replacing, write_json
 from model_core.model.additive import AdditiveModel
 from model_core.model.checkpoint import load_checkpoint
@@ -193,14 +193,14 @@ def rival_cell(out: Path, place: Place) -> dict[str, Any]:
 # ---- models
 
 
-def trained(study: Study, model: str, seed: int, out: Path) -> tuple[Run, float]:
-    """Train and score a model; return its run and the minutes of the training, including those of its encoder."""
-    settings, staged = MODELS[model]
-    config = study.config(**settings, d_model=32, n_layers=2)
-    training = study.train_config(**COMMON, **staged, seed=seed)
+def trained(study: Study, config: Seq2ExpConfig, training: TrainConfig, out: Path) -> tuple[Run, float]:
+    """Train a model; return its run and the minutes of the training, including those of its encoder.
+
+    Models whose encoders are trained alike, with the same seed, share one.
+    """
     run = begin_run(study, config, training, out)
     encoder = repr([asdict(config.backbone), training.pretrain_steps, training.motif_seeds, training.pretrain_crops])
-    shared = out.parent / f"encoder-{seed}-{sha256(encoder.encode()).hexdigest()[:12]}.safetensors"
+    shared = out.parent / f"encoder-{training.seed}-{sha256(encoder.encode()).hexdigest()[:12]}.safetensors"
     own = out / "training" / "pretrained.safetensors"
     borrowed = 0.0
     if shared.exists() and not own.exists():
@@ -215,8 +215,7 @@ def trained(study: Study, model: str, seed: int, out: Path) -> tuple[Run, float]
             shutil.copy(own, unfinished)
     if not (out / "minutes.json").exists():  # an existing training takes no time
         write_json(out / "minutes.json", {"minutes": (seconds + borrowed) / 60})
-    score(run, study, choose_genes(study.genes()))
-    return Run.open(out), json.loads((out / "minutes.json").read_text())["minutes"]
+    return run, json.loads((out / "minutes.json").read_text())["minutes"]
 
 
 def model_scores(run: Run, model: str, place: Place) -> dict[str, np.ndarray]:
@@ -293,7 +292,11 @@ def changed_elements(folder: Path) -> set[str]:
 def model_cell(out: Path, place: Place, model: str, seed: int) -> dict[str, Any]:
     """Return the results of one model in one world."""
     folder = out / f"{place.name}-{place.seed}"
-    run, minutes = trained(place.study, model, seed, folder / f"{slug(model)}-{seed}")
+    settings, staged = MODELS[model]
+    config = place.study.config(**settings, d_model=32, n_layers=2)
+    training = place.study.train_config(**COMMON, **staged, seed=seed)
+    run, minutes = trained(place.study, config, training, folder / f"{slug(model)}-{seed}")
+    run = score(run, place.study, choose_genes(place.study.genes()))
     scores = model_scores(run, model, place)
     with replacing(folder / f"{slug(model)}-{seed}.npz") as unfinished, unfinished.open("wb") as file:
         np.savez_compressed(file, **scores)

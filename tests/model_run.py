@@ -5,7 +5,9 @@ from pathlib import Path
 import torch
 from viewer_run import make_study
 
+from model_core.model.build import build_model
 from model_core.model.checkpoint import save_checkpoint
+from model_core.model.gene_model import GeneModel
 from model_core.model.seq2exp import Seq2Exp
 from model_core.run_folder.assemble import assemble
 from model_core.run_folder.elements import ElementRule
@@ -16,10 +18,12 @@ from model_core.study.study import load_study
 GENES = 4  # of the six of the study; the others are not scored
 
 
-def lively(config, seed: int) -> Seq2Exp:
+def lively(config, seed: int) -> GeneModel:
     """A model of random weights whose prediction depends on its mask, and whose mask has ups and downs."""
     torch.manual_seed(seed)
-    model = Seq2Exp(config)
+    model = build_model(config)
+    if not isinstance(model, Seq2Exp):
+        return model.eval()
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if name.endswith(("in_proj.weight", "out_proj.weight", "mask_head.weight")):

@@ -9,6 +9,7 @@ from model_run import lively, score_with
 from typer.testing import CliRunner
 from viewer_run import CONTIGS, SIZE, make_study, write_contacts
 
+from model_core.config import LOGIT_RECIPE
 from model_core.datasets.known_models import TEST_CHROMOSOMES, ModelFile
 from model_core.errors import InputError
 from model_core.evaluation import caveats
@@ -306,7 +307,9 @@ def test_genes_without_contact_stay_known_where_parts_of_a_run_are_merged(tmp_pa
     path = make_study(tmp_path / "study")
     write_contacts(path.parent / "contacts.cool", dict.fromkeys(CONTIGS, SIZE), [])
     study = load_study(path)
-    run = score_with(study, tmp_path, study.genes().iloc[:2], d_model=8, n_layers=1, variant="causal")
+    run = score_with(
+        study, tmp_path, study.genes().iloc[:2], variant="causal", **{**LOGIT_RECIPE, "d_model": 8, "n_layers": 1}
+    )
     meaning = {name: run.manifest[name] for name in MEANING if name != "decision"}
     other = Run.create(tmp_path / "other", chrom_sizes=run.chrom_sizes, decision=run.decision, **meaning)
     with other.writing():

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_study import edit, write_small_study
 
-from model_core.model.seq2exp import Seq2Exp
+from model_core.model.build import build_model
 from model_core.study.study import load_study
 from model_core.study.windows import WindowData, WindowReader
 from model_core.training.dataset import GeneWindows
@@ -80,7 +80,7 @@ def test_pretraining_of_a_study_with_a_gap_reads_no_base_of_its_held_out_genes(t
     data = GeneWindows(study, genes[genes["split"] == "train"], config, study.feature_scale())
     seen.clear()
     recipe = dataclasses.replace(study.train_config(batch_size=8), pretrain_steps=20)
-    pretrain(Seq2Exp(config), study, data, recipe, tmp_path / "pretrained.safetensors", "cpu")
+    pretrain(build_model(config), study, data, recipe, tmp_path / "pretrained.safetensors", "cpu")
     held_out = genes[genes["split"].isin(("validation", "test"))]
     forbidden = set().union(*(bases(Window(g.chrom, g.tss, "+", 5_000)) for g in held_out.itertuples()))
     assert len(seen) >= 160

@@ -14,6 +14,8 @@ from safetensors.torch import load_file
 
 from model_core.config import LOGIT_RECIPE, SETTINGS, TrainConfig, given_settings, recipe
 from model_core.errors import InputError
+from model_core.model.additive import AdditiveModel
+from model_core.model.build import build_model
 from model_core.model.checkpoint import load_with_metadata, save_checkpoint
 from model_core.model.seq2exp import Seq2Exp
 from model_core.places import parse_site
@@ -26,8 +28,8 @@ from model_core.simulation.world import World
 from model_core.study.peaks import peaks_of_study
 from model_core.study.study import load_study
 from model_core.training.dataset import EndlessBatches, GeneWindows
-from model_core.training.lightning_module import learning_rate, optimiser
-from model_core.training.pretrain import pretrain
+from model_core.training.lightning_module import Seq2ExpModule, learning_rate, optimiser
+from model_core.training.pretrain import plant_seeds, pretrain
 from model_core.training.train import begin_run, train, train_seeds
 
 SMALL = {"window": 1024, "promoter": 128, "d_model": 16, "n_layers": 1}
@@ -310,3 +312,50 @@ def test_bf16_trains_to_finite_weights(study, tmp_path):
     run = train(study, study.config(**SMALL), short, tmp_path / "run", "cpu")
     assert all(torch.isfinite(tensor).all() for tensor in weights(run).values())
     assert run.metrics["training"]["steps"] == 2
+
+
+def test_an_additive_model_begins_with_the_study_s_words_and_ends_calibrated(study, tmp_path):
+    config = study.config(variant="causal", window=1024, promoter=128, encoder=8, encoder_filters=12, members=2)
+    recipe = dataclasses.replace(study.train_config(**SHORT), pretrain_steps=3, pretrain_crops=4, motif_seeds=6)
+    run = train(study, config, recipe, tmp_path / "run", "cpu")
+    model, metadata = load_with_metadata(run.checkpoint, "cpu")
+    assert isinstance(model, AdditiveModel)
+    assert 0.5 <= metadata["effect_scale"] <= 2
+    assert model.signal_logged.tolist() == [1, 1]  # their transform in the study is none
+    assert (model.signal_sd > 0).all()
+    genes = study.genes()
+    labels = genes["label"][genes["split"] == "train"]
+    assert model.little.item() == pytest.approx(0.01 * np.std(labels) * 8 / 100, rel=1e-4)
+    assert not torch.equal(model.members[0].scale, model.members[1].scale)  # trained on other genes
+    pretrained = load_file(run.path / "training" / "pretrained.safetensors")
+    assert torch.equal(model.encoder.motifs.weight, pretrained["0.motifs.weight"])
+    scored = score(run, study, genes[genes["split"] == "test"], None, "cpu")
+    mask = scored.mask(next(iter(scored.scored)))
+    assert 0 < mask.mean[mask.learned].mean() < 1
+    assert scored.band == "none"
+
+
+def test_words_of_a_study_become_filters(study):
+    config = study.config(variant="causal", window=1024, promoter=128)
+    genes = GeneWindows(study, study.genes(), config, study.feature_scale())
+    torch.manual_seed(0)
+    encoder = build_model(config).encoder
+    fresh = encoder.motifs.weight.detach().clone()
+    plant_seeds(encoder, genes, [0, 1], 4)
+    planted = encoder.motifs.weight.detach()
+    changed = (planted - 0.5 * fresh).abs().amax((1, 2)) > 0.1
+    assert changed[:4].any()
+    assert not changed[4:].any()
+    best = planted[changed][:, :, 3:11].argmax(1)  # the word, in the middle of 15 bases
+    assert len({tuple(word.tolist()) for word in best}) == len(best)
+
+
+def test_members_draw_genes_as_a_bootstrap_does(study):
+    config = study.config(variant="causal", window=1024, promoter=128, members=4)
+    module = Seq2ExpModule(build_model(config), study.train_config(seed=3))
+    rows = torch.arange(500)
+    drawn = module._drawn(rows)
+    assert drawn.shape == (4, 500)
+    assert drawn.mean().item() == pytest.approx(1, abs=0.1)
+    assert torch.equal(module._drawn(rows[100:120]), drawn[:, 100:120])  # of seed, member and gene alone
+    assert not torch.equal(drawn[0], drawn[1])

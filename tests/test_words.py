@@ -10,6 +10,7 @@ from model_run import make_model_run, score_with
 from typer.testing import CliRunner
 from viewer_run import make_study, make_viewer_run
 
+from model_core.config import LOGIT_RECIPE
 from model_core.evaluation.compare import compare
 from model_core.run_folder.elements import read_elements
 from model_core.run_folder.run import Run
@@ -46,12 +47,14 @@ SOURCES = [
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory) -> dict[str, Run]:
-    """A soft run with a model, and a run whose masks come from a logit head, where alpha + beta is fixed."""
+    """A soft run with a model, one with a logit head, where alpha + beta is fixed, and an additive one."""
     folder = tmp_path_factory.mktemp("words")
     soft = Run.open(make_model_run(folder / "soft"))
     study = load_study(make_study(folder / "logit" / "study"))
-    logit = score_with(study, folder / "logit", study.genes().iloc[:2], d_model=8, n_layers=1, variant="causal")
-    return {"soft": soft, "logit": logit}
+    genes, small = study.genes().iloc[:2], {"d_model": 8, "n_layers": 1}
+    logit = score_with(study, folder / "logit", genes, **{**LOGIT_RECIPE, **small}, variant="causal")
+    study = load_study(make_study(folder / "additive" / "study"))
+    return {"soft": soft, "logit": logit, "additive": score_with(study, folder / "additive", genes, variant="causal")}
 
 
 def words_of(node: object) -> str:
@@ -88,7 +91,7 @@ def rendered(run: Run, cache: Path) -> dict[str, str]:
     return shown
 
 
-@pytest.mark.parametrize("kind", ["soft", "logit"])
+@pytest.mark.parametrize("kind", ["soft", "logit", "additive"])
 def test_nothing_that_people_read_claims_more_than_the_numbers_carry(runs, kind, tmp_path):
     for place, text in rendered(runs[kind], tmp_path).items():
         found = FORBIDDEN.search(text)
@@ -138,16 +141,16 @@ def test_files_for_others_have_no_width_where_a_head_fixes_it(runs, tmp_path):
             path = export(run, "bed", genes, tmp_path / f"{kind}.bed")
             header, *rows = [line.split("\t") for line in path.read_text().splitlines() if not line.startswith("##")]
             cells = {row[header.index("beta_sd")] for row in rows}
-            assert (cells == {"."}) == (kind == "logit"), (kind, genes)
-            assert read_elements(path)["beta_sd"].isna().all() == (kind == "logit")
+            assert (cells == {"."}) == (kind != "soft"), (kind, genes)
+            assert read_elements(path)["beta_sd"].isna().all() == (kind != "soft")
         registry = RunRegistry([run], cache=tmp_path)
         client = create_app(registry, Settings(igv="notebook")).server.test_client()
         text = client.get(f"/api/v1/{registry.first.key}/genes/{gene}/elements.bed").text
-        assert (text.splitlines()[-1].split("\t")[header.index("beta_sd")] == ".") == (kind == "logit")
+        assert (text.splitlines()[-1].split("\t")[header.index("beta_sd")] == ".") == (kind != "soft")
         registry.close()
         shutil.copytree(run.path, tmp_path / kind / "again")
         found = compare(run, seed_runs=[tmp_path / kind / "again"])
-        assert (found.summary["seeds"]["beta_sd"] is None) == (kind == "logit")
+        assert (found.summary["seeds"]["beta_sd"] is None) == (kind != "soft")
         assert ("under the Beta of one model is" in comparison_report(*vars_of(found))[0]) == (kind == "soft")
 
 
