@@ -28,6 +28,7 @@ from model_core.evaluation.planted_truth import (
     found_elements,
     found_shares,
 )
+from model_core.evaluation.ranking import levels
 from model_core.intervals import rasterise
 from model_core.run_folder.assemble import assemble
 from model_core.run_folder.elements import ElementRule
@@ -85,8 +86,10 @@ def test_rankings_are_those_of_scikit_learn_over_all_judged_bases(run, found):
     assert found.summary["causal_share"] == pytest.approx(truth.mean())
     for name, parts in values.items():
         joined = np.concatenate(parts)
-        assert scores.loc[name, "auprc"] == pytest.approx(average_precision_score(truth, joined), abs=1e-3), name
-        assert scores.loc[name, "auroc"] == pytest.approx(roc_auc_score(truth, joined), abs=1e-3), name
+        rounded = levels(joined)  # exact for these; the masks of this run are so close together that levels show
+        assert scores.loc[name, "auprc"] == pytest.approx(average_precision_score(truth, rounded), abs=1e-6), name
+        assert scores.loc[name, "auroc"] == pytest.approx(roc_auc_score(truth, rounded), abs=1e-6), name
+        assert scores.loc[name, "auprc"] == pytest.approx(average_precision_score(truth, joined), abs=2e-3), name
         assert scores.loc[name, "bases"] == len(truth)
         kept = np.sort(joined)[::-1][: round(scores.loc[name, "kept_share"] * len(truth))]
         precision = truth[joined >= kept[-1]].mean()

@@ -52,7 +52,8 @@ def agrees(kernel, definition, inputs):
     upstream = torch.cos(torch.arange(ours.numel(), dtype=torch.float64)).reshape(ours.shape)
     found = torch.autograd.grad(ours, inputs, upstream.float())
     for a, b in zip(found, torch.autograd.grad(theirs, exact, upstream), strict=True):
-        assert float((a.double() - b).norm()) < 5e-6 * float(b.norm()) + 1e-6
+        # A gradient may be a sum of many terms that cancel; float32 rounds each of them.
+        assert float((a.double() - b).norm()) < 5e-6 * float(b.norm()) + 1e-6 * ours.numel() ** 0.5
 
 
 @settings(max_examples=20, deadline=None)
