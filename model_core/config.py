@@ -71,8 +71,8 @@ class Seq2ExpConfig(Settings):
     NEEDS: ClassVar[tuple[Need, ...]] = (
         Need("mask.apply", "gather", "predictor.readout", ("promoter",)),
         Need("prior.learned", True, "mask.head", ("beta",)),
-        Need("mask.head", "drive", "predictor.readout", ("additive",)),
-        Need("predictor.readout", "additive", "mask.head", ("drive",)),
+        Need("mask.head", "effect", "predictor.readout", ("additive",)),
+        Need("predictor.readout", "additive", "mask.head", ("effect",)),
     )
 
     variant: str = "soft"
@@ -98,6 +98,8 @@ class Seq2ExpConfig(Settings):
         if additive and not self.backbone.encoder:
             found = f"{self.backbone.path('encoder')} = 0 with the additive readout"
             yield self._problem(found, "an encoder of motifs", "give the encoder channels, such as 32")
+        if additive and set(self.signals) <= {self.predictor.contact}:
+            yield self._problem("no signal but contact", "a signal of openness for the additive readout", "add one")
         if self.predictor.members > 1 and not additive:
             found = f"{self.predictor.path('members')} = {self.predictor.members} without the additive readout"
             yield self._problem(found, "one member", "train several runs with --seeds instead")
@@ -279,7 +281,7 @@ RECIPES: dict[str, dict[str, Any]] = {
     # This project's own: the effect of every base on this gene, by an ensemble on an encoder of motifs
     # (docs/results.md).
     "causal": {
-        "head": "drive",
+        "head": "effect",
         "readout": "additive",
         "encoder": 32,
         "encoder_filters": 64,

@@ -143,7 +143,7 @@ class MaskConfig(Settings):
         "learned", or a control instead: "promoter" (nothing else is kept), "random" (blocks), "signal" (mean of the
         prior), "macs3" (peaks), "all" (nothing is hidden).
     head
-        "beta": z ~ Beta of sequence and prior; "logit": sequence logit + learned signal logit; "drive": the effect of
+        "beta": z ~ Beta of sequence and prior; "logit": sequence logit + learned signal logit; "effect": the effect of
         each base on the gene, from the additive readout.
     z_scale
         Factor on alpha and beta of z; above 0.
@@ -171,7 +171,7 @@ class MaskConfig(Settings):
     PREFIX: ClassVar[str] = "mask"
     CHOICES: ClassVar[Mapping[str, tuple[str, ...]]] = {
         "kind": ("learned", "promoter", "random", "signal", "macs3", "all"),
-        "head": ("beta", "logit", "drive"),
+        "head": ("beta", "logit", "effect"),
         "apply": ("multiply", "gather", "gate", "absent"),
         "kl": ("beta", "mean"),
     }

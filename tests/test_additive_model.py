@@ -178,10 +178,24 @@ def test_windows_of_any_length_are_read():
         assert torch.isfinite(out.expression).all()
 
 
+def test_a_control_mask_is_what_the_model_is_trained_with():
+    data = batch()._replace(peaks=torch.zeros(6, 512, dtype=torch.bool))
+    data.peaks[:, 100:200] = True
+    m = model(mask="macs3")
+    kept = m._kept_in_training(data)
+    assert kept[:, 100:200].all()
+    assert kept[:, 224:288].all()  # the promoter
+    assert kept.sum() == 6 * (100 + 64)
+    everything = model(mask="all")._kept_in_training(data._replace(blacklist=data.peaks))
+    assert everything.sum() == 6 * (512 - 100)
+
+
 def test_settings_that_do_not_fit_are_refused():
     with pytest.raises(InputError, match="members = 2 without the additive readout"):
         recipe("soft", members=2)
     with pytest.raises(InputError, match="encoder = 0"):
         recipe("causal", encoder=0)
+    with pytest.raises(InputError, match="no signal but contact"):
+        recipe("causal", signals=["Hi-C"], prior_b=[1.0], prior_w=[1.0], contact="Hi-C")
     with pytest.raises(InputError, match="readout"):
-        recipe("soft", head="drive")
+        recipe("soft", head="effect")

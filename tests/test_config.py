@@ -83,7 +83,7 @@ def test_a_stored_causal_run_is_what_causal_was_when_it_was_made():
     assert (stored.mask.head, stored.predictor.readout, stored.predictor.members) == ("logit", "window", 1)
     assert stored.backbone.encoder == 16
     assert not stored.backbone.both_strands
-    assert recipe("causal").mask.head == "drive"
+    assert recipe("causal").mask.head == "effect"
 
 
 def test_an_old_checkpoint_is_loaded(tmp_path):
@@ -261,7 +261,7 @@ def test_a_control_named_flat_goes_with_a_table_of_the_mask():
     table = {"mask": {"kl_mu": 0.2, "decision": {"share": 0.3}}}
     config = recipe(**merged({"variant": "causal"}, table, {"mask": "random", "top_share": 0.4}))
     assert (config.mask.kind, config.mask.kl_mu, config.mask.decision.share) == ("random", 0.2, 0.4)
-    assert config.mask.head == "drive"
+    assert config.mask.head == "effect"
 
 
 def test_a_copy_with_other_values_changes_nothing_else():

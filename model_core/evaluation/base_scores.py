@@ -145,7 +145,7 @@ class ScoreReader:
         kind = config.mask.kind
         if kind != "learned":
             self.missing[SEQUENCE] = f"the mask of this run is a control ({kind}) without a sequence component"
-        elif config.mask.head == "drive":
+        elif config.mask.head == "effect":
             self.missing[SEQUENCE] = "the mask of this run is the effect of each base, which is no sum of components"
         elif config.mask.head == "logit" and self.run.manifest["resolution"] > 1:
             self.missing[SEQUENCE] = "the run's bins are wider than a base, and logits cannot be averaged"

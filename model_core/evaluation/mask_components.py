@@ -143,7 +143,7 @@ def mask_parts(
     if config.mask.kind != "learned":
         found, do = f"the control {config.mask.kind!r} instead of a learned mask", "use a run of a trained model"
         raise InputError("why", found=found, expected="a mask with two components", fix=do)
-    if config.mask.head == "drive":
+    if config.mask.head == "effect":
         found, do = "a mask that is the effect of each base", "look at the effects of the run's elements"
         raise InputError("why", found=found, expected="a mask of two components", fix=do)
     if needs_checkpoint(config) and learned is None:

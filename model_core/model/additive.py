@@ -83,12 +83,12 @@ class Member(nn.Module):
 class AdditiveModel(GeneModel):
     """Additive model of one gene's expression (the variant `causal`).
 
-    Its z is a function of the drive; `mask.kind` may replace the mask by a control, as in other models.
+    Its z is a function of the effects; `mask.kind` may replace the mask by a control, as in other models.
 
     Parameters
     ----------
     config : Seq2ExpConfig
-        With `mask.head = "drive"`.
+        With `mask.head = "effect"`.
     """
 
     encoder: MotifEncoder
@@ -187,7 +187,8 @@ class AdditiveModel(GeneModel):
         distal[promoter.start // STEP : -(-promoter.stop // STEP)] = False
         seen = F.pad(inputs.motifs[:, distal].flatten(0, 1).double(), (0, 1), value=1.0)
         tracks = inputs.openness[:, distal].flatten(0, 1).double()
-        left = tracks - seen @ torch.linalg.lstsq(seen, tracks).solution
+        seen, tracks = seen.cpu(), tracks.cpu()  # CUDA has no solver for motifs that depend on each other
+        left = tracks - seen @ torch.linalg.lstsq(seen, tracks, driver="gelsd").solution
         best = int((1 - left.var(0) / tracks.var(0).clamp(min=1e-12)).argmax())
         for member in self._members:
             member.openness.weight.zero_()
@@ -249,7 +250,7 @@ class AdditiveModel(GeneModel):
     # ---- training
 
     def training_terms(self, batch: TrainingBatch, weights: Tensor, sample: bool = True) -> dict[str, Tensor]:
-        """Return the loss of a batch and its parts; everything but the blacklist is kept, and nothing is drawn.
+        """Return the loss of a batch and its parts; nothing is drawn.
 
         loss = sum over members of the weighted mean of SmoothL1(expression, y) + sparsity x sum of absolute effects
 
@@ -257,7 +258,7 @@ class AdditiveModel(GeneModel):
         """
         with torch.no_grad():  # the encoder is not trained on expression
             inputs = self.read(batch.sequence, batch.signals, batch.gene_features)
-        effects = self._effects(inputs) * self._shares((~batch.blacklist).to(batch.signals.dtype))
+        effects = self._effects(inputs) * self._shares(self._kept_in_training(batch))
         errors = F.smooth_l1_loss(
             self._expressions(inputs, effects), batch.label.expand(len(weights), -1), reduction="none"
         )
@@ -266,6 +267,13 @@ class AdditiveModel(GeneModel):
         # The sum, as members share no weight: each learns as if it were alone.
         loss = (prediction + self.config.predictor.sparsity * penalty).sum()
         return {"prediction": prediction.mean(), "kl": penalty.mean(), "loss": loss}
+
+    def _kept_in_training(self, batch: TrainingBatch) -> Tensor:
+        """Return what is kept of the windows, (B, L): everything but the blacklist, or a control's mask."""
+        kept = torch.ones_like(batch.signals[..., 0])
+        if self.config.mask.kind != "learned":
+            kept = self._control(batch.sequence, batch.signals, batch.peaks)
+        return self.decide(kept, batch.blacklist)
 
     @torch.no_grad()
     def calibrate(self, batches: Iterable[TrainingBatch]) -> float:
@@ -277,7 +285,7 @@ class AdditiveModel(GeneModel):
         parts, labels = [], []
         for batch in batches:
             inputs = self.read(batch.sequence, batch.signals, batch.gene_features)
-            kept = self._effects(inputs) * self._shares((~batch.blacklist).to(batch.signals.dtype))
+            kept = self._effects(inputs) * self._shares(self._kept_in_training(batch))
             both = torch.stack([self._expressions(inputs, kept * 0).mean(0), kept.sum(2).mean(0)])
             parts.append(both)
             labels.append(batch.label)

@@ -7,5 +7,5 @@ from model_core.model.seq2exp import Seq2Exp
 
 
 def build_model(config: Seq2ExpConfig) -> GeneModel:
-    """Return a new model with these settings: `AdditiveModel` for the head "drive", else `Seq2Exp`."""
-    return AdditiveModel(config) if config.mask.head == "drive" else Seq2Exp(config)
+    """Return a new model with these settings: `AdditiveModel` for the head "effect", else `Seq2Exp`."""
+    return AdditiveModel(config) if config.mask.head == "effect" else Seq2Exp(config)

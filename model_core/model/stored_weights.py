@@ -46,7 +46,7 @@ def described_model(config: Seq2ExpConfig, stored: int, where: str | Path) -> Ge
         The file has fewer tensors than the settings have blocks.
     """
     parts, words = config.backbone.n_layers, "blocks"
-    if config.mask.head == "drive":
+    if config.mask.head == "effect":
         parts, words = config.predictor.members, "members"
     if parts > stored:
         found, expected = f"{stored} tensors", f"the parameters of {parts} {words}"

@@ -20,7 +20,7 @@ def unavailable_reason(view: RunView) -> str | None:
     kind = view.prior_config.mask.kind
     if kind != "learned":
         return f"The mask of this run is the control “{kind}”, which was not learned."
-    if view.prior_config.mask.head == "drive":
+    if view.prior_config.mask.head == "effect":
         return "The mask of this run is the effect of each base on the gene, which is no sum of components."
     if needs_checkpoint(view.prior_config):
         if view.run.manifest["resolution"] > 1:
