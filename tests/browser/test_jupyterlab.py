@@ -279,7 +279,8 @@ def test_two_browsers_in_one_notebook_obey_their_own_variables(lab, new_page, ru
         "second.to_svg()",
         "first.zoom_in()\nfirst.zoom_out()",
     ]
-    reader = Reader(new_page(width=900), lab, write(lab, "two.ipynb", *cells)).run_all()
+    # So high that all cells are in view: JupyterLab draws the others only when one scrolls to them.
+    reader = Reader(new_page(width=900, height=3_000), lab, write(lab, "two.ipynb", *cells)).run_all()
 
     def there():
         text = reader.outputs()
