@@ -274,7 +274,7 @@ def swapped_cell(model: AdditiveModel, run: Run, place: Place) -> dict[str, floa
 def model_z(model: AdditiveModel, effects: np.ndarray) -> np.ndarray:
     """Return E[z] of every base, (G, L), from members' effects (members, G, L)."""
     binned = torch.from_numpy(effects[..., ::STEP] * STEP)
-    return np.repeat(model.z_of(binned).numpy(), STEP, axis=1)[:, : effects.shape[2]]
+    return np.repeat(model.z_of(binned)[0].numpy(), STEP, axis=1)[:, : effects.shape[2]]
 
 
 def changed_elements(folder: Path) -> set[str]:

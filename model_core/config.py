@@ -109,7 +109,13 @@ class Seq2ExpConfig(Settings):
 
     @property
     def band(self) -> str:
-        """Meaning of the width of z: "beta", set by the priors, or "none" where alpha + beta is fixed."""
+        """Meaning of the width of z.
+
+        "beta", set by the priors; "members", the spread among the members of an ensemble; or "none", where alpha + beta
+        is fixed.
+        """
+        if self.mask.head == "effect" and self.predictor.members > 1 and self.mask.kind == "learned":
+            return "members"
         return "beta" if self.mask.head == "beta" else "none"
 
     def promoter_in(self, length: int) -> slice:

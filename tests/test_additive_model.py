@@ -88,9 +88,28 @@ def test_z_is_one_half_where_an_effect_is_as_large_as_its_error():
     m = model()
     m.little.fill_(0)
     effects = torch.tensor([2.0, 1.0, 0.0])[:, None, None].expand(3, 1, 40)  # mean 1, standard deviation 1
-    assert m.z_of(effects)[0].tolist() == pytest.approx([0.5] * 40)
-    assert m.z_of(effects + 9)[0].tolist() == pytest.approx([10 / 11] * 40)
+    of_members = torch.tensor([2 / 3, 1 / 2, 0])
+    mean, sd = m.z_of(effects)
+    assert mean[0].tolist() == pytest.approx([of_members.mean().item()] * 40)
+    assert sd[0].tolist() == pytest.approx([of_members.std().item()] * 40)
+    against = m.z_of(torch.tensor([5.0, 5.0, -1.0])[:, None, None].expand(3, 1, 40))  # one of another sign
+    assert against[0][0, 0].item() == pytest.approx(2 / 3 * 5 / (5 + 12**0.5), rel=1e-4)
     assert not m.z_of(effects * 0 + 1e-30)[0].isnan().any()
+
+
+@torch.no_grad()
+def test_the_spread_over_members_is_the_sd_of_the_stored_beta():
+    m, (sequence, signals, _) = model(), genes()
+    mean, sd = (x.repeat_interleave(STEP, 1) for x in m.z_of(m._effects(m.read(sequence, signals, torch.zeros(2, 9)))))
+    z = m.mask_parameters(sequence, signals)
+    assert torch.allclose(z.mean, mean, atol=1e-5)
+    total = z.alpha + z.beta
+    inside = (total > 0.11) & (total < 9_000)  # what is stored as it is
+    assert inside.float().mean() > 0.5
+    found = (z.mean * (1 - z.mean) / (total + 1)).sqrt()
+    assert torch.allclose(found[inside], sd[inside], rtol=1e-3)
+    assert m.config.band == "members"
+    assert model(members=1).config.band == "none"
 
 
 @torch.no_grad()

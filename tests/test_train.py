@@ -332,7 +332,8 @@ def test_an_additive_model_begins_with_the_study_s_words_and_ends_calibrated(stu
     scored = score(run, study, genes[genes["split"] == "test"], None, "cpu")
     mask = scored.mask(next(iter(scored.scored)))
     assert 0 < mask.mean[mask.learned].mean() < 1
-    assert scored.band == "none"
+    assert scored.band == "members"
+    assert mask.sd[mask.learned].mean() > 0
 
 
 def test_words_of_a_study_become_filters(study):

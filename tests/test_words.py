@@ -141,16 +141,16 @@ def test_files_for_others_have_no_width_where_a_head_fixes_it(runs, tmp_path):
             path = export(run, "bed", genes, tmp_path / f"{kind}.bed")
             header, *rows = [line.split("\t") for line in path.read_text().splitlines() if not line.startswith("##")]
             cells = {row[header.index("beta_sd")] for row in rows}
-            assert (cells == {"."}) == (kind != "soft"), (kind, genes)
-            assert read_elements(path)["beta_sd"].isna().all() == (kind != "soft")
+            assert (cells == {"."}) == (kind == "logit"), (kind, genes)
+            assert read_elements(path)["beta_sd"].isna().all() == (kind == "logit")
         registry = RunRegistry([run], cache=tmp_path)
         client = create_app(registry, Settings(igv="notebook")).server.test_client()
         text = client.get(f"/api/v1/{registry.first.key}/genes/{gene}/elements.bed").text
-        assert (text.splitlines()[-1].split("\t")[header.index("beta_sd")] == ".") == (kind != "soft")
+        assert (text.splitlines()[-1].split("\t")[header.index("beta_sd")] == ".") == (kind == "logit")
         registry.close()
         shutil.copytree(run.path, tmp_path / kind / "again")
         found = compare(run, seed_runs=[tmp_path / kind / "again"])
-        assert (found.summary["seeds"]["beta_sd"] is None) == (kind != "soft")
+        assert (found.summary["seeds"]["beta_sd"] is None) == (kind == "logit")
         assert ("under the Beta of one model is" in comparison_report(*vars_of(found))[0]) == (kind == "soft")
 
 

@@ -2,12 +2,12 @@
 
     expression = promoter(features, promoter's bases and signals) + sum over the other bases of kept x effect
     effect     = sequence(motif features) x openness(signals) x contact,  with a sign, in the label's unit per base
-    E[z]       = |effect| / (|effect| + its error + a little),  both averaged over 100 bp
+    z of a member = |effect| / (|effect| + error + a little),  averaged over 100 bp; E[z] is its mean over the members
 
 Contact is the base's linear share of the window's highest contact, as in the activity-by-contact model (Fulco et al.
 2019). Because the sum is additive, switching a region off changes the expression by exactly the region's summed effect:
 one pass gives the effect of every base on this gene. Several members share the encoder and the inputs; each is trained
-on its own resampling of the genes, and their standard deviation is the error of an effect. So E[z] is one half where an
+on its own resampling of the genes, and their standard deviation is the error of an effect. So z is about one half where an
 effect is as large as its error.
 
 Keys: batch B, window length L, bins of `STEP` bp N = ceil(L / STEP), signals S, channels C, members M.
@@ -208,15 +208,16 @@ class AdditiveModel(GeneModel):
         if self.config.mask.kind != "learned":
             return masks.beta_with_mean(self._control(sequence, signals, peaks))
         features = sequence.new_zeros(len(sequence), self.config.predictor.n_gene_features)
-        z = self.z_of(self._effects(self.read(sequence, signals, features)))
-        return masks.beta_with_mean(z.repeat_interleave(STEP, dim=1)[:, : sequence.shape[1]])
+        mean, sd = self.z_of(self._effects(self.read(sequence, signals, features)))
+        both = (x.repeat_interleave(STEP, dim=1)[:, : sequence.shape[1]] for x in (mean, sd))
+        return masks.beta_with_mean(*both) if len(self.members) > 1 else masks.beta_with_mean(next(both))
 
     def predict(self, sequence: Tensor, signals: Tensor, gene_features: Tensor, mask: Tensor) -> Tensor:
         """Return the expression (B,) of genes under `mask` (B, L): a base counts in full from its own E[z] on."""
         inputs = self.read(sequence, signals, gene_features)
         effects = self._effects(inputs)
         if self.config.mask.kind == "learned":
-            own = self.z_of(effects).repeat_interleave(STEP, dim=1)[:, : mask.shape[1]]
+            own = self.z_of(effects)[0].repeat_interleave(STEP, dim=1)[:, : mask.shape[1]]
             mask = (mask / own.clamp(min=_LEAST)).clamp(max=1)
         return self._expressions(inputs, effects * self._shares(mask)).mean(0)
 
@@ -231,12 +232,16 @@ class AdditiveModel(GeneModel):
         outside.view(-1)[self.config.promoter_in(inputs.length)] = 0
         return effects * outside.mean(1)
 
-    def z_of(self, effects: Tensor) -> Tensor:
-        """Return E[z] of each bin, (B, N), from each member's effects (M, B, N)."""
+    def z_of(self, effects: Tensor) -> tuple[Tensor, Tensor]:
+        """Return mean and sd of z over the members in each bin, (B, N) each, from their effects (M, B, N).
+
+        A member whose effect has another sign than the mean has a z of 0.
+        """
         near = F.avg_pool1d(effects, AROUND, 1, AROUND // 2, count_include_pad=False)
-        size = near.mean(0).abs()
-        error = near.std(0) if len(near) > 1 else torch.zeros_like(size)
-        return size / (size + error + self.little)
+        error = near.std(0) if len(near) > 1 else torch.zeros_like(near[0])
+        size = (near * near.mean(0).sign()).clamp(min=0)
+        z = size / (size + error + self.little)
+        return z.mean(0), z.std(0) if len(z) > 1 else torch.zeros_like(error)
 
     @staticmethod
     def _shares(kept: Tensor) -> Tensor:

@@ -19,6 +19,8 @@ from model_core.config import Seq2ExpConfig
 
 TEMPERATURE = 0.5  # of the binary concrete sample
 CONCENTRATION = 0.75  # alpha + beta of the logit head: the Beta of mean 1/2 then has the variance of that sample
+_LEAST_VARIANCE = 1e-6  # of z over the members of an ensemble
+_CONCENTRATIONS = (0.1, 1e4)  # alpha + beta that are stored of it
 BLOCK_LENGTHS = (64, 512)  # bases of a random block
 
 
@@ -80,9 +82,21 @@ def posterior(sequence: BetaParameters, signal: BetaParameters, config: Seq2ExpC
     return BetaParameters(*(total.clamp(min=EPSILON) * config.mask.z_scale for total in sums))
 
 
-def beta_with_mean(mean: Tensor) -> BetaParameters:
-    """Return the Beta of this mean (batch, length), 0-1, with the concentration alpha + beta of the logit head."""
-    alpha, beta = CONCENTRATION * mean, CONCENTRATION * (1 - mean)
+def beta_with_mean(mean: Tensor, sd: Tensor | None = None) -> BetaParameters:
+    """Return the Beta of this mean (batch, length), 0-1, with a standard deviation or with that of the logit head.
+
+    Parameters
+    ----------
+    mean : Tensor
+        (batch, length), 0-1.
+    sd : Tensor or None
+        (batch, length); a mean of 0 or 1, and a spread beyond any Beta's, gets the nearest that there is. None for the
+        concentration alpha + beta of the logit head.
+    """
+    total: Tensor | float = CONCENTRATION
+    if sd is not None:
+        total = (mean * (1 - mean) / sd.square().clamp(min=_LEAST_VARIANCE) - 1).clamp(*_CONCENTRATIONS)
+    alpha, beta = total * mean, total * (1 - mean)
     return BetaParameters(alpha.clamp(min=EPSILON), beta.clamp(min=EPSILON))
 
 

@@ -18,6 +18,7 @@ from model_core.errors import InputError
 from model_core.input_file import read_input
 from model_core.intervals import runs
 from model_core.records import shown
+from model_core.run_folder.band import band_words
 from model_core.run_folder.mask_store import GeneMask
 from model_core.run_folder.schema1 import element_header_of_2
 
@@ -342,7 +343,7 @@ def read_elements(path: str | Path, columns: Sequence[str] = ELEMENT_COLUMNS, te
 
 
 def with_shown_width(table: pd.DataFrame, band: str) -> pd.DataFrame:
-    """Return elements as files show them: with "." as beta_sd where it follows from the mean.
+    """Return elements as files show them: with "." as beta_sd where the run has no band.
 
     Parameters
     ----------
@@ -351,7 +352,7 @@ def with_shown_width(table: pd.DataFrame, band: str) -> pd.DataFrame:
     band : str
         Of the run, one of `manifest.BANDS`.
     """
-    return table if band == "beta" else table.assign(beta_sd=_NO_WIDTH)
+    return table if band_words(band) is not None else table.assign(beta_sd=_NO_WIDTH)
 
 
 def no_elements(columns: Sequence[str] = ELEMENT_COLUMNS, text: str = "str") -> pd.DataFrame:

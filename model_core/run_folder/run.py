@@ -236,7 +236,7 @@ class Run:
         """Meaning of the band around a mask, one of `manifest.BANDS`.
 
         "beta": the width of z under the model's Beta (`beta_sd`). "none": no band, because a logit head fixes
-        alpha + beta, so that the width follows from the mean. "members": the spread between ensemble members.
+        alpha + beta, so that the width follows from the mean. "members": the spread of z over an ensemble's members.
         """
         return self.manifest["band"]
 

@@ -14,6 +14,7 @@ from model_core.errors import InputError, Unavailable
 from model_core.intervals import COORDINATES
 from model_core.places import parse_place, read_place
 from model_core.run_folder.assemble import provenance
+from model_core.run_folder.band import band_words
 from model_core.run_folder.elements import PROMOTER_CLASS
 from seq2exp_viz.api import PREFIX, downloads, igv, tables
 from seq2exp_viz.api.http import as_json, attachment, guarded, integer, place, records, threshold_of
@@ -338,7 +339,7 @@ def element_answer(view: RunView, gene: str, threshold: float | None) -> dict:
         "threshold": view.run.rule.threshold if threshold is None else threshold,
         "count": len(mine),
         "covered_percent": round(100 * covered / learned, 2) if learned else None,
-        "elements": [_element(item, view.run.band == "beta") for item in table.to_dict("records")],
+        "elements": [_element(item, band_words(view.run.band) is not None) for item in table.to_dict("records")],
     }
 
 

@@ -18,8 +18,8 @@ WORDS = {
     "to one gene. In a causal model z is an effect against its error: one half where both are equal",
     "element": "a run of kept bases, cut from the mask at the threshold",
     "kept %": "mean of a soft mask, or share of ones of a hard mask, over the window without promoter and blacklist",
-    "beta sd": "standard deviation of z under the Beta whose 95 % range is drawn. The model's priors set it; it is not "
-    "a calibrated confidence. Not shown for a causal model, whose alpha + beta is fixed",
+    "beta sd": "standard deviation of z, whose 95 % range is drawn. In a soft or hard model the priors set it; of an "
+    "ensemble it is that over the members. It is not a calibrated confidence",
     "promoter": "the central bases of the window; they are always kept",
     "peak": "an interval called by MACS3 (or another peak caller) from the signals; never a result of the model",
     "effect": "prediction with the mask as it is minus prediction without the element. Positive: the element raises "
@@ -99,7 +99,7 @@ def _pairs(words: dict[str, str], keys: bool = False) -> html.Dl:
 def _colours() -> list[html.Li]:
     marks = [
         ("line", "mean of z", None),
-        ("band", "95 % range of z (not for a causal model)", None),
+        ("band", "95 % range of z; of an ensemble, over its members", None),
         ("dashes", "threshold", None),
         *(("block", CLASS_WORDS[kind], colour_of(kind)) for kind in CLASS_WORDS),
         *(

@@ -9,6 +9,7 @@ import dash_mantine_components as dmc
 from dash import html
 
 from model_core import palette
+from model_core.run_folder.band import band_words
 from model_core.run_folder.notes import NO_CONTACT, gene_note
 from seq2exp_viz.page import plots
 from seq2exp_viz.page.attributes import aria, data
@@ -82,7 +83,8 @@ def caveat(view: RunView) -> list:
 def legend(view: RunView) -> list:
     """Return the legend: what each mark in the browser means."""
     kinds = ["promoter", "with_peak", "without_peak"] if view.peaks is not None else ["promoter", "no_peak_file"]
-    band = [_mark("band", "95 % range of z")] if view.run.band == "beta" else []
+    words = band_words(view.run.band)
+    band = [_mark("band", words.range)] if words is not None else []
     marks = [_mark("line", "mean of z"), *band, _mark("dashes", "threshold")]
     certain = CERTAINTY_WORDS if view.run.band == "beta" else {}
     return [

@@ -38,7 +38,9 @@ ELEMENT_PLACE = {
 RANK = {"function": "params.value == null ? '' : params.value + ' of ' + params.data.control_n"}
 CONTROL_WORDS = f"Number of control regions that are at least as strong, of all that were tried. {BACKGROUND}"
 EFFECT_WORDS = "Prediction with the mask as it is minus prediction without the element"
-BETA_SD_WORDS = "Mean standard deviation of z under its Beta; empty where the model fixes alpha + beta"
+BETA_SD_WORDS = (
+    "Mean standard deviation of z: under its Beta, or over the members of an ensemble; empty where the model fixes it"
+)
 COMMON = {
     "sortable": True,
     "resizable": True,

@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from model_core.errors import InputError
+from model_core.run_folder.band import band_words
 from model_core.run_folder.effects import BACKGROUND, control_words
 from model_core.run_folder.effects import caveat as effects_caveat
 from model_core.run_folder.elements import PROMOTER_CLASS
@@ -144,12 +145,13 @@ def _gene(view: RunView, gene: str, threshold: float | None, number: int) -> str
         elements = elements.merge(mine, on=["start", "end"], how="left")
         ranks = zip(elements["control_rank"], elements["control_n"], strict=True)
         elements["controls"] = ["" if pd.isna(n) else control_words(rank, n) for rank, n in ranks]
+    width = band_words(view.run.band)
     columns = {
         "name": "Element",
         "place": "Position (1-based)",
         "length": "Length (bp)",
         "mean_mask": "Mean mask",
-        **({"beta_sd": "Sd of z under its Beta"} if view.run.band == "beta" else {}),
+        **({"beta_sd": width.sd} if width is not None else {}),
         "distance_to_tss": "Distance to TSS (bp)",
         **({"effect": "Effect", "controls": "Rank among control regions"} if known else {}),
         "words": "Class",

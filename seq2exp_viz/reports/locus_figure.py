@@ -28,6 +28,7 @@ from matplotlib.path import Path as Outline
 from model_core import palette
 from model_core.errors import InputError
 from model_core.places import parse_place, shown
+from model_core.run_folder.band import band_words
 from model_core.run_folder.elements import PROMOTER_CLASS
 from model_core.run_folder.notes import NO_CONTACT, gene_note
 from seq2exp_viz.reports.canvas import plain_settings
@@ -184,9 +185,8 @@ def caption_words(view: RunView, place: Place, notes: bool = True) -> list[str]:
     numbers = f"predicted {_number(gene['predicted'])}{observed} {label_words(view)}"
     seen = gene_note(manifest, gene)
     window = length_words(manifest["window"])
-    band = ""
-    if view.run.band == "beta":
-        band = " and central 95 % of z under its Beta (band), whose width the model's priors set"
+    words = band_words(view.run.band)
+    band = f" and {words.caption}" if words is not None else ""
     sentences = [
         f"{gene['symbol']} ({gene['gene_id']}), {place.chrom}:{place.start + 1:,}-{place.end:,}"
         + (f" ({view.study.assembly})." if view.study else "."),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from model_core.run_folder.band import band_words
 from model_core.run_folder.elements import PROMOTER_CLASS, no_elements, read_elements
 from model_core.run_folder.run import stamp
 from seq2exp_viz.runs.run_view import RunView
@@ -33,7 +34,7 @@ def element_table(view: RunView, gene_id: str | None = None, threshold: float | 
     -------
     DataFrame
         effect, and control_rank (how many of control_n control regions are at least as strong), are NaN where no effect
-        was computed, as at any threshold but the run's. beta_sd is NaN where the run's band is not "beta".
+        was computed, as at any threshold but the run's. beta_sd is NaN where the run has no band.
     """
     if gene_id is None:
         return _all(view)
@@ -57,7 +58,7 @@ def _shaped(view: RunView, rows: pd.DataFrame, effects: pd.DataFrame | None) -> 
     if effects is not None and len(effects):
         named = effects.rename(columns={"element": "name"})[["gene_id", "name", *NUMBERS]]
         table = table.merge(named, "left", ["gene_id", "name"])
-    if view.run.band != "beta":
+    if band_words(view.run.band) is None:
         table["beta_sd"] = np.nan
     table = table.reindex(columns=list(COLUMNS)).astype(dict.fromkeys(NUMBERS, float))
     return table.astype(dict.fromkeys(REPEATED, "category"))

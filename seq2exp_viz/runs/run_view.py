@@ -25,6 +25,7 @@ from model_core.places import ContigNames
 from model_core.recent import Recent
 from model_core.remote.address import InputPath, RemotePath
 from model_core.run_folder import audit_log
+from model_core.run_folder.band import band_words
 from model_core.run_folder.effects import effect_table
 from model_core.run_folder.elements import cut_elements
 from model_core.run_folder.notes import Note, notes_of
@@ -320,8 +321,8 @@ class RunView:
         return found
 
     def interval(self, gene_id: str) -> tuple[np.ndarray, np.ndarray] | None:
-        """Return (low, high) of the central 95 % of z, float32 (bins,), cached; None where alpha + beta is fixed."""
-        if self.run.band != "beta":
+        """Return (low, high) of the central 95 % of z, float32 (bins,), cached; None where the run has no band."""
+        if band_words(self.run.band) is None:
             return None
         return self.run.mask(gene_id).drawn_interval
 
