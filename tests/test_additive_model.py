@@ -58,6 +58,18 @@ def test_under_its_own_mask_the_model_counts_every_base_in_full():
 
 
 @torch.no_grad()
+def test_one_window_under_many_masks_is_read_once(monkeypatch):
+    m, (sequence, signals, features) = model(), genes(1)
+    keep = (torch.rand(5, 512, generator=torch.Generator().manual_seed(0)) > 0.5).float()
+    expected = torch.cat([m.predict(sequence, signals, features, row[None]) for row in keep])
+    read, seen = AdditiveModel.read, []
+    monkeypatch.setattr(AdditiveModel, "read", lambda *a: seen.append(len(a[1])) or read(*a))
+    found = m.predict(*(x.expand(5, *x.shape[1:]) for x in (sequence, signals, features)), keep)
+    assert torch.allclose(found, expected, atol=1e-6)
+    assert seen == [1]
+
+
+@torch.no_grad()
 def test_effects_are_zero_in_the_promoter_and_in_proportion_to_linear_contact():
     m, (sequence, signals, _) = model(), genes()
     effects = m.effects(sequence, signals)

@@ -7,8 +7,8 @@
 Contact is the base's linear share of the window's highest contact, as in the activity-by-contact model (Fulco et al.
 2019). Because the sum is additive, switching a region off changes the expression by exactly the region's summed effect:
 one pass gives the effect of every base on this gene. Several members share the encoder and the inputs; each is trained
-on its own resampling of the genes, and their standard deviation is the error of an effect. So z is about one half where an
-effect is as large as its error.
+on its own resampling of the genes, and their standard deviation is the error of an effect. So z is about one half where
+an effect is as large as its error.
 
 Keys: batch B, window length L, bins of `STEP` bp N = ceil(L / STEP), signals S, channels C, members M.
 """
@@ -213,7 +213,12 @@ class AdditiveModel(GeneModel):
         return masks.beta_with_mean(*both) if len(self.members) > 1 else masks.beta_with_mean(next(both))
 
     def predict(self, sequence: Tensor, signals: Tensor, gene_features: Tensor, mask: Tensor) -> Tensor:
-        """Return the expression (B,) of genes under `mask` (B, L): a base counts in full from its own E[z] on."""
+        """Return the expression (B,) of genes under `mask` (B, L): a base counts in full from its own E[z] on.
+
+        One window that is expanded to B rows, as for many masks of one gene, is read once.
+        """
+        if all(x.stride(0) == 0 for x in (sequence, signals, gene_features)):
+            sequence, signals, gene_features = sequence[:1], signals[:1], gene_features[:1]
         inputs = self.read(sequence, signals, gene_features)
         effects = self._effects(inputs)
         if self.config.mask.kind == "learned":
