@@ -15,6 +15,7 @@ from model_core.errors import InputError
 from model_core.evaluation.ranking import levels, rank_correlation
 from model_core.intervals import overlap_pairs
 from model_core.listing import folders_in
+from model_core.run_folder.band import band_words
 from model_core.run_folder.elements import PROMOTER_CLASS
 from model_core.run_folder.run import Run
 
@@ -107,7 +108,7 @@ def seed_table(runs: dict[str, Run]) -> tuple[pd.DataFrame, dict[str, float | No
         row = {"run_a": one, "run_b": two, "genes": len(genes), "mask_difference": moved[one, two] / max(total, 1)}
         row["mask_rank_correlation"] = rank_correlation(ranks[one], ranks[two])
         rows.append(row | _elements_back(elements[one], elements[two]) | _effects(runs[one], runs[two], genes))
-    width = beta_sd / max(total, 1) if all(run.band == "beta" for run in runs.values()) else None
+    width = beta_sd / max(total, 1) if all(band_words(run.band) for run in runs.values()) else None
     means = {"genes": len(genes), "seed_sd": seed_sd / max(total, 1), "beta_sd": width}
     return pd.DataFrame(rows, columns=list(COLUMNS)), means
 

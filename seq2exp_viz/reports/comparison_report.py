@@ -402,11 +402,16 @@ def _seeds(summary: dict, tables: dict[str, pd.DataFrame]) -> str:
 
 
 def _width_words(summary: dict, means: dict) -> str:
-    """Return a sentence that compares the width of one model's Betas with the difference between seeds."""
+    """Return a sentence that compares the width of z in one run with the difference between seeds."""
     if summary["band"] == "none":
         return "One model does not estimate it, because alpha + beta of each base is fixed."
     if means["beta_sd"] is None:
         return ""
+    if summary["band"] == "members":
+        return (
+            f"The standard deviation of z over the members of one run is {_three(means['beta_sd'])}: of the draw of "
+            "training genes, with one encoder. Seeds differ in their encoders, too."
+        )
     return (
         f"The standard deviation of z under the Beta of one model is {_three(means['beta_sd'])}, which its priors set. "
         "Neither number is an estimate of the other."
