@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import NamedTuple
 
 import numpy as np
@@ -44,7 +45,7 @@ class TrainingBatch(NamedTuple):
     label: Tensor  # (B,)
 
 
-class GeneModel(nn.Module):
+class GeneModel(nn.Module, ABC):
     """Model of one gene's expression from its window under a mask.
 
     A subclass computes z (`mask_parameters`) and the expression under a mask (`predict`).
@@ -66,13 +67,13 @@ class GeneModel(nn.Module):
         """Device of the weights."""
         return next(self.parameters()).device
 
+    @abstractmethod
     def mask_parameters(self, sequence: Tensor, signals: Tensor, peaks: Tensor | None = None) -> BetaParameters:
         """Return alpha and beta of z, (B, L) each, before promoter and blacklist are forced."""
-        raise NotImplementedError
 
+    @abstractmethod
     def predict(self, sequence: Tensor, signals: Tensor, gene_features: Tensor, mask: Tensor) -> Tensor:
         """Return the expression (B,) of genes under `mask` (B, L), which is used exactly as it is."""
-        raise NotImplementedError
 
     def training_terms(self, batch: TrainingBatch, weights: Tensor, sample: bool = True) -> dict[str, Tensor]:
         """Return the training loss of a batch and its parts: {"prediction", "kl", "loss"}, scalars.

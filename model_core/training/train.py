@@ -15,7 +15,7 @@ import statistics
 import sys
 import time
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from datetime import timedelta
@@ -39,7 +39,7 @@ from model_core.errors import InputError
 from model_core.files import json_values, replacing, write_json
 from model_core.model.additive import AdditiveModel
 from model_core.model.build import build_model
-from model_core.model.checkpoint import choose_device, load_with_metadata, save_checkpoint
+from model_core.model.checkpoint import choose_device, save_checkpoint
 from model_core.model.device import keep_freed_memory
 from model_core.progress import Job
 from model_core.run_folder.manifest import described_file
@@ -50,11 +50,11 @@ from model_core.stopping import STOP, Terminated
 from model_core.study.check_tracks import QUANTILE_WINDOWS, activity_quantiles, signal_quantiles
 from model_core.study.gene_features import FeatureScale
 from model_core.study.study import Study
-from model_core.study.windows import WindowData
-from model_core.training.dataset import Batch, EndlessBatches, GeneWindows, collate
+from model_core.training.additive import begin_openness, calibrate, set_constants
+from model_core.training.dataset import EndlessBatches, GeneWindows, collate
 from model_core.training.last_checkpoint import step_of
 from model_core.training.launch import environment, start_others
-from model_core.training.lightning_module import Seq2ExpModule, as_training_batch
+from model_core.training.lightning_module import Seq2ExpModule
 from model_core.training.pretrain import pretrain
 from model_core.training.ranks import process_number, wait_for_first
 
@@ -62,9 +62,6 @@ HISTORY = ("step", "seconds", "loss", "prediction", "kl", "validation_mse", "val
 SAVE_SECONDS = 600.0  # between two writes of last.ckpt
 START_LIMIT = timedelta(minutes=15)  # for all processes to start, and for the slowest to reach the same step
 ENDED_SECONDS = 5.0  # for this process to end, where another one has
-_OPENNESS_BASES = 1_000_000  # of those that the signal of openness is chosen by
-_READ = "sequence", "signals"
-_CONSTANT_BASES = 4_000_000  # of the windows that constants of standardisation are computed from
 LARGEST_KEPT = 128 << 20  # bytes of the largest freed block that is kept; larger ones cost more than they save
 
 
@@ -272,9 +269,7 @@ def _fit(
     if training.pretrain_steps and not first:
         pretrain(model, study, data["train"], training, run.path / "training" / "pretrained.safetensors", device)
     if isinstance(model, AdditiveModel) and training.pretrain_steps and not first:
-        chosen = _evenly(data["train"], _OPENNESS_BASES)
-        bases, signals = (torch.from_numpy(np.stack([getattr(one, name) for one in chosen])) for name in _READ)
-        model.begin_openness(bases.float(), signals)
+        begin_openness(model, data["train"])
     if training.pretrain_steps and model.encoder is not None:
         model.encoder.requires_grad_(False)  # training on expression would degrade it
     metadata = _checkpoint_metadata(study, genes, scale, training)
@@ -298,32 +293,9 @@ def _fit(
                 trainer.validate(module, validation, verbose=False)
     if trainer.is_global_zero:
         if isinstance(model, AdditiveModel):
-            _calibrate(run, validation, metadata)
+            calibrate(run, validation)
         _record(run, trainer, module, time.monotonic() - book.started)
     return run
-
-
-def _calibrate(run: Run, validation: Iterable[Batch], metadata: dict) -> None:
-    """Scale the effects of the best weights by the validation genes, and save them."""
-    path = run.path / "checkpoint.safetensors"
-    model, kept = load_with_metadata(path, "cpu")
-    assert isinstance(model, AdditiveModel)
-    factor = model.calibrate(as_training_batch(batch) for batch in validation)
-    save_checkpoint(path, model, {**kept, "effect_scale": factor})
-
-
-def set_constants(model: AdditiveModel, study: Study, genes: GeneWindows) -> None:
-    """Set a model's constants of standardisation from evenly spaced windows of training genes."""
-    signals = torch.from_numpy(np.stack([data.signals for data in _evenly(genes, _CONSTANT_BASES)]))
-    logged = [spec.transform == "none" and not spec.is_contact for spec in study.signal_specs]
-    model.set_constants(signals, logged, float(np.std(genes.labels)))
-
-
-def _evenly(genes: GeneWindows, bases: int) -> list[WindowData]:
-    """Read evenly spaced windows of at most about `bases` bases, but of 8 genes at least."""
-    count = min(len(genes), max(8, bases // genes.windows[0].length))
-    rows = np.unique(np.linspace(0, len(genes) - 1, count).astype(int))
-    return [genes.reader.read(genes.windows[row]) for row in rows]
 
 
 def train_seeds(
