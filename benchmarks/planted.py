@@ -6,13 +6,14 @@ gene; an effect is one with a sign and the unit of the label.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from scipy import ndimage, stats
+from sklearn.metrics import average_precision_score
 
 from model_core.evaluation.resampling import average_precision
 from model_core.study.gene_features import standardise
@@ -25,6 +26,8 @@ LEVELS = 2_000  # of a score, in comparisons that resample genes
 RESAMPLED = 1_000
 SMOOTH = 101  # bp
 SHARE = 0.05  # of the bases kept, at which recalls are given
+FLANK = 50  # bp
+LEAST_EFFECT = 0.1  # of an element that every member finds
 NEAR = (0, 700, 1_400, 1 << 30)  # bp from the start site: classes of distance
 
 
@@ -56,6 +59,14 @@ class Truth(NamedTuple):
     kind: np.ndarray
     effect: np.ndarray
     pairs: pd.DataFrame
+
+
+class Difference(NamedTuple):
+    """Difference of two measures over the same genes, and the 95 % interval over resampled genes."""
+
+    value: float
+    low: float
+    high: float
 
 
 def read_windows(study: Study, genes: pd.DataFrame, promoter: int) -> Windows:
@@ -173,12 +184,71 @@ def agreement_of(values: np.ndarray, truth: Truth) -> dict[str, float]:
     return found
 
 
+def element_effects(effects: np.ndarray, truth: Truth) -> np.ndarray:
+    """Return the summed effect of each element and `FLANK` bp to either side, (..., pairs), of effects (..., G, L).
+
+    Elements that are cut from a smoothed mask reach about as far beyond what was planted.
+    """
+    sums = np.zeros((*effects.shape[:-2], len(truth.pairs)))
+    for place, pair in enumerate(truth.pairs.itertuples()):
+        sums[..., place] = effects[..., pair.row, max(pair.first - FLANK, 0) : pair.last + FLANK].sum(axis=-1)
+    return sums
+
+
+def of_members(sums: np.ndarray, truth: Truth) -> dict[str, float]:
+    """Return how well the spread over members tells an error, from sums (members, pairs) of `element_effects`.
+
+    Keys: within_2_sd, share of all elements whose planted effect is within 2 sd of the mean over members;
+    within_2_sd_causal, of causal elements alone; recurrent_KIND, share of each kind that every member finds: with the
+    sign of the mean and at least half its size, and at least the least effect of a causal element.
+    """
+    pairs, mean, sd = truth.pairs, sums.mean(axis=0), sums.std(axis=0, ddof=1)
+    within = np.abs(pairs["effect"].to_numpy() - mean) <= 2 * sd
+    found = {"within_2_sd": float(within.mean()), "within_2_sd_causal": float(within[pairs["causal"]].mean())}
+    agree = (sums * np.sign(mean) >= np.abs(mean) / 2).all(axis=0) & (np.abs(mean) >= LEAST_EFFECT)
+    kinds = {"causal": pairs["causal"], "decoy": pairs["kind"] == "decoy", "closed": pairs["kind"] == "closed"}
+    return found | {f"recurrent_{kind}": float(agree[here].mean()) for kind, here in kinds.items()}
+
+
 # ---- comparisons over the same genes
 
 
 def resampled_genes(count: int, times: int = RESAMPLED, seed: int = 0) -> np.ndarray:
     """Return how often each of `count` genes is drawn in each resampling, (times, count)."""
     return np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=times)
+
+
+def correlation_difference(one: np.ndarray, other: np.ndarray, windows: Windows, truth: Truth) -> Difference:
+    """Return r of `one` with the planted effects minus that of `other`, values of elements (pairs,)."""
+    row, planted = truth.pairs["row"].to_numpy(), truth.pairs["effect"].to_numpy()
+    known = np.isfinite(one) & np.isfinite(other)
+
+    def correlations(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        x, y, count = values[known], planted[known], len(windows.genes)
+        products = (np.ones_like(x), x, y, x * x, y * y, x * y)
+        n, sx, sy, sxx, syy, sxy = (weights @ np.bincount(row[known], p, minlength=count) for p in products)
+        return (n * sxy - sx * sy) / np.sqrt((n * sxx - sx**2) * (n * syy - sy**2))
+
+    return _difference(lambda weights: correlations(one, weights) - correlations(other, weights), len(windows.genes))
+
+
+def assignment_difference(one: np.ndarray, other: np.ndarray, windows: Windows, truth: Truth) -> Difference:
+    """Return the AUPRC of telling which element acts on which gene by `one` minus that by `other`, scores (G, L)."""
+    row, causal = truth.pairs["row"].to_numpy(), truth.pairs["causal"].to_numpy()
+    scores = [of_pairs(score, windows, truth) for score in (one, other)]
+    known = np.isfinite(scores[0]) & np.isfinite(scores[1])
+
+    def auprcs(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        drawn = weights[:, row[known]]
+        return np.array([average_precision_score(causal[known], values[known], sample_weight=w) for w in drawn])
+
+    return _difference(lambda weights: auprcs(scores[0], weights) - auprcs(scores[1], weights), len(windows.genes))
+
+
+def _difference(of: Callable[[np.ndarray], np.ndarray], genes: int) -> Difference:
+    """Return a difference over all genes, and its interval, from a function of gene weights (times, genes)."""
+    low, high = np.nanquantile(of(resampled_genes(genes)), [0.025, 0.975])
+    return Difference(float(of(np.ones((1, genes)))[0]), float(low), float(high))
 
 
 def resampled_auprc(score: np.ndarray, windows: Windows, truth: Truth, weights: np.ndarray) -> np.ndarray:

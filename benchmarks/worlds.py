@@ -38,8 +38,12 @@ from planted import (
     agreement,
     agreement_of,
     assignment,
+    assignment_difference,
+    correlation_difference,
     differences,
+    element_effects,
     measures,
+    of_members,
     of_pairs,
     read_truth,
     read_windows,
@@ -77,10 +81,13 @@ MODELS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {  # model settings, 
     "causal, no penalty": ({"variant": "causal", "sparsity": 0.0}, OWN),
     "causal, one strand": ({"variant": "causal", "both_strands": False}, OWN),
     "causal, random filters": ({"variant": "causal"}, {**OWN, "motif_seeds": 0}),
+    "causal, linear response": ({"variant": "causal", "response": "linear"}, OWN),
     "causal, no contact": ({"variant": "causal", "contact": None}, OWN),
 }
 COMMON = {"lr_end": 1e-4, "validations_per_epoch": 1}
 RIVALS = "rivals"  # the cell of what needs no model
+ASSIGNING = ("nearest the TSS", "contact")  # rivals in telling which element acts on which gene
+LITTLE_CHANGE = 0.005  # of an effect, added to its error
 COLUMNS = {
     "auprc": "AUPRC",
     "precision": "precision",
@@ -102,8 +109,15 @@ EFFECTS = {
     "planted_from_0": "planted",
     "mean_from_1400": "mean beyond 1.4 kb",
     "planted_from_1400": "planted",
-    "swapped_effect": "changed elements by effect, AUROC",
-    "swapped_mask": "by mask",
+    "within_2_sd": "within 2 sd",
+    "within_2_sd_causal": "causal",
+    "recurrent_causal": "found by all members, causal",
+    "recurrent_decoy": "decoys",
+    "recurrent_closed": "closed",
+    "swapped_mask": "opened or closed elements by mask, AUROC",
+    "swapped_effect": "by effect",
+    "swapped_effect_changed": "changed effects by effect",
+    "swapped_effect_error": "by effect and its error",
 }
 
 
@@ -249,26 +263,32 @@ def effects_of_windows(model: AdditiveModel, windows: Windows) -> np.ndarray:
     return np.stack(found, axis=1)
 
 
-def element_effects(effects: np.ndarray, pairs: pd.DataFrame) -> np.ndarray:
-    """Return the summed effect of each element in its window, (pairs,), from effects (G, L)."""
-    return np.array([effects[pair.row, pair.first : pair.last].sum() for pair in pairs.itertuples()])
+def swapped_cell(model: AdditiveModel, place: Place) -> dict[str, float]:
+    """Return the AUROC by which changes from one cell type to the other tell which elements changed.
 
-
-def swapped_cell(model: AdditiveModel, run: Run, place: Place) -> dict[str, float]:
-    """Return the AUROC by which the change of effect and mask tells elements whose openness changed."""
+    Keys: mask and effect, by the absolute change, of elements whose openness changed; effect_changed, of elements whose
+    planted effect changed; effect_error, the same by the change in units of its error over the members.
+    """
     folder = place.study.path.parent
     other = load_study(folder / "cell-2" / "study.toml")
     genes = other.genes()
     windows = read_windows(other, genes[genes["split"] == "test"], place.world.promoter)
     assert windows.genes["gene_id"].equals(place.windows.genes["gene_id"])
-    pairs, changed = place.truth.pairs, changed_elements(folder)
-    is_changed = pairs["element"].isin(changed).to_numpy()
+    pairs = place.truth.pairs
+    opened = pairs["element"].isin(changed_elements(folder)).to_numpy()
+    acting = read_truth(other, windows).pairs.set_index(["row", "element"])["effect"]
+    acting = acting.reindex(pd.MultiIndex.from_frame(pairs[["row", "element"]])).to_numpy()
+    acts_otherwise = np.abs(acting - pairs["effect"].to_numpy()) > 1e-6
     both = [effects_of_windows(model, x) for x in (place.windows, windows)]
-    effect = [element_effects(x.mean(axis=0), pairs) for x in both]
+    sums = [element_effects(x, place.truth) for x in both]
     z = [of_pairs(model_z(model, x), place.windows, place.truth) for x in both]
     known = np.isfinite(z[0])
-    change = {"effect": np.abs(effect[1] - effect[0]), "mask": np.abs(z[1] - z[0])}
-    return {name: float(roc_auc_score(is_changed[known], values[known])) for name, values in change.items()}
+    change = sums[1] - sums[0]
+    mean = np.abs(change.mean(axis=0))
+    error = change.std(axis=0, ddof=1) + LITTLE_CHANGE if len(change) > 1 else np.ones_like(mean)
+    told = {"effect": (opened, mean), "mask": (opened, np.abs(z[1] - z[0]))}
+    told |= {"effect_changed": (acts_otherwise, mean), "effect_error": (acts_otherwise, mean / error)}
+    return {name: float(roc_auc_score(truth[known], values[known])) for name, (truth, values) in told.items()}
 
 
 def model_z(model: AdditiveModel, effects: np.ndarray) -> np.ndarray:
@@ -307,15 +327,22 @@ def model_cell(out: Path, place: Place, model: str, seed: int) -> dict[str, Any]
             rivals_here |= dict(arrays)
     own = next(iter(scores))
     scores |= combined(scores, rivals_here, place)
-    rows = differences({own: scores[own], **rivals_here}, own, place.windows, place.truth)
+    of = place.windows, place.truth
+    rows = differences({own: scores[own], **rivals_here}, own, *of)
     found: dict[str, Any] = {"model": model, "seed": seed, "minutes": minutes, "scores": judged(scores, place)}
     found["pearson"] = run.metrics["prediction"]["test"]["pearson"]
     found["differences"] = {name: {"auprc": value, "low": low, "high": high} for name, value, low, high in rows}
+    found["assignment_differences"] = {
+        name: assignment_difference(scores[own], rivals_here[name], *of)._asdict() for name in ASSIGNING
+    }
     additive = additive_model(run)
     if additive is not None:
-        sums = element_effects(effects_of_windows(additive, place.windows).mean(axis=0), place.truth.pairs)
-        found["effects"] = known(agreement_of(sums, place.truth))
-        found["swapped_cell"] = swapped_cell(additive, run, place)
+        sums = element_effects(effects_of_windows(additive, place.windows), place.truth)
+        contact = of_pairs(rivals_here["contact"], place.windows, place.truth)
+        found["effects"] = known(agreement_of(sums.mean(axis=0), place.truth))
+        found["effects"] |= known(of_members(sums, place.truth)) if len(sums) > 1 else {}
+        found["r_minus_contact"] = correlation_difference(sums.mean(axis=0), contact, *of)._asdict()
+        found["swapped_cell"] = swapped_cell(additive, place)
     return found
 
 
@@ -393,6 +420,20 @@ def difference_table(cells: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def paired_table(cells: list[dict[str, Any]]) -> str:
+    """Return a table of the other paired differences: gene assignment, and r of effects against that of contact."""
+    lines = [f"| cell | {' | '.join(f'gene assignment, mask - {n}' for n in ASSIGNING)} | r, effect - contact |"]
+    lines.append("|---|--:|--:|--:|")
+    for cell in cells:
+        if "assignment_differences" in cell:
+            found = [*cell["assignment_differences"].values(), cell.get("r_minus_contact")]
+            words = [f"{x['value']:+.3f} ({x['low']:+.3f} to {x['high']:+.3f})" if x else "" for x in found]
+            lines.append(
+                f"| {cell['world']} {cell['world_seed']}, {cell['model']} {cell['seed']} | {' | '.join(words)} |"
+            )
+    return "\n".join(lines)
+
+
 def spread(values: list[float | None]) -> str:
     """Format the mean, and sd of several values; "" where a value is unknown."""
     if None in values:
@@ -427,6 +468,7 @@ def main() -> None:
     print(tables(cells))
     print(f"\n### Effects of elements\n\n{effect_table(cells)}")
     print(f"\n### AUPRC of the mask minus that of rivals, the same genes resampled\n\n{difference_table(cells)}")
+    print(f"\n### Other paired differences\n\n{paired_table(cells)}")
 
 
 if __name__ == "__main__":

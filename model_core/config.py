@@ -292,6 +292,7 @@ RECIPES: dict[str, dict[str, Any]] = {
         "encoder": 32,
         "encoder_filters": 64,
         "both_strands": True,
+        "response": "hill",
         "members": 5,
         "sparsity": 0.05,
     },
@@ -310,6 +311,7 @@ LOGIT_RECIPE: dict[str, Any] = {
     "readout": "window",
     "encoder_filters": 0,
     "both_strands": False,
+    "response": "linear",
     "members": 1,
     "sparsity": 0.0,
 }

@@ -214,6 +214,9 @@ class PredictorConfig(Settings):
         weighted by mask and contact; "additive": the effects of all bases are summed (`model.additive`).
     contact
         Name of the contact signal of these weights; None weights all bases equally.
+    response
+        "linear": an effect is activity x contact; "hill": activities of neighbouring bases act together and up to a
+        limit (`model.additive`).
     members
         Members of the ensemble, which share the encoder; 1 to 64; more than one needs the readout "additive".
     sparsity
@@ -223,7 +226,10 @@ class PredictorConfig(Settings):
     """
 
     PREFIX: ClassVar[str] = "predictor"
-    CHOICES: ClassVar[Mapping[str, tuple[str, ...]]] = {"readout": ("promoter", "window", "additive")}
+    CHOICES: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "readout": ("promoter", "window", "additive"),
+        "response": ("linear", "hill"),
+    }
     RANGES: ClassVar[Mapping[str, Range]] = {
         "n_gene_features": counts(_MOST_FEATURES, low=0),
         "members": counts(_MOST_MEMBERS),
@@ -234,6 +240,7 @@ class PredictorConfig(Settings):
     log_signals: bool = False
     readout: str = "promoter"
     contact: str | None = None
+    response: str = "linear"
     members: int = 1
     sparsity: float = 0.0
     released_padding: bool = False

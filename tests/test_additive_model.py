@@ -177,11 +177,47 @@ def test_calibration_fits_labels_that_the_effects_explain():
     promoter = m._expressions(inputs, m._effects(inputs) * 0).mean(0)
     distal = m._effects(inputs).sum(2).mean(0)
     data = data._replace(label=promoter + 1.5 * distal + 3)
-    assert m.calibrate([data]) == pytest.approx(1.5, rel=1e-3)
+    everyone = torch.ones(3, 12, dtype=torch.bool)
+    assert m.calibrate([(data, everyone)]) == pytest.approx(1.5, rel=1e-3)
     predicted = m.predict(data.sequence, data.signals, data.gene_features, torch.ones(12, 512))
     assert torch.allclose(predicted, data.label, atol=1e-4)
     wild = data._replace(label=promoter + 50 * distal)
-    assert m.calibrate([wild]) == 2.0
+    assert m.calibrate([(wild, everyone)]) == 4.0
+
+
+@torch.no_grad()
+def test_calibration_asks_of_a_gene_only_members_that_were_not_trained_on_it():
+    m, data = model(), batch(12)
+    inputs = m.read(data.sequence, data.signals, data.gene_features)
+    promoter, distal = m._expressions(inputs, m._effects(inputs) * 0), m._effects(inputs).sum(2)
+    unseen = torch.zeros(3, 12, dtype=torch.bool)
+    unseen[1, :9] = unseen[2, 3:6] = True  # three genes that every member was trained on
+    mean = (distal * unseen).sum(0) / unseen.sum(0)
+    label = (promoter * unseen).sum(0) / unseen.sum(0) + 0.75 * mean
+    assert m.calibrate([(data._replace(label=label), unseen)]) == pytest.approx(0.75, rel=1e-3)
+
+
+@torch.no_grad()
+def test_an_element_s_effect_is_a_hill_function_of_its_activity():
+    linear, hill = model(members=1, response="linear"), model(members=1)
+    hill.load_state_dict(linear.state_dict(), strict=False)
+    most = 0.02
+    hill.members[0].log_most.fill_(np.log(most))
+    sequence, signals, features = genes(1)
+    inputs = linear.read(sequence, signals, features)
+    activity = linear.members[0].effect(inputs)
+    beyond = torch.zeros_like(inputs.openness)
+    beyond[:, 20:30] = 100  # the only open place; the rest is closed
+    linear.members[0].openness.weight.fill_(1)
+    hill.members[0].openness.weight.fill_(1)
+    inputs = inputs._replace(openness=beyond - 50, contact=torch.ones_like(activity))
+    total = linear.members[0].effect(inputs).sum().item()
+    assert abs(total) > most / 100
+    expected = np.sign(total) * most * total**2 / (most**2 + total**2)
+    assert hill.members[0].effect(inputs).sum().item() == pytest.approx(expected, rel=1e-4)
+    before = hill.members[0].effect(inputs)
+    hill.members[0].multiply(3.0)
+    assert torch.allclose(hill.members[0].effect(inputs), 3 * before, rtol=1e-4)
 
 
 @torch.no_grad()

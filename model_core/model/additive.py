@@ -1,20 +1,27 @@
 """An additive model of expression: a gene's promoter, and the effect of every base on this gene.
 
     expression = promoter(features, promoter's bases and signals) + sum over the other bases of kept x effect
-    effect     = sequence(motif features) x openness(signals) x contact,  with a sign, in the label's unit per base
+    effect     = response(sequence(motif features) x openness(signals)) x contact,  with a sign, in the label's unit
     z of a member = |effect| / (|effect| + error + a little),  averaged over 100 bp; E[z] is its mean over the members
 
+The activity of a base is sequence x openness. With T the sum of the activities over `SITE` bins around it, the
+response is activity x most |T| / (most^2 + T^2): an element of the activity T has the effect
+most T^2 / (most^2 + T^2) in full contact, a Hill function of exponent 2. Sites that stand alone hardly act, and no
+element acts more than `most`, which is learned. The response is that of the whole window, whatever is hidden later.
 Contact is the base's linear share of the window's highest contact, as in the activity-by-contact model (Fulco et al.
-2019). Because the sum is additive, switching a region off changes the expression by exactly the region's summed effect:
-one pass gives the effect of every base on this gene. Several members share the encoder and the inputs; each is trained
-on its own resampling of the genes, and their standard deviation is the error of an effect. So z is about one half where
-an effect is as large as its error.
+2019).
+
+Because the sum is additive, switching a region off changes the expression by exactly the region's summed effect: one
+pass gives the effect of every base on this gene. Several members share the encoder and the inputs; each is trained on
+its own resampling of the genes, and their standard deviation is the error of an effect. So z is about one half where an
+effect is as large as its error.
 
 Keys: batch B, window length L, bins of `STEP` bp N = ceil(L / STEP), signals S, channels C, members M.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -31,11 +38,14 @@ from model_core.model.motif_encoder import STEP, MotifEncoder
 WIDTHS = (7, 39)  # bins over which openness is averaged: 56 and 312 bp
 HIDDEN = 32  # units of each member's two small networks
 DROPOUT = 0.3
+SITE = 39  # bins whose activities act together: 312 bp
 AROUND = 13  # bins over which effects are averaged for z: 104 bp
 LITTLE = 0.01  # effect of 100 bp, in sd of the training labels, that is added to the error
 _PER_LITTLE = 100  # bp
 _FIRST_SCALE = 0.05  # of effects before training
 _SHARPNESS = 4.0  # of the openness gate before training
+_FIRST_MOST = 1.5  # most effect of an element before training, in sd of the training labels
+_FACTORS = 0.5, 4.0  # of the calibration
 _LEAST = 1e-9
 _BASES_AT_ONCE = 1 << 18  # that the encoder reads: its first convolution needs 1 kB for each
 
@@ -61,13 +71,16 @@ class Member(nn.Module):
         Averages of signals.
     features : int
         Gene features.
+    response : str
+        "linear" or "hill" (`PredictorConfig`).
     """
 
-    def __init__(self, channels: int, tracks: int, features: int):
+    def __init__(self, channels: int, tracks: int, features: int, response: str):
         super().__init__()
         self.sequence = nn.Sequential(nn.Linear(channels, HIDDEN), nn.GELU(), nn.Dropout(DROPOUT), nn.Linear(HIDDEN, 1))
         self.openness = nn.Linear(tracks, 1)
         self.scale = nn.Parameter(torch.tensor(_FIRST_SCALE))
+        self.log_most = nn.Parameter(torch.tensor(0.0)) if response == "hill" else None
         self.promoter = nn.Sequential(
             nn.Linear(channels + tracks + features, HIDDEN), nn.GELU(), nn.Dropout(DROPOUT), nn.Linear(HIDDEN, 1)
         )
@@ -77,7 +90,19 @@ class Member(nn.Module):
     def effect(self, inputs: Inputs) -> Tensor:
         """Return the effect of each bin in full contact, (B, N)."""
         open_ = torch.sigmoid(self.openness(inputs.openness)[..., 0])
-        return self.scale * self.sequence(inputs.motifs)[..., 0] * open_
+        activity = self.scale * self.sequence(inputs.motifs)[..., 0] * open_
+        if self.log_most is None:
+            return activity
+        most = self.log_most.exp()
+        together = F.avg_pool1d(activity[:, None], SITE, 1, SITE // 2)[:, 0].abs() * SITE
+        return activity * most * together / (most**2 + together**2)
+
+    @torch.no_grad()
+    def multiply(self, factor: float) -> None:
+        """Multiply all effects by a factor above 0."""
+        self.scale.mul_(factor)
+        if self.log_most is not None:
+            self.log_most.add_(math.log(factor))
 
 
 class AdditiveModel(GeneModel):
@@ -106,7 +131,7 @@ class AdditiveModel(GeneModel):
         count = len(self.tracks) * len(WIDTHS)
         self.encoder = MotifEncoder(backbone.encoder, backbone.encoder_filters, backbone.both_strands)
         sizes = backbone.encoder, count, config.predictor.n_gene_features
-        self.members = nn.ModuleList(Member(*sizes) for _ in range(config.predictor.members))
+        self.members = nn.ModuleList(Member(*sizes, config.predictor.response) for _ in range(config.predictor.members))
         constants = {"signal_logged": torch.zeros(len(self.tracks)), "signal_sd": torch.ones(len(self.tracks))}
         constants |= {"track_mean": torch.zeros(count), "track_sd": torch.ones(count)}
         constants["little"] = torch.tensor(LITTLE * STEP / _PER_LITTLE)
@@ -166,6 +191,9 @@ class AdditiveModel(GeneModel):
         self.track_mean.copy_(seen.mean(0))
         self.track_sd.copy_(seen.std(0).clamp(min=1e-3))
         self.little.fill_(LITTLE * label_sd * STEP / _PER_LITTLE)
+        for member in self._members:
+            if member.log_most is not None:
+                member.log_most.fill_(math.log(max(_FIRST_MOST * label_sd, _LEAST)))
 
     @torch.no_grad()
     def begin_openness(self, sequence: Tensor, signals: Tensor) -> int:
@@ -286,25 +314,33 @@ class AdditiveModel(GeneModel):
         return self.decide(kept, batch.blacklist)
 
     @torch.no_grad()
-    def calibrate(self, batches: Iterable[TrainingBatch]) -> float:
+    def calibrate(self, batches: Iterable[tuple[TrainingBatch, Tensor]]) -> float:
         """Scale all effects so that they fit the labels of genes that were not trained on; return the factor.
 
         The penalty makes effects too small. The factor is the least-squares slope of label minus promoter part on the
-        summed effects, between 0.5 and 2; the promoter part is shifted so that the mean error is 0.
+        summed effects, between `_FACTORS`; the promoter part is shifted so that the mean error is 0.
+
+        Parameters
+        ----------
+        batches : Iterable[tuple[TrainingBatch, Tensor]]
+            Genes, and which members have not been trained on each, (M, B) bool: the mean over these is taken. Genes
+            without such a member are left out.
         """
         parts, labels = [], []
-        for batch in batches:
+        for batch, unseen in batches:
             inputs = self.read(batch.sequence, batch.signals, batch.gene_features)
             kept = self._effects(inputs) * self._shares(self._kept_in_training(batch))
-            both = torch.stack([self._expressions(inputs, kept * 0).mean(0), kept.sum(2).mean(0)])
-            parts.append(both)
-            labels.append(batch.label)
+            judged = unseen.any(0)
+            share = unseen[:, judged] / unseen[:, judged].sum(0)
+            of_members = torch.stack([self._expressions(inputs, kept * 0), kept.sum(2)])[:, :, judged]
+            parts.append((of_members * share).sum(1))
+            labels.append(batch.label[judged])
         (promoter, distal), y = torch.cat(parts, 1).double(), torch.cat(labels).double()
         left, spread = y - promoter, distal - distal.mean()
         factor = float((spread * left).sum() / (spread**2).sum().clamp(min=1e-30))
-        factor = min(max(factor, 0.5), 2.0)
+        factor = min(max(factor, _FACTORS[0]), _FACTORS[1])
         for member in self._members:
-            member.scale.mul_(factor)
+            member.multiply(factor)
             last = member.promoter[-1]
             assert isinstance(last, nn.Linear)
             last.bias.add_((left - factor * distal).mean())

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import torch
 
 from model_core.model.additive import AdditiveModel
 from model_core.model.checkpoint import load_with_metadata, save_checkpoint
+from model_core.model.gene_model import TrainingBatch
 from model_core.run_folder.run import Run
 from model_core.study.study import Study
 from model_core.study.windows import WindowData
-from model_core.training.dataset import Batch, GeneWindows
+from model_core.training.bootstrap import drawn
+from model_core.training.dataset import Batch, GeneWindows, collate
 from model_core.training.lightning_module import as_training_batch
 
 _OPENNESS_BASES = 1_000_000  # of the windows that the signal of openness is chosen by
+_CALIBRATION_GENES = 600  # of the training genes
 _CONSTANT_BASES = 4_000_000  # of those that constants of standardisation are computed from
 
 
@@ -35,12 +38,37 @@ def begin_openness(model: AdditiveModel, genes: GeneWindows) -> None:
     model.begin_openness(sequence.float(), signals)
 
 
-def calibrate(run: Run, validation: Iterable[Batch]) -> None:
-    """Scale the effects of a run's best weights by the validation genes, and save them."""
+def calibrate(run: Run, validation: Iterable[Batch], genes: GeneWindows, seed: int) -> None:
+    """Scale the effects of a run's best weights by genes that were not trained on, and save them.
+
+    These are the validation genes, and training genes by the members of the ensemble that have not drawn them.
+
+    Parameters
+    ----------
+    run : Run
+        The run.
+    validation : Iterable[Batch]
+        Validation genes.
+    genes : GeneWindows
+        Training genes, of which `_CALIBRATION_GENES` at most are read.
+    seed : int
+        Seed of the training.
+    """
     path = run.path / "checkpoint.safetensors"
     model, kept = load_with_metadata(path, "cpu")
     assert isinstance(model, AdditiveModel)
-    factor = model.calibrate(as_training_batch(batch) for batch in validation)
+    members = len(model.members)
+
+    def judged() -> Iterator[tuple[TrainingBatch, torch.Tensor]]:
+        for batch in validation:
+            yield as_training_batch(batch), torch.ones(members, len(batch.rows), dtype=torch.bool)
+        some = np.linspace(0, len(genes) - 1, min(len(genes), _CALIBRATION_GENES)).astype(int)
+        for row in np.unique(some).tolist() if members > 1 else ():
+            unseen = drawn([row], members, seed) == 0
+            if unseen.any():
+                yield as_training_batch(collate([genes[row]])), unseen
+
+    factor = model.calibrate(judged())
     save_checkpoint(path, model, {**kept, "effect_scale": factor})
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 
 import lightning
-import numpy as np
 import torch
 import torch.nn.functional as F
 
@@ -19,6 +18,7 @@ from model_core.errors import InputError
 from model_core.model import mask as masks
 from model_core.model.gene_model import GeneModel, TrainingBatch
 from model_core.run_folder.metrics import prediction_metrics
+from model_core.training.bootstrap import drawn
 from model_core.training.dataset import Batch
 
 NO_DECAY = ("bias", "A_log", ".D")
@@ -75,7 +75,9 @@ class Seq2ExpModule(lightning.LightningModule):
         if self.global_step < self.training_config.block_steps:
             terms = self._under_blocks(batch)
         else:
-            weights, sample = self._drawn(batch.rows).to(batch.label), not self.training_config.mean_z
+            members, seed = self.model.config.predictor.members, self.training_config.seed
+            weights = drawn(batch.rows.tolist(), members, seed).to(batch.label)
+            sample = not self.training_config.mean_z
             terms = self.model.training_terms(as_training_batch(batch), weights, sample)
         if not torch.isfinite(terms["loss"]):
             found = f"a loss of {terms['loss'].item()} at step {self.global_step}"
@@ -84,17 +86,6 @@ class Seq2ExpModule(lightning.LightningModule):
             )
         self._terms.append({name: term.detach() for name, term in terms.items()})
         return terms["loss"]
-
-    def _drawn(self, rows: torch.Tensor) -> torch.Tensor:
-        """Return how often each member of the ensemble has drawn each gene, (members, B): Poisson(1), as a bootstrap.
-
-        A draw depends on seed, member and gene alone. A single member takes every gene once.
-        """
-        members, seed = self.model.config.predictor.members, self.training_config.seed
-        if members == 1:
-            return torch.ones(1, len(rows))
-        drawn = [[np.random.default_rng([seed, m, row]).poisson(1.0) for row in rows.tolist()] for m in range(members)]
-        return torch.tensor(drawn, dtype=torch.float32)
 
     def _under_blocks(self, batch: Batch) -> dict[str, torch.Tensor]:
         """Return the loss under random-block masks, which train the predictor to work without parts of the window."""

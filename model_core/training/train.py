@@ -293,7 +293,7 @@ def _fit(
                 trainer.validate(module, validation, verbose=False)
     if trainer.is_global_zero:
         if isinstance(model, AdditiveModel):
-            calibrate(run, validation)
+            calibrate(run, validation, data["train"], training.seed)
         _record(run, trainer, module, time.monotonic() - book.started)
     return run
 
