@@ -6,7 +6,7 @@ import torch
 
 from model_core.config import recipe
 from model_core.errors import InputError
-from model_core.model.additive import STEP, AdditiveModel
+from model_core.model.additive import SITE, STEP, AdditiveModel
 from model_core.model.build import build_model
 from model_core.model.gene_model import TrainingBatch
 from model_core.model.motif_encoder import MotifEncoder
@@ -172,29 +172,46 @@ def test_each_member_learns_from_its_own_genes():
 
 @torch.no_grad()
 def test_calibration_fits_labels_that_the_effects_explain():
-    m, data = model(), batch(12)
+    m, data = model(response="linear"), batch(12)
     inputs = m.read(data.sequence, data.signals, data.gene_features)
     promoter = m._expressions(inputs, m._effects(inputs) * 0).mean(0)
     distal = m._effects(inputs).sum(2).mean(0)
     data = data._replace(label=promoter + 1.5 * distal + 3)
     everyone = torch.ones(3, 12, dtype=torch.bool)
-    assert m.calibrate([(data, everyone)]) == pytest.approx(1.5, rel=1e-3)
+    assert m.calibrate([(data, everyone)]) == (pytest.approx(1.5, rel=1e-3), 1)
     predicted = m.predict(data.sequence, data.signals, data.gene_features, torch.ones(12, 512))
     assert torch.allclose(predicted, data.label, atol=1e-4)
     wild = data._replace(label=promoter + 50 * distal)
-    assert m.calibrate([(wild, everyone)]) == 4.0
+    assert m.calibrate([(wild, everyone)])[0] == 4.0
 
 
 @torch.no_grad()
 def test_calibration_asks_of_a_gene_only_members_that_were_not_trained_on_it():
-    m, data = model(), batch(12)
+    m, data = model(response="linear"), batch(12)
     inputs = m.read(data.sequence, data.signals, data.gene_features)
     promoter, distal = m._expressions(inputs, m._effects(inputs) * 0), m._effects(inputs).sum(2)
     unseen = torch.zeros(3, 12, dtype=torch.bool)
     unseen[1, :9] = unseen[2, 3:6] = True  # three genes that every member was trained on
     mean = (distal * unseen).sum(0) / unseen.sum(0)
     label = (promoter * unseen).sum(0) / unseen.sum(0) + 0.75 * mean
-    assert m.calibrate([(data._replace(label=label), unseen)]) == pytest.approx(0.75, rel=1e-3)
+    assert m.calibrate([(data._replace(label=label), unseen)])[0] == pytest.approx(0.75, rel=1e-3)
+
+
+@torch.no_grad()
+def test_calibration_finds_the_most_effect_that_fits():
+    m, data = model(), batch(40)
+    inputs = m.read(data.sequence, data.signals, data.gene_features)
+    for member in m.members:
+        activity = (
+            member.scale * member.sequence(inputs.motifs)[..., 0] * member.openness(inputs.openness)[..., 0].sigmoid()
+        )
+        member.log_most.fill_(activity.abs().mean().mul(SITE).log())  # where the response bends
+    label = m._promoters(inputs).mean(0) + 2 * m._effects(inputs, 0.35).sum(2).mean(0)
+    factor, limit = m.calibrate([(data._replace(label=label), torch.ones(3, 40, dtype=torch.bool))])
+    assert limit == 0.35
+    assert factor == pytest.approx(2, rel=1e-3)
+    predicted = m.predict(data.sequence, data.signals, data.gene_features, torch.ones(40, 512))
+    assert torch.allclose(predicted, label, atol=1e-4)
 
 
 @torch.no_grad()
@@ -216,7 +233,7 @@ def test_an_element_s_effect_is_a_hill_function_of_its_activity():
     expected = np.sign(total) * most * total**2 / (most**2 + total**2)
     assert hill.members[0].effect(inputs).sum().item() == pytest.approx(expected, rel=1e-4)
     before = hill.members[0].effect(inputs)
-    hill.members[0].multiply(3.0)
+    hill.members[0].rescale(3.0)
     assert torch.allclose(hill.members[0].effect(inputs), 3 * before, rtol=1e-4)
 
 

@@ -8,8 +8,8 @@ The activity of a base is sequence x openness. With T the sum of the activities 
 response is activity x most |T| / (most^2 + T^2): an element of the activity T has the effect
 most T^2 / (most^2 + T^2) in full contact, a Hill function of exponent 2. Sites that stand alone hardly act, and no
 element acts more than `most`, which is learned. The response is that of the whole window, whatever is hidden later.
-Contact is the base's linear share of the window's highest contact, as in the activity-by-contact model (Fulco et al.
-2019).
+Contact is linear, as in the activity-by-contact model (Fulco et al. 2019), in units of the training windows' mean
+highest contact: a share of each window's own highest contact would add the noise of that one value to all its effects.
 
 Because the sum is additive, switching a region off changes the expression by exactly the region's summed effect: one
 pass gives the effect of every base on this gene. Several members share the encoder and the inputs; each is trained on
@@ -45,7 +45,8 @@ _PER_LITTLE = 100  # bp
 _FIRST_SCALE = 0.05  # of effects before training
 _SHARPNESS = 4.0  # of the openness gate before training
 _FIRST_MOST = 1.5  # most effect of an element before training, in sd of the training labels
-_FACTORS = 0.5, 4.0  # of the calibration
+_FACTORS = 0.5, 4.0  # lowest and highest of the calibration
+_LIMITS = (1.0, 1.5, 0.7, 0.5, 0.35, 0.25)  # that the calibration tries
 _LEAST = 1e-9
 _BASES_AT_ONCE = 1 << 18  # that the encoder reads: its first convolution needs 1 kB for each
 
@@ -55,7 +56,7 @@ class Inputs(NamedTuple):
 
     motifs: Tensor  # (B, N, C), standardised features of the encoder
     openness: Tensor  # (B, N, 2 S'), standardised averages of the S' signals other than contact
-    contact: Tensor  # (B, N), linear share of the window's highest contact, 0 to 1
+    contact: Tensor  # (B, N), linear contact in units of `contact_unit`, 0 or more
     promoter: Tensor  # (B, C + 2 S' + features), means over the promoter, and gene features
     length: int  # L
 
@@ -87,22 +88,22 @@ class Member(nn.Module):
         nn.init.constant_(self.openness.weight, _SHARPNESS / tracks)
         nn.init.zeros_(self.openness.bias)
 
-    def effect(self, inputs: Inputs) -> Tensor:
-        """Return the effect of each bin in full contact, (B, N)."""
+    def effect(self, inputs: Inputs, limit: float = 1.0) -> Tensor:
+        """Return the effect of each bin in full contact, (B, N), if `most` were multiplied by `limit`."""
         open_ = torch.sigmoid(self.openness(inputs.openness)[..., 0])
         activity = self.scale * self.sequence(inputs.motifs)[..., 0] * open_
         if self.log_most is None:
             return activity
-        most = self.log_most.exp()
+        most = self.log_most.exp() * limit
         together = F.avg_pool1d(activity[:, None], SITE, 1, SITE // 2)[:, 0].abs() * SITE
         return activity * most * together / (most**2 + together**2)
 
     @torch.no_grad()
-    def multiply(self, factor: float) -> None:
-        """Multiply all effects by a factor above 0."""
+    def rescale(self, factor: float, limit: float = 1.0) -> None:
+        """Multiply all effects by a factor above 0, and `most` by `limit` ahead of that."""
         self.scale.mul_(factor)
         if self.log_most is not None:
-            self.log_most.add_(math.log(factor))
+            self.log_most.add_(math.log(factor * limit))
 
 
 class AdditiveModel(GeneModel):
@@ -121,6 +122,7 @@ class AdditiveModel(GeneModel):
     signal_sd: Tensor  # (S',), after that
     track_mean: Tensor  # (2 S',)
     track_sd: Tensor  # (2 S',)
+    contact_unit: Tensor  # (), mean highest contact of the training windows
     little: Tensor  # (), effect of a bin that is added to the error
 
     def __init__(self, config: Seq2ExpConfig):
@@ -134,6 +136,7 @@ class AdditiveModel(GeneModel):
         self.members = nn.ModuleList(Member(*sizes, config.predictor.response) for _ in range(config.predictor.members))
         constants = {"signal_logged": torch.zeros(len(self.tracks)), "signal_sd": torch.ones(len(self.tracks))}
         constants |= {"track_mean": torch.zeros(count), "track_sd": torch.ones(count)}
+        constants["contact_unit"] = torch.tensor(1.0)
         constants["little"] = torch.tensor(LITTLE * STEP / _PER_LITTLE)
         for name, values in constants.items():
             self.register_buffer(name, values)
@@ -164,8 +167,7 @@ class AdditiveModel(GeneModel):
         contact = torch.ones_like(openness[..., 0])
         if self.contact is not None:  # log10(1 + contact), whatever the study
             linear = F.pad(10.0 ** signals[..., self.contact] - 1, (0, -signals.shape[1] % STEP))
-            contact = F.avg_pool1d(linear[:, None], STEP)[:, 0]
-            contact = contact / contact.amax(1, keepdim=True).clamp(min=1e-6)
+            contact = F.avg_pool1d(linear[:, None], STEP)[:, 0] / self.contact_unit
         promoter = self.config.promoter_in(sequence.shape[1])
         bins = slice(promoter.start // STEP, -(-promoter.stop // STEP))
         near = torch.cat([motifs[:, bins].mean(1), openness[:, bins].mean(1), gene_features], -1)
@@ -187,6 +189,8 @@ class AdditiveModel(GeneModel):
         self.signal_logged.copy_(torch.tensor([float(logged[column]) for column in self.tracks]))
         self.signal_sd.fill_(1)
         self.signal_sd.copy_(self.standardised(signals).flatten(0, 1).std(0).clamp(min=1e-6))
+        if self.contact is not None:
+            self.contact_unit.copy_((10.0 ** signals[..., self.contact].amax(1) - 1).mean().clamp(min=1e-6))
         seen = self.averages(signals).flatten(0, 1)
         self.track_mean.copy_(seen.mean(0))
         self.track_sd.copy_(seen.std(0).clamp(min=1e-3))
@@ -258,9 +262,9 @@ class AdditiveModel(GeneModel):
     def _members(self) -> list[Member]:
         return [member for member in self.members if isinstance(member, Member)]
 
-    def _effects(self, inputs: Inputs) -> Tensor:
-        """Return each member's effect of each bin on this gene, (M, B, N), 0 in the promoter."""
-        effects = torch.stack([member.effect(inputs) for member in self._members]) * inputs.contact
+    def _effects(self, inputs: Inputs, limit: float = 1.0) -> Tensor:
+        """Return each member's effect of each bin on this gene, (M, B, N), 0 in the promoter (`Member.effect`)."""
+        effects = torch.stack([member.effect(inputs, limit) for member in self._members]) * inputs.contact
         outside = torch.ones(effects.shape[2], STEP, device=effects.device)
         outside.view(-1)[self.config.promoter_in(inputs.length)] = 0
         return effects * outside.mean(1)
@@ -281,9 +285,13 @@ class AdditiveModel(GeneModel):
         """Return the mean of `kept` (B, L) over the bases of each bin, (B, N)."""
         return F.avg_pool1d(F.pad(kept[:, None], (0, -kept.shape[1] % STEP)), STEP)[:, 0]
 
+    def _promoters(self, inputs: Inputs) -> Tensor:
+        """Return each member's promoter part, (M, B)."""
+        return torch.stack([member.promoter(inputs.promoter)[:, 0] for member in self._members])
+
     def _expressions(self, inputs: Inputs, effects: Tensor) -> Tensor:
         """Return each member's prediction, (M, B), from its effects of the kept bins (M, B, N)."""
-        return torch.stack([member.promoter(inputs.promoter)[:, 0] for member in self._members]) + effects.sum(2)
+        return self._promoters(inputs) + effects.sum(2)
 
     # ---- training
 
@@ -314,11 +322,12 @@ class AdditiveModel(GeneModel):
         return self.decide(kept, batch.blacklist)
 
     @torch.no_grad()
-    def calibrate(self, batches: Iterable[tuple[TrainingBatch, Tensor]]) -> float:
-        """Scale all effects so that they fit the labels of genes that were not trained on; return the factor.
+    def calibrate(self, batches: Iterable[tuple[TrainingBatch, Tensor]]) -> tuple[float, float]:
+        """Fit the size of all effects to the labels of genes that were not trained on; return factor and limit.
 
-        The penalty makes effects too small. The factor is the least-squares slope of label minus promoter part on the
-        summed effects, between `_FACTORS`; the promoter part is shifted so that the mean error is 0.
+        The penalty makes effects too small, most of all the small ones. Of `_LIMITS` by which the most effect is
+        multiplied, the one is taken under which the label is closest to promoter part + factor x summed effects +
+        constant, with the least-squares factor between `_FACTORS`. The promoter part is shifted by the constant.
 
         Parameters
         ----------
@@ -326,22 +335,30 @@ class AdditiveModel(GeneModel):
             Genes, and which members have not been trained on each, (M, B) bool: the mean over these is taken. Genes
             without such a member are left out.
         """
+        limits = _LIMITS if self.config.predictor.response == "hill" else (1.0,)
         parts, labels = [], []
         for batch, unseen in batches:
             inputs = self.read(batch.sequence, batch.signals, batch.gene_features)
-            kept = self._effects(inputs) * self._shares(self._kept_in_training(batch))
+            shares = self._shares(self._kept_in_training(batch))
+            sums = torch.stack([(self._effects(inputs, limit) * shares).sum(2) for limit in limits])  # (limits, M, B)
             judged = unseen.any(0)
-            share = unseen[:, judged] / unseen[:, judged].sum(0)
-            of_members = torch.stack([self._expressions(inputs, kept * 0), kept.sum(2)])[:, :, judged]
-            parts.append((of_members * share).sum(1))
+            weights = unseen[:, judged] / unseen[:, judged].sum(0)
+            of_members = torch.cat([self._promoters(inputs)[None], sums])[:, :, judged]
+            parts.append((of_members * weights).sum(1))
             labels.append(batch.label[judged])
-        (promoter, distal), y = torch.cat(parts, 1).double(), torch.cat(labels).double()
-        left, spread = y - promoter, distal - distal.mean()
-        factor = float((spread * left).sum() / (spread**2).sum().clamp(min=1e-30))
-        factor = min(max(factor, _FACTORS[0]), _FACTORS[1])
+        promoter, *distal = torch.cat(parts, 1).double()
+        left = torch.cat(labels).double() - promoter
+        found = []
+        for limit, sums in zip(limits, distal, strict=True):
+            spread = sums - sums.mean()
+            factor = float((spread * left).sum() / (spread**2).sum().clamp(min=1e-30))
+            factor = min(max(factor, _FACTORS[0]), _FACTORS[1])
+            rest = left - factor * sums
+            found.append((float(rest.var(correction=0)), factor, limit, float(rest.mean())))
+        _, factor, limit, shift = min(found)
         for member in self._members:
-            member.multiply(factor)
+            member.rescale(factor, limit)
             last = member.promoter[-1]
             assert isinstance(last, nn.Linear)
-            last.bias.add_((left - factor * distal).mean())
-        return factor
+            last.bias.add_(shift)
+        return factor, limit

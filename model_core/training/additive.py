@@ -68,8 +68,8 @@ def calibrate(run: Run, validation: Iterable[Batch], genes: GeneWindows, seed: i
             if unseen.any():
                 yield as_training_batch(collate([genes[row]])), unseen
 
-    factor = model.calibrate(judged())
-    save_checkpoint(path, model, {**kept, "effect_scale": factor})
+    factor, limit = model.calibrate(judged())
+    save_checkpoint(path, model, {**kept, "effect_scale": factor, "effect_limit": limit})
 
 
 def _evenly(genes: GeneWindows, bases: int) -> list[WindowData]:
