@@ -23,7 +23,7 @@ from model_core.model.device import keep_freed_memory
 from model_core.model.gene_model import GeneModel
 from model_core.progress import Job
 from model_core.run_folder.assemble import assemble
-from model_core.run_folder.gene_scores import site_gene
+from model_core.run_folder.gene_scores import ScoredGene, site_gene
 from model_core.run_folder.metrics import prediction_metrics
 from model_core.run_folder.run import Run
 from model_core.run_folder.run_weights import record_weights, weights_of
@@ -311,7 +311,7 @@ def _score_own_genes(
             job.advance(len(genes), genes[-1]["symbol"])
 
         with WriteBehind(part, written, depth=max(1, AT_ONCE // batch_size)) as writer:
-            for result in scored(model, reading.waits(windows)):
+            for result in scored(model, reading.waits(windows), run.manifest.get("contact")):
                 group.check()
                 writer.put(partial(scored_rows, data, result))
     took = {
@@ -328,16 +328,16 @@ def _score_own_genes(
     return {name: round(value, 3) if isinstance(value, float) else value for name, value in took.items()}
 
 
-def scored_rows(data: GeneWindows, result: Scored) -> list[tuple[dict, np.ndarray, np.ndarray]]:
-    """Return the arguments of `Run.append` for each gene of a batch, its mask along the forward strand."""
-    expression, alpha, beta = result.arrays()
+def scored_rows(data: GeneWindows, result: Scored) -> list[ScoredGene]:
+    """Return what `Run.extend` takes of each gene of a batch, its arrays along the forward strand."""
+    expression = result.arrays()[0]
     rows = []
     for i, number in enumerate(result.rows):
-        gene, way = data.genes.iloc[number], -1 if data.reversed_strand(number) else 1
+        gene = data.genes.iloc[number]
         record = gene[["gene_id", "symbol", "chrom", "tss", "strand", "split"]].to_dict()
         record |= {"observed": float(gene["label"]), "predicted": float(expression[i])}
         record["no_contact"] = result.no_contact[i]
-        rows.append((record, alpha[i][::way], beta[i][::way]))
+        rows.append(result.of_gene(i, record, data.reversed_strand(number)))
     return rows
 
 

@@ -53,7 +53,7 @@ def _all(view: RunView) -> pd.DataFrame:
 
 
 def _shaped(view: RunView, rows: pd.DataFrame, effects: pd.DataFrame | None) -> pd.DataFrame:
-    table = rows[rows["class"] != PROMOTER_CLASS].reset_index(drop=True)
+    table = rows[rows["class"] != PROMOTER_CLASS].reset_index(drop=True).drop(columns="effect")
     table["length"] = table["end"] - table["start"]
     if effects is not None and len(effects):
         named = effects.rename(columns={"element": "name"})[["gene_id", "name", *NUMBERS]]
