@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 MOST_BINS = 6_000  # per view
+EFFECT_BIN = 8  # bp per bin of an additive model's effects, and of stored contact
 
 
 class Grid(NamedTuple):

@@ -18,7 +18,7 @@ _MOST_BLOCKS = 256
 _MOST_CONVOLUTION = 1_024
 _MOST_EXPANSION = 64
 _MOST_FEATURES = 100_000
-_MOST_MEMBERS = 64
+MOST_MEMBERS = 64
 
 
 @dataclass(frozen=True)
@@ -226,7 +226,7 @@ class PredictorConfig(Settings):
     CHOICES: ClassVar[Mapping[str, tuple[str, ...]]] = {"readout": ("promoter", "window", "additive")}
     RANGES: ClassVar[Mapping[str, Range]] = {
         "n_gene_features": counts(_MOST_FEATURES, low=0),
-        "members": counts(_MOST_MEMBERS),
+        "members": counts(MOST_MEMBERS),
         "sparsity": NOT_NEGATIVE,
     }
 

@@ -11,7 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-STEP = 8  # bp per feature
+from model_core.bins import EFFECT_BIN
+
+STEP = EFFECT_BIN  # bp per feature
 MOTIF = 15  # bp the first convolution sees
 DILATIONS = (1, 2, 4)
 REACH = MOTIF // 2 + STEP * (2 + 2 * sum(DILATIONS)) + STEP  # bp on either side that a feature can see

@@ -25,6 +25,7 @@ from model_core.run_folder.elements import (
     PROMOTER_CLASS,
     WITHOUT_PEAK,
     ElementRule,
+    as_stored,
     cut_elements,
     default_rule,
 )
@@ -217,17 +218,20 @@ def _cut_all(run: Run, rule: ElementRule) -> pd.DataFrame:
     rows: list[dict[str, Any]] = []
 
     def tables() -> Iterator[pd.DataFrame]:
-        yield pd.DataFrame(columns=list(ELEMENT_COLUMNS))  # the header, even if nothing is found
+        nothing = pd.DataFrame(columns=list(ELEMENT_COLUMNS))
+        yield as_stored(nothing, run.manifest)  # the header, even if nothing is found
         for chrom, genes in run.genes.groupby("chrom", sort=True):
             peaks = run.peaks
             peaks = None if peaks is None else peaks[peaks["chrom"] == chrom]
             found = []
             for gene in genes.to_dict("records"):
-                mask = run.mask(gene["gene_id"])
-                elements = cut_elements(mask, rule, gene, peaks)
+                gene_id = gene["gene_id"]
+                mask = run.mask(gene_id)
+                elements = cut_elements(mask, rule, gene, peaks, run.member_effects(gene_id), run.contact(gene_id))
                 found.append(elements)
                 rows.append({"gene_id": gene["gene_id"], **_measures(mask, elements)})
-            yield pd.concat(found).sort_values(["start", "end", "gene_id"], ignore_index=True)
+            table = pd.concat(found).sort_values(["start", "end", "gene_id"], ignore_index=True)
+            yield as_stored(table, run.manifest)
 
     (run.path / "elements").mkdir(exist_ok=True)
     write_bed(run.path / "elements" / "elements.bed", tables(), provenance(run, rule))

@@ -20,16 +20,21 @@ from model_core.intervals import runs
 from model_core.records import shown
 from model_core.run_folder.band import band_words
 from model_core.run_folder.mask_store import GeneMask
+from model_core.run_folder.member_effects import MemberEffects, mean_contact, region_effect
 from model_core.run_folder.schema1 import element_header_of_2
+from model_core.setting_groups import MOST_MEMBERS
 
 KEPT_TARGET = 0.05  # share of all learned bases of a run that lies at or above the default threshold
 WITH_PEAK, WITHOUT_PEAK, NO_PEAK_FILE = "with_peak", "without_peak", "no_peak_file"
 PROMOTER_CLASS = "promoter"
 CLASS_COLOURS = {kind: colour.item_rgb for kind, colour in palette.ELEMENT_CLASSES.items()}
-ELEMENT_COLUMNS = (
+_ALWAYS = (  # columns of every file
     *("chrom", "start", "end", "name", "score", "strand", "thickStart", "thickEnd", "itemRgb"),
     *("gene_id", "symbol", "class", "mean_mask", "max_mask", "beta_sd", "distance_to_tss", "peak"),
 )
+_WITH_CONTACT, _WITH_EFFECTS = ("contact",), ("effect", "effect_sd", "recurrence")
+MEASURED = (*_WITH_CONTACT, *_WITH_EFFECTS)  # last columns of runs that store contact and effects; else NaN
+ELEMENT_COLUMNS = (*_ALWAYS, *MEASURED)
 _MOST_BYTES = 1 << 30  # of an element file
 _LEVELS = 2**20  # of the histogram; its steps are exact in float32
 
@@ -206,7 +211,12 @@ def kept_runs(
 
 
 def cut_elements(
-    mask: GeneMask, rule: ElementRule, gene: Mapping[str, Any] | pd.Series, peaks: pd.DataFrame | None = None
+    mask: GeneMask,
+    rule: ElementRule,
+    gene: Mapping[str, Any] | pd.Series,
+    peaks: pd.DataFrame | None = None,
+    effects: MemberEffects | None = None,
+    contact: np.ndarray | None = None,
 ) -> pd.DataFrame:
     """Cut the elements of one gene from its mask.
 
@@ -220,6 +230,10 @@ def cut_elements(
         gene_id, symbol, tss (0-based), strand.
     peaks : DataFrame or None
         chrom, start, end, name of called peaks; None where none were called.
+    effects : MemberEffects or None
+        Of the same window; None where none are stored.
+    contact : ndarray or None
+        Contact of the same window (`Run.contact`); None where none is stored.
 
     Returns
     -------
@@ -228,13 +242,16 @@ def cut_elements(
         nearer the TSS first), and `promoter`. score: 1000 x mean_mask, rounded. thickStart, thickEnd: the summit, where
         the mask is highest (the middle one of equals). beta_sd: mean standard deviation of z under its Beta.
         distance_to_tss: bp from TSS to summit, negative upstream on the gene's strand. peak: name of the peak that
-        shares most bases with the element, or ".".
+        shares most bases with the element, or ".". contact: mean over the element, 0 to 1. effect, effect_sd,
+        recurrence: as `member_effects.RegionEffect`. These four are NaN of a promoter, and where they are not stored.
     """
     starts, ends = kept_runs(smoothed(mask, rule.smooth_bp), mask.learned, rule, mask.resolution)
     table = _measured(mask, starts, ends)
     table["class"], table["peak"] = _peak_class(table, mask, peaks)
     promoter = _measured(mask, *runs(mask.forced == PROMOTER))
     promoter["class"], promoter["peak"] = PROMOTER_CLASS, "."
+    table = table.assign(**_stored(table, mask, effects, contact))
+    promoter = promoter.assign(**dict.fromkeys(MEASURED, np.nan))
     promoter["summit"] = np.clip(gene["tss"], promoter["start"], promoter["end"] - 1)
     distance = (table["summit"] - gene["tss"]).abs().to_numpy()
     rank = np.empty(len(table), np.int64)
@@ -261,6 +278,20 @@ def _measured(mask: GeneMask, starts: np.ndarray, ends: np.ndarray) -> pd.DataFr
         "summit": mask.start + summit * mask.resolution + mask.resolution // 2,
     }
     return pd.DataFrame({**bounds, **measured})
+
+
+def _stored(
+    table: pd.DataFrame, mask: GeneMask, effects: MemberEffects | None, contact: np.ndarray | None
+) -> dict[str, np.ndarray]:
+    """Return MEASURED of elements, float64 each; NaN where it is not stored."""
+    found = {name: np.full(len(table), np.nan) for name in MEASURED}
+    for i, (start, end) in enumerate(zip(table["start"], table["end"], strict=True)):
+        if contact is not None:
+            found["contact"][i] = mean_contact(contact, (mask.start, mask.end), start, end)
+        if effects is not None:
+            for name, value in region_effect(effects, start, end)._asdict().items():
+                found[name][i] = value
+    return found
 
 
 def _peak_class(table: pd.DataFrame, mask: GeneMask, peaks: pd.DataFrame | None) -> tuple[np.ndarray, np.ndarray]:
@@ -297,9 +328,14 @@ _NUMBERS = {  # column -> lowest and highest value
     "score": (0, 1000),
     "distance_to_tss": (-(10**12), 10**12),
     **dict.fromkeys(("mean_mask", "max_mask"), (0.0, 1.0)),
-    "beta_sd": (0.0, 1.0),
+    **dict.fromkeys(("beta_sd", "contact"), (0.0, 1.0)),
+    "effect": (-np.inf, np.inf),
+    "effect_sd": (0.0, np.inf),
+    "recurrence": (0.0, float(MOST_MEMBERS)),
 }
-_NO_WIDTH = "."  # beta_sd where the run has no band
+_MAY_BE_UNKNOWN = ("beta_sd", *MEASURED)  # "." in files: beta_sd of a run without a band, what is not known of a row
+_UNKNOWN = "."
+_DIGITS = {"contact": ".4f", "effect": ".6g", "effect_sd": ".6g", "recurrence": ".0f"}  # as files show them
 _CHOICES = {"strand": ("+", "-"), "class": tuple(CLASS_COLOURS)}
 _AGAIN = "assemble the run again: seq2exp-viz score RUN"
 
@@ -319,7 +355,8 @@ def read_elements(path: str | Path, columns: Sequence[str] = ELEMENT_COLUMNS, te
     Returns
     -------
     DataFrame
-        The columns, in the order of ELEMENT_COLUMNS and of the file; beta_sd is NaN where the file has no width.
+        The columns, in the order of ELEMENT_COLUMNS and of the file; beta_sd is NaN where the file has no width, the
+        last four where it does not have them.
 
     Raises
     ------
@@ -327,32 +364,46 @@ def read_elements(path: str | Path, columns: Sequence[str] = ELEMENT_COLUMNS, te
         Unreadable, another header, or a line with too few or too many cells or a wrong one; with the line.
     """
     content = read_input(path, _MOST_BYTES, "an element file", _AGAIN)
-    begin, header_line = _header(path, content)
-    if not _check_widths(path, content, begin, header_line):
+    begin, header_line, names = _header(path, content)
+    if not _check_widths(path, content, begin, header_line, len(names)):
         return no_elements(columns, text)
-    types = dict.fromkeys(ELEMENT_COLUMNS, text) | dict.fromkeys(_NUMBERS, "float64")
+    types = dict.fromkeys(names, text) | dict.fromkeys((name for name in names if name in _NUMBERS), "float64")
     options: dict[str, Any] = {"sep": "\t", "header": None, "quoting": 3, "keep_default_na": False}
-    options |= {"names": list(ELEMENT_COLUMNS), "index_col": False, "skip_blank_lines": False, "encoding": "utf-8"}
+    options |= {"names": list(names), "index_col": False, "skip_blank_lines": False, "encoding": "utf-8"}
+    unknown = {name: [_UNKNOWN] for name in _MAY_BE_UNKNOWN if name in names}
     try:
-        table = pd.read_csv(io.BytesIO(content[begin:]), dtype=types, na_values={"beta_sd": [_NO_WIDTH]}, **options)
+        table = pd.read_csv(io.BytesIO(content[begin:]), dtype=types, na_values=unknown, **options)
     except (ValueError, OverflowError):
         raise _first_wrong(path, content[begin:], header_line, options) from None
     _check_values(path, table, header_line)
     whole = [name for name in _NUMBERS if _is_whole(name)]
-    return table.astype(dict.fromkeys(whole, np.int64))[[name for name in ELEMENT_COLUMNS if name in columns]]
+    table = table.astype(dict.fromkeys(whole, np.int64))
+    table = table.assign(**{name: np.nan for name in MEASURED if name not in names})
+    return table[[name for name in ELEMENT_COLUMNS if name in columns]]
 
 
-def with_shown_width(table: pd.DataFrame, band: str) -> pd.DataFrame:
-    """Return elements as files show them: with "." as beta_sd where the run has no band.
+def as_stored(table: pd.DataFrame, manifest: Mapping[str, Any]) -> pd.DataFrame:
+    """Return elements without the columns of MEASURED that a run does not store, with "." for what is not known.
 
     Parameters
     ----------
     table : DataFrame
         ELEMENT_COLUMNS.
-    band : str
-        Of the run, one of `manifest.BANDS`.
+    manifest : Mapping[str, Any]
+        Of the run: its `members` and `contact`.
     """
-    return table if band_words(band) is not None else table.assign(beta_sd=_NO_WIDTH)
+    contact = () if manifest.get("contact") is None else _WITH_CONTACT
+    stored = contact if manifest.get("members") is None else MEASURED
+    words = {
+        name: [_UNKNOWN if value != value else format(value, _DIGITS[name]) for value in table[name]] for name in stored
+    }
+    return table[[*_ALWAYS, *stored]].assign(**words)
+
+
+def as_exported(table: pd.DataFrame, manifest: Mapping[str, Any]) -> pd.DataFrame:
+    """Return elements as exported files show them: `as_stored`, and "." as beta_sd where the run has no band."""
+    shown_ = as_stored(table, manifest)
+    return shown_ if band_words(manifest["band"]) is not None else shown_.assign(beta_sd=_UNKNOWN)
 
 
 def no_elements(columns: Sequence[str] = ELEMENT_COLUMNS, text: str = "str") -> pd.DataFrame:
@@ -366,8 +417,8 @@ def _is_whole(name: str) -> bool:
     return isinstance(_NUMBERS[name][0], int)
 
 
-def _header(path: str | Path, content: bytes) -> tuple[int, int]:
-    """Return the first byte after the header line, and the line's number."""
+def _header(path: str | Path, content: bytes) -> tuple[int, int, tuple[str, ...]]:
+    """Return the first byte after the header line, the line's number, and the columns."""
     begin, number = 0, 0
     while True:
         number += 1
@@ -376,23 +427,24 @@ def _header(path: str | Path, content: bytes) -> tuple[int, int]:
         if not line.startswith(b"##") or end < 0:
             break
         begin = end + 1
-    header = line.decode("utf-8", "replace").rstrip("\r")
-    if element_header_of_2(header) != "#" + "\t".join(ELEMENT_COLUMNS):
-        raise InputError(path, found=f"header {header[:200]!r}", expected="the columns of an element file", fix=_AGAIN)
-    return begin + len(line) + 1, number
+    header = element_header_of_2(line.decode("utf-8", "replace").rstrip("\r"))
+    for columns in (_ALWAYS, (*_ALWAYS, *_WITH_CONTACT), ELEMENT_COLUMNS):
+        if header == "#" + "\t".join(columns):
+            return begin + len(line) + 1, number, columns
+    raise InputError(path, found=f"header {header[:200]!r}", expected="the columns of an element file", fix=_AGAIN)
 
 
-def _check_widths(path: str | Path, content: bytes, begin: int, header_line: int) -> int:
-    """Return the number of rows; raise InputError at the first that has not a cell for each column."""
+def _check_widths(path: str | Path, content: bytes, begin: int, header_line: int, columns: int) -> int:
+    """Return the number of rows; raise InputError at the first that has not a cell for each of the columns."""
     body = np.frombuffer(content, np.uint8)[begin:]
     ends = np.flatnonzero(body == ord("\n"))
     if len(body) and body[-1] != ord("\n"):
         ends = np.append(ends, len(body))
     tabs = np.diff(np.searchsorted(np.flatnonzero(body == ord("\t")), ends), prepend=0)
-    odd = np.flatnonzero(tabs != len(ELEMENT_COLUMNS) - 1)
+    odd = np.flatnonzero(tabs != columns - 1)
     if len(odd):
         where, found = f"{path} line {header_line + 1 + odd[0]}", f"{tabs[odd[0]] + 1} cells"
-        raise InputError(where, found=found, expected=f"{len(ELEMENT_COLUMNS)} cells, one a column", fix=_AGAIN)
+        raise InputError(where, found=found, expected=f"{columns} cells, one a column", fix=_AGAIN)
     return len(ends)
 
 
@@ -406,10 +458,12 @@ def _check_values(path: str | Path, table: pd.DataFrame, header_line: int) -> No
             raise InputError(where, found=found, expected=expected, fix=_AGAIN)
 
     for name, (low, high) in _NUMBERS.items():
+        if name not in table:
+            continue
         values = table[name].to_numpy()
-        whole = "a whole number, " if _is_whole(name) else ""
-        sound = (values >= low) & (values <= high) & (not whole or values == np.rint(values))
-        sound |= np.isnan(values) if name == "beta_sd" else False
+        whole = "a whole number, " if _is_whole(name) or name == "recurrence" else ""
+        sound = np.isfinite(values) & (values >= low) & (values <= high) & (not whole or values == np.rint(values))
+        sound |= np.isnan(values) if name in _MAY_BE_UNKNOWN else False
         require(sound, name, f"{whole}{low:,} to {high:,}")
     for name, choices in _CHOICES.items():
         require(table[name].isin(choices).to_numpy(), name, f"one of {', '.join(choices)}")
@@ -426,7 +480,9 @@ def _first_wrong(path: str | Path, body: bytes, header_line: int, options: dict[
     except ValueError as error:
         found = "bytes that are not UTF-8 text" if isinstance(error, UnicodeDecodeError) else str(error)
         return InputError(path, found=found, expected="an element file", fix=_AGAIN)
-    numbers = table[list(_NUMBERS)].replace({"beta_sd": {_NO_WIDTH: "0"}}).apply(pd.to_numeric, errors="coerce").isna()
+    known = {name: {_UNKNOWN: "0"} for name in _MAY_BE_UNKNOWN if name in table}
+    table_of_numbers = table[[name for name in _NUMBERS if name in table]].replace(known)
+    numbers = table_of_numbers.apply(pd.to_numeric, errors="coerce").isna()
     row = int(np.argmax(numbers.any(axis=1).to_numpy()))
     name = numbers.columns[int(np.argmax(numbers.iloc[row].to_numpy()))]
     where, cell = f"{path} line {header_line + 1 + row} {name}", shown(str(table[name].iloc[row]))

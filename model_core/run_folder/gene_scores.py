@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -24,6 +24,28 @@ GENE_COLUMNS = (
     *("gene_id", "symbol", "chrom", "tss", "strand", "start", "end"),
     *("split", "observed", "predicted", "residual", *DERIVED, "seen_in_training"),
 )
+
+
+class ScoredGene(NamedTuple):
+    """What a model gives of one gene, as `Run.append` takes it; arrays lie along the forward strand.
+
+    Attributes
+    ----------
+    gene : Mapping[str, Any]
+        gene_id, chrom, tss (0-based), strand, predicted; symbol, split, observed where known.
+    alpha, beta : ndarray
+        Float (window,) or (bins,), above 0: parameters of the Beta of z, before forcing.
+    effects : ndarray or None
+        Float (members, bins of EFFECT_BIN bp), summed over each bin, in the label's unit; of additive models.
+    contact : ndarray or None
+        Float (bins of EFFECT_BIN bp,), 0 to 1: linear share of the window's highest contact.
+    """
+
+    gene: Mapping[str, Any]
+    alpha: np.ndarray
+    beta: np.ndarray
+    effects: np.ndarray | None = None
+    contact: np.ndarray | None = None
 
 
 def journal_record(gene: Mapping[str, Any], row: int, sizes: Mapping[str, int], run: Path) -> dict[str, Any]:

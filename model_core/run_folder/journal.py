@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal, NoReturn
+from typing import Annotated, Any, Literal, NoReturn
+
+from pydantic import Field
 
 from model_core.errors import InputError
 from model_core.records import Base, Count, Name, Record, Share, read_json_lines
@@ -26,6 +28,8 @@ class ScoredGene(Record):
     row: Count
     cutoff: Share | None = None
     no_contact: bool = False
+    effect_unit: Annotated[float, Field(gt=1e-37, lt=1e37)] | None = None  # of its stored effects; None without them
+    contact: bool = False  # whether its contact is stored
 
 
 def read_journal(path: Path) -> tuple[list[dict[str, Any]], int]:

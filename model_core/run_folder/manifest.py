@@ -18,6 +18,7 @@ from model_core.fingerprint import sha256_of
 from model_core.listing import is_empty
 from model_core.records import COPY_AGAIN, Base, Count, Name, PathText, Record, Share, check, read_json, read_json_value
 from model_core.run_folder.schema1 import manifest_of_2
+from model_core.setting_groups import MOST_MEMBERS
 
 SCHEMA = 2
 LONGEST_WINDOW = 10**8  # bp; longer than any model reads
@@ -116,6 +117,8 @@ class Manifest(Record):
     versions: dict[str, str] | None = None
     seed: int | None = None
     control: Name | None = None  # negative control that the study stands for
+    members: Annotated[int, Field(ge=1, le=MOST_MEMBERS)] | None = None  # whose effects the run stores
+    contact: Name | None = None  # signal of which the run stores the contact
     window: Annotated[int, Field(le=LONGEST_WINDOW)]
     promoter: Base
     resolution: Base

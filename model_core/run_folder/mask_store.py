@@ -1,10 +1,10 @@
-"""Masks of single genes: the Zarr store that holds them, and the mask of one gene as it is read."""
+"""Arrays of single genes: the Zarr store that holds them, and the mask of one gene as it is read."""
 
 from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,13 +17,10 @@ from model_core.bins import bin_means, equal_means, rounded, view_grid
 from model_core.errors import InputError
 from model_core.files import fsync
 from model_core.listing import temporary_files
-from model_core.run_folder.mask_layout import ARRAYS, check_array, check_group, frame_problem
+from model_core.run_folder.mask_layout import StoredArray, check_array, check_group, frame_problem, mask_arrays
 
 _SMALLEST = float(np.finfo(np.float16).tiny)  # 6.1e-5: below it float16 loses digits
 _LARGEST = float(np.finfo(np.float16).max)  # 65,504
-_MOST_BITS = (
-    0x7BFF  # of _LARGEST; the bits of positive float16 grow with them, those of inf, NaN and below 0 are larger
-)
 _MOST_STEPS = 8  # of float16 by which a rounded number is moved back across the cutoff; two are the most seen
 
 
@@ -219,7 +216,7 @@ def packed(alpha: np.ndarray, beta: np.ndarray, cutoff: np.ndarray | float = 0.5
 
 
 class MaskStore:
-    """Zarr store masks.zarr with the arrays `alpha` and `beta`, float16 (rows, bins), one chunk per row.
+    """Zarr store masks.zarr: the arrays `alpha` and `beta` (rows, bins), and further ones; float16, one chunk per row.
 
     Each chunk of a new store ends with a crc32c of its bytes. A store of an older run has none, and gets none: rows
     are appended as the array's own metadata say.
@@ -229,19 +226,33 @@ class MaskStore:
     path : Path
         The Zarr folder (Zarr format 3).
     bins : int
-        Bins per row.
+        Bins of a mask.
+    further : Sequence[StoredArray]
+        What the run stores of each gene beside its mask.
     """
 
-    def __init__(self, path: Path, bins: int):
+    def __init__(self, path: Path, bins: int, further: Sequence[StoredArray] = ()):
         self.path, self.bins = Path(path), bins
+        self._masks = mask_arrays(bins)
+        self.layout = {array.name: array for array in (*self._masks, *further)}
         self._open: dict[str, _Array] | None = None
 
     @property
     def rows(self) -> int:
         """Number of rows on disk; those beyond the journal's end are leftovers of a killed writer."""
-        return min(array.rows for array in self._arrays(again=True).values()) if self.path.exists() else 0
+        if not self.path.exists():
+            return 0
+        arrays = self._arrays(again=True)
+        return min(arrays[array.name].rows for array in self._masks)
 
-    def write(self, row: int, alpha: np.ndarray, beta: np.ndarray, cutoff: np.ndarray | float = 0.5) -> None:
+    def write(
+        self,
+        row: int,
+        alpha: np.ndarray,
+        beta: np.ndarray,
+        cutoff: np.ndarray | float = 0.5,
+        further: Mapping[str, np.ndarray] | None = None,
+    ) -> None:
         """Write rows from `row` on and wait until they are on the disk.
 
         Parameters
@@ -252,11 +263,14 @@ class MaskStore:
             float32 (genes, bins); rows that are written together wait only once for the arrays' metadata.
         cutoff : ndarray or float
             As in `packed`.
+        further : Mapping[str, ndarray] or None
+            (genes, width) of each further array, in its range.
         """
-        self._write(row, packed(alpha, beta, cutoff))
+        masks = zip((array.name for array in self._masks), packed(alpha, beta, cutoff), strict=True)
+        self._write(row, {**dict(masks), **(further or {})})
 
     def adopt(self, row: int, others: Sequence[tuple[MaskStore, int]]) -> None:
-        """Take over rows of other stores with the same number of bins as the rows from `row` on.
+        """Take over rows of other stores with the same arrays as the rows from `row` on.
 
         The files of chunks are linked, without a copy; those of a store with other codecs are written again, with the
         same values.
@@ -271,13 +285,16 @@ class MaskStore:
         Raises
         ------
         InputError
-            A row of another store is missing or damaged.
+            A row of another store is missing or damaged, or it has other arrays.
         """
         self._begin()
         mine = {name: array.checksum for name, array in self._arrays().items()}
         for place, (store, theirs) in enumerate(others, row):
             try:
-                values = store.read(theirs)
+                if store.layout.keys() != self.layout.keys():
+                    found, expected = (", ".join(sorted(x.layout)) for x in (store, self))
+                    raise InputError(store.path, found=f"the arrays {found}", expected=expected, fix="")
+                values = {name: store.read_array(name, theirs) for name in self.layout}
             except InputError as error:
                 part = store.path.parent
                 do = f"delete {part} and score again; its genes are then computed again"
@@ -285,7 +302,7 @@ class MaskStore:
             if mine == {name: array.checksum for name, array in store._arrays().items()}:
                 self._link(place, store, theirs)
             else:
-                self._write(place, [x.astype(np.float16)[None] for x in values])
+                self._write(place, {name: x[None] for name, x in values.items()})
         last = row + len(others)
         for name in self._resized(last):
             self._to_disk(name, range(row, last))
@@ -305,58 +322,64 @@ class MaskStore:
         InputError
             The row is missing or damaged.
         """
-        arrays = self._arrays(again=self._open is None or any(x.rows <= row for x in self._open.values()))
-        if any(row >= array.rows for array in arrays.values()):
-            found, expected = f"{self.rows} rows", f"row {row}, which the journal names"
-            raise InputError(self.path, found=found, expected=expected, fix="copy the whole run folder again")
-        alpha, beta = (self._values(name, array, row, gene) for name, array in arrays.items())
+        alpha, beta = (self.read_array(array.name, row, gene) for array in self._masks)
         return alpha, beta
+
+    def read_array(self, name: str, row: int, gene: str | None = None) -> np.ndarray:
+        """Read a row of one array: float32 (width,), in the array's range; arguments and errors as of `read`."""
+        array = self._arrays(again=self._open is None or any(x.rows <= row for x in self._open.values()))[name]
+        if row >= array.rows:
+            found, expected = f"{array.rows} rows of {name}", f"row {row}, which the journal names"
+            raise InputError(self.path, found=found, expected=expected, fix="copy the whole run folder again")
+        return self._values(name, array, row, gene)
 
     def tidy(self) -> None:
         """Remove the half-written chunks of a killed writer; only the holder of the run's lock may call it."""
-        for name in (".", *ARRAYS):
+        for name in (".", *self.layout):
             for path in temporary_files(self.path / name, r".*\.partial"):
                 path.unlink()
 
     def _values(self, name: str, array: _Array, row: int, gene: str | None) -> np.ndarray:
         """Return a row of an array; raise InputError where its chunk is missing, damaged or out of range."""
-        chunk = self._chunk(name, row)
-        found = None if array.checksum else frame_problem(chunk, self.bins)
+        chunk, layout = self._chunk(name, row), self.layout[name]
+        found = None if array.checksum else frame_problem(chunk, layout.width)
         if found is None:
             try:
                 values = np.asarray(array.stored[row])
             except (ValueError, RuntimeError) as error:  # of the checksum, of Blosc, and of Zarr's shapes
                 found = f"a damaged chunk ({error})"
             else:
-                bits = values.view(np.uint16)
-                if bits.min() and bits.max() <= _MOST_BITS:  # zero is the fill value, and never written
+                if layout.sound(values):  # the fill value is never written, and out of range
                     return values.astype(np.float32)
                 found = f"values of {name} from {values.min():g} to {values.max():g}" if chunk.exists() else "no data"
         whose = f"row {row}" if gene is None else f"row {row}, gene {gene!r}"
-        expected = f"the {name} that was written: whole, finite and above 0"
+        expected = f"the {name} that was written: whole, {layout.allowed}"
         do = "restore the file from a copy of the run, or score the gene again into a new run"
         raise InputError(chunk, found=f"{found} in {whose}", expected=expected, fix=do)
 
-    def _write(self, row: int, values: Iterable[np.ndarray]) -> None:
-        """Write alpha and beta, float16 (genes, bins) each, as they are."""
+    def _write(self, row: int, values: Mapping[str, np.ndarray]) -> None:
+        """Write rows of every array, (genes, width) each, rounded to float16."""
         self._begin()
-        for name, stored in zip(ARRAYS, values, strict=True):
+        for name in self.layout:
+            stored = values[name].astype(np.float16)
+            if not all(map(self.layout[name].sound, stored)):
+                raise ValueError(f"values of {name}: expected {self.layout[name].allowed}")
             last = row + len(stored)
             self._resized(last, [name])[name].stored[row:last] = stored
             self._to_disk(name, range(row, last))
 
     def _link(self, row: int, store: MaskStore, theirs: int) -> None:
-        for name in ARRAYS:
+        for name in self.layout:
             chunk = self._chunk(name, row)
             chunk.unlink(missing_ok=True)  # of a killed writer; no line of the journal names it
             os.link(store._chunk(name, theirs), chunk)
 
-    def _resized(self, rows: int, names: Iterable[str] = ARRAYS) -> dict[str, _Array]:
-        """Return the arrays, of which those named have so many rows."""
+    def _resized(self, rows: int, names: Iterable[str] | None = None) -> dict[str, _Array]:
+        """Return the arrays, of which those named (None: all) have so many rows."""
         arrays = self._arrays()
-        for name in names:
+        for name in self.layout if names is None else names:
             if arrays[name].rows != rows:
-                arrays[name].stored.resize((rows, self.bins))
+                arrays[name].stored.resize((rows, self.layout[name].width))
         return arrays
 
     def _chunk(self, name: str, row: int) -> Path:
@@ -377,13 +400,13 @@ class MaskStore:
         temporary = self.path.with_name(f".{os.getpid()}.{self.path.name}")
         shutil.rmtree(temporary, ignore_errors=True)
         group = zarr.create_group(temporary)
-        for name in ARRAYS:
+        for array in self.layout.values():
             group.create_array(
-                name,
-                shape=(0, self.bins),
-                chunks=(1, self.bins),
+                array.name,
+                shape=(0, array.width),
+                chunks=(1, array.width),
                 dtype="float16",
-                fill_value=0,
+                fill_value=array.fill,
                 compressors=[BloscCodec(cname="zstd", clevel=3, shuffle="shuffle"), Crc32cCodec()],
                 chunk_key_encoding={"name": "default", "separator": "."},  # one file per row, no folder per row
             )
@@ -397,8 +420,8 @@ class MaskStore:
             check_group(self.path)
             mode = "r+" if os.access(self.path, os.W_OK) else "r"
             opened = {}
-            for name in ARRAYS:
-                checksum = check_array(self.path / name, self.bins)
+            for name, array in self.layout.items():
+                checksum = check_array(self.path, array)
                 opened[name] = _Array(zarr.open_array(self.path / name, mode=mode, zarr_format=3), checksum)
             self._open = opened
         return self._open

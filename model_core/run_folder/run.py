@@ -14,6 +14,7 @@ import pandas as pd
 
 from model_core.bed import read_bed, read_lines
 from model_core.beta import BLACKLISTED, beta_mean, forced_state, promoter_bases
+from model_core.bins import EFFECT_BIN, bin_sums
 from model_core.config import Seq2ExpConfig, model_config
 from model_core.decision import DecisionRule
 from model_core.errors import InputError
@@ -32,16 +33,20 @@ from model_core.run_folder.calibration import FILE as CALIBRATION
 from model_core.run_folder.calibration import Calibration, read_calibration
 from model_core.run_folder.effects import FOLDER, effect_table, read_effects, valid
 from model_core.run_folder.elements import ElementRule, cut_elements, default_rule, no_elements, read_elements
-from model_core.run_folder.gene_scores import gene_table, journal_record
+from model_core.run_folder.gene_scores import ScoredGene, gene_table, journal_record
 from model_core.run_folder.journal import read_journal
 from model_core.run_folder.manifest import check_lengths, is_free, new_manifest, read_config, read_manifest
+from model_core.run_folder.mask_layout import contact_array, effects_array
 from model_core.run_folder.mask_store import GeneMask, MaskStore, binned
+from model_core.run_folder.member_effects import MemberEffects, bin_count, checked, packed_effects
 from model_core.run_folder.metrics_file import read_metrics
 from model_core.run_folder.occlusion import Occlusion, read_occlusion
 from model_core.run_folder.seen_genes import seen_genes
 from model_core.window import Window, window_start
 
 MEANING = ("window", "promoter", "resolution", "variant", "decision", "band")  # the same for all masks of a run
+FURTHER = ("members", "contact")  # what a run stores of each gene beside its mask; absent in older runs
+_OF_THE_ARRAYS = ("cutoff", "effect_unit", "contact")  # fields of a journal line that belong to a gene's arrays
 _JSON_FILES = ("config.json", "metrics.json", "study.json", CALIBRATION)
 _GENES_FOR_A_FIRST_RULE = 64  # a power of two
 _WRITTEN_UNDER_THE_LOCK = ("tracks", "elements", "peaks", "training")
@@ -78,8 +83,9 @@ class Run:
     def __init__(self, path: Path, manifest: dict[str, Any]):
         self.path, self.manifest = path, manifest
         self._cache: dict[str, tuple[Any, Any]] = {}  # name -> (version of the source, what was made of it)
-        self._masks = MaskStore(path / "masks.zarr", manifest["window"] // manifest["resolution"])
+        self._masks = _store(path, manifest)
         self._recent = Recent()  # gene_id -> GeneMask
+        self._recent_effects = Recent()  # gene_id -> MemberEffects
         self._lock = Lock(path / "lock")
         # gene_id -> journal record, while this object is the writer
         self._written: dict[str, dict[str, Any]] | None = None
@@ -109,6 +115,8 @@ class Run:
         asked: int | None = None,
         inputs: Mapping[str, Mapping[str, Any]] | None = None,
         control: str | None = None,
+        members: int | None = None,
+        contact: str | None = None,
     ) -> Run:
         """Make a new run folder and open it.
 
@@ -151,6 +159,10 @@ class Run:
             States of the study's files at addresses (`remote_inputs.remote_inputs`).
         control : str or None
             Negative control that the study stands for (`Study.control`).
+        members : int or None
+            Members of an additive model, whose effects are stored; None stores none.
+        contact : str or None
+            Signal of contact, of which the linear share is stored; None stores none.
 
         Returns
         -------
@@ -175,6 +187,8 @@ class Run:
         }
         noted: dict[str, Any] = {"inputs": inputs} if inputs else {}
         noted |= {"control": control} if control else {}
+        noted |= {"members": members} if members else {}
+        noted |= {"contact": contact} if contact else {}
         progress = {"scored": 0, "asked": asked}
         manifest = new_manifest(
             path, study, checkpoint, about_checkpoint, **described, **lengths, seed=seed, progress=progress, **noted
@@ -432,9 +446,58 @@ class Run:
         InputError
             No such gene, or several.
         """
+        record = self._record(name)
+        return self._recent.get(record["gene_id"], lambda: self._read_mask(record))
+
+    def member_effects(self, name: str) -> MemberEffects | None:
+        """Return the stored effects of a gene's window on it, by gene_id or symbol.
+
+        None in runs whose model is not additive, and for genes that an older version scored. Blacklisted bases have no
+        effect, because the model never reads them. Those read last stay in memory (500 kB each for 200 kb and five
+        members).
+
+        Raises
+        ------
+        InputError
+            No such gene, or several; or damaged effects.
+        """
+        record = self._record(name)
+        if self.manifest.get("members") is None or record.get("effect_unit") is None:
+            return None
+        return self._recent_effects.get(record["gene_id"], lambda: self._read_effects(record))
+
+    def contact(self, name: str) -> np.ndarray | None:
+        """Return the contact of a gene's window with its TSS, by gene_id or symbol: float32 (bins of 8 bp,).
+
+        It is the linear share of the window's highest contact, 0 to 1, along the forward strand. None where the model
+        reads no contact, and for genes that an older version scored.
+
+        Raises
+        ------
+        InputError
+            No such gene, or several; or damaged contact.
+        """
+        record = self._record(name)
+        if self.manifest.get("contact") is None or not record.get("contact"):
+            return None
+        return self._masks.read_array("contact", record["row"], record["gene_id"])
+
+    def _record(self, name: str) -> dict[str, Any]:
+        """Return the journal's record of a gene, by gene_id or symbol."""
         records = self._records()
-        gene_id = name if name in records else str(self.gene(name)["gene_id"])
-        return self._recent.get(gene_id, lambda: self._read_mask(records[gene_id]))
+        return records[name if name in records else str(self.gene(name)["gene_id"])]
+
+    def _read_effects(self, record: Mapping[str, Any]) -> MemberEffects:
+        window, members = self.manifest["window"], self.manifest["members"]
+        stored = self._masks.read_array("effects", record["row"], record["gene_id"]).reshape(members, -1)
+        start = window_start(record["tss"], window)
+        values = stored * np.float32(record["effect_unit"])
+        if self.blacklist is not None:
+            hidden = rasterise(self.blacklist, record["chrom"], start, start + window)
+            hidden &= ~promoter_bases(window, self.manifest["promoter"])
+            sizes = np.diff(np.append(np.arange(0, window, EFFECT_BIN), window))
+            values = values * (1 - bin_sums(hidden.astype(np.float32), EFFECT_BIN) / sizes).astype(np.float32)
+        return MemberEffects(record["chrom"], start, start + window, EFFECT_BIN, values)
 
     def _read_mask(self, record: Mapping[str, Any]) -> GeneMask:
         alpha, beta = self._masks.read(record["row"], record["gene_id"])
@@ -490,7 +553,9 @@ class Run:
         """
         gene = self.gene(name)
         rule = self.rule if threshold is None else self.rule.at(threshold)
-        return cut_elements(self.mask(gene["gene_id"]), rule, gene, self.peaks)
+        gene_id = gene["gene_id"]
+        known = self.member_effects(gene_id), self.contact(gene_id)
+        return cut_elements(self.mask(gene_id), rule, gene, self.peaks, *known)
 
     @property
     def effects(self) -> pd.DataFrame:
@@ -516,9 +581,7 @@ class Run:
 
     def occlusion(self, name: str) -> Occlusion | None:
         """Return the occlusion track of a gene, by gene_id or symbol; None where it was not computed."""
-        records = self._records()
-        gene_id = name if name in records else str(self.gene(name)["gene_id"])
-        return read_occlusion(self.path, gene_id, self.checkpoint_sha256)
+        return read_occlusion(self.path, self._record(name)["gene_id"], self.checkpoint_sha256)
 
     # ---- writing
 
@@ -567,7 +630,14 @@ class Run:
                 with suppress(InputError), writing_into(self.path / name, below, 0):
                     pass  # who writes there now tidies there, too
 
-    def append(self, gene: Mapping[str, Any], alpha: np.ndarray, beta: np.ndarray) -> None:
+    def append(
+        self,
+        gene: Mapping[str, Any],
+        alpha: np.ndarray,
+        beta: np.ndarray,
+        effects: np.ndarray | None = None,
+        contact: np.ndarray | None = None,
+    ) -> None:
         """Append one scored gene: first its masks, then its journal line, each on the disk before the next.
 
         Parameters
@@ -576,6 +646,8 @@ class Run:
             gene_id, chrom, tss (0-based), strand, predicted; symbol, split, observed where known.
         alpha, beta : ndarray
             float (window,) or (bins,), above 0; bases are averaged into bins.
+        effects, contact : ndarray or None
+            As in `gene_scores.ScoredGene`; needed where the run's manifest says that they are stored, else not kept.
 
         Raises
         ------
@@ -584,28 +656,42 @@ class Run:
         RuntimeError
             The call is not inside `with run.writing():`.
         """
-        self.extend([(gene, alpha, beta)])
+        self.extend([ScoredGene(gene, alpha, beta, effects, contact)])
 
-    def extend(self, scored: Sequence[tuple[Mapping[str, Any], np.ndarray, np.ndarray]]) -> None:
-        """Append several scored genes: the masks of all, then their journal lines.
-
-        Parameters
-        ----------
-        scored : Sequence[tuple[Mapping[str, Any], ndarray, ndarray]]
-            (gene, alpha, beta) of each, as in `append`.
-        """
-        records = self._records_of([gene for gene, _, _ in scored])
+    def extend(self, scored: Sequence[ScoredGene]) -> None:
+        """Append several scored genes: the arrays of all, then their journal lines; as `append`."""
+        records = self._records_of([each.gene for each in scored])
         if records:
-            rows = [[self._binned(gene, x) for x in masks] for gene, *masks in scored]
-            alpha, beta = (np.stack(column) for column in zip(*rows, strict=True))
+            alpha, beta = (
+                np.stack([self._binned(each.gene, getattr(each, name)) for each in scored])
+                for name in ("alpha", "beta")
+            )
             cutoffs = [self.decision.cutoff(z) for z in beta_mean(alpha, beta)]
             if self.decision.kind == "top":  # it differs between genes
                 for record, cutoff in zip(records, cutoffs, strict=True):
                     record["cutoff"] = cutoff
             sides = np.array([0.5 if cutoff is None else cutoff for cutoff in cutoffs], np.float64)[:, None]
+            further = self._further(scored, records)
             with naming(self._masks.path):
-                self._masks.write(records[0]["row"], alpha, beta, sides)
+                self._masks.write(records[0]["row"], alpha, beta, sides, further)
             self._note(records)
+
+    def _further(self, scored: Sequence[ScoredGene], records: Sequence[dict[str, Any]]) -> dict[str, np.ndarray]:
+        """Return the rows of what the run stores beside masks, and note in the journal's records that it does."""
+        found: dict[str, list[np.ndarray]] = {name: [] for name in ("effects", "contact") if name in self._masks.layout}
+        bins = bin_count(self.manifest["window"])
+        for each, record in zip(scored, records, strict=True):
+            if "effects" in found:
+                effects = checked("effects", each.effects, (self.manifest["members"], bins))
+                try:
+                    shares, record["effect_unit"] = packed_effects(effects.reshape(-1))
+                except InputError as error:
+                    raise error.at(f"{self.path}, gene {record['gene_id']!r}, {error.where}") from None
+                found["effects"].append(shares)
+            if "contact" in found:
+                found["contact"].append(checked("contact", each.contact, (bins,)))
+                record["contact"] = True
+        return {name: np.stack(rows) for name, rows in found.items()}
 
     def _binned(self, gene: Mapping[str, Any], values: np.ndarray) -> np.ndarray:
         try:
@@ -630,8 +716,7 @@ class Run:
         records = self._records_of(theirs)
         if records:
             for record, part in zip(records, theirs, strict=True):
-                if "cutoff" in part:
-                    record["cutoff"] = part["cutoff"]
+                record |= {name: part[name] for name in _OF_THE_ARRAYS if name in part}
             rows = [(run._masks, record["row"]) for (run, _), record in zip(genes, theirs, strict=True)]
             with naming(self._masks.path):
                 self._masks.adopt(records[0]["row"], rows)
@@ -672,18 +757,19 @@ class Run:
         Raises
         ------
         InputError
-            A change of what the masks of scored genes mean (window, promoter, resolution, variant, decision, band).
+            A change of what the masks of scored genes mean (window, promoter, resolution, variant, decision, band),
+            or of what is stored beside them (members, contact).
         """
         manifest = {**read_manifest(self.path), **changes}
-        changed = [x for x in MEANING if manifest.get(x) != self.manifest.get(x)]
+        changed = [x for x in (*MEANING, *FURTHER) if manifest.get(x) != self.manifest.get(x)]
         if changed and self.scored:
             found, expected = f"a new {' and '.join(changed)}", f"that of its {len(self.scored)} scored genes"
             raise InputError(self.path, found=found, expected=expected, fix="score into another folder")
         check_lengths(self.path, manifest)
         write_json(self.path / "manifest.json", manifest)
         self.manifest = manifest
-        self._recent = Recent()
-        self._masks = MaskStore(self._masks.path, manifest["window"] // manifest["resolution"])
+        self._recent, self._recent_effects = Recent(), Recent()
+        self._masks = _store(self.path, manifest)
 
     def write_json(self, name: str, value: dict[str, Any]) -> None:
         """Write config.json, metrics.json, study.json or calibration.json atomically.
@@ -743,6 +829,14 @@ class Run:
     def _note_progress(self, asked: int | None) -> None:
         asked = self.manifest["progress"]["asked"] if asked is None else asked
         self.update(progress={"scored": len(self.scored), "asked": asked})
+
+
+def _store(path: Path, manifest: Mapping[str, Any]) -> MaskStore:
+    """Return the store of a run's arrays."""
+    bins, members = bin_count(manifest["window"]), manifest.get("members")
+    further = [] if members is None else [effects_array(members, bins)]
+    further += [] if manifest.get("contact") is None else [contact_array(bins)]
+    return MaskStore(path / "masks.zarr", manifest["window"] // manifest["resolution"], further)
 
 
 def _require_free(path: Path) -> None:

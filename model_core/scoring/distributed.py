@@ -21,7 +21,7 @@ from model_core.intervals import listed
 from model_core.listing import all_in, folders_in
 from model_core.lock import Lock
 from model_core.model.checkpoint import choose_device
-from model_core.run_folder.run import MEANING, Run
+from model_core.run_folder.run import FURTHER, MEANING, Run
 from model_core.training.other_processes import OtherProcesses
 from model_core.training.ranks import process_number
 
@@ -123,6 +123,7 @@ class ProcessGroup:
         if self._store is None:
             return run
         meaning = {name: run.manifest[name] for name in MEANING if name != "decision"}
+        meaning |= {name: run.manifest.get(name) for name in FURTHER}
         folder = run.path / _PARTS / str(self.rank)
         return Run.create(folder, chrom_sizes=run.chrom_sizes, decision=run.decision, **meaning)
 

@@ -23,7 +23,7 @@ from model_core.model.device import keep_freed_memory
 from model_core.model.gene_model import GeneModel
 from model_core.progress import Job
 from model_core.run_folder.assemble import assemble
-from model_core.run_folder.gene_scores import site_gene
+from model_core.run_folder.gene_scores import ScoredGene, site_gene
 from model_core.run_folder.metrics import prediction_metrics
 from model_core.run_folder.run import Run
 from model_core.run_folder.run_weights import record_weights, weights_of
@@ -337,8 +337,8 @@ def _score_own_genes(
     return {name: round(value, 3) if isinstance(value, float) else value for name, value in took.items()}
 
 
-def scored_rows(data: GeneWindows, result: Scored) -> list[tuple[dict, np.ndarray, np.ndarray]]:
-    """Return the arguments of `Run.append` for each gene of a batch, its mask along the forward strand."""
+def scored_rows(data: GeneWindows, result: Scored) -> list[ScoredGene]:
+    """Return what `Run.extend` takes of each gene of a batch, its arrays along the forward strand."""
     expression, alpha, beta = result.arrays()
     rows = []
     for i, number in enumerate(result.rows):
@@ -346,7 +346,7 @@ def scored_rows(data: GeneWindows, result: Scored) -> list[tuple[dict, np.ndarra
         record = gene[["gene_id", "symbol", "chrom", "tss", "strand", "split"]].to_dict()
         record |= {"observed": float(gene["label"]), "predicted": float(expression[i])}
         record["no_contact"] = result.no_contact[i]
-        rows.append((record, alpha[i][::way], beta[i][::way]))
+        rows.append(ScoredGene(record, alpha[i][::way], beta[i][::way]))
     return rows
 
 

@@ -7,11 +7,9 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-import numpy as np
-
+from model_core.run_folder.gene_scores import ScoredGene
 from model_core.run_folder.run import Run
 
-Scored = tuple[Mapping, np.ndarray, np.ndarray]  # the arguments of `Run.append`
 AT_ONCE = 16  # genes that are written to the disk together
 
 
@@ -36,7 +34,7 @@ class WriteBehind:
     ):
         self.run, self._written = run, written
         self.waited = 0.0  # seconds that `put` waited because the disk was slower
-        self._queue: queue.Queue[Callable[[], Sequence[Scored]] | None] = queue.Queue(depth)
+        self._queue: queue.Queue[Callable[[], Sequence[ScoredGene]] | None] = queue.Queue(depth)
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._work, name="write-behind", daemon=True)
 
@@ -53,7 +51,7 @@ class WriteBehind:
         if self._error is not None and (kind is None or issubclass(kind, KeyboardInterrupt)):
             raise self._error  # also after Ctrl-C: the run is then not what the message would claim
 
-    def put(self, scored: Callable[[], Sequence[Scored]]) -> None:
+    def put(self, scored: Callable[[], Sequence[ScoredGene]]) -> None:
         """Queue the next genes; wait while the queue is full.
 
         Parameters
@@ -80,7 +78,7 @@ class WriteBehind:
     def _work(self) -> None:
         ended = False
         while not ended:
-            group: list[Scored] = []
+            group: list[ScoredGene] = []
             failed_before = self._error is not None  # then the queue is only emptied, so that `put` does not wait
             while not ended and len(group) < AT_ONCE:
                 try:
@@ -93,12 +91,12 @@ class WriteBehind:
             if group and not failed_before:
                 self._try(self._write, group)
 
-    def _take(self, scored: Callable[[], Sequence[Scored]], group: list[Scored]) -> None:
+    def _take(self, scored: Callable[[], Sequence[ScoredGene]], group: list[ScoredGene]) -> None:
         group.extend(scored())
 
-    def _write(self, group: Sequence[Scored]) -> None:
+    def _write(self, group: Sequence[ScoredGene]) -> None:
         self.run.extend(group)
-        self._written([gene for gene, _, _ in group])
+        self._written([each.gene for each in group])
 
     def _try(self, step: Callable[..., None], *arguments) -> None:
         try:

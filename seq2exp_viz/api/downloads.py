@@ -5,31 +5,32 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
-from model_core.run_folder.elements import with_shown_width
+from model_core.run_folder.elements import as_exported
 from model_core.run_folder.mask_store import GeneMask
 from model_core.run_folder.tracks import Block, write_bed, write_bigwig, write_gff3
 
 DECIMALS = 4
 
 
-def elements_bed(elements: pd.DataFrame, band: str, comments: Sequence[str] = ()) -> bytes:
+def elements_bed(elements: pd.DataFrame, manifest: Mapping[str, Any], comments: Sequence[str] = ()) -> bytes:
     """Return BED9+ with a header line, as `seq2exp-viz export` writes it.
 
     Parameters
     ----------
     elements : DataFrame
         `model_core.run_folder.elements.ELEMENT_COLUMNS`, sorted.
-    band : str
-        Of the run: without one beta_sd is ".".
+    manifest : Mapping[str, Any]
+        Of the run, which says what it knows of elements (`elements.as_exported`).
     comments : Sequence[str]
         Lines above the header.
     """
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / "elements.bed"
-        write_bed(path, [with_shown_width(elements, band)], comments)
+        write_bed(path, [as_exported(elements, manifest)], comments)
         return path.read_bytes()
 
 

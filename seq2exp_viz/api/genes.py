@@ -177,7 +177,7 @@ def add_gene_routes(route: Callable) -> None:
     @route("/<run>/genes/<path:gene>/elements.bed")
     def bed(view: RunView, gene: str) -> Response:
         elements, comments = cut_for_file(view, gene, threshold_of(request))
-        return elements_file(view, gene, "bed", downloads.elements_bed(elements, view.run.band, comments))
+        return elements_file(view, gene, "bed", downloads.elements_bed(elements, view.run.manifest, comments))
 
     @route("/<run>/genes/<path:gene>/elements.gff3")
     def gff3(view: RunView, gene: str) -> Response:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from model_core.errors import InputError
 from model_core.run_folder.assemble import DECIMALS, covered_bases, merged_track, provenance
-from model_core.run_folder.elements import PROMOTER_CLASS, with_shown_width
+from model_core.run_folder.elements import PROMOTER_CLASS, as_exported
 from model_core.run_folder.run import Run
 from model_core.run_folder.tracks import Block, write_bed, write_bigwig, write_gff3, write_narrowpeak
 from model_core.written_place import replaced_file
@@ -89,7 +89,7 @@ def export(
     elif kind == "bed":
         rule = run.rule
         comments = [*provenance(run, rule), "coordinates=0-based,half-open name=symbol:element"]
-        write_bed(output, [with_shown_width(named_elements(run, names), run.band)], comments, bgzip)
+        write_bed(output, [as_exported(named_elements(run, names), run.manifest)], comments, bgzip)
     elif kind == "gff3":
         write_gff3(output, elements_of(run, names), run.chrom_sizes, provenance(run, run.rule), bgzip)
     else:

@@ -144,7 +144,7 @@ def _gene(view: RunView, gene: str, threshold: float | None, number: int) -> str
     mine = effects[effects["gene_id"] == gene][["start", "end", "effect", "control_rank", "control_n"]]
     known = len(mine) > 0 and elements[["start", "end"]].merge(mine).shape[0] > 0
     if known:  # effects are computed at the run's threshold
-        elements = elements.merge(mine, on=["start", "end"], how="left")
+        elements = elements.drop(columns="effect").merge(mine, on=["start", "end"], how="left")
         ranks = zip(elements["control_rank"], elements["control_n"], strict=True)
         elements["controls"] = ["" if pd.isna(n) else control_words(rank, n) for rank, n in ranks]
     calibration = view.calibration if place.threshold == view.run.rule.threshold else None

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 
 from model_core.run_folder.band import band_words
+from model_core.run_folder.calibration import ERROR, Calibration
 from model_core.run_folder.calibration import FILE as CALIBRATION
-from model_core.run_folder.calibration import Calibration
 from model_core.run_folder.elements import PROMOTER_CLASS, no_elements, read_elements
 from model_core.run_folder.run import stamp
 from seq2exp_viz.runs.run_view import RunView
@@ -56,7 +56,7 @@ def _all(view: RunView) -> pd.DataFrame:
     version = (stamp(path), len(effects), stamp(view.run.path / CALIBRATION), calibration is None)
 
     def make() -> pd.DataFrame:
-        return _shaped(view, read_elements(path, COLUMNS, "category"), effects, calibration)
+        return _shaped(view, read_elements(path, (*COLUMNS, ERROR), "category"), effects, calibration)
 
     return view.keep("elements", version, make)
 
@@ -67,6 +67,7 @@ def _shaped(
     table = rows[rows["class"] != PROMOTER_CLASS].reset_index(drop=True)
     table["length"] = table["end"] - table["start"]
     chance = np.nan if calibration is None else calibration.chance(table)
+    table = table.drop(columns="effect")
     if effects is not None and len(effects):
         named = effects.rename(columns={"element": "name"})[["gene_id", "name", *NUMBERS]]
         table = table.merge(named, "left", ["gene_id", "name"])

@@ -338,7 +338,8 @@ class RunView:
         rule = run.rule if threshold is None else run.rule.at(threshold)
 
         def make() -> pd.DataFrame:
-            return cut_elements(run.mask(gene_id), rule, run.gene(gene_id), self.peaks)
+            known = run.member_effects(gene_id), run.contact(gene_id)
+            return cut_elements(run.mask(gene_id), rule, run.gene(gene_id), self.peaks, *known)
 
         # The manifest is written after the peaks, so its time distinguishes cuts without and with peaks.
         return self._cuts.get((gene_id, rule, self._gene_stamp, self._stamp), make)
