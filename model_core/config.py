@@ -108,6 +108,11 @@ class Seq2ExpConfig(Settings):
             yield self._problem(found, f"one of the signals {', '.join(self.signals)}")
 
     @property
+    def stored_members(self) -> int | None:
+        """Number of members whose effects a run stores; None for models that are not additive, and control masks."""
+        return self.predictor.members if self.mask.head == "effect" and self.mask.kind == "learned" else None
+
+    @property
     def band(self) -> str:
         """Meaning of the width of z.
 

@@ -17,6 +17,7 @@ from run_builder import gene_row, random_masks
 from model_core.errors import InputError
 from model_core.model.checkpoint import load_with_metadata, save_checkpoint
 from model_core.model.seq2exp import Seq2Exp
+from model_core.run_folder.gene_scores import ScoredGene
 from model_core.run_folder.run import Run
 from model_core.scoring.distributed import ProcessGroup
 from model_core.scoring.estimate import estimate
@@ -158,9 +159,9 @@ def empty_run(folder: Path) -> Run:
     return Run.create(folder, window=64, promoter=8, chrom_sizes={"chr1": 10_000, "chr2": 10_000})
 
 
-def some_genes(count: int) -> list[tuple]:
+def some_genes(count: int) -> list[ScoredGene]:
     rng = np.random.default_rng(0)
-    return [({**gene_row(i, count, 64, rng), "tss": 100 + i}, *random_masks(64, rng)) for i in range(count)]
+    return [ScoredGene({**gene_row(i, count, 64, rng), "tss": 100 + i}, *random_masks(64, rng)) for i in range(count)]
 
 
 def test_what_is_put_is_on_the_disk_in_its_order(tmp_path):
@@ -168,17 +169,17 @@ def test_what_is_put_is_on_the_disk_in_its_order(tmp_path):
     with run.writing(), WriteBehind(run, lambda group: told.extend(gene["gene_id"] for gene in group)) as writer:
         for gene in genes:
             writer.put(lambda gene=gene: [gene])
-    ids = [gene["gene_id"] for gene, _, _ in genes]
+    ids = [each.gene["gene_id"] for each in genes]
     assert told == ids
     again = Run.open(run.path)
     assert again.scored == set(ids)
-    for gene, alpha, _ in genes[::13]:
+    for gene, alpha, *_ in genes[::13]:
         np.testing.assert_allclose(again.mask(gene["gene_id"]).alpha, alpha, rtol=1e-3)
 
 
 def test_a_failure_of_the_writer_stops_who_puts_and_keeps_what_was_written(tmp_path):
     run, genes = empty_run(tmp_path / "run"), some_genes(60)
-    bad = ({**genes[3][0], "chrom": "chrNone"}, *genes[3][1:])
+    bad = genes[3]._replace(gene={**genes[3].gene, "chrom": "chrNone"})
 
     def put_all():
         with run.writing(), WriteBehind(run) as writer:

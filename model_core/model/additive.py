@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from model_core.config import Seq2ExpConfig
 from model_core.model import mask as masks
-from model_core.model.gene_model import GeneModel, TrainingBatch
+from model_core.model.gene_model import GeneModel, Output, TrainingBatch
 from model_core.model.mask import BetaParameters
 from model_core.model.motif_encoder import STEP, MotifEncoder
 
@@ -38,6 +38,20 @@ _FIRST_SCALE = 0.05  # of effects before training
 _SHARPNESS = 4.0  # of the openness gate before training
 _LEAST = 1e-9
 _BASES_AT_ONCE = 1 << 18  # that the encoder reads: its first convolution needs 1 kB for each
+_MOST_LOG_CONTACT = 30.0  # log10(1 + contact), beyond any measured; 10 to its power is finite in float32
+
+
+def contact_shares(contact: Tensor) -> Tensor:
+    """Return the linear share of the window's highest contact in each bin of `STEP` bp: (B, N), 0 to 1.
+
+    Parameters
+    ----------
+    contact : Tensor
+        (B, L), log10(1 + contact) of each base, as contact signals are read. A last bin of fewer bases has their mean.
+    """
+    linear = 10.0 ** contact.clamp(max=_MOST_LOG_CONTACT) - 1
+    binned = F.avg_pool1d(linear[:, None], STEP, ceil_mode=True)[:, 0]
+    return binned / binned.amax(1, keepdim=True).clamp(min=1e-6)
 
 
 class Inputs(NamedTuple):
@@ -137,10 +151,8 @@ class AdditiveModel(GeneModel):
         motifs = torch.cat([self.encoder.features(part) for part in sequence.split(at_once)])
         openness = (self.averages(signals) - self.track_mean) / self.track_sd
         contact = torch.ones_like(openness[..., 0])
-        if self.contact is not None:  # log10(1 + contact), whatever the study
-            linear = F.pad(10.0 ** signals[..., self.contact] - 1, (0, -signals.shape[1] % STEP))
-            contact = F.avg_pool1d(linear[:, None], STEP)[:, 0]
-            contact = contact / contact.amax(1, keepdim=True).clamp(min=1e-6)
+        if self.contact is not None:
+            contact = contact_shares(signals[..., self.contact])
         promoter = self.config.promoter_in(sequence.shape[1])
         bins = slice(promoter.start // STEP, -(-promoter.stop // STEP))
         near = torch.cat([motifs[:, bins].mean(1), openness[:, bins].mean(1), gene_features], -1)
@@ -203,14 +215,34 @@ class AdditiveModel(GeneModel):
         effects = self._effects(self.read(sequence, signals, features)) / STEP
         return effects.repeat_interleave(STEP, dim=2)[..., : sequence.shape[1]]
 
+    def forward(
+        self,
+        sequence: Tensor,
+        signals: Tensor,
+        gene_features: Tensor,
+        blacklist: Tensor | None = None,
+        sample: bool = False,
+        mask_override: Tensor | None = None,
+        peaks: Tensor | None = None,
+    ) -> Output:
+        """Return what `GeneModel.forward` does, and the effects, from one reading of the windows.
+
+        The effect of a bin is the sum over its bases; a last bin may have fewer than `STEP`.
+        """
+        inputs = self.read(sequence, signals, gene_features)
+        effects = self._effects(inputs)
+        learned = self.config.mask.kind == "learned"
+        z = self._beta(effects, inputs.length) if learned else self.mask_parameters(sequence, signals, peaks)
+        mask = self.mask_of(z, blacklist, sample) if mask_override is None else mask_override
+        of_bases = effects * self._shares(torch.ones_like(sequence[:1, :, 0]))
+        return Output(self._expression(inputs, effects, mask), mask, z, of_bases)
+
     def mask_parameters(self, sequence: Tensor, signals: Tensor, peaks: Tensor | None = None) -> BetaParameters:
         """Return alpha and beta of z, (B, L) each, before promoter and blacklist are forced."""
         if self.config.mask.kind != "learned":
             return masks.beta_with_mean(self._control(sequence, signals, peaks))
         features = sequence.new_zeros(len(sequence), self.config.predictor.n_gene_features)
-        mean, sd = self.z_of(self._effects(self.read(sequence, signals, features)))
-        both = (x.repeat_interleave(STEP, dim=1)[:, : sequence.shape[1]] for x in (mean, sd))
-        return masks.beta_with_mean(*both) if len(self.members) > 1 else masks.beta_with_mean(next(both))
+        return self._beta(self._effects(self.read(sequence, signals, features)), sequence.shape[1])
 
     def predict(self, sequence: Tensor, signals: Tensor, gene_features: Tensor, mask: Tensor) -> Tensor:
         """Return the expression (B,) of genes under `mask` (B, L): a base counts in full from its own E[z] on.
@@ -220,7 +252,15 @@ class AdditiveModel(GeneModel):
         if all(x.stride(0) == 0 for x in (sequence, signals, gene_features)):
             sequence, signals, gene_features = sequence[:1], signals[:1], gene_features[:1]
         inputs = self.read(sequence, signals, gene_features)
-        effects = self._effects(inputs)
+        return self._expression(inputs, self._effects(inputs), mask)
+
+    def _beta(self, effects: Tensor, length: int) -> BetaParameters:
+        """Return alpha and beta of z, (B, L) each, of the effects of the bins (M, B, N)."""
+        mean, sd = (x.repeat_interleave(STEP, dim=1)[:, :length] for x in self.z_of(effects))
+        return masks.beta_with_mean(mean, sd) if len(self.members) > 1 else masks.beta_with_mean(mean)
+
+    def _expression(self, inputs: Inputs, effects: Tensor, mask: Tensor) -> Tensor:
+        """Return the mean prediction (B,) under a mask (B, L), of the effects of the bins (M, B, N)."""
         if self.config.mask.kind == "learned":
             own = self.z_of(effects)[0].repeat_interleave(STEP, dim=1)[:, : mask.shape[1]]
             mask = (mask / own.clamp(min=_LEAST)).clamp(max=1)

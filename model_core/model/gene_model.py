@@ -23,6 +23,7 @@ class Output(NamedTuple):
     expression: Tensor  # (B,) predicted log10(CAGE + 1)
     mask: Tensor  # (B, L), 0-1, as the predictor used it
     z: BetaParameters  # (B, L) each; before promoter and blacklist are forced
+    effects: Tensor | None = None  # (M, B, N), of the N bins of an additive model's M members; None in other models
 
 
 class Score(NamedTuple):
@@ -156,11 +157,13 @@ class GeneModel(nn.Module, ABC):
             Tensors on the device of the model.
         """
         z = self.mask_parameters(sequence, signals, peaks)
-        drawn = sample and self.config.mask.kind == "learned"
-        mask = mask_override
-        if mask is None:
-            mask = self.decide(masks.draw(z, self.config) if drawn else z.mean, blacklist)
+        mask = self.mask_of(z, blacklist, sample) if mask_override is None else mask_override
         return Output(self.predict(sequence, signals, gene_features, mask), mask, z)
+
+    def mask_of(self, z: BetaParameters, blacklist: Tensor | None, sample: bool = False) -> Tensor:
+        """Return the mask (B, L) of z, drawn (`sample`) or its mean, with promoter and blacklist forced."""
+        drawn = sample and self.config.mask.kind == "learned"
+        return self.decide(masks.draw(z, self.config) if drawn else z.mean, blacklist)
 
     @torch.no_grad()
     def score(

@@ -63,11 +63,12 @@ def score_now(model: RunModel, gene: pd.Series, what_if: WhatIf) -> None:
         Another process writes to the run.
     """
     record = gene[["gene_id", "symbol", "chrom", "tss", "strand", "split"]].to_dict()
-    record |= {"observed": float(gene["label"]), "predicted": what_if.baseline}
+    result = what_if.scored(model.run.manifest.get("contact"))
+    record |= {"observed": float(gene["label"]), "predicted": what_if.baseline, "no_contact": result.no_contact[0]}
     with model.run.writing():
         if not model.run.scored:  # else a scoring has looked at more of the study
             model.note_ranges(gene.to_frame().T.infer_objects())
-        model.run.append(record, *what_if.beta)
+        model.run.extend([result.of_gene(0, record, what_if.reversed_strand)])
 
 
 def derive(model: RunModel) -> bool:

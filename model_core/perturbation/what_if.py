@@ -12,6 +12,8 @@ import torch
 
 from model_core.beta import BLACKLISTED, forced_state, promoter_bases
 from model_core.model.gene_model import GeneModel
+from model_core.model.mask import BetaParameters
+from model_core.scoring.predict import Scored, score_batch
 from model_core.training.dataset import Batch
 from model_core.window import Window
 
@@ -79,9 +81,25 @@ class WhatIf:
     def _generated(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         with torch.inference_mode():
             z = self.model.mask_parameters(self._sequence, self._signals, self._peaks)
-            found = (z.alpha, z.beta, self.model.decide(z.mean, self._blacklist))
+            return self._arrays_of(z)
+
+    def _arrays_of(self, z: BetaParameters) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        found = (z.alpha, z.beta, self.model.decide(z.mean, self._blacklist))
         alpha, beta, mask = (self._forward_strand(x[0].float().cpu().numpy()) for x in found)
         return alpha, beta, mask
+
+    def scored(self, contact: str | None = None) -> Scored:
+        """Return all that scoring stores of the gene, from one pass of the model; mask and baseline are then known.
+
+        Parameters
+        ----------
+        contact : str or None
+            As in `scoring.predict.scored`.
+        """
+        result = score_batch(self.model, self._batch, contact)
+        expression, *of_z = (torch.from_numpy(x).to(self._sequence.device) for x in result.arrays())
+        self._generated, self.baseline = self._arrays_of(BetaParameters(*of_z)), float(expression[0])
+        return result
 
     @cached_property
     def promoter(self) -> np.ndarray:

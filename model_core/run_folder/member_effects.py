@@ -123,6 +123,36 @@ def mean_contact(contact: np.ndarray, window: tuple[int, int], start: int, end: 
     return float(contact[part.bins].astype(np.float64) @ part.bases / total) if total else float("nan")
 
 
+def along_forward_strand(sums: np.ndarray, window: int, reversed_strand: bool) -> np.ndarray:
+    """Return the effects of a window's bins along the forward strand, counted from the window's start.
+
+    Read along the minus strand, a window whose last bin is shorter has other bins than on the forward strand; the bases
+    of a bin then share its effect equally.
+
+    Parameters
+    ----------
+    sums : ndarray
+        Float (..., bins), summed over the bases of each bin, in the direction in which the model reads.
+    window : int
+        Length of the window in bp.
+    reversed_strand : bool
+        Whether that is the minus strand.
+
+    Returns
+    -------
+    ndarray
+        Of the shape of `sums`; the sum over the bins is the same.
+    """
+    if not reversed_strand:
+        return sums
+    if window % EFFECT_BIN == 0:
+        return sums[..., ::-1]
+    starts = np.arange(0, window, EFFECT_BIN)
+    lengths = np.diff(np.append(starts, window))
+    bases = np.repeat(sums / lengths, lengths, axis=-1)
+    return np.add.reduceat(bases[..., ::-1], starts, axis=-1)
+
+
 def packed_effects(effects: np.ndarray) -> tuple[np.ndarray, float]:
     """Return effects as float16 shares of a unit, and the unit: a power of two, so that the largest is 0.5 to 1 units.
 

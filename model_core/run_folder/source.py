@@ -46,6 +46,8 @@ def new_run_of(study: Study, model: Seq2ExpConfig, out: Path, **entries: Any) ->
         blacklist=study.blacklist(),
         inputs=remote_inputs(study),
         control=study.control,
+        members=model.stored_members,
+        contact=study.contact_of(model),
         **entries,
     )
 

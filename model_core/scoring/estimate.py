@@ -193,7 +193,7 @@ def _score_for_a_while(run: Run, data: GeneWindows, model: GeneModel, batch_size
     counts, began = [], time.perf_counter()
     end = began + MEASURED_SECONDS
     with run.writing(), WriteBehind(run) as writer:
-        for result in scored(model, ready):
+        for result in scored(model, ready, run.manifest.get("contact")):
             writer.put(partial(scored_rows, data, result))
             counts.append(len(result.rows))
             if len(counts) == 1:

@@ -36,10 +36,25 @@ def load_run_weights(run: Run, given: str | Path | None = None, device: str | No
     Raises
     ------
     InputError
-        As `weights_of` and `load_with_metadata`; or the file changed while it was read.
+        As `weights_of` and `load_with_metadata`; the file changed while it was read; or the run's manifest says that it
+        stores what the model does not have.
     """
     path, sha256 = weights_of(run, given)
     model, metadata = load_with_metadata(path, device)
     if weights_of(run, given) != (path, sha256):
         raise InputError(path, found="a file that changed while it was read", expected="one file", fix="start again")
+    _require_stored(run, model)
     return RunWeights(model, metadata, path, sha256)
+
+
+def _require_stored(run: Run, model: GeneModel) -> None:
+    """Raise InputError unless the model gives the effects and the contact that the run stores of each gene."""
+    members, contact = (run.manifest.get(name) for name in ("members", "contact"))
+    for name, stored, known in (
+        ("members", members, [model.config.stored_members]),
+        ("contact", contact, model.config.signals),
+    ):
+        if stored is not None and stored not in known:
+            found, do = f"{name} {stored!r}", "copy the run again, or score into a new run"
+            expected = f"what its model has: {', '.join(map(str, known))}"
+            raise InputError(run.path / "manifest.json", found=found, expected=expected, fix=do)

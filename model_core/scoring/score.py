@@ -320,7 +320,7 @@ def _score_own_genes(
             job.advance(len(genes), genes[-1]["symbol"])
 
         with WriteBehind(part, written, depth=max(1, AT_ONCE // batch_size)) as writer:
-            for result in scored(model, reading.waits(windows)):
+            for result in scored(model, reading.waits(windows), run.manifest.get("contact")):
                 group.check()
                 writer.put(partial(scored_rows, data, result))
     took = {
@@ -339,14 +339,14 @@ def _score_own_genes(
 
 def scored_rows(data: GeneWindows, result: Scored) -> list[ScoredGene]:
     """Return what `Run.extend` takes of each gene of a batch, its arrays along the forward strand."""
-    expression, alpha, beta = result.arrays()
+    expression = result.arrays()[0]
     rows = []
     for i, number in enumerate(result.rows):
-        gene, way = data.genes.iloc[number], -1 if data.reversed_strand(number) else 1
+        gene = data.genes.iloc[number]
         record = gene[["gene_id", "symbol", "chrom", "tss", "strand", "split"]].to_dict()
         record |= {"observed": float(gene["label"]), "predicted": float(expression[i])}
         record["no_contact"] = result.no_contact[i]
-        rows.append(ScoredGene(record, alpha[i][::way], beta[i][::way]))
+        rows.append(result.of_gene(i, record, data.reversed_strand(number)))
     return rows
 
 

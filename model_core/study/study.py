@@ -171,6 +171,15 @@ class Study(Section):
             return config.replace(contact=contacts[0])
         return config
 
+    def contact_of(self, config: Seq2ExpConfig) -> str | None:
+        """Return the signal in which a model reads log10(1 + contact with the start site); None without one.
+
+        It is the one by which the model weights its readout, else the first of its signals that is read from Hi-C; the
+        unit of contact in a bigWig is not known.
+        """
+        hic = (spec.name for spec in self.signal_specs if spec.is_hic and spec.name in config.signals)
+        return config.predictor.contact or next(hic, None)
+
     def train_config(self, **settings: Any) -> TrainConfig:
         """Return the training settings: the paper's recipe, then [training], then `settings`.
 
