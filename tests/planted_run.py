@@ -75,10 +75,15 @@ def soft_mask(study: Study, config: Seq2ExpConfig, gene: dict, sequence: float, 
     return alpha, np.full(config.window, 1.7 + (b + config.prior.beta_min) @ w * config.prior.scale)
 
 
-def make_marked_run(folder: Path, study: Study, seed: int = 0) -> Run:
+def make_marked_run(folder: Path, study: Study, seed: int = 0, members: int | None = None) -> Run:
     """Score all genes with masks that mark what is planted: causal elements mostly higher than decoys, noise between.
 
     No signal is read, so that many genes take little time.
+
+    Parameters
+    ----------
+    members : int
+        Members of an ensemble whose effects are stored, too: a thousandth of the mask, and noise of each member.
     """
     rng = np.random.default_rng(seed)
     config = study.config(variant="soft")
@@ -93,6 +98,7 @@ def make_marked_run(folder: Path, study: Study, seed: int = 0) -> Run:
         study=study.path,
         resolved=study.resolved(),
         config={"model": config.to_dict()},
+        members=members,
     )
     causal, decoys = (read_bed(path) for path in (study.truth.causal, study.truth.decoys))
     with run.writing():
@@ -103,6 +109,10 @@ def make_marked_run(folder: Path, study: Study, seed: int = 0) -> Run:
                 here = planted[(planted["chrom"] == gene["chrom"]) & (planted["end"] > start)]
                 for element in here[here["start"] < start + config.window].itertuples():
                     mean[max(element.start - start, 0) : element.end - start] = rng.uniform(low, high)
-            run.append(gene | {"observed": gene["label"], "predicted": gene["label"]}, 10 * mean, 10 * (1 - mean))
+            effects = None
+            if members is not None:
+                effects = 1e-3 * mean.reshape(-1, 8).sum(1) + rng.normal(0, 1e-3, (members, config.window // 8))
+            said = {"observed": gene["label"], "predicted": gene["label"]}
+            run.append(gene | said, 10 * mean, 10 * (1 - mean), effects)
     assemble(run, rule=ElementRule(0.25))
     return run

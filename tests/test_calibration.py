@@ -14,6 +14,7 @@ from sklearn.isotonic import IsotonicRegression
 from typer.testing import CliRunner
 
 from model_core.errors import InputError
+from model_core.evaluation import reliability
 from model_core.evaluation.reliability import (
     FEWEST,
     Elements,
@@ -26,7 +27,7 @@ from model_core.evaluation.reliability import (
     truth_of,
 )
 from model_core.run_folder.calibration import (
-    EFFECT_TO_ERROR,
+    BEYOND_ERROR,
     MEAN_MASK,
     NOT_CALIBRATED,
     Calibration,
@@ -133,14 +134,14 @@ def test_the_curve_counts_every_element_once_and_equal_scores_together():
     assert len(reliability_curve(np.array([np.nan]), np.array([np.nan]), np.array([True]))) == 0
 
 
-def test_an_additive_run_is_scored_by_effect_against_error_and_others_by_their_mask():
+def test_an_additive_run_is_scored_by_effect_beyond_its_error_and_others_by_their_mask():
     table = pd.DataFrame({"mean_mask": [0.9, 0.8, 0.7], "effect": [-0.3, 0.0, 0.1], "effect_sd": [0.1, 0.0, 0.3]})
-    assert score_of(table) == EFFECT_TO_ERROR
-    np.testing.assert_allclose(element_scores(table, EFFECT_TO_ERROR), [0.75, 0, 0.25])
+    assert score_of(table) == BEYOND_ERROR
+    np.testing.assert_allclose(element_scores(table, BEYOND_ERROR), [0.1, 0, -0.5])
     for without in (table.drop(columns="effect_sd"), table.assign(effect_sd=np.nan), table.head(0)):
         assert score_of(without) == MEAN_MASK
     np.testing.assert_allclose(element_scores(table, MEAN_MASK), [0.9, 0.8, 0.7])
-    assert np.isnan(element_scores(table[["mean_mask"]], EFFECT_TO_ERROR)).all()
+    assert np.isnan(element_scores(table[["mean_mask"]], BEYOND_ERROR)).all()
 
 
 def test_a_planted_element_counts_for_its_own_gene_only():
@@ -171,6 +172,21 @@ def test_validation_genes_alone_give_the_map(run, study):
     held_out = found.record["test"]
     assert held_out["genes"] == 16
     assert sum(level["elements"] for level in held_out["curve"]) == held_out["elements"]
+
+
+def test_a_run_that_stores_effects_is_calibrated_by_what_their_error_leaves(study, tmp_path, view_of):
+    run = make_marked_run(tmp_path / "run", study, members=3)
+    found = calibrate(run, study)
+    fitted = elements_of(run, truth_of(run, study)[0], "validation")
+    left = fitted.table["effect"].abs() - 2 * fitted.table["effect_sd"]
+    assert found.score == BEYOND_ERROR
+    np.testing.assert_array_equal(np.array((found.scores, found.chances)), isotonic_map(left.to_numpy(), fitted.causal))
+    view = view_of(run)
+    table = element_table(view)
+    gene = table["gene_id"].iloc[0]
+    np.testing.assert_array_equal(table["chance"], found.chance(run.elements[run.elements["class"] != "promoter"]))
+    mine = table[table["gene_id"] == gene]["chance"]  # of effects with six digits, as the file has them
+    np.testing.assert_allclose(element_table(view, gene)["chance"], mine, atol=0.01)
 
 
 def test_the_record_is_read_as_it_was_written(run, study):
@@ -229,7 +245,7 @@ def without_validation(run):
     return Run.open(run.path)
 
 
-def test_each_thing_that_is_missing_is_one_clear_message(run, study, tmp_path):
+def test_each_thing_that_is_missing_is_one_clear_message(run, study, tmp_path, monkeypatch):
     def refused(run, study, words):
         with pytest.raises(InputError, match=words) as error:
             calibrate(run, study)
@@ -246,7 +262,11 @@ def test_each_thing_that_is_missing_is_one_clear_message(run, study, tmp_path):
     beyond.write_text(f"#chrom\tstart\tend\tname\tgene\n{gene['chrom']}\t100\t300\tx\tNOSUCH\n")
     refused(run, with_truth(study, beyond), "no gene of the run among the 1 in its column 'gene'")
     beyond.write_text(f"#chrom\tstart\tend\tname\tgene\n{gene['chrom']}\t100\t300\tx\t{gene['gene_id']}\n")
-    refused(run, with_truth(study, beyond), "of 40 validation genes, 0 of them planted; expected at least 50 elements")
+    refused(
+        run, with_truth(study, beyond), "of 40 validation genes, 0 of them planted; expected .* check that it is the"
+    )
+    monkeypatch.setattr(reliability, "FEWEST", 10_000)
+    refused(run, study, r"expected at least 10000 elements.*; score more validation genes")
     run.update(assembled=None)
     refused(run, study, "no elements")
 

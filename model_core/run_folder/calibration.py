@@ -14,21 +14,22 @@ import pandas as pd
 from pydantic import Field, model_validator
 
 from model_core.records import Count, Name, PathText, Record, Share, read_json
+from model_core.run_folder.element_gene_score import ERRORS
 from model_core.run_folder.manifest import Rule
 
 FILE = "calibration.json"
 NOT_CALIBRATED = "not calibrated for this study"
 AGAIN = "remove this file, or run `seq2exp-viz calibrate RUN` again"
-MEAN_MASK, EFFECT_TO_ERROR = "mean_mask", "effect_to_error"
-SCORE_WORDS = {MEAN_MASK: "mean mask", EFFECT_TO_ERROR: "|effect| / (|effect| + effect sd)"}
-EFFECT, ERROR = "effect", "effect_sd"  # columns of EFFECT_TO_ERROR
+MEAN_MASK, BEYOND_ERROR = "mean_mask", "effect_beyond_error"
+SCORE_WORDS = {MEAN_MASK: "mean mask", BEYOND_ERROR: f"|effect| - {ERRORS:g} effect sd"}
+EFFECT, ERROR = "effect", "effect_sd"  # columns of BEYOND_ERROR
 
 
 class Level(Record):
     """Elements of one range of the score: how many, how many of them planted, and their mean chance."""
 
-    score_from: Share
-    score_to: Share
+    score_from: float
+    score_to: float
     elements: Annotated[int, Field(ge=1)]
     causal: Count
     chance: Share
@@ -54,7 +55,7 @@ class Judged(Record):
 class Map(Record):
     """Chance by score: straight lines between points, constant beyond the first and the last."""
 
-    score: Annotated[list[Share], Field(min_length=1)]
+    score: Annotated[list[float], Field(min_length=1)]
     chance: list[Share]
 
     @model_validator(mode="after")
@@ -77,7 +78,7 @@ class CalibrationRecord(Record):
     """Fields of calibration.json."""
 
     written_as: Annotated[Literal[1], Field(alias="schema")]
-    score: Literal["mean_mask", "effect_to_error"]
+    score: Literal["mean_mask", "effect_beyond_error"]
     map: Map
     validation: Judged
     test: Judged | None  # never used for the map
@@ -93,7 +94,7 @@ class Calibration(NamedTuple):
     Attributes
     ----------
     score : str
-        MEAN_MASK or EFFECT_TO_ERROR.
+        MEAN_MASK or BEYOND_ERROR.
     scores, chances : ndarray
         float64 (points,), rising, and never falling: the map's points.
     record : Mapping[str, Any]
@@ -135,28 +136,26 @@ def calibration_words(calibration: Calibration | None) -> str:
 
 
 def score_of(elements: pd.DataFrame) -> str:
-    """Return the score that a map is fitted to: EFFECT_TO_ERROR where every element has an effect with its error."""
+    """Return the score that a map is fitted to: BEYOND_ERROR where every element has an effect with its error."""
     known = {EFFECT, ERROR} <= set(elements.columns) and elements[[EFFECT, ERROR]].notna().to_numpy().all()
-    return EFFECT_TO_ERROR if known and len(elements) else MEAN_MASK
+    return BEYOND_ERROR if known and len(elements) else MEAN_MASK
 
 
 def element_scores(elements: pd.DataFrame, score: str) -> np.ndarray:
-    """Return a score of each element, float64 (n,), 0 to 1; NaN where it is not known.
+    """Return a score of each element, float64 (n,); NaN where it is not known.
 
     Parameters
     ----------
     elements : DataFrame
         Rows with the columns of the score; without them all are NaN.
     score : str
-        MEAN_MASK; or EFFECT_TO_ERROR, the size of the effect over the sum of size and error, 0 where both are 0.
+        MEAN_MASK; or BEYOND_ERROR, the size of the effect less ERRORS times its error, in the label's unit.
     """
     if score == MEAN_MASK:
         return elements[MEAN_MASK].to_numpy(np.float64)
     if not {EFFECT, ERROR} <= set(elements.columns):
         return np.full(len(elements), np.nan)
-    size, error = elements[EFFECT].abs().to_numpy(np.float64), elements[ERROR].to_numpy(np.float64)
-    both = size + error
-    return np.where(both == 0, 0.0, size / np.where(both == 0, 1.0, both))
+    return (elements[EFFECT].abs() - ERRORS * elements[ERROR]).to_numpy(np.float64)
 
 
 def read_calibration(path: Path) -> Calibration:
