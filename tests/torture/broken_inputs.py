@@ -195,7 +195,7 @@ def quality_tab() -> forked.Answers:
 
     view, _ = _served()
     parts = quality_panel(view, None)
-    print(len(parts), "parts")
+    print(len(parts), "parts; missing:", *view.missing.lines(), sep="\n")
     return {"quality": str([part.to_plotly_json() for part in parts]).encode()}
 
 
@@ -353,6 +353,7 @@ KINDS = {
     "study.json": Kind("run/study.json", json_mutations, (SERVE_CHECK, RUN)),
     "config.json": Kind("run/config.json", json_mutations, (SERVE_CHECK, BIGWIG, RUN)),
     "metrics.json": Kind("run/metrics.json", json_mutations, (QUALITY, RUN)),
+    "calibration.json": Kind("run/calibration.json", json_mutations, (QUALITY, SERVE_CHECK, RUN)),
     "scores.jsonl": Kind("run/scores.jsonl", jsonl_mutations, (SERVE_CHECK, GFF3, RUN)),
     "chrom.sizes": Kind("run/chrom.sizes", text_mutations, (SERVE_CHECK, BIGWIG, RUN)),
     "genes.tsv": Kind("run/genes.tsv", text_mutations, (SERVE_CHECK, RUN)),

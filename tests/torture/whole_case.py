@@ -80,10 +80,12 @@ class Case:
 
 def _study_and_run() -> None:
     """study/ and run/: a model's masks of four genes, effects, occlusion, a decision of the peak audit; weights."""
+    from calibrated import write_calibration
     from model_run import lively, make_model_run
 
     from model_core.model.checkpoint import convert, save_checkpoint
     from model_core.run_folder.audit_log import append_decision
+    from model_core.run_folder.run import Run
     from model_core.study.study import load_study
 
     run = make_model_run(Path.cwd())
@@ -91,6 +93,7 @@ def _study_and_run() -> None:
     call("effects", "run", "--genes", "MYC,GATA1", "--controls", "2", "--occlusion")
     element = {"kind": "peak", "chrom": "chr1", "start": 10_900, "end": 11_300, "name": "x"}
     append_decision(run, {"gene_id": "ENSG00000000000.1", "symbol": "MYC", **element, "decision": "agree", "note": "n"})
+    write_calibration(Run.open(run))
     study = load_study("study")
     save_checkpoint("soft.safetensors", lively(study.config(d_model=8, n_layers=1), 1), {})
     convert("soft.safetensors", "released.ckpt")
