@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from scipy import ndimage, stats
 
-from model_core.evaluation.resampling import average_precision
+from model_core.evaluation.resampling import auprc_difference, auprc_draws, average_precision
 from model_core.study.gene_features import standardise
 from model_core.study.study import Study
 from model_core.training.dataset import GeneWindows
@@ -22,7 +22,6 @@ from model_core.training.dataset import GeneWindows
 NONE, CAUSAL, WEAK, DECOY, CLOSED, OTHER_GENE, INSULATOR = range(7)  # what a base is to its window's gene
 KINDS = {"decoy": DECOY, "closed": CLOSED, "insulator": INSULATOR}
 LEVELS = 2_000  # of a score, in comparisons that resample genes
-RESAMPLED = 1_000
 SMOOTH = 101  # bp
 SHARE = 0.05  # of the bases kept, at which recalls are given
 NEAR = (0, 700, 1_400, 1 << 30)  # bp from the start site: classes of distance
@@ -176,38 +175,24 @@ def agreement_of(values: np.ndarray, truth: Truth) -> dict[str, float]:
 # ---- comparisons over the same genes
 
 
-def resampled_genes(count: int, times: int = RESAMPLED, seed: int = 0) -> np.ndarray:
-    """Return how often each of `count` genes is drawn in each resampling, (times, count)."""
-    return np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=times)
-
-
-def resampled_auprc(score: np.ndarray, windows: Windows, truth: Truth, weights: np.ndarray) -> np.ndarray:
-    """Return the AUPRC over bases under each row of gene weights, float64 (times,), from LEVELS levels of the score."""
+def counts_by_gene(score: np.ndarray, windows: Windows, truth: Truth) -> np.ndarray:
+    """Return counts of positive bases and of all for `auprc_draws`, (G, 2, groups), by LEVELS levels of the score."""
     positive = (truth.kind == CAUSAL) | (truth.kind == WEAK)
-    values = score[windows.learned]
-    edges = np.unique(np.quantile(values, np.linspace(0, 1, LEVELS)))
-    hits, total = (np.zeros((len(score), len(edges) + 1)) for _ in range(2))
+    edges = np.unique(np.quantile(score[windows.learned], np.linspace(0, 1, LEVELS)))
+    counts = np.zeros((len(score), 2, len(edges) + 1))
     for row in range(len(score)):
         learned = windows.learned[row]
         level = np.searchsorted(edges, score[row][learned], side="right")
-        total[row] = np.bincount(level, minlength=len(edges) + 1)
-        hits[row] = np.bincount(level[positive[row][learned]], minlength=len(edges) + 1)
-    true = np.cumsum((weights @ hits)[:, ::-1], axis=1)
-    kept = np.cumsum((weights @ total)[:, ::-1], axis=1)
-    gained = np.diff(true, axis=1, prepend=0)
-    return (gained * true / np.maximum(kept, 1)).sum(axis=1) / true[:, -1]
+        for part, levels in enumerate((level[positive[row][learned]], level)):
+            counts[row, part] = np.bincount(levels, minlength=len(edges) + 1)
+    return counts
 
 
 def differences(
     scores: Mapping[str, np.ndarray], against: str, windows: Windows, truth: Truth
 ) -> Iterator[tuple[str, float, float, float]]:
     """Yield (name, AUPRC of `against` minus that of each other score, low, high) over the same resampled genes."""
-    weights = resampled_genes(len(windows.genes))
-    own = resampled_auprc(scores[against], windows, truth, weights)
-    whole = np.ones((1, len(windows.genes)))
-    exact = resampled_auprc(scores[against], windows, truth, whole)[0]
+    own = auprc_draws(counts_by_gene(scores[against], windows, truth))
     for name, score in scores.items():
         if name != against:
-            other = resampled_auprc(score, windows, truth, weights)
-            low, high = np.quantile(own - other, [0.025, 0.975])
-            yield name, exact - resampled_auprc(score, windows, truth, whole)[0], float(low), float(high)
+            yield name, *auprc_difference(own, auprc_draws(counts_by_gene(score, windows, truth)))
