@@ -362,6 +362,14 @@ KINDS = {
     "zarr.json of masks": Kind("run/masks.zarr/alpha/zarr.json", json_mutations, (SERVE_CHECK, BIGWIG, MASKS)),
     "zarr.json of the group": Kind("run/masks.zarr/zarr.json", json_mutations, (SERVE_CHECK, BIGWIG)),
     "chunk of masks": Kind("run/masks.zarr/alpha/c.0.0", bytes_mutations, (MASKS, BIGWIG, SERVE_CHECK)),
+    "zarr.json of contact": Kind("run/masks.zarr/contact/zarr.json", json_mutations, (SERVE_CHECK, MASKS)),
+    "chunk of contact": Kind("run/masks.zarr/contact/c.0.0", bytes_mutations, (MASKS, BED)),
+    "zarr.json of effects": Kind(
+        "run/masks.zarr/effects/zarr.json", json_mutations, (SERVE_CHECK, MASKS), whole_case.stored_effects
+    ),
+    "chunk of effects": Kind(
+        "run/masks.zarr/effects/c.0.0", bytes_mutations, (MASKS, REPORT), whole_case.stored_effects
+    ),
     "effects.jsonl": Kind("run/effects/effects.jsonl", jsonl_mutations, (EFFECTS, SERVE_CHECK, REPORT)),
     "occlusion": Kind("run/effects/occlusion/ae735363809c48ff746ae1d2.npz", bytes_mutations, (OCCLUSION,)),
     "audit.jsonl": Kind("run/audit.jsonl", jsonl_mutations, (AUDIT, SERVE_CHECK)),

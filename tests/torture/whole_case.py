@@ -57,7 +57,7 @@ class Case:
             return
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True)
-        for make in (_study_and_run, _training, _more_inputs):  # a child each: see `forked`
+        for make in (_study_and_run, _with_effects, _training, _more_inputs):  # a child each: see `forked`
             done = self.run(make, seconds=300)
             if done.code != 0:
                 raise RuntimeError(f"{make.__name__} ended with {done.code}:\n{done.words}")
@@ -97,6 +97,28 @@ def _study_and_run() -> None:
     study = load_study("study")
     save_checkpoint("soft.safetensors", lively(study.config(d_model=8, n_layers=1), 1), {})
     convert("soft.safetensors", "released.ckpt")
+
+
+def _with_effects() -> None:
+    """with-effects/: the run's genes with effects of two members; run/ has the array, too, which it does not name."""
+    import numpy as np
+
+    from model_core.run_folder.run import Run
+
+    run, folder, rng = Run.open("run"), Path("with-effects"), np.random.default_rng(3)
+    genes = run.genes.set_index("gene_id", drop=False)
+    shutil.copytree("run", folder)
+    shutil.rmtree(folder / "masks.zarr")
+    (folder / "scores.jsonl").unlink()
+    other = Run.open(folder)
+    other.update(members=2)
+    with other.writing():
+        for gene_id in run._records():
+            mask, contact = run.mask(gene_id), run.contact(gene_id)
+            effects = rng.normal(0, 0.01, (2, len(contact)))
+            other.append(genes.loc[gene_id].to_dict(), mask.alpha, mask.beta, effects, contact)
+    other.update(progress=run.manifest["progress"])
+    shutil.copytree(folder / "masks.zarr" / "effects", "run/masks.zarr/effects")
 
 
 def _training() -> None:
@@ -226,3 +248,9 @@ def gzipped_blacklist() -> None:
 def called_peaks() -> None:
     """Take the peaks that MACS3 calls."""
     _edited(["study/study.toml"], 'narrowpeak = "peaks.narrowPeak"', 'signal = "DNase"')
+
+
+def stored_effects() -> None:
+    """Let the run store effects of two members, as one of an additive model does."""
+    for name in ("manifest.json", "scores.jsonl"):
+        shutil.copyfile(f"with-effects/{name}", f"run/{name}")
