@@ -342,7 +342,7 @@ def model_cell(out: Path, place: Place, model: str, seed: int) -> dict[str, Any]
         contact = of_pairs(rivals_here["contact"], place.windows, place.truth)
         found["effects"] = known(agreement_of(sums.mean(axis=0), place.truth))
         found["effects"] |= known(of_members(sums, place.truth)) if len(sums) > 1 else {}
-        found["r_minus_contact"] = correlation_difference(sums.mean(axis=0), contact, *of)._asdict()
+        found["r_minus_contact"] = correlation_difference(sums.mean(axis=0), contact, place.truth)._asdict()
         found["swapped_cell"] = swapped_cell(additive, place)
     return found
 
