@@ -74,10 +74,10 @@ class Difference(NamedTuple):
     high: float
 
 
-def read_windows(study: Study, genes: pd.DataFrame, promoter: int) -> Windows:
-    """Read the windows of rows of `Study.genes`."""
+def read_windows(study: Study, genes: pd.DataFrame, promoter: int, window: int | None = None) -> Windows:
+    """Read the windows of rows of `Study.genes`, of `window` bp, or of the study's own length."""
     genes = genes.reset_index(drop=True)
-    config = study.config(variant="soft")
+    config = study.config(variant="soft", **({} if window is None else {"window": window}))
     data = GeneWindows(study, genes, config, study.feature_scale())
     codes, signals, blacklist = [], [], []
     for index in range(len(genes)):

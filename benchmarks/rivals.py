@@ -43,11 +43,16 @@ def dnase_of(study: Study, windows: Windows) -> np.ndarray:
     return smoothed(np.log1p(np.maximum(windows.signals[..., column], 0)))
 
 
+def linear_contact_of(study: Study, windows: Windows) -> np.ndarray:
+    """Return the linear contact of each base, (G, L), 0 or more, in the unit of the signal."""
+    column = next(i for i, spec in enumerate(study.signal_specs) if spec.is_contact)
+    return np.maximum(10.0 ** windows.signals[..., column] - 1, 0).astype(np.float32)
+
+
 def contact_of(study: Study, windows: Windows) -> np.ndarray:
     """Return the contact of each base as a share of the window's highest, linear, (G, L), 0 to 1."""
-    column = next(i for i, spec in enumerate(study.signal_specs) if spec.is_contact)
-    contact = np.maximum(10.0 ** windows.signals[..., column] - 1, 0)
-    return (contact / np.maximum(contact.max(axis=1, keepdims=True), 1e-6)).astype(np.float32)
+    contact = linear_contact_of(study, windows)
+    return contact / np.maximum(contact.max(axis=1, keepdims=True), 1e-6)
 
 
 # ---- trees
@@ -71,14 +76,16 @@ def trees_on_expression(study: Study, train: Windows, test: Windows) -> tuple[np
     """Return effects (genes, bases) of trees from window features to expression, and their predictions (genes,).
 
     Features: signals and content of G and C in bins of WIDE bp, and the gene features. Effect of a bin: the prediction
-    minus that with the bin's signals at their background (the training windows' median).
+    minus that with the bin's signals at their background (the training windows' median). The bases at both ends that
+    fill no bin have no effect.
     """
     model = HistGradientBoostingRegressor(max_iter=300, learning_rate=0.05, random_state=0)
     known, seen = _window_features(study, train), _window_features(study, test)
     model.fit(known, train.genes["label"])
     predicted = model.predict(seen)
     signals = len(study.signal_specs)
-    bins = train.codes.shape[1] // WIDE
+    inside = _whole_bins(test.codes.shape[1])
+    bins = (inside.stop - inside.start) // WIDE
     background = np.median(known, axis=0)
     effects = np.zeros((len(seen), bins))
     for place in range(bins):
@@ -88,10 +95,18 @@ def trees_on_expression(study: Study, train: Windows, test: Windows) -> tuple[np
         effects[:, place] = predicted - model.predict(without)
     per_base = np.repeat(effects, WIDE, axis=1).astype(np.float32)
     # Within a bin the more open base has more of the effect, as no window feature tells them apart.
-    openness = dnase_of(study, test)
+    openness = dnase_of(study, test)[:, inside]
     within = openness.reshape(len(seen), bins, WIDE)
     within = within / np.maximum(within.mean(axis=2, keepdims=True), 1e-3)
-    return per_base * within.reshape(per_base.shape), predicted
+    found = np.zeros(test.codes.shape, np.float32)
+    found[:, inside] = per_base * within.reshape(per_base.shape)
+    return found, predicted
+
+
+def _whole_bins(length: int) -> slice:
+    """Return the central bases of a window of `length` that make whole bins of WIDE bp."""
+    first = length % WIDE // 2
+    return slice(first, first + length // WIDE * WIDE)
 
 
 def _bin_features(study: Study, windows: Windows) -> np.ndarray:
@@ -109,13 +124,14 @@ def _bin_features(study: Study, windows: Windows) -> np.ndarray:
 
 
 def _window_features(study: Study, windows: Windows) -> np.ndarray:
-    count, length = windows.codes.shape
+    inside = _whole_bins(windows.codes.shape[1])
+    shape = len(windows.codes), -1, WIDE
     parts = []
     for column, spec in enumerate(study.signal_specs):
-        values = windows.signals[..., column]
+        values = windows.signals[:, inside, column]
         values = values if spec.is_contact else np.log1p(np.maximum(values, 0))
-        parts.append(values.reshape(count, length // WIDE, WIDE).mean(axis=2))
-    parts.append(np.isin(windows.codes, (1, 2)).reshape(count, length // WIDE, WIDE).mean(axis=2))
+        parts.append(values.reshape(shape).mean(axis=2))
+    parts.append(np.isin(windows.codes[:, inside], (1, 2)).reshape(shape).mean(axis=2))
     return np.concatenate([*parts, windows.features], axis=1)
 
 

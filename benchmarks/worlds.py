@@ -147,11 +147,14 @@ def open_world(out: Path, name: str, seed: int) -> Place:
 
 def described(place: Place) -> dict[str, Any]:
     """Return what a result is of: world, its parameters' hash, seed, and the commit of the code."""
-    commit = subprocess.run(
-        ["git", "describe", "--always", "--dirty"], capture_output=True, text=True, cwd=Path(__file__).parent
-    )
     of_world = sha256(repr(place.world).encode()).hexdigest()[:12]
-    return {"world": place.name, "world_seed": place.seed, "parameters": of_world, "commit": commit.stdout.strip()}
+    return {"world": place.name, "world_seed": place.seed, "parameters": of_world, "commit": commit()}
+
+
+def commit() -> str:
+    """Return the commit of the code; it ends with "dirty" where the code was changed since."""
+    asked = ["git", "describe", "--always", "--dirty"]
+    return subprocess.run(asked, capture_output=True, text=True, cwd=Path(__file__).parent).stdout.strip()
 
 
 def judged(scores: dict[str, np.ndarray], place: Place) -> dict[str, dict[str, float | None]]:

@@ -1,13 +1,11 @@
 """The benchmark of planted elements: what it reads as truth, what it measures, and what its tables say."""
 
 import dataclasses
-import importlib.util
-import sys
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from benchmark_script import script
 from sklearn.metrics import average_precision_score
 
 from model_core.evaluation.resampling import auprc_draws, cluster_counts
@@ -16,19 +14,7 @@ from model_core.simulation.simulate import simulate_study
 from model_core.simulation.world import WORLDS
 from model_core.study.study import load_study
 
-BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 WORLD = dataclasses.replace(WORLDS["insulated"], genes=(24, 24, 12), validation_genes=8, changed=0.0)
-
-
-def script(name):
-    sys.path.insert(0, str(BENCHMARKS))
-    try:
-        spec = importlib.util.spec_from_file_location(name, BENCHMARKS / f"{name}.py")
-        module = sys.modules[name] = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        return module
-    finally:
-        sys.path.remove(str(BENCHMARKS))
 
 
 @pytest.fixture(scope="module")
@@ -131,6 +117,17 @@ def test_oracles_beat_signals_and_trees_see_more_than_chance(planted, rivals, st
     assert found["trees (truth)"] > found["random"]
     assert np.isfinite(scores["trees (expression)"]).all()
     assert np.isfinite(predicted).all()
+
+
+def test_trees_read_windows_that_their_bins_do_not_fill(planted, rivals, study):
+    genes = study.genes()
+    read = [planted.read_windows(study, genes[genes["split"] == split], 100, 4_000) for split in ("train", "test")]
+    whole = slice(80, 80 + 15 * rivals.WIDE)  # of the 4,000 bases
+    effects, _ = rivals.trees_on_expression(study, *read)
+    assert effects.shape == (len(read[1].genes), 4_000)
+    assert effects[:, whole].any()
+    effects[:, whole] = 0
+    assert not effects.any()
 
 
 def test_tables_take_cells_together_and_tell_models_apart(worlds, tmp_path, monkeypatch):

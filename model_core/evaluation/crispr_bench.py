@@ -162,7 +162,7 @@ def with_distance(pairs: pd.DataFrame) -> pd.DataFrame:
 
 
 def near_pairs(
-    pairs: pd.DataFrame, max_distance: int, cell_type: str | None = None
+    pairs: pd.DataFrame, max_distance: float, cell_type: str | None = None
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Split pairs with a distance into those that can be judged without a model and those that cannot.
 
