@@ -5,6 +5,7 @@ import pickle
 import re
 import shutil
 import tomllib
+from inspect import signature
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,8 @@ from model_core.signals.signal import TRANSFORMS
 from model_core.study.gene_features import FEATURES, standardise
 from model_core.study.schema import Genes, GenomeFiles, Peaks, SignalSpec, Split, Truth
 from model_core.study.study import Study, load_study, write_template
+from seq2exp_viz.cli.model import settings_of, train
+from seq2exp_viz.cli.negative_controls import negative_controls
 
 
 @pytest.fixture(scope="session")
@@ -206,6 +209,23 @@ def test_the_model_s_configuration_takes_signals_priors_and_settings(small):
     assert config.prior.b == (1.5, 0.2)
     assert config.prior.w == (0.5, 0.5)
     assert (config.window, config.promoter, config.variant, config.prior.beta_min) == (4_000, 400, "hard", 0.0)
+
+
+@pytest.mark.parametrize("command", [train, negative_controls])
+def test_a_study_s_variant_holds_where_no_option_names_another(small, command):
+    edit(small, "[model]", '[model]\nvariant = "causal"')
+    unsaid = signature(command).parameters["variant"].default
+    config, training = settings_of(load_study(small), {"variant": unsaid}, {"steps": 10})
+    assert config.variant == "causal"
+    assert training.motif_seeds == 32
+    assert settings_of(load_study(small), {"variant": "hard"}, {})[0].variant == "hard"
+
+
+def test_a_readout_over_the_window_is_weighted_by_contact_unless_told_otherwise(small):
+    edit(small, 'name = "ATAC"', 'name = "ATAC"\ncontact = true')
+    study = load_study(small)
+    assert study.config(variant="causal").predictor.contact == "ATAC"
+    assert study.config(variant="causal", contact=None).predictor.contact is None
 
 
 def test_settings_of_the_model_may_stand_in_tables(small):

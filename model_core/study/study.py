@@ -157,7 +157,8 @@ class Study(Section):
         Parameters
         ----------
         **settings : Any
-            Settings of `Seq2ExpConfig`, as `config.recipe` reads them.
+            Settings of `Seq2ExpConfig`, as `config.recipe` reads them. A readout over the window is weighted by the
+            first contact signal, unless `contact` is given, None for none.
 
         Raises
         ------
@@ -167,7 +168,8 @@ class Study(Section):
         inputs = model_inputs(self.signal_specs)
         config = recipe(**merged({"variant": Seq2ExpConfig.variant}, inputs, self.model, settings))
         contacts = [spec.name for spec in self.signal_specs if spec.is_contact]
-        if config.predictor.readout != "promoter" and config.predictor.contact is None and contacts:
+        unsaid = config.predictor.contact is None and "contact" not in settings
+        if config.predictor.readout != "promoter" and unsaid and contacts:
             return config.replace(contact=contacts[0])
         return config
 

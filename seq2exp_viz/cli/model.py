@@ -34,7 +34,7 @@ def warn_of_untested_gpu(device: str | None, processes: int = 1, nodes: int = 1)
 def train(
     study: StudyPath,
     output: Annotated[Path, options.output("run folder, in which an interrupted training is resumed")],
-    variant: options.Variant = "soft",
+    variant: options.Variant = None,
     mask: Annotated[
         str,
         typer.Option(

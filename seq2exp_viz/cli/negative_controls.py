@@ -23,7 +23,7 @@ def negative_controls(
     output: Annotated[
         Path, options.output("folder with one run for each (default: negative-controls), in which one resumes")
     ] = Path("negative-controls"),
-    variant: options.Variant = "soft",
+    variant: options.Variant = None,
     steps: options.Steps = None,
     batch_size: options.StepBatch = None,
     lr: options.LearningRate = None,
