@@ -49,7 +49,7 @@ def made_up(folder: Path, count: int, seed: int = 0) -> Path:
     with (folder / "scores.jsonl").open("a") as journal:
         journal.writelines(json.dumps({**gene, "row": row}) + "\n" for row, gene in enumerate(genes) if row >= MASKS)
     for array in run._masks._arrays(again=True).values():  # rows without a chunk cost nothing
-        array.resize((count, WINDOW // RESOLUTION))
+        array.stored.resize((count, WINDOW // RESOLUTION))
     run.update(element_rule=ElementRule(0.6).to_dict(), progress={"scored": count, "asked": count})
     table = pd.DataFrame(genes).assign(kept_percent=rng.uniform(2, 60, count), elements=ELEMENTS)
     table = table.assign(elements_without_peak=rng.integers(0, 5, count)).reindex(columns=list(GENE_COLUMNS))
@@ -94,7 +94,8 @@ def element_rows(rng: np.random.Generator, genes: pd.DataFrame) -> pd.DataFrame:
     table = table.assign(name=[f"E{i + 1}" for i in number], itemRgb=pd.Series(kind).map(CLASS_COLOURS))
     table["class"], table["peak"] = kind, np.where(kind == "with_peak", "peak", ".")
     table = table.assign(mean_mask=mean, max_mask=mean, beta_sd=0.05, distance_to_tss=start + 300 - rows["tss"])
-    return table[list(ELEMENT_COLUMNS)].sort_values(["chrom", "start", "end", "gene_id"])
+    columns = [name for name in ELEMENT_COLUMNS if name in table]  # the run stores neither contact nor effects
+    return table[columns].sort_values(["chrom", "start", "end", "gene_id"])
 
 
 def peak_lines(rng: np.random.Generator) -> str:

@@ -6,16 +6,22 @@ gene; an effect is one with a sign and the unit of the label.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from scipy import ndimage, stats
-from sklearn.metrics import average_precision_score
 
-from model_core.evaluation.resampling import average_precision
+from model_core.evaluation.resampling import (
+    auprc_difference,
+    auprc_draws,
+    average_precision,
+    central,
+    cluster_counts,
+    clustered_average_precision,
+)
 from model_core.study.gene_features import standardise
 from model_core.study.study import Study
 from model_core.training.dataset import GeneWindows
@@ -23,7 +29,6 @@ from model_core.training.dataset import GeneWindows
 NONE, CAUSAL, WEAK, DECOY, CLOSED, OTHER_GENE, INSULATOR = range(7)  # what a base is to its window's gene
 KINDS = {"decoy": DECOY, "closed": CLOSED, "insulator": INSULATOR}
 LEVELS = 2_000  # of a score, in comparisons that resample genes
-RESAMPLED = 1_000
 SMOOTH = 101  # bp
 SHARE = 0.05  # of the bases kept, at which recalls are given
 FLANK = 50  # bp
@@ -213,71 +218,54 @@ def of_members(sums: np.ndarray, truth: Truth) -> dict[str, float]:
 # ---- comparisons over the same genes
 
 
-def resampled_genes(count: int, times: int = RESAMPLED, seed: int = 0) -> np.ndarray:
-    """Return how often each of `count` genes is drawn in each resampling, (times, count)."""
-    return np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=times)
-
-
-def correlation_difference(one: np.ndarray, other: np.ndarray, windows: Windows, truth: Truth) -> Difference:
+def correlation_difference(one: np.ndarray, other: np.ndarray, truth: Truth) -> Difference:
     """Return r of `one` with the planted effects minus that of `other`, values of elements (pairs,)."""
-    row, planted = truth.pairs["row"].to_numpy(), truth.pairs["effect"].to_numpy()
     known = np.isfinite(one) & np.isfinite(other)
+    row, planted = truth.pairs["row"].to_numpy()[known], truth.pairs["effect"].to_numpy()[known]
 
     def correlations(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
-        x, y, count = values[known], planted[known], len(windows.genes)
+        x, y = values[known], planted
         products = (np.ones_like(x), x, y, x * x, y * y, x * y)
-        n, sx, sy, sxx, syy, sxy = (weights @ np.bincount(row[known], p, minlength=count) for p in products)
+        n, sx, sy, sxx, syy, sxy = (weights @ np.bincount(row, p, minlength=weights.shape[1]) for p in products)
         return (n * sxy - sx * sy) / np.sqrt((n * sxx - sx**2) * (n * syy - sy**2))
 
-    return _difference(lambda weights: correlations(one, weights) - correlations(other, weights), len(windows.genes))
+    genes = int(row.max()) + 1
+    whole, draws = (
+        correlations(one, weights) - correlations(other, weights)
+        for weights in (np.ones((1, genes)), cluster_counts(genes))
+    )
+    return Difference(float(whole[0]), *central(draws))
 
 
 def assignment_difference(one: np.ndarray, other: np.ndarray, windows: Windows, truth: Truth) -> Difference:
     """Return the AUPRC of telling which element acts on which gene by `one` minus that by `other`, scores (G, L)."""
-    row, causal = truth.pairs["row"].to_numpy(), truth.pairs["causal"].to_numpy()
     scores = [of_pairs(score, windows, truth) for score in (one, other)]
     known = np.isfinite(scores[0]) & np.isfinite(scores[1])
-
-    def auprcs(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
-        drawn = weights[:, row[known]]
-        return np.array([average_precision_score(causal[known], values[known], sample_weight=w) for w in drawn])
-
-    return _difference(lambda weights: auprcs(scores[0], weights) - auprcs(scores[1], weights), len(windows.genes))
-
-
-def _difference(of: Callable[[np.ndarray], np.ndarray], genes: int) -> Difference:
-    """Return a difference over all genes, and its interval, from a function of gene weights (times, genes)."""
-    low, high = np.nanquantile(of(resampled_genes(genes)), [0.025, 0.975])
-    return Difference(float(of(np.ones((1, genes)))[0]), float(low), float(high))
+    pairs = truth.pairs[known]
+    found = clustered_average_precision(
+        pairs["causal"].to_numpy(), [values[known] for values in scores], pairs["row"].to_numpy()
+    )
+    return Difference(*found.difference(0, 1))
 
 
-def resampled_auprc(score: np.ndarray, windows: Windows, truth: Truth, weights: np.ndarray) -> np.ndarray:
-    """Return the AUPRC over bases under each row of gene weights, float64 (times,), from LEVELS levels of the score."""
+def counts_by_gene(score: np.ndarray, windows: Windows, truth: Truth) -> np.ndarray:
+    """Return counts of positive bases and of all for `auprc_draws`, (G, 2, groups), by LEVELS levels of the score."""
     positive = (truth.kind == CAUSAL) | (truth.kind == WEAK)
-    values = score[windows.learned]
-    edges = np.unique(np.quantile(values, np.linspace(0, 1, LEVELS)))
-    hits, total = (np.zeros((len(score), len(edges) + 1)) for _ in range(2))
+    edges = np.unique(np.quantile(score[windows.learned], np.linspace(0, 1, LEVELS)))
+    counts = np.zeros((len(score), 2, len(edges) + 1))
     for row in range(len(score)):
         learned = windows.learned[row]
         level = np.searchsorted(edges, score[row][learned], side="right")
-        total[row] = np.bincount(level, minlength=len(edges) + 1)
-        hits[row] = np.bincount(level[positive[row][learned]], minlength=len(edges) + 1)
-    true = np.cumsum((weights @ hits)[:, ::-1], axis=1)
-    kept = np.cumsum((weights @ total)[:, ::-1], axis=1)
-    gained = np.diff(true, axis=1, prepend=0)
-    return (gained * true / np.maximum(kept, 1)).sum(axis=1) / true[:, -1]
+        for part, levels in enumerate((level[positive[row][learned]], level)):
+            counts[row, part] = np.bincount(levels, minlength=len(edges) + 1)
+    return counts
 
 
 def differences(
     scores: Mapping[str, np.ndarray], against: str, windows: Windows, truth: Truth
 ) -> Iterator[tuple[str, float, float, float]]:
     """Yield (name, AUPRC of `against` minus that of each other score, low, high) over the same resampled genes."""
-    weights = resampled_genes(len(windows.genes))
-    own = resampled_auprc(scores[against], windows, truth, weights)
-    whole = np.ones((1, len(windows.genes)))
-    exact = resampled_auprc(scores[against], windows, truth, whole)[0]
+    own = auprc_draws(counts_by_gene(scores[against], windows, truth))
     for name, score in scores.items():
         if name != against:
-            other = resampled_auprc(score, windows, truth, weights)
-            low, high = np.quantile(own - other, [0.025, 0.975])
-            yield name, exact - resampled_auprc(score, windows, truth, whole)[0], float(low), float(high)
+            yield name, *auprc_difference(own, auprc_draws(counts_by_gene(score, windows, truth)))

@@ -85,6 +85,7 @@ MODELS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {  # model settings, 
     "causal, no contact": ({"variant": "causal", "contact": None}, OWN),
 }
 COMMON = {"lr_end": 1e-4, "validations_per_epoch": 1}
+FRESH = 11  # world seeds from here on are for results
 RIVALS = "rivals"  # the cell of what needs no model
 ASSIGNING = ("nearest the TSS", "contact")  # rivals in telling which element acts on which gene
 LITTLE_CHANGE = 0.005  # of an effect, added to its error
@@ -189,8 +190,7 @@ def rival_scores(out: Path, place: Place) -> dict[str, np.ndarray]:
         scores |= rival.oracles(study, place.world, windows, place.truth)
         with replacing(kept) as unfinished, unfinished.open("wb") as file:
             np.savez_compressed(file, **scores)
-    with np.load(kept) as arrays:
-        return dict(arrays)
+    return stored_scores(kept)
 
 
 def rival_cell(out: Path, place: Place) -> dict[str, Any]:
@@ -324,10 +324,8 @@ def model_cell(out: Path, place: Place, model: str, seed: int) -> dict[str, Any]
     with replacing(folder / f"{slug(model)}-{seed}.npz") as unfinished, unfinished.open("wb") as file:
         np.savez_compressed(file, **scores)
     rivals_here = rival_scores(out, place)
-    beside = folder / f"unmasked-{seed}.npz"
-    if beside.exists() and model != "unmasked":
-        with np.load(beside) as arrays:
-            rivals_here |= dict(arrays)
+    if model != "unmasked":
+        rivals_here |= stored_scores(folder / f"unmasked-{seed}.npz")
     own = next(iter(scores))
     scores |= combined(scores, rivals_here, place)
     of = place.windows, place.truth
@@ -335,6 +333,9 @@ def model_cell(out: Path, place: Place, model: str, seed: int) -> dict[str, Any]
     found: dict[str, Any] = {"model": model, "seed": seed, "minutes": minutes, "scores": judged(scores, place)}
     found["pearson"] = run.metrics["prediction"]["test"]["pearson"]
     found["differences"] = {name: {"auprc": value, "low": low, "high": high} for name, value, low, high in rows}
+    if model == "unmasked" and (masks := stored_scores(folder / f"causal-{seed}.npz")):
+        rows = differences({"mask": masks["mask"], **scores}, "mask", *of)
+        found["causal_minus"] = {name: {"auprc": value, "low": low, "high": high} for name, value, low, high in rows}
     found["assignment_differences"] = {
         name: assignment_difference(scores[own], rivals_here[name], *of)._asdict() for name in ASSIGNING
     }
@@ -344,9 +345,17 @@ def model_cell(out: Path, place: Place, model: str, seed: int) -> dict[str, Any]
         contact = of_pairs(rivals_here["contact"], place.windows, place.truth)
         found["effects"] = known(agreement_of(sums.mean(axis=0), place.truth))
         found["effects"] |= known(of_members(sums, place.truth)) if len(sums) > 1 else {}
-        found["r_minus_contact"] = correlation_difference(sums.mean(axis=0), contact, *of)._asdict()
+        found["r_minus_contact"] = correlation_difference(sums.mean(axis=0), contact, place.truth)._asdict()
         found["swapped_cell"] = swapped_cell(additive, place)
     return found
+
+
+def stored_scores(path: Path) -> dict[str, np.ndarray]:
+    """Return the scores that a model's cell has kept; none where it does not exist."""
+    if not path.exists():
+        return {}
+    with np.load(path) as arrays:
+        return dict(arrays)
 
 
 def combined(scores: dict[str, np.ndarray], rivals_here: dict[str, np.ndarray], place: Place) -> dict[str, np.ndarray]:
@@ -437,6 +446,52 @@ def paired_table(cells: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def target_table(cells: list[dict[str, Any]], model: str = "causal") -> str:
+    """Return a table of the targets, and in how many of a model's cells in fresh worlds each is met."""
+    rivals_of = {(cell["world"], cell["world_seed"]): cell for cell in cells if "model" not in cell}
+    hidden = {(c["world"], c["world_seed"]): c for c in cells if c.get("model") == "unmasked"}
+    met: dict[str, list[bool | None]] = {}
+    for cell in (cell for cell in cells if cell.get("model") == model):
+        where = cell["world"], cell["world_seed"]
+        for name, is_met in _targets(cell, rivals_of[where]["scores"], hidden.get(where)).items():
+            met.setdefault(name, []).append(is_met)
+    lines = ["| target | met in cells | judged |", "|---|--:|--:|"]
+    for name, found in met.items():
+        judged = [x for x in found if x is not None]
+        lines.append(f"| {name} | {sum(judged)} | {len(judged)} |")
+    return "\n".join(lines)
+
+
+def _targets(cell: dict[str, Any], rival: dict[str, Any], occluded: dict[str, Any] | None) -> dict[str, bool | None]:
+    """Return which targets a model's cell meets, of its world's rivals and occlusion; None where that is not known."""
+    mask, effects, swapped = cell["scores"]["mask"], cell["effects"], cell["swapped_cell"]
+    lows = {name: row["low"] for name, row in cell["differences"].items()}
+    signals = [name for name in lows if not name.startswith(("oracle", "occlusion", "trees"))]
+    scan = rival["oracle: scan for the grammar x DNase x contact"]["auprc"]
+    weak = [row["weak"] for name, row in occluded["scores"].items() if "+" not in name] if occluded else []
+    return {
+        "AUPRC of the mask above every signal, paired interval above 0": min(lows[name] for name in signals) > 0,
+        "above trees (expression), paired interval above 0": lows["trees (expression)"] > 0,
+        "above trees (truth), paired interval above 0": lows["trees (truth)"] > 0,
+        "above occlusion, plain and gated, paired interval above 0": (
+            min(row["low"] for row in occluded["causal_minus"].values()) > 0 if occluded else None
+        ),
+        "above the effect alone": mask["auprc"] > cell["scores"]["effect"]["auprc"],
+        "at least .8 of the scan oracle's AUPRC": mask["auprc"] >= 0.8 * scan,
+        "closed kept at most a tenth of causal kept": mask["closed"] <= mask["causal"] / 10,
+        "weak kept not below occlusion's": (mask["weak"] >= max(weak) if occluded else None),
+        "r of effects above that of contact, paired interval above 0": cell["r_minus_contact"]["low"] > 0,
+        "planted on predicted effect, slope .7 to 1.3": 0.7 <= effects["calibration"] <= 1.3,
+        "predicted on planted effect, slope .7 to 1.3": 0.7 <= effects["slope"] <= 1.3,
+        "gene assignment above the nearest gene's and contact's, paired intervals above 0": (
+            min(row["low"] for row in cell["assignment_differences"].values()) > 0
+        ),
+        "swapped cell type: opened or closed elements by the mask, AUROC .9": swapped["mask"] >= 0.9,
+        "the same by the effect": swapped["effect"] >= 0.9,
+        "swapped cell type: changed effects by the effect, AUROC .9": swapped["effect_changed"] >= 0.9,
+    }
+
+
 def spread(values: list[float | None]) -> str:
     """Format the mean, and sd of several values; "" where a value is unknown."""
     if None in values:
@@ -467,11 +522,24 @@ def main() -> None:
             write_json(cell_path(world, world_seed, model, seed), {**described(place), **found})
             took = time.monotonic() - started
             print(f"{world}, world seed {world_seed}, {model}, seed {seed}: {took:.0f} s", file=sys.stderr)
-    cells = results()
-    print(tables(cells))
-    print(f"\n### Effects of elements\n\n{effect_table(cells)}")
-    print(f"\n### AUPRC of the mask minus that of rivals, the same genes resampled\n\n{difference_table(cells)}")
-    print(f"\n### Other paired differences\n\n{paired_table(cells)}")
+    printed(results())
+
+
+def printed(cells: list[dict[str, Any]]) -> None:
+    """Print the results of fresh worlds, then those of development worlds: of models without a fresh result."""
+    fresh = [cell for cell in cells if cell["world_seed"] >= FRESH]
+    shown = {cell["model"] for cell in fresh if "model" in cell}
+    old = [cell for cell in cells if cell["world_seed"] < FRESH and ("model" not in cell or cell["model"] not in shown)]
+    for title, part in (("Fresh worlds", fresh), ("Development worlds, world seed 1", old)):
+        if not any("model" in cell for cell in part):
+            continue
+        print(f"\n## {title}")
+        if part is fresh:
+            print(f"\n### Targets\n\n{target_table(part)}")
+        print(tables(part))
+        print(f"\n### Effects of elements\n\n{effect_table(part)}")
+        print(f"\n### AUPRC of the mask minus that of rivals, the same genes resampled\n\n{difference_table(part)}")
+        print(f"\n### Other paired differences\n\n{paired_table(part)}")
 
 
 if __name__ == "__main__":

@@ -227,7 +227,7 @@ def test_an_element_s_effect_is_a_hill_function_of_its_activity():
     beyond[:, 20:30] = 100  # the only open place; the rest is closed
     linear.members[0].openness.weight.fill_(1)
     hill.members[0].openness.weight.fill_(1)
-    inputs = inputs._replace(openness=beyond - 50, contact=torch.ones_like(activity))
+    inputs = inputs._replace(openness=beyond - 50, contact=torch.ones_like(activity), highest=torch.ones(1, 1))
     total = linear.members[0].effect(inputs).sum().item()
     assert abs(total) > most / 100
     expected = np.sign(total) * most * total**2 / (most**2 + total**2)

@@ -1,6 +1,9 @@
 """Everything that ranks bases: parts of a logit head, knock-outs and occlusion where a run has them, other runs."""
 
+from types import SimpleNamespace
+
 import numpy as np
+import pandas as pd
 import pytest
 from planted_run import make_planted_run, make_planted_study
 from safetensors.numpy import save_file
@@ -11,7 +14,7 @@ from model_core.bed import read_bed
 from model_core.config import LOGIT_RECIPE
 from model_core.evaluation.base_scores import KNOCK_OUT, OCCLUSION, SEQUENCE, SIGNAL_LOGIT, ScoreReader
 from model_core.evaluation.compare import compare
-from model_core.evaluation.crispr_pairs import match_pairs, read_pairs, score_pairs
+from model_core.evaluation.crispr_pairs import _on_this_gene, match_pairs, read_pairs, score_pairs
 from model_core.run_folder.effects import append_effects
 from model_core.run_folder.occlusion import Occlusion, write_occlusion
 from model_core.run_folder.run import Run
@@ -83,6 +86,35 @@ def test_pairs_take_the_strongest_effect_that_touches_their_element(study, tmp_p
     assert scored["effect x mask"].iloc[0] == pytest.approx(0.3 * scored["mean mask"].iloc[0])
     assert "ABC" in missing
     assert not any("effect" in name for name in missing)
+
+
+def test_pairs_take_the_stored_effect_of_their_region(tmp_path):
+    run = Run.create(
+        tmp_path / "run", window=400, promoter=40, chrom_sizes={"chr1": 3_000}, variant="causal", members=2, contact="C"
+    )
+    rng = np.random.default_rng(0)
+    effects, contact = rng.normal(0, 1, (2, 50)), rng.random(50)
+    gene = {"gene_id": "G1", "symbol": "S", "chrom": "chr1", "tss": 1_000, "strand": "+", "predicted": 1.0}
+    with run.writing():
+        run.append(gene, np.full(400, 2.0), np.full(400, 8.0), effects, contact)
+    (tmp_path / "pairs.tsv").write_text(
+        "chrom\tstart\tend\tgene\tRegulated\nchr1\t808\t828\tS\tTRUE\nchr1\t780\t804\tS\tFALSE\n"
+    )
+    kept, _ = match_pairs(read_pairs(tmp_path / "pairs.tsv"), run)
+    scored, missing = score_pairs(kept, run, ScoreReader(run, None, {}))
+    mean = effects.mean(0)
+    wanted = [mean[1] + mean[2] + mean[3] / 2, mean[0] / 2]  # 800 is the window's first base
+    np.testing.assert_allclose(scored["region effect"], wanted, atol=2e-3)
+    np.testing.assert_allclose(scored["element-gene score"], np.abs(wanted), atol=2e-3)
+    assert not any("effect" in name for name in missing)
+
+
+def test_pairs_of_a_run_without_stored_effects_are_scored_by_knock_out_and_contact():
+    mask = SimpleNamespace(start=800, end=1_200)
+    pair, contact = pd.Series({"start": 800, "end": 816}), np.append([0.5, 0.25], np.zeros(48))
+    assert _on_this_gene(pair, mask, None, contact, -0.4) == {"element-gene score": pytest.approx(0.15)}
+    assert _on_this_gene(pair, mask, None, contact, np.nan) == {}
+    assert _on_this_gene(pair, mask, None, None, -0.4) == {}
 
 
 def test_a_logit_head_is_taken_apart_by_its_checkpoint(study, tmp_path):

@@ -19,7 +19,7 @@ MORE = float(os.environ.get("SEQ2EXP_TORTURE", "1"))  # how many times as long t
 
 EVERY_CHANGE = (  # one kind of file for each way of reading; the nightly tests have all
     *("study.toml", "GTF", "bigWig", "BAM", "cool", "manifest.json", "scores.jsonl", "elements.bed"),
-    *("chunk of masks", "released .ckpt", "own BED", "own bigWig"),
+    *("chunk of masks", "chunk of effects", "released .ckpt", "own BED", "own bigWig"),
 )
 
 

@@ -50,7 +50,18 @@ def test_help_ends_with_an_example_of_the_command(command):
 
 def test_commands_are_listed_in_the_order_of_use():
     study, model = ["init", "fetch", "check", "peaks"], ["train", "score", "convert", "models"]
-    results = ["effects", "compare", "bench", "negative-controls", "export", "figure", "report", "serve", "demo"]
+    results = [
+        "effects",
+        "compare",
+        "calibrate",
+        "bench",
+        "negative-controls",
+        "export",
+        "figure",
+        "report",
+        "serve",
+        "demo",
+    ]
     assert ["gene", *study, *model, *results, "doctor", "cache"] == COMMANDS
     shown = CliRunner().invoke(cli.app, ["--help"], terminal_width=100).output
     listed = re.findall(r"^\W+([a-z-]+)  ", shown, re.M)

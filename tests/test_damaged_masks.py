@@ -210,3 +210,115 @@ def test_a_damaged_row_of_a_part_is_not_taken_over(folder, tmp_path):
     with pytest.raises(InputError, match=f"delete {folder} and score again"):
         store.adopt(0, [(part, 0), (part, 2)])
     assert not store.rows
+
+
+@pytest.fixture(scope="module")
+def whole_with_effects(tmp_path_factory) -> Path:
+    rng = np.random.default_rng(0)
+    lengths = {"window": BINS, "promoter": 200, "members": 2, "contact": "Hi-C"}
+    run = Run.create(tmp_path_factory.mktemp("effects") / "run", chrom_sizes={"chr1": 9_000, "chr2": 9_000}, **lengths)
+    with run.writing():
+        for i in range(3):
+            effects, contact = rng.normal(0, 0.01, (2, BINS // 8)), rng.random(BINS // 8)
+            run.append(gene_row(i, 9, BINS, rng), *random_masks(BINS, rng), effects, contact)
+    return run.path
+
+
+@pytest.fixture
+def with_effects(whole_with_effects, tmp_path) -> Path:
+    return Path(shutil.copytree(whole_with_effects, tmp_path / "run"))
+
+
+def stored(folder: Path, name: str) -> np.ndarray:
+    run = Run.open(folder)
+    return run.contact("G1") if name == "contact" else run.member_effects("G1").values
+
+
+@pytest.mark.parametrize("name", ["effects", "contact"])
+def test_a_damaged_chunk_of_effects_or_contact_is_refused_and_masks_are_read(with_effects, name):
+    rng, chunk = random.Random(2), with_effects / "masks.zarr" / name / "c.1.0"
+    data = chunk.read_bytes()
+    for at in rng.sample(range(8 * len(data)), 40):
+        flipped = bytearray(data)
+        flipped[at // 8] ^= 1 << at % 8
+        chunk.write_bytes(flipped)
+        with pytest.raises(InputError, match=f"row 1, gene 'G1'; expected the {name} that was written"):
+            stored(with_effects, name)
+    for other in (b"", data[:-9], data + b"\0", rng.randbytes(300)):
+        chunk.write_bytes(other)
+        with pytest.raises(InputError, match="row 1, gene 'G1'"):
+            stored(with_effects, name)
+    Run.open(with_effects).mask("G1")
+    chunk.unlink()
+    with pytest.raises(InputError, match="no data in row 1"):
+        stored(with_effects, name)
+
+
+@pytest.mark.parametrize(("name", "values"), [("effects", (np.nan, np.inf)), ("contact", (np.nan, 1.001, -0.0, -1))])
+def test_effects_and_contact_out_of_their_range_are_refused_where_they_are_read(with_effects, name, values):
+    run = Run.open(with_effects)
+    run._masks.read_array(name, 1)
+    for value in values:
+        run._masks._arrays()[name].stored[1, 7] = value
+        with pytest.raises(InputError, match=f"values of {name} from"):
+            stored(with_effects, name)
+
+
+@pytest.mark.parametrize("name", ["effects", "contact"])
+@pytest.mark.parametrize("entry", CHANGES)
+def test_metadata_of_effects_and_contact_that_no_run_writes_are_refused(with_effects, entry, name):
+    path = with_effects / "masks.zarr" / name / "zarr.json"
+    content = json.loads(path.read_text())
+    changes = [value for value in CHANGES[entry] if (entry, value) != ("fill_value", "NaN")]
+    changes += {"fill_value": [0.0, "Infinity"], "codecs": [content["codecs"][:-1]]}.get(entry, [])
+    for value in changes:
+        path.write_text(json.dumps(content | {entry: value}))
+        with pytest.raises(InputError, match=r"score into a new run") as refused:
+            Run.open(with_effects)
+        assert refused.value.where == path
+    path.unlink()
+    with pytest.raises(InputError, match="no such file"):
+        Run.open(with_effects)
+
+
+@pytest.mark.parametrize("members", [0, -1, 1, 3, 65, 10**9, True, "2", 2.5])
+def test_another_number_of_members_is_refused(with_effects, members):
+    path = with_effects / "manifest.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"members": members}))
+    with pytest.raises(InputError):
+        Run.open(with_effects)
+
+
+@pytest.mark.parametrize("unit", [0, -1, 1e300, "1", True, [1]])
+def test_another_unit_of_effects_is_refused(with_effects, unit):
+    path = with_effects / "scores.jsonl"
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    lines[1]["effect_unit"] = unit
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    with pytest.raises(InputError, match=r"scores.jsonl line 2"):
+        Run.open(with_effects)
+
+
+def test_effects_that_would_not_fit_into_memory_are_refused(tmp_path):
+    with pytest.raises(InputError, match="fewer members"):
+        Run.create(tmp_path / "run", window=10**8, promoter=8, resolution=8, chrom_sizes={"chr1": 9}, members=9)
+
+
+def test_genes_of_a_part_bring_their_effects_and_contact(with_effects, tmp_path):
+    part = Run.open(with_effects)
+    lengths = {"window": BINS, "promoter": 200, "members": 2, "contact": "Hi-C"}
+    run = Run.create(tmp_path / "merged", chrom_sizes=part.chrom_sizes, **lengths)
+    with run.writing():
+        run.adopt([(part, "G2"), (part, "G1")])
+    merged = Run.open(run.path)
+    for gene in ("G1", "G2"):
+        np.testing.assert_array_equal(merged.member_effects(gene).values, part.member_effects(gene).values)
+        np.testing.assert_array_equal(merged.contact(gene), part.contact(gene))
+    chunk = with_effects / "masks.zarr" / "effects" / "c.0.0"
+    chunk.write_bytes(chunk.read_bytes()[:-1])
+    with run.writing(), pytest.raises(InputError, match=f"delete {with_effects} and score again"):
+        run.adopt([(part, "G0")])
+    without = Run.create(tmp_path / "without", chrom_sizes=part.chrom_sizes, window=BINS, promoter=200)
+    with without.writing(), pytest.raises(InputError, match="the arrays alpha, beta, contact, effects"):
+        without.adopt([(part, "G1")])
+    assert not without.scored

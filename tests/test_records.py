@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from calibrated import write_calibration
 from flask import Flask
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -228,6 +229,7 @@ def whole(tmp_path_factory) -> Path:
     track = Occlusion(gene["gene_id"], "chr1", 8000, 4000, 128, 64, np.zeros(63, np.float32), 1.0, "None")
     write_occlusion(run.path, track)
     run.write_json("metrics.json", {"prediction": {"test": {"genes": 3, "mse": 0.5}}})
+    write_calibration(run)
     (run.path / "blacklist.bed").write_text("chr1\t5000\t5500\n")
     (run.path / "training").mkdir(exist_ok=True)
     (run.path / "training" / "history.csv").write_text("step,loss\n1,0.5\n2,0.25\n")
@@ -276,7 +278,7 @@ def read_all(path: Path) -> None:
         assert str(path) in said
         return
     names = ("genes", "elements", "effects", "metrics", "config", "study", "chrom_sizes", "peaks", "blacklist", "rule")
-    reads = [lambda name=name: getattr(run, name) for name in (*names, "model_config", "checkpoint")]
+    reads = [lambda name=name: getattr(run, name) for name in (*names, "model_config", "checkpoint", "calibration")]
     reads += [lambda: read_decisions(path), lambda: run.occlusion("MYC"), lambda: run.cut("MYC")]
     for read in reads:
         _, said = outcome(read)
@@ -332,7 +334,8 @@ def broken(file: str, data: bytes, rng: np.random.Generator, count: int) -> list
     return found
 
 
-FILES = (*LINES, *TABLES, "manifest.json", "study.json", "config.json", "metrics.json", "training/history.csv")
+JSON = ("manifest.json", "study.json", "config.json", "metrics.json", "calibration.json")
+FILES = (*LINES, *TABLES, *JSON, "training/history.csv")
 
 
 @pytest.mark.parametrize("file", FILES)
@@ -360,6 +363,7 @@ def test_a_pipe_in_place_of_a_file_of_a_run_does_not_hold_its_readers_up(whole, 
     ("file", "what"),
     [
         ("metrics.json", "Metrics of the run are not shown"),
+        ("calibration.json", "The chance of elements is not shown"),
         ("effects/effects.jsonl", "Effects of elements are not shown"),
         ("audit.jsonl", "Decisions of the peak audit are left out"),
         ("study.json", "The study of the run could not be read"),
@@ -381,6 +385,7 @@ def test_a_damaged_file_that_is_not_needed_is_listed_and_the_rest_is_shown(whole
     assert client.get(f"/api/v1/{view.key}/genes/MYC/mask").status_code == 200
     assert client.get(f"/api/v1/{view.key}/view").status_code == 200
     _ = view.metrics, view.effects, view.config, view.decisions, view.occlusion(gene_id), view.history, view.peaks
+    _ = view.calibration
     notes = [note for note in view.notes if note.startswith(what)]
     assert len(notes) == 1
     assert path.name in notes[0]

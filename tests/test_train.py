@@ -159,7 +159,12 @@ def test_any_place_can_be_scored(study, trained):
 
 
 @pytest.mark.parametrize(
-    ("asked", "message"), [({"names": ["NOSUCH"]}, "no gene 'NOSUCH'"), ({"chrom": "7"}, "no gene on '7'")]
+    ("asked", "message"),
+    [
+        ({"names": ["NOSUCH"]}, "no gene 'NOSUCH'"),
+        ({"chrom": "7"}, "no gene on '7'"),
+        ({"split": "dev"}, "no dev gene; expected one of .*train"),
+    ],
 )
 def test_unknown_genes_and_chromosomes_are_named(study, asked, message):
     with pytest.raises(InputError, match=message):

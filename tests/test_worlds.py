@@ -8,6 +8,7 @@ import pytest
 from benchmark_script import script
 from sklearn.metrics import average_precision_score
 
+from model_core.evaluation.resampling import auprc_draws, cluster_counts
 from model_core.files import write_json
 from model_core.simulation.simulate import simulate_study
 from model_core.simulation.world import WORLDS
@@ -74,9 +75,9 @@ def test_measures_are_those_of_scikit_learn(planted, read):
 def test_resampled_auprc_is_that_of_the_resampled_genes(planted, read):
     windows, truth = read
     score = np.random.default_rng(0).random(truth.kind.shape).astype(np.float32) + truth.effect
-    weights = planted.resampled_genes(len(windows.genes), times=3)
+    weights, counts = cluster_counts(len(windows.genes), times=3), planted.counts_by_gene(score, windows, truth)
     positive = np.isin(truth.kind, (planted.CAUSAL, planted.WEAK))
-    for found, row in zip(planted.resampled_auprc(score, windows, truth, weights), weights, strict=True):
+    for found, row in zip(auprc_draws(counts, times=3)[1:], weights, strict=True):
         drawn = np.repeat(np.arange(len(row)), row)
         learned = windows.learned[drawn]
         expected = average_precision_score(positive[drawn][learned], score[drawn][learned])

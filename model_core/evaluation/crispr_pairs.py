@@ -18,7 +18,9 @@ from model_core.evaluation.base_scores import GET_EFFECTS, MASK, NEAREST, ScoreR
 from model_core.evaluation.element_scores import activity_scores
 from model_core.gene_finder import GeneFinder
 from model_core.intervals import listed, require_shared
+from model_core.run_folder.element_gene_score import element_gene_score
 from model_core.run_folder.mask_store import GeneMask
+from model_core.run_folder.member_effects import MemberEffects, mean_contact, region_effect
 from model_core.run_folder.run import Run
 from model_core.track_formats import TO_TEXT, require_format
 from model_core.tsv import read_table
@@ -242,7 +244,9 @@ def score_pairs(pairs: pd.DataFrame, run: Run, reader: ScoreReader) -> tuple[pd.
 
     "mean mask" and "max mask" over the element's learned bases; the mean of every other score of `reader` but nearness;
     "element effect" (the largest knock-out effect of an element of the run that shares a base with it, 0 where none
-    does), "effect x mask"; "1/distance", "activity" (the root of H3K27ac x DNase, of the table), "activity/distance",
+    does), "effect x mask"; "region effect" (of a run that stores effects: the sum over the tested region on this gene)
+    and "element-gene score" (`element_gene_score`: of the region effect, else of the element effect and the region's
+    contact); "1/distance", "activity" (the root of H3K27ac x DNase, of the table), "activity/distance",
     "ABC" where the table has them.
 
     Parameters
@@ -267,15 +271,17 @@ def score_pairs(pairs: pd.DataFrame, run: Run, reader: ScoreReader) -> tuple[pd.
         mask = run.mask(gene_id)
         values = reader.read(gene_id, mask)
         mine = effects[effects["gene_id"] == gene_id] if len(effects) else effects
+        stored, contact = run.member_effects(str(gene_id)), run.contact(str(gene_id))
         for row in rows:
             found = _of_element(pairs.loc[row], mask, values)
             if len(effects) and gene_id in run.effect_records:
                 found["element effect"] = _effect(pairs.loc[row], mine)
                 found["effect x mask"] = found["element effect"] * found.get(MEAN_MASK, np.nan)
+            found |= _on_this_gene(pairs.loc[row], mask, stored, contact, found.get("element effect", np.nan))
             for name, value in found.items():
                 columns.setdefault(name, np.full(len(pairs), np.nan))[pairs.index.get_loc(row)] = value
     missing = dict(reader.missing)
-    if "element effect" not in columns:
+    if not {"element effect", "region effect"} & set(columns):
         missing["element effect, effect x mask"] = f"no element of these genes was knocked out yet; {GET_EFFECTS}"
     of_table, without = activity_scores(pairs)
     columns |= of_table
@@ -342,6 +348,20 @@ def _of_element(pair: pd.Series, mask: GeneMask, values: dict[str, np.ndarray]) 
 
     found = {MEAN_MASK: mean(mask.mask), "max mask": float(mask.mask[chosen].max())}
     return found | {name: mean(score) for name, score in values.items() if name not in (MASK, NEAREST)}
+
+
+def _on_this_gene(
+    pair: pd.Series, mask: GeneMask, stored: MemberEffects | None, contact: np.ndarray | None, knock_out: float
+) -> dict[str, float]:
+    """Return "region effect" and "element-gene score" of a pair, as far as they are known."""
+    start, end, found = int(pair["start"]), int(pair["end"]), dict[str, float]()
+    effect = share = float("nan")
+    if stored is not None:
+        effect = found["region effect"] = region_effect(stored, start, end).effect
+    if contact is not None:
+        share = mean_contact(contact, (mask.start, mask.end), start, end)
+    score = float(element_gene_score(effect, knock_out, share))
+    return found if np.isnan(score) else {**found, "element-gene score": score}
 
 
 def _bins(start: int, end: int, window_start: int, resolution: int) -> slice:

@@ -13,7 +13,7 @@ from model_core.config import Seq2ExpConfig
 from model_core.evaluation.controls import signal_prior
 from model_core.evaluation.planted_truth import STRONG, WEAK, Truth
 from model_core.evaluation.prediction import judged
-from model_core.evaluation.resampling import LEVEL, average_precision
+from model_core.evaluation.resampling import average_precision, central, drawn, pearson
 from model_core.intervals import rasterise
 from model_core.negative_control import LABELS, SEQUENCE, SIGNALS
 from model_core.run_folder.mask_store import GeneMask
@@ -30,7 +30,6 @@ LOST, NOT_LOST, UNKNOWN = "yes", "no", "not measured"
 STATES = {LOST: "lost", NOT_LOST: "not lost", UNKNOWN: "not measured"}
 CHANCE = {AUPRC: "causal share", IN_PEAKS: "peak share"}  # of the learned bases: what a random mask would have
 COLUMNS = ("run", "measure", "genes", "value", "chance", "difference", "low", "high", "should_lose", "lost")
-RESAMPLINGS = 1_000
 
 
 class Inputs(NamedTuple):
@@ -125,7 +124,7 @@ def share_among_highest(inside: np.ndarray, values: np.ndarray, share: float) ->
 
 def rank_correlation(a: np.ndarray, b: np.ndarray) -> float:
     """Return Spearman's rank correlation of two vectors; NaN where one of them is constant."""
-    return float(_pearson(rankdata(a)[None], rankdata(b)[None])[0]) if len(a) else float("nan")
+    return float(pearson(rankdata(a)[None], rankdata(b)[None])[0]) if len(a) else float("nan")
 
 
 def table_of(numbers: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
@@ -195,23 +194,12 @@ def paired_difference(real: np.ndarray, control: np.ndarray) -> tuple[float, flo
     """
     if len(real) < 3:
         return (float("nan"),) * 3
-    drawn = np.random.default_rng(0).integers(0, len(real), (RESAMPLINGS, len(real)))
-    differences = _mean_or_pearson(real[drawn]) - _mean_or_pearson(control[drawn])
+    blocks = drawn(len(real))
+    differences = [_mean_or_pearson(real[entries]) - _mean_or_pearson(control[entries]) for entries in blocks]
     whole = _mean_or_pearson(real[None]) - _mean_or_pearson(control[None])
-    known = differences[np.isfinite(differences)]
-    if not len(known):
-        return float(whole[0]), float("nan"), float("nan")
-    low, high = np.quantile(known, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return float(whole[0]), float(low), float(high)
+    return float(whole[0]), *central(np.concatenate(differences))
 
 
 def _mean_or_pearson(values: np.ndarray) -> np.ndarray:
     """Return means of (draws, genes, 1), or correlations of (draws, genes, 2); float64 (draws,)."""
-    return values[..., 0].mean(axis=1) if values.shape[-1] == 1 else _pearson(values[..., 0], values[..., 1])
-
-
-def _pearson(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Return the correlation of each row of a with that of b; NaN where one is constant."""
-    a, b = a - a.mean(axis=1, keepdims=True), b - b.mean(axis=1, keepdims=True)
-    below = np.sqrt((a**2).sum(axis=1) * (b**2).sum(axis=1))
-    return np.where(below > 1e-12, (a * b).sum(axis=1) / np.maximum(below, 1e-12), np.nan)
+    return values[..., 0].mean(axis=1) if values.shape[-1] == 1 else pearson(values[..., 0], values[..., 1])

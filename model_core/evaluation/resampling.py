@@ -52,7 +52,7 @@ def average_precision_interval(
     for done in range(0, times, rows):
         weights = rng.multinomial(n, np.full(n, 1 / n), size=min(rows, times - done))
         found.append(average_precision(positive, scores, weights))
-    return float(average_precision(positive, scores)[0]), *_central(np.concatenate(found))
+    return float(average_precision(positive, scores)[0]), *central(np.concatenate(found))
 
 
 @dataclass(frozen=True)
@@ -72,11 +72,11 @@ class Resampled:
 
     def interval(self, score: int) -> tuple[float, float, float]:
         """Return (AUPRC, low, high) of a score: the central 95 % of its resamplings."""
-        return float(self.values[score]), *_central(self.draws[score])
+        return float(self.values[score]), *central(self.draws[score])
 
     def difference(self, score: int, other: int) -> tuple[float, float, float]:
         """Return (difference, low, high) of one score's AUPRC less another's, paired: both over the same clusters."""
-        paired = _central(self.draws[score] - self.draws[other])
+        paired = central(self.draws[score] - self.draws[other])
         return float(self.values[score] - self.values[other]), *paired
 
 
@@ -155,9 +155,9 @@ def prediction_intervals(
     y, p = np.asarray(observed, float), np.asarray(predicted, float)
     if not len(y):
         return dict.fromkeys(MEASURES, (float("nan"),) * 3)
-    drawn = [_measures(y[entries], p[entries]) for entries in _draws(len(y), times, seed)]
+    found = [_measures(y[entries], p[entries]) for entries in drawn(len(y), times, seed)]
     whole = _measures(y[None], p[None])
-    return {name: (float(whole[name][0]), *_central(np.concatenate([d[name] for d in drawn]))) for name in MEASURES}
+    return {name: (float(whole[name][0]), *central(np.concatenate([d[name] for d in found]))) for name in MEASURES}
 
 
 def prediction_differences(
@@ -190,9 +190,9 @@ def prediction_differences(
         mine, other = (_measures(y[entries], p[entries]) for p in (first, second))
         return {name: mine[name] - other[name] for name in MEASURES}
 
-    drawn = [differences(entries) for entries in _draws(len(y), times, seed)]
+    found = [differences(entries) for entries in drawn(len(y), times, seed)]
     whole = differences(np.arange(len(y))[None])
-    return {name: (float(whole[name][0]), *_central(np.concatenate([d[name] for d in drawn]))) for name in MEASURES}
+    return {name: (float(whole[name][0]), *central(np.concatenate([d[name] for d in found]))) for name in MEASURES}
 
 
 def auprc_draws(counts: np.ndarray, times: int = 1000, seed: int = 0) -> np.ndarray:
@@ -232,7 +232,7 @@ def auprc_difference(one: np.ndarray, two: np.ndarray) -> tuple[float, float, fl
     Each draw judges both scores, so that what makes a set of genes easy or hard for both does not count. NaN without
     genes, or without positive bases.
     """
-    return float(one[0] - two[0]), *_central((one - two)[1:])
+    return float(one[0] - two[0]), *central((one - two)[1:])
 
 
 def _auprc_of_counts(positive: np.ndarray, total: np.ndarray) -> np.ndarray:
@@ -242,7 +242,7 @@ def _auprc_of_counts(positive: np.ndarray, total: np.ndarray) -> np.ndarray:
         return np.sum(positive[:, ::-1] * hits / np.maximum(kept, 1), axis=1) / hits[:, -1]
 
 
-def _draws(n: int, times: int, seed: int) -> Iterator[np.ndarray]:
+def drawn(n: int, times: int = 1000, seed: int = 0) -> Iterator[np.ndarray]:
     """Yield entries drawn with replacement, int64 (rows, n), `times` rows in all."""
     rng, rows = np.random.default_rng(seed), max(1, _BLOCK // n)
     for done in range(0, times, rows):
@@ -260,14 +260,18 @@ def _measures(y: np.ndarray, p: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def _correlation(y: np.ndarray, p: np.ndarray) -> np.ndarray:
-    if y.shape[1] < 3:
-        return np.full(len(y), np.nan)
+    return np.full(len(y), np.nan) if y.shape[1] < 3 else pearson(y, p)
+
+
+def pearson(y: np.ndarray, p: np.ndarray) -> np.ndarray:
+    """Return the correlation of each row of y with that of p, (rows,); NaN where one is constant."""
     y, p = y - y.mean(axis=1, keepdims=True), p - p.mean(axis=1, keepdims=True)
     below = np.sqrt((y**2).sum(axis=1) * (p**2).sum(axis=1))
     return np.where(below > 1e-12, (y * p).sum(axis=1) / np.maximum(below, 1e-12), np.nan)
 
 
-def _central(values: np.ndarray) -> tuple[float, float]:
+def central(values: np.ndarray) -> tuple[float, float]:
+    """Return the bounds of the central 95 % of the finite values; NaN without any."""
     values = values[np.isfinite(values)]
     if not len(values):
         return float("nan"), float("nan")

@@ -9,7 +9,9 @@ response is activity x most |T| / (most^2 + T^2): an element of the activity T h
 most T^2 / (most^2 + T^2) in full contact, a Hill function of exponent 2. Sites that stand alone hardly act, and no
 element acts more than `most`, which is learned. The response is that of the whole window, whatever is hidden later.
 Contact is linear, as in the activity-by-contact model (Fulco et al. 2019), in units of the training windows' mean
-highest contact: a share of each window's own highest contact would add the noise of that one value to all its effects.
+highest contact, over the window's own highest one to a power that is learned. At a power of 1 it is a share of that
+value, whose noise all effects of the gene then have; at 0 windows are compared as they are, though balancing a contact
+map raises the near contacts of a window that has few far ones.
 
 Because the sum is additive, switching a region off changes the expression by exactly the region's summed effect: one
 pass gives the effect of every base on this gene. Several members share the encoder and the inputs; each is trained on
@@ -44,6 +46,7 @@ LITTLE = 0.01  # effect of 100 bp, in sd of the training labels, that is added t
 _PER_LITTLE = 100  # bp
 _FIRST_SCALE = 0.05  # of effects before training
 _SHARPNESS = 4.0  # of the openness gate before training
+_FIRST_SHARE = 0.5  # power of a window's highest contact before training
 _FIRST_MOST = 1.5  # most effect of an element before training, in sd of the training labels
 _FACTORS = 0.5, 4.0  # lowest and highest of the calibration
 _LIMITS = (1.0, 1.5, 0.7, 0.5, 0.35, 0.25)  # that the calibration tries
@@ -76,6 +79,7 @@ class Inputs(NamedTuple):
     motifs: Tensor  # (B, N, C), standardised features of the encoder
     openness: Tensor  # (B, N, 2 S'), standardised averages of the S' signals other than contact
     contact: Tensor  # (B, N), linear contact in units of `contact_unit`, 0 or more
+    highest: Tensor  # (B, 1), highest contact of the window
     promoter: Tensor  # (B, C + 2 S' + features), means over the promoter, and gene features
     length: int  # L
 
@@ -100,6 +104,7 @@ class Member(nn.Module):
         self.sequence = nn.Sequential(nn.Linear(channels, HIDDEN), nn.GELU(), nn.Dropout(DROPOUT), nn.Linear(HIDDEN, 1))
         self.openness = nn.Linear(tracks, 1)
         self.scale = nn.Parameter(torch.tensor(_FIRST_SCALE))
+        self.share = nn.Parameter(torch.tensor(_FIRST_SHARE))
         self.log_most = nn.Parameter(torch.tensor(0.0)) if response == "hill" else None
         self.promoter = nn.Sequential(
             nn.Linear(channels + tracks + features, HIDDEN), nn.GELU(), nn.Dropout(DROPOUT), nn.Linear(HIDDEN, 1)
@@ -108,14 +113,15 @@ class Member(nn.Module):
         nn.init.zeros_(self.openness.bias)
 
     def effect(self, inputs: Inputs, limit: float = 1.0) -> Tensor:
-        """Return the effect of each bin in full contact, (B, N), if `most` were multiplied by `limit`."""
+        """Return the effect of each bin, (B, N), if `most` were multiplied by `limit`."""
         open_ = torch.sigmoid(self.openness(inputs.openness)[..., 0])
         activity = self.scale * self.sequence(inputs.motifs)[..., 0] * open_
+        contact = inputs.contact * inputs.highest**-self.share
         if self.log_most is None:
-            return activity
+            return activity * contact
         most = self.log_most.exp() * limit
         together = F.avg_pool1d(activity[:, None], SITE, 1, SITE // 2)[:, 0].abs() * SITE
-        return activity * most * together / (most**2 + together**2)
+        return activity * most * together / (most**2 + together**2) * contact
 
     @torch.no_grad()
     def rescale(self, factor: float, limit: float = 1.0) -> None:
@@ -189,7 +195,8 @@ class AdditiveModel(GeneModel):
         promoter = self.config.promoter_in(sequence.shape[1])
         bins = slice(promoter.start // STEP, -(-promoter.stop // STEP))
         near = torch.cat([motifs[:, bins].mean(1), openness[:, bins].mean(1), gene_features], -1)
-        return Inputs(motifs, openness, contact, near, sequence.shape[1])
+        highest = contact.amax(1, keepdim=True).clamp(min=_LEAST)
+        return Inputs(motifs, openness, contact, highest, near, sequence.shape[1])
 
     @torch.no_grad()
     def set_constants(self, signals: Tensor, logged: list[bool], label_sd: float) -> None:
@@ -310,7 +317,7 @@ class AdditiveModel(GeneModel):
 
     def _effects(self, inputs: Inputs, limit: float = 1.0) -> Tensor:
         """Return each member's effect of each bin on this gene, (M, B, N), 0 in the promoter (`Member.effect`)."""
-        effects = torch.stack([member.effect(inputs, limit) for member in self._members]) * inputs.contact
+        effects = torch.stack([member.effect(inputs, limit) for member in self._members])
         outside = torch.ones(effects.shape[2], STEP, device=effects.device)
         outside.view(-1)[self.config.promoter_in(inputs.length)] = 0
         return effects * outside.mean(1)

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, overload
 
 from pydantic import Field
 
+from model_core.bins import EFFECT_BIN
 from model_core.decision import DecisionRule
 from model_core.errors import InputError
 from model_core.fingerprint import sha256_of
@@ -227,14 +228,14 @@ def read_config(path: Path) -> dict[str, Any]:
 
 
 def check_lengths(where: object, manifest: Mapping[str, Any]) -> None:
-    """Check that window, promoter and resolution (bp) are whole numbers that fit together.
+    """Check that window, promoter and resolution (bp) are whole numbers that fit together, and a row fits into memory.
 
     Parameters
     ----------
     where : object
         The run folder or its file, for the message.
     manifest : Mapping[str, Any]
-        With these three entries.
+        With these three entries, and `members` where effects are stored.
 
     Raises
     ------
@@ -253,6 +254,11 @@ def check_lengths(where: object, manifest: Mapping[str, Any]) -> None:
         raise InputError(
             where, found=found, expected="a resolution that divides the window", fix="choose one that does"
         )
+    members = manifest.get("members") or 1
+    if isinstance(members, int) and members * -(-window // EFFECT_BIN) > LONGEST_WINDOW:
+        found = f"effects of {members} members over {window:,} bp"
+        expected = f"at most {LONGEST_WINDOW:,} of them, one a member and {EFFECT_BIN} bp"
+        raise InputError(where, found=found, expected=expected, fix="choose a shorter window, or fewer members")
 
 
 def is_free(folder: Path) -> bool:

@@ -29,6 +29,8 @@ from model_core.lock import Lock, writing_into
 from model_core.recent import Recent
 from model_core.records import COPY_AGAIN, read_json
 from model_core.remote.address import InputPath
+from model_core.run_folder.calibration import FILE as CALIBRATION
+from model_core.run_folder.calibration import Calibration, read_calibration
 from model_core.run_folder.effects import FOLDER, effect_table, read_effects, valid
 from model_core.run_folder.elements import ElementRule, cut_elements, default_rule, no_elements, read_elements
 from model_core.run_folder.gene_scores import ScoredGene, gene_table, journal_record
@@ -45,7 +47,7 @@ from model_core.window import Window, window_start
 MEANING = ("window", "promoter", "resolution", "variant", "decision", "band")  # the same for all masks of a run
 FURTHER = ("members", "contact")  # what a run stores of each gene beside its mask; absent in older runs
 _OF_THE_ARRAYS = ("cutoff", "effect_unit", "contact")  # fields of a journal line that belong to a gene's arrays
-_JSON_FILES = ("config.json", "metrics.json", "study.json")
+_JSON_FILES = ("config.json", "metrics.json", "study.json", CALIBRATION)
 _GENES_FOR_A_FIRST_RULE = 64  # a power of two
 _WRITTEN_UNDER_THE_LOCK = ("tracks", "elements", "peaks", "training")
 _WITH_A_LOCK_OF_THEIR_OWN = {"effects": ("occlusion",), "compare": ("figures",)}  # and their subfolders
@@ -569,6 +571,14 @@ class Run:
         """Records from which `effects` is made, by gene_id (`model_core.run_folder.effects`)."""
         return self._cached("effect records", self._effect_marks, self._effect_records)
 
+    @property
+    def calibration(self) -> Calibration | None:
+        """Chance of an element by its score; None where it was not fitted with the run's weights and present rule."""
+        found = self._file(CALIBRATION, read_calibration, None)
+        if found is None or found.record["checkpoint"] != self.checkpoint_sha256:
+            return None
+        return found if ElementRule.from_dict(found.record["rule"]) == self.rule else None
+
     def occlusion(self, name: str) -> Occlusion | None:
         """Return the occlusion track of a gene, by gene_id or symbol; None where it was not computed."""
         return read_occlusion(self.path, self._record(name)["gene_id"], self.checkpoint_sha256)
@@ -762,7 +772,7 @@ class Run:
         self._masks = _store(self.path, manifest)
 
     def write_json(self, name: str, value: dict[str, Any]) -> None:
-        """Write config.json, metrics.json or study.json atomically.
+        """Write config.json, metrics.json, study.json or calibration.json atomically.
 
         Parameters
         ----------

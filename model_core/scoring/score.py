@@ -46,6 +46,7 @@ def choose_genes(
     sites: Sequence[Site] = (),
     chrom: str | None = None,
     everything: bool = False,
+    split: str | None = None,
 ) -> pd.DataFrame:
     """Return the requested rows of a gene table; by default the test split, or all genes if there is none.
 
@@ -61,11 +62,13 @@ def choose_genes(
         Chromosome of which all genes are returned.
     everything : bool
         Whether all genes are returned.
+    split : str or None
+        Split of which all genes are returned.
 
     Raises
     ------
     InputError
-        A name is unknown or belongs to several genes, or a chromosome has no genes.
+        A name is unknown or belongs to several genes, or a chromosome or a split has no genes.
     """
     chosen = [genes.iloc[:0]]
     if everything:
@@ -77,6 +80,12 @@ def choose_genes(
             raise InputError(
                 "genes", found=found, expected=f"one of {listed(sorted(set(genes['chrom'])))}", fix="check the name"
             )
+        chosen.append(here)
+    if split is not None:
+        here = genes[genes["split"] == split]
+        if here.empty:
+            found, known = f"no {split} gene", listed(sorted(set(genes["split"].dropna()) - {""})) or "no split"
+            raise InputError("genes", found=found, expected=f"one of {known}", fix="check [genes.split] of the study")
         chosen.append(here)
     if names:
         chosen.append(_named(genes, names))

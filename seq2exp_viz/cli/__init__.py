@@ -50,6 +50,7 @@ COMMANDS = (  # the order of `--help`
     Command("Model", models.models, "models"),
     Command("Analysis", analysis.effects, "effects demo/run --genes MOCK1401"),
     Command("Analysis", analysis.compare, "compare demo/run --compared-with demo/control"),
+    Command("Analysis", analysis.calibrate, "calibrate demo/run"),
     Command("Analysis", bench.bench, "bench crispr --pairs pairs.tsv --by dataset"),
     Command("Analysis", negative_controls.negative_controls, "negative-controls demo/study --steps 400 -o controls"),
     Command("Output", output.export, "export demo/run bed --genes MOCK1401 -o MOCK1401.bed"),

@@ -1,4 +1,4 @@
-"""Commands that evaluate a run: effects, compare."""
+"""Commands that evaluate a run: effects, compare, calibrate."""
 
 from __future__ import annotations
 
@@ -118,3 +118,23 @@ def compare(
         typer.echo(f"- {sentence}")
     path = write_report(opened.path / FOLDER, found)
     typer.echo(f"wrote {len(found.tables)} tables and {path}")
+
+
+def calibrate(run: RunPath) -> None:
+    """Fit the chance that an element is a planted one, on the validation genes of a simulated study.
+
+    Score these genes first: seq2exp-viz score RUN --split validation. The map is written into the run. Only a study
+    with planted truth can be calibrated, and the chance holds for that study only.
+    """
+    require_packages(("sklearn",))
+    from model_core.evaluation.reliability import calibrate as calibrate_run
+    from model_core.evaluation.reliability import reliability_text
+    from model_core.run_folder.calibration import SCORE_WORDS
+    from model_core.run_folder.run import Run
+    from model_core.run_folder.source import study_of
+
+    opened = Run.open(run)
+    found = calibrate_run(opened, study_of(opened))
+    typer.echo(reliability_text(found.record))
+    typer.echo(f"chance of an element by {SCORE_WORDS[found.score]}: {found.words}, {found.record['truth']['path']}")
+    typer.echo(f"wrote {opened.path / 'calibration.json'}")

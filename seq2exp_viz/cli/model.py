@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -131,6 +131,9 @@ def score(
         typer.Option(metavar="CHROM:POS:STRAND", help="position, 1-based (strand defaults to +); repeatable"),
     ] = None,
     chrom: Annotated[str | None, typer.Option(help="chromosome whose genes are all scored")] = None,
+    split: Annotated[
+        Literal["train", "validation", "test"] | None, typer.Option(help="split whose genes are all scored")
+    ] = None,
     all_genes: AllGenes = False,
     batch_size: Annotated[int, options.batch_size("predicted at once")] = 1,
     workers: Annotated[int | None, options.workers("by default 0 on a CPU, up to 8 on a GPU")] = None,
@@ -167,7 +170,7 @@ def score(
     sites = [parse_site(text, contigs) for text in at or []]
     if chrom is not None:
         chrom = contigs.find(chrom) or chrom
-    chosen = choose_genes(source.gene_sites(), options.gene_names(genes), sites, chrom, all_genes)
+    chosen = choose_genes(source.gene_sites(), options.gene_names(genes), sites, chrom, all_genes, split)
     chosen = with_features(source, chosen)
     if dry_run:
         settings: dict[str, Any] = {"resolution": resolution, "batch_size": batch_size, "workers": workers}

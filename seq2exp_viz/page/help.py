@@ -5,6 +5,7 @@ from __future__ import annotations
 from dash import html
 
 from model_core import palette
+from model_core.run_folder.calibration import NOT_CALIBRATED
 from seq2exp_viz.page.attributes import aria, data
 from seq2exp_viz.runs.style import CERTAINTY_WORDS, CLASS_WORDS, colour_of
 
@@ -20,6 +21,9 @@ WORDS = {
     "kept %": "mean of a soft mask, or share of ones of a hard mask, over the window without promoter and blacklist",
     "beta sd": "standard deviation of z, whose 95 % range is drawn. In a soft or hard model the priors set it; of an "
     "ensemble it is that over the members. It is not a calibrated confidence",
+    "chance": "share of the elements with this score that are planted causal ones of their gene, fitted on validation "
+    "genes of a simulated study whose truth is known. For any other study it is not known: then page, report and "
+    f"`serve --check` say “{NOT_CALIBRATED}”",
     "promoter": "the central bases of the window; they are always kept",
     "peak": "an interval called by MACS3 (or another peak caller) from the signals; never a result of the model",
     "effect": "prediction with the mask as it is minus prediction without the element. Positive: the element raises "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dash_ag_grid as dag
 
 from model_core import palette
+from model_core.run_folder.calibration import NOT_CALIBRATED
 from model_core.run_folder.effects import BACKGROUND
 
 TWO, ONE, THREE, COUNT = ".2f", ".1f", ".3f", ",d"
@@ -40,6 +41,10 @@ CONTROL_WORDS = f"Number of control regions that are at least as strong, of all 
 EFFECT_WORDS = "Prediction with the mask as it is minus prediction without the element"
 BETA_SD_WORDS = (
     "Mean standard deviation of z: under its Beta, or over the members of an ensemble; empty where the model fixes it"
+)
+CHANCE_WORDS = (
+    "Share of elements with this score that are planted causal ones of their gene, of a simulated study; empty where "
+    f"the run is {NOT_CALIBRATED}"
 )
 COMMON = {
     "sortable": True,
@@ -118,6 +123,7 @@ def elements() -> dag.AgGrid:
         _text("peak", "Peak", 150),
         _number("effect", "Effect", 68, THREE, headerTooltip=EFFECT_WORDS),
         _number("control_rank", "Controls at least as strong", 84, headerTooltip=CONTROL_WORDS, valueFormatter=RANK),
+        _number("chance", "Chance", 66, TWO, headerTooltip=CHANCE_WORDS),
     ]
     return dag.AgGrid(
         id="elements-table",

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dash import dcc, html
 from dash.development.base_component import Component
 
+from model_core.run_folder.calibration import calibration_words
 from seq2exp_viz.page import plots, tables
 from seq2exp_viz.page.attributes import aria, data
 from seq2exp_viz.runs import prediction_quality
@@ -150,7 +151,8 @@ def quality_panel(view: RunView, gene: str | None) -> list[Component]:
         parts.append(graph("quality-training", "Training", plots.training(history), f"{view.key}.training"))
     rows = prediction_quality.metric_rows(view.metrics)
     if rows:
-        parts.append(html.Div(_table([["measure", "value"], *rows]), className="scroll metrics", tabIndex=0))
+        chance = ("chance of elements", calibration_words(view.calibration))
+        parts.append(html.Div(_table([["measure", "value"], chance, *rows]), className="scroll metrics", tabIndex=0))
     return parts
 
 

@@ -11,6 +11,7 @@ import pandas as pd
 
 from model_core.errors import InputError
 from model_core.run_folder.band import band_words
+from model_core.run_folder.calibration import calibration_words
 from model_core.run_folder.effects import BACKGROUND, control_words
 from model_core.run_folder.effects import caveat as effects_caveat
 from model_core.run_folder.elements import PROMOTER_CLASS
@@ -92,6 +93,7 @@ def _facts(view: RunView) -> str:
         "Genome": view.study.assembly if view.study else "",
         "Elements": f"threshold {rule.threshold:.4f} on the mask smoothed over {rule.smooth_bp} bp; regions closer "
         f"than {rule.max_gap} bp are joined, regions shorter than {rule.min_length} bp are left out",
+        "Chance of elements": calibration_words(view.calibration),
         **({"Weights": words} if (words := _weights_words(checkpoint)) else {}),
         "Study file, sha256": study.get("sha256", "none"),
         "Checkpoint, sha256": checkpoint.get("sha256", "none"),
@@ -145,6 +147,9 @@ def _gene(view: RunView, gene: str, threshold: float | None, number: int) -> str
         elements = elements.drop(columns="effect").merge(mine, on=["start", "end"], how="left")
         ranks = zip(elements["control_rank"], elements["control_n"], strict=True)
         elements["controls"] = ["" if pd.isna(n) else control_words(rank, n) for rank, n in ranks]
+    calibration = view.calibration if place.threshold == view.run.rule.threshold else None
+    if calibration is not None:
+        elements["chance"] = calibration.chance(elements)
     width = band_words(view.run.band)
     columns = {
         "name": "Element",
@@ -154,6 +159,7 @@ def _gene(view: RunView, gene: str, threshold: float | None, number: int) -> str
         **({"beta_sd": width.sd} if width is not None else {}),
         "distance_to_tss": "Distance to TSS (bp)",
         **({"effect": "Effect", "controls": "Rank among control regions"} if known else {}),
+        **({"chance": "Chance"} if calibration is not None else {}),
         "words": "Class",
         "peak": "Peak",
     }
@@ -163,6 +169,9 @@ def _gene(view: RunView, gene: str, threshold: float | None, number: int) -> str
     if known:
         words = "Effect: the prediction with the mask as it is, minus that with this element switched off. "
         listed += f'<p class="quiet">{escape(f"{words}{BACKGROUND} {effects_caveat(view.config)}".strip())}</p>'
+    if calibration is not None:
+        words = f"Chance that the element is a planted causal one of this gene: {calibration.words}."
+        listed += f'<p class="quiet">{escape(words)}</p>'
     return (
         f"<section><h2>{escape(str(row['symbol']))}</h2>\n"
         f"<figure>{svg}<figcaption>{caption}</figcaption></figure>\n{listed}</section>"

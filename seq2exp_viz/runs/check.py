@@ -7,6 +7,7 @@ from pathlib import Path
 
 from model_core.errors import InputError
 from model_core.run_folder.audit_log import FILE, of_genes
+from model_core.run_folder.calibration import calibration_words
 from seq2exp_viz.runs import mask_components, style
 from seq2exp_viz.runs.registry import RunRegistry
 from seq2exp_viz.runs.run_view import RunView
@@ -71,6 +72,7 @@ def describe(view: RunView) -> list[str]:
             )
         missed = f", {unknown:,} of them about genes that this run does not have" if unknown else ""
         lines += [f"{len(decisions):,} audit decisions{missed}"]
+    lines += [f"chance of elements: {calibration_words(view.calibration)}"]
     off = unavailable_reason(view.run)
     lines += [f"what-if: {off or 'available'}"]
     view.wait_for_models(ANNOTATION_SECONDS)

@@ -19,6 +19,7 @@ WORDS = (
     (r"blacklist\.bed", "bases that are never kept"),
     (r"checkpoint\.safetensors", "weights of the model"),
     (r"metrics\.json", "metrics of the run"),
+    (r"calibration\.json", "chance of an element by its score, fitted on validation genes with planted truth"),
     (r"scores\.jsonl", "journal: one line per scored gene"),
     (r"genes\.tsv", "one line per gene"),
     (r"elements/elements\.bed", "elements and promoters of all genes"),

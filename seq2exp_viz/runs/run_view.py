@@ -26,6 +26,7 @@ from model_core.recent import Recent
 from model_core.remote.address import InputPath, RemotePath
 from model_core.run_folder import audit_log
 from model_core.run_folder.band import band_words
+from model_core.run_folder.calibration import Calibration
 from model_core.run_folder.effects import effect_table
 from model_core.run_folder.elements import cut_elements
 from model_core.run_folder.notes import Note, notes_of
@@ -288,6 +289,11 @@ class RunView:
     def effects(self) -> pd.DataFrame:
         """The knock-out effects of the run (`Run.effects`); no rows where they cannot be read (see `missing`)."""
         return self.optional("Effects of elements are not shown", lambda: self.run.effects, effect_table([]))
+
+    @property
+    def calibration(self) -> Calibration | None:
+        """The chance of elements (`Run.calibration`); None, too, where it cannot be read (see `missing`)."""
+        return self.optional("The chance of elements is not shown", lambda: self.run.calibration, None)
 
     @property
     def metrics(self) -> dict[str, Any]:

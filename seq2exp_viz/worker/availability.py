@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -11,20 +12,20 @@ from model_core.run_folder.run import Run
 MODEL_PACKAGES = ("torch", "lightning", "numba", "safetensors")  # of the extra `model`
 
 
-def missing_packages() -> list[str]:
-    """Return the packages of the extra `model` that are not installed."""
-    return [name for name in MODEL_PACKAGES if find_spec(name) is None]
+def missing_packages(needed: Sequence[str] = MODEL_PACKAGES) -> list[str]:
+    """Return which of some packages of the extra `model` are not installed."""
+    return [name for name in needed if find_spec(name) is None]
 
 
-def require_packages() -> None:
-    """Check that all packages of the extra `model` are installed.
+def require_packages(needed: Sequence[str] = MODEL_PACKAGES) -> None:
+    """Check that packages of the extra `model` are installed; by default those that running a model needs.
 
     Raises
     ------
     InputError
         Some of them are missing.
     """
-    if missing := missing_packages():
+    if missing := missing_packages(needed):
         found, fix = f"no {', '.join(missing)}", "pip install 'seq2exp-viz[model]'"
         raise InputError("this installation", found=found, expected="the extra `model`", fix=fix)
 

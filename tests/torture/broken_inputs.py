@@ -195,7 +195,7 @@ def quality_tab() -> forked.Answers:
 
     view, _ = _served()
     parts = quality_panel(view, None)
-    print(len(parts), "parts")
+    print(len(parts), "parts; missing:", *view.missing.lines(), sep="\n")
     return {"quality": str([part.to_plotly_json() for part in parts]).encode()}
 
 
@@ -353,6 +353,7 @@ KINDS = {
     "study.json": Kind("run/study.json", json_mutations, (SERVE_CHECK, RUN)),
     "config.json": Kind("run/config.json", json_mutations, (SERVE_CHECK, BIGWIG, RUN)),
     "metrics.json": Kind("run/metrics.json", json_mutations, (QUALITY, RUN)),
+    "calibration.json": Kind("run/calibration.json", json_mutations, (QUALITY, SERVE_CHECK, RUN)),
     "scores.jsonl": Kind("run/scores.jsonl", jsonl_mutations, (SERVE_CHECK, GFF3, RUN)),
     "chrom.sizes": Kind("run/chrom.sizes", text_mutations, (SERVE_CHECK, BIGWIG, RUN)),
     "genes.tsv": Kind("run/genes.tsv", text_mutations, (SERVE_CHECK, RUN)),
@@ -361,6 +362,14 @@ KINDS = {
     "zarr.json of masks": Kind("run/masks.zarr/alpha/zarr.json", json_mutations, (SERVE_CHECK, BIGWIG, MASKS)),
     "zarr.json of the group": Kind("run/masks.zarr/zarr.json", json_mutations, (SERVE_CHECK, BIGWIG)),
     "chunk of masks": Kind("run/masks.zarr/alpha/c.0.0", bytes_mutations, (MASKS, BIGWIG, SERVE_CHECK)),
+    "zarr.json of contact": Kind("run/masks.zarr/contact/zarr.json", json_mutations, (SERVE_CHECK, MASKS)),
+    "chunk of contact": Kind("run/masks.zarr/contact/c.0.0", bytes_mutations, (MASKS, BED)),
+    "zarr.json of effects": Kind(
+        "run/masks.zarr/effects/zarr.json", json_mutations, (SERVE_CHECK, MASKS), whole_case.stored_effects
+    ),
+    "chunk of effects": Kind(
+        "run/masks.zarr/effects/c.0.0", bytes_mutations, (MASKS, REPORT), whole_case.stored_effects
+    ),
     "effects.jsonl": Kind("run/effects/effects.jsonl", jsonl_mutations, (EFFECTS, SERVE_CHECK, REPORT)),
     "occlusion": Kind("run/effects/occlusion/ae735363809c48ff746ae1d2.npz", bytes_mutations, (OCCLUSION,)),
     "audit.jsonl": Kind("run/audit.jsonl", jsonl_mutations, (AUDIT, SERVE_CHECK)),

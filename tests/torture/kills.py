@@ -62,14 +62,12 @@ class Command(NamedTuple):
 
 
 def scored_genes(run: Path) -> list:
-    """Return each line of the journal with the bytes of its masks."""
+    """Return each line of the journal with the bytes of its arrays."""
     records = [json.loads(line) for line in _lines(run / "scores.jsonl")]
     if [record["row"] for record in records] != list(range(len(records))):
         raise ValueError("rows of the journal out of order")
-    return [
-        (record, *((run / "masks.zarr" / name / f"c.{record['row']}.0").read_bytes() for name in ("alpha", "beta")))
-        for record in records
-    ]
+    arrays = sorted((run / "masks.zarr").glob("*/zarr.json"))
+    return [(record, *((array.parent / f"c.{record['row']}.0").read_bytes() for array in arrays)) for record in records]
 
 
 def _by_gene(genes: list) -> list:

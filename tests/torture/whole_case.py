@@ -57,7 +57,7 @@ class Case:
             return
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True)
-        for make in (_study_and_run, _training, _more_inputs):  # a child each: see `forked`
+        for make in (_study_and_run, _with_effects, _training, _more_inputs):  # a child each: see `forked`
             done = self.run(make, seconds=300)
             if done.code != 0:
                 raise RuntimeError(f"{make.__name__} ended with {done.code}:\n{done.words}")
@@ -80,10 +80,12 @@ class Case:
 
 def _study_and_run() -> None:
     """study/ and run/: a model's masks of four genes, effects, occlusion, a decision of the peak audit; weights."""
+    from calibrated import write_calibration
     from model_run import lively, make_model_run
 
     from model_core.model.checkpoint import convert, save_checkpoint
     from model_core.run_folder.audit_log import append_decision
+    from model_core.run_folder.run import Run
     from model_core.study.study import load_study
 
     run = make_model_run(Path.cwd())
@@ -91,9 +93,32 @@ def _study_and_run() -> None:
     call("effects", "run", "--genes", "MYC,GATA1", "--controls", "2", "--occlusion")
     element = {"kind": "peak", "chrom": "chr1", "start": 10_900, "end": 11_300, "name": "x"}
     append_decision(run, {"gene_id": "ENSG00000000000.1", "symbol": "MYC", **element, "decision": "agree", "note": "n"})
+    write_calibration(Run.open(run))
     study = load_study("study")
     save_checkpoint("soft.safetensors", lively(study.config(d_model=8, n_layers=1), 1), {})
     convert("soft.safetensors", "released.ckpt")
+
+
+def _with_effects() -> None:
+    """with-effects/: the run's genes with effects of two members; run/ has the array, too, which it does not name."""
+    import numpy as np
+
+    from model_core.run_folder.run import Run
+
+    run, folder, rng = Run.open("run"), Path("with-effects"), np.random.default_rng(3)
+    genes = run.genes.set_index("gene_id", drop=False)
+    shutil.copytree("run", folder)
+    shutil.rmtree(folder / "masks.zarr")
+    (folder / "scores.jsonl").unlink()
+    other = Run.open(folder)
+    other.update(members=2)
+    with other.writing():
+        for gene_id in run._records():
+            mask, contact = run.mask(gene_id), run.contact(gene_id)
+            effects = rng.normal(0, 0.01, (2, len(contact)))
+            other.append(genes.loc[gene_id].to_dict(), mask.alpha, mask.beta, effects, contact)
+    other.update(progress=run.manifest["progress"])
+    shutil.copytree(folder / "masks.zarr" / "effects", "run/masks.zarr/effects")
 
 
 def _training() -> None:
@@ -223,3 +248,9 @@ def gzipped_blacklist() -> None:
 def called_peaks() -> None:
     """Take the peaks that MACS3 calls."""
     _edited(["study/study.toml"], 'narrowpeak = "peaks.narrowPeak"', 'signal = "DNase"')
+
+
+def stored_effects() -> None:
+    """Let the run store effects of two members, as one of an additive model does."""
+    for name in ("manifest.json", "scores.jsonl"):
+        shutil.copyfile(f"with-effects/{name}", f"run/{name}")
