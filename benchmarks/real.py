@@ -50,7 +50,7 @@ from model_core.evaluation.resampling import (
 from model_core.evaluation.rivals import read_rival
 from model_core.files import json_values, write_json
 from model_core.run_folder.element_gene_score import direction
-from model_core.scoring.score import choose_genes, score
+from model_core.scoring.score import score
 from model_core.study.study import Study, load_study
 
 RESULTS = Path(__file__).parent / "results" / "real"
@@ -94,6 +94,12 @@ class Place(NamedTuple):
         genes = self.study.genes()
         return genes[(genes["split"] == "test") & genes["label"].notna()]
 
+    @property
+    def seen(self) -> pd.DataFrame:
+        """Genes whose windows are scored: `judged`, and those of the pairs."""
+        genes = self.study.genes()
+        return genes[genes["gene_id"].isin(self.judged["gene_id"]) | genes["symbol"].isin(self.pairs["gene"])]
+
 
 def open_place(data: Path, pairs: Path, links: Path, out: Path, window: int) -> Place:
     """Write the study of a data folder into OUT, and return it with the pairs in windows of this length."""
@@ -112,8 +118,7 @@ def rivals_cell(place: Place) -> dict[str, Any]:
     study, judged = place.study, place.judged
     genes, promoter = study.genes(), study.config(window=place.window).promoter
     learned = genes[(genes["split"] == "train") & genes["label"].notna()]
-    seen = genes[genes["gene_id"].isin(judged["gene_id"]) | genes["symbol"].isin(place.pairs["gene"])]
-    windows = read_windows(study, seen, promoter, place.window)
+    windows = read_windows(study, place.seen, promoter, place.window)
     effects, predicted = rival.trees_on_expression(study, read_windows(study, learned, promoter, place.window), windows)
     foreign = [read_rival(f"{ABC}={place.data / ABC_FILE}"), read_rival(f"{LINKS}={place.links}")]
     of_trees = dict(zip(windows.genes["gene_id"], predicted, strict=True))
@@ -135,9 +140,7 @@ def model_cell(place: Place, model: str, seed: int) -> dict[str, Any]:
     config = study.config(**{"window": place.window, **settings, "d_model": 16, "n_layers": 2})
     folder = place.out / f"{slug(model)}-{place.window}-{seed}"
     run, minutes = trained(study, config, study.train_config(**{**COMMON, **training}, seed=seed), folder)
-    genes = study.genes()
-    score(run, study, choose_genes(genes, names=sorted(set(place.pairs["gene"]))))
-    run = score(run, study, choose_genes(genes))
+    run = score(run, study, place.seen)  # at once, as their masks decide where elements are cut
     found: dict[str, Any] = {"model": model, "seed": seed, "minutes": minutes}
     predicted = run.genes.set_index("gene_id")["predicted"]
     found["predicted"] = {gene: predicted[gene] for gene in judged}
