@@ -211,6 +211,16 @@ def test_a_map_of_other_weights_or_another_rule_does_not_count(run, study):
     assert Run.open(run.path).calibration is not None
 
 
+def test_check_says_where_the_planted_elements_have_changed_since(run, study, view_of):
+    calibrate(run, study)
+    path = run.path / "calibration.json"
+    record = json.loads(path.read_text())
+    record["truth"]["sha256"] = "0" * 64
+    path.write_text(json.dumps(record))
+    (line,) = (line for line in describe(view_of(run)) if line.startswith("chance of elements"))
+    assert line.endswith(f"{study.truth.causal} has changed since: run `seq2exp-viz calibrate` again")
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [

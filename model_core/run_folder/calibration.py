@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from pydantic import Field, model_validator
 
+from model_core.fingerprint import sha256_of
 from model_core.records import Count, Name, PathText, Record, Share, read_json
 from model_core.run_folder.element_gene_score import ERRORS
 from model_core.run_folder.manifest import Rule
@@ -122,6 +123,10 @@ class Calibration(NamedTuple):
         """
         scores = element_scores(elements, self.score)
         return np.where(np.isfinite(scores), np.interp(scores, self.scores, self.chances), np.nan)
+
+    def is_of(self, truth: Path) -> bool:
+        """Return whether a file holds the planted elements that the map was fitted with."""
+        return sha256_of(truth) == self.record["truth"]["sha256"]
 
     @property
     def words(self) -> str:

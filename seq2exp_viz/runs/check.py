@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from model_core.errors import InputError
+from model_core.input_file import is_regular
 from model_core.run_folder.audit_log import FILE, of_genes
 from model_core.run_folder.calibration import calibration_words
 from seq2exp_viz.runs import mask_components, style
@@ -72,8 +73,16 @@ def describe(view: RunView) -> list[str]:
             )
         missed = f", {unknown:,} of them about genes that this run does not have" if unknown else ""
         lines += [f"{len(decisions):,} audit decisions{missed}"]
-    lines += [f"chance of elements: {calibration_words(view.calibration)}"]
+    lines += [f"chance of elements: {calibration_words(view.calibration)}{_truth_words(view)}"]
     off = unavailable_reason(view.run)
     lines += [f"what-if: {off or 'available'}"]
     view.wait_for_models(ANNOTATION_SECONDS)
     return lines + [f"note: {note}" for note in view.notes]
+
+
+def _truth_words(view: RunView) -> str:
+    """Return what to do where the planted elements have changed since the run was calibrated; "" otherwise."""
+    truth = None if view.study is None or view.study.truth is None else view.study.truth.causal
+    if view.calibration is None or not isinstance(truth, Path) or not is_regular(truth):
+        return ""
+    return "" if view.calibration.is_of(truth) else f"; {truth} has changed since: run `seq2exp-viz calibrate` again"
