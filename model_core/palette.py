@@ -58,6 +58,12 @@ COMPONENT_DIFFERENCE, RUN_DIFFERENCE = Colour(160, 70, 120), Colour(140, 60, 110
 PRIOR, OCCLUSION = Colour(120, 120, 120), Colour(150, 80, 30)
 CAUSAL, DECOY = Colour(0, 130, 80), Colour(150, 150, 150)
 USER_TRACK = Colour(86, 60, 150)
+EFFECT_ERROR = Colour(95, 95, 130)  # of an effect
+EFFECTS = {  # `element_gene_score.direction` -> colour
+    "raises": Colour(1, 102, 94),
+    "lowers": Colour(140, 45, 150),
+    "cannot be told": GREY,
+}
 SWITCHED_OFF, SWITCHED_ON = Colour(140, 40, 40), Colour(0, 120, 80)
 FORCED = {"promoter": Colour(233, 236, 240), "blacklist": Colour(246, 226, 226), "outside": Colour(247, 248, 250)}
 TRACK_INK = {
@@ -119,6 +125,9 @@ MARKS = {  # in both schemes
     "grey": GREY,
     "off": SWITCHED_OFF,
     "on": SWITCHED_ON,
+    "raises": EFFECTS["raises"],
+    "lowers": EFFECTS["lowers"],
+    "error": EFFECT_ERROR,
     "agree": BLUE,
     "doubt": VERMILION,
     "failure": Colour(138, 47, 0),

@@ -12,9 +12,11 @@ from model_core.errors import InputError
 from model_core.files import replacing
 from model_core.run_folder.run import Run, open_run
 from seq2exp_viz.api.genes import element_answer, interval_features
+from seq2exp_viz.api.igv import effect_style
 from seq2exp_viz.locus_frame import LocusBrowser
 from seq2exp_viz.reports.locus_figure import Place, locus_bytes, place_of
 from seq2exp_viz.runs import binning
+from seq2exp_viz.runs.effect_track import PER, effect_summary
 from seq2exp_viz.runs.run_view import RunView
 from seq2exp_viz.runs.style import peak_name
 
@@ -149,6 +151,7 @@ def locus_config(view: RunView, place: Place, bins: int = BINS) -> dict:
     symbol = escape(str(view.run.gene(place.gene)["symbol"]))
     tracks += [
         {"type": "band", "name": f"Mask of {symbol}", "data": mask, "height": 120, "quantity": "Mean of z", **shared},
+        *_effect(view, place, shared, symbol, bins),
         {"type": "elements", "name": f"Elements of {symbol}", "data": answer, "height": 80, **shared},
     ]
     assembly = escape(view.study.assembly if view.study else "genome")
@@ -162,6 +165,14 @@ def locus_config(view: RunView, place: Place, bins: int = BINS) -> dict:
         "showIdeogram": False,
         "showChromosomeWidget": False,
     }
+
+
+def _effect(view: RunView, place: Place, shared: dict, symbol: str, bins: int) -> list[dict]:
+    """Return the track of the effect of each place on the gene, where the run stores it."""
+    if view.member_effects(place.gene) is None:
+        return []
+    data = effect_summary(view, place.gene, place.start, place.end, bins)
+    return [{**effect_style(), "name": f"Effect on {symbol} per {PER} bp", "data": data, "height": 80, **shared}]
 
 
 def _opened(run: Run) -> RunView:

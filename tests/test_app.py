@@ -147,6 +147,7 @@ def test_a_threshold_changes_the_list_of_elements(app):
     assert strict["cut-line"]["children"] != loose["cut-line"]["children"]
     assert loose["get-bed"]["href"] == f"/node/7/api/v1/demo/genes/{MYC}/elements.bed?threshold=0.4"
     assert loose["get-gff3"]["href"] == f"/node/7/api/v1/demo/genes/{MYC}/elements.gff3?threshold=0.4"
+    assert loose["get-bedpe"]["href"] == f"/node/7/api/v1/demo/genes/{MYC}/elements.bedpe?threshold=0.4"
 
 
 def test_the_gene_panel_shows_observed_and_predicted(registry):

@@ -25,7 +25,7 @@ from seq2exp_viz.cli import app
 from seq2exp_viz.reports.export import SUFFIXES, default_name, export
 from seq2exp_viz.runs.text_tracks import gff_features
 
-KINDS = ("bed", "bigwig", "narrowpeak", "gff3")
+KINDS = ("bed", "bigwig", "narrowpeak", "gff3", "bedpe")
 
 
 @pytest.fixture(scope="module")

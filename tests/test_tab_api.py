@@ -69,6 +69,8 @@ def test_the_strongest_effect_is_the_largest_by_size(registry, monkeypatch):
     effects = pd.DataFrame(
         {"gene_id": [MYC, MYC, HBB], "element": ["E1", "E2", "E1"], "effect": [0.2, -0.5, 0.1], "control_rank": [0] * 3}
     ).assign(control_n=9)
+    places = registry.first.run.elements[["gene_id", "name", "start", "end"]].rename(columns={"name": "element"})
+    effects = effects.merge(places, on=["gene_id", "element"])
     monkeypatch.setattr(Run, "effects", effects)
     rows = gene_list(registry.first).set_index("gene_id")
     assert rows.loc[MYC, ["effect", "effect_element"]].tolist() == [-0.5, "E2"]

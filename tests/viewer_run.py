@@ -54,15 +54,24 @@ def make_viewer_run(
     simulated: bool = True,
     contigs: Sequence[str] = CONTIGS,
     symbols: Sequence[str] = SYMBOLS,
+    members: int | None = None,
+    contact: str | None = None,
 ) -> Path:
-    """Score the first `genes` genes with made-up masks, high where peaks are, and assemble; the run folder."""
+    """Score the first `genes` genes with made-up masks, high where peaks are, and assemble; the run folder.
+
+    With `members` the run is of an additive model and stores made-up effects; with `contact` it stores contact.
+    """
     loaded = load_study(study)
-    config = loaded.config()
+    variant, band = ("soft", None) if members is None else ("causal", "members" if members > 1 else "none")
+    config = loaded.config() if members is None else loaded.config(variant="causal", members=members)
     run = Run.create(
         folder,
         kind="training",
         name=name,
-        variant="soft",
+        variant=variant,
+        band=band,
+        members=members,
+        contact=contact,
         window=WINDOW,
         promoter=PROMOTER,
         chrom_sizes=loaded.genome().sizes,
@@ -87,8 +96,31 @@ def add_genes(run: Run, which: range, table: pd.DataFrame | None = None) -> None
             alpha, beta = mask_of(i)
             gene = {name: row[name] for name in ("gene_id", "symbol", "chrom", "tss", "strand", "split")}
             run.append(
-                {**gene, "observed": float(row["level"]), "predicted": float(row["level"]) * 0.8 + 0.1 * i}, alpha, beta
+                {**gene, "observed": float(row["level"]), "predicted": float(row["level"]) * 0.8 + 0.1 * i},
+                *(alpha, beta),
+                member_effects_of(i, run.manifest.get("members")),
+                contact_of() if run.manifest.get("contact") else None,
             )
+
+
+def member_effects_of(i: int, members: int | None) -> np.ndarray | None:
+    """Effects of gene number i, float32 (members, bins of 8 bp): the hill over its peak raises expression; the other
+    one lowers it where i is even, and where i is odd the members do not agree about it."""
+    if members is None:
+        return None
+    places = np.arange(0, WINDOW, 8) + 4
+    near = 0.012 * np.exp(-(((places - WINDOW / 2 - 1100) / 150) ** 2))
+    far = 0.006 * np.exp(-(((places - 300 - 150 * i) / 120) ** 2))
+    spread = np.arange(members)[:, None] - (members - 1) / 2
+    values = near * (1 + 0.1 * spread) + far * (0.3 + spread if i % 2 else 0.1 * spread - 1)
+    values[:, abs(places - WINDOW / 2) < PROMOTER / 2] = 0
+    return values.astype(np.float32)
+
+
+def contact_of() -> np.ndarray:
+    """Contact of a gene's window, float32 (bins of 8 bp,): it falls with the distance from the middle."""
+    distance = abs(np.arange(0, WINDOW, 8) + 4 - WINDOW / 2)
+    return (100 / (100 + distance)).astype(np.float32)
 
 
 def mask_of(i: int) -> tuple[np.ndarray, np.ndarray]:

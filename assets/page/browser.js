@@ -77,12 +77,13 @@ export async function createBrowser(view, region, rows) {
   onLocus(browser.referenceFrameList.map((frame) => ({ chr: frame.chr, start: frame.start, end: frame.end })));
 }
 
-/* Give the room that is left under the tracks to the mask and its elements. */
+/* Give the room that is left under the tracks to the mask, the effects and the elements. */
 function fillHeight() {
   const box = byId("igv");
   const used = (box.shadowRoot || box).querySelector(".igv-column-container");
   const left = used ? box.clientHeight - used.getBoundingClientRect().height - 8 : 0;
-  for (const [id, share, most] of [["mask", 0.65, 480], ["elements", 0.35, 200]]) {
+  const shares = trackOf("effect") ? [["mask", 0.4, 480], ["effect", 0.3, 200], ["elements", 0.3, 200]] : [["mask", 0.65, 480], ["elements", 0.35, 200]];
+  for (const [id, share, most] of shares) {
     const track = trackOf(id);
     if (track && left > 20) track.trackView.setTrackHeight(Math.min(most, Math.round(track.height + share * left)), true);
   }

@@ -91,13 +91,13 @@ on("drawn", () => {
   place.append(el("input", { id: "report-genes", type: "text", placeholder: "Symbols or IDs: A,B", autocomplete: "off" }));
 });
 
-const ELEMENT_FILES = { "get-bed": "elements.bed", "get-gff3": "elements.gff3" };
+const ELEMENT_FILES = { "get-bed": "elements.bed", "get-gff3": "elements.gff3", "get-bedpe": "elements.bedpe" };
 
 /* The server writes these links anew some time after the slider has moved; the slider counts. */
 document.addEventListener(
   "click",
   (event) => {
-    const link = closest(event, "#get-bed, #get-gff3");
+    const link = closest(event, "#get-bed, #get-gff3, #get-bedpe");
     if (link && state.gene) link.href = apiUrl(genePath(ELEMENT_FILES[link.id]), { threshold: thresholdNow() });
   },
   true

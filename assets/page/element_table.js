@@ -11,6 +11,8 @@ import { state } from "seq2exp/page/state";
 import { thresholdNow, visit } from "seq2exp/page/view";
 
 const grid = () => gridOf("elements-table");
+const EFFECT_COLUMNS = ["effect", "recurrence", "direction", "element_gene_score", "contact", "control_rank"];
+const PLACE_COLUMNS = 3; // gene, element, position
 let listens = false; // whether the count follows the table
 
 /* Have the table ask for its rows again, where its tab is open. */
@@ -21,7 +23,17 @@ function refill() {
     api.addEventListener("modelUpdated", showCount);
     listens = true;
   }
+  arrange(api);
   api.purgeInfiniteCache();
+}
+
+/* Show the columns of which the run knows values; effects stand first where the run stores them. */
+function arrange(api) {
+  if (!state.view) return; // "drawn" follows
+  const { known, withheld, effectsFirst } = state.view.elementColumns;
+  api.setColumnsVisible(withheld, false);
+  api.setColumnsVisible(known, true);
+  api.moveColumns(EFFECT_COLUMNS, effectsFirst ? PLACE_COLUMNS : api.getColumns().length - EFFECT_COLUMNS.length);
 }
 
 function showCount() {

@@ -11,6 +11,33 @@ import { openTab } from "seq2exp/page/tabs";
 import { visit } from "seq2exp/page/view";
 
 const TRACK = "owners"; // id of the track of arcs
+const RANKED = {
+  effect: "Ranked by the region's effect on each gene, raising or lowering.",
+  mask: "Ranked by the mean mask over the region: this run stores no effects, so it does not say on which gene the region acts more.",
+};
+const number = (value) => (value === null ? "" : value.toFixed(3));
+const byEffect = (found) => found.ranked_by === "effect";
+const any = (name) => (found) => found.rows.some((row) => row[name] !== null);
+/* The columns: `text` stands left; those with `shown` are there where it says so; the one without `cell` leads to the gene. */
+const COLUMNS = [
+  { name: "Gene", text: true },
+  { name: "Effect", cell: (row) => effectCell(row), shown: byEffect },
+  { name: "Members", cell: (row) => row.said.members, shown: (found) => byEffect(found) && found.rows.some((row) => row.members > 1) },
+  { name: "Mask", cell: (row) => (row.mean_mask === null ? "not decided by the model" : number(row.mean_mask)) },
+  { name: "Element", text: true, cell: (row) => row.element || "none" },
+  { name: "Its effect", cell: (row) => row.said.effect, shown: (found) => !byEffect(found) && any("effect")(found) },
+  { name: "Controls at least as strong", cell: (row) => (row.control_rank === null ? "" : `${row.control_rank} of ${row.control_n}`), shown: any("control_rank") },
+  { name: "Contact", cell: (row) => number(row.contact), shown: (found) => !byEffect(found) && any("contact")(found) },
+  { name: "Element–gene score", cell: (row) => number(row.element_gene_score), shown: (found) => !byEffect(found) && any("element_gene_score")(found) },
+  { name: "From start site", cell: (row) => `${row.distance.toLocaleString("en")} bp` },
+];
+
+/* An effect with the mark of its direction. */
+function effectCell(row) {
+  const name = row.direction && row.direction.replace(/ /g, "-");
+  const mark = name ? el("span", { class: `direction ${name}`, title: row.direction }) : "";
+  return el("span", {}, mark, row.said.effect);
+}
 
 /* Show the genes that keep a region; `open` opens the tab as well. */
 export async function showGenesUsing(region, open = false) {
@@ -33,26 +60,17 @@ function table(found, region) {
   const title = el("div", { class: "quiet" }, `${regionText(region)} lies in the ${windows}${some}. `);
   title.append(el("button", { class: "link", onclick: clear }, "Clear"));
   if (!found.rows.length) return [title, el("div", { class: "empty" }, "No scored gene has this region in its window.")];
-  const effects = found.rows.some((row) => row.effect !== null);
-  const names = ["Gene", "Mean mask", "Own element", ...(effects ? ["Effect", "Controls at least as strong"] : []), "From start site"];
-  const head = el("tr", {}, names.map((name, i) => el("th", { class: i && name !== "Own element" ? "right" : null }, name)));
-  const rows = found.rows.map((row) => tableRow(row, region, effects));
+  title.append(el("div", {}, RANKED[found.ranked_by]));
+  const columns = COLUMNS.filter((column) => !column.shown || column.shown(found));
+  const head = el("tr", {}, columns.map((column) => el("th", { class: column.text ? null : "right" }, column.name)));
+  const rows = found.rows.map((row) => tableRow(row, region, columns));
   return [title, el("table", { class: "plain" }, el("thead", {}, head), el("tbody", {}, rows))];
 }
 
-function tableRow(row, region, effects) {
-  const right = (text) => el("td", { class: "right" }, text);
-  const number = (value) => (value === null ? "" : value.toFixed(3));
-  return el(
-    "tr",
-    { class: row.gene_id === state.gene ? "mine" : null },
-    el("td", {}, el("button", { class: "link", onclick: () => visit(row.gene_id, wideView(region)) }, row.symbol)),
-    right(row.mean_mask === null ? "not decided by the model" : number(row.mean_mask)),
-    el("td", {}, row.element || "none"),
-    effects && right(number(row.effect)),
-    effects && right(row.control_rank === null ? "" : `${row.control_rank} of ${row.control_n}`),
-    right(`${row.distance.toLocaleString("en")} bp`)
-  );
+function tableRow(row, region, columns) {
+  const go = el("button", { class: "link", onclick: () => visit(row.gene_id, wideView(region)) }, row.symbol);
+  const cells = columns.map((column) => el("td", { class: column.text ? null : "right" }, column.cell ? column.cell(row) : go));
+  return el("tr", { class: row.gene_id === state.gene ? "mine" : null }, cells);
 }
 
 /* Arcs from the region to the start sites: the track type of elements, seen from the region. */

@@ -12,7 +12,7 @@ export const state = Object.seal({
   waits: null, // in place of both: name of a gene whose place is not known yet
   threshold: null, // 0 to 1, at which elements are called
   rule: null, // the threshold of the run's own element rule
-  view: null, // the server's last answer to `view`: {locus, tracks, reference, contigs, stem}
+  view: null, // the server's last answer to `view`: {locus, tracks, reference, contigs, stem, elementColumns}
   locus: null, // the region on the screen {chrom, start, end}, 0-based half-open, in the genome's spelling
   next: null, // {gene, locus}: the region to go to once that gene is on the screen
 

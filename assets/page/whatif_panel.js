@@ -26,7 +26,8 @@ export function showList() {
   const { effects, offer } = whatif;
   const disabled = offer !== null && offer.off !== "";
   const rows = elementRows();
-  const size = (row) => Math.abs((effects.get(row.dataset.region) || { effect: 0 }).effect);
+  const stored = (row) => row.dataset.effect !== undefined; // the run knows it: the server wrote the cell
+  const size = (row) => Math.abs(stored(row) ? Number(row.dataset.effect) : (effects.get(row.dataset.region) || { effect: 0 }).effect);
   const largest = Math.max(0, ...rows.map(size));
   for (const row of rows) {
     const off = isOff(parseRegion(row.dataset.region));
@@ -36,9 +37,11 @@ export function showList() {
     button.setAttribute("aria-checked", String(!off));
     button.disabled = disabled;
     const cell = row.querySelector(".effect");
-    write(cell, found ? signed(found.effect) : "");
-    cell.title = found ? `Effect ${exactly(found.effect)}: prediction with this element minus prediction without it` : "";
-    cell.classList.toggle("strong", Boolean(found) && largest > 0 && Math.abs(found.effect) === largest);
+    if (!stored(row)) {
+      write(cell, found ? signed(found.effect) : "");
+      cell.title = found ? `Effect ${exactly(found.effect)}: prediction with this element minus prediction without it` : "";
+    }
+    cell.classList.toggle("strong", largest > 0 && size(row) === largest);
     write(row.querySelector(".control-rank"), found ? controlWords(found) : "");
   }
 }
@@ -46,11 +49,10 @@ export function showList() {
 function showTrack() {
   const track = trackOf("elements");
   if (!track || !track.setWhatIf) return;
-  const effects = new Map([...whatif.effects].map(([name, row]) => [name, row.effect]));
-  const what = JSON.stringify([whatif.edits, [...effects], whatif.belongsTo]);
+  const what = JSON.stringify([whatif.edits, [...whatif.effects], whatif.belongsTo]);
   if (painted && painted.track === track && painted.what === what) return;
   painted = { track, what };
-  track.setWhatIf(whatif.edits, effects);
+  track.setWhatIf(whatif.edits, new Map(whatif.effects));
 }
 
 function showPanel() {

@@ -52,11 +52,21 @@ export function bandTrack(igv, RegionTrack) {
     }
 
     async getFeatures(chr, start, end, bpPerPixel) {
-      if (this.config.data) return chr === this.region.chrom ? asFeatures(chr, this.config.data) : [];
+      if (this.config.data) return chr === this.region.chrom ? this.featuresOf(chr, this.config.data) : [];
       const part = this.url && this.inRegion(chr, start, end);
       if (!part) return [];
       const bins = Math.max(1, Math.round(((part.end - part.start) / bpPerPixel) * BINS_PER_PIXEL));
-      return asFeatures(chr, await this.fetchJson({ ...part, bins }));
+      return this.featuresOf(chr, await this.fetchJson({ ...part, bins }));
+    }
+
+    featuresOf(chr, answer) {
+      return asFeatures(chr, answer);
+    }
+
+    /* The values that the axis and the lines of the grid show. */
+    levels() {
+      const { min, max } = this.dataRange;
+      return [min, (min + max) / 2, max];
     }
 
     doAutoscale(features) {
@@ -75,14 +85,13 @@ export function bandTrack(igv, RegionTrack) {
     draw({ context, bpStart, bpPerPixel, pixelWidth, pixelHeight, features, referenceFrame, viewportWidth }) {
       const x = (base) => (base - bpStart) / bpPerPixel;
       const y = (value) => this.pixelOf(value, pixelHeight);
-      const { min, max } = this.dataRange;
       graphics.fillRect(context, 0, 0, pixelWidth, pixelHeight, { fillStyle: INK.white });
       if (this.isElsewhere(referenceFrame)) {
         const seen = referenceFrame ? x(referenceFrame.start) : 0; // the canvas is wider than what is seen of it
         this.drawElsewhere(context, seen + (viewportWidth || pixelWidth) / 2, pixelWidth, pixelHeight);
         return;
       }
-      for (const level of [min, (min + max) / 2, max]) {
+      for (const level of this.levels()) {
         graphics.strokeLine(context, 0, y(level), pixelWidth, y(level), { strokeStyle: INK.grid });
       }
       this.drawOutside(context, x, pixelWidth, pixelHeight);
@@ -172,7 +181,7 @@ export function bandTrack(igv, RegionTrack) {
       const { min, max } = this.dataRange;
       const right = width - 4;
       graphics.strokeLine(context, right, this.pixelOf(max, height), right, this.pixelOf(min, height), style);
-      for (const level of [min, (min + max) / 2, max]) {
+      for (const level of this.levels()) {
         const at = this.pixelOf(level, height);
         graphics.strokeLine(context, right - 4, at, right, at, style);
         const label = Math.min(height - 2, Math.max(9, at + 3));
@@ -187,15 +196,18 @@ export function bandTrack(igv, RegionTrack) {
       const rows = [this.positionRow(found)];
       if (found.forced === 1) return [...rows, { name: "Promoter", value: "always kept" }];
       if (found.forced === 0) return [...rows, { name: "Blacklist", value: "never kept" }];
-      rows.push({ name: this.config.quantity || "Mean", value: number(found.mean) });
-      if (found.low !== null) rows.push({ name: "95 % range of z", value: `${number(found.low)} to ${number(found.high)}` });
-      return [...rows, ...this.thresholdRows()];
+      return [...rows, ...this.valueRows(found), ...this.thresholdRows()];
+    }
+
+    valueRows({ mean, low, high }) {
+      const range = low === null ? [] : [{ name: "95 % range of z", value: `${number(low)} to ${number(high)}` }];
+      return [{ name: this.config.quantity || "Mean", value: number(mean) }, ...range];
     }
   };
 }
 
 /* One feature per bin from the lists that the server sends. Quantities without a band (contact, prior) have no low. */
-function asFeatures(chr, answer) {
+export function asFeatures(chr, answer) {
   return answer.mean.map((mean, i) => ({
     chr,
     ...binSpan(answer, i),
@@ -210,7 +222,7 @@ function asFeatures(chr, answer) {
 const faint = (colour) => colour.replace("rgb(", "rgba(").replace(")", ", 0.25)");
 
 /* Groups of neighbouring features with the same key, in order. */
-function runsOf(features, keyOf) {
+export function runsOf(features, keyOf) {
   const pieces = [];
   for (const f of features || []) {
     const key = keyOf(f);
@@ -226,7 +238,7 @@ function runsOf(features, keyOf) {
 }
 
 /* Corners of a line: steps where a bin is wider than two pixels, so that each base can be read, else one point per bin. */
-function corners(features, x, y, bpPerPixel) {
+export function corners(features, x, y, bpPerPixel) {
   const wide = features.length > 0 && (features[0].end - features[0].start) / bpPerPixel > 2;
   const points = [];
   for (const f of features) {

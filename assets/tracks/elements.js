@@ -23,7 +23,7 @@ export function elementsTrack(igv, RegionTrack) {
       this.answer = null; // promise of the server's last answer
       this.asked = null; // threshold and address that it answers
       this.edits = { off: [], on: [] }; // regions of the what-if
-      this.effects = new Map(); // "start-end" of an element -> its effect, where known
+      this.effects = new Map(); // "start-end" of an element -> its knock-out {effect, element_gene_score}, where known
     }
 
     /* Paint blocks and arcs by the what-if's edits and by effects. */
@@ -84,7 +84,7 @@ export function elementsTrack(igv, RegionTrack) {
       const weight = weights(features, this.effects);
       for (const f of features) {
         if (f.class === "promoter" || isOff(this.edits, f)) continue;
-        arc(context, x(middle(f)), tss, ground, (ground - 4) * reach(f, this.tss, longest), f, weight(f));
+        arc(context, x(middle(f)), tss, ground, (ground - 4) * reach(f, this.tss, longest), weight(f));
       }
     }
 
@@ -153,14 +153,19 @@ const middle = (f) => (f.start + f.end) / 2;
 /* Height of an arc, 0.25 to 1: by the square root of the distance, so that arcs of near elements stay apart. */
 const reach = (f, tss, longest) => 0.25 + 0.75 * Math.sqrt(Math.abs(middle(f) - tss) / longest);
 
-/* Line widths of arcs: by the effect where effects are known (dashed: the element lowers expression), else by the mean mask. */
+/* How arcs are drawn: thicker and darker by the element-gene score, where no contact is known by the effect, and where no
+ * effect is known by the mean mask. Dashed: the element lowers expression. */
 function weights(features, effects) {
-  const of = (f) => effects.get(regionName(f));
-  const largest = Math.max(0, ...features.map((f) => Math.abs(of(f) || 0)));
+  const knockOut = (f) => effects.get(regionName(f)) || {};
+  const effectOf = (f) => f.effect ?? knockOut(f).effect;
+  const scoreOf = (f) => f.element_gene_score ?? knockOut(f).element_gene_score;
+  const sizeOf = features.some((f) => known(scoreOf(f))) ? scoreOf : (f) => effectOf(f) && Math.abs(effectOf(f));
+  const largest = Math.max(0, ...features.map((f) => sizeOf(f) || 0));
   return (f) => {
-    if (largest === 0) return { width: 0.4 + 1.4 * Math.max(0, Math.min(1, f.mean)), lowers: false };
-    const effect = of(f);
-    return { width: effect === undefined ? 0.4 : 0.5 + (3 * Math.abs(effect)) / largest, lowers: effect < 0 };
+    const colour = f.arc || f.color;
+    if (largest === 0) return { width: 0.4 + 1.4 * Math.max(0, Math.min(1, f.mean)), opacity: 1, lowers: false, colour };
+    const share = (sizeOf(f) || 0) / largest;
+    return { width: 0.5 + 3 * share, opacity: 0.45 + 0.55 * share, lowers: effectOf(f) < 0, colour };
   };
 }
 
@@ -184,18 +189,20 @@ function outline(context, left, top, width, height, colour, thickness) {
   context.strokeRect(left + 0.5, top + 0.5, Math.max(1, width - 1), height - 1);
 }
 
-function arc(context, from, to, ground, height, f, { width, lowers }) {
+function arc(context, from, to, ground, height, { width, opacity, lowers, colour }) {
   context.beginPath();
   context.moveTo(from, ground);
   context.bezierCurveTo(from, ground - 1.3 * height, to, ground - 1.3 * height, to, ground);
-  context.strokeStyle = f.color;
+  context.strokeStyle = colour;
   context.lineWidth = width;
+  context.globalAlpha = opacity;
   if (context.setLineDash) context.setLineDash(lowers ? [4, 3] : []);
   context.stroke();
   if (context.setLineDash) context.setLineDash([]);
+  context.globalAlpha = 1;
 }
 
-function popupRows(f, effect) {
+function popupRows(f, knockOut) {
   const side = f.distance < 0 ? "upstream" : "downstream";
   return [
     { name: f.name, value: f.words },
@@ -204,7 +211,15 @@ function popupRows(f, effect) {
     { name: "Mean mask", value: f.mean.toFixed(3) },
     ...(known(f.beta_sd) ? [{ name: "Beta sd", value: f.beta_sd.toFixed(3) }] : []),
     { name: "From the start site", value: `${Math.abs(f.distance).toLocaleString("en")} bp ${side}` },
-    ...(effect === undefined ? [] : [{ name: "Effect", value: `${effect < 0 ? "−" : "+"}${Math.abs(effect).toPrecision(3)}` }]),
+    ...effectRows(f, knockOut),
     ...(f.peak && f.peak !== "." ? [{ name: "Peak", value: f.peak }] : []),
   ];
+}
+
+/* What the server says of the effect; else what a knock-out has just shown. */
+function effectRows({ facts = [] }, knockOut) {
+  const rows = facts.map(([name, value]) => ({ name, value }));
+  if (!knockOut || rows.some((row) => row.name === "Effect")) return rows;
+  const { effect } = knockOut;
+  return [{ name: "Effect", value: `${effect < 0 ? "−" : "+"}${Math.abs(effect).toPrecision(3)}` }, ...rows];
 }

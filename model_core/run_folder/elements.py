@@ -35,6 +35,7 @@ _ALWAYS = (  # columns of every file
 _WITH_CONTACT, _WITH_EFFECTS = ("contact",), ("effect", "effect_sd", "recurrence")
 MEASURED = (*_WITH_CONTACT, *_WITH_EFFECTS)  # last columns of runs that store contact and effects; else NaN
 ELEMENT_COLUMNS = (*_ALWAYS, *MEASURED)
+_DERIVED = ("direction", "element_gene_score")  # last columns of exported files, which `read_elements` leaves out
 _MOST_BYTES = 1 << 30  # of an element file
 _LEVELS = 2**20  # of the histogram; its steps are exact in float32
 
@@ -341,7 +342,7 @@ _AGAIN = "assemble the run again: seq2exp-viz score RUN"
 
 
 def read_elements(path: str | Path, columns: Sequence[str] = ELEMENT_COLUMNS, text: str = "str") -> pd.DataFrame:
-    """Read an element file written by `assemble` or `export`, also of schema 1.
+    """Read an element file written by `assemble` or `export`, also of schema 1; what an export derives is left out.
 
     Parameters
     ----------
@@ -401,8 +402,14 @@ def as_stored(table: pd.DataFrame, manifest: Mapping[str, Any]) -> pd.DataFrame:
 
 
 def as_exported(table: pd.DataFrame, manifest: Mapping[str, Any]) -> pd.DataFrame:
-    """Return elements as exported files show them: `as_stored`, and "." as beta_sd where the run has no band."""
+    """Return elements as exported files show them: `as_stored`, and "." as beta_sd where the run has no band.
+
+    Where `table` has the columns direction and element_gene_score, these are the last ones.
+    """
     shown_ = as_stored(table, manifest)
+    if set(_DERIVED) <= set(table.columns):
+        score = [_UNKNOWN if value != value else f"{value:.6g}" for value in table["element_gene_score"]]
+        shown_ = shown_.assign(direction=[text or _UNKNOWN for text in table["direction"]], element_gene_score=score)
     return shown_ if band_words(manifest["band"]) is not None else shown_.assign(beta_sd=_UNKNOWN)
 
 
@@ -428,7 +435,8 @@ def _header(path: str | Path, content: bytes) -> tuple[int, int, tuple[str, ...]
             break
         begin = end + 1
     header = element_header_of_2(line.decode("utf-8", "replace").rstrip("\r"))
-    for columns in (_ALWAYS, (*_ALWAYS, *_WITH_CONTACT), ELEMENT_COLUMNS):
+    known = (_ALWAYS, (*_ALWAYS, *_WITH_CONTACT), ELEMENT_COLUMNS)
+    for columns in (*known, *((*columns, *_DERIVED) for columns in known)):
         if header == "#" + "\t".join(columns):
             return begin + len(line) + 1, number, columns
     raise InputError(path, found=f"header {header[:200]!r}", expected="the columns of an element file", fix=_AGAIN)

@@ -1,4 +1,4 @@
-"""Files for genome browsers: reproducible bigWig, BED, narrowPeak and GFF3 files, and summaries of bigWigs.
+"""Files for genome browsers: reproducible bigWig, BED, narrowPeak, GFF3 and BEDPE files, and summaries of bigWigs.
 
 pyBigWig writes the files whose zoom levels fit in memory (numpy blocks, small files), pybigtools the larger ones;
 pybigtools reads summaries (0.3 ms, compared with 120 ms for pyBigWig's stats).
@@ -34,6 +34,8 @@ LONGEST_FOR_TBI = 2**29  # bp of a chromosome that a .tbi index can address; bey
 GFF3_SOURCE = "seq2exp-viz"
 GFF3_TYPES = {PROMOTER_CLASS: "promoter"}  # by class, terms of the Sequence Ontology: SO:0000167
 GFF3_TYPE = "regulatory_region"  # of all other classes: SO:0005836
+BEDPE_COLUMNS = ("chrom1", "start1", "end1", "chrom2", "start2", "end2", "name", "score", "strand1", "strand2")
+_EFFECT_NOTES = ("effect", "effect_sd", "recurrence", "direction", "contact", "element_gene_score")  # of GFF3
 _NOT_IN_SEQID = re.compile(r"[^a-zA-Z0-9.:^*$@!+_?|-]")
 _NOT_IN_ATTRIBUTE = re.compile(r"[\x00-\x1f\x7f%;=&,]")
 MOST_VALUES = 2**26  # of a track by default, and the most whose zoom levels are made in memory (0.9 GB)
@@ -311,7 +313,8 @@ def write_gff3(
     path : str or Path
         As of `write_bed`.
     table : DataFrame
-        `elements.ELEMENT_COLUMNS`, 0-based half-open.
+        `elements.ELEMENT_COLUMNS`, 0-based half-open; what is known of effects, contact, direction and
+        element_gene_score become attributes.
     sizes : Mapping[str, int]
         bp of each chromosome; those with an element get a line ##sequence-region.
     comments : Sequence[str]
@@ -319,7 +322,8 @@ def write_gff3(
     """
     table = sort(table)
     columns = ("chrom", "start", "end", "name", "strand", "gene_id", "symbol", "class", "mean_mask")
-    rows = zip(*(table[column] for column in columns), strict=True)
+    further = [_effect_notes(row) for row in table.reindex(columns=list(_EFFECT_NOTES)).to_dict("records")]
+    rows = zip(*(table[column] for column in columns), further, strict=True)
     seqids = {chrom: _encoded(chrom, _NOT_IN_SEQID) for chrom in table["chrom"].unique()}
     with replacing(path) as temporary:
         with temporary.open("w", encoding="utf-8", newline="") as lines:
@@ -332,7 +336,16 @@ def write_gff3(
 
 
 def _gff3_line(
-    seqid: str, start: int, end: int, name: str, strand: str, gene_id: str, symbol: str, kind: str, mean_mask: float
+    seqid: str,
+    start: int,
+    end: int,
+    name: str,
+    strand: str,
+    gene_id: str,
+    symbol: str,
+    kind: str,
+    mean_mask: float,
+    further: Mapping[str, str],
 ) -> str:
     notes = {
         "ID": f"{gene_id}:{name}",
@@ -340,10 +353,39 @@ def _gff3_line(
         "gene_id": gene_id,
         "class": kind,
         "mean_mask": f"{mean_mask:.4f}",
+        **further,
     }
     attributes = ";".join(f"{key}={_encoded(text, _NOT_IN_ATTRIBUTE)}" for key, text in notes.items())
     place = (seqid, GFF3_SOURCE, GFF3_TYPES.get(kind, GFF3_TYPE), str(start + 1), str(end))
     return "\t".join((*place, notes["mean_mask"], strand, ".", attributes)) + "\n"
+
+
+def _effect_notes(row: Mapping[str, Any]) -> dict[str, str]:
+    """Return the attributes of an element's effect that are known."""
+    known = {name: value for name, value in row.items() if value == value and value not in (None, "")}
+    return {name: value if isinstance(value, str) else f"{value:.6g}" for name, value in known.items()}
+
+
+def write_bedpe(path: str | Path, table: pd.DataFrame, comments: Sequence[str] = (), bgzip: bool = False) -> None:
+    """Write pairs of places as BEDPE with a header line, sorted by the first place; atomically.
+
+    Parameters
+    ----------
+    path : str or Path
+        As of `write_bed`; a tabix index is that of the first place.
+    table : DataFrame
+        BEDPE_COLUMNS and any others; numbers that are not known are written as ".", floats with six digits.
+    comments : Sequence[str]
+        Lines with ##, above the header line.
+    """
+    table = table.sort_values(["chrom1", "start1", "end1", "name"], kind="stable")
+    with replacing(path) as temporary:
+        with temporary.open("w", encoding="utf-8", newline="") as lines:
+            lines.writelines(f"##{comment}\n" for comment in comments)
+            lines.write("#" + "\t".join(table.columns) + "\n")
+            _write_rows(lines, table, "%.6g", ".")
+        if bgzip:
+            _compress(temporary, Path(path), table["end1"].max() if len(table) else 0)
 
 
 def _encoded(text: str, reserved: re.Pattern) -> str:
@@ -351,8 +393,9 @@ def _encoded(text: str, reserved: re.Pattern) -> str:
     return reserved.sub(lambda found: "".join(f"%{byte:02X}" for byte in found[0].encode()), text)
 
 
-def _write_rows(lines: TextIO, table: pd.DataFrame, floats: str = "%.4f") -> None:
-    table.to_csv(lines, sep="\t", header=False, index=False, float_format=floats, quoting=3, lineterminator="\n")
+def _write_rows(lines: TextIO, table: pd.DataFrame, floats: str = "%.4f", unknown: str = "") -> None:
+    settings: dict[str, Any] = {"float_format": floats, "na_rep": unknown, "quoting": 3, "lineterminator": "\n"}
+    table.to_csv(lines, sep="\t", header=False, index=False, **settings)
 
 
 def _compress(temporary: Path, path: Path, longest: int, preset: Literal["bed", "gff"] = "bed") -> None:

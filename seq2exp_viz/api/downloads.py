@@ -11,7 +11,8 @@ import pandas as pd
 
 from model_core.run_folder.elements import as_exported
 from model_core.run_folder.mask_store import GeneMask
-from model_core.run_folder.tracks import Block, write_bed, write_bigwig, write_gff3
+from model_core.run_folder.tracks import Block, write_bed, write_bedpe, write_bigwig, write_gff3
+from seq2exp_viz.reports.export import BEDPE_COMMENTS, as_bedpe
 
 DECIMALS = 4
 
@@ -49,6 +50,24 @@ def elements_gff3(elements: pd.DataFrame, sizes: Mapping[str, int], comments: Se
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / "elements.gff3"
         write_gff3(path, elements, sizes, comments)
+        return path.read_bytes()
+
+
+def elements_bedpe(elements: pd.DataFrame, genes: pd.DataFrame, comments: Sequence[str] = ()) -> bytes:
+    """BEDPE of elements and the start sites of their genes, as `seq2exp-viz export` writes it.
+
+    Parameters
+    ----------
+    elements : DataFrame
+        As of `reports.export.as_bedpe`.
+    genes : DataFrame
+        gene_id and tss.
+    comments : Sequence[str]
+        Lines above the header.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        path = Path(scratch) / "elements.bedpe"
+        write_bedpe(path, as_bedpe(elements, genes), [*comments, *BEDPE_COMMENTS])
         return path.read_bytes()
 
 

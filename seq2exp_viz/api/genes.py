@@ -15,6 +15,7 @@ from model_core.intervals import COORDINATES
 from model_core.places import parse_place, read_place
 from model_core.run_folder.assemble import provenance
 from model_core.run_folder.band import band_words
+from model_core.run_folder.element_effects import with_stored
 from model_core.run_folder.elements import PROMOTER_CLASS
 from seq2exp_viz.api import PREFIX, downloads, igv, tables
 from seq2exp_viz.api.http import as_json, attachment, guarded, integer, place, records, threshold_of
@@ -24,6 +25,9 @@ from seq2exp_viz.api.sharing import add_sharing_routes
 from seq2exp_viz.api.user_tracks import add_own_track_routes
 from seq2exp_viz.file_names import content_disposition, run_part
 from seq2exp_viz.runs import binning, made_fasta, mask_components, style
+from seq2exp_viz.runs.effect_track import effect_summary
+from seq2exp_viz.runs.effect_words import effect_facts
+from seq2exp_viz.runs.element_effects import with_effects
 from seq2exp_viz.runs.gene_search import LONGEST, find
 from seq2exp_viz.runs.missing import Missing
 from seq2exp_viz.runs.registry import RunRegistry
@@ -39,6 +43,7 @@ if TYPE_CHECKING:
 MOST_FEATURES = 5_000
 # Part in the address: field of `MaskParts`.
 PARTS = {"network": "network", "signals": "signals", "disagreement": "difference"}
+_EFFECT = ["effect", "effect_sd", "recurrence", "members", "direction", "contact", "element_gene_score"]
 MIMETYPES = {".bed": "text/plain", ".tsv": "text/tab-separated-values", ".json": "application/json"}
 
 
@@ -170,6 +175,12 @@ def add_gene_routes(route: Callable) -> None:
         start, end = integer("start", window.start), integer("end", window.end)
         return as_json(mask_components.certainty_summary(view, gene, threshold, start, end, integer("bins", 1000)))
 
+    @route("/<run>/genes/<path:gene>/member-effects")
+    def member_effects(view: RunView, gene: str) -> Response:
+        window = view.run.window(gene)
+        start, end = integer("start", window.start), integer("end", window.end)
+        return as_json(effect_summary(view, gene, start, end, integer("bins", 1000)))
+
     @route("/<run>/genes/<path:gene>/elements")
     def elements(view: RunView, gene: str) -> Response:
         return as_json(element_answer(view, gene, threshold_of(request)))
@@ -183,6 +194,13 @@ def add_gene_routes(route: Callable) -> None:
     def gff3(view: RunView, gene: str) -> Response:
         elements, comments = cut_for_file(view, gene, threshold_of(request))
         return elements_file(view, gene, "gff3", downloads.elements_gff3(elements, view.run.chrom_sizes, comments))
+
+    @route("/<run>/genes/<path:gene>/elements.bedpe")
+    def bedpe(view: RunView, gene: str) -> Response:
+        threshold, symbol = threshold_of(request), str(view.run.gene(gene)["symbol"])
+        elements = with_effects(view, view.cut(gene, threshold)).assign(name=lambda t: f"{symbol}:" + t["name"])
+        comments = cut_for_file(view, gene, threshold)[1]
+        return elements_file(view, gene, "bedpe", downloads.elements_bedpe(elements, view.run.genes, comments))
 
     @route("/<run>/genes/<path:gene>/mask.bigWig")
     def bigwig(view: RunView, gene: str) -> Response:
@@ -318,7 +336,8 @@ def vector(view: RunView, gene: str, values: np.ndarray, **more: object) -> Resp
 def cut_for_file(view: RunView, gene: str, threshold: float | None) -> tuple[pd.DataFrame, list[str]]:
     """Cut the gene's elements at a threshold and return them with the comment lines of their file."""
     rule = view.run.rule if threshold is None else view.run.rule.at(threshold)
-    return view.cut(gene, threshold), provenance(view.run, rule)
+    elements = with_stored(view.cut(gene, threshold), view.effects, view.run.manifest)
+    return elements, provenance(view.run, rule)
 
 
 def elements_file(view: RunView, gene: str, ending: str, content: bytes) -> Response:
@@ -329,7 +348,7 @@ def elements_file(view: RunView, gene: str, ending: str, content: bytes) -> Resp
 
 def element_answer(view: RunView, gene: str, threshold: float | None) -> dict:
     """Return the gene's elements at a threshold, and the share of the window that they cover, as JSON values."""
-    row, table = view.run.gene(gene), view.cut(gene, threshold)
+    row, table = view.run.gene(gene), with_effects(view, view.cut(gene, threshold))
     learned = int(view.run.mask(gene).learned.sum()) * view.run.manifest["resolution"]
     mine = table[table["class"] != PROMOTER_CLASS]
     covered = int((mine["end"] - mine["start"]).sum())
@@ -339,11 +358,14 @@ def element_answer(view: RunView, gene: str, threshold: float | None) -> dict:
         "threshold": view.run.rule.threshold if threshold is None else threshold,
         "count": len(mine),
         "covered_percent": round(100 * covered / learned, 2) if learned else None,
-        "elements": [_element(item, band_words(view.run.band) is not None) for item in table.to_dict("records")],
+        "elements": [
+            _element(item, effect, band_words(view.run.band) is not None)
+            for item, effect in zip(table.to_dict("records"), records(table[_EFFECT]), strict=True)
+        ],
     }
 
 
-def _element(item: dict, beta: bool) -> dict:
+def _element(item: dict, effect: dict, beta: bool) -> dict:
     return {
         "chr": str(item["chrom"]),
         "start": int(item["start"]),
@@ -357,6 +379,9 @@ def _element(item: dict, beta: bool) -> dict:
         "beta_sd": round(float(item["beta_sd"]), 4) if beta else None,
         "distance": int(item["distance_to_tss"]),
         "peak": str(item["peak"]),
+        **effect,
+        "facts": effect_facts(item),
+        "arc": style.arc_colour(item["direction"], item["class"]),
     }
 
 

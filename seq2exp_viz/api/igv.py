@@ -14,16 +14,23 @@ import numpy as np
 
 from model_core import palette
 from model_core.remote.address import RemotePath
+from model_core.run_folder.band import band_words
+from model_core.run_folder.element_effects import stores_any
 from model_core.run_folder.occlusion import Occlusion
 from seq2exp_viz.api import PREFIX
 from seq2exp_viz.file_names import run_part
 from seq2exp_viz.runs import mask_components
+from seq2exp_viz.runs.effect_track import PER
+from seq2exp_viz.runs.effect_words import DIRECTIONS
 from seq2exp_viz.runs.run_view import RunView
 from seq2exp_viz.runs.second_run import same_gene
 from seq2exp_viz.runs.study_inputs import SignalTrack
 from seq2exp_viz.runs.style import peak_name
 from seq2exp_viz.serving.byte_ranges import version_of
 from seq2exp_viz.serving.remote_ranges import known_version
+
+_WITH_EFFECT = {"genes": 54, "peaks": 34, "mask": 90, "effect": 70, "elements": 76}  # pixels, so that all are in sight
+_SIGNAL_WITH_EFFECT = 40
 
 
 def data_url(view: RunView, base: str, file: str) -> str:
@@ -77,9 +84,18 @@ def tracks(
         rows += _second_run(view, base, gene_id, second) if second is not None else []
         rows += _why(view, base, gene_id, threshold)
     rows += _controls(view, base, gene_id)
+    if any(row["id"] == "effect" for row in rows):
+        for row in rows:
+            row["config"]["height"] = _height_with_effect(row)
     for order, row in enumerate(rows, 1):
         row["config"] |= {"id": row["id"], "name": escape(row["label"]), "order": order, "removable": False}
     return rows
+
+
+def _height_with_effect(row: dict) -> int:
+    """Return the height of a track beside a track of effects, in pixels."""
+    other = _SIGNAL_WITH_EFFECT if row["group"] == "Measured" else row["config"]["height"]
+    return _WITH_EFFECT.get(row["id"], other)
 
 
 def _row(name: str, label: str, group: str, on: bool = True, **config: Any) -> dict:
@@ -172,8 +188,31 @@ def _model(view: RunView, base: str, gene_id: str, threshold: float | None) -> l
     elements = {"type": "elements", "url": api_url(view, base, "genes", gene_id, "elements"), "region": own["region"]}
     return [
         _row("mask", f"Mask of {symbol}", "Model", **own, height=132, threshold=threshold, quantity="Mean of z"),
+        *_effect(view, base, gene_id, symbol),
         _row("elements", f"Elements of {symbol}", "Model", **elements, height=84, threshold=threshold),
     ]
+
+
+def _effect(view: RunView, base: str, gene_id: str, symbol: str) -> list[dict]:
+    """Return the track of the effect of each place on the gene, where the run stores it."""
+    if view.member_effects(gene_id) is None:
+        return []
+    own = _own(view, base, gene_id, "member-effects")
+    return [
+        _row(
+            "effect",
+            f"Effect on {symbol} per {PER} bp",
+            "Model",
+            **(own | effect_style()),
+            height=_WITH_EFFECT["effect"],
+        )
+    ]
+
+
+def effect_style() -> dict[str, Any]:
+    """Return type, colours and words of a track of effects, for igv.js."""
+    colours = {direction: colour.css for direction, colour in palette.EFFECTS.items()}
+    return {"type": "effect", "colors": colours, "words": DIRECTIONS, "per": PER}
 
 
 def _why(view: RunView, base: str, gene_id: str, threshold: float | None) -> list[dict]:
@@ -266,6 +305,19 @@ def _controls(view: RunView, base: str, gene_id: str | None) -> list[dict]:
     return rows
 
 
+def element_columns(view: RunView) -> dict[str, Any]:
+    """Return which columns that not every run fills the page's table of elements shows, and which it withholds."""
+    members, band = view.members == view.members, band_words(view.run.band) is not None
+    has = {"beta_sd": band, "recurrence": view.members > 1, "direction": view.members > 1}
+    contact = view.run.manifest.get("contact") is not None
+    has |= {"contact": contact, "element_gene_score": stores_any(view.run.manifest)}
+    return {
+        "effectsFirst": members,
+        "known": [name for name, known in has.items() if known],
+        "withheld": [name for name, known in has.items() if not known],
+    }
+
+
 def browser(
     view: RunView, base: str, gene_id: str | None, threshold: float | None, second: RunView | None = None
 ) -> dict:
@@ -303,6 +355,7 @@ def browser(
         "reference": reference(view, base),
         "tracks": tracks(view, base, gene_id, threshold, second),
         "locus": locus,
+        "elementColumns": element_columns(view),
         "contigs": api_url(view, base, "contigs.tsv") if view.igv_names.renamed else None,
         "stem": view.file_stem(str(view.run.gene(gene_id)["gene_id"]))
         if gene_id is not None

@@ -14,6 +14,7 @@ from model_core.run_folder.effects import caveat, caveat_line, row_values
 from model_core.run_folder.run import Run
 from seq2exp_viz.api.http import RequestError, as_json, integer, json_body
 from seq2exp_viz.runs.binning import vector_summary
+from seq2exp_viz.runs.element_effects import with_scores
 from seq2exp_viz.runs.registry import RunRegistry
 from seq2exp_viz.runs.run_view import RunView
 from seq2exp_viz.runs.style import label_words
@@ -53,7 +54,7 @@ def add_model_routes(
             job = jobs.start(view.key, view.run.path, names[0], kind, names[1], threshold_in(body))
         except TooMany as problem:
             return as_json({"message": str(problem)}, 429)
-        return as_json(job_answer(job), 201)
+        return as_json(job_answer(job, registry), 201)
 
     @routes.route("/jobs")
     def listed() -> Response:
@@ -72,13 +73,13 @@ def add_model_routes(
     @routes.route("/jobs/<int:number>")
     @of_one
     def one(job: Task) -> Response:
-        return as_json(job_answer(job))
+        return as_json(job_answer(job, registry))
 
     @routes.route("/jobs/<int:number>/cancel", methods=["POST"])
     @of_one
     def cancel(job: Task) -> Response:
         jobs.cancel(job.id)
-        return as_json(job_answer(jobs.get(job.id) or job))
+        return as_json(job_answer(jobs.get(job.id) or job, registry))
 
 
 def _add_questions(route: Callable, jobs: Jobs | SharedJobs, read_only: bool) -> None:
@@ -142,7 +143,8 @@ def _add_questions(route: Callable, jobs: Jobs | SharedJobs, read_only: bool) ->
         rows = {row["element"]: row for row in _effect_rows(view.run, gene_id)} | (
             dict(job.rows) if job is not None else {}
         )
-        return as_json({"gene": gene_id, "rows": list(rows.values()), "job": None if job is None else job.shown()})
+        known = with_scores(view, gene_id, list(rows.values()))
+        return as_json({"gene": gene_id, "rows": known, "job": None if job is None else job.shown()})
 
 
 def _model_version(run: Run) -> str:
@@ -166,9 +168,11 @@ def answer_of(view: RunView, task: Task) -> Response:
     return as_json({name: shown[name] for name in ("id", "state", "done", "total", "seconds_left", "message")}, 202)
 
 
-def job_answer(job: Task) -> dict:
+def job_answer(job: Task, registry: RunRegistry) -> dict:
     """Return a job with all its results so far."""
-    return {**job.shown(), "rows": list(dict(job.rows).values()), "result": job.result}
+    rows, view = list(dict(job.rows).values()), registry.get(job.run)
+    rows = rows if view is None or job.kind != "effects" else with_scores(view, job.gene, rows)
+    return {**job.shown(), "rows": rows, "result": job.result}
 
 
 def name_of(value: object) -> str:

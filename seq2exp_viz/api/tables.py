@@ -26,9 +26,10 @@ from seq2exp_viz.api.http import (
 )
 from seq2exp_viz.file_names import run_part
 from seq2exp_viz.runs import binning, second_run, style
+from seq2exp_viz.runs.effect_words import cell_words, effect_facts
 from seq2exp_viz.runs.element_tables import element_table
 from seq2exp_viz.runs.gene_list import suggestions
-from seq2exp_viz.runs.genes_using_region import genes_using_region
+from seq2exp_viz.runs.genes_using_region import genes_using_region, ranked_by
 from seq2exp_viz.runs.peak_audit import ELEMENT, PEAK, audit
 from seq2exp_viz.runs.registry import RunRegistry
 from seq2exp_viz.runs.run_view import RunView
@@ -77,7 +78,9 @@ def _add_genes_using_region(route: Callable) -> None:
     def whose(view: RunView) -> Response:
         chrom, start, end = place(view)
         table, count = genes_using_region(view, chrom, start, end)
-        return as_json({"chrom": chrom, "start": start, "end": end, "genes": count, "rows": records(table)})
+        rows = [{**row, "said": cell_words(row)} for row in records(table)]
+        answer = {"chrom": chrom, "start": start, "end": end, "genes": count, "ranked_by": ranked_by(table)}
+        return as_json({**answer, "rows": rows})
 
     @route("/<run>/owners/arcs")
     def arcs(view: RunView) -> Response:
@@ -85,7 +88,9 @@ def _add_genes_using_region(route: Callable) -> None:
         chrom, start, end = place(view)
         table, _ = genes_using_region(view, chrom, start, end)
         kept = table[table["mean_mask"].notna()]
-        return as_json({"tss": (start + end) // 2, "elements": [_arc(row) for row in kept.to_dict("records")]})
+        effects = records(kept[["effect", "element_gene_score"]])
+        arcs = [_arc(row) | effect for row, effect in zip(kept.to_dict("records"), effects, strict=True)]
+        return as_json({"tss": (start + end) // 2, "elements": arcs})
 
 
 def _arc(row: dict[str, Any]) -> dict[str, Any]:
@@ -100,6 +105,8 @@ def _arc(row: dict[str, Any]) -> dict[str, Any]:
         "color": style.colour_of(row["class"]) if row["class"] else palette.GREY.css,
         "mean": round(row["mean_mask"], 4),
         "distance": row["distance"],
+        "facts": effect_facts(row),
+        "arc": palette.EFFECTS[row["direction"]].css if row["direction"] else None,
     }
 
 

@@ -20,9 +20,11 @@ ANNOTATION_SECONDS = 600  # seconds to wait: the GTF of a whole genome is read o
 def export(
     run: RunPath,
     kind: Annotated[
-        Literal["bed", "bigwig", "narrowpeak", "gff3"],
+        Literal["bed", "bigwig", "narrowpeak", "gff3", "bedpe"],
         typer.Argument(
-            metavar="KIND", help="format to write: elements as BED9+, narrowPeak or GFF3, or the mask as bigWig"
+            metavar="KIND",
+            help="format to write: elements as BED9+, narrowPeak or GFF3, elements with their start sites as BEDPE, or "
+            "the mask as bigWig",
         ),
     ],
     genes: Genes = None,
@@ -30,7 +32,7 @@ def export(
     resolution: Annotated[int | None, options.resolution("for bigwig")] = None,
     decimals: Annotated[int, typer.Option("--round", min=0, help="number of decimals in the bigWig")] = 3,
     bgzip: Annotated[
-        bool, typer.Option("--bgzip", help="compress BED, narrowPeak or GFF3 with bgzip and index it with tabix")
+        bool, typer.Option("--bgzip", help="compress all but bigWig with bgzip and index it with tabix")
     ] = False,
 ) -> None:
     """Write elements or masks for other programs: of the given genes, or of all genes."""

@@ -19,6 +19,7 @@ from seq2exp_viz.page.selection import (
     revision,
     second_run_of,
 )
+from seq2exp_viz.runs.effect_words import cell_words
 from seq2exp_viz.runs.element_tables import element_table
 from seq2exp_viz.runs.peak_overlap import overlap
 from seq2exp_viz.runs.registry import RunRegistry
@@ -230,6 +231,7 @@ def _gene_callbacks(app: Dash, registry: RunRegistry, base: str) -> None:
         Output("cut-line", "children"),
         Output("get-bed", "href"),
         Output("get-gff3", "href"),
+        Output("get-bedpe", "href"),
         Output("get-bigwig", "href"),
         Input("gene", "data"),
         Input("threshold", "value"),
@@ -238,7 +240,7 @@ def _gene_callbacks(app: Dash, registry: RunRegistry, base: str) -> None:
     def show_elements(shown: dict | None, threshold: float | None, _revision: dict | None):
         view, gene = chosen(registry, shown)
         if view is None or gene is None:
-            return [], "", "#", "#", "#"
+            return [], "", "#", "#", "#", "#"
         answer = element_answer(view, gene, threshold)
         query = {} if threshold is None else {"threshold": threshold}
         return (
@@ -246,6 +248,7 @@ def _gene_callbacks(app: Dash, registry: RunRegistry, base: str) -> None:
             panel.cut_line(answer),
             api_url(view, base, "genes", gene, "elements.bed", **query),
             api_url(view, base, "genes", gene, "elements.gff3", **query),
+            api_url(view, base, "genes", gene, "elements.bedpe", **query),
             api_url(view, base, "genes", gene, "mask.bigWig"),
         )
 
@@ -269,7 +272,8 @@ def _tab_callbacks(app: Dash, registry: RunRegistry, base: str) -> None:
         found = rows_of(table, asked.get("filterModel"), asked.get("sortModel"))
         start = max(0, int(asked.get("startRow", 0)))
         stop = min(int(asked.get("endRow", start + 100)), start + MOST_ROWS)
-        return {"rowData": http.records(found.iloc[start:stop]), "rowCount": len(found)}
+        rows = http.records(found.iloc[start:stop])
+        return {"rowData": [{**row, "said": cell_words(row)} for row in rows], "rowCount": len(found)}
 
     @app.callback(
         Output("quality-content", "children"),

@@ -7,6 +7,7 @@ from dash import html
 from model_core import palette
 from model_core.run_folder.calibration import NOT_CALIBRATED
 from seq2exp_viz.page.attributes import aria, data
+from seq2exp_viz.runs.effect_words import DIRECTIONS
 from seq2exp_viz.runs.style import CERTAINTY_WORDS, CLASS_WORDS, colour_of
 
 WORDS = {
@@ -28,6 +29,10 @@ WORDS = {
     "peak": "an interval called by MACS3 (or another peak caller) from the signals; never a result of the model",
     "effect": "prediction with the mask as it is minus prediction without the element. Positive: the element raises "
     "expression",
+    "direction": "raises or lowers expression; cannot be told where the effect is less than twice its standard "
+    "deviation over the members from 0",
+    "element–gene score": "activity by contact: the size of a stored effect, which holds the contact already; in "
+    "another model the size of the knock-out effect times the contact with the start site",
     "delta": "prediction after a change minus prediction before it. Positive: the change raises expression",
     "control region": "a random region of the same length in the same window, switched off in the same way. Several "
     "of them show the model's own background. To exceed it is no test: elements without effect do so, too",
@@ -105,6 +110,11 @@ def _colours() -> list[html.Li]:
         ("line", "mean of z", None),
         ("band", "95 % range of z; of an ensemble, over its members", None),
         ("dashes", "threshold", None),
+        *(
+            ("block", f"{DIRECTIONS[kind]} (effect and arcs)", palette.EFFECTS[kind].css)
+            for kind in ("raises", "lowers")
+        ),
+        ("error", "effect ± twice its standard deviation over the members", None),
         *(("block", CLASS_WORDS[kind], colour_of(kind)) for kind in CLASS_WORDS),
         *(
             ("block", f"{words} (track “Where z lies”; not for a causal model)", palette.CERTAINTY[kind].css)

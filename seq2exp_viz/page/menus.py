@@ -34,6 +34,7 @@ def export_menu() -> html.Details:
             _head("This gene"),
             html.A("Elements (BED)", id="get-bed", href="#", download=""),
             html.A("Elements (GFF3)", id="get-gff3", href="#", download=""),
+            html.A("Elements to the start site (BEDPE)", id="get-bedpe", href="#", download=""),
             html.A("Mask (bigWig)", id="get-bigwig", href="#", download=""),
             html.Label("Report of these genes (HTML, opens offline)", htmlFor="report-genes", className="menu-head"),
             html.Div(

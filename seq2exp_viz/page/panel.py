@@ -10,9 +10,12 @@ from dash import html
 
 from model_core import palette
 from model_core.run_folder.band import band_words
+from model_core.run_folder.element_effects import stores_any
+from model_core.run_folder.element_gene_score import ERRORS
 from model_core.run_folder.notes import NO_CONTACT, gene_note
 from seq2exp_viz.page import plots
 from seq2exp_viz.page.attributes import aria, data
+from seq2exp_viz.runs.effect_words import DIRECTIONS, effect_words
 from seq2exp_viz.runs.gene_list import unscored
 from seq2exp_viz.runs.prediction_quality import pearson
 from seq2exp_viz.runs.run_view import RunView
@@ -87,10 +90,18 @@ def legend(view: RunView) -> list:
     band = [_mark("band", words.range)] if words is not None else []
     marks = [_mark("line", "mean of z"), *band, _mark("dashes", "threshold")]
     certain = CERTAINTY_WORDS if view.run.band == "beta" else {}
+    stored = view.members == view.members
+    effects = [_mark("block", DIRECTIONS[kind], palette.EFFECTS[kind].css, "effect") for kind in ("raises", "lowers")]
+    error = (
+        [_mark("error", f"±{ERRORS:g} sd of {view.members:.0f} members", track="effect")] if view.members > 1 else []
+    )
+    scored = stores_any(view.run.manifest)
     return [
         *marks,
+        *(effects if stored else []),
+        *error,
         *(_mark("block", class_words(view, kind), colour_of(kind)) for kind in kinds),
-        _mark("arc", "element to start site"),
+        _mark("arc", "element to start site" + (", by element–gene score" if scored else "")),
         *(_mark("block", words, palette.CERTAINTY[kind].css, "certainty") for kind, words in certain.items()),
     ]
 
@@ -207,35 +218,51 @@ def element_list(answer: Mapping[str, Any]) -> list:
     """
     rows = [item for item in answer["elements"] if item["class"] != "promoter"]
     rows.sort(key=lambda item: int(item["name"][1:]) if item["name"][1:].isdigit() else 0)
-    names = ("Element", "From start", "Mask", "Effect")
-    head = html.Div(className="element head-row", children=[html.Span(""), *map(html.Span, names)])
+    stored = any(item["recurrence"] is not None for item in rows)
+    names = ("Element", "From start", *(() if stored else ("Mask",)), "Effect")
+    kind = "element head-row stored" if stored else "element head-row"
+    head = html.Div(className=kind, children=[html.Span(""), *map(html.Span, names)])
     none = html.Div("No element reaches this threshold. A lower threshold shows weaker elements.", className="quiet")
     return [head, *map(_element_row, rows)] if rows else [none]
 
 
 def _element_row(item: Mapping[str, Any]) -> html.Div:
     region = f"{item['start']}-{item['end']}"
+    stored = item["recurrence"] is not None
     switch = {**aria(checked="true", label=f"Keep {item['name']}"), **data(action="switch")}
     place = [
         html.Span(className="swatch block", style={"background": item["color"]}),
         html.Span(item["name"]),
         html.Span(distance_words(item["distance"])),
-        html.Span(f"{item['mean']:.2f}"),
+        *([] if stored else [html.Span(f"{item['mean']:.2f}")]),  # the effect with its error takes its room
     ]
     peak = f": {item['peak']}" if item["peak"] not in (".", "") else ""
     where = data(chrom=item["chr"], start=str(item["start"]), end=str(item["end"]))
     return html.Div(
-        className="element",
-        **data(region=region, name=item["name"]),
+        className="element stored" if stored else "element",
+        **data(region=region, name=item["name"], **({"effect": str(item["effect"])} if stored else {})),
         children=[
             html.Button(
                 className="switch", role="switch", title="Switch off or on, and predict again (Space)", **switch
             ),
             html.Button(className="element-go", title=item["words"] + peak, children=place, **where),
-            html.Span(className="effect"),
+            html.Span(_stored_effect(item) if stored else [], className="effect", title=_effect_title(item, stored)),
             html.Span(className="control-rank"),
         ],
     )
+
+
+def _stored_effect(item: Mapping[str, Any]) -> list:
+    """Return an effect with its error, and a mark of its direction in the direction's colour."""
+    words = effect_words(item["effect"], item["effect_sd"])
+    if not item["direction"]:
+        return [words]
+    return [html.Span(className=f"direction {item['direction'].replace(' ', '-')}", **aria(hidden="true")), words]
+
+
+def _effect_title(item: Mapping[str, Any], stored: bool) -> str | None:
+    facts = [("Mean mask", f"{item['mean']:.3f}"), *item["facts"]]
+    return "\n".join(f"{name}: {text}" for name, text in facts) if stored else None
 
 
 def distance_words(distance: int) -> str:

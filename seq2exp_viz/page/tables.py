@@ -7,6 +7,7 @@ import dash_ag_grid as dag
 from model_core import palette
 from model_core.run_folder.calibration import NOT_CALIBRATED
 from model_core.run_folder.effects import BACKGROUND
+from seq2exp_viz.runs.effect_words import SCORE_WORDS
 
 TWO, ONE, THREE, COUNT = ".2f", ".1f", ".3f", ",d"
 KEPT_WORDS = (
@@ -38,7 +39,17 @@ ELEMENT_PLACE = {
 }
 RANK = {"function": "params.value == null ? '' : params.value + ' of ' + params.data.control_n"}
 CONTROL_WORDS = f"Number of control regions that are at least as strong, of all that were tried. {BACKGROUND}"
-EFFECT_WORDS = "Prediction with the mask as it is minus prediction without the element"
+SAID = {  # texts that come with the row
+    name: {"function": f"params.data && params.data.said ? params.data.said.{name} : ''"}
+    for name in ("effect", "members")
+}
+EFFECT_WORDS = (
+    "Prediction with the mask as it is minus prediction without the element. Of an ensemble \u00b1 the standard "
+    "deviation over its members, each trained on its own resampling of the genes"
+)
+MEMBERS_WORDS = "Number of members whose effect has the sign of the mean and at least half its size"
+DIRECTION_WORDS = "Whether the element raises or lowers expression; an effect below twice its sd cannot be told"
+CONTACT_WORDS = "Contact with the start site, as a share of the highest in the window, mean over the element"
 BETA_SD_WORDS = (
     "Mean standard deviation of z: under its Beta, or over the members of an ensemble; empty where the model fixes it"
 )
@@ -121,7 +132,11 @@ def elements() -> dag.AgGrid:
         _number("beta_sd", "Beta sd", 66, THREE, headerTooltip=BETA_SD_WORDS),
         _number("distance_to_tss", "From start site, bp", 98, COUNT),
         _text("peak", "Peak", 150),
-        _number("effect", "Effect", 68, THREE, headerTooltip=EFFECT_WORDS),
+        _number("effect", "Effect", 110, headerTooltip=EFFECT_WORDS, valueFormatter=SAID["effect"]),
+        _number("recurrence", "Members that agree", 78, headerTooltip=MEMBERS_WORDS, valueFormatter=SAID["members"]),
+        _text("direction", "Direction", 104, headerTooltip=DIRECTION_WORDS),
+        _number("element_gene_score", "Element\u2013gene score", 76, THREE, headerTooltip=SCORE_WORDS),
+        _number("contact", "Contact", 66, THREE, headerTooltip=CONTACT_WORDS),
         _number("control_rank", "Controls at least as strong", 84, headerTooltip=CONTROL_WORDS, valueFormatter=RANK),
         _number("chance", "Chance", 66, TWO, headerTooltip=CHANCE_WORDS),
     ]

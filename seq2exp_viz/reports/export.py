@@ -1,4 +1,4 @@
-"""`seq2exp-viz export`: elements as BED, narrowPeak or GFF3, masks as bigWig, of a whole run or of chosen genes."""
+"""`seq2exp-viz export`: elements as BED, narrowPeak, GFF3 or BEDPE, masks as bigWig, of a run or of chosen genes."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ import pandas as pd
 
 from model_core.errors import InputError
 from model_core.run_folder.assemble import DECIMALS, covered_bases, merged_track, provenance
-from model_core.run_folder.elements import PROMOTER_CLASS, as_exported
+from model_core.run_folder.element_effects import with_effects, with_stored
+from model_core.run_folder.elements import MEASURED, PROMOTER_CLASS, as_exported
 from model_core.run_folder.run import Run
-from model_core.run_folder.tracks import Block, write_bed, write_bigwig, write_gff3, write_narrowpeak
+from model_core.run_folder.tracks import Block, write_bed, write_bedpe, write_bigwig, write_gff3, write_narrowpeak
 from model_core.written_place import replaced_file
 from seq2exp_viz.file_names import gene_parts, run_part
 
@@ -20,7 +21,12 @@ SUFFIXES = {  # kind -> ending of its files
     "bigwig": ".mask.bigWig",
     "narrowpeak": ".elements.narrowPeak",
     "gff3": ".elements.gff3",
+    "bedpe": ".elements.bedpe",
 }
+BEDPE_COMMENTS = (
+    "coordinates=0-based,half-open; the second place is the start site of the gene",
+    "score=element-gene score, in the unit of the label (activity by contact); . where it is not known",
+)
 
 
 def export(
@@ -40,7 +46,7 @@ def export(
     run : Run
         Assembled, unless genes are named.
     kind : str
-        "bed", "bigwig", "narrowpeak" or "gff3".
+        "bed", "bigwig", "narrowpeak", "gff3" or "bedpe".
     genes : str or Sequence[str] or None
         gene_id or symbol of one or several genes; None exports all genes. Masks of several genes are merged by max.
     output : str or Path or None
@@ -50,7 +56,7 @@ def export(
     decimals : int or None
         Decimals of a bigWig's values; None does not round.
     bgzip : bool
-        Whether BED, narrowPeak or GFF3 is compressed and indexed with tabix; .gz is appended to the name.
+        Whether BED, narrowPeak, GFF3 or BEDPE is compressed and indexed with tabix; .gz is appended to the name.
 
     Raises
     ------
@@ -63,7 +69,7 @@ def export(
         raise InputError(
             "export",
             found="bgzip for a bigWig",
-            expected="BED, narrowPeak or GFF3",
+            expected="BED, narrowPeak, GFF3 or BEDPE",
             fix="leave out --bgzip; a bigWig is always compressed",
         )
     if kind != "bigwig" and resolution is not None:
@@ -87,11 +93,15 @@ def export(
         blocks = mask_blocks(run, names, resolution)
         write_bigwig(output, run.chrom_sizes, blocks, decimals, None if names else _merged_bins(run, resolution))
     elif kind == "bed":
-        rule = run.rule
-        comments = [*provenance(run, rule), "coordinates=0-based,half-open name=symbol:element"]
-        write_bed(output, [as_exported(named_elements(run, names), run.manifest)], comments, bgzip)
+        comments = [*provenance(run, run.rule), "coordinates=0-based,half-open name=symbol:element"]
+        table = with_stored(named_elements(run, names), run.effects, run.manifest)
+        write_bed(output, [as_exported(table, run.manifest)], comments, bgzip)
     elif kind == "gff3":
-        write_gff3(output, elements_of(run, names), run.chrom_sizes, provenance(run, run.rule), bgzip)
+        table = with_stored(elements_of(run, names), run.effects, run.manifest)
+        write_gff3(output, table, run.chrom_sizes, provenance(run, run.rule), bgzip)
+    elif kind == "bedpe":
+        table = with_effects(named_elements(run, names), run.effects, run.manifest)
+        write_bedpe(output, as_bedpe(table, run.genes), [*provenance(run, run.rule), *BEDPE_COMMENTS], bgzip)
     else:
         write_narrowpeak(output, as_narrowpeak(named_elements(run, names)), bgzip)
     return output
@@ -135,6 +145,33 @@ def as_narrowpeak(elements: pd.DataFrame) -> pd.DataFrame:
     return table.assign(
         signal_value=table["max_mask"], minus_log10_p=-1, minus_log10_q=-1, summit=table["thickStart"] - table["start"]
     )
+
+
+def as_bedpe(elements: pd.DataFrame, genes: pd.DataFrame) -> pd.DataFrame:
+    """Return one pair for each element but promoters: the element, and the start site of its gene; score: element-gene.
+
+    Parameters
+    ----------
+    elements : DataFrame
+        ELEMENT_COLUMNS with those of `element_effects.with_effects`.
+    genes : DataFrame
+        gene_id and tss of their genes.
+
+    Returns
+    -------
+    DataFrame
+        BEDPE_COLUMNS, and what is known of each element.
+    """
+    table = elements[elements["class"] != PROMOTER_CLASS].reset_index(drop=True)
+    tss = table["gene_id"].map(genes.set_index("gene_id")["tss"])
+    pairs = {
+        **{"chrom1": table["chrom"], "start1": table["start"], "end1": table["end"]},
+        **{"chrom2": table["chrom"], "start2": tss, "end2": tss + 1},
+        **{"name": table["name"], "score": table["element_gene_score"], "strand1": ".", "strand2": table["strand"]},
+    }
+    known = ("gene_id", "symbol", "class", "distance_to_tss", "mean_mask", *MEASURED)
+    direction = table["direction"].replace("", ".")
+    return pd.DataFrame({**pairs, **{name: table[name] for name in known}, "direction": direction})
 
 
 def mask_blocks(run: Run, names: Sequence[str] | None, resolution: int | None) -> Iterator[Block]:

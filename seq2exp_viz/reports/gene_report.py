@@ -18,6 +18,8 @@ from model_core.run_folder.elements import PROMOTER_CLASS
 from seq2exp_viz.reports.canvas import inline_svg
 from seq2exp_viz.reports.html_page import html_page
 from seq2exp_viz.reports.locus_figure import caption_words, locus_bytes, place_of
+from seq2exp_viz.runs.effect_words import SCORE_WORDS, SD_WORDS, effect_words, member_words
+from seq2exp_viz.runs.element_effects import with_effects
 from seq2exp_viz.runs.run_view import RunView
 from seq2exp_viz.runs.style import class_words, label_words, length_words
 
@@ -134,19 +136,15 @@ def _overview(view: RunView, genes: list[str]) -> str:
 
 def _gene(view: RunView, gene: str, threshold: float | None, number: int) -> str:
     row, place = view.run.gene(gene), place_of(view, gene, None, threshold)
-    table = view.cut(gene, place.threshold)
+    table = with_effects(view, view.cut(gene, place.threshold))
     elements = table[table["class"] != PROMOTER_CLASS].assign(
         length=lambda t: t["end"] - t["start"],
         place=lambda t: [f"{c}:{s + 1:,}-{e:,}" for c, s, e in zip(t["chrom"], t["start"], t["end"], strict=True)],
         words=lambda t: [class_words(view, kind) for kind in t["class"]],
+        **_effect_texts(table[table["class"] != PROMOTER_CLASS]),
     )
-    effects = view.effects
-    mine = effects[effects["gene_id"] == gene][["start", "end", "effect", "control_rank", "control_n"]]
-    known = len(mine) > 0 and elements[["start", "end"]].merge(mine).shape[0] > 0
-    if known:  # effects are computed at the run's threshold
-        elements = elements.drop(columns="effect").merge(mine, on=["start", "end"], how="left")
-        ranks = zip(elements["control_rank"], elements["control_n"], strict=True)
-        elements["controls"] = ["" if pd.isna(n) else control_words(rank, n) for rank, n in ranks]
+    ranked, stored = elements["control_n"].notna().any(), elements["recurrence"].notna().any()
+    known = elements["effect"].notna().any()
     calibration = view.calibration if place.threshold == view.run.rule.threshold else None
     if calibration is not None:
         elements["chance"] = calibration.chance(elements)
@@ -158,7 +156,11 @@ def _gene(view: RunView, gene: str, threshold: float | None, number: int) -> str
         "mean_mask": "Mean mask",
         **({"beta_sd": width.sd} if width is not None else {}),
         "distance_to_tss": "Distance to TSS (bp)",
-        **({"effect": "Effect", "controls": "Rank among control regions"} if known else {}),
+        **({"effect_text": "Effect" if view.members == 1 or not stored else "Effect ± sd"} if known else {}),
+        **({"member_text": "Members that agree", "direction": "Direction"} if stored and view.members > 1 else {}),
+        **({"contact": "Contact"} if elements["contact"].notna().any() else {}),
+        **({"element_gene_score": "Element–gene score"} if elements["element_gene_score"].notna().any() else {}),
+        **({"controls": "Rank among control regions"} if ranked else {}),
         **({"chance": "Chance"} if calibration is not None else {}),
         "words": "Class",
         "peak": "Peak",
@@ -167,8 +169,15 @@ def _gene(view: RunView, gene: str, threshold: float | None, number: int) -> str
     caption = escape(" ".join(caption_words(view, place, notes=False)))  # the report begins with them
     listed = _table(elements, columns) if len(elements) else "<p>No element at this threshold.</p>"
     if known:
-        words = "Effect: the prediction with the mask as it is, minus that with this element switched off. "
-        listed += f'<p class="quiet">{escape(f"{words}{BACKGROUND} {effects_caveat(view.config)}".strip())}</p>'
+        parts = ["Effect: the prediction with the mask as it is, minus that with this element switched off."]
+        parts += [f"± {SD_WORDS}."] if stored and view.members > 1 else []
+        parts += (
+            [f"Element–gene score: {SCORE_WORDS[0].lower()}{SCORE_WORDS[1:]}."]
+            if "element_gene_score" in columns
+            else []
+        )
+        parts += [BACKGROUND] if ranked else []
+        listed += f'<p class="quiet">{escape(" ".join(filter(None, [*parts, effects_caveat(view.config)])))}</p>'
     if calibration is not None:
         words = f"Chance that the element is a planted causal one of this gene: {calibration.words}."
         listed += f'<p class="quiet">{escape(words)}</p>'
@@ -176,6 +185,16 @@ def _gene(view: RunView, gene: str, threshold: float | None, number: int) -> str
         f"<section><h2>{escape(str(row['symbol']))}</h2>\n"
         f"<figure>{svg}<figcaption>{caption}</figcaption></figure>\n{listed}</section>"
     )
+
+
+def _effect_texts(elements: pd.DataFrame) -> dict[str, list[str]]:
+    """Return the columns of text of effects: with its error, members, rank among control regions."""
+    rows = elements.to_dict("records")
+    return {
+        "effect_text": [effect_words(row["effect"], row["effect_sd"]) for row in rows],
+        "member_text": [member_words(row["recurrence"], row["members"]) for row in rows],
+        "controls": ["" if pd.isna(n := row["control_n"]) else control_words(row["control_rank"], n) for row in rows],
+    }
 
 
 def _table(rows: pd.DataFrame, columns: dict[str, str]) -> str:

@@ -1,4 +1,4 @@
-"""A locus as a figure for a publication: genes, signals, peaks, mask (with its band, if any), elements and a scale bar.
+"""A locus as a figure for a publication: genes, signals, peaks, mask, effects where stored, elements and a scale bar.
 
 matplotlib draws it without pyplot, so that the threads of a server share no figure; text remains text in PDF and SVG.
 The same run, gene, region and threshold give the same bytes.
@@ -29,11 +29,14 @@ from model_core import palette
 from model_core.errors import InputError
 from model_core.places import parse_place, shown
 from model_core.run_folder.band import band_words
+from model_core.run_folder.element_gene_score import ERRORS
 from model_core.run_folder.elements import PROMOTER_CLASS
 from model_core.run_folder.notes import NO_CONTACT, gene_note
 from seq2exp_viz.reports.canvas import plain_settings
 from seq2exp_viz.reports.gene_rows import draw_genes, gene_rows
 from seq2exp_viz.runs import binning
+from seq2exp_viz.runs.effect_track import PER, effect_summary
+from seq2exp_viz.runs.element_effects import with_effects
 from seq2exp_viz.runs.run_view import RunView
 from seq2exp_viz.runs.study_inputs import SignalTrack
 from seq2exp_viz.runs.style import label_words, length_words, peak_name
@@ -56,6 +59,7 @@ STYLE = {
     "svg.hashsalt": "seq2exp-viz",
     "path.simplify": False,
 }
+_RANGE = ("low", "high")
 _DRAWING = threading.Lock()  # matplotlib's settings and font caches are shared by the process
 
 
@@ -187,12 +191,15 @@ def caption_words(view: RunView, place: Place, notes: bool = True) -> list[str]:
     window = length_words(manifest["window"])
     words = band_words(view.run.band)
     band = f" and {words.caption}" if words is not None else ""
+    effects = view.member_effects(place.gene)
     sentences = [
         f"{gene['symbol']} ({gene['gene_id']}), {place.chrom}:{place.start + 1:,}-{place.end:,}"
         + (f" ({view.study.assembly})." if view.study else "."),
         f"Run {view.run.name}: {manifest['variant']} model, {window} window; {numbers.rstrip()}.",
         f"Mask: mean of z (line){band}; dashed line: threshold {place.threshold:.3f}; grey: promoter, always kept.",
+        *([] if effects is None else [_effect_caption(str(gene["symbol"]), len(effects.values))]),
         "Elements: contiguous regions of kept bases, with arcs to the TSS"
+        + (", thicker by element-gene score, dashed where they lower expression" if effects is not None else "")
         + (peaks if view.peaks is not None else "; the study has no peaks")
         + "; the promoter is black.",
         *(["All data are simulated."] if manifest["simulated"] else []),
@@ -202,6 +209,12 @@ def caption_words(view: RunView, place: Place, notes: bool = True) -> list[str]:
         f"seq2exp-viz {version('seq2exp-viz')}.",
     ]
     return sentences
+
+
+def _effect_caption(symbol: str, members: int) -> str:
+    error = f" and {ERRORS:g} standard deviations over the {members} members (band)" if members > 1 else ""
+    told = "; filled where its direction can be told" if members > 1 else ""
+    return f"Effect on {symbol} per {PER} bp: mean{error}, above 0 where the place raises expression{told}."
 
 
 def _bands(view: RunView, place: Place) -> list[Band]:
@@ -214,6 +227,8 @@ def _bands(view: RunView, place: Place) -> list[Band]:
         bands.append(Band(0.16, f"{peak_name(view)} peaks", lambda axes: _blocks(axes, _peaks(peaks, place))))
     symbol = str(view.run.gene(place.gene)["symbol"])
     bands.append(Band(1.15, f"Mask of\n{symbol}", lambda axes: _mask(axes, view, place)))
+    if view.member_effects(place.gene) is not None:
+        bands.append(Band(0.7, f"Effect on\n{symbol}\nper {PER} bp", lambda axes: _effect(axes, view, place)))
     bands.append(Band(0.62, "Elements", lambda axes: _elements(axes, view, place)))
     return bands
 
@@ -272,8 +287,30 @@ def _mask(axes: Axes, view: RunView, place: Place) -> None:
         axes.plot(ends, [place.threshold] * 2, color=palette.THRESHOLD.unit, linewidth=0.7, dashes=(4, 3))
 
 
+def _effect(axes: Axes, view: RunView, place: Place) -> None:
+    got = effect_summary(view, place.gene, place.start, place.end, BINS)
+    mean = np.array([np.nan if value is None else value for value in got["mean"]], float)
+    edges = np.minimum(got["start"] + got["bin"] * np.arange(len(mean) + 1), got["end"])
+    x = np.repeat(edges, 2)[1:-1]
+    forced = np.repeat(np.asarray(got["forced"], int), 2)
+    line, directions = np.repeat(mean, 2), np.repeat(np.asarray(got["direction"], object), 2)
+    low, high = (np.array([np.nan if v is None else v for v in got.get(name, got["mean"])], float) for name in _RANGE)
+    least, most = float(np.nanmin(low, initial=0)), float(np.nanmax(high, initial=0))
+    axes.set_ylim(least, most if most > least else least + 1)
+    axes.set_yticks(sorted({least, 0.0, most}), [f"{value:.2g}" for value in sorted({least, 0.0, most})])
+    for state, colour in ((1, palette.FORCED["promoter"].unit), (0, palette.FORCED["blacklist"].unit)):
+        axes.fill_between(x, least, most, where=forced == state, color=colour, linewidth=0)
+    for sign, kind in ((1, "raises"), (-1, "lowers")):
+        told = np.isin(directions, [kind, ""]) & (sign * line > 0)  # a single member: by its sign
+        axes.fill_between(x, 0, line, where=told, color=palette.EFFECTS[kind].unit, linewidth=0)
+    axes.fill_between(x, np.repeat(low, 2), np.repeat(high, 2), color=palette.EFFECT_ERROR.unit, alpha=0.3, linewidth=0)
+    axes.axhline(0, color=palette.TRACK_INK["axis"].unit, linewidth=0.5)
+    axes.plot(x, line, color=palette.TRACK_INK["text"].unit, linewidth=0.5)
+
+
 def _elements(axes: Axes, view: RunView, place: Place) -> None:
-    table, tss = view.cut(place.gene, place.threshold), int(view.run.gene(place.gene)["tss"])
+    table = with_effects(view, view.cut(place.gene, place.threshold))
+    tss, stored = int(view.run.gene(place.gene)["tss"]), bool(table["recurrence"].notna().any())
     here = table[(table["start"] < place.end) & (table["end"] > place.start)]
     blocks = [
         (int(row.start), int(row.end), palette.ELEMENT_CLASSES[row.kind].unit)
@@ -283,12 +320,18 @@ def _elements(axes: Axes, view: RunView, place: Place) -> None:
     arcs = here[here["class"] != PROMOTER_CLASS]
     middles = ((arcs["start"] + arcs["end"]) / 2).to_numpy(float)
     longest = max(1.0, float(np.abs(middles - tss).max(initial=0)))
-    for middle, kind, mean in zip(middles, arcs["class"], arcs["mean_mask"], strict=True):
+    scores = arcs["element_gene_score"].to_numpy()
+    largest = float(np.nanmax(scores, initial=0)) or 1.0
+    rows = zip(middles, arcs["class"], arcs["mean_mask"], arcs["direction"], arcs["effect"], scores, strict=True)
+    for middle, kind, mean, direction, effect, score in rows:
         top = 0.27 + 0.9 * (0.25 + 0.75 * np.sqrt(abs(middle - tss) / longest))
         points = [(middle, 0.27), (middle, top), (tss, top), (tss, 0.27)]
         arc = Outline(points, [Outline.MOVETO, Outline.CURVE4, Outline.CURVE4, Outline.CURVE4])
         colour, width = palette.ELEMENT_CLASSES[kind].unit, 0.4 + 0.9 * float(mean)
-        axes.add_patch(PathPatch(arc, fill=False, edgecolor=colour, linewidth=width))
+        if stored:
+            colour, width = palette.EFFECTS[direction].unit if direction else colour, 0.3 + 1.5 * score / largest
+        dashes = (0, (4, 3)) if stored and effect < 0 else "solid"
+        axes.add_patch(PathPatch(arc, fill=False, edgecolor=colour, linewidth=width, linestyle=dashes))
 
 
 def _scale(axes: Axes, place: Place, ground: float) -> None:

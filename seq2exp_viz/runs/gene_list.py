@@ -8,6 +8,7 @@ import pandas as pd
 from model_core.gene_finder import GeneFinder
 from model_core.run_folder.seen_genes import seen_genes
 from seq2exp_viz.runs.annotated_genes import annotated
+from seq2exp_viz.runs.element_tables import element_table
 from seq2exp_viz.runs.run_view import RunView
 
 SCORED, UNSCORED = "scored", "not scored"
@@ -91,13 +92,18 @@ def _symbols(view: RunView) -> tuple[pd.Series, pd.Series]:
 
 
 def strongest_effects(view: RunView) -> pd.DataFrame:
-    """Return element and effect of each gene's strongest element, by gene_id; no rows before effects are computed."""
+    """Return element and effect of each gene's strongest element, by gene_id; no rows where no effect is known.
+
+    Effects are those that the run stores, else those of knock-outs.
+    """
     table = view.effects
+    if view.members == view.members:
+        table = element_table(view).rename(columns={"name": "element"}).dropna(subset="effect")
     if not len(table):
         return pd.DataFrame(columns=["element", "effect"])
     size = table["effect"].abs()
-    rows = table.loc[size.groupby(table["gene_id"]).idxmax().dropna()]
-    return rows.set_index("gene_id")[["element", "effect"]]
+    rows = table.loc[size.groupby(table["gene_id"], observed=True).idxmax().dropna()]
+    return rows.astype({"gene_id": str, "element": str}).set_index("gene_id")[["element", "effect"]]
 
 
 def _site(row: pd.Series) -> dict:

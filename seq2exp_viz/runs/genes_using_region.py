@@ -1,4 +1,4 @@
-"""The genes whose windows contain a region, and how strongly the mask of each keeps it."""
+"""The genes whose windows contain a region: its effect on each where the run stores effects, else the masks over it."""
 
 from __future__ import annotations
 
@@ -6,19 +6,25 @@ import numpy as np
 import pandas as pd
 
 from model_core.errors import InputError
-from seq2exp_viz.runs.element_tables import NUMBERS, element_table
+from model_core.run_folder.element_effects import EFFECT_NAMES, OF_MEMBERS
+from model_core.run_folder.element_gene_score import direction, element_gene_score
+from model_core.run_folder.member_effects import mean_contact, region_effect
+from seq2exp_viz.runs.element_tables import element_table
 from seq2exp_viz.runs.run_view import RunView
 
 MOST_GENES = 60  # masks that are read for one answer; the nearest start sites first
 LONGEST = 100_000  # bp of a region
 COLUMNS = (
     *("gene_id", "symbol", "chrom", "tss", "strand", "distance", "mean_mask", "max_mask", "bases"),
-    *("element", "class", "effect", "control_rank", "control_n"),
+    *("element", "class", *EFFECT_NAMES),
 )
 
 
 def genes_using_region(view: RunView, chrom: str, start: int, end: int) -> tuple[pd.DataFrame, int]:
-    """Return the scored genes whose window overlaps chrom:start-end, those that keep it most first.
+    """Return the scored genes whose window overlaps chrom:start-end, those on which it acts most first.
+
+    They are ranked by the size of the region's effect on each gene where the run stores effects, else by the mean mask
+    (`ranked_by`).
 
     Parameters
     ----------
@@ -35,8 +41,10 @@ def genes_using_region(view: RunView, chrom: str, start: int, end: int) -> tuple
         (table, count): COLUMNS of at most MOST_GENES genes, and the number of all such genes. mean_mask and max_mask
         are those of the mask, as the model uses it, over the `bases` learned bases of the region (NaN where there are
         none, as in promoter and blacklist). distance: bp from the TSS to the region's middle, negative upstream on the
-        gene's strand. element: the gene's element that shares most bases with the region, or ""; class, effect,
-        control_rank and control_n are that element's (`element_table`).
+        gene's strand. element: the gene's element that shares most bases with the region, or "". class, control_rank
+        and control_n are that element's. The other columns of effects (`run_folder.element_effects`) are those of
+        the region on this gene where the run stores effects, NaN where the model decided no base of the region; else
+        those of that element.
 
     Raises
     ------
@@ -53,7 +61,16 @@ def genes_using_region(view: RunView, chrom: str, start: int, end: int) -> tuple
     order = (near["tss"] - middle).abs().sort_values(kind="stable").index[:MOST_GENES]
     rows = [_row(view, gene, start, end, middle) for gene in near.loc[order].to_dict("records")]
     table = pd.DataFrame(rows, columns=list(COLUMNS))
-    return table.sort_values("mean_mask", ascending=False, na_position="last", ignore_index=True), count
+    rank = table["effect"].abs() if ranked_by(table) == "effect" else table["mean_mask"]
+    order = pd.DataFrame({"rank": rank, "mean_mask": table["mean_mask"]}).sort_values(
+        ["rank", "mean_mask"], ascending=False, na_position="last", kind="stable"
+    )
+    return table.loc[order.index].reset_index(drop=True), count
+
+
+def ranked_by(table: pd.DataFrame) -> str:
+    """Return what the genes of a table are ranked by: "effect" of the region on each, or "mask"."""
+    return "effect" if table["recurrence"].notna().any() else "mask"
 
 
 def _row(view: RunView, gene: dict, start: int, end: int, middle: int) -> dict:
@@ -70,19 +87,38 @@ def _row(view: RunView, gene: dict, start: int, end: int, middle: int) -> dict:
         "max_mask": float(values.max()) if len(values) else np.nan,
         "bases": len(values) * mask.resolution,
         **_element(view, gene["gene_id"], start, end),
+        **_effect(view, gene["gene_id"], start, end, len(values) > 0),
+    }
+
+
+def _effect(view: RunView, gene_id: str, start: int, end: int, decided: bool) -> dict:
+    """Return the effect of a region on a gene where the run stores it, unknown where the model decided no base."""
+    effects = view.member_effects(gene_id)
+    if effects is None:
+        return {}
+    if not decided:
+        return {**dict.fromkeys(("effect", *OF_MEMBERS, "contact", "element_gene_score"), np.nan), "direction": ""}
+    found, contact = region_effect(effects, start, end), view.contact_share(gene_id)
+    share = np.nan if contact is None else mean_contact(contact, (effects.start, effects.end), start, end)
+    return {
+        **found._asdict(),
+        "members": len(effects.values),
+        "direction": direction(found.effect, found.effect_sd),
+        "contact": share,
+        "element_gene_score": float(element_gene_score(found.effect, np.nan, share)),
     }
 
 
 def _element(view: RunView, gene_id: str, start: int, end: int) -> dict:
     table = _by_gene(view).get(gene_id)
-    nothing = {"element": "", "class": "", **dict.fromkeys(NUMBERS, np.nan)}
+    nothing = {"element": "", "class": "", **dict.fromkeys(EFFECT_NAMES, np.nan), "direction": ""}
     if table is None:
         return nothing
     shared = np.minimum(table["end"].to_numpy(), end) - np.maximum(table["start"].to_numpy(), start)
     if not len(shared) or shared.max() <= 0:
         return nothing
     best = table.iloc[int(shared.argmax())]
-    return {"element": str(best["name"]), **{name: best[name] for name in ("class", *NUMBERS)}}
+    return {"element": str(best["name"]), **{name: best[name] for name in ("class", *EFFECT_NAMES)}}
 
 
 def _by_gene(view: RunView) -> dict[str, pd.DataFrame]:

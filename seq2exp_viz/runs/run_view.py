@@ -29,6 +29,7 @@ from model_core.run_folder.band import band_words
 from model_core.run_folder.calibration import Calibration
 from model_core.run_folder.effects import effect_table
 from model_core.run_folder.elements import cut_elements
+from model_core.run_folder.member_effects import MemberEffects
 from model_core.run_folder.notes import Note, notes_of
 from model_core.run_folder.occlusion import Occlusion
 from model_core.run_folder.run import Run
@@ -338,11 +339,24 @@ class RunView:
         rule = run.rule if threshold is None else run.rule.at(threshold)
 
         def make() -> pd.DataFrame:
-            known = run.member_effects(gene_id), run.contact(gene_id)
+            known = self.member_effects(gene_id), self.contact_share(gene_id)
             return cut_elements(run.mask(gene_id), rule, run.gene(gene_id), self.peaks, *known)
 
         # The manifest is written after the peaks, so its time distinguishes cuts without and with peaks.
         return self._cuts.get((gene_id, rule, self._gene_stamp, self._stamp), make)
+
+    @property
+    def members(self) -> float:
+        """The number of members whose effects the run stores; NaN where it stores none."""
+        return float(self.run.manifest.get("members") or np.nan)
+
+    def member_effects(self, gene_id: str) -> MemberEffects | None:
+        """Return the effects that the run stores of a gene (`Run.member_effects`); None also where they are damaged."""
+        return self.optional("Effects of a gene are not shown", lambda: self.run.member_effects(gene_id), None)
+
+    def contact_share(self, gene_id: str) -> np.ndarray | None:
+        """Return the contact that the run stores of a gene (`Run.contact`); None, too, where it is damaged."""
+        return self.optional("Contact of a gene is not shown", lambda: self.run.contact(gene_id), None)
 
     def contact(self, gene_id: str, name: str) -> np.ndarray:
         """Return the contact of each base of the window with this gene's TSS: float32 (window,), cached."""

@@ -23,6 +23,11 @@ def colour_of(kind: str) -> str:
     return palette.ELEMENT_CLASSES[kind].css
 
 
+def arc_colour(direction: str, kind: str) -> str:
+    """Return the CSS colour of an arc: of its effect's direction, or of its element's class where none is known."""
+    return palette.EFFECTS[direction].css if direction else colour_of(kind)
+
+
 def class_words(view: RunView, kind: str) -> str:
     """Return the entry of `CLASS_WORDS` with the name of the peak caller."""
     return CLASS_WORDS[kind].replace("a peak", f"{peak_name(view)} peak")

@@ -1,13 +1,16 @@
 """The page in real headless Chromium, with igv.js 3.8 and with 3.1.4."""
 
 import json
+import re
 
 import pytest
 from viewer_run import EVIL
 
+from model_core import palette
+
 pytestmark = pytest.mark.browser
 
-MYC, HBB = "ENSG00000000000.1", "ENSG00000000002.3"
+MYC, GATA1, HBB = "ENSG00000000000.1", "ENSG00000000001.2", "ENSG00000000002.3"
 PAGE = "seq2exp"
 
 
@@ -147,8 +150,8 @@ def click_on(visitor, track: str, base: int, down: int) -> str:
     """Click on a base of a track, `down` pixels from its top; what the pop-up then says."""
     left, top, width = visitor.value(
         f"(() => {{ const view = seq2exp.trackOf('{track}').trackView.viewports[0];"
-        " const box = (view.viewportElement || view.$viewport[0]).getBoundingClientRect();"
-        " return [box.x, box.y, box.width]; })()"
+        " const node = view.viewportElement || view.$viewport[0]; node.scrollIntoView({ block: 'nearest' });"
+        " const box = node.getBoundingClientRect(); return [box.x, box.y, box.width]; })()"
     )
     place = visitor.value(f"{PAGE}.state.locus")
     share = (base - place["start"]) / (place["end"] - place["start"])
@@ -171,6 +174,69 @@ def test_a_click_on_the_mask_tells_mean_and_range(visitor):
     assert "Mean of z" in said
     assert "95 % range of z" in said
     assert "0.500" in said  # the threshold
+
+
+def test_the_effect_of_each_place_is_drawn_with_its_error(effects):
+    effects.open(f"?run=five&gene={MYC}")
+    effects.until(f"{PAGE}.trackOf('effect').dataRange.max > 0.1")  # by what is on the screen
+    drawn = [f for f in effects.features("effect") if f["mean"] is not None]
+    assert {f["direction"] for f in drawn} >= {"raises", "lowers"}
+    assert all(f["low"] <= f["mean"] <= f["high"] for f in drawn)
+    lowest, highest = effects.value(f"[{PAGE}.trackOf('effect').dataRange.min, {PAGE}.trackOf('effect').dataRange.max]")
+    assert lowest == pytest.approx(min(f["low"] for f in drawn))
+    assert highest == pytest.approx(max(f["high"] for f in drawn))
+    assert effects.pixels("effect", palette.EFFECTS["raises"]) > 50
+    assert effects.pixels("effect", palette.EFFECTS["lowers"]) > 50
+    assert "effect" in effects.value("document.body.dataset.tracks").split()
+    assert effects.page.is_visible(".legend .of-effect:has-text('±2 sd of 5 members')")
+    said = click_on(effects, "effect", 11_100, 40)
+    assert re.search(r"Effect of these \d+ bp +\+0\.\d+ ± 0\.", said), said
+    assert "raises expression" in said
+    assert "Switch" not in said  # nothing was asked of a model
+
+
+def test_an_effect_of_one_member_has_no_error_and_a_run_without_effects_no_track(effects):
+    effects.open(f"?run=one&gene={MYC}")
+    assert effects.ink("effect") > 50
+    assert {(f["low"], f["direction"]) for f in effects.features("effect")} == {(None, "")}
+    assert "a single member: its error is not known" in click_on(effects, "effect", 11_100, 40)
+    effects.open(f"?run=plain&gene={MYC}")
+    assert effects.value(f"{PAGE}.trackOf('effect')") is None
+    assert not effects.page.is_visible(".legend .of-effect")
+
+
+def test_the_effect_goes_along_with_the_gene_and_into_a_session(effects):
+    effects.open(f"?run=five&gene={MYC}")
+    first = effects.features("effect")
+    effects.page.click(f'#genes [row-id="{GATA1}"] [col-id="symbol"]')
+    effects.until(f"document.body.dataset.drawn.includes('{GATA1}')").quiet()
+    second = effects.features("effect")
+    assert (first[0]["start"], second[0]["start"]) == (8_000, 11_000)
+    assert "cannot be told" in {f["direction"] for f in second}
+    effects.value(f"{PAGE}.igvBrowser().loadSession({PAGE}.igvBrowser().toJSON()).then(() => 1)")
+    effects.until(f"{PAGE}.trackOf('effect') !== null").quiet()
+    effects.until(
+        f"({PAGE}.trackOf('effect').trackView.viewports[0].featureCache || {{features: []}}).features.length > 0"
+    )
+    assert effects.pixels("effect", palette.EFFECTS["raises"]) > 50
+    search(effects, "chr1:31,001-31,500")
+    effects.until(f"{PAGE}.state.locus.start === 31000").quiet()
+    assert effects.features("effect") == []
+
+
+def test_arcs_are_thick_by_the_element_gene_score_and_coloured_by_direction(effects):
+    effects.open(f"?run=five&gene={MYC}")
+    items = {f["name"]: f for f in effects.features("elements")}
+    assert items["E1"]["element_gene_score"] > 3 * items["E2"]["element_gene_score"]
+    raising, lowering = (effects.pixels("elements", palette.EFFECTS[kind]) for kind in ("raises", "lowers"))
+    assert raising > 200
+    assert raising > 3 * lowering  # which is thin, dashed and pale
+    said = click_on(effects, "elements", 11_100, 60)
+    for words in ("Effect", "+0.18 ± 0.03", "5 of 5 members", "raises expression", "Contact", "Element–gene score"):
+        assert words in said, words
+    effects.open(f"?run=plain&gene={MYC}")
+    assert effects.pixels("elements", palette.EFFECTS["raises"]) == 0  # by the class of the element
+    assert "Element–gene score" not in click_on(effects, "elements", 11_100, 60)
 
 
 def test_every_module_is_loaded_once(visitor):

@@ -4,6 +4,8 @@ import json
 
 import pytest
 
+from model_core import palette
+
 pytestmark = pytest.mark.browser
 
 MYC, HBB, BCR = "ENSG00000000000.1", "ENSG00000000002.3", "ENSG00000000003.4"
@@ -106,6 +108,70 @@ def test_elements_are_listed_and_lead_to_their_place_and_their_genes(visitor):
     with visitor.page.expect_download() as saved:
         visitor.page.click('[data-action="elements-tsv"]')
     assert len(saved.value.path().read_text().splitlines()) == 13
+
+
+def test_stored_effects_stand_in_the_panel_and_in_the_table_without_a_model(effects):
+    effects.open(f"?run=five&gene={MYC}&tab=elements")
+    row = "#element-list .element[data-name={}]"
+    effects.until("document.querySelector('#element-list .effect') !== null")
+    assert effects.page.inner_text(f"{row.format('E1')} .effect") == "+0.18 ± 0.03"
+    assert effects.page.inner_text(f"{row.format('E2')} .effect") == "−0.041 ± 0.006"
+    assert effects.page.query_selector(f"{row.format('E1')} .direction.raises") is not None
+    assert effects.page.query_selector(f"{row.format('E2')} .direction.lowers") is not None
+    assert effects.page.inner_text(f"{row.format('E1')} .control-rank") == ""  # only after a knock-out
+    assert "Contact: 0.08" in effects.page.get_attribute(f"{row.format('E1')} .effect", "title")
+    cell = "#elements-table [row-id='{} E1'] [col-id='{}']"
+    effects.until(f'document.querySelector("{cell.format(MYC, "direction")}") !== null')
+    told = {name: effects.page.inner_text(cell.format(MYC, name)) for name in ("effect", "recurrence", "direction")}
+    assert told == {"effect": "+0.18 ± 0.03", "recurrence": "5 of 5", "direction": "raises"}
+    heads = "[...document.querySelectorAll('#elements-table .ag-header-cell[col-id]')]"
+    assert effects.value(f"{heads}.map(n => n.getAttribute('col-id')).slice(0, 4)") == [
+        "symbol",
+        "name",
+        "place",
+        "effect",
+    ]
+    with effects.page.expect_download() as saved:
+        effects.page.click('[data-action="elements-tsv"]')
+    assert {"effect_sd", "recurrence", "direction", "contact", "element_gene_score"} <= set(
+        saved.value.path().read_text().splitlines()[0].split("\t")
+    )
+    with effects.page.expect_download() as saved:
+        effects.page.click("summary:has-text('Export')")
+        effects.page.click("#get-bedpe")
+    assert saved.value.suggested_filename == "five.MYC.elements.bedpe"
+    assert "chr1\t10000\t10001\tMYC:E1\t0.177" in saved.value.path().read_text()
+
+
+def test_a_run_without_effects_has_no_columns_for_them(effects):
+    effects.open(f"?run=plain&gene={MYC}&tab=elements")
+    effects.until("document.querySelectorAll('#elements-table .ag-center-cols-container [row-id]').length === 2")
+    fields = (
+        "[...document.querySelectorAll('#elements-table .ag-header-cell[col-id]')].map(n => n.getAttribute('col-id'))"
+    )
+    effects.until(f"!{fields}.includes('direction')")
+    shown = set(effects.value(fields))
+    assert not shown & {"recurrence", "direction", "contact", "element_gene_score"}
+    assert "0.72" in effects.page.inner_text("#element-list .element[data-name=E1]")  # the mask has its column
+
+
+def test_genes_that_use_a_region_are_ranked_by_its_effect_where_it_is_known(effects):
+    effects.open(f"?run=five&gene={MYC}&tab=elements")
+    effects.until(f"document.querySelector(\"#elements-table [row-id='{MYC} E1']\") !== null")
+    effects.page.click(f"#elements-table [row-id='{MYC} E1'] [col-id='name']")
+    effects.until("document.querySelectorAll('#owners tbody tr').length === 2")  # two windows hold it
+    assert "Ranked by the region's effect on each gene" in effects.page.inner_text("#owners")
+    rows = [effects.page.inner_text(f"#owners tbody tr:nth-child({i})").split() for i in (1, 2)]
+    assert rows[0][:5] == ["MYC", "+0.18", "±", "0.03", "5"]
+    assert rows[1][0] == "GATA1"
+    assert abs(float(rows[1][1].replace("−", "-"))) < 0.18
+    effects.until(f"{PAGE}.trackOf('owners') !== null").quiet()
+    assert effects.pixels("owners", palette.EFFECTS["raises"]) > 50
+    effects.open(f"?run=plain&gene={MYC}&tab=elements")
+    effects.until(f"document.querySelector(\"#elements-table [row-id='{MYC} E1']\") !== null")
+    effects.page.click(f"#elements-table [row-id='{MYC} E1'] [col-id='name']")
+    effects.until("document.querySelectorAll('#owners tbody tr').length === 2")
+    assert "Ranked by the mean mask over the region: this run stores no effects" in effects.page.inner_text("#owners")
 
 
 def test_an_unscored_gene_shows_its_place_and_no_old_mask(visitor):

@@ -78,3 +78,14 @@ class Visitor:
             " for (let i = 0; i < d.length; i += 4) if (d[i + 3] > 0 && d[i] + d[i + 1] + d[i + 2] < 720) n++;"
             " return n; })()"
         )
+
+    def pixels(self, track: str, colour: tuple[int, int, int]) -> int:
+        """Pixels of a track that have a colour, or nearly so."""
+        return self.value(
+            f"(() => {{ const c = seq2exp.trackOf('{track}').trackView.viewports[0].canvas;"
+            " const d = c.getContext('2d').getImageData(0, 0, c.width, c.height).data; let n = 0;"
+            f" const near = (i, k, x) => Math.abs(d[i + k] - x) < 12;"
+            " for (let i = 0; i < d.length; i += 4)"
+            f"   if (near(i, 0, {colour[0]}) && near(i, 1, {colour[1]}) && near(i, 2, {colour[2]})) n++;"
+            " return n; })()"
+        )
