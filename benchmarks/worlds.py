@@ -525,21 +525,33 @@ def main() -> None:
     printed(results())
 
 
+def undone_table(cells: list[dict[str, Any]]) -> str:
+    """Return a table of the recipe and of it with one setting undone each: single cells of development worlds."""
+    lines = ["| world | model | AUPRC | weak kept | decoys kept | gene assignment | r of effects | expression, r |"]
+    lines.append("|---|---|" + "--:|" * 6)
+    models = [cell for cell in cells if "effects" in cell and "model" in cell]
+    several = {cell["world"] for cell in models if cell["model"] != "causal"}
+    for cell in sorted(
+        (cell for cell in models if cell["world"] in several), key=lambda x: list(MODELS).index(x["model"])
+    ):
+        mask = cell["scores"]["mask"]
+        values = [mask[name] for name in ("auprc", "weak", "decoy", "assignment")]
+        values += [cell["effects"]["r"], cell["pearson"]]
+        lines.append(f"| {cell['world']} | {cell['model']} | {' | '.join(f'{x:.3f}' for x in values)} |")
+    return "\n".join(lines)
+
+
 def printed(cells: list[dict[str, Any]]) -> None:
-    """Print the results of fresh worlds, then those of development worlds: of models without a fresh result."""
+    """Print the results of fresh worlds, then what settings undone do in development worlds."""
     fresh = [cell for cell in cells if cell["world_seed"] >= FRESH]
-    shown = {cell["model"] for cell in fresh if "model" in cell}
-    old = [cell for cell in cells if cell["world_seed"] < FRESH and ("model" not in cell or cell["model"] not in shown)]
-    for title, part in (("Fresh worlds", fresh), ("Development worlds, world seed 1", old)):
-        if not any("model" in cell for cell in part):
-            continue
-        print(f"\n## {title}")
-        if part is fresh:
-            print(f"\n### Targets\n\n{target_table(part)}")
-        print(tables(part))
-        print(f"\n### Effects of elements\n\n{effect_table(part)}")
-        print(f"\n### AUPRC of the mask minus that of rivals, the same genes resampled\n\n{difference_table(part)}")
-        print(f"\n### Other paired differences\n\n{paired_table(part)}")
+    if any("model" in cell for cell in fresh):
+        print(f"\n## Fresh worlds\n\n### Targets\n\n{target_table(fresh)}")
+        print(tables(fresh))
+        print(f"\n### Effects of elements\n\n{effect_table(fresh)}")
+        print(f"\n### AUPRC of the mask minus that of rivals, the same genes resampled\n\n{difference_table(fresh)}")
+        print(f"\n### Other paired differences\n\n{paired_table(fresh)}")
+    old = [cell for cell in cells if cell["world_seed"] < FRESH]
+    print(f"\n### Settings undone, development world, one seed\n\n{undone_table(old)}")
 
 
 if __name__ == "__main__":
