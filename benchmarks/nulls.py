@@ -10,7 +10,7 @@ What a place is to this gene, truth/pairs.tsv of the study says. It is causal if
 is planted for the gene, and acts little if with one whose effect on this gene is below what counts as causal there.
 Decoys, closed sites, insulators and places where nothing is planted have no effect: there a rank of 0 is a false
 positive. A rank that is as likely to be any of 0 to n would be 0 in 1 / (n + 1) of them. Of runs that store the effects
-of an ensemble, "direction told" is the share of places whose effect is at least 2 sd of its members from 0;
+of an ensemble, "direction told" is the share of places whose effect is at least 2 sd of its members and 0.02 from 0;
 `--copies 0` prints that alone, which needs no prediction. The intervals are of the binomial distribution (Wilson), as
 if places were independent.
 """

@@ -174,8 +174,9 @@ def test_the_element_gene_score_is_the_effect_or_knock_out_times_contact():
     np.testing.assert_allclose(found, [0.3, 0.2, np.nan, np.nan])
 
 
-def test_a_direction_needs_an_effect_of_two_errors():
+def test_a_direction_needs_an_effect_of_two_errors_that_is_not_tiny():
     assert direction(0.2, 0.1) == "raises"
     assert direction(-0.3, 0.1) == "lowers"
-    assert direction(0.19, 0.1) == direction(0.0, 0.0) == "cannot be told"
+    assert direction(0.19, 0.1) == direction(0.0, 0.0) == direction(-0.019, 0.0) == "cannot be told"
+    assert direction(-0.021, 0.01) == "lowers"
     assert direction(0.2, float("nan")) == direction(float("nan"), 0.1) == ""

@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 
 RAISES, LOWERS, CANNOT_TELL = "raises", "lowers", "cannot be told"
 ERRORS = 2.0  # sd that an effect must lie from 0 before its direction is named
+SMALLEST = 0.02  # effect from which it is named, in the label's unit: a factor of 1.05 of CAGE + 1 under log10
 
 
 def element_gene_score(effect: ArrayLike, knock_out: ArrayLike, contact: ArrayLike) -> np.ndarray:
@@ -36,7 +37,10 @@ def element_gene_score(effect: ArrayLike, knock_out: ArrayLike, contact: ArrayLi
 
 
 def direction(effect: float, effect_sd: float) -> str:
-    """Return "raises", "lowers", or "cannot be told" for an effect of less than ERRORS sd; "" where no error is known.
+    """Return "raises", "lowers", or "cannot be told", or "" where no error is known.
+
+    It cannot be told of an effect of less than ERRORS sd, or of less than SMALLEST: the members share what they read,
+    and agree on small effects of places that have none.
 
     Parameters
     ----------
@@ -47,6 +51,6 @@ def direction(effect: float, effect_sd: float) -> str:
     """
     if math.isnan(effect) or math.isnan(effect_sd):
         return ""
-    if effect == 0 or abs(effect) < ERRORS * effect_sd:
+    if abs(effect) < max(SMALLEST, ERRORS * effect_sd):
         return CANNOT_TELL
     return RAISES if effect > 0 else LOWERS

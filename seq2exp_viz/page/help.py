@@ -30,7 +30,7 @@ WORDS = {
     "effect": "prediction with the mask as it is minus prediction without the element. Positive: the element raises "
     "expression",
     "direction": "raises or lowers expression; cannot be told where the effect is less than twice its standard "
-    "deviation over the members from 0",
+    "deviation over the members, or less than 0.02, from 0",
     "element–gene score": "activity by contact: the size of a stored effect, which holds the contact already; in "
     "another model the size of the knock-out effect times the contact with the start site",
     "delta": "prediction after a change minus prediction before it. Positive: the change raises expression",

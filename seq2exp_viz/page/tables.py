@@ -48,7 +48,9 @@ EFFECT_WORDS = (
     "deviation over its members, each trained on its own resampling of the genes"
 )
 MEMBERS_WORDS = "Number of members whose effect has the sign of the mean and at least half its size"
-DIRECTION_WORDS = "Whether the element raises or lowers expression; an effect below twice its sd cannot be told"
+DIRECTION_WORDS = (
+    "Whether the element raises or lowers expression; an effect below twice its sd, or 0.02, cannot be told"
+)
 CONTACT_WORDS = "Contact with the start site, as a share of the highest in the window, mean over the element"
 BETA_SD_WORDS = (
     "Mean standard deviation of z: under its Beta, or over the members of an ensemble; empty where the model fixes it"

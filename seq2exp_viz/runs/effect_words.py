@@ -11,7 +11,7 @@ import pandas as pd
 DIRECTIONS = {  # `element_gene_score.direction` -> words
     "raises": "raises expression",
     "lowers": "lowers expression",
-    "cannot be told": "cannot be told: less than twice its sd from 0",
+    "cannot be told": "cannot be told: less than twice its sd, or 0.02, from 0",
 }
 SD_WORDS = "the standard deviation over the members, each trained on its own resampling of the genes"
 SCORE_WORDS = (
