@@ -10,7 +10,7 @@ from model_core.run_folder.calibration import FILE as CALIBRATION
 from model_core.run_folder.calibration import Calibration
 from model_core.run_folder.element_effects import EFFECT_NAMES
 from model_core.run_folder.elements import ELEMENT_COLUMNS, MEASURED, PROMOTER_CLASS, no_elements, read_elements
-from model_core.run_folder.run import stamp
+from model_core.run_folder.run_reader import stamp
 from seq2exp_viz.runs.element_effects import with_effects
 from seq2exp_viz.runs.run_view import RunView
 

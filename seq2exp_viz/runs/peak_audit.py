@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from pandas.api.types import union_categoricals
 
-from model_core.run_folder.run import stamp
+from model_core.run_folder.run_reader import stamp
 from model_core.window import promoter_slice, window_start
 from seq2exp_viz.runs.element_tables import element_table
 from seq2exp_viz.runs.run_view import RunView

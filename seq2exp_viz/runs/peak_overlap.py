@@ -19,7 +19,7 @@ from model_core.evaluation.ranking import ScoreHistogram, kept_of, levels, split
 from model_core.intervals import runs
 from model_core.run_folder.elements import kept_runs, smoothed
 from model_core.run_folder.mask_store import GeneMask
-from model_core.run_folder.run import stamp
+from model_core.run_folder.run_reader import stamp
 from seq2exp_viz.runs.run_view import RunView
 
 MOST_GENES = 24
