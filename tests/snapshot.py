@@ -31,7 +31,16 @@ RENAMED: dict[str, str] = {  # a header or key as it is called now -> as it was 
     "min_length": "shortest",
 }
 TYPES = {"band": "mask"}  # the type of a track in igv.js: now -> then
-ADDED = {"band", "seen_in_training"}  # keys and columns that were not there then
+ADDED = {
+    "band",
+    "seen_in_training",
+    "effect_sd",
+    "recurrence",
+    "direction",
+    "contact",
+    "element_gene_score",
+    "chance",
+}  # keys and columns that were not there then
 SCHEMA = {2: 1}  # of the manifest: now -> then
 API = "/api/v1/"  # where the interface lies now
 SENTENCES = {"message", "note", "notes", "why", "caveat", "title", "quantity", "help", "rule_words", "suggestions"}

@@ -37,8 +37,11 @@ ROUTES = {
     **{f"{RUN}/{name}": DATA for name in ("owners/arcs", "audit.tsv", "suggest", "allowed", "allowed/<key>")},
     **{f"{RUN}/{name}": DATA for name in ("audit", "whatif", "whatif/<int:number>")},
     **{f"{GENE}/{name}": DATA for name in ("mask", "contact/<name>", "prior", "why/<part>", "certainty", "elements")},
-    **{f"{GENE}/{name}": DATA for name in ("elements.bed", "elements.gff3", "mask.bigWig", "figure.<kind>")},
-    **{f"{GENE}/{name}": DATA for name in ("igv-session.<kind>", "difference", "occlusion", "effects")},
+    **{f"{GENE}/{name}": DATA for name in ("elements.bed", "elements.bedpe", "elements.gff3", "mask.bigWig")},
+    **{
+        f"{GENE}/{name}": DATA
+        for name in ("figure.<kind>", "igv-session.<kind>", "difference", "occlusion", "effects", "member-effects")
+    },
     **dict.fromkeys(("/api/v1/jobs", "/api/v1/jobs/<int:number>"), DATA),
 }
 WRITING = {f"{RUN}/{name}" for name in ("audit", "whatif", "jobs", "own")} | {"/api/v1/jobs/<int:number>/cancel"}

@@ -74,7 +74,7 @@ def test_flat_settings_of_older_files_are_read(text, expected):
     old = json.loads(text)
     assert Seq2ExpConfig.from_dict(old) == expected
     assert read_model_config({"model": old}) == expected
-    newer = {"encoder_filters", "both_strands", "members", "sparsity"}  # than the flat names
+    newer = {"encoder_filters", "both_strands", "response", "members", "sparsity"}  # than the flat names
     assert set(old) | newer == {setting.flat_name for setting in SETTINGS.values()}
 
 

@@ -15,7 +15,7 @@ from model_core.errors import InputError
 from model_core.evaluation import caveats
 from model_core.model.checkpoint import load_with_metadata, save_checkpoint
 from model_core.run_folder.notes import SEEN_BY_CHROMOSOME, gene_note, notes_of
-from model_core.run_folder.run import MEANING, Run
+from model_core.run_folder.run import FURTHER, MEANING, Run
 from model_core.run_folder.seen_genes import seen_genes
 from model_core.scoring.input_ranges import OTHER_UNIT, UNSTATED, note_ranges, range_problems
 from model_core.scoring.one_gene import prepare_genes
@@ -310,7 +310,7 @@ def test_genes_without_contact_stay_known_where_parts_of_a_run_are_merged(tmp_pa
     run = score_with(
         study, tmp_path, study.genes().iloc[:2], variant="causal", **{**LOGIT_RECIPE, "d_model": 8, "n_layers": 1}
     )
-    meaning = {name: run.manifest[name] for name in MEANING if name != "decision"}
+    meaning = {name: run.manifest.get(name) for name in (*MEANING, *FURTHER) if name != "decision"}
     other = Run.create(tmp_path / "other", chrom_sizes=run.chrom_sizes, decision=run.decision, **meaning)
     with other.writing():
         other.adopt([(run, gene_id) for gene_id in sorted(run.scored)])

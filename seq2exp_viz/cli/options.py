@@ -97,7 +97,7 @@ def model(detail: str) -> Any:
 
 Variant = Annotated[
     Literal["soft", "hard", "causal"] | None,
-    typer.Option(help="kind of model: the paper's soft or hard one, or causal [default: the study's, else soft]"),
+    typer.Option(help="kind of model: the paper's soft or hard one, or causal; without it, the study's, else soft"),
 ]
 Steps = Annotated[int | None, typer.Option(min=1, help="number of optimiser steps (paper: 50,000)")]
 StepBatch = Annotated[int | None, batch_size("one batch per optimiser step (paper: 8)")]
