@@ -37,7 +37,6 @@ ADDED = {
     "effect_sd",
     "recurrence",
     "direction",
-    "contact",
     "element_gene_score",
     "chance",
 }  # keys and columns that were not there then
