@@ -9,6 +9,7 @@ from viewer_run import PROMOTER, WINDOW, get, make_study, make_viewer_run, mask_
 
 from model_core import palette
 from model_core.run_folder.assemble import assemble
+from model_core.run_folder.element_gene_score import SMALLEST
 from model_core.run_folder.elements import read_elements
 from model_core.run_folder.run import Run
 from model_core.run_folder.tracks import BEDPE_COLUMNS
@@ -258,7 +259,7 @@ def crowded(folder, members: int | None) -> RunView:
         for i, strand in enumerate("+-+"):
             gene = {"gene_id": f"G{i}", "symbol": f"S{i}", "chrom": "chr1", "tss": 10_000 + 500 * i, "strand": strand}
             shares = 1 + 0.1 * np.arange(-2, 3)[:, None] if members else None
-            effects = None if shares is None else shares * np.full(WINDOW // 8, [0.001, -0.004, 0.1][i])
+            effects = None if shares is None else shares * np.full(WINDOW // 8, [0.002, -0.004, 0.1][i])
             run.append({**gene, "predicted": 1.0, "observed": 1.0, "split": "test"}, *mask_of(0), effects)
     assemble(run)
     return RunView.open("run", Run.open(run.path), folder / "cache")
@@ -281,7 +282,7 @@ def test_the_track_is_the_mean_over_the_members_with_twice_their_spread(registry
         sums = effects.of(start, start + wide["bin"])
         assert wide["mean"][i] == pytest.approx(sums.mean() * 100 / wide["bin"], abs=1e-6)
         assert wide["high"][i] - wide["mean"][i] == pytest.approx(2 * sums.std(ddof=1) * 100 / wide["bin"], abs=1e-6)
-        told = abs(sums.mean()) >= 2 * sums.std(ddof=1)
+        told = abs(wide["mean"][i]) >= max(SMALLEST, 2 * sums.std(ddof=1) * 100 / wide["bin"])
         assert wide["direction"][i] == (("raises" if sums.mean() > 0 else "lowers") if told else "cannot be told")
 
 

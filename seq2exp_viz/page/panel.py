@@ -10,7 +10,6 @@ from dash import html
 
 from model_core import palette
 from model_core.run_folder.band import band_words
-from model_core.run_folder.element_effects import stores_any
 from model_core.run_folder.element_gene_score import ERRORS
 from model_core.run_folder.notes import NO_CONTACT, gene_note
 from seq2exp_viz.page import plots
@@ -95,13 +94,12 @@ def legend(view: RunView) -> list:
     error = (
         [_mark("error", f"±{ERRORS:g} sd of {view.members:.0f} members", track="effect")] if view.members > 1 else []
     )
-    scored = stores_any(view.run.manifest)
     return [
         *marks,
         *(effects if stored else []),
         *error,
         *(_mark("block", class_words(view, kind), colour_of(kind)) for kind in kinds),
-        _mark("arc", "element to start site" + (", by element–gene score" if scored else "")),
+        _mark("arc", "element to start site" + (", by element–gene score" if stored else "")),
         *(_mark("block", words, palette.CERTAINTY[kind].css, "certainty") for kind, words in certain.items()),
     ]
 
