@@ -132,14 +132,15 @@ def test_trees_read_windows_that_their_bins_do_not_fill(planted, rivals, study):
 
 def test_tables_take_cells_together_and_tell_models_apart(worlds, tmp_path, monkeypatch):
     monkeypatch.setattr(worlds, "RESULTS", tmp_path)
-    row = dict.fromkeys(worlds.COLUMNS, 0.5)
+    tables = script("world_tables")
+    row = dict.fromkeys(tables.COLUMNS, 0.5)
     write_json(worlds.cell_path("plain", 1, worlds.RIVALS), {"world": "plain", "scores": {"DNase": row}})
     for seed, auprc in ((0, 0.8), (1, 0.9)):
         cell = {"world": "plain", "model": "causal", "scores": {"mask": {**row, "auprc": auprc, "other": None}}}
         write_json(worlds.cell_path("plain", 1, "causal", seed), cell)
-    rows = worlds.tables(worlds.results()).splitlines()
+    rows = tables.tables(worlds.results()).splitlines()
     cells = {line.split("|")[1].strip(): [cell.strip() for cell in line.split("|")[2:-1]] for line in rows[4:] if line}
     assert cells["causal: mask"][0] == "0.850 ± 0.071"
     assert cells["causal: mask"][-1] == "2"
-    assert cells["causal: mask"][list(worlds.COLUMNS).index("other")] == ""
-    assert cells["DNase"] == ["0.500"] * len(worlds.COLUMNS) + ["1"]
+    assert cells["causal: mask"][list(tables.COLUMNS).index("other")] == ""
+    assert cells["DNase"] == ["0.500"] * len(tables.COLUMNS) + ["1"]
